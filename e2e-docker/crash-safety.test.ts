@@ -1,0 +1,209 @@
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent } from 'undici';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { composeImage, content, jsonContent, mediaTypes, sha256 } from './support/images.js';
+import type { Content, Image } from './support/images.js';
+import { seededRandom } from './support/random.js';
+import type { SeededRandom } from './support/random.js';
+import { RegistryHttp, header, mustBe } from './support/registry-http.js';
+import { startRegistry } from './support/registry-server.js';
+import type { RegistryServer } from './support/registry-server.js';
+import { createTempDir } from './support/temp-dir.js';
+import type { TempDir } from './support/temp-dir.js';
+
+const rounds = 20;
+const clients = ['local/client-0/app', 'local/client-1/app', 'local/client-2/app', 'local/client-3/app'];
+const latest = 'latest';
+
+interface PushedImage {
+  readonly name: string;
+  readonly tag: string;
+  readonly image: Image;
+}
+
+/** What one client did in one life of the server. `latest` moves with every image. */
+interface ClientLog {
+  readonly name: string;
+  readonly acknowledged: PushedImage[];
+  /** The digest that `latest` was last acknowledged for, and the one that was on its way when the server died. */
+  latestAcknowledged: string | undefined;
+  latestAttempted: string | undefined;
+}
+
+interface InterruptedUpload {
+  readonly location: string;
+  readonly bytes: Buffer;
+  /** How many of the bytes a 202 has acknowledged. */
+  readonly acknowledgedBytes: number;
+}
+
+const uploadName = 'local/interrupted';
+
+describe('kill -9 during pushes', () => {
+  const random = seededRandom(3);
+  // One layer that all images share, as a base image is: pushed by all at once, then found by HEAD.
+  const sharedLayer = content(mediaTypes.ociLayerGzip, random.bytes(100_000));
+  const logs: ClientLog[] = clients.map((name) => ({
+    name,
+    acknowledged: [],
+    latestAcknowledged: undefined,
+    latestAttempted: undefined,
+  }));
+  let dir: TempDir;
+  let server: RegistryServer | undefined;
+  let pool: Agent;
+  let upload: InterruptedUpload | undefined;
+
+  beforeAll(async () => {
+    dir = await createTempDir();
+  });
+  afterAll(async () => {
+    await server?.kill();
+    await pool?.destroy();
+    await dir?.release();
+  });
+
+  async function restart(): Promise<RegistryHttp> {
+    await pool?.destroy();
+    // A pool of its own for each life: no request of the last life may wait in it for the next.
+    pool = new Agent();
+    server = await startRegistry(dir.path);
+    return new RegistryHttp(server.origin, pool);
+  }
+
+  /** Lets the clients push until the server is killed under them, some time after the first acknowledged image. */
+  async function pushUntilKilled(registry: RegistryHttp, delayMs: number): Promise<void> {
+    const started = await startInterruptedUpload(registry, random);
+    upload = started;
+    const acknowledgedBefore = countAcknowledged(logs);
+    const ended = Promise.all([
+      ...logs.map((log) => pushWithoutEnd(registry, log, () => randomImage(random, sharedLayer))),
+      sendRestSlowly(registry, started),
+    ]);
+    const deadline = Date.now() + 10_000;
+    while (countAcknowledged(logs) === acknowledgedBefore && Date.now() < deadline) await sleep(1);
+    await sleep(delayMs);
+    await server?.kill();
+    await ended;
+    expect(countAcknowledged(logs), 'no push was acknowledged').toBeGreaterThan(acknowledgedBefore);
+  }
+
+  test(`what was acknowledged survives ${rounds} kills, and uploads go on`, { timeout: 90_000 }, async () => {
+    let verified = 0;
+    for (let round = 0; round < rounds; round++) {
+      const registry = await restart();
+      const since = allAcknowledged(logs).slice(verified);
+      await verifyImages(registry, since);
+      await verifyLatest(registry, logs);
+      if (upload !== undefined) await finishUpload(registry, upload);
+      verified = countAcknowledged(logs);
+      await pushUntilKilled(registry, random.below(300));
+    }
+  });
+
+  test('after the last kill every image of every round pulls whole', { timeout: 60_000 }, async () => {
+    const registry = await restart();
+    await verifyImages(registry, allAcknowledged(logs));
+    await verifyLatest(registry, logs);
+    await server?.stop();
+    // A graceful stop must not lose anything either.
+    await verifyImages(await restart(), allAcknowledged(logs).slice(-20));
+  });
+});
+
+function allAcknowledged(logs: readonly ClientLog[]): PushedImage[] {
+  return logs.flatMap((log) => log.acknowledged);
+}
+
+function countAcknowledged(logs: readonly ClientLog[]): number {
+  return logs.reduce((sum, log) => sum + log.acknowledged.length, 0);
+}
+
+function randomImage(random: SeededRandom, sharedLayer: Content): Image {
+  const own = [random.bytes(1 + random.below(60_000)), random.bytes(1 + random.below(4_000))];
+  const layers = [sharedLayer, ...own.map((bytes) => content(mediaTypes.ociLayerGzip, bytes))];
+  return composeImage(jsonContent(mediaTypes.ociConfig, { created: random.below(1e9), os: 'linux' }), layers);
+}
+
+/** Pushes image after image, each under a tag of its own and under `latest`, until a request fails. */
+async function pushWithoutEnd(registry: RegistryHttp, log: ClientLog, nextImage: () => Image): Promise<void> {
+  try {
+    for (;;) {
+      const image = nextImage();
+      const tag = `v${log.acknowledged.length}`;
+      await registry.pushImage(log.name, tag, image);
+      log.acknowledged.push({ name: log.name, tag, image });
+      log.latestAttempted = image.manifest.digest;
+      await registry.putManifest(log.name, latest, image.manifest);
+      log.latestAcknowledged = image.manifest.digest;
+    }
+  } catch (error) {
+    rethrowUnlessCut(error);
+  }
+}
+
+/** A connection that breaks is what the test is about; an answer that refuses a good push is a fault. */
+function rethrowUnlessCut(error: unknown): void {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === 'string' && /^(ECONN|EPIPE|UND_ERR_(SOCKET|DESTROYED|CLOSED))/.test(code)) return;
+  throw error;
+}
+
+async function verifyImages(registry: RegistryHttp, images: readonly PushedImage[]): Promise<void> {
+  for (const { name, tag, image } of images) {
+    await registry.pullImage(name, tag, image);
+    await registry.pullImage(name, image.manifest.digest, image);
+  }
+}
+
+async function verifyLatest(registry: RegistryHttp, logs: readonly ClientLog[]): Promise<void> {
+  for (const { name, latestAcknowledged, latestAttempted } of logs) {
+    if (latestAcknowledged === undefined) continue;
+    expect([latestAcknowledged, latestAttempted]).toContain(await registry.tagDigest(name, latest));
+  }
+}
+
+async function startInterruptedUpload(registry: RegistryHttp, random: SeededRandom): Promise<InterruptedUpload> {
+  const bytes = random.bytes(1_000_000);
+  const acknowledgedBytes = 64_000;
+  const started = await registry.startUpload(uploadName);
+  const first = await registry.send(started, { method: 'PATCH', body: bytes.subarray(0, acknowledgedBytes) });
+  return { location: header(mustBe(202, first, 'PATCH'), 'location'), bytes, acknowledgedBytes };
+}
+
+/** Far slower than the server is killed: the kill always comes in the middle. */
+async function sendRestSlowly(registry: RegistryHttp, upload: InterruptedUpload): Promise<void> {
+  async function* rest(): AsyncGenerator<Buffer> {
+    for (let offset = upload.acknowledgedBytes; offset < upload.bytes.length; offset += 1_000) {
+      yield upload.bytes.subarray(offset, offset + 1_000);
+      await sleep(15);
+    }
+  }
+  try {
+    await registry.send(upload.location, { method: 'PATCH', body: Readable.from(rest()) });
+  } catch (error) {
+    return rethrowUnlessCut(error);
+  }
+  throw new Error('the slow upload ended before the server was killed');
+}
+
+/** Asks a fresh server how far the upload came, and goes on from there. */
+async function finishUpload(registry: RegistryHttp, { location, bytes, acknowledgedBytes }: InterruptedUpload) {
+  const status = mustBe(204, await registry.send(location), 'GET upload after the restart');
+  const received = Number(/^0-(\d+)$/.exec(header(status, 'range'))?.[1]) + 1;
+  expect(received).toBeGreaterThanOrEqual(acknowledgedBytes);
+  expect(received).toBeLessThan(bytes.length);
+
+  const rest = bytes.subarray(received);
+  const headers = {
+    'content-range': `${received}-${bytes.length - 1}`,
+    'content-type': 'application/octet-stream',
+  };
+  const patched = await registry.send(header(status, 'location'), { method: 'PATCH', headers, body: rest });
+  expect(header(mustBe(202, patched, 'PATCH after the restart'), 'range')).toBe(`0-${bytes.length - 1}`);
+  const digest = sha256(bytes);
+  await registry.completeUpload(header(patched, 'location'), digest);
+  const pulled = mustBe(200, await registry.send(`/v2/${uploadName}/blobs/${digest}`), 'GET resumed blob');
+  expect(sha256(pulled.body)).toBe(digest);
+}

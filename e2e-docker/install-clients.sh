@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Installs the clients of the end-to-end tests on a Debian machine, as root or with sudo. What is there already is left
+# alone, so a second run takes no time. Programs that the release lacks go into .e2e-tools/, beside the system:
+# those of Debian's next release, unpacked there; crane, where that does not serve, is built with Go.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools=$PWD/.e2e-tools
+PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin
+
+# Programs, each with the package it comes from.
+packages=(
+  docker:docker.io dockerd:docker.io containerd:containerd ctr:containerd runc:runc
+  podman:podman conmon:conmon buildah:buildah skopeo:skopeo
+  busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
+)
+newer=(crane oras cosign)
+crane_module=github.com/google/go-containerregistry/cmd/crane@v0.20.6
+
+work=
+trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# static_busybox: images are made of one file, so a busybox that wants libraries is none.
+static_busybox() {
+  busybox --help >/dev/null 2>&1 && ! ldd "$(command -v busybox)" >/dev/null 2>&1
+}
+
+missing_packages() {
+  local entry
+  for entry in "${packages[@]}"; do
+    case ${entry%%:*} in
+      busybox) static_busybox || echo "${entry#*:}" ;;
+      *) command -v "${entry%%:*}" >/dev/null || echo "${entry#*:}" ;;
+    esac
+  done | sort -u
+}
+
+# A program that is there but does not run (a library too old for it) counts as missing.
+missing_newer() {
+  local name
+  for name in "${newer[@]}"; do
+    "$name" version >/dev/null 2>&1 || echo "$name"
+  done
+}
+
+install_packages() {
+  if ! command -v apt-get >/dev/null; then
+    echo "install-clients: no apt-get here; install these by hand: $*" >&2
+    return 1
+  fi
+  echo "install-clients: installing $*"
+  # A source that does not answer is no reason to stop: the install tells whether the packages are to be had.
+  as_root apt-get -qq update || true
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+}
+
+# Unpacks packages of Debian's next release without installing them. The mirror is the one this machine uses.
+unpack_newer() {
+  local mirror options package
+  mirror=$(grep -rhE '^[^#]*https?://' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
+    grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ')
+  [ -n "$mirror" ] || return 1
+  work=$(mktemp -d)
+  mkdir -p "$work"/lists/partial "$work"/cache/archives/partial "$work/debs" "$tools"
+  echo "deb $mirror sid main" >"$work/sources.list"
+  options=(
+    -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User="$(id -un)"
+  )
+  apt-get "${options[@]}" -qq update || return 1
+  for package in "$@"; do
+    (cd "$work/debs" && apt-get "${options[@]}" -qq download "$package") || echo "install-clients: no package $package" >&2
+  done
+  for package in "$work"/debs/*.deb; do
+    [ ! -e "$package" ] || dpkg -x "$package" "$tools"
+  done
+}
+
+# Of the newer programs only crane is quick to build: 15 seconds.
+build_crane() {
+  command -v go >/dev/null || return 1
+  echo 'install-clients: building crane with Go'
+  rm -f "$tools/usr/bin/crane"
+  GOBIN="$tools/usr/bin" GOTOOLCHAIN=local go install "$crane_module"
+}
+
+mapfile -t wanted < <(missing_packages)
+[ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
+
+mapfile -t wanted < <(missing_newer)
+if [ ${#wanted[@]} -gt 0 ]; then
+  echo "install-clients: unpacking ${wanted[*]} into .e2e-tools"
+  unpack_newer "${wanted[@]}" || echo "install-clients: Debian's next release could not be had" >&2
+  hash -r
+  crane version >/dev/null 2>&1 || build_crane || echo 'install-clients: crane could not be built' >&2
+fi
+
+hash -r
+mapfile -t wanted < <(missing_packages; missing_newer)
+if [ ${#wanted[@]} -gt 0 ]; then
+  echo "install-clients: still missing: ${wanted[*]}" >&2
+  exit 1
+fi
+echo 'install-clients: all clients are there'

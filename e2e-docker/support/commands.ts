@@ -1,0 +1,83 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+/** The repository's root folder: where `dist/` and `.e2e-tools/` are. */
+export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
+
+/**
+ * Where clients are looked for. The unpacked newer clients come first, then the distribution's own programs: another
+ * `docker` earlier on the user's PATH may lack what the tests need (its BuildKit goes through a plugin).
+ */
+export const toolPath = [
+  join(projectRoot, '.e2e-tools/usr/bin'),
+  '/usr/bin',
+  '/usr/sbin',
+  '/bin',
+  '/sbin',
+  ...(process.env['PATH'] ?? '').split(delimiter),
+].join(delimiter);
+
+/** The full path of a program on `toolPath`, or undefined where it is not installed. */
+export function findTool(name: string): string | undefined {
+  return toolPath
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export interface CommandOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  /** Milliseconds until the program is killed. @default 45_000 */
+  readonly timeoutMs?: number;
+}
+
+export interface CommandResult {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const execute = promisify(execFile);
+
+/** Runs a program to its end. Rejects, with all that it printed in the message, on a status other than 0 and on a timeout. */
+export async function run(
+  tool: string,
+  args: readonly string[],
+  { env, cwd, timeoutMs = 45_000 }: CommandOptions = {},
+): Promise<CommandResult> {
+  const path = findTool(tool);
+  if (path === undefined) throw new Error(`${tool} is not installed`);
+  const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024, encoding: 'utf8' } as const;
+  try {
+    return await execute(path, [...args], {
+      ...limits,
+      env: env ?? process.env,
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+  } catch (error) {
+    throw new Error(describeFailure([tool, ...args].join(' '), error));
+  }
+}
+
+function describeFailure(commandLine: string, error: unknown): string {
+  const { code, signal, stdout, stderr } = error as {
+    code?: unknown;
+    signal?: unknown;
+    stdout?: string;
+    stderr?: string;
+  };
+  const ending = typeof code === 'number' ? `status ${code}` : `signal ${String(signal)}`;
+  return `${commandLine}\nended with ${ending}\n${stdout ?? ''}${stderr ?? ''}`;
+}

@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Daemon {
+  readonly pid: number;
+  /** All that it has printed so far. */
+  output(): string;
+  readonly running: boolean;
+  /** Sends the signal and resolves when the process has ended; after `graceMs` (default 15 s) it is killed. */
+  end(signal?: NodeJS.Signals, graceMs?: number): Promise<void>;
+}
+
+export interface DaemonOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  /** Gets stdout and stderr: a file, since a daemon's children may outlive a pipe's reader. */
+  readonly logFile: string;
+}
+
+/** Starts a program that stays. It is our own child, ended by its own process id and nothing else. */
+export function startDaemon(path: string, args: readonly string[], { env, logFile }: DaemonOptions): Daemon {
+  const log = openSync(logFile, 'a');
+  const child = spawn(path, [...args], { env: env ?? process.env, stdio: ['ignore', log, log] });
+  closeSync(log);
+  let failure = '';
+  child.on('error', (error) => (failure = String(error)));
+  return {
+    pid: child.pid ?? -1,
+    output: () => readFileSync(logFile, 'utf8') + failure,
+    get running() {
+      return isRunning(child);
+    },
+    end: (signal = 'SIGTERM', graceMs = 15_000) => endChild(child, signal, graceMs),
+  };
+}
+
+function isRunning(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
+}
+
+async function endChild(child: ChildProcess, signal: NodeJS.Signals, graceMs: number): Promise<void> {
+  if (!isRunning(child)) return;
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.kill(signal);
+  const killer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+  await ended;
+  clearTimeout(killer);
+}
+
+/** Polls until `probe` gives a value; rejects with the daemon's output when it ends early or `timeoutMs` has passed. */
+export async function waitForDaemon<T>(
+  daemon: Daemon,
+  probe: () => T | undefined | Promise<T | undefined>,
+  timeoutMs = 20_000,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  while (Date.now() < deadline) {
+    const value = await probe();
+    if (value !== undefined) return value;
+    if (!daemon.running) throw new Error(`the process ended before it was ready:\n${daemon.output()}`);
+    await sleep(20);
+  }
+  await daemon.end('SIGKILL');
+  throw new Error(`the process was not ready after ${timeoutMs} ms:\n${daemon.output()}`);
+}

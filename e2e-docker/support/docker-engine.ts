@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findTool, run } from './commands.js';
+import type { CommandOptions, CommandResult } from './commands.js';
+import { startContainerd } from './containerd.js';
+import { startDaemon, waitForDaemon } from './daemon.js';
+import type { TestBed } from './test-bed.js';
+
+export interface DockerEngine {
+  /** Runs the docker command against this engine. */
+  docker(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  stop(): Promise<void>;
+}
+
+/**
+ * A Docker engine of our own beside any that the machine runs: own socket, data, pid file, containerd and bridge. With
+ * the default bridge it would share `docker0`, and with `--bridge=none` it would delete it.
+ */
+export async function startDockerEngine(bed: TestBed): Promise<DockerEngine> {
+  const bridge = `e2e${process.pid}`;
+  await run('ip', ['link', 'add', 'name', bridge, 'type', 'bridge']);
+  const removeBridge = () => run('ip', ['link', 'delete', bridge]);
+  const containerd = await startContainerd(bed);
+  const folder = join(bed.folder, 'docker');
+  const socket = join(folder, 'sock');
+  await mkdir(folder, { recursive: true });
+  const settings = engineSettings(folder, socket, bridge, containerd.socket);
+  const daemon = startDaemon(findTool('dockerd') ?? 'dockerd', settings, {
+    env: bed.env,
+    logFile: join(folder, 'log'),
+  });
+  const stop = async (): Promise<void> => {
+    await daemon.end();
+    await containerd.stop();
+    await removeBridge();
+  };
+  const env = { ...bed.env, DOCKER_HOST: `unix://${socket}` };
+  const docker: DockerEngine['docker'] = (args, options = {}) =>
+    run('docker', args, { cwd: bed.folder, ...options, env: { ...env, ...options.env } });
+  try {
+    await waitForDaemon(daemon, () => answers(socket, docker), 30_000);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { docker, stop };
+}
+
+function engineSettings(folder: string, socket: string, bridge: string, containerd: string): string[] {
+  return [
+    `--data-root=${folder}/data`,
+    `--exec-root=${folder}/exec`,
+    `--pidfile=${folder}/pid`,
+    `--host=unix://${socket}`,
+    `--containerd=${containerd}`,
+    `--bridge=${bridge}`,
+    // Containers here have no network, and the machine's packet filter is not ours to change.
+    '--iptables=false',
+    '--ip6tables=false',
+    '--ip-forward=false',
+    '--ip-masq=false',
+    '--insecure-registry=127.0.0.0/8',
+  ];
+}
+
+async function answers(socket: string, docker: DockerEngine['docker']): Promise<true | undefined> {
+  if (!existsSync(socket)) return undefined;
+  return docker(['version']).then(
+    () => true as const,
+    () => undefined,
+  );
+}

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+
+/** Media types, as image-spec and Docker's schema 2 name them. */
+export const mediaTypes = {
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociConfig: 'application/vnd.oci.image.config.v1+json',
+  ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  ociLayerZstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerManifestList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
+  dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+} as const;
+
+/** Bytes with the names that a registry knows them by. */
+export interface Content {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly bytes: Buffer;
+}
+
+export interface Image {
+  readonly manifest: Content;
+  readonly config: Content;
+  readonly layers: readonly Content[];
+}
+
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+/** `sha256:<hex>` of the bytes. */
+export function sha256(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+export function content(mediaType: string, bytes: Buffer): Content {
+  return { mediaType, digest: sha256(bytes), bytes };
+}
+
+export function jsonContent(mediaType: string, value: unknown): Content {
+  return content(mediaType, Buffer.from(JSON.stringify(value)));
+}
+
+export function describeContent({ mediaType, digest, bytes }: Content): Descriptor {
+  return { mediaType, digest, size: bytes.length };
+}
+
+/** An image of the given config and layers, in the format ('oci' or 'docker') that the config's media type belongs to. */
+export function composeImage(config: Content, layers: readonly Content[]): Image {
+  const mediaType = config.mediaType === mediaTypes.dockerConfig ? mediaTypes.dockerManifest : mediaTypes.ociManifest;
+  const manifest = jsonContent(mediaType, {
+    schemaVersion: 2,
+    mediaType,
+    config: describeContent(config),
+    layers: layers.map(describeContent),
+  });
+  return { manifest, config, layers };
+}

@@ -1,0 +1,124 @@
+import type { Readable } from 'node:stream';
+import { request } from 'undici';
+import type { Dispatcher } from 'undici';
+import { mediaTypes, sha256 } from './images.js';
+import type { Content, Image } from './images.js';
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+export interface HttpOptions {
+  readonly method?: Dispatcher.HttpMethod;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Buffer | Readable;
+  readonly dispatcher?: Dispatcher;
+}
+
+/**
+ * One exchange, with the bytes and headers as they were on the wire. Not `fetch`: that asks for gzip and decodes it,
+ * and a registry that compresses would go unnoticed.
+ */
+export async function http(url: string | URL, options: HttpOptions = {}): Promise<HttpResponse> {
+  const response = await request(url, options);
+  return {
+    status: response.statusCode,
+    headers: response.headers,
+    body: Buffer.from(await response.body.arrayBuffer()),
+  };
+}
+
+/** A response that breaks off the test: the answer was not the one that the protocol gives for success. */
+export function mustBe(status: number, response: HttpResponse, step: string): HttpResponse {
+  if (response.status === status) return response;
+  throw new Error(`${step}: ${response.status} instead of ${status}: ${response.body.toString('utf8').slice(0, 400)}`);
+}
+
+/** A header that the protocol demands. */
+export function header(response: HttpResponse, name: string): string {
+  const value = response.headers[name];
+  if (typeof value !== 'string') throw new Error(`the answer has ${value === undefined ? 'no' : 'several'} ${name}`);
+  return value;
+}
+
+/** What clients accept: the four manifest types, in one list. */
+const acceptManifests = [
+  mediaTypes.ociManifest,
+  mediaTypes.ociIndex,
+  mediaTypes.dockerManifest,
+  mediaTypes.dockerManifestList,
+].join(', ');
+
+/** Pushes and pulls over plain HTTP as clients do, with one registry and one connection pool. */
+export class RegistryHttp {
+  readonly #origin: string;
+  readonly #dispatcher: Dispatcher | undefined;
+
+  constructor(origin: string, dispatcher?: Dispatcher) {
+    this.#origin = origin;
+    this.#dispatcher = dispatcher;
+  }
+
+  send(path: string, options: HttpOptions = {}): Promise<HttpResponse> {
+    const pool = this.#dispatcher === undefined ? {} : { dispatcher: this.#dispatcher };
+    return http(new URL(path, this.#origin), { ...pool, ...options });
+  }
+
+  /** Starts an upload; its URL, to go on with. */
+  async startUpload(name: string): Promise<string> {
+    const started = await this.send(`/v2/${name}/blobs/uploads/`, { method: 'POST' });
+    return header(mustBe(202, started, 'POST upload'), 'location');
+  }
+
+  /** Closes an upload with the last bytes, none of them when all were sent before. */
+  async completeUpload(location: string, digest: string, rest: Buffer = Buffer.alloc(0)): Promise<void> {
+    const url = new URL(location, this.#origin);
+    url.searchParams.set('digest', digest);
+    const headers = { 'content-type': 'application/octet-stream' };
+    mustBe(201, await this.send(url.href, { method: 'PUT', headers, body: rest }), 'PUT upload');
+  }
+
+  /** As docker does it: present already → nothing; else POST, one PATCH, an empty PUT. */
+  async pushBlob(name: string, blob: Content): Promise<void> {
+    const present = await this.send(`/v2/${name}/blobs/${blob.digest}`, { method: 'HEAD' });
+    if (present.status === 200) return;
+    const location = await this.startUpload(name);
+    const patched = await this.send(location, { method: 'PATCH', body: blob.bytes });
+    await this.completeUpload(header(mustBe(202, patched, 'PATCH upload'), 'location'), blob.digest);
+  }
+
+  /** Resolves when the registry has acknowledged the manifest with 201. */
+  async putManifest(name: string, reference: string, manifest: Content): Promise<void> {
+    const headers = { 'content-type': manifest.mediaType };
+    const path = `/v2/${name}/manifests/${reference}`;
+    const stored = await this.send(path, { method: 'PUT', headers, body: manifest.bytes });
+    mustBe(201, stored, 'PUT manifest');
+    if (header(stored, 'docker-content-digest') !== manifest.digest) throw new Error('PUT manifest: another digest');
+  }
+
+  async pushImage(name: string, tag: string, image: Image): Promise<void> {
+    for (const blob of [...image.layers, image.config]) await this.pushBlob(name, blob);
+    await this.putManifest(name, tag, image.manifest);
+  }
+
+  /** The digest that a tag stands for, or undefined when there is no such tag. */
+  async tagDigest(name: string, tag: string): Promise<string | undefined> {
+    const headers = { accept: acceptManifests };
+    const found = await this.send(`/v2/${name}/manifests/${tag}`, { method: 'HEAD', headers });
+    return found.status === 404 ? undefined : header(mustBe(200, found, 'HEAD manifest'), 'docker-content-digest');
+  }
+
+  /** Pulls by tag or digest all that an image consists of, and rejects unless every byte hashes to its digest. */
+  async pullImage(name: string, reference: string, image: Image): Promise<void> {
+    await this.#pull(`/v2/${name}/manifests/${reference}`, image.manifest.digest);
+    for (const { digest } of [image.config, ...image.layers]) await this.#pull(`/v2/${name}/blobs/${digest}`, digest);
+  }
+
+  async #pull(path: string, digest: string): Promise<void> {
+    const { body } = mustBe(200, await this.send(path, { headers: { accept: acceptManifests } }), `GET ${path}`);
+    const got = sha256(body);
+    if (got !== digest) throw new Error(`GET ${path}: ${body.length} bytes of ${got}, not of ${digest}`);
+  }
+}

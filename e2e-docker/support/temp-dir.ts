@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findTool, run } from './commands.js';
+
+export interface TempDir {
+  readonly path: string;
+  /** Ends what still runs in the folder (containers' shims), unmounts what is mounted in it and removes it. */
+  release(): Promise<void>;
+}
+
+/** A fresh folder with a short path, since sockets in it must fit in 108 bytes. */
+export async function createTempDir(): Promise<TempDir> {
+  const path = await mkdtemp(join(tmpdir(), 'e2e-'));
+  return { path, release: () => release(path) };
+}
+
+async function release(path: string): Promise<void> {
+  for (const pid of processesNaming(path)) endProcess(pid);
+  // Deepest first: a mount cannot go before the ones inside it.
+  const mounts = mountsUnder(path).toSorted((a, b) => b.length - a.length);
+  for (const mount of mounts) await run('umount', ['--lazy', mount]);
+  await removeFolder(path);
+}
+
+/**
+ * Process ids whose command line names the folder. Its name is random and ours, so these are descendants of our own
+ * daemons: containerd's shims, which leave their parent's process group.
+ */
+function processesNaming(path: string): number[] {
+  return listOrEmpty('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((pid) => readOrEmpty(`/proc/${pid}/cmdline`).includes(path))
+    .map(Number)
+    .filter((pid) => pid !== process.pid);
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended by itself in between.
+  }
+}
+
+function mountsUnder(path: string): string[] {
+  if (findTool('umount') === undefined) return [];
+  return readOrEmpty('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((mount) => mount.startsWith(`${path}/`));
+}
+
+/** A process that was just killed may still write its last file: try again for a moment. */
+async function removeFolder(path: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await rm(path, { recursive: true, force: true });
+    } catch (error) {
+      if (attempt === 10) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+function listOrEmpty(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,62 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { run, toolPath } from './commands.js';
+import type { CommandResult } from './commands.js';
+import { startRegistry } from './registry-server.js';
+import type { RegistryServer } from './registry-server.js';
+import { createTempDir } from './temp-dir.js';
+
+export interface TestBed {
+  readonly registry: RegistryServer;
+  /** The folder of this run; everything that a client keeps is in it. */
+  readonly folder: string;
+  /** The environment that clients run in: an empty home, so that no login, cache or setting of the user's plays a part. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Runs a client to its end; rejects with its output when it fails. */
+  run(tool: string, ...args: string[]): Promise<CommandResult>;
+  /** `127.0.0.1:PORT/local/<name>` */
+  ref(name: string): string;
+  close(): Promise<void>;
+}
+
+/** A running registry with empty data, and a place for clients to work in. */
+export async function openTestBed(): Promise<TestBed> {
+  const dir = await createTempDir();
+  const env = await clientEnvironment(dir.path);
+  try {
+    const registry = await startRegistry(dir.path);
+    return {
+      registry,
+      folder: dir.path,
+      env,
+      run: (tool, ...args) => run(tool, args, { env, cwd: dir.path }),
+      ref: (name) => `${registry.host}/local/${name}`,
+      close: async () => {
+        await registry.stop();
+        await dir.release();
+      },
+    };
+  } catch (error) {
+    await dir.release();
+    throw error;
+  }
+}
+
+async function clientEnvironment(folder: string): Promise<NodeJS.ProcessEnv> {
+  const home = join(folder, 'home');
+  const temporary = join(folder, 'tmp');
+  await mkdir(join(home, 'run'), { recursive: true });
+  await mkdir(temporary, { recursive: true });
+  return {
+    PATH: toolPath,
+    HOME: home,
+    TMPDIR: temporary,
+    XDG_RUNTIME_DIR: join(home, 'run'),
+    XDG_DATA_HOME: join(home, 'data'),
+    XDG_CONFIG_HOME: join(home, 'config'),
+    NO_PROXY: '127.0.0.1,localhost',
+    LC_ALL: 'C.UTF-8',
+    // What ties every process of a CI run together, so that its end can find the ones left over.
+    ...(process.env['E2E_RUN_ID'] === undefined ? {} : { E2E_RUN_ID: process.env['E2E_RUN_ID'] }),
+  };
+}

@@ -1,0 +1,17 @@
+import type { Access, AccessControl, Principal } from '../ports.js';
+import { RegistryError } from '../protocol/errors.js';
+
+const anybody: Principal = { id: 'anonymous' };
+const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'pull', 'catalog']);
+
+/** `open`: anybody may do everything. `read-only`: anybody may pull and list, nobody may write or administer. */
+export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
+  return {
+    openToAll: mode === 'open',
+    authenticate: () => Promise.resolve(anybody),
+    permits: (_principal, access) => Promise.resolve(mode === 'open' || readOnly.has(access)),
+    // Nobody can log in here, so a 401 would only make clients ask for a password that nothing takes.
+    refusal: () =>
+      new RegistryError('DENIED', { message: "this registry is read-only: its option access is not 'open'" }),
+  };
+}

@@ -1,0 +1,37 @@
+import type { IncomingMessage } from 'node:http';
+import { RegistryError } from '../protocol/errors.js';
+import { readBounded } from '../util/streams.js';
+
+/**
+ * The request's body, not yet read.
+ * @throws RegistryError UNKNOWN 500 when something in front of the registry has read it: that is the host's mistake.
+ */
+export function openBody(req: IncomingMessage): IncomingMessage {
+  if (announcesBody(req) && req.readableDidRead) {
+    throw new RegistryError('UNKNOWN', {
+      message: 'the request body was consumed before it reached the registry: mount it in front of body parsers',
+    });
+  }
+  return req;
+}
+
+/**
+ * @throws RegistryError of `tooLarge` when the body has more than `maxBytes`; BLOB_UPLOAD_INVALID when it breaks off.
+ */
+export async function readBody(req: IncomingMessage, maxBytes: number, tooLarge: () => RegistryError): Promise<Buffer> {
+  const source = openBody(req);
+  if (Number(req.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
+  const bytes = await readBounded(source, maxBytes);
+  if (bytes === undefined) throw tooLarge();
+  return bytes;
+}
+
+/** The announced length; `undefined` for a chunked body. */
+export function contentLengthOf(req: IncomingMessage): number | undefined {
+  const text = req.headers['content-length'];
+  return text === undefined ? undefined : Number(text);
+}
+
+function announcesBody(req: IncomingMessage): boolean {
+  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+}

@@ -1,0 +1,62 @@
+import type { RegistryParams } from '../../protocol/endpoints.js';
+import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { matchesEntityTag, parseRange } from '../../protocol/headers.js';
+import type { Handler } from '../exchange.js';
+import type { Reply } from '../reply.js';
+import { writerOf } from '../writer.js';
+
+/** end-2, HEAD. */
+export const statBlob: Handler<RegistryParams<'blob.stat'>> = async ({ req, params, caller, target }) => {
+  const blob = await target.repository.statBlob(caller, target.at.image, params.digest);
+  if (blob === undefined) throw blobUnknown(params.digest);
+  if (matchesEntityTag(req.headers['if-none-match'], params.digest)) return notModified(params.digest);
+  return { status: 200, headers: { ...describe(params.digest), 'Content-Length': String(blob.size) } };
+};
+
+/** end-2, GET, with the `Range` of RFC 9110. */
+export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params, caller, target }) => {
+  const { digest } = params;
+  const blob = await target.repository.statBlob(caller, target.at.image, digest);
+  if (blob === undefined) throw blobUnknown(digest);
+  if (matchesEntityTag(req.headers['if-none-match'], digest)) return notModified(digest);
+  const range = isCurrent(req.headers['if-range'], digest) ? parseRange(req.headers.range, blob.size) : undefined;
+  const content = await target.repository.getBlob(caller, target.at.image, digest, range);
+  if (content === undefined) throw blobUnknown(digest);
+  if (range === undefined) return { status: 200, headers: describe(digest), body: { content, length: content.size } };
+  return {
+    status: 206,
+    headers: { ...describe(digest), 'Content-Range': `bytes ${range.start}-${range.end}/${content.size}` },
+    body: { content, length: range.end - range.start + 1 },
+  };
+};
+
+/** end-10. Other images keep the blob. */
+export const deleteBlob: Handler<RegistryParams<'blob.delete'>> = async ({ params, target }) => {
+  if (await writerOf(target).deleteBlob(target.at.image, params.digest)) return { status: 202 };
+  throw blobUnknown(params.digest);
+};
+
+function describe(digest: Digest): Record<string, string> {
+  return {
+    'Content-Type': 'application/octet-stream',
+    'Docker-Content-Digest': digest,
+    ETag: `"${digest}"`,
+    'Accept-Ranges': 'bytes',
+    // no-transform: a compressing middleware of the host would break lengths and ranges.
+    'Cache-Control': 'max-age=31536000, immutable, no-transform',
+  };
+}
+
+function notModified(digest: Digest): Reply {
+  return { status: 304, headers: describe(digest) };
+}
+
+/** `If-Range` (RFC 9110, 13.1.5): a range of something else is answered with the whole. */
+function isCurrent(ifRange: string | string[] | undefined, digest: Digest): boolean {
+  return ifRange === undefined || ifRange === `"${digest}"`;
+}
+
+function blobUnknown(digest: Digest): RegistryError {
+  return new RegistryError('BLOB_UNKNOWN', { detail: { digest } });
+}

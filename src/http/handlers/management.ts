@@ -1,0 +1,139 @@
+import type { IncomingMessage } from 'node:http';
+import type { GarbageCollector, Repository, RepositoryDirectory, RepositoryRecord, TagRecord } from '../../ports.js';
+import { RegistryError } from '../../protocol/errors.js';
+import {
+  decodeRepository,
+  encodeRepository,
+  encodeTime,
+  type ManagementOp,
+  type ManagementParams,
+} from '../../protocol/management.js';
+import { readBody } from '../body.js';
+import type { Exchange, Handler } from '../exchange.js';
+import { jsonReply, type Reply } from '../reply.js';
+import { nextLink, pageOf } from './discovery.js';
+
+const documentMaxBytes = 1024 * 1024;
+const pageMost = 1000;
+
+export interface ManagementParts {
+  readonly directory: RepositoryDirectory;
+  readonly garbage: GarbageCollector;
+}
+
+type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
+
+/** The handlers of the management API; `parts` is asked for at each request, once the registry is open. */
+export function createManagementHandlers(parts: () => ManagementParts, ready: () => Promise<unknown>): Handlers {
+  const find = (name: string): { repository: Repository; record: RepositoryRecord } => {
+    const found = parts().directory.get(name);
+    if (found !== undefined) return found;
+    throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
+  };
+  return {
+    'health.get': async () => {
+      await ready();
+      return jsonReply(200, { status: 'ok' });
+    },
+    'repository.list': () =>
+      Promise.resolve(
+        jsonReply(200, {
+          repositories: parts()
+            .directory.list()
+            .map(({ record }) => encodeRepository(record)),
+        }),
+      ),
+    'repository.create': async ({ req }) => {
+      const record = await parts().directory.create(decodeRepository(await readDocument(req)));
+      return jsonReply(201, encodeRepository(record), { Location: `/api/v1/repositories/${record.config.name}` });
+    },
+    'repository.get': ({ params }) => Promise.resolve(jsonReply(200, encodeRepository(find(params.repository).record))),
+    'repository.replace': async ({ req, params }) => {
+      const config = decodeRepository(await readDocument(req), params.repository);
+      return jsonReply(200, encodeRepository(await parts().directory.replace(config)));
+    },
+    'repository.delete': async ({ params }) => {
+      await parts().directory.delete(params.repository);
+      return { status: 204 };
+    },
+    'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange),
+    'image.tags': (exchange) => listTags(find(exchange.params.repository).repository, exchange),
+    'garbage.collect': async ({ query }) => jsonReply(200, await collectGarbage(parts().garbage, query)),
+  };
+}
+
+async function listImages(repository: Repository, exchange: Exchange<ManagementParams<'image.list'>>): Promise<Reply> {
+  const { caller, path, query } = exchange;
+  const page = pageOf(exchange, pageMost);
+  const { items, more } = await repository.listImages(caller, page);
+  const images = items.map(({ image, manifests, tags, bytes, updatedAt }) => ({
+    name: image,
+    manifests,
+    tags,
+    size_bytes: bytes,
+    updated_at: encodeTime(updatedAt),
+  }));
+  return jsonReply(
+    200,
+    { images },
+    more && page.limit > 0 ? nextLink(path, query, items.at(-1)?.image ?? '', page.limit) : {},
+  );
+}
+
+async function listTags(repository: Repository, exchange: Exchange<ManagementParams<'image.tags'>>): Promise<Reply> {
+  const { caller, path, query, params } = exchange;
+  const page = pageOf(exchange, pageMost);
+  const tags = await repository.listTags(caller, params.image, page);
+  if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { image: params.image } });
+  const describe = async (tag: TagRecord): Promise<Record<string, unknown>> => {
+    const manifest = await repository.statManifest(caller, params.image, { digest: tag.digest });
+    return {
+      name: tag.name,
+      digest: tag.digest,
+      ...(manifest === undefined
+        ? {}
+        : {
+            media_type: manifest.mediaType,
+            manifest_size_bytes: manifest.size,
+            size_bytes: manifest.size + (manifest.contentBytes ?? 0),
+          }),
+      updated_at: encodeTime(tag.updatedAt),
+    };
+  };
+  const shown = await Promise.all(tags.items.map(describe));
+  const more = tags.more && page.limit > 0;
+  return jsonReply(200, { tags: shown }, more ? nextLink(path, query, tags.items.at(-1)?.name ?? '', page.limit) : {});
+}
+
+async function collectGarbage(garbage: GarbageCollector, query: URLSearchParams): Promise<Record<string, unknown>> {
+  const dryRun = query.get('dry_run') ?? 'false';
+  if (dryRun !== 'true' && dryRun !== 'false') {
+    throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'dry_run', problem: "must be 'true' or 'false'" }] });
+  }
+  const report = await garbage.collect({ dryRun: dryRun === 'true' });
+  return {
+    dry_run: report.dryRun,
+    started_at: encodeTime(report.startedAt),
+    finished_at: encodeTime(report.finishedAt),
+    examined: report.examined,
+    unlinked: report.unlinked,
+    blobs_deleted: report.blobsDeleted,
+    bytes_freed: report.bytesFreed,
+    uploads_expired: report.uploadsExpired,
+  };
+}
+
+/** JSON and nothing else: a web page cannot send it across origins without asking first. */
+async function readDocument(req: IncomingMessage): Promise<unknown> {
+  if (!/^application\/json\s*(?:;|$)/i.test(req.headers['content-type'] ?? '')) {
+    throw new RegistryError('UNSUPPORTED', { status: 415, message: 'the body must be application/json' });
+  }
+  const tooLarge = (): RegistryError =>
+    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: documentMaxBytes } });
+  const bytes = await readBody(req, documentMaxBytes, tooLarge);
+  try {
+    return JSON.parse(bytes.toString('utf8')) as unknown;
+  } catch (cause) {
+    throw new RegistryError('OPTIONS_INVALID', { message: 'the body is not JSON', cause });
+  }
+}

@@ -1,0 +1,148 @@
+import type { ManifestInfo, Referrer } from '../../ports.js';
+import { locations, type RegistryParams } from '../../protocol/endpoints.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { matchesEntityTag } from '../../protocol/headers.js';
+import { manifestMaxBytes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
+import { formatReference, parseTag, type Reference, type Tag } from '../../protocol/names.js';
+import { readBody } from '../body.js';
+import type { Handler } from '../exchange.js';
+import { jsonReply } from '../reply.js';
+import { writerOf } from '../writer.js';
+import { nextLink, pageOf } from './discovery.js';
+
+/** More `tag` parameters than this are refused by 414; the spec asks for 10 at least (end-7b). */
+const tagsMost = 100;
+const tagPageMost = 10_000;
+const referrerPageMost = 1000;
+/** Clients cap an index at 4 MiB: a page of referrers stays below, whatever annotations they carry. */
+const referrerPageMaxBytes = 3 * 1024 * 1024;
+
+/** end-3, HEAD. Accept is ignored: what was pushed is what is served. */
+export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ req, params, caller, target }) => {
+  const manifest = await target.repository.statManifest(caller, target.at.image, params.reference);
+  if (manifest === undefined) throw manifestUnknown(params.reference);
+  if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
+    return { status: 304, headers: describe(manifest) };
+  return { status: 200, headers: { ...describe(manifest), 'Content-Length': String(manifest.size) } };
+};
+
+/** end-3, GET: the bytes as they were pushed. */
+export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req, params, caller, target }) => {
+  const manifest = await target.repository.getManifest(caller, target.at.image, params.reference);
+  if (manifest === undefined) throw manifestUnknown(params.reference);
+  if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
+    return { status: 304, headers: describe(manifest) };
+  return { status: 200, headers: describe(manifest), body: manifest.bytes };
+};
+
+/** end-7a and 7b. */
+export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({ req, prefix, params, query, target }) => {
+  const writer = writerOf(target);
+  const byDigest = 'digest' in params.reference;
+  const tagParams = parseTagParams(query.getAll('tag'), byDigest);
+  const bytes = await readBody(req, manifestMaxBytes, manifestTooLarge);
+  const expected = 'digest' in params.reference ? params.reference.digest : undefined;
+  const manifest = parseManifest(bytes, req.headers['content-type'], expected);
+  const tags = 'tag' in params.reference ? [params.reference.tag] : tagParams;
+  await writer.putManifest(target.at.image, manifest, tags);
+  return {
+    status: 201,
+    headers: {
+      Location: prefix + locations.manifest(target.name, { digest: manifest.digest }),
+      'Docker-Content-Digest': manifest.digest,
+      ...(manifest.subject === undefined ? {} : { 'OCI-Subject': manifest.subject }),
+      ...(tagParams.length === 0 ? {} : { 'OCI-Tag': tagParams.join(', ') }),
+    },
+  };
+};
+
+/** end-9. */
+export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async ({ params, target }) => {
+  const writer = writerOf(target);
+  const { image } = target.at;
+  const { reference } = params;
+  const deleted =
+    'tag' in reference
+      ? await writer.deleteTag(image, reference.tag)
+      : await writer.deleteManifest(image, reference.digest);
+  if (deleted) return { status: 202 };
+  throw manifestUnknown(reference);
+};
+
+/** end-8a and 8b: in byte order. */
+export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) => {
+  const { caller, target, path, query } = exchange;
+  const page = pageOf(exchange, tagPageMost);
+  const tags = await target.repository.listTags(caller, target.at.image, page);
+  if (tags === undefined)
+    throw new RegistryError('NAME_UNKNOWN', { message: 'the image is not known to this registry' });
+  const names = tags.items.map(({ name }) => name);
+  const more = tags.more && page.limit > 0;
+  return jsonReply(
+    200,
+    { name: target.name, tags: names },
+    more ? nextLink(path, query, names.at(-1) ?? '', page.limit) : {},
+  );
+};
+
+/** end-12a and 12b: an index of descriptors, empty when nothing refers to the digest; never 404 (design: any image). */
+export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (exchange) => {
+  const { caller, target, params, path, query } = exchange;
+  const page = pageOf(exchange, referrerPageMost);
+  const { items, more } = await target.repository.listReferrers(caller, target.at.image, params.digest, page);
+  // A media type holds no space: one here is a "+" that the client did not encode.
+  const wanted = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
+  const fitting = takeBytes(items, referrerPageMaxBytes);
+  const cut = (more || fitting.length < items.length) && page.limit > 0;
+  const manifests = fitting.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
+  return jsonReply(
+    200,
+    { schemaVersion: 2, mediaType: ociIndexType, manifests },
+    {
+      'Content-Type': ociIndexType,
+      ...(wanted.size === 0 ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
+      ...(cut ? nextLink(path, query, fitting.at(-1)?.digest ?? '', page.limit) : {}),
+    },
+  );
+};
+
+/** The first items that fit in so many bytes of JSON, and at least one. */
+function takeBytes(items: readonly Referrer[], maxBytes: number): readonly Referrer[] {
+  let bytes = 0;
+  const end = items.findIndex((item, i) => (bytes += JSON.stringify(item).length) > maxBytes && i > 0);
+  return end < 0 ? items : items.slice(0, end);
+}
+
+function parseTagParams(texts: readonly string[], byDigest: boolean): readonly Tag[] {
+  if (texts.length === 0) return [];
+  if (!byDigest) {
+    throw new RegistryError('TAG_INVALID', {
+      message: 'tag parameters go with a push by digest: this URL names a tag already',
+    });
+  }
+  if (texts.length > tagsMost) {
+    throw new RegistryError('TAG_INVALID', { status: 414, message: `at most ${tagsMost} tags in one request` });
+  }
+  return [...new Set(texts)].map(parseTag);
+}
+
+function describe({ digest, mediaType }: ManifestInfo): Record<string, string> {
+  return {
+    'Content-Type': mediaType,
+    'Docker-Content-Digest': digest,
+    ETag: `"${digest}"`,
+    'Cache-Control': 'no-transform',
+  };
+}
+
+function manifestUnknown(reference: Reference): RegistryError {
+  return new RegistryError('MANIFEST_UNKNOWN', { detail: { reference: formatReference(reference) } });
+}
+
+function manifestTooLarge(): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', {
+    status: 413,
+    message: `a manifest has at most ${manifestMaxBytes} bytes`,
+    detail: { maxBytes: manifestMaxBytes },
+  });
+}

@@ -1,0 +1,123 @@
+import type { IncomingMessage } from 'node:http';
+import type { ImageKey, RepositoryDirectory, UploadChunk, UploadStatus } from '../../ports.js';
+import { parseAlgorithm, parseDigest, type Digest } from '../../protocol/digest.js';
+import { locations, type RegistryParams } from '../../protocol/endpoints.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { formatProgress, parseContentRange } from '../../protocol/headers.js';
+import { parseName, type SessionId } from '../../protocol/names.js';
+import { contentLengthOf, openBody } from '../body.js';
+import type { Exchange, Handler, Target } from '../exchange.js';
+import type { Reply } from '../reply.js';
+import { writerOf } from '../writer.js';
+
+type Place = Pick<Exchange<RegistryParams<'upload.start'>>, 'prefix' | 'target'>;
+
+/** end-4a, 4b, 4c and 11: starts a session, unless the blob is mounted or comes whole. */
+export function createStartUpload(directory: () => RepositoryDirectory): Handler<RegistryParams<'upload.start'>> {
+  return async (exchange) => {
+    const { query, target, req, caller } = exchange;
+    const writer = writerOf(target);
+    const { image } = target.at;
+    const mount = query.get('mount');
+    if (mount !== null) {
+      const digest = parseDigest(mount);
+      const from = resolveSource(query.get('from'), directory());
+      // A mount that cannot be is no error: the client goes on with the upload that it is given (end-11).
+      if (from !== 'unknown' && (await writer.mountBlob(caller, image, digest, from)))
+        return blobCreated(exchange, digest);
+    }
+    const whole = query.get('digest');
+    if (whole !== null && mount === null) {
+      const digest = parseDigest(whole);
+      await writer.putBlob(image, digest, openBody(req));
+      return blobCreated(exchange, digest);
+    }
+    const algorithm = parseAlgorithm(query.get('digest-algorithm') ?? 'sha256');
+    const status = await writer.startUpload(image, algorithm);
+    return { status: 202, headers: describe(exchange, status, '202') };
+  };
+}
+
+/** end-13. */
+export const getUploadStatus: Handler<RegistryParams<'upload.status'>> = async (exchange) => {
+  const status = await writerOf(exchange.target).uploadStatus(exchange.target.at.image, exchange.params.session);
+  return { status: 204, headers: describe(exchange, status, 'status') };
+};
+
+/** end-5. */
+export const appendUpload: Handler<RegistryParams<'upload.append'>> = async (exchange) => {
+  const { target, params } = exchange;
+  const status = await withProgress(exchange, params.session, () =>
+    writerOf(target).appendUpload(target.at.image, params.session, readChunk(exchange.req)),
+  );
+  return { status: 202, headers: describe(exchange, status, '202') };
+};
+
+/** end-6. */
+export const completeUpload: Handler<RegistryParams<'upload.complete'>> = async (exchange) => {
+  const { target, params, query } = exchange;
+  const digest = parseDigest(query.get('digest') ?? '');
+  await withProgress(exchange, params.session, () =>
+    writerOf(target).completeUpload(target.at.image, params.session, digest, readChunk(exchange.req)),
+  );
+  return blobCreated(exchange, digest);
+};
+
+/** end-14. */
+export const cancelUpload: Handler<RegistryParams<'upload.cancel'>> = async ({ target, params }) => {
+  await writerOf(target).cancelUpload(target.at.image, params.session);
+  return { status: 204 };
+};
+
+function readChunk(req: IncomingMessage): UploadChunk {
+  const source = openBody(req);
+  const header = req.headers['content-range'];
+  if (header === undefined) return { source };
+  const range = parseContentRange(header);
+  const announced = contentLengthOf(req);
+  if (announced === undefined || announced === range.end - range.start + 1) return { source, range };
+  throw new RegistryError('SIZE_INVALID', {
+    message: 'Content-Range and Content-Length differ',
+    detail: { contentRange: header, contentLength: announced },
+  });
+}
+
+/** A refused chunk leaves the session usable: its 416 tells where to go on (distribution-spec, "Pushing a blob in chunks"). */
+async function withProgress<T>(exchange: Place, session: SessionId, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code !== 'RANGE_INVALID') throw error;
+    const status = await writerOf(exchange.target).uploadStatus(exchange.target.at.image, session);
+    throw new RegistryError('RANGE_INVALID', {
+      message: error.message,
+      detail: error.detail,
+      headers: describe(exchange, status, 'status'),
+    });
+  }
+}
+
+function describe({ prefix, target }: Place, status: UploadStatus, answer: '202' | 'status'): Record<string, string> {
+  return {
+    Location: prefix + locations.upload(target.name, status.id),
+    Range: formatProgress(status.size, answer),
+    'Docker-Upload-UUID': status.id,
+  };
+}
+
+function blobCreated({ prefix, target }: { prefix: string; target: Target }, digest: Digest): Reply {
+  return {
+    status: 201,
+    headers: { Location: prefix + locations.blob(target.name, digest), 'Docker-Content-Digest': digest },
+  };
+}
+
+/** `from` of a mount; a name that is malformed or unknown is a source that nobody has. */
+function resolveSource(from: string | null, directory: RepositoryDirectory): ImageKey | undefined | 'unknown' {
+  if (from === null) return undefined;
+  try {
+    return directory.resolve(parseName(from))?.at ?? 'unknown';
+  } catch {
+    return 'unknown';
+  }
+}

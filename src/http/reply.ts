@@ -1,0 +1,69 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { BlobContent, Logger } from '../ports.js';
+import { encodeError, type RegistryError } from '../protocol/errors.js';
+import { drain } from '../util/streams.js';
+
+/** What a handler answers, as plain data; `send` alone touches the response. */
+export interface Reply {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** Absent: no body, and a Content-Length of 0 unless the headers give the one that a GET would have. */
+  readonly body?: string | Buffer | BlobBody;
+}
+
+export interface BlobBody {
+  readonly content: BlobContent;
+  /** The length of the range that is sent. */
+  readonly length: number;
+}
+
+export function jsonReply(status: number, value: unknown, headers: Reply['headers'] = {}): Reply {
+  // No charset: some clients compare the whole value.
+  return { status, headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(value) };
+}
+
+export function errorReply(error: RegistryError): Reply {
+  return {
+    status: error.status,
+    headers: { 'Content-Type': 'application/json', ...error.headers },
+    body: encodeError(error),
+  };
+}
+
+/** The body of a refused upload that is still read, so that the client sees the answer instead of a reset. */
+const drainLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000 };
+
+/**
+ * Writes the answer; resolves when the client has it or is gone. When bytes cannot be read half-way, the connection is
+ * destroyed: a truncated blob must not look complete.
+ */
+export async function send(req: IncomingMessage, res: ServerResponse, reply: Reply, log: Logger): Promise<void> {
+  if (res.destroyed) return;
+  const { status, headers, body } = reply;
+  const length = typeof body === 'object' && 'content' in body ? body.length : Buffer.byteLength(body ?? '');
+  const bare = status === 204 || status === 304;
+  res.writeHead(status, {
+    'Docker-Distribution-API-Version': 'registry/2.0',
+    ...(bare ? {} : { 'Content-Length': length }),
+    ...(headers as Record<string, string | string[]>),
+  });
+  if (body === undefined || bare || req.method === 'HEAD') res.end();
+  else if (typeof body === 'object' && 'content' in body) await sendContent(res, body, log);
+  else res.end(body);
+  if (!req.complete) await discardRest(req, res);
+}
+
+async function sendContent(res: ServerResponse, { content }: BlobBody, log: Logger): Promise<void> {
+  try {
+    await content.writeTo(res);
+    res.end();
+  } catch (cause) {
+    if (!res.destroyed) log.error({ err: cause, path: content.path }, 'a blob could not be sent to its end');
+    res.destroy();
+  }
+}
+
+async function discardRest(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const drained = await drain(req, drainLimits);
+  if (!drained && !req.destroyed) res.socket?.destroySoon();
+}

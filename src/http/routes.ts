@@ -1,0 +1,102 @@
+import type { IncomingMessage } from 'node:http';
+import type { RepositoryDirectory } from '../ports.js';
+import { registryRoutes, type RegistryEndpoint, type RegistryOp, type RegistryParams } from '../protocol/endpoints.js';
+import { RegistryError } from '../protocol/errors.js';
+import { managementRoutes, type ManagementEndpoint } from '../protocol/management.js';
+import type { Handler } from './exchange.js';
+import type { Surface } from './handler.js';
+import * as blobs from './handlers/blobs.js';
+import { checkVersion, createListCatalog } from './handlers/discovery.js';
+import { createManagementHandlers, type ManagementParts } from './handlers/management.js';
+import * as manifests from './handlers/manifests.js';
+import * as uploads from './handlers/uploads.js';
+
+/** `/v2` under the prefix. The URL is the one that the client sent, so that it does not matter where the host mounts us. */
+export function createRegistrySurface(prefix: string, directory: () => RepositoryDirectory): Surface<RegistryEndpoint> {
+  const handlers: { readonly [O in RegistryOp]: Handler<RegistryParams<O>> } = {
+    'version.check': checkVersion,
+    'version.checkHead': checkVersion,
+    'catalog.list': createListCatalog(directory),
+    'upload.start': uploads.createStartUpload(directory),
+    'upload.status': uploads.getUploadStatus,
+    'upload.statusHead': uploads.getUploadStatus,
+    'upload.append': uploads.appendUpload,
+    'upload.complete': uploads.completeUpload,
+    'upload.cancel': uploads.cancelUpload,
+    'blob.stat': blobs.statBlob,
+    'blob.get': blobs.getBlob,
+    'blob.delete': blobs.deleteBlob,
+    'manifest.stat': manifests.statManifest,
+    'manifest.get': manifests.getManifest,
+    'manifest.put': manifests.putManifest,
+    'manifest.delete': manifests.deleteManifest,
+    'tag.list': manifests.listTags,
+    'referrer.list': manifests.listReferrers,
+  };
+  return {
+    routes: registryRoutes,
+    handlers,
+    locate: (req) => {
+      // Express and Connect keep the client's URL here when they strip the place of a mount from `url`.
+      const { originalUrl } = req as IncomingMessage & { originalUrl?: string };
+      const url = toOriginForm(originalUrl ?? req.url ?? '/');
+      if (!url.startsWith(prefix) || !isUnder(url.slice(prefix.length), '/v2')) return undefined;
+      return { prefix, url: url.slice(prefix.length) };
+    },
+  };
+}
+
+/** The management API, relative to where the host mounts it. */
+export function createManagementSurface(
+  parts: () => ManagementParts,
+  ready: () => Promise<unknown>,
+  isOpen: () => boolean,
+): Surface<ManagementEndpoint> {
+  return {
+    routes: managementRoutes,
+    handlers: createManagementHandlers(parts, ready),
+    locate: (req) => {
+      const url = toOriginForm(req.url ?? '/');
+      const ours = ['/api/v1/health', '/api/v1/repositories', '/api/v1/gc'].some((path) => isUnder(url, path));
+      return ours ? { prefix: '', url } : undefined;
+    },
+    guard: (req) => {
+      if (isOpen()) refuseWebPages(req);
+    },
+  };
+}
+
+/** Exactly the path or what is under it: `/v2`, `/v2/x` and `/v2?n=1`, never `/v2.evil`. */
+function isUnder(url: string, path: string): boolean {
+  if (!url.startsWith(path)) return false;
+  const next = url.charAt(path.length);
+  return next === '' || next === '/' || next === '?';
+}
+
+/** `GET http://host/v2/ HTTP/1.1` is allowed too (RFC 9112, 3.2.2); Connect and Express leave it as it is. */
+function toOriginForm(url: string): string {
+  if (url.startsWith('/')) return url;
+  return /^https?:\/\/[^/?#]*(?<rest>[/?].*)?$/i.exec(url)?.groups?.['rest'] ?? url;
+}
+
+const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$/i;
+
+/**
+ * Where nobody has to log in, a page in the user's own browser must not administer: neither from another origin, nor under
+ * a name that its server makes point to this machine (DNS rebinding).
+ */
+function refuseWebPages(req: IncomingMessage): void {
+  const { host, origin } = req.headers;
+  const local = req.socket.localAddress ?? '';
+  const onLoopback = local === '::1' || local.startsWith('127.') || local.startsWith('::ffff:127.');
+  if (onLoopback && !loopbackHost.test(host ?? '')) {
+    throw new RegistryError('DENIED', {
+      message: 'the management API of an open registry answers to a loopback Host only',
+    });
+  }
+  if (origin !== undefined && origin.replace(/^https?:\/\//, '') !== host) {
+    throw new RegistryError('DENIED', {
+      message: 'the management API of an open registry answers to no foreign Origin',
+    });
+  }
+}

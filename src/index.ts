@@ -1,0 +1,23 @@
+/** The public API, and nothing else. */
+export { createRegistry, type Registry } from './registry.js';
+export {
+  OptionsError,
+  resolveOptions,
+  type GarbageCollectionOptions,
+  type LocalRepositoryOptions,
+  type RegistryOptions,
+  type RepositoryOptions,
+  type ResolvedOptions,
+} from './options.js';
+export type { Middleware } from './http/handler.js';
+export type {
+  GarbageReport,
+  ImageKey,
+  Logger,
+  RegistryEvents,
+  RepositoryDirectory,
+  RepositoryRecord,
+  RequestEvent,
+} from './ports.js';
+export type { RepositoryConfig, Problem } from './protocol/repository-config.js';
+export { RegistryError, type ErrorCode } from './protocol/errors.js';

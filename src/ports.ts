@@ -1,0 +1,432 @@
+/**
+ * Every boundary inside the registry, on one page: read this first.
+ *
+ * Rules for all of them. Absence is `undefined`; an exception means "could not tell". Content is durable before any index
+ * entry names it, and no entry names it any more when it is deleted. Times are ms since the epoch, sizes are bytes.
+ * Nothing outside a driver may rely on being the only process: preconditions travel inside the write.
+ */
+import type { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Readable, Writable } from 'node:stream';
+import type { Algorithm, Digest } from './protocol/digest.js';
+import type { ParsedManifest } from './protocol/manifest.js';
+import type { Reference, SessionId, Tag, WireName } from './protocol/names.js';
+import type { RepositoryConfig } from './protocol/repository-config.js';
+
+// ------------------------------------------------------------------------------------------------ bytes
+
+/** An inclusive range of bytes that lies inside the content. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface BlobInfo {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly modifiedAt: number;
+}
+
+/** Bytes that can be sent; nothing is opened before `writeTo`. */
+export interface BlobContent {
+  /** The size of the whole blob, whatever range was asked for. */
+  readonly size: number;
+  /** Where the bytes lie on this machine, for a web server that sends them itself. */
+  readonly path?: string;
+  /**
+   * Writes the bytes (of the range, when one was asked for) to the sink, minding its backpressure, and does not end it.
+   * Resolves when the sink has taken the last byte; rejects when it closes before, or when the bytes cannot be read.
+   * A chunk belongs to the store again as soon as the sink calls back: a sink that keeps bytes copies them.
+   */
+  writeTo(sink: Writable): Promise<void>;
+}
+
+/** Bytes by digest, shared by all repositories; no names, tags or access. Bytes in the store prove no right to read them. */
+export interface BlobStore {
+  stat(digest: Digest): Promise<BlobInfo | undefined>;
+  read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
+  /**
+   * Opens the staged bytes of `id`, made when there are none; what an earlier process received is found again. While it is
+   * open in this process, the same object is returned. Callers take turns on one id.
+   */
+  stage(id: string, options?: StageOptions): Promise<StagedBlob>;
+  /** True when there was something to delete. */
+  delete(digest: Digest): Promise<boolean>;
+  /** Every blob in the store, in no order. For rebuilding and audits: no request uses it. */
+  list(): AsyncIterable<BlobInfo>;
+  listStaged(): AsyncIterable<{ readonly id: string; readonly size: number; readonly modifiedAt: number }>;
+  close(): Promise<void>;
+}
+
+export interface StageOptions {
+  /** The algorithm to hash with while bytes come in; another may still be asked for at `commit`. Default sha256. */
+  readonly algorithm?: Algorithm;
+}
+
+export interface StagedBlob {
+  /** The contiguous bytes received, in order; never a hole. */
+  readonly size: number;
+  /**
+   * Appends the source to its end; resolves to the new size. When the source fails or closes early it rejects, and what
+   * arrived is kept and counted. At most `maxBytes` are taken: rejects with SIZE_INVALID as soon as there are more.
+   */
+  append(source: Readable, options?: { readonly maxBytes?: number }): Promise<number>;
+  /** Back to an earlier offset: what came after it is dropped. */
+  truncate(size: number): Promise<void>;
+  /**
+   * Verifies the digest, makes the bytes durable and publishes them atomically under it. Bytes that are already published
+   * are replaced: a damaged blob heals by being pushed again.
+   * @throws RegistryError DIGEST_INVALID when the bytes have another digest; they stay staged.
+   */
+  commit(expected: Digest): Promise<BlobInfo>;
+  discard(): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------ the index
+
+/** One image: `repository` is configured, `image` is the rest of the name on the wire. */
+export interface ImageKey {
+  readonly repository: string;
+  readonly image: string;
+}
+
+export type { LocalRepositoryConfig, RepositoryConfig } from './protocol/repository-config.js';
+
+export interface RepositoryRecord {
+  readonly config: RepositoryConfig;
+  /** `declared` in code or the config file, and fixed; or `managed` through the API. */
+  readonly origin: 'declared' | 'managed';
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+export interface ManifestRecord {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
+  /** After the fallback rule: `artifactType`, else an image manifest's config type, else absent. */
+  readonly artifactType?: string;
+  /** Kept only where there is a subject: a referrers list shows them. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly subject?: Digest;
+  /** Every digest that the manifest names, once each: config, layers, and an index's children. Not the subject. */
+  readonly references: readonly Digest[];
+  /** What its config and layers weigh together, as its descriptors say; 0 for an index. */
+  readonly contentBytes: number;
+  readonly pushedAt: number;
+}
+
+export interface TagRecord {
+  readonly name: Tag;
+  readonly digest: Digest;
+  readonly updatedAt: number;
+}
+
+/** That a blob is visible in an image: by upload, mount or cache fill, nothing else. */
+export interface BlobLink {
+  readonly size: number;
+  /** When it was linked, or last answered for while no manifest of the image named it. */
+  readonly linkedAt: number;
+}
+
+export interface ImageRecord {
+  readonly image: string;
+  readonly manifests: number;
+  readonly tags: number;
+  /** The sizes of the manifests and of the linked blobs of this image, each digest once. */
+  readonly bytes: number;
+  readonly updatedAt: number;
+}
+
+export interface SessionRecord {
+  readonly id: SessionId;
+  readonly at: ImageKey;
+  readonly startedAt: number;
+  readonly algorithm: Algorithm;
+}
+
+/**
+ * Something that a dropped reference may have left behind, since then. `link`: a blob of an image that no manifest of that
+ * image names. `bytes`: content that perhaps nothing refers to any more.
+ */
+export type Candidate =
+  | { readonly kind: 'link'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
+  | { readonly kind: 'bytes'; readonly digest: Digest; readonly since: number };
+
+/** One fact to record; the store derives reverse keys, referrers, counts and candidates in the same atomic write. */
+export type Change =
+  | {
+      readonly type: 'repository.put';
+      readonly config: RepositoryConfig;
+      readonly origin: RepositoryRecord['origin'];
+      readonly when: number;
+    }
+  /** Drops the name at once; what the repository held goes by `purge`. */
+  | { readonly type: 'repository.delete'; readonly name: string; readonly when: number }
+  /** Links, or renews the time of a link. Leaves a candidate when the link is new. */
+  | {
+      readonly type: 'blob.link';
+      readonly at: ImageKey;
+      readonly digest: Digest;
+      readonly size: number;
+      readonly when: number;
+    }
+  /** Leaves a candidate for the bytes. */
+  | { readonly type: 'blob.unlink'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
+  | { readonly type: 'manifest.put'; readonly at: ImageKey; readonly manifest: ManifestRecord }
+  /** Drops its tags and its place in referrers lists too; leaves candidates for its bytes and for the links it named. */
+  | { readonly type: 'manifest.delete'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
+  | { readonly type: 'tag.put'; readonly at: ImageKey; readonly tag: TagRecord }
+  | { readonly type: 'tag.delete'; readonly at: ImageKey; readonly tag: Tag }
+  | { readonly type: 'session.put'; readonly session: SessionRecord }
+  | { readonly type: 'session.delete'; readonly id: SessionId }
+  /** Adds, moves to a later time (`since` is the new one) or settles a candidate. */
+  | { readonly type: 'candidate.put'; readonly candidate: Candidate }
+  | { readonly type: 'candidate.delete'; readonly candidate: Candidate }
+  /** Marks bytes as about to be deleted: until `bytes.forget`, a link or manifest that names them is a ConflictError. */
+  | { readonly type: 'bytes.condemn'; readonly digest: Digest }
+  | { readonly type: 'bytes.forget'; readonly digest: Digest };
+
+/** What must hold at the moment of the write, judged against the index and the writes queued before this one. */
+export type Precondition =
+  | { readonly type: 'repository'; readonly name: string; readonly is: 'present' | 'absent' }
+  | { readonly type: 'manifest'; readonly at: ImageKey; readonly digest: Digest; readonly is: 'present' | 'absent' }
+  | {
+      readonly type: 'tag';
+      readonly at: ImageKey;
+      readonly tag: Tag;
+      readonly is: 'present' | 'absent' | { readonly digest: Digest };
+    }
+  | {
+      readonly type: 'link';
+      readonly at: ImageKey;
+      readonly digest: Digest;
+      readonly is: 'present' | 'absent' | { readonly linkedAt: number };
+    }
+  /** No manifest of the image names the digest. */
+  | { readonly type: 'unnamed'; readonly at: ImageKey; readonly digest: Digest }
+  /** No link and no manifest record of any image has the digest. */
+  | { readonly type: 'unreferenced'; readonly digest: Digest }
+  | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' };
+
+/** A precondition of `apply` did not hold, or a change named a repository that is not there: nothing was changed. */
+export class ConflictError extends Error {
+  override readonly name = 'ConflictError';
+}
+
+export interface PageRequest {
+  readonly limit: number;
+  /** Exclusive; need not exist. */
+  readonly after?: string;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** True when there are items after the last of these. */
+  readonly more: boolean;
+}
+
+/** Typed reads, and one atomic write. An unknown repository reads like one that holds nothing. */
+export interface MetadataStore {
+  /** Sorted by name. */
+  repositories(): Promise<readonly RepositoryRecord[]>;
+  repository(name: string): Promise<RepositoryRecord | undefined>;
+  manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined>;
+  tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined>;
+  link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined>;
+  /** Whether a manifest of the image names the digest. */
+  isNamed(at: ImageKey, digest: Digest): Promise<boolean>;
+  /** In byte order of the tag. */
+  tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>>;
+  image(at: ImageKey): Promise<ImageRecord | undefined>;
+  /** The images that hold a manifest, in byte order. */
+  images(repository: string, page: PageRequest): Promise<Page<ImageRecord>>;
+  /** The manifests of the image that have this subject, in byte order of their digest; `after` is a digest. */
+  referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>>;
+  /** The images that link the blob; `after` is the last item as `repository/image`. */
+  imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>>;
+  /** Whether any link or manifest record of any image has the digest. */
+  isReferenced(digest: Digest): Promise<boolean>;
+  session(id: SessionId): Promise<SessionRecord | undefined>;
+  sessions(): AsyncIterable<SessionRecord>;
+  /** The candidates from before a time, oldest first. Settled ones are gone, so the next page is asked for the same way. */
+  candidates(before: number, limit: number): Promise<readonly Candidate[]>;
+  /** Condemned bytes that were not forgotten: a collector stopped between the two. */
+  condemned(): Promise<readonly Digest[]>;
+  /** Removes a bounded part of what deleted repositories held, leaving candidates; true while there is more. */
+  purge(when: number): Promise<boolean>;
+  /**
+   * Writes all changes or none. Each later change sees the earlier ones.
+   * @param options.durable resolve only when the write would survive a power cut. Others survive the death of the process.
+   * @throws ConflictError when a precondition does not hold, or a change names an unknown repository.
+   */
+  apply(
+    changes: readonly Change[],
+    options: { readonly durable: boolean; readonly require?: readonly Precondition[] },
+  ): Promise<void>;
+  close(): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------ repositories
+
+/** Who asks. Repositories use it only where an answer would reveal what another image holds. */
+export interface Caller {
+  readonly principal: Principal;
+  mayPull(at: ImageKey): Promise<boolean>;
+}
+
+export interface ManifestInfo {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
+  /** What its config and layers weigh together; 0 for an index. */
+  readonly contentBytes?: number;
+}
+
+export interface ManifestContent extends ManifestInfo {
+  readonly bytes: Buffer;
+}
+
+export interface Referrer extends ManifestInfo {
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** Local, remote and virtual alike: http/ calls this and nothing else. */
+export interface Repository {
+  readonly config: RepositoryConfig;
+  statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined>;
+  getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined>;
+  statBlob(caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined>;
+  getBlob(caller: Caller, image: string, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
+  /** `undefined` when the image is unknown. */
+  listTags(caller: Caller, image: string, page: PageRequest): Promise<Page<TagRecord> | undefined>;
+  listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Page<Referrer>>;
+  listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>>;
+  /** Absent where nothing can be written: the caller answers UNSUPPORTED. */
+  readonly writer?: RepositoryWriter;
+}
+
+export interface UploadStatus {
+  readonly id: SessionId;
+  readonly size: number;
+}
+
+/** The part of an upload that a request carries. */
+export interface UploadChunk {
+  readonly source: Readable;
+  /** `Content-Range`: the chunk must begin at the present offset and have exactly this length. Absent: a stream to append. */
+  readonly range?: ByteRange;
+}
+
+export interface RepositoryWriter {
+  startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus>;
+  /** @throws BLOB_UPLOAD_UNKNOWN, like all that take a session. */
+  uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
+  /** A stream that breaks keeps what arrived. @throws RANGE_INVALID (nothing appended), SIZE_INVALID (back to the offset before). */
+  appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus>;
+  /** Appends the last chunk, verifies and links. A mismatch ends the session. @throws DIGEST_INVALID, RANGE_INVALID, SIZE_INVALID. */
+  completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void>;
+  cancelUpload(image: string, id: SessionId): Promise<void>;
+  /** The whole blob in one request (end-4b). @throws DIGEST_INVALID. */
+  putBlob(image: string, digest: Digest, source: Readable): Promise<void>;
+  /** Links a blob that another image of the registry shows to the caller; false when there is none such. */
+  mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
+  /** Stores the bytes verbatim, with these tags. @throws MANIFEST_BLOB_UNKNOWN where the repository is not `sparse`. */
+  putManifest(image: string, manifest: ParsedManifest, tags: readonly Tag[]): Promise<void>;
+  /** False when there was none. So for the next two. */
+  deleteManifest(image: string, digest: Digest): Promise<boolean>;
+  deleteTag(image: string, tag: Tag): Promise<boolean>;
+  deleteBlob(image: string, digest: Digest): Promise<boolean>;
+}
+
+/** Names to repositories. Naming alone: it reveals nothing and decides no access. */
+export interface RepositoryDirectory {
+  resolve(name: WireName): { readonly repository: Repository; readonly at: ImageKey } | undefined;
+  get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;
+  /** Sorted so that the names of their images, prefixed and concatenated, are in byte order. */
+  list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
+  /** @throws CONFLICT when the name is taken. */
+  create(config: RepositoryConfig): Promise<RepositoryRecord>;
+  /** @throws CONFLICT for a declared repository and for another type; NAME_UNKNOWN. */
+  replace(config: RepositoryConfig): Promise<RepositoryRecord>;
+  /** @throws CONFLICT for a declared repository; NAME_UNKNOWN. */
+  delete(name: string): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------ access, garbage, runtime
+
+/** What an endpoint needs: the `access` column of the endpoint tables. `none` is for everybody. */
+export type Access = 'none' | 'ping' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
+
+export interface Principal {
+  readonly id: string;
+}
+
+export interface AccessControl {
+  authenticate(request: IncomingMessage): Promise<Principal>;
+  /** Decided by `at`, the image that is meant; absent for what concerns the whole registry. */
+  permits(principal: Principal, access: Access, at?: ImageKey): Promise<boolean>;
+  /** Why not, as the error to answer. */
+  refusal(principal: Principal, access: Access): Error;
+  /** Whether anybody may administer: then the management API guards itself against web pages (design: secure by default). */
+  readonly openToAll: boolean;
+}
+
+export interface GarbageReport {
+  readonly dryRun: boolean;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** Candidates looked at. */
+  readonly examined: number;
+  readonly unlinked: number;
+  readonly blobsDeleted: number;
+  readonly bytesFreed: number;
+  readonly uploadsExpired: number;
+}
+
+export interface GarbageCollector {
+  /** One pass. A second call while one runs joins it. */
+  collect(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
+}
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface RequestEvent {
+  readonly id: string;
+  readonly op: string;
+  readonly method: string;
+  readonly url: string;
+  readonly status: number;
+  readonly durationMs: number;
+  readonly principal: string;
+  readonly errorCode?: string;
+}
+
+export interface RegistryEvents {
+  request: [RequestEvent];
+  'blob.pushed': [{ at: ImageKey; digest: Digest; size: number }];
+  'blob.deleted': [{ at: ImageKey; digest: Digest }];
+  'manifest.pushed': [{ at: ImageKey; digest: Digest; tags: readonly Tag[] }];
+  'manifest.deleted': [{ at: ImageKey; digest: Digest }];
+  'tag.deleted': [{ at: ImageKey; tag: Tag }];
+  'repository.created': [{ name: string }];
+  'repository.replaced': [{ name: string }];
+  'repository.deleted': [{ name: string }];
+  'garbage.collected': [GarbageReport];
+}
+
+/** Everything that is not deterministic. */
+export interface Runtime {
+  now(): number;
+  newId(): string;
+  readonly log: Logger;
+  readonly events: EventEmitter<RegistryEvents>;
+  /** Tells the listeners; one that throws is logged, and harms no request. */
+  emit<Name extends keyof RegistryEvents>(name: Name, ...payload: RegistryEvents[Name]): void;
+}

@@ -1,0 +1,67 @@
+/** Every error code that we answer with its status and default message (distribution-spec, "Error Codes"; the last block is ours). */
+export const errorTable = {
+  BLOB_UNKNOWN: { status: 404, message: 'blob unknown to this image' },
+  BLOB_UPLOAD_INVALID: { status: 400, message: 'blob upload invalid' },
+  BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown: it was finished, cancelled or has expired' },
+  DIGEST_INVALID: { status: 400, message: 'the digest does not match the content, or is malformed' },
+  MANIFEST_BLOB_UNKNOWN: { status: 400, message: 'the manifest references something that is not here' },
+  MANIFEST_INVALID: { status: 400, message: 'manifest invalid' },
+  MANIFEST_UNKNOWN: { status: 404, message: 'manifest unknown' },
+  NAME_INVALID: { status: 400, message: 'invalid repository name' },
+  NAME_UNKNOWN: { status: 404, message: 'repository name not known to this registry' },
+  SIZE_INVALID: { status: 400, message: 'the length received differs from the length announced' },
+  UNAUTHORIZED: { status: 401, message: 'authentication required' },
+  DENIED: { status: 403, message: 'access denied' },
+  UNSUPPORTED: { status: 405, message: 'the operation is not supported' },
+  TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
+
+  TAG_INVALID: {
+    status: 400,
+    message: 'a tag has 1 to 128 characters of [a-zA-Z0-9_.-] and begins with none of . and -',
+  },
+  RANGE_INVALID: { status: 416, message: 'the range does not fit the content' },
+  PAGINATION_NUMBER_INVALID: { status: 400, message: 'n must be a whole number, 0 or more' },
+  UNAVAILABLE: { status: 503, message: 'service unavailable' },
+  UNKNOWN: { status: 500, message: 'internal error' },
+
+  OPTIONS_INVALID: { status: 400, message: 'the document has problems' },
+  CONFLICT: { status: 409, message: 'the request conflicts with the present state' },
+} as const satisfies Record<string, { status: number; message: string }>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export interface RegistryErrorFields {
+  /** Replaces the table's message. */
+  readonly message?: string;
+  /** Replaces the table's status where the spec allows two (MANIFEST_INVALID is 413 when too large). */
+  readonly status?: number;
+  /** Any JSON: what was found and expected. Goes to the client. */
+  readonly detail?: unknown;
+  /** Response headers that belong to the refusal (Location and Range with a 416, Allow with a 405). */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Goes to the log, never to the client. */
+  readonly cause?: unknown;
+}
+
+/** The one error class that reaches a client: a code of the table above and what goes with it. */
+export class RegistryError extends Error {
+  override readonly name = 'RegistryError';
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly detail: unknown;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(code: ErrorCode, fields: RegistryErrorFields = {}) {
+    super(fields.message ?? errorTable[code].message, fields.cause === undefined ? undefined : { cause: fields.cause });
+    this.code = code;
+    this.status = fields.status ?? errorTable[code].status;
+    this.detail = fields.detail;
+    this.headers = fields.headers ?? {};
+  }
+}
+
+/** The JSON body of an error (distribution-spec, "Error Codes"): `{"errors":[{code,message,detail?}]}`. */
+export function encodeError(error: RegistryError): string {
+  const { code, message, detail } = error;
+  return JSON.stringify({ errors: [detail === undefined ? { code, message } : { code, message, detail }] });
+}

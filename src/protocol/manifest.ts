@@ -1,0 +1,178 @@
+import { parse as parseContentType } from 'content-type';
+import { z } from 'zod';
+import { digestOf, isDescriptorDigest, parseDigest, type Digest } from './digest.js';
+import { RegistryError } from './errors.js';
+
+/** At least 4 MB must be accepted (distribution-spec, "Pushing Manifests"); larger ones are refused with 413. */
+export const manifestMaxBytes = 4 * 1024 * 1024;
+
+const imageTypes = {
+  oci: 'application/vnd.oci.image.manifest.v1+json',
+  docker: 'application/vnd.docker.distribution.manifest.v2+json',
+} as const;
+const indexTypes = {
+  oci: 'application/vnd.oci.image.index.v1+json',
+  docker: 'application/vnd.docker.distribution.manifest.list.v2+json',
+} as const;
+export const ociIndexType = indexTypes.oci;
+
+/** The four types that we store. Docker's schema 1 is refused: current clients refuse it too. */
+export const manifestTypes: readonly string[] = [imageTypes.oci, indexTypes.oci, imageTypes.docker, indexTypes.docker];
+
+/** A manifest that was checked, with what the registry needs to know of it. The bytes are kept as they came. */
+export interface ParsedManifest {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** As written in the manifest: of any algorithm, never checked to exist. */
+  readonly subject?: string;
+  readonly references: readonly ManifestReference[];
+  /** The sizes of its config and layers, as its descriptors say; 0 for an index. */
+  readonly contentBytes: number;
+}
+
+export interface ManifestReference {
+  readonly digest: Digest;
+  /** `blob`: must be a blob. `either`: an index's child, which BuildKit's cache makes a blob. */
+  readonly kind: 'blob' | 'either';
+  /** Foreign layers and those with `urls` are fetched from elsewhere: their absence is no fault. */
+  readonly optional: boolean;
+}
+
+const descriptorSchema = z.looseObject({
+  mediaType: z.string().min(1).max(255),
+  digest: z.string().refine(isDescriptorDigest, 'is no digest'),
+  size: z.number().int().min(0),
+  urls: z.array(z.string()).nullish(),
+});
+const commonShape = {
+  schemaVersion: z.literal(2),
+  mediaType: z.string().optional(),
+  artifactType: z.string().max(255).optional(),
+  subject: descriptorSchema.nullish(),
+  annotations: z.record(z.string(), z.string()).nullish(),
+};
+const imageSchema = z.looseObject({ ...commonShape, config: descriptorSchema, layers: z.array(descriptorSchema) });
+const indexSchema = z.looseObject({ ...commonShape, manifests: z.array(descriptorSchema) });
+
+type Descriptor = z.infer<typeof descriptorSchema>;
+type CommonFields = Pick<z.infer<typeof indexSchema>, 'artifactType' | 'subject' | 'annotations'>;
+
+/**
+ * Checks a manifest as pushed: UTF-8 JSON, of one of `manifestTypes`, whose shape fits its type.
+ * @param contentType the request's Content-Type; its parameters are ignored. Absent: the body's mediaType, else its shape.
+ * @param expected the digest in the URL; absent for a push by tag, which is named by sha256.
+ * @throws RegistryError MANIFEST_INVALID, or DIGEST_INVALID when the bytes have another digest.
+ */
+export function parseManifest(bytes: Buffer, contentType: string | undefined, expected?: Digest): ParsedManifest {
+  const digest = digestOf(bytes, expected?.startsWith('sha512:') ? 'sha512' : 'sha256');
+  if (expected !== undefined && digest !== expected) {
+    throw new RegistryError('DIGEST_INVALID', {
+      message: 'the manifest has another digest than the one in the URL',
+      detail: { expected, found: digest },
+    });
+  }
+  const json = parseJson(bytes);
+  const mediaType = chooseMediaType(json, contentType);
+  const isIndex = mediaType === indexTypes.oci || mediaType === indexTypes.docker;
+  return { bytes, digest, mediaType, ...(isIndex ? readIndex(json) : readImage(json)) };
+}
+
+type Facts = Omit<ParsedManifest, 'bytes' | 'digest' | 'mediaType'>;
+
+function readIndex(json: unknown): Facts {
+  const index = check(indexSchema, json);
+  return { references: collectReferences(index.manifests, 'either'), contentBytes: 0, ...readCommon(index, undefined) };
+}
+
+/** Without an artifactType an image manifest has its config's type, an index none ("Listing Referrers"). */
+function readImage(json: unknown): Facts {
+  const image = check(imageSchema, json);
+  const contents = [image.config, ...image.layers];
+  return {
+    references: collectReferences(contents, 'blob'),
+    contentBytes: contents.reduce((sum, { size }) => sum + size, 0),
+    ...readCommon(image, image.config.mediaType),
+  };
+}
+
+function readCommon({ artifactType, subject, annotations }: CommonFields, fallbackType: string | undefined) {
+  const type = artifactType === '' ? fallbackType : (artifactType ?? fallbackType);
+  return {
+    ...(type === undefined ? {} : { artifactType: type }),
+    ...(subject ? { subject: subject.digest } : {}),
+    ...(annotations ? { annotations } : {}),
+  };
+}
+
+function check<T>(schema: z.ZodType<T>, json: unknown): T {
+  const checked = schema.safeParse(json);
+  if (checked.success) return checked.data;
+  throw invalid('the manifest does not have the shape of its type', describeIssues(checked.error));
+}
+
+function collectReferences(descriptors: readonly Descriptor[], kind: ManifestReference['kind']): ManifestReference[] {
+  const byDigest = new Map<string, ManifestReference>();
+  for (const { digest, mediaType, urls } of descriptors) {
+    if (!digest.startsWith('sha256:') && !digest.startsWith('sha512:')) continue;
+    const optional = mediaType.includes('nondistributable') || mediaType.includes('foreign') || (urls?.length ?? 0) > 0;
+    byDigest.set(digest, {
+      digest: parseDigest(digest),
+      kind,
+      optional: optional && (byDigest.get(digest)?.optional ?? true),
+    });
+  }
+  return [...byDigest.values()];
+}
+
+function parseJson(bytes: Buffer): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new RegistryError('MANIFEST_INVALID', { message: 'the manifest is not JSON in UTF-8', cause });
+  }
+  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  throw invalid('the manifest is not a JSON object');
+}
+
+function chooseMediaType(json: Record<string, unknown>, contentType: string | undefined): string {
+  const declared = contentType === undefined ? undefined : parseMediaType(contentType);
+  const inBody = typeof json['mediaType'] === 'string' ? json['mediaType'] : undefined;
+  if (declared !== undefined && inBody !== undefined && declared !== inBody) {
+    throw invalid('Content-Type and the mediaType in the manifest differ', {
+      contentType: declared,
+      mediaType: inBody,
+    });
+  }
+  if (json['schemaVersion'] === 1) throw invalid('Docker schema 1 manifests are not supported: push schema 2 or OCI');
+  const mediaType = declared ?? inBody ?? sniffMediaType(json);
+  if (mediaType !== undefined && manifestTypes.includes(mediaType)) return mediaType;
+  throw invalid('the media type is not one of a manifest that is accepted here', {
+    mediaType,
+    accepted: manifestTypes,
+  });
+}
+
+function parseMediaType(header: string): string | undefined {
+  try {
+    return parseContentType(header).type;
+  } catch (cause) {
+    throw new RegistryError('MANIFEST_INVALID', { message: 'the Content-Type is malformed', cause });
+  }
+}
+
+function sniffMediaType(json: Record<string, unknown>): string | undefined {
+  if ('config' in json && 'layers' in json) return imageTypes.oci;
+  return 'manifests' in json ? indexTypes.oci : undefined;
+}
+
+function describeIssues(error: z.ZodError): { path: string; problem: string }[] {
+  return error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join('.'), problem: message }));
+}
+
+function invalid(message: string, detail?: unknown): RegistryError {
+  return new RegistryError('MANIFEST_INVALID', { message, detail });
+}

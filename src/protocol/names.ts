@@ -1,0 +1,67 @@
+import { RegistryError } from './errors.js';
+import { parseDigest, type Digest } from './digest.js';
+
+declare const wireNameBrand: unique symbol;
+declare const tagBrand: unique symbol;
+declare const sessionBrand: unique symbol;
+
+/** `<name>` as it is on the wire: repository + "/" + image (or the repository alone), checked against the spec's grammar. */
+export type WireName = string & { readonly [wireNameBrand]: true };
+/** A tag by the spec's grammar; case-sensitive. */
+export type Tag = string & { readonly [tagBrand]: true };
+/** The id of an upload session: a UUID that we made. */
+export type SessionId = string & { readonly [sessionBrand]: true };
+/** What `<tag-or-digest>` names: a string with ":" is a digest or nothing, since no tag holds one. */
+export type Reference = { readonly tag: Tag } | { readonly digest: Digest };
+
+/** Many clients cap host + "/" + name at 255; the host is theirs, so the name alone is what we can hold them to. */
+export const nameMaxLength = 255;
+const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
+const componentPattern = new RegExp(`^${component}$`);
+const namePattern = new RegExp(`^${component}(?:/${component})*$`);
+const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
+const sessionPattern = /^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}$/;
+
+/** @throws RegistryError NAME_INVALID. Lengths are checked before patterns: a pattern never sees an unbounded string. */
+export function parseName(text: string): WireName {
+  if (text.length <= nameMaxLength && namePattern.test(text)) return text as WireName;
+  throw new RegistryError('NAME_INVALID', {
+    message: `a name has at most ${nameMaxLength} characters: lower-case letters and digits, parted by one of . _ __ - and /`,
+    detail: { name: text.slice(0, nameMaxLength) },
+  });
+}
+
+/** The name of a configured repository: one path component. @throws RegistryError NAME_INVALID. */
+export function parseRepositoryName(text: string): string {
+  if (isRepositoryName(text)) return text;
+  throw new RegistryError('NAME_INVALID', {
+    message:
+      'a repository has a name of one part: at most 128 lower-case letters and digits, parted by one of . _ __ -',
+    detail: { name: text.slice(0, nameMaxLength) },
+  });
+}
+
+export function isRepositoryName(text: string): boolean {
+  return text.length <= 128 && componentPattern.test(text);
+}
+
+/** @throws RegistryError TAG_INVALID. */
+export function parseTag(text: string): Tag {
+  if (text.length <= 128 && tagPattern.test(text)) return text as Tag;
+  throw new RegistryError('TAG_INVALID', { detail: { tag: text.slice(0, 200) } });
+}
+
+/** @throws RegistryError DIGEST_INVALID for what holds a ":", TAG_INVALID for the rest. */
+export function parseReference(text: string): Reference {
+  return text.includes(':') ? { digest: parseDigest(text) } : { tag: parseTag(text) };
+}
+
+export function formatReference(reference: Reference): string {
+  return 'tag' in reference ? reference.tag : reference.digest;
+}
+
+/** @throws RegistryError BLOB_UPLOAD_UNKNOWN: an id that we did not make is an upload that we do not know. */
+export function parseSessionId(text: string): SessionId {
+  if (text.length === 36 && sessionPattern.test(text)) return text as SessionId;
+  throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+}

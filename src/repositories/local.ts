@@ -1,0 +1,151 @@
+import type {
+  BlobContent,
+  BlobLink,
+  BlobStore,
+  ByteRange,
+  Caller,
+  ImageKey,
+  ImageRecord,
+  ManifestContent,
+  ManifestInfo,
+  ManifestRecord,
+  MetadataStore,
+  Page,
+  PageRequest,
+  Referrer,
+  Repository,
+  RepositoryConfig,
+  RepositoryWriter,
+  Runtime,
+  TagRecord,
+} from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import type { Reference } from '../protocol/names.js';
+import type { KeyedMutex } from '../util/concurrency.js';
+import { readBytes } from '../util/streams.js';
+import { LocalWriter } from './local-writer.js';
+import type { ManifestCache } from './manifest-cache.js';
+
+/** What the repositories of one registry share. */
+export interface LocalParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly manifests: ManifestCache;
+  readonly runtime: Runtime;
+  /** Held by digest from before a commit until the link is applied, and by the collector while it deletes. */
+  readonly digestLocks: KeyedMutex;
+  /** Held by session id: requests of one upload take turns. */
+  readonly sessionLocks: KeyedMutex;
+  /** How long a blob that no manifest names is kept. */
+  readonly graceMs: number;
+}
+
+/** A repository that the registry stores itself. */
+export class LocalRepository implements Repository {
+  readonly config: RepositoryConfig;
+  readonly writer: RepositoryWriter;
+  readonly #parts: LocalParts;
+
+  constructor(config: RepositoryConfig, parts: LocalParts) {
+    this.config = config;
+    this.#parts = parts;
+    this.writer = new LocalWriter(config, parts);
+  }
+
+  async statManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
+    return this.#findManifest(this.#at(image), reference);
+  }
+
+  async getManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
+    const record = await this.#findManifest(this.#at(image), reference);
+    if (record === undefined) return undefined;
+    const { digest, mediaType, size } = record;
+    const bytes = this.#parts.manifests.get(digest) ?? (await this.#readManifest(this.#at(image), record));
+    return bytes === undefined ? undefined : { digest, mediaType, size, bytes };
+  }
+
+  async statBlob(_caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
+    const at = this.#at(image);
+    const link = await this.#parts.metadata.link(at, digest);
+    if (link === undefined) return undefined;
+    const info = await this.#parts.blobs.stat(digest);
+    if (info?.size !== link.size) return this.#reportDamage(at, digest, link.size, info?.size);
+    await this.#renewLease(at, digest, link);
+    return link;
+  }
+
+  async getBlob(_caller: Caller, image: string, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
+    const at = this.#at(image);
+    const link = await this.#parts.metadata.link(at, digest);
+    if (link === undefined) return undefined;
+    const content = await this.#parts.blobs.read(digest, range);
+    return content?.size === link.size ? content : this.#reportDamage(at, digest, link.size, content?.size);
+  }
+
+  async listTags(_caller: Caller, image: string, page: PageRequest): Promise<Page<TagRecord> | undefined> {
+    const at = this.#at(image);
+    const tags = await this.#parts.metadata.tags(at, page);
+    if (tags.items.length === 0 && (await this.#parts.metadata.image(at)) === undefined) return undefined;
+    return tags;
+  }
+
+  async listReferrers(_caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Page<Referrer>> {
+    const { items, more } = await this.#parts.metadata.referrers(this.#at(image), subject, page);
+    return { more, items: items.map(describeReferrer) };
+  }
+
+  listImages(_caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
+    return this.#parts.metadata.images(this.config.name, page);
+  }
+
+  #at(image: string): ImageKey {
+    return { repository: this.config.name, image };
+  }
+
+  async #findManifest(at: ImageKey, reference: Reference): Promise<ManifestRecord | undefined> {
+    if ('digest' in reference) return this.#parts.metadata.manifest(at, reference.digest);
+    const tag = await this.#parts.metadata.tag(at, reference.tag);
+    return tag === undefined ? undefined : this.#parts.metadata.manifest(at, tag.digest);
+  }
+
+  async #readManifest(at: ImageKey, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
+    const content = await this.#parts.blobs.read(digest);
+    if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
+    const bytes = await readBytes(content);
+    this.#parts.manifests.set(digest, bytes);
+    return bytes;
+  }
+
+  /** Absent to the client, who then pushes it again, which heals it; never answered as whole. */
+  #reportDamage(at: ImageKey, digest: Digest, expected: number, found: number | undefined): undefined {
+    this.#parts.runtime.log.error(
+      { ...at, digest, expected, found },
+      'content is missing or damaged: push it again to heal it',
+    );
+    return undefined;
+  }
+
+  /**
+   * A client that was told "present" may push a manifest that names the blob within the grace period. So the answer renews
+   * the link's time, unless a manifest protects it, and rarely enough to cost nothing.
+   */
+  async #renewLease(at: ImageKey, digest: Digest, link: BlobLink): Promise<void> {
+    const when = this.#parts.runtime.now();
+    if (when - link.linkedAt < this.#parts.graceMs / 4) return;
+    if (await this.#parts.metadata.isNamed(at, digest)) return;
+    await this.#parts.metadata.apply([{ type: 'blob.link', at, digest, size: link.size, when }], {
+      durable: false,
+      require: [{ type: 'link', at, digest, is: 'present' }],
+    });
+  }
+}
+
+function describeReferrer({ mediaType, digest, size, artifactType, annotations }: ManifestRecord): Referrer {
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+  };
+}

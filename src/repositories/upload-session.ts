@@ -1,0 +1,118 @@
+import type {
+  BlobInfo,
+  BlobStore,
+  Candidate,
+  ImageKey,
+  MetadataStore,
+  Runtime,
+  SessionRecord,
+  StagedBlob,
+  UploadChunk,
+} from '../ports.js';
+import type { Algorithm, Digest } from '../protocol/digest.js';
+import { RegistryError } from '../protocol/errors.js';
+import type { SessionId } from '../protocol/names.js';
+import type { KeyedMutex } from '../util/concurrency.js';
+
+export interface SessionParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+  readonly sessionLocks: KeyedMutex;
+}
+
+export interface PublishParts extends SessionParts {
+  readonly digestLocks: KeyedMutex;
+}
+
+/** The upload sessions of a registry: durable on disk, so that a restart or a broken connection loses none. */
+export class UploadSessions {
+  readonly #parts: SessionParts;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+  }
+
+  async start(at: ImageKey, algorithm: Algorithm): Promise<SessionRecord> {
+    const { runtime, metadata } = this.#parts;
+    // The runtime makes UUIDs: what parseSessionId accepts.
+    const session: SessionRecord = { id: runtime.newId() as SessionId, at, startedAt: runtime.now(), algorithm };
+    await metadata.apply([{ type: 'session.put', session }], { durable: false });
+    return session;
+  }
+
+  /**
+   * Runs a task on an open session, when no other request is at it.
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN; a session belongs to its image, and under another name it is unknown.
+   */
+  async use<T>(
+    at: ImageKey,
+    id: SessionId,
+    task: (staged: StagedBlob, session: SessionRecord) => Promise<T>,
+  ): Promise<T> {
+    return this.#parts.sessionLocks.run(id, async () => {
+      const session = await this.#parts.metadata.session(id);
+      if (session?.at.repository !== at.repository || session.at.image !== at.image)
+        throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+      return task(await this.#parts.blobs.stage(id, { algorithm: session.algorithm }), session);
+    });
+  }
+
+  /** Ends a session, with all that it received. */
+  async end(id: SessionId, staged: StagedBlob): Promise<void> {
+    await this.#parts.metadata.apply([{ type: 'session.delete', id }], { durable: false });
+    await staged.discard();
+  }
+}
+
+/**
+ * Appends a chunk. One with a range that is refused, breaks or has the wrong length leaves the session as it was. A stream
+ * that breaks keeps what arrived, which the next status tells, unless `onBreak` says otherwise: a client whose closing PUT
+ * failed sends its whole body again to the same Location.
+ * @throws RegistryError RANGE_INVALID, SIZE_INVALID.
+ */
+export async function receiveChunk(
+  staged: StagedBlob,
+  { source, range }: UploadChunk,
+  onBreak: 'keep' | 'undo',
+): Promise<void> {
+  const before = staged.size;
+  if (range !== undefined && range.start !== before) {
+    throw new RegistryError('RANGE_INVALID', {
+      message: 'the chunk does not begin where the upload stands',
+      detail: { expectedStart: before, foundStart: range.start },
+    });
+  }
+  const length = range === undefined ? undefined : range.end - range.start + 1;
+  try {
+    await staged.append(source, length === undefined ? {} : { maxBytes: length });
+    if (length !== undefined && staged.size - before !== length) {
+      throw new RegistryError('SIZE_INVALID', { detail: { expected: length, found: staged.size - before } });
+    }
+  } catch (error) {
+    if (length !== undefined || onBreak === 'undo') await staged.truncate(before);
+    throw error;
+  }
+}
+
+/**
+ * Commits under the digest's lock and links before it is released, so that no collector comes between. Bytes that could
+ * not be linked are left to the collector.
+ */
+export async function publish(
+  { digestLocks, metadata, runtime }: PublishParts,
+  staged: StagedBlob,
+  digest: Digest,
+  link: (info: BlobInfo) => Promise<void>,
+): Promise<void> {
+  await digestLocks.run(digest, async () => {
+    const info = await staged.commit(digest);
+    try {
+      await link(info);
+    } catch (error) {
+      const candidate: Candidate = { kind: 'bytes', digest, since: runtime.now() };
+      await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,132 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import connect from 'connect';
+import { Connections } from './connections.js';
+import type { Registry } from './index.js';
+import type { Logger, RequestEvent } from './ports.js';
+import { encodeError, RegistryError } from './protocol/errors.js';
+
+export interface ServerOptions {
+  readonly registry: Registry;
+  readonly log: Logger;
+  /**
+   * Logs every request. Without it the registry is not even asked to tell about them.
+   * @default false
+   */
+  readonly accessLog?: boolean;
+  /** PEM. Absent: plain http. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /**
+   * How long a connection may rest in the middle of a request; an upload that is cut off so can be resumed.
+   * @default 120
+   */
+  readonly idleTimeoutSeconds?: number;
+  /**
+   * How long the headers of a request may take to come.
+   * @default 60
+   */
+  readonly headersTimeoutSeconds?: number;
+  /**
+   * How long a connection is kept for the next request. Clients written in Go reuse connections after a minute.
+   * @default 75
+   */
+  readonly keepAliveTimeoutSeconds?: number;
+}
+
+/** The registry's own server: `/v2`, the management API, `/healthz` and `/readyz`. */
+export interface RegistryServer {
+  /** @throws what `net.Server` emits: EADDRINUSE and its like. */
+  listen(port: number, host: string): Promise<AddressInfo>;
+  /**
+   * Takes no more connections, lets the requests in flight go on for so many seconds, destroys what is left and closes the
+   * registry. The bytes that an upload has sent by then are kept.
+   */
+  stop(graceSeconds: number): Promise<void>;
+}
+
+/** Builds the server; it does not listen yet. @throws when the certificate and the key cannot be used. */
+export function createRegistryServer(options: ServerOptions): RegistryServer {
+  const { registry, log, accessLog = false } = options;
+  const app = createApp(registry, log);
+  const server = createNodeServer(options);
+  const connections = new Connections(server, (options.idleTimeoutSeconds ?? 120) * 1000);
+  server.on('request', (req: IncomingMessage, res: ServerResponse) => {
+    connections.note(res);
+    app(req, res);
+  });
+  if (accessLog) registry.events.on('request', (event) => logRequest(log, event));
+  return {
+    async listen(port, host) {
+      server.listen(port, host);
+      await once(server, 'listening');
+      return server.address() as AddressInfo;
+    },
+    async stop(graceSeconds) {
+      await connections.close(graceSeconds * 1000);
+      await registry.close();
+    },
+  };
+}
+
+function createNodeServer(options: ServerOptions): ReturnType<typeof createHttpServer> {
+  const headersTimeout = (options.headersTimeoutSeconds ?? 60) * 1000;
+  const settings = {
+    // Covers the whole body: a slow upload of a large layer would get a 408. `Connections` minds those that rest.
+    requestTimeout: 0,
+    headersTimeout,
+    connectionsCheckingInterval: Math.min(headersTimeout, 30_000),
+    keepAliveTimeout: (options.keepAliveTimeoutSeconds ?? 75) * 1000,
+    // Tokens with many groups in them are long.
+    maxHeaderSize: 64 * 1024,
+    noDelay: true,
+  };
+  const server =
+    options.tls === undefined ? createHttpServer(settings) : createHttpsServer({ ...settings, ...options.tls });
+  server.maxRequestsPerSocket = 0;
+  return server;
+}
+
+function createApp(registry: Registry, log: Logger): connect.Server {
+  const app = connect();
+  app.use(registry.middleware);
+  app.use(registry.management);
+  app.use('/healthz', (_req, res) => answer(res, 200, { status: 'ok' }));
+  app.use('/readyz', (_req, res, next) => {
+    // connect does not look at promises: a rejection that is not passed on here would end the process.
+    registry
+      .ready()
+      .then(
+        () => answer(res, 200, { status: 'ok' }),
+        () => answer(res, 503, { status: 'unavailable' }),
+      )
+      .catch(next);
+  });
+  app.use((_req, res) => {
+    const message = 'there is nothing here: the registry is at /v2/, its management API at /api/v1/repositories';
+    answer(res, 404, { errors: [{ code: 'NOT_FOUND', message }] });
+  });
+  // Instead of connect's own page, which shows the stack. Four parameters are what makes it an error handler.
+  app.use((error: unknown, req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
+    log.error({ err: error, method: req.method, url: req.url }, 'a request failed');
+    if (res.headersSent) res.destroy();
+    else answer(res, 500, encodeError(new RegistryError('UNKNOWN')));
+  });
+  return app;
+}
+
+function answer(res: ServerResponse, status: number, body: object | string): void {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  // A body that nobody reads: without this, Node would take all of it in to keep the connection.
+  if (!res.req.complete) res.shouldKeepAlive = false;
+  res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+  res.end(text);
+}
+
+function logRequest(log: Logger, event: RequestEvent): void {
+  const fields = { ...event, durationMs: Math.round(event.durationMs * 1000) / 1000 };
+  // Probes come every few seconds and tell nothing.
+  if (event.op === 'health.get') log.debug(fields, 'request');
+  else log.info(fields, 'request');
+}

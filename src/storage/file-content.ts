@@ -1,0 +1,116 @@
+import type { Writable } from 'node:stream';
+import type { BlobContent, ByteRange } from '../ports.js';
+import { SinkWriter } from '../util/sink-writer.js';
+import { closeFile, fill, openFile } from './files.js';
+
+const bufferBytes = 1024 * 1024;
+/** Up to here a buffer of the right size is made for the one read: cheaper than to occupy a large one. */
+const smallMaxBytes = 64 * 1024;
+
+/** Buffers of 1 MiB that are used again. At most `maxKept` rest here; beyond that they are made and dropped. */
+export class BufferPool {
+  readonly #maxKept: number;
+  readonly #free: Buffer[] = [];
+
+  constructor(maxKept: number) {
+    this.#maxKept = maxKept;
+  }
+
+  /** How many rest here. */
+  get kept(): number {
+    return this.#free.length;
+  }
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(bufferBytes);
+  }
+
+  /** Nobody may hold the buffer any more. */
+  give(buffer: Buffer): void {
+    if (this.#free.length < this.#maxKept) this.#free.push(buffer);
+  }
+}
+
+interface Piece {
+  readonly bytes: Buffer;
+  /** Whole, if it came from the pool. */
+  readonly buffer: Buffer | undefined;
+}
+
+/** The bytes of a file, or a range of them. Two buffers take turns: one is read into while the sink has the other. */
+export class FileContent implements BlobContent {
+  readonly size: number;
+  readonly path: string;
+  readonly #start: number;
+  readonly #end: number;
+  readonly #pool: BufferPool;
+
+  constructor(path: string, size: number, range: ByteRange | undefined, pool: BufferPool) {
+    this.path = path;
+    this.size = size;
+    this.#start = range?.start ?? 0;
+    this.#end = range === undefined ? size : range.end + 1;
+    this.#pool = pool;
+  }
+
+  async writeTo(sink: Writable): Promise<void> {
+    const writer = new SinkWriter(sink);
+    try {
+      writer.check();
+      if (this.#start >= this.#end) return;
+      const fd = await openFile(this.path, 'r');
+      try {
+        await this.#copy(fd, writer);
+      } finally {
+        await closeFile(fd);
+      }
+    } finally {
+      writer.release();
+    }
+  }
+
+  async #copy(fd: number, writer: SinkWriter): Promise<void> {
+    let position = this.#start;
+    let ahead: Promise<Piece> | undefined = this.#read(fd, position);
+    try {
+      while (ahead !== undefined) {
+        const piece: Piece = await ahead;
+        position += piece.bytes.length;
+        ahead = position < this.#end ? this.#read(fd, position) : undefined;
+        // When it rejects the sink may still hold the buffer: then it never goes back to the pool.
+        await writer.write(piece.bytes);
+        this.#giveBack(piece);
+      }
+    } finally {
+      // The descriptor is closed next: no read may be under way.
+      await ahead?.then(
+        (piece) => this.#giveBack(piece),
+        () => undefined,
+      );
+    }
+  }
+
+  #read(fd: number, position: number): Promise<Piece> {
+    const length = Math.min(bufferBytes, this.#end - position);
+    const reading = this.#readPiece(fd, position, length);
+    // It may fail while its turn to be awaited has not come.
+    reading.catch(() => undefined);
+    return reading;
+  }
+
+  async #readPiece(fd: number, position: number, length: number): Promise<Piece> {
+    const buffer = length > smallMaxBytes ? this.#pool.take() : undefined;
+    const bytes = buffer === undefined ? Buffer.allocUnsafe(length) : buffer.subarray(0, length);
+    try {
+      await fill(fd, bytes, position);
+      return { bytes, buffer };
+    } catch (error) {
+      if (buffer !== undefined) this.#pool.give(buffer);
+      throw error;
+    }
+  }
+
+  #giveBack(piece: Piece): void {
+    if (piece.buffer !== undefined) this.#pool.give(piece.buffer);
+  }
+}

@@ -1,0 +1,76 @@
+/** File-system calls on plain descriptors, as promises. Descriptors are numbers here because the hash worker shares them. */
+import fs from 'node:fs';
+import { promisify } from 'node:util';
+
+export const openFile = promisify(fs.open);
+export const closeFile = promisify(fs.close);
+export const syncData = promisify(fs.fdatasync);
+export const cutFile = promisify(fs.ftruncate);
+export const statOpen = promisify(fs.fstat);
+const syncAll = promisify(fs.fsync);
+const read = promisify(fs.read);
+const writev = promisify(fs.writev);
+
+/** Makes the names in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
+  const fd = await openFile(path, 'r');
+  try {
+    await syncAll(fd);
+  } finally {
+    await closeFile(fd);
+  }
+}
+
+/** The file is shorter than it should be. */
+export class TruncatedFileError extends Error {
+  override readonly name = 'TruncatedFileError';
+}
+
+/** Fills the buffer from `position`. @throws TruncatedFileError when the file ends before. */
+export async function fill(fd: number, buffer: Buffer, position: number): Promise<void> {
+  let filled = 0;
+  while (filled < buffer.length) {
+    const { bytesRead } = await read(fd, buffer, filled, buffer.length - filled, position + filled);
+    if (bytesRead === 0) throw new TruncatedFileError(`the file ends at byte ${position + filled}`);
+    filled += bytesRead;
+  }
+}
+
+/** The first `size` bytes. @throws TruncatedFileError */
+export async function readFully(fd: number, size: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(size);
+  await fill(fd, buffer, 0);
+  return buffer;
+}
+
+/** Writes all chunks at `position`. `onWritten` is told each part that has got to the file, so that a failure leaves a true count. */
+export async function writeFully(
+  fd: number,
+  chunks: readonly Buffer[],
+  position: number,
+  onWritten: (bytes: number) => void,
+): Promise<void> {
+  let rest = chunks;
+  let at = position;
+  while (rest.length > 0) {
+    const { bytesWritten } = await writev(fd, rest, at);
+    onWritten(bytesWritten);
+    at += bytesWritten;
+    rest = withoutFirst(rest, bytesWritten);
+  }
+}
+
+/** What is left of the chunks after their first bytes; no empty ones. */
+function withoutFirst(chunks: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let skip = bytes;
+  let index = 0;
+  for (const chunk of chunks) {
+    if (chunk.length > skip) break;
+    skip -= chunk.length;
+    index++;
+  }
+  const rest = chunks.slice(index);
+  const first = rest[0];
+  if (first !== undefined && skip > 0) rest[0] = first.subarray(skip);
+  return rest;
+}

@@ -1,0 +1,174 @@
+import { rename, unlink } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob, StageOptions } from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import { BlobFolders, statFile } from './blob-folders.js';
+import { BufferPool, FileContent } from './file-content.js';
+import { syncFolder } from './files.js';
+import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
+import { HashClient } from './hash-client.js';
+import { RunningHash } from './running-hash.js';
+import { FlushGate, StagedFile } from './staged-file.js';
+import { checkStagedId, hasCode } from './storage-errors.js';
+
+export interface FsBlobStoreOptions {
+  /** Staged blobs between two requests that keep a descriptor and a running hash. The oldest beyond lose them. @default 256 */
+  readonly idleStagedMax?: number;
+  /** Uploads up to this size are hashed in the main thread. @default 1048576 */
+  readonly inlineHashMaxBytes?: number;
+}
+
+const mebibyte = 1024 * 1024;
+const memoMaxEntries = 50_000;
+/** So long a changed file may go unnoticed when another process changed it. */
+const memoMaxAgeMs = 1000;
+const buffersKept = 32;
+const backgroundFlushesMax = 2;
+
+/** Blobs as files of one file system (the layout is drawn in blob-folders.ts). One process may stage in a root. */
+export class FsBlobStore implements BlobStore {
+  readonly #folders: BlobFolders;
+  readonly #idleStagedMax: number;
+  readonly #inlineHashMaxBytes: number;
+  readonly #hashes = new HashClient();
+  readonly #flushes = new FlushGate(backgroundFlushesMax);
+  readonly #buffers = new BufferPool(buffersKept);
+  readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
+  /** Counts what changed blobs here, so that an older stat does not get into the memo. */
+  #changes = 0;
+  /** The ids that an earlier process left and nobody has asked for yet: all others are known to be new. */
+  readonly #left: Set<string>;
+  readonly #staged = new Map<string, Promise<FsStagedBlob>>();
+  /** Oldest first. */
+  readonly #idle = new Set<FsStagedBlob>();
+  #closed = false;
+  readonly #area: StagingArea = {
+    publish: (path, digest) => this.#publish(path, digest),
+    sealPublished: (info) => this.#sealPublished(info),
+    busy: (blob) => void this.#idle.delete(blob),
+    idle: (blob) => this.#rest(blob),
+    gone: (blob) => {
+      this.#idle.delete(blob);
+      this.#staged.delete(blob.id);
+    },
+  };
+
+  private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
+    this.#folders = folders;
+    this.#left = left;
+    this.#idleStagedMax = options.idleStagedMax ?? 256;
+    this.#inlineHashMaxBytes = options.inlineHashMaxBytes ?? mebibyte;
+  }
+
+  /** Makes the folders under `root` where they are missing. */
+  static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
+    const folders = new BlobFolders(root);
+    await folders.prepare();
+    return new FsBlobStore(folders, new Set(await folders.stagedIds()), options);
+  }
+
+  /** Trusted for a second: what other processes change in the folders may be noticed that late. */
+  async stat(digest: Digest): Promise<BlobInfo | undefined> {
+    const known = this.#memo.get(digest);
+    if (known !== undefined) return known;
+    const changes = this.#changes;
+    const stats = await statFile(this.#folders.blob(digest));
+    if (stats === undefined) return undefined;
+    const info = { digest, ...stats };
+    if (changes === this.#changes) this.#memo.set(digest, info);
+    return info;
+  }
+
+  async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
+    const info = await this.stat(digest);
+    if (info === undefined) return undefined;
+    return new FileContent(this.#folders.blob(digest), info.size, range, this.#buffers);
+  }
+
+  /** Touches no disk for a new id. @throws TypeError for an id of other characters than letters, digits and hyphens. */
+  async stage(id: string, options: StageOptions = {}): Promise<StagedBlob> {
+    checkStagedId(id);
+    if (this.#closed) throw new Error('the blob store is closed');
+    const known = this.#staged.get(id);
+    if (known !== undefined) return known;
+    const opening = this.#open(id, options);
+    this.#staged.set(id, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#staged.delete(id);
+      throw error;
+    }
+  }
+
+  async #open(id: string, options: StageOptions): Promise<FsStagedBlob> {
+    const path = this.#folders.staged(id);
+    const left = this.#left.has(id) ? await statFile(path) : undefined;
+    this.#left.delete(id);
+    const isFresh = left === undefined || left.size === 0;
+    const algorithm = options.algorithm ?? 'sha256';
+    const hash = new RunningHash(this.#hashes, algorithm, this.#inlineHashMaxBytes, isFresh);
+    return new FsStagedBlob(id, this.#area, new StagedFile(path, left?.size, this.#flushes), hash);
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    this.#forget(digest);
+    try {
+      await unlink(this.#folders.blob(digest));
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return false;
+      throw error;
+    } finally {
+      this.#forget(digest);
+    }
+    // Or the bytes come back after a power cut, when the index has forgotten them.
+    await syncFolder(this.#folders.folder(digest));
+    return true;
+  }
+
+  list(): AsyncIterable<BlobInfo> {
+    return this.#folders.blobs();
+  }
+
+  async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {
+    for (const id of await this.#folders.stagedIds()) {
+      const stats = await statFile(this.#folders.staged(id));
+      if (stats !== undefined) yield { id, ...stats };
+    }
+  }
+
+  /** Appends that run reject and keep what arrived. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const reason = new Error('the blob store is closed');
+    const staged = await Promise.allSettled(this.#staged.values());
+    const closing = staged.map((result) => (result.status === 'fulfilled' ? result.value.close(reason) : undefined));
+    await Promise.allSettled(closing);
+    await this.#hashes.close();
+  }
+
+  async #publish(path: string, digest: Digest): Promise<void> {
+    await rename(path, this.#folders.blob(digest));
+    this.#forget(digest);
+  }
+
+  async #sealPublished(info: BlobInfo): Promise<void> {
+    await syncFolder(this.#folders.folder(info.digest));
+    this.#forget(info.digest);
+  }
+
+  #forget(digest: Digest): void {
+    this.#changes++;
+    this.#memo.delete(digest);
+  }
+
+  #rest(blob: FsStagedBlob): void {
+    this.#idle.add(blob);
+    if (this.#idle.size <= this.#idleStagedMax) return;
+    const [oldest] = this.#idle;
+    if (oldest === undefined) return;
+    this.#idle.delete(oldest);
+    // A close that fails leaves nothing to do better: the descriptor is free in any case.
+    oldest.suspend().catch(() => undefined);
+  }
+}

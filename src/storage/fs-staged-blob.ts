@@ -1,0 +1,165 @@
+import type { Readable } from 'node:stream';
+import type { BlobInfo, StagedBlob } from '../ports.js';
+import { algorithmOf, type Digest } from '../protocol/digest.js';
+import { writeInBatches } from '../util/streams.js';
+import type { RunningHash } from './running-hash.js';
+import type { StagedFile } from './staged-file.js';
+import { digestInvalid, toStorageError } from './storage-errors.js';
+
+/** Larger ones fall out of the processor's cache before they are written. */
+const batchBytes = 1024 * 1024;
+
+/** What a staged blob needs of the store that it belongs to. */
+export interface StagingArea {
+  /** Moves the file to where the digest's blob lies. */
+  publish(path: string, digest: Digest): Promise<void>;
+  /** Makes the published name durable. */
+  sealPublished(info: BlobInfo): Promise<void>;
+  /** It is used, or rests: a resting one may be asked to `suspend`. */
+  busy(blob: FsStagedBlob): void;
+  idle(blob: FsStagedBlob): void;
+  /** It was committed or discarded. */
+  gone(blob: FsStagedBlob): void;
+}
+
+/** See the port. Its operations run one after the other, in the order of the calls. */
+export class FsStagedBlob implements StagedBlob {
+  readonly id: string;
+  readonly #area: StagingArea;
+  readonly #file: StagedFile;
+  readonly #hash: RunningHash;
+  #tail: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #append: AbortController | undefined;
+  #state: 'open' | 'closed' | 'gone' = 'open';
+
+  constructor(id: string, area: StagingArea, file: StagedFile, hash: RunningHash) {
+    this.id = id;
+    this.#area = area;
+    this.#file = file;
+    this.#hash = hash;
+  }
+
+  get size(): number {
+    return this.#file.size;
+  }
+
+  append(source: Readable, options: { readonly maxBytes?: number } = {}): Promise<number> {
+    return this.#exclusive(async () => {
+      const { signal } = (this.#append = new AbortController());
+      try {
+        await this.#hash.mark();
+        await writeInBatches(source, (chunks) => this.#write(chunks), { batchBytes, signal, ...options });
+      } finally {
+        this.#append = undefined;
+      }
+      return this.size;
+    });
+  }
+
+  async #write(chunks: Buffer[]): Promise<void> {
+    const fd = await this.#file.open();
+    try {
+      await this.#file.append(chunks);
+    } catch (error) {
+      // It may have been written in part.
+      await this.#hash.forget();
+      throw error;
+    }
+    await this.#hash.written(chunks, fd, this.#file.size);
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#exclusive(async () => {
+      if (!Number.isInteger(size) || size < 0 || size > this.size) {
+        throw new RangeError(`cannot truncate ${this.size} bytes to ${size}`);
+      }
+      await this.#hash.settle();
+      await this.#file.truncate(size);
+      this.#hash.truncate(size);
+    });
+  }
+
+  commit(expected: Digest): Promise<BlobInfo> {
+    return this.#exclusive(async () => {
+      const size = this.size;
+      const fd = await this.#file.open();
+      // Both to their end, whatever the other does: the descriptor may be closed afterwards.
+      const [hashing, syncing] = await Promise.allSettled([
+        this.#hash.digest(algorithmOf(expected), fd, size),
+        this.#file.sync(),
+      ]);
+      if (hashing.status === 'rejected') throw hashing.reason;
+      if (syncing.status === 'rejected') throw syncing.reason;
+      if (hashing.value !== expected) throw digestInvalid(expected, hashing.value);
+      await this.#hash.forget();
+      await this.#area.publish(this.#file.path, expected);
+      this.#leave();
+      const info = { digest: expected, size, modifiedAt: syncing.value.modifiedAt };
+      await Promise.all([this.#area.sealPublished(info), this.#file.close()]);
+      return info;
+    });
+  }
+
+  async discard(): Promise<void> {
+    await this.#exclusive(async () => {
+      if (this.#state === 'gone') return;
+      await this.#hash.forget();
+      await this.#file.remove();
+      this.#leave();
+    }, 'gone');
+  }
+
+  /** Gives the descriptor and the hash free while nobody uses it; the next operation gets them again. */
+  async suspend(): Promise<void> {
+    await this.#enqueue(async () => {
+      if (this.#state === 'gone') return;
+      await this.#hash.forget();
+      await this.#file.close();
+    });
+  }
+
+  /** Breaks off a running append, which keeps what arrived; gives all free; every later operation rejects. */
+  async close(reason: Error): Promise<void> {
+    if (this.#state === 'open') this.#state = 'closed';
+    this.#append?.abort(reason);
+    await this.suspend();
+  }
+
+  #leave(): void {
+    this.#state = 'gone';
+    this.#area.gone(this);
+  }
+
+  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#tail.then(task, task);
+    this.#tail = mine.catch(() => undefined);
+    return mine;
+  }
+
+  #exclusive<T>(task: () => Promise<T>, alsoIn?: 'gone'): Promise<T> {
+    this.#waiting++;
+    this.#area.busy(this);
+    return this.#enqueue(async () => {
+      try {
+        if (this.#state !== 'open' && this.#state !== alsoIn) throw new Error(`the staged bytes are ${this.#state}`);
+        return await task();
+      } catch (error) {
+        await this.#afterFailure();
+        throw toStorageError(error);
+      } finally {
+        this.#waiting--;
+        if (this.#waiting === 0 && this.#state === 'open') this.#area.idle(this);
+      }
+    });
+  }
+
+  async #afterFailure(): Promise<void> {
+    await this.#hash.settle();
+    try {
+      if (await this.#file.dropLost()) await this.#hash.forget();
+    } catch {
+      // Still lost: the next operation fails with the same flush failure and tries again.
+    }
+  }
+}

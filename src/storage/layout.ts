@@ -1,0 +1,23 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+/** The layout of the data folder (docs/storage-layout.md). A change that an older release would misread raises it. */
+export const layoutVersion = '1';
+
+/**
+ * Writes the layout's version into a new data folder, and refuses one of another version.
+ * @throws Error that names the folder and both versions.
+ */
+export async function claimLayout(folder: string): Promise<void> {
+  const file = path.join(folder, 'VERSION');
+  try {
+    await writeFile(file, `${layoutVersion}\n`, { flag: 'wx', flush: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const found = (await readFile(file, 'utf8')).trim();
+    if (found === layoutVersion) return;
+    throw new Error(
+      `the data folder ${folder} has layout version '${found}': this release reads version ${layoutVersion}`,
+    );
+  }
+}

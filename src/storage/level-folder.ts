@@ -1,0 +1,26 @@
+import { mkdir, open } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+/**
+ * Makes a folder and its parents, durably: LevelDB syncs what is inside its folder, and that the folder itself is in its
+ * parent is left to us.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  const first = await mkdir(folder, { recursive: true });
+  if (first === undefined) return;
+  let parent = resolve(folder);
+  do {
+    parent = dirname(parent);
+    await syncFolder(parent);
+  } while (parent.length >= resolve(first).length);
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Where a system cannot open a folder, it cannot sync one either.
+  const handle = await open(folder, 'r').catch(() => undefined);
+  try {
+    await handle?.sync();
+  } finally {
+    await handle?.close();
+  }
+}

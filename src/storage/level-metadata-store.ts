@@ -1,0 +1,285 @@
+import type { Digest } from '../protocol/digest.js';
+import type { SessionId, Tag } from '../protocol/names.js';
+import type {
+  BlobLink,
+  Candidate,
+  Change,
+  ImageKey,
+  ImageRecord,
+  ManifestRecord,
+  MetadataStore,
+  Page,
+  PageRequest,
+  Precondition,
+  RepositoryRecord,
+  SessionRecord,
+  TagRecord,
+} from '../ports.js';
+import { recordChange } from './level-changes.js';
+import { makeFolder } from './level-folder.js';
+import { LevelIndex } from './level-index.js';
+import {
+  dueBefore,
+  holderPrefix,
+  imageKey,
+  imagePrefix,
+  linkKey,
+  manifestKey,
+  namedPrefix,
+  parseDueKey,
+  rangeEnd,
+  referrerPrefix,
+  sessionKey,
+  sessionPrefix,
+  tagKey,
+  tagPrefix,
+  type Place,
+  type RepositoryId,
+  type StoredImage,
+  type StoredSession,
+} from './level-keys.js';
+import { FolderLock } from './level-lock.js';
+import { requireAll } from './level-preconditions.js';
+import { purgeStepOf } from './level-purge.js';
+import { sliceTags } from './level-tag-lists.js';
+import { LevelWriter } from './level-writer.js';
+
+export interface LevelMetadataStoreOptions {
+  /** How much of the hot records to keep in memory. @default 32 MiB */
+  readonly cacheBytes?: number;
+}
+
+const defaultCacheBytes = 32 * 1024 * 1024;
+/** A longer list of tags is read page by page and not kept. */
+const wholeListTags = 20_000;
+const emptyPage = { items: [], more: false } as const;
+
+/** The index in a LevelDB folder, for one process. Reads of what is in memory do no I/O. */
+export class LevelMetadataStore implements MetadataStore {
+  readonly #folder: string;
+  readonly #lock: FolderLock;
+  readonly #index: LevelIndex;
+  readonly #writer: LevelWriter;
+  #closing: Promise<void> | undefined;
+
+  private constructor(folder: string, lock: FolderLock, index: LevelIndex) {
+    this.#folder = folder;
+    this.#lock = lock;
+    this.#index = index;
+    this.#writer = new LevelWriter(index);
+  }
+
+  /** Opens the folder, and makes it where there is none. @throws Error that names the folder when somebody has it open. */
+  static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
+    await makeFolder(folder);
+    const lock = await FolderLock.claim(folder);
+    let index: LevelIndex | undefined;
+    try {
+      index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes);
+      await lock.confirm();
+      return new LevelMetadataStore(folder, lock, index);
+    } catch (error) {
+      await index?.close();
+      await lock.release();
+      throw isLocked(error) ? new Error(`another process has ${folder} open`, { cause: error }) : error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#writer.idle();
+    await this.#index.close();
+    await this.#lock.release();
+  }
+
+  // -------------------------------------------------------------------------------------------- reads
+
+  async repositories(): Promise<readonly RepositoryRecord[]> {
+    return this.#open().residents.repositories();
+  }
+
+  async repository(name: string): Promise<RepositoryRecord | undefined> {
+    return this.#open().residents.repository(name)?.record;
+  }
+
+  async manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined> {
+    const place = this.#placeOf(at);
+    return place && this.#index.get(manifestKey(place, digest));
+  }
+
+  async tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined> {
+    const place = this.#placeOf(at);
+    return place && this.#index.get(tagKey(place, tag));
+  }
+
+  async link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
+    const place = this.#placeOf(at);
+    return place && this.#index.get(linkKey(place, digest));
+  }
+
+  async isNamed(at: ImageKey, digest: Digest): Promise<boolean> {
+    const place = this.#placeOf(at);
+    return place !== undefined && this.#index.hasMembers(namedPrefix(place, digest));
+  }
+
+  async tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>> {
+    const place = this.#placeOf(at);
+    const count = (place && this.#index.get(imageKey(place))?.record.tags) ?? 0;
+    if (place === undefined || count === 0) return emptyPage;
+    const prefix = tagPrefix(place);
+    const decode = (_key: string, text: string) => JSON.parse(text) as TagRecord;
+    if (count > wholeListTags) return this.#page(prefix, page, decode);
+    const list = await this.#index.tagLists.read(prefix, () => this.#index.scan(wholeRange(prefix), Infinity, decode));
+    return sliceTags(list, page);
+  }
+
+  async image(at: ImageKey): Promise<ImageRecord | undefined> {
+    const place = this.#placeOf(at);
+    return place && this.#index.get(imageKey(place))?.record;
+  }
+
+  async images(repository: string, page: PageRequest): Promise<Page<ImageRecord>> {
+    const id = this.#open().residents.idOf(repository);
+    if (id === undefined) return emptyPage;
+    return this.#page(imagePrefix(id), page, (_key, text) => {
+      const { record } = JSON.parse(text) as StoredImage;
+      return record.manifests > 0 ? record : undefined;
+    });
+  }
+
+  async referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>> {
+    const place = this.#placeOf(at);
+    if (place === undefined) return emptyPage;
+    const prefix = referrerPrefix(place, subject);
+    const found = await this.#page(prefix, page, (key) => key.slice(prefix.length) as Digest);
+    const records = found.items.map((digest) => this.#index.get(manifestKey(place, digest)));
+    // One that was deleted since the list was read is left out.
+    return { items: records.filter((record) => record !== undefined), more: found.more };
+  }
+
+  async imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {
+    const { residents } = this.#open();
+    const prefix = `${holderPrefix(digest)}link\0`;
+    const [afterRepository, afterImage] = splitImageName(page.after ?? '');
+    const holders = (await this.#index.distinctParts(prefix))
+      .map((id) => ({ id, repository: residents.nameOf(id as RepositoryId) ?? '' }))
+      .filter(({ repository }) => repository !== '' && repository >= afterRepository)
+      .sort((a, b) => (a.repository < b.repository ? -1 : 1));
+    const items: ImageKey[] = [];
+    for (const { id, repository } of holders) {
+      if (items.length > page.limit) break;
+      const begin = `${prefix}${id}\0`;
+      const gt = repository === afterRepository ? begin + afterImage : begin;
+      const toImage = (key: string) => ({ repository, image: key.slice(begin.length) });
+      items.push(...(await this.#index.scanKeys({ gt, lt: rangeEnd(begin) }, page.limit + 1 - items.length, toImage)));
+    }
+    return cut(items, page.limit);
+  }
+
+  async isReferenced(digest: Digest): Promise<boolean> {
+    return (await this.#open().members(holderPrefix(digest), 1)).length > 0;
+  }
+
+  async session(id: SessionId): Promise<SessionRecord | undefined> {
+    return this.#aliveSession(this.#open().get(sessionKey(id)));
+  }
+
+  async *sessions(): AsyncGenerator<SessionRecord> {
+    for await (const stored of this.#open().values(sessionPrefix)) {
+      const session = this.#aliveSession(stored as StoredSession);
+      if (session !== undefined) yield session;
+    }
+  }
+
+  /** Links of deleted repositories are left out: `purge` turns them into candidates for their bytes. */
+  async candidates(before: number, limit: number): Promise<readonly Candidate[]> {
+    const { residents } = this.#open();
+    return this.#index.scan(dueBefore(before), limit, (key): Candidate | undefined => {
+      const { target, since } = parseDueKey(key);
+      if (target.kind === 'bytes') return { kind: 'bytes', digest: target.digest, since };
+      const repository = residents.nameOf(target.place.id);
+      if (repository === undefined) return undefined;
+      return { kind: 'link', at: { repository, image: target.place.image }, digest: target.digest, since };
+    });
+  }
+
+  async condemned(): Promise<readonly Digest[]> {
+    return this.#open().residents.condemned();
+  }
+
+  // -------------------------------------------------------------------------------------------- writes
+
+  async apply(
+    changes: readonly Change[],
+    options: { readonly durable: boolean; readonly require?: readonly Precondition[] },
+  ): Promise<void> {
+    this.#open();
+    // Always durable: what a later durable write puts under a new id must not outlive the record that took the id.
+    const durable =
+      options.durable || changes.some(({ type }) => type === 'repository.put' || type === 'repository.delete');
+    await this.#writer.run(async (view) => {
+      await requireAll(view, options.require ?? []);
+      for (const change of changes) await recordChange(view, change);
+    }, durable);
+  }
+
+  async purge(when: number): Promise<boolean> {
+    const { residents } = this.#open();
+    // Durable: the last step drops the note of what is to be purged, and no step before it may be undone by a power cut.
+    await this.#writer.run(async (view) => {
+      const [id] = residents.purging();
+      if (id !== undefined) await purgeStepOf(view, this.#index, id, when);
+    }, true);
+    return residents.purging().length > 0;
+  }
+
+  // -------------------------------------------------------------------------------------------- inside
+
+  #open(): LevelIndex {
+    if (this.#closing !== undefined) throw new Error(`the index ${this.#folder} is closed`);
+    return this.#index;
+  }
+
+  #placeOf(at: ImageKey): Place | undefined {
+    const id = this.#open().residents.idOf(at.repository);
+    return id === undefined ? undefined : { id, image: at.image };
+  }
+
+  /** Sessions of a deleted repository are gone with its name, though their keys go later. */
+  #aliveSession(stored: StoredSession | undefined): SessionRecord | undefined {
+    if (stored === undefined) return undefined;
+    return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;
+  }
+
+  async #page<T>(
+    prefix: string,
+    { limit, after }: PageRequest,
+    decode: (key: string, text: string) => T | undefined,
+  ): Promise<Page<T>> {
+    const range = { gt: prefix + (after ?? ''), lt: rangeEnd(prefix) };
+    return cut(await this.#index.scan(range, limit + 1, decode), limit);
+  }
+}
+
+function cut<T>(items: T[], limit: number): Page<T> {
+  return { items: items.slice(0, limit), more: items.length > limit };
+}
+
+function wholeRange(prefix: string): { gt: string; lt: string } {
+  return { gt: prefix, lt: rangeEnd(prefix) };
+}
+
+/** `repository/image`: a repository is one path component. */
+function splitImageName(name: string): [repository: string, image: string] {
+  const slash = name.indexOf('/');
+  return slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
+}
+
+function isLocked(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED';
+}

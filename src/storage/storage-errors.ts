@@ -1,0 +1,38 @@
+import type { Digest } from '../protocol/digest.js';
+import { RegistryError } from '../protocol/errors.js';
+import { TooManyBytesError } from '../util/streams.js';
+
+/** Whether a file-system call failed with this code. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
+}
+
+export function digestInvalid(expected: Digest, found: Digest): RegistryError {
+  return new RegistryError('DIGEST_INVALID', {
+    message: 'the content has another digest than the one given',
+    detail: { expected, found },
+  });
+}
+
+/** What the caller of a store shall see: a verdict for too many bytes and for a full disk, else the error itself. */
+export function toStorageError(error: unknown): unknown {
+  if (error instanceof TooManyBytesError) {
+    return new RegistryError('SIZE_INVALID', { message: 'more bytes than announced', cause: error });
+  }
+  if (hasCode(error, 'ENOSPC', 'EDQUOT')) {
+    return new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this', cause: error });
+  }
+  return error;
+}
+
+const idPattern = /^[A-Za-z0-9-]{1,128}$/;
+
+/** Whether this may be the id of staged bytes: it becomes a file name, so nothing else may pass. */
+export function isStagedId(id: string): boolean {
+  return idPattern.test(id);
+}
+
+/** @throws TypeError when the id could not be one: ids are made by us, so this is a mistake in the program. */
+export function checkStagedId(id: string): void {
+  if (!isStagedId(id)) throw new TypeError(`not an id of staged bytes: ${JSON.stringify(id.slice(0, 100))}`);
+}

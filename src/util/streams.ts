@@ -1,0 +1,253 @@
+/** Raw stream plumbing: the only place that listens to 'data'. Everything else awaits the promises made here. */
+import { Writable, type Readable } from 'node:stream';
+
+/** The source failed or closed before its end; `cause` says why where it told. What arrived before was handed over. */
+export class SourceClosedError extends Error {
+  override readonly name = 'SourceClosedError';
+
+  constructor(cause?: unknown) {
+    super('source closed early', cause === undefined ? undefined : { cause });
+  }
+}
+
+/** The source has more bytes than were allowed. */
+export class TooManyBytesError extends Error {
+  override readonly name = 'TooManyBytesError';
+}
+
+interface SourceListener {
+  chunk(bytes: Buffer): void;
+  /** Called once at most, and `fail` not after it. */
+  end(): void;
+  fail(error: SourceClosedError): void;
+}
+
+function ignore(): void {}
+
+/**
+ * Lets the source flow into the listener, which is never called before this returns. The function that it returns stops
+ * that and leaves the source paused. Afterwards an 'error' of the source is ignored: a client that goes away while nobody
+ * reads any more must not end the process.
+ */
+function listen(source: Readable, listener: SourceListener): () => void {
+  let open = true;
+  const stop = (): void => {
+    if (!open) return;
+    open = false;
+    source.off('data', onData).off('end', onEnd).off('close', onClose).off('aborted', onClose).off('error', onError);
+    source.on('error', ignore);
+    if (!source.readableEnded && !source.destroyed) source.pause();
+  };
+  const settle = (error?: SourceClosedError): void => {
+    if (!open) return;
+    stop();
+    if (error === undefined) listener.end();
+    else listener.fail(error);
+  };
+  const onData = (chunk: Buffer | string): void => {
+    // A few chunks may still come after `pause`: the listener takes them; after `stop` nothing comes any more.
+    listener.chunk(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+  };
+  // An IncomingMessage says by `complete` whether the whole message was there; other streams do not have it.
+  const onEnd = (): void =>
+    settle('complete' in source && source.complete === false ? new SourceClosedError() : undefined);
+  const onClose = (): void => settle(new SourceClosedError(source.errored ?? undefined));
+  const onError = (error: Error): void => settle(new SourceClosedError(error));
+  source.on('data', onData).on('end', onEnd).on('close', onClose).on('aborted', onClose).on('error', onError);
+  // The events of a source that is over have gone by.
+  if (source.readableEnded) process.nextTick(onEnd);
+  else if (source.destroyed) process.nextTick(onClose);
+  else source.resume();
+  return stop;
+}
+
+/** Stores one batch; resolves when the next may come. The chunks are the callee's. */
+export type BatchWrite = (chunks: Buffer[], bytes: number) => Promise<void>;
+
+export interface BatchOptions {
+  /** A batch is handed over when it holds this many bytes (plus what one chunk brings more), and at the end. */
+  readonly batchBytes: number;
+  /** The bytes to take at most. */
+  readonly maxBytes?: number | undefined;
+  /** Ends it early; rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One `writev` takes at most 1024 buffers. */
+const batchMaxChunks = 1000;
+
+class BatchPump {
+  readonly #source: Readable;
+  readonly #write: BatchWrite;
+  readonly #options: BatchOptions;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #stop: () => void;
+  #batch: Buffer[] = [];
+  #batchBytes = 0;
+  #taken = 0;
+  #writing = false;
+  #over = false;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(
+    source: Readable,
+    write: BatchWrite,
+    options: BatchOptions,
+    resolve: () => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#source = source;
+    this.#write = write;
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#stop = listen(source, {
+      chunk: (bytes) => this.#take(bytes),
+      end: () => this.#finish(),
+      fail: (error) => this.#finish({ error }),
+    });
+    const { signal } = options;
+    if (signal?.aborted === true) this.#finish({ error: signal.reason });
+    else signal?.addEventListener('abort', () => this.#finish({ error: signal.reason }), { once: true });
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#over) return;
+    const allowed = (this.#options.maxBytes ?? Infinity) - this.#taken;
+    const bytes = chunk.length > allowed ? chunk.subarray(0, allowed) : chunk;
+    if (bytes.length > 0) this.#batch.push(bytes);
+    this.#batchBytes += bytes.length;
+    this.#taken += bytes.length;
+    if (chunk.length > allowed) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
+    else if (this.#isFull()) this.#turn();
+  }
+
+  /** The source gives no more; what it gave is still written. */
+  #finish(failure?: { readonly error: unknown }): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#failure = failure;
+    this.#stop();
+    this.#turn();
+  }
+
+  #isFull(): boolean {
+    return this.#batchBytes >= this.#options.batchBytes || this.#batch.length >= batchMaxChunks;
+  }
+
+  /** Decides what is next, after each event. One write is in flight at a time, and the next batch fills meanwhile. */
+  #turn(): void {
+    const due = this.#batch.length > 0 && (this.#over || this.#isFull());
+    if (this.#writing) {
+      if (due && !this.#over) this.#source.pause();
+    } else if (due) {
+      this.#start();
+    } else if (!this.#over) {
+      if (this.#source.isPaused()) this.#source.resume();
+    } else if (this.#failure !== undefined) {
+      this.#reject(this.#failure.error);
+    } else {
+      this.#resolve();
+    }
+  }
+
+  #start(): void {
+    const batch = this.#batch;
+    const bytes = this.#batchBytes;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    this.#writing = true;
+    if (!this.#over && this.#source.isPaused()) this.#source.resume();
+    this.#write(batch, bytes).then(
+      () => {
+        this.#writing = false;
+        this.#turn();
+      },
+      (error: unknown) => this.#abandon(error),
+    );
+  }
+
+  /** A write failed: nothing more may be written after the gap. */
+  #abandon(error: unknown): void {
+    this.#writing = false;
+    this.#batch = [];
+    this.#over = true;
+    this.#stop();
+    this.#reject(error);
+  }
+}
+
+/**
+ * Hands the source's bytes to `write` in batches, one at a time, while the next batch fills; the source is paused when it is
+ * ahead by more than that. Resolves when the source has ended and all is written.
+ * When the source fails (SourceClosedError), has too much (TooManyBytesError) or the signal aborts, what arrived is written
+ * and then it rejects; when a write fails, it rejects with that error and writes no more. A source that is not over is left
+ * paused for the caller to drain or destroy.
+ */
+export function writeInBatches(source: Readable, write: BatchWrite, options: BatchOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    new BatchPump(source, write, options, resolve, reject);
+  });
+}
+
+/** Reads the source to its end; `undefined` as soon as it has more than `maxBytes`, and then it is left paused. */
+export function readBounded(source: Readable, maxBytes: number): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const stop = listen(source, {
+      chunk: (chunk) => {
+        bytes += chunk.length;
+        if (bytes <= maxBytes) {
+          chunks.push(chunk);
+          return;
+        }
+        stop();
+        resolve(undefined);
+      },
+      end: () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes)),
+      fail: reject,
+    });
+  });
+}
+
+/**
+ * Discards what the source still brings. True when it came to its end; false when a bound was hit (then it is left paused)
+ * or it closed early. Never rejects.
+ */
+export function drain(
+  source: Readable,
+  bounds: { readonly maxBytes: number; readonly maxMs: number },
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    let bytes = 0;
+    const finish = (ended: boolean): void => {
+      clearTimeout(timer);
+      stop();
+      resolve(ended);
+    };
+    const timer = setTimeout(() => finish(false), bounds.maxMs);
+    const stop = listen(source, {
+      chunk: (chunk) => {
+        bytes += chunk.length;
+        if (bytes > bounds.maxBytes) finish(false);
+      },
+      end: () => finish(true),
+      fail: () => finish(false),
+    });
+  });
+}
+
+/** Collects what `content` writes, copied. The structural type is `BlobContent` of the ports. */
+export async function readBytes(content: { writeTo(sink: Writable): Promise<void> }): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const sink = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(Buffer.from(chunk));
+      done();
+    },
+  });
+  await content.writeTo(sink);
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+}

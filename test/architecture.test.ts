@@ -1,0 +1,139 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = path.join(import.meta.dirname, '..');
+
+interface SourceFile {
+  readonly file: string;
+  readonly imports: readonly string[];
+  readonly lines: number;
+}
+
+/** What each layer may import of ours. The composition roots may import everything. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  http: ['http', 'ports', 'protocol', 'util'],
+  repositories: ['repositories', 'ports', 'protocol', 'util'],
+  storage: ['storage', 'ports', 'protocol', 'util'],
+  access: ['access', 'ports', 'protocol', 'util'],
+  options: ['ports', 'protocol', 'util'],
+  ports: ['protocol'],
+  protocol: ['protocol'],
+  util: ['util', 'ports', 'protocol'],
+  adapters: [],
+};
+const roots = new Set(['index', 'registry', 'cli', 'server', 'config-file', 'connections', 'serve-settings']);
+
+/** The one home of each package that does the work (docs/architecture.md). */
+const homes: Readonly<Record<string, readonly RegExp[]>> = {
+  level: [/^src\/storage\/level-/],
+  'classic-level': [/^src\/storage\/level-/],
+  connect: [/^src\/server\.ts$/, /^adapters\/connect\.ts$/],
+  commander: [/^src\/cli\.ts$/],
+  pino: [/^src\/(?:cli|server)\.ts$/],
+  yaml: [/^src\/config-file\.ts$/],
+  'range-parser': [/^src\/protocol\/headers\.ts$/],
+  'content-type': [/^src\/protocol\/manifest\.ts$/],
+  'lru-cache': [/^src\/(?:storage|repositories)\//],
+  zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],
+};
+
+function listSources(folder: string): string[] {
+  return readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map((file) => path.posix.join(folder, file.split(path.sep).join('/')))
+    .filter((file) => file.endsWith('.ts'));
+}
+
+function readSource(file: string): SourceFile {
+  const text = readFileSync(path.join(root, file), 'utf8');
+  const imports = [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+'([^']+)'|^import\s+'([^']+)'|\bimport\('([^']+)'\)/gm)];
+  return { file, imports: imports.map((match) => match[1] ?? match[2] ?? match[3] ?? ''), lines: text.split('\n').length };
+}
+
+/** `src/http/reply.ts` → http, `src/options.ts` → options, `adapters/express.ts` → adapters. */
+function layerOf(file: string): string {
+  const [top = '', second = ''] = file.split('/');
+  return top === 'src' ? second.replace(/\.ts$/, '') : top;
+}
+
+function packageOf(specifier: string): string {
+  return specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+}
+
+const sources = [...listSources('src'), ...listSources('adapters')].map(readSource);
+
+describe('the layers', () => {
+  it.each(sources.map((source) => [source.file, source] as const))('%s imports only what its layer may', (file, { imports }) => {
+    const layer = layerOf(file);
+    if (roots.has(layer)) return;
+    const may = allowed[layer];
+    expect(may, `${layer} is no layer of the design`).toBeDefined();
+    for (const specifier of imports.filter((name) => name.startsWith('.'))) {
+      const target = layerOf(path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts'));
+      expect(may, `${file} imports ${specifier}`).toContain(target);
+    }
+  });
+
+  it('protocol/ is pure: of node it has node:crypto alone', () => {
+    const used = sources.filter(({ file }) => file.startsWith('src/protocol/')).flatMap(({ imports }) => imports);
+    expect([...new Set(used.filter((name) => name.startsWith('node:')))]).toEqual(['node:crypto']);
+  });
+
+  it('util/ imports ports.ts for types alone', () => {
+    for (const { file } of sources.filter((source) => source.file.startsWith('src/util/'))) {
+      const text = readFileSync(path.join(root, file), 'utf8');
+      expect(text, file).not.toMatch(/^import (?!type )[^;]*ports\.js'/m);
+    }
+  });
+
+  it('adapters import the package by its name and types of their framework, nothing else', () => {
+    for (const { file, imports } of sources.filter((source) => source.file.startsWith('adapters/'))) {
+      expect(imports.filter((name) => name.startsWith('.')), file).toEqual([]);
+    }
+  });
+});
+
+describe('the packages', () => {
+  const used = sources.flatMap(({ file, imports }) => imports.map((name) => ({ file, name })));
+  const external = used.filter(({ name }) => !name.startsWith('.') && !name.startsWith('node:') && !name.startsWith('#'));
+
+  it('each stays in its home', () => {
+    const strays = external.filter(({ file, name }) => {
+      if (packageOf(name) === 'artifactapi') return !file.startsWith('adapters/');
+      return homes[packageOf(name)]?.some((home) => home.test(file)) !== true;
+    });
+    expect(strays).toEqual([]);
+  });
+
+  it('every dependency is used, and every used package is a dependency', () => {
+    const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { dependencies: object };
+    const packages = new Set(external.map(({ name }) => packageOf(name)).filter((name) => name !== 'artifactapi'));
+    expect([...packages].sort()).toEqual(Object.keys(manifest.dependencies).sort());
+  });
+
+  it('every version is pinned exactly', () => {
+    const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>>;
+    const versions = Object.entries({ ...manifest['dependencies'], ...manifest['devDependencies'] });
+    expect(versions.filter(([, version]) => !/^(?:npm:[^@]+@)?\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+  });
+});
+
+describe('the files', () => {
+  it('have no default exports, drawers or module-level mutable state', () => {
+    for (const { file } of sources) {
+      const text = readFileSync(path.join(root, file), 'utf8');
+      expect(path.basename(file), file).not.toMatch(/^(?:utils|helpers|common|types)\.ts$/);
+      expect(text, file).not.toMatch(/^export default/m);
+      expect(text, file).not.toMatch(/^(?:export )?let /m);
+    }
+  });
+
+  it('are short: none above 300 lines but the page of ports, and half of them below 150', () => {
+    const lengths = sources
+      .filter(({ file }) => file !== 'src/ports.ts')
+      .map(({ lines }) => lines)
+      .sort((a, b) => a - b);
+    expect(lengths.at(-1)).toBeLessThanOrEqual(300);
+    expect(lengths[Math.floor(lengths.length / 2)]).toBeLessThanOrEqual(150);
+  });
+});
