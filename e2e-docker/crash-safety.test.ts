@@ -13,7 +13,7 @@ import { createTempDir } from './support/temp-dir.js';
 import type { TempDir } from './support/temp-dir.js';
 
 const rounds = 20;
-const clients = ['local/client-0/app', 'local/client-1/app', 'local/client-2/app', 'local/client-3/app'];
+const clientNames = ['local/client-0/app', 'local/client-1/app', 'local/client-2/app', 'local/client-3/app'];
 const latest = 'latest';
 
 interface PushedImage {
@@ -22,10 +22,12 @@ interface PushedImage {
   readonly image: Image;
 }
 
-/** What one client did in one life of the server. `latest` moves with every image. */
-interface ClientLog {
+/** A client, over all lives of the server. `latest` moves with every image that it pushes. */
+interface Client {
   readonly name: string;
-  readonly acknowledged: PushedImage[];
+  /** Each client has its own, so that what it pushes does not hang on the order in which all take turns. */
+  readonly random: SeededRandom;
+  pushed: number;
   /** The digest that `latest` was last acknowledged for, and the one that was on its way when the server died. */
   latestAcknowledged: string | undefined;
   latestAttempted: string | undefined;
@@ -44,9 +46,12 @@ describe('kill -9 during pushes', () => {
   const random = seededRandom(3);
   // One layer that all images share, as a base image is: pushed by all at once, then found by HEAD.
   const sharedLayer = content(mediaTypes.ociLayerGzip, random.bytes(100_000));
-  const logs: ClientLog[] = clients.map((name) => ({
+  /** In the order in which the server acknowledged them. */
+  const acknowledged: PushedImage[] = [];
+  const clients: Client[] = clientNames.map((name, position) => ({
     name,
-    acknowledged: [],
+    random: seededRandom(100 + position),
+    pushed: 0,
     latestAcknowledged: undefined,
     latestAttempted: undefined,
   }));
@@ -65,6 +70,7 @@ describe('kill -9 during pushes', () => {
   });
 
   async function restart(): Promise<RegistryHttp> {
+    await server?.kill();
     await pool?.destroy();
     // A pool of its own for each life: no request of the last life may wait in it for the next.
     pool = new Agent();
@@ -74,51 +80,46 @@ describe('kill -9 during pushes', () => {
 
   /** Lets the clients push until the server is killed under them, some time after the first acknowledged image. */
   async function pushUntilKilled(registry: RegistryHttp, delayMs: number): Promise<void> {
-    const started = await startInterruptedUpload(registry, random);
-    upload = started;
-    const acknowledgedBefore = countAcknowledged(logs);
-    const ended = Promise.all([
-      ...logs.map((log) => pushWithoutEnd(registry, log, () => randomImage(random, sharedLayer))),
-      sendRestSlowly(registry, started),
+    const interrupted = await startInterruptedUpload(registry, random);
+    upload = interrupted;
+    const before = acknowledged.length;
+    await Promise.all([
+      ...clients.map((client) => pushWithoutEnd(registry, client, sharedLayer, acknowledged)),
+      sendRestSlowly(registry, interrupted),
+      killAfterFirstPush(before, delayMs),
     ]);
+    expect(acknowledged.length, 'no push was acknowledged').toBeGreaterThan(before);
+  }
+
+  async function killAfterFirstPush(before: number, delayMs: number): Promise<void> {
     const deadline = Date.now() + 10_000;
-    while (countAcknowledged(logs) === acknowledgedBefore && Date.now() < deadline) await sleep(1);
+    while (acknowledged.length === before && Date.now() < deadline) await sleep(1);
     await sleep(delayMs);
     await server?.kill();
-    await ended;
-    expect(countAcknowledged(logs), 'no push was acknowledged').toBeGreaterThan(acknowledgedBefore);
   }
 
   test(`what was acknowledged survives ${rounds} kills, and uploads go on`, { timeout: 90_000 }, async () => {
     let verified = 0;
     for (let round = 0; round < rounds; round++) {
       const registry = await restart();
-      const since = allAcknowledged(logs).slice(verified);
-      await verifyImages(registry, since);
-      await verifyLatest(registry, logs);
+      await verifyImages(registry, acknowledged.slice(verified));
+      await verifyLatest(registry, clients);
       if (upload !== undefined) await finishUpload(registry, upload);
-      verified = countAcknowledged(logs);
+      verified = acknowledged.length;
       await pushUntilKilled(registry, random.below(300));
     }
   });
 
   test('after the last kill every image of every round pulls whole', { timeout: 60_000 }, async () => {
     const registry = await restart();
-    await verifyImages(registry, allAcknowledged(logs));
-    await verifyLatest(registry, logs);
+    await verifyImages(registry, acknowledged);
+    await verifyLatest(registry, clients);
+    if (upload !== undefined) await finishUpload(registry, upload);
     await server?.stop();
     // A graceful stop must not lose anything either.
-    await verifyImages(await restart(), allAcknowledged(logs).slice(-20));
+    await verifyImages(await restart(), acknowledged.slice(-20));
   });
 });
-
-function allAcknowledged(logs: readonly ClientLog[]): PushedImage[] {
-  return logs.flatMap((log) => log.acknowledged);
-}
-
-function countAcknowledged(logs: readonly ClientLog[]): number {
-  return logs.reduce((sum, log) => sum + log.acknowledged.length, 0);
-}
 
 function randomImage(random: SeededRandom, sharedLayer: Content): Image {
   const own = [random.bytes(1 + random.below(60_000)), random.bytes(1 + random.below(4_000))];
@@ -126,17 +127,24 @@ function randomImage(random: SeededRandom, sharedLayer: Content): Image {
   return composeImage(jsonContent(mediaTypes.ociConfig, { created: random.below(1e9), os: 'linux' }), layers);
 }
 
-/** Pushes image after image, each under a tag of its own and under `latest`, until a request fails. */
-async function pushWithoutEnd(registry: RegistryHttp, log: ClientLog, nextImage: () => Image): Promise<void> {
+/** Pushes image after image, each under a tag of its own and under `latest`, until the server is gone. */
+async function pushWithoutEnd(
+  registry: RegistryHttp,
+  client: Client,
+  sharedLayer: Content,
+  acknowledged: PushedImage[],
+): Promise<void> {
+  const { name } = client;
   try {
     for (;;) {
-      const image = nextImage();
-      const tag = `v${log.acknowledged.length}`;
-      await registry.pushImage(log.name, tag, image);
-      log.acknowledged.push({ name: log.name, tag, image });
-      log.latestAttempted = image.manifest.digest;
-      await registry.putManifest(log.name, latest, image.manifest);
-      log.latestAcknowledged = image.manifest.digest;
+      const image = randomImage(client.random, sharedLayer);
+      const tag = `v${client.pushed}`;
+      await registry.pushImage(name, tag, image);
+      client.pushed++;
+      acknowledged.push({ name, tag, image });
+      client.latestAttempted = image.manifest.digest;
+      await registry.putManifest(name, latest, image.manifest);
+      client.latestAcknowledged = image.manifest.digest;
     }
   } catch (error) {
     rethrowUnlessCut(error);
@@ -157,8 +165,8 @@ async function verifyImages(registry: RegistryHttp, images: readonly PushedImage
   }
 }
 
-async function verifyLatest(registry: RegistryHttp, logs: readonly ClientLog[]): Promise<void> {
-  for (const { name, latestAcknowledged, latestAttempted } of logs) {
+async function verifyLatest(registry: RegistryHttp, clients: readonly Client[]): Promise<void> {
+  for (const { name, latestAcknowledged, latestAttempted } of clients) {
     if (latestAcknowledged === undefined) continue;
     expect([latestAcknowledged, latestAttempted]).toContain(await registry.tagDigest(name, latest));
   }

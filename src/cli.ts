@@ -2,35 +2,43 @@
 import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { BlockList } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { logLevels, type LogLevel } from './config-file.js';
 import { formatGreeting } from './greeting.js';
-import { createRegistry, type Registry } from './index.js';
-import { resolveServeSettings, SettingsError, type ServeFlags, type ServeSettings } from './serve-settings.js';
-import { createRegistryServer, type RegistryServer } from './server.js';
-import { explainDataFolderError, explainListenError, explainTlsError, StartError } from './start-error.js';
+import { createRegistry, type Logger as RegistryLogger, type Registry } from './index.js';
+import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve-settings.js';
+import { createRegistryServer, type RegistryServer, type ServerOptions } from './server.js';
+import {
+  explainDataFolderError,
+  explainListenError,
+  explainTlsError,
+  explainUnguarded,
+  StartError,
+} from './start-error.js';
 
 const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
 
-const program = new Command('artifactapi')
-  .description('A Docker/OCI registry')
-  .version(version)
-  .showHelpAfterError('(--help tells what there is)');
-program
-  .command('serve')
-  .description('Serve a registry. Flags win over the config file.')
-  .option('--host <address>', 'the address to listen on (default: 127.0.0.1)')
-  .option('--port <number>', 'the port, 0 for any free one (default: 5000)', parsePort)
-  .option('--data <folder>', 'where everything is kept (default: ./data)')
-  .option('--config <file>', 'the options of createRegistry and a server section, as YAML or JSON')
-  .option('--open', 'let whoever reaches the address pull, push and delete')
-  .option('--tls-cert <file>', 'serve https with this certificate chain (PEM)')
-  .option('--tls-key <file>', 'the private key of the certificate (PEM)')
-  .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
-  .action(serve);
-
-await program.parseAsync();
+function buildProgram(): Command {
+  const program = new Command('artifactapi')
+    .description('A Docker/OCI registry')
+    .version(version)
+    .showHelpAfterError('(--help tells what there is)');
+  program
+    .command('serve')
+    .description('Serve a registry. Flags win over the config file.')
+    .option('--host <address>', 'the address to listen on (default: 127.0.0.1)')
+    .option('--port <number>', 'the port, 0 for any free one (default: 5000)', parsePort)
+    .option('--data <folder>', 'where everything is kept (default: ./data)')
+    .option('--config <file>', 'the options of createRegistry and a server section, as YAML or JSON')
+    .option('--open', 'let whoever reaches the address pull, push and delete')
+    .option('--tls-cert <file>', 'serve https with this certificate chain (PEM)')
+    .option('--tls-key <file>', 'the private key of the certificate (PEM)')
+    .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
+    .action(serve);
+  return program;
+}
 
 function parsePort(text: string): number {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
@@ -58,23 +66,124 @@ async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
 }
 
 async function start(settings: ServeSettings): Promise<void> {
-  const onLoopback = await isLoopback(settings.host);
+  const { host, storage } = settings;
+  const onLoopback = await isLoopback(host);
   const access = settings.access ?? (onLoopback ? 'open' : undefined);
-  if (access === undefined) throw new StartError(explainUnguarded(settings.host));
-  const tls = await readTls(settings);
+  if (access === undefined) throw explainUnguarded(host);
+  const tls = await readTls(settings.tls);
   const log = createLog(settings.logLevel);
-  const registry = createRegistry({ ...settings.registry, access, storage: settings.storage, logger: log });
-  const server = buildServer(settings, registry, log, tls);
+  let isOpening = true;
+  const logger = muteErrors(log, () => isOpening);
+  const registry = createRegistry({ ...settings.registry, access, storage, logger });
   await registry.ready().catch((cause: unknown) => {
-    throw explainDataFolderError(cause, settings.storage);
+    throw explainDataFolderError(cause, storage);
   });
-  const { port } = await server.listen(settings.port, settings.host).catch(async (cause: unknown) => {
+  isOpening = false;
+  const { server, port } = await listen(settings, registry, log, tls).catch(async (cause: unknown) => {
     await registry.close();
-    throw explainListenError(cause, settings.host, settings.port, process.platform);
+    throw cause;
   });
   stopOnSignal(server, settings.stopSeconds, log);
   const repository = registry.repositories.list()[0]?.repository.config.name;
-  const { host, storage } = settings;
   const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access };
-  process.stdout.write(formatGreeting({ ...started, ...(repository === undefined ? {} : { repository }) }));
+  process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));
 }
+
+/** Every address that the name stands for: one that others can reach is enough to be reached. */
+async function isLoopback(host: string): Promise<boolean> {
+  const addresses = await lookup(host, { all: true }).catch((cause: Error) => {
+    throw new StartError(`the address ${host} cannot be found: ${cause.message}`, cause);
+  });
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8);
+  loopback.addAddress('::1', 'ipv6');
+  return addresses.every(({ address, family }) => loopback.check(address, family === 6 ? 'ipv6' : 'ipv4'));
+}
+
+async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls']> {
+  if (files === undefined) return undefined;
+  const [cert, key] = await Promise.all([readFile(files.cert), readFile(files.key)]).catch((cause: unknown) => {
+    throw explainTlsError(cause);
+  });
+  return { cert, key };
+}
+
+async function listen(
+  { host, port, logLevel, idleTimeoutSeconds }: ServeSettings,
+  registry: Registry,
+  log: Logger,
+  tls: ServerOptions['tls'],
+): Promise<{ readonly server: RegistryServer; readonly port: number }> {
+  const accessLog = logLevel === 'info' || logLevel === 'debug';
+  const options = { registry, log, accessLog, idleTimeoutSeconds };
+  let server: RegistryServer;
+  try {
+    server = createRegistryServer(tls === undefined ? options : { ...options, tls });
+  } catch (cause) {
+    throw explainTlsError(cause);
+  }
+  const address = await server.listen(port, host).catch((cause: unknown) => {
+    throw explainListenError(cause, host, port, process.platform);
+  });
+  return { server, port: address.port };
+}
+
+/** JSON lines on stderr; stdout is for the greeting. An error that nobody caught is logged and ends the process. */
+function createLog(level: LogLevel): Logger {
+  // Not one system call a line: at many thousand requests a second, lines that wait are written together.
+  const lines = destination({ fd: process.stderr.fd, sync: false });
+  const log = pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    lines,
+  );
+  process.on('exit', () => lines.flushSync());
+  process.on('uncaughtException', (err, origin) => {
+    log.fatal({ err, origin }, 'an error that nobody caught');
+    process.exit(1);
+  });
+  // Whoever read the greeting may go away: that is no reason to stop.
+  process.stdout.on('error', () => {});
+  return log;
+}
+
+/** While the registry opens, an error is what `serve` is about to tell in its own words: it would be told twice. */
+function muteErrors(log: RegistryLogger, isOpening: () => boolean): RegistryLogger {
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn: (fields, message) => log.warn(fields, message),
+    error: (fields, message) => {
+      if (!isOpening()) log.error(fields, message);
+    },
+  };
+}
+
+/** `npm start` passes on the signal that the terminal has sent to this process already: that is not a second one. */
+const sameSignalMs = 1000;
+
+/** The first signal lets requests in flight come to their end, a second one exits at once. */
+function stopOnSignal(server: RegistryServer, stopSeconds: number, log: Logger): void {
+  let stoppingSince: number | undefined;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince > sameSignalMs) process.exit(1);
+      return;
+    }
+    stoppingSince = performance.now();
+    log.info({ signal, stopSeconds }, 'stopping');
+    server.stop(stopSeconds).then(
+      () => {
+        log.info({}, 'stopped');
+        process.exit(0);
+      },
+      (err: unknown) => {
+        log.error({ err }, 'could not stop in good order');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop).on('SIGINT', stop);
+}
+
+// At the end: what is defined above with const exists by now.
+await buildProgram().parseAsync();

@@ -34,7 +34,8 @@ export function formatGreeting(started: Started): string {
 function formatCommands(started: Started, origin: string): string[] {
   const { repository, access } = started;
   if (repository === undefined) {
-    if (access === 'read-only') return ['There is no repository yet: name one in the configuration, under repositories.'];
+    if (access === 'read-only')
+      return ['There is no repository yet: name one in the configuration, under repositories.'];
     const document = '{"name":"local","package_type":"docker","repo_type":"local"}';
     return [
       'There is no repository yet. To make one:',
@@ -48,7 +49,8 @@ function formatCommands(started: Started, origin: string): string[] {
 
 /** Clients insist on https, except that docker lets a loopback address be. */
 function formatPlainHttp(started: Started): string[] {
-  if (started.onLoopback) return ['  podman, buildah and skopeo need --tls-verify=false, or --dest-tls-verify=false, here.'];
+  if (started.onLoopback)
+    return ['  podman, buildah and skopeo need --tls-verify=false, or --dest-tls-verify=false, here.'];
   const address = clientAddress(started);
   return [
     '',

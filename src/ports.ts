@@ -180,8 +180,9 @@ export type Change =
   | { readonly type: 'tag.delete'; readonly at: ImageKey; readonly tag: Tag }
   | { readonly type: 'session.put'; readonly session: SessionRecord }
   | { readonly type: 'session.delete'; readonly id: SessionId }
-  /** Adds, moves to a later time (`since` is the new one) or settles a candidate. */
+  /** Adds, or moves to a later time, never to an earlier one: it may have been left behind again since it was read. */
   | { readonly type: 'candidate.put'; readonly candidate: Candidate }
+  /** Settles a candidate with exactly this `since`; one that was left behind again meanwhile stays. */
   | { readonly type: 'candidate.delete'; readonly candidate: Candidate }
   /** Marks bytes as about to be deleted: until `bytes.forget`, a link or manifest that names them is a ConflictError. */
   | { readonly type: 'bytes.condemn'; readonly digest: Digest }
@@ -205,7 +206,7 @@ export type Precondition =
     }
   /** No manifest of the image names the digest. */
   | { readonly type: 'unnamed'; readonly at: ImageKey; readonly digest: Digest }
-  /** No link and no manifest record of any image has the digest. */
+  /** As `isReferenced` tells: no link and no manifest record of any image has the digest. */
   | { readonly type: 'unreferenced'; readonly digest: Digest }
   | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' };
 
@@ -245,7 +246,7 @@ export interface MetadataStore {
   referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>>;
   /** The images that link the blob; `after` is the last item as `repository/image`. */
   imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>>;
-  /** Whether any link or manifest record of any image has the digest. */
+  /** Whether any link or manifest record of any image has the digest. What a deleted repository held counts until it is purged. */
   isReferenced(digest: Digest): Promise<boolean>;
   session(id: SessionId): Promise<SessionRecord | undefined>;
   sessions(): AsyncIterable<SessionRecord>;

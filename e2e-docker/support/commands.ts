@@ -67,7 +67,7 @@ export async function run(
       ...(cwd === undefined ? {} : { cwd }),
     });
   } catch (error) {
-    throw new Error(describeFailure([tool, ...args].join(' '), error));
+    throw new Error(describeFailure([tool, ...args].join(' '), error), { cause: error });
   }
 }
 

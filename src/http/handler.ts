@@ -56,8 +56,8 @@ async function answer<Row extends Endpoint>(
   location: { readonly prefix: string; readonly url: string },
 ): Promise<void> {
   const startedAt = performance.now();
+  const id = requestIdOf(res) ?? runtime.newId();
   const seen = { op: 'unmatched', principal: '' };
-  const id = runtime.newId();
   let reply: Reply;
   let errorCode: string | undefined;
   try {
@@ -68,9 +68,9 @@ async function answer<Row extends Endpoint>(
     reply = errorReply(error);
   }
   try {
-    await send(req, res, reply, runtime.log);
+    await send(req, res, reply, { id, log: runtime.log });
   } catch (cause) {
-    runtime.log.error({ err: cause, id }, 'an answer could not be sent');
+    runtime.log.error({ err: cause, id, method: req.method, url: req.url }, 'an answer could not be sent');
     res.destroy();
   }
   if (runtime.events.listenerCount('request') === 0) return;
@@ -84,6 +84,12 @@ async function answer<Row extends Endpoint>(
     principal: seen.principal,
     ...(errorCode === undefined ? {} : { errorCode }),
   });
+}
+
+/** The host's own id of the request, where it has given one: so that its log and ours name the same. */
+function requestIdOf(res: ServerResponse): string | undefined {
+  const id = res.getHeader('X-Request-Id');
+  return typeof id === 'string' ? id : undefined;
 }
 
 async function handle<Row extends Endpoint>(

@@ -37,14 +37,22 @@ const drainLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000 };
  * Writes the answer; resolves when the client has it or is gone. When bytes cannot be read half-way, the connection is
  * destroyed: a truncated blob must not look complete.
  */
-export async function send(req: IncomingMessage, res: ServerResponse, reply: Reply, log: Logger): Promise<void> {
+export async function send(
+  req: IncomingMessage,
+  res: ServerResponse,
+  reply: Reply,
+  { id, log }: { readonly id: string; readonly log: Logger },
+): Promise<void> {
   if (res.destroyed) return;
   const { status, headers, body } = reply;
   const length = typeof body === 'object' && 'content' in body ? body.length : Buffer.byteLength(body ?? '');
   const bare = status === 204 || status === 304;
   res.writeHead(status, {
     'Docker-Distribution-API-Version': 'registry/2.0',
+    'X-Request-Id': id,
     ...(bare ? {} : { 'Content-Length': length }),
+    // A compressing middleware of the host would break lengths, ranges and digests.
+    'Cache-Control': 'no-transform',
     ...(headers as Record<string, string | string[]>),
   });
   if (body === undefined || bare || req.method === 'HEAD') res.end();

@@ -42,7 +42,7 @@ export class LocalWriter implements RepositoryWriter {
   }
 
   async uploadStatus(image: string, id: SessionId): Promise<UploadStatus> {
-    return this.#sessions.use(this.#at(image), id, (staged) => Promise.resolve({ id, size: staged.size }));
+    return { id, size: await this.#sessions.size(this.#at(image), id) };
   }
 
   async appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
@@ -162,13 +162,16 @@ export class LocalWriter implements RepositoryWriter {
       try {
         await metadata.apply(
           [
-            ...changes,
             { type: 'manifest.put', at, manifest: toRecord(manifest, when) },
-            ...tags.map((name): Change => ({
-              type: 'tag.put',
-              at,
-              tag: { name, digest: manifest.digest, updatedAt: when },
-            })),
+            // After the manifest that names them, so that they leave no candidates.
+            ...changes,
+            ...tags.map(
+              (name): Change => ({
+                type: 'tag.put',
+                at,
+                tag: { name, digest: manifest.digest, updatedAt: when },
+              }),
+            ),
           ],
           { durable: true, require },
         );

@@ -41,6 +41,12 @@ export class UploadSessions {
     return session;
   }
 
+  /** What arrived so far, also while another request is at it. @throws RegistryError BLOB_UPLOAD_UNKNOWN. */
+  async size(at: ImageKey, id: SessionId): Promise<number> {
+    const { algorithm } = await this.#find(at, id);
+    return (await this.#parts.blobs.stage(id, { algorithm })).size;
+  }
+
   /**
    * Runs a task on an open session, when no other request is at it.
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN; a session belongs to its image, and under another name it is unknown.
@@ -51,9 +57,7 @@ export class UploadSessions {
     task: (staged: StagedBlob, session: SessionRecord) => Promise<T>,
   ): Promise<T> {
     return this.#parts.sessionLocks.run(id, async () => {
-      const session = await this.#parts.metadata.session(id);
-      if (session?.at.repository !== at.repository || session.at.image !== at.image)
-        throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
+      const session = await this.#find(at, id);
       return task(await this.#parts.blobs.stage(id, { algorithm: session.algorithm }), session);
     });
   }
@@ -62,6 +66,12 @@ export class UploadSessions {
   async end(id: SessionId, staged: StagedBlob): Promise<void> {
     await this.#parts.metadata.apply([{ type: 'session.delete', id }], { durable: false });
     await staged.discard();
+  }
+
+  async #find(at: ImageKey, id: SessionId): Promise<SessionRecord> {
+    const session = await this.#parts.metadata.session(id);
+    if (session?.at.repository === at.repository && session.at.image === at.image) return session;
+    throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
   }
 }
 

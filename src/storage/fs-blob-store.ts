@@ -16,6 +16,8 @@ export interface FsBlobStoreOptions {
   readonly idleStagedMax?: number;
   /** Uploads up to this size are hashed in the main thread. @default 1048576 */
   readonly inlineHashMaxBytes?: number;
+  /** Owns the hash worker; the store closes it. @default one of its own */
+  readonly hashClient?: HashClient;
 }
 
 const mebibyte = 1024 * 1024;
@@ -30,7 +32,7 @@ export class FsBlobStore implements BlobStore {
   readonly #folders: BlobFolders;
   readonly #idleStagedMax: number;
   readonly #inlineHashMaxBytes: number;
-  readonly #hashes = new HashClient();
+  readonly #hashes: HashClient;
   readonly #flushes = new FlushGate(backgroundFlushesMax);
   readonly #buffers = new BufferPool(buffersKept);
   readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
@@ -56,6 +58,7 @@ export class FsBlobStore implements BlobStore {
   private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
     this.#folders = folders;
     this.#left = left;
+    this.#hashes = options.hashClient ?? new HashClient();
     this.#idleStagedMax = options.idleStagedMax ?? 256;
     this.#inlineHashMaxBytes = options.inlineHashMaxBytes ?? mebibyte;
   }
@@ -141,9 +144,7 @@ export class FsBlobStore implements BlobStore {
   async close(): Promise<void> {
     this.#closed = true;
     const reason = new Error('the blob store is closed');
-    const staged = await Promise.allSettled(this.#staged.values());
-    const closing = staged.map((result) => (result.status === 'fulfilled' ? result.value.close(reason) : undefined));
-    await Promise.allSettled(closing);
+    await Promise.allSettled([...this.#staged.values()].map(async (staged) => (await staged).close(reason)));
     await this.#hashes.close();
   }
 
@@ -155,6 +156,7 @@ export class FsBlobStore implements BlobStore {
   async #sealPublished(info: BlobInfo): Promise<void> {
     await syncFolder(this.#folders.folder(info.digest));
     this.#forget(info.digest);
+    this.#memo.set(info.digest, info);
   }
 
   #forget(digest: Digest): void {

@@ -10,14 +10,19 @@ export const layoutVersion = '1';
  */
 export async function claimLayout(folder: string): Promise<void> {
   const file = path.join(folder, 'VERSION');
+  const found = await readOrClaim(file);
+  if (found === layoutVersion) return;
+  throw new Error(
+    `the data folder ${folder} has layout version '${found}': this release reads version ${layoutVersion}`,
+  );
+}
+
+async function readOrClaim(file: string): Promise<string> {
   try {
     await writeFile(file, `${layoutVersion}\n`, { flag: 'wx', flush: true });
+    return layoutVersion;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const found = (await readFile(file, 'utf8')).trim();
-    if (found === layoutVersion) return;
-    throw new Error(
-      `the data folder ${folder} has layout version '${found}': this release reads version ${layoutVersion}`,
-    );
+    return (await readFile(file, 'utf8')).trim();
   }
 }

@@ -117,9 +117,15 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   } else {
     count(view, place, {});
   }
-  if (await view.hasMembers(namedPrefix(place, digest))) return;
+  if (await isNamed(view, place, digest)) return;
   const target: CandidateTarget = { kind: 'link', place, digest };
   putCandidate(view, target, before === undefined ? when : (view.get(sinceKey(target)) ?? when));
+}
+
+/** Spares the look at the list while the image has no manifest at all, as when a new image's layers come in. */
+async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
+  if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;
+  return view.hasMembers(namedPrefix(place, digest));
 }
 
 function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'blob.unlink'>): void {
@@ -190,7 +196,7 @@ function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestReco
 /** For a digest that a manifest no longer names. */
 async function leaveLinkCandidate(view: LevelView, place: Place, digest: Digest, when: number): Promise<void> {
   if (view.get(linkKey(place, digest)) === undefined) return;
-  if (await view.hasMembers(namedPrefix(place, digest))) return;
+  if (await isNamed(view, place, digest)) return;
   putCandidate(view, { kind: 'link', place, digest }, when);
 }
 

@@ -129,13 +129,14 @@ export class LevelIndex implements LevelTarget {
     for await (const text of this.#db.values({ gt: prefix, lt: rangeEnd(prefix) })) yield decodeValue(text);
   }
 
+  /** By a chained batch: several times faster than an array of operations, and one batch to LevelDB all the same. */
   async write(operations: readonly Operation[], sync: boolean): Promise<void> {
-    await this.#db.batch(
-      operations.map((operation) =>
-        operation.type === 'put' ? { type: 'put', key: operation.key, value: operation.text } : operation,
-      ),
-      { sync },
-    );
+    const batch = this.#db.batch();
+    for (const operation of operations) {
+      if (operation.type === 'put') batch.put(operation.key, operation.text);
+      else batch.del(operation.key);
+    }
+    await batch.write({ sync });
   }
 
   written(operations: readonly Operation[]): void {

@@ -40,7 +40,7 @@ import {
 } from './level-keys.js';
 import { FolderLock } from './level-lock.js';
 import { requireAll } from './level-preconditions.js';
-import { purgeStepOf } from './level-purge.js';
+import { LevelPurge } from './level-purge.js';
 import { sliceTags } from './level-tag-lists.js';
 import { LevelWriter } from './level-writer.js';
 
@@ -60,6 +60,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #lock: FolderLock;
   readonly #index: LevelIndex;
   readonly #writer: LevelWriter;
+  readonly #purge: LevelPurge;
   #closing: Promise<void> | undefined;
 
   private constructor(folder: string, lock: FolderLock, index: LevelIndex) {
@@ -67,6 +68,7 @@ export class LevelMetadataStore implements MetadataStore {
     this.#lock = lock;
     this.#index = index;
     this.#writer = new LevelWriter(index);
+    this.#purge = new LevelPurge(index);
   }
 
   /** Opens the folder, and makes it where there is none. @throws Error that names the folder when somebody has it open. */
@@ -232,8 +234,9 @@ export class LevelMetadataStore implements MetadataStore {
     // Durable: the last step drops the note of what is to be purged, and no step before it may be undone by a power cut.
     await this.#writer.run(async (view) => {
       const [id] = residents.purging();
-      if (id !== undefined) await purgeStepOf(view, this.#index, id, when);
+      if (id !== undefined) await this.#purge.step(view, id, when);
     }, true);
+    this.#purge.advance();
     return residents.purging().length > 0;
   }
 

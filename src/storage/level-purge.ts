@@ -19,19 +19,40 @@ import type { LevelView } from './level-view.js';
 /** How many keys of a deleted repository go in one batch. */
 const purgeStep = 1000;
 
-/**
- * Removes a part of what a deleted repository held. Nothing writes under its id any more: its name is gone in an earlier
- * batch, so what is read here from the database is all there is.
- */
-export async function purgeStepOf(view: LevelView, index: LevelIndex, id: RepositoryId, when: number): Promise<void> {
-  const prefix = ownedPrefix(id);
-  const range = { gt: prefix, lt: rangeEnd(prefix) };
-  const entries = await index.scan(range, purgeStep, (key, text) => ({ key, text }));
-  for (const { key, text } of entries) {
-    view.deleteRaw(key);
-    purgeBeyond(view, key, text, when);
+/** Removes what deleted repositories held, a part at a time. */
+export class LevelPurge {
+  readonly #index: LevelIndex;
+  /**
+   * Where the last part ended. All before it is gone, and walking over it again would cost more each time: LevelDB passes
+   * by every deleted key until it is compacted. Only a saving: a new process begins at the beginning.
+   */
+  #reached = '';
+  #pending = '';
+
+  constructor(index: LevelIndex) {
+    this.#index = index;
   }
-  if (entries.length < purgeStep) view.delete(purgingKey(id));
+
+  /**
+   * Removes a part. Nothing writes under the id any more: its name is gone with an earlier batch, so what is read here
+   * from the database, beside the view, is all there is.
+   */
+  async step(view: LevelView, id: RepositoryId, when: number): Promise<void> {
+    const prefix = ownedPrefix(id);
+    const gt = this.#reached.startsWith(prefix) ? this.#reached : prefix;
+    const entries = await this.#index.scan({ gt, lt: rangeEnd(prefix) }, purgeStep, (key, text) => ({ key, text }));
+    for (const { key, text } of entries) {
+      view.deleteRaw(key);
+      purgeBeyond(view, key, text, when);
+    }
+    if (entries.length === purgeStep) this.#pending = entries.at(-1)?.key ?? '';
+    else view.delete(purgingKey(id));
+  }
+
+  /** The last step was written. */
+  advance(): void {
+    this.#reached = this.#pending;
+  }
 }
 
 /** What a key of a repository has outside of the repository's own range. */

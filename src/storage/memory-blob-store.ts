@@ -21,6 +21,7 @@ export function createMemoryDisk(): MemoryDisk {
 }
 
 const chunkBytes = 64 * 1024;
+const batchBytes = 1024 * 1024;
 
 /** Everything that the port promises but durability. For tests. */
 export class MemoryBlobStore implements BlobStore {
@@ -97,7 +98,7 @@ class MemoryStagedBlob implements StagedBlob {
     return this.#exclusive(async () => {
       const store = async (chunks: Buffer[]): Promise<void> => this.#put(Buffer.concat([this.#bytes, ...chunks]));
       try {
-        await writeInBatches(source, store, { batchBytes: chunkBytes, signal: this.#closing.signal, ...options });
+        await writeInBatches(source, store, { batchBytes, signal: this.#closing.signal, ...options });
       } catch (error) {
         throw toStorageError(error);
       }

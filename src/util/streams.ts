@@ -80,9 +80,9 @@ class BatchPump {
   readonly #source: Readable;
   readonly #write: BatchWrite;
   readonly #options: BatchOptions;
-  readonly #resolve: () => void;
-  readonly #reject: (error: unknown) => void;
-  readonly #stop: () => void;
+  #stop: () => void = ignore;
+  #resolve: () => void = ignore;
+  #reject: (error: unknown) => void = ignore;
   #batch: Buffer[] = [];
   #batchBytes = 0;
   #taken = 0;
@@ -90,26 +90,26 @@ class BatchPump {
   #over = false;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(
-    source: Readable,
-    write: BatchWrite,
-    options: BatchOptions,
-    resolve: () => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(source: Readable, write: BatchWrite, options: BatchOptions) {
     this.#source = source;
     this.#write = write;
     this.#options = options;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.#stop = listen(source, {
-      chunk: (bytes) => this.#take(bytes),
-      end: () => this.#finish(),
-      fail: (error) => this.#finish({ error }),
+  }
+
+  /** Once. */
+  run(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#stop = listen(this.#source, {
+        chunk: (bytes) => this.#take(bytes),
+        end: () => this.#finish(),
+        fail: (error) => this.#finish({ error }),
+      });
+      const { signal } = this.#options;
+      if (signal?.aborted === true) this.#finish({ error: signal.reason });
+      else signal?.addEventListener('abort', () => this.#finish({ error: signal.reason }), { once: true });
     });
-    const { signal } = options;
-    if (signal?.aborted === true) this.#finish({ error: signal.reason });
-    else signal?.addEventListener('abort', () => this.#finish({ error: signal.reason }), { once: true });
   }
 
   #take(chunk: Buffer): void {
@@ -186,9 +186,7 @@ class BatchPump {
  * paused for the caller to drain or destroy.
  */
 export function writeInBatches(source: Readable, write: BatchWrite, options: BatchOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    new BatchPump(source, write, options, resolve, reject);
-  });
+  return new BatchPump(source, write, options).run();
 }
 
 /** Reads the source to its end; `undefined` as soon as it has more than `maxBytes`, and then it is left paused. */

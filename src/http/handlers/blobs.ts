@@ -43,7 +43,6 @@ function describe(digest: Digest): Record<string, string> {
     'Docker-Content-Digest': digest,
     ETag: `"${digest}"`,
     'Accept-Ranges': 'bytes',
-    // no-transform: a compressing middleware of the host would break lengths and ranges.
     'Cache-Control': 'max-age=31536000, immutable, no-transform',
   };
 }

@@ -19,7 +19,7 @@ export function createListCatalog(directory: () => RepositoryDirectory): Handler
     for (const { repository } of directory().list()) {
       const { name } = repository.config;
       if (names.length > limit) break;
-      for await (const { image } of imagesAfter(name, last, (page) => repository.listImages(caller, page))) {
+      for await (const { image } of imagesAfter(name, last, limit, (page) => repository.listImages(caller, page))) {
         if (await caller.mayPull({ repository: name, image })) names.push(`${name}/${image}`);
         if (names.length > limit) break;
       }
@@ -34,13 +34,14 @@ export function createListCatalog(directory: () => RepositoryDirectory): Handler
 async function* imagesAfter(
   repository: string,
   last: string,
+  limit: number,
   list: (page: { limit: number; after?: string }) => Promise<{ items: readonly ImageRecord[]; more: boolean }>,
 ): AsyncGenerator<ImageRecord> {
   const own = `${repository}/`;
   let after = last.startsWith(own) ? last.slice(own.length) : undefined;
   if (after === undefined && own < last) return;
   for (;;) {
-    const { items, more } = await list(after === undefined ? { limit: 1000 } : { limit: 1000, after });
+    const { items, more } = await list({ limit: Math.min(limit + 1, 1000), ...(after === undefined ? {} : { after }) });
     yield* items;
     after = items.at(-1)?.image;
     if (!more || after === undefined) return;

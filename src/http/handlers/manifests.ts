@@ -131,7 +131,6 @@ function describe({ digest, mediaType }: ManifestInfo): Record<string, string> {
     'Content-Type': mediaType,
     'Docker-Content-Digest': digest,
     ETag: `"${digest}"`,
-    'Cache-Control': 'no-transform',
   };
 }
 

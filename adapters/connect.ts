@@ -1,0 +1,33 @@
+import type { Middleware, Registry } from 'artifactapi';
+
+/** As much of a Connect app as is used here. */
+export interface ConnectApp {
+  use(handler: Middleware): unknown;
+  use(path: string, handler: Middleware): unknown;
+  readonly stack: readonly { readonly route: string; readonly handle: unknown }[];
+}
+
+export interface MountOptions {
+  /**
+   * Where to mount the management API: `/` gives `/api/v1/repositories`.
+   * @default it is not mounted
+   */
+  readonly management?: string;
+}
+
+/**
+ * Mounts the registry in a Connect app, in front of what comes later. Host routes go on as before.
+ * @throws Error when one of body-parser's parsers stands before it: the bodies of pushes would be gone. Others are found at
+ * the first push, which then fails with the same advice.
+ */
+export function mountRegistry(app: ConnectApp, registry: Registry, options: MountOptions = {}): void {
+  const parser = app.stack.filter(({ route }) => route === '').find(({ handle }) => isBodyParser(handle));
+  if (parser !== undefined)
+    throw new Error('mount the registry in front of the body parsers: it reads the bodies itself');
+  app.use(registry.middleware);
+  if (options.management !== undefined) app.use(options.management, registry.management);
+}
+
+function isBodyParser(handle: unknown): boolean {
+  return typeof handle === 'function' && /^(?:json|urlencoded|raw|text)Parser$/.test(handle.name);
+}

@@ -1,0 +1,32 @@
+import { medianRatio } from './statistics.mjs';
+
+/**
+ * How many times as fast we are: above 1 we are faster, whether the unit is a rate or a time.
+ * @param {import('./bench.mjs').Result} result
+ * @param {string} peer
+ */
+export function rateRatio(result, peer) {
+  const ours = valuesOf(result, 'ours', 'value');
+  const theirs = valuesOf(result, peer, 'value');
+  return result.measure.unit === 'ms' ? medianRatio(theirs, ours) : medianRatio(ours, theirs);
+}
+
+/**
+ * How many times as much CPU time or memory we use: below 1 we use less.
+ * @param {import('./bench.mjs').Result} result
+ * @param {string} peer
+ * @param {'cpu' | 'memoryMb'} what
+ */
+export function costRatio(result, peer, what) {
+  return medianRatio(valuesOf(result, 'ours', what), valuesOf(result, peer, what));
+}
+
+/**
+ * @param {import('./bench.mjs').Result} result
+ * @param {string} server
+ * @param {'value' | 'cpu' | 'memoryMb' | 'p50Ms' | 'p99Ms'} what
+ * @returns {number[]}
+ */
+export function valuesOf(result, server, what) {
+  return (result.samples[server] ?? []).flatMap((sample) => sample[what] ?? []);
+}

@@ -1,0 +1,51 @@
+import { execFile } from 'node:child_process';
+import { endWithUs } from './cleanup.mjs';
+
+/**
+ * What the load client measured.
+ * @typedef {object} Load
+ * @property {number} seconds
+ * @property {number} done
+ * @property {number} errors
+ * @property {number} bytes
+ * @property {number} cpuSeconds Of the server.
+ * @property {number} peakMb The server's largest resident size meanwhile.
+ * @property {number} p50Ms
+ * @property {number} p99Ms
+ * @property {number} toHeadersMs
+ */
+
+/** Nothing that is measured takes this long. */
+const limitMs = 300_000;
+
+/**
+ * @typedef {object} LoadOptions
+ * @property {number} [connections]
+ * @property {number} [requests] By each connection.
+ * @property {number} [seconds] Nothing is begun after them.
+ * @property {'mono' | 'chunked'} [upload]
+ */
+
+/**
+ * @param {string} program
+ * @param {'get' | 'head' | 'push' | 'images'} command
+ * @param {import('./server-process.mjs').ServerProcess} server
+ * @param {LoadOptions} options
+ * @param {string[]} rest
+ * @returns {Promise<Load>}
+ * @throws {Error} with what it said, when something failed.
+ */
+export function runLoad(program, command, server, options, rest) {
+  const args = [command, '-p', String(server.port), '-s', String(server.pid)];
+  if (options.connections !== undefined) args.push('-c', String(options.connections));
+  if (options.requests !== undefined) args.push('-n', String(options.requests));
+  if (options.seconds !== undefined) args.push('-t', String(options.seconds));
+  if (options.upload !== undefined) args.push('-m', options.upload);
+  return new Promise((resolve, reject) => {
+    const child = execFile(program, [...args, ...rest], { timeout: limitMs }, (error, stdout, stderr) => {
+      if (error !== null) reject(new Error(`the load client failed: ${stderr.trim() || error.message}`));
+      else resolve(JSON.parse(stdout));
+    });
+    endWithUs(child);
+  });
+}

@@ -1,0 +1,222 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { runLoad } from './load.mjs';
+import { places, tagName } from './library.mjs';
+
+/**
+ * What one run of a measure gave.
+ * @typedef {object} Sample
+ * @property {number} value In the measure's unit.
+ * @property {number} cpu In the measure's CPU unit.
+ * @property {number} memoryMb
+ * @property {number} [p50Ms]
+ * @property {number} [p99Ms]
+ */
+
+/**
+ * A server that was started for one run.
+ * @typedef {object} Context
+ * @property {string} drain
+ * @property {import('./server-process.mjs').ServerProcess} server
+ * @property {string} prefix
+ * @property {import('./sources.mjs').Source[]} sources
+ * @property {import('./options.mjs').Options} options
+ */
+
+/**
+ * @typedef {object} Measure
+ * @property {string} name
+ * @property {string} title
+ * @property {'MB/s' | 'requests/s' | 'images/s' | 'ms'} unit Of `ms` less is better, of the others more.
+ * @property {'s/GiB' | 'ms/request' | 'ms/image' | 's'} cpuUnit
+ * @property {import('./library.mjs').Part[]} needs What must be in the library.
+ * @property {boolean} writes It has an empty server of its own instead of the one with the library.
+ * @property {number} sources How many large files it sends.
+ * @property {(context: Context) => Promise<Sample>} run
+ */
+
+const warmSeconds = 1;
+const settleMs = 1000;
+
+/** @type {Measure[]} */
+export const measures = [
+  pull('pull-c1', 'pull, 1 client', 1, 3),
+  pull('pull-c8', 'pull, 8 clients', 8, 1),
+  requests('manifest-tag', 'manifest by tag, 64 clients', 'get', places.manifestByTag),
+  requests('manifest-digest', 'manifest by digest, 64 clients', 'get', places.manifestByDigest),
+  requests('blob-head', 'HEAD blob, 64 clients', 'head', places.smallBlob),
+  push('push-mono-c1', 'push, 1 client', 1, 'mono'),
+  push('push-chunked-c1', 'push chunked, 1 client', 1, 'chunked'),
+  push('push-mono-c4', 'push, 4 clients', 4, 'mono'),
+  images('images-w1', 'small images, 1 worker', 1),
+  images('images-w8', 'small images, 8 workers', 8),
+  list('tags-full', 'tags/list, all', 'tags', () => places.tags),
+  list('tags-page', 'tags/list, page of 100', 'tags', ({ tags }) => {
+    return `${places.tags}?n=100&last=${tagName(Math.floor(tags / 2))}`;
+  }),
+  list('catalog', 'catalog, page of 1000', 'catalog', ({ repositories }) => `_catalog?n=${repositories}`),
+  start(),
+];
+
+/**
+ * Those with one of the words in their name, or all where there are no words.
+ * @param {string[]} words
+ */
+export function chooseMeasures(words) {
+  if (words.length === 0) return measures;
+  return measures.filter(({ name }) => words.some((word) => name.includes(word)));
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {number} connections
+ * @param {number} times
+ * @returns {Measure}
+ */
+function pull(name, title, connections, times) {
+  return {
+    name,
+    title,
+    unit: 'MB/s',
+    cpuUnit: 's/GiB',
+    needs: ['blob'],
+    writes: false,
+    sources: 1,
+    run: async ({ drain, server, prefix, sources: [source] }) => {
+      const path = `/v2/${prefix}${places.largeBlob(source?.digest ?? '')}`;
+      await runLoad(drain, 'get', server, { connections: 1, requests: 1 }, [path]);
+      return byBytes(await runLoad(drain, 'get', server, { connections, requests: times }, [path]));
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {'get' | 'head'} command
+ * @param {string} place
+ * @returns {Measure}
+ */
+function requests(name, title, command, place) {
+  return {
+    name,
+    title,
+    unit: 'requests/s',
+    cpuUnit: 'ms/request',
+    needs: ['image'],
+    writes: false,
+    sources: 0,
+    run: async ({ drain, server, prefix, options: { seconds } }) => {
+      const path = `/v2/${prefix}${place}`;
+      await runLoad(drain, command, server, { connections: 64, seconds: warmSeconds }, [path]);
+      return byCount(await runLoad(drain, command, server, { connections: 64, seconds }, [path]));
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {number} connections
+ * @param {'mono' | 'chunked'} upload
+ * @returns {Measure}
+ */
+function push(name, title, connections, upload) {
+  return {
+    name,
+    title,
+    unit: 'MB/s',
+    cpuUnit: 's/GiB',
+    needs: [],
+    writes: true,
+    sources: connections,
+    run: async ({ drain, server, prefix, sources }) => {
+      const files = sources.slice(0, connections).flatMap(({ path, digest }) => [path, digest]);
+      const options = { connections, requests: 1, upload };
+      return byBytes(await runLoad(drain, 'push', server, options, [`${prefix}bench/push`, ...files]));
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {number} connections
+ * @returns {Measure}
+ */
+function images(name, title, connections) {
+  return {
+    name,
+    title,
+    unit: 'images/s',
+    cpuUnit: 'ms/image',
+    needs: [],
+    writes: true,
+    sources: 0,
+    run: async ({ drain, server, prefix, options: { seconds } }) => {
+      const upload = /** @type {const} */ ('chunked');
+      await runLoad(drain, 'images', server, { connections, seconds: warmSeconds, upload }, [`${prefix}bench/warm`]);
+      return byCount(
+        await runLoad(drain, 'images', server, { connections, seconds, upload }, [`${prefix}bench/images`]),
+      );
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {import('./library.mjs').Part} part
+ * @param {(options: import('./options.mjs').Options) => string} place
+ * @returns {Measure}
+ */
+function list(name, title, part, place) {
+  return {
+    name,
+    title,
+    unit: 'ms',
+    cpuUnit: 'ms/request',
+    needs: [part],
+    writes: false,
+    sources: 0,
+    run: async ({ drain, server, prefix, options }) => {
+      const path = `/v2/${part === 'catalog' ? '' : prefix}${place(options)}`;
+      await runLoad(drain, 'get', server, { seconds: warmSeconds }, [path]);
+      const load = await runLoad(drain, 'get', server, { seconds: options.seconds }, [path]);
+      return { ...byCount(load), value: load.p50Ms };
+    },
+  };
+}
+
+/** @returns {Measure} */
+function start() {
+  return {
+    name: 'start',
+    title: 'start to the first answer; memory at rest',
+    unit: 'ms',
+    cpuUnit: 's',
+    needs: [],
+    writes: false,
+    sources: 0,
+    run: async ({ server }) => {
+      await sleep(settleMs);
+      return { value: server.startMs, cpu: await server.cpuSeconds(), memoryMb: await server.residentMb() };
+    },
+  };
+}
+
+/**
+ * @param {import('./load.mjs').Load} load
+ * @returns {Sample}
+ */
+function byBytes({ bytes, seconds, cpuSeconds, peakMb }) {
+  return { value: bytes / seconds / 1e6, cpu: cpuSeconds / (bytes / 1024 ** 3), memoryMb: peakMb };
+}
+
+/**
+ * @param {import('./load.mjs').Load} load
+ * @returns {Sample}
+ */
+function byCount({ done, seconds, cpuSeconds, peakMb, p50Ms, p99Ms }) {
+  return { value: done / seconds, cpu: (cpuSeconds / done) * 1000, memoryMb: peakMb, p50Ms, p99Ms };
+}

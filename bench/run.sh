@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Measures the registry beside others, see README.md. Brings what is missing on a Debian machine: a C compiler and the
+# headers of OpenSSL for the load client, and the docker-registry to compare with.
+#
+#   npm run bench -- --help
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PATH=$PATH:/usr/local/go/bin
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+missing() {
+  command -v gcc >/dev/null || echo gcc libc6-dev
+  [ -e /usr/include/openssl/sha.h ] || echo libssl-dev
+  command -v docker-registry >/dev/null || echo docker-registry
+}
+
+packages=$(missing)
+if [ -n "$packages" ] && command -v apt-get >/dev/null; then
+  echo "bench: installing" $packages >&2
+  as_root apt-get -qq update || true
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $packages >/dev/null ||
+    echo 'bench: not everything could be installed' >&2
+fi
+
+exec node bench/main.mjs "$@"

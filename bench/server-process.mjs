@@ -1,0 +1,126 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { send } from './client.mjs';
+import { endWithUs } from './cleanup.mjs';
+
+/**
+ * @typedef {object} Command
+ * @property {string} program
+ * @property {string[]} args
+ * @property {Record<string, string>} [environment]
+ * @property {number} [port] Where it will listen; absent when it says so on its standard output.
+ */
+
+const startLimitMs = 20_000;
+const stopLimitMs = 20_000;
+/** On every Linux that Node runs on. */
+const ticksPerSecond = 100;
+
+/** A server that was started here, until `stop`. */
+export class ServerProcess {
+  /** @type {import('node:child_process').ChildProcess} */
+  #child;
+  #output = '';
+  port = 0;
+  /** From the start of the process to the first 200 on /v2/. */
+  startMs = 0;
+
+  /** @param {Command} command */
+  constructor({ program, args, environment }) {
+    const env = { ...process.env, ...environment };
+    this.#child = endWithUs(spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env }));
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on('data', (chunk) => (this.#output = (this.#output + String(chunk)).slice(-20_000)));
+    }
+    this.#child.on('error', (error) => (this.#output += error.message));
+  }
+
+  /**
+   * Starts it and waits until it answers.
+   * @param {Command} command
+   */
+  static async start(command) {
+    const begin = performance.now();
+    const server = new ServerProcess(command);
+    server.port = command.port ?? (await server.#until(() => server.#announcedPort()));
+    await server.#until(() => server.#answers());
+    server.startMs = performance.now() - begin;
+    return server;
+  }
+
+  get pid() {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Its resident size now. */
+  async residentMb() {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+  }
+
+  /** What all its threads have used. */
+  async cpuSeconds() {
+    const stat = await readFile(`/proc/${this.pid}/stat`, 'utf8');
+    // The name, second and in parentheses, may have blanks in it. User and kernel time are the 14th and 15th field.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }
+
+  /** SIGTERM, and after a while SIGKILL; resolves when it has ended. */
+  async stop() {
+    if (!this.#isRunning()) return;
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopLimitMs);
+    await ended;
+    clearTimeout(timer);
+  }
+
+  #isRunning() {
+    return this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T | undefined> | T | undefined} look
+   * @returns {Promise<T>}
+   */
+  async #until(look) {
+    const limit = performance.now() + startLimitMs;
+    while (performance.now() < limit && this.#isRunning()) {
+      const found = await look();
+      if (found !== undefined) return found;
+      await sleep(2);
+    }
+    await this.stop();
+    throw new Error(`${this.#child.spawnargs.join(' ')} did not start:\n${this.#output}`);
+  }
+
+  #announcedPort() {
+    const port = /http:\/\/127\.0\.0\.1:([1-9]\d*)/.exec(this.#output)?.[1];
+    return port === undefined ? undefined : Number(port);
+  }
+
+  async #answers() {
+    try {
+      const { status } = await send(this.port, 'GET', '/v2/');
+      return status === 200 ? true : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** A port that is free now, of the system's choice. */
+export async function freePort() {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  server.close();
+  await once(server, 'close');
+  return port;
+}

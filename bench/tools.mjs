@@ -1,0 +1,70 @@
+/** The programs beside us: the load client is compiled, the newer distribution is built where Go is. */
+import { execFile } from 'node:child_process';
+import { access, mkdir, readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { distribution } from './peers.mjs';
+
+const execute = promisify(execFile);
+const newerVersion = 'v3.1.1';
+const newerModule = 'github.com/distribution/distribution/v3/cmd/registry';
+const buildLimitMs = 600_000;
+
+/**
+ * @param {string} folder Where what is built is kept for the next time.
+ * @returns {Promise<string>} The load client.
+ */
+export async function buildDrain(folder) {
+  const sources = join(import.meta.dirname, 'drain');
+  const files = (await readdir(sources)).filter((name) => name.endsWith('.c')).map((name) => join(sources, name));
+  const program = join(folder, 'drain');
+  await mkdir(folder, { recursive: true });
+  await execute('gcc', ['-std=gnu11', '-O2', '-Wall', '-pthread', '-o', program, ...files, '-lcrypto']);
+  return program;
+}
+
+/**
+ * The peers that this machine has or can build; says which are missing.
+ * @param {string} folder
+ * @param {string[]} without Ids that are not wanted.
+ */
+export async function findPeers(folder, without) {
+  const finders = { debian: findDebian, distribution3: () => buildNewer(folder) };
+  const peers = [];
+  for (const [id, find] of Object.entries(finders)) {
+    if (without.includes(id)) continue;
+    const peer = await find();
+    if (peer !== undefined) peers.push(peer);
+  }
+  return peers;
+}
+
+async function findDebian() {
+  try {
+    const { stdout } = await execute('docker-registry', ['--version']);
+    return distribution('debian', 'docker-registry', /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? 'of Debian');
+  } catch {
+    process.stderr.write('bench: docker-registry is not installed: nothing is compared with it\n');
+    return undefined;
+  }
+}
+
+/** @param {string} folder */
+async function buildNewer(folder) {
+  const program = join(folder, `distribution-${newerVersion}`);
+  try {
+    await access(program);
+  } catch {
+    process.stderr.write(`bench: building distribution ${newerVersion} (a minute or two)\n`);
+    try {
+      const env = { ...process.env, GOBIN: folder };
+      await execute('go', ['install', `${newerModule}@${newerVersion}`], { env, timeout: buildLimitMs });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.slice(0, 500) : String(error);
+      process.stderr.write(`bench: nothing is compared with distribution ${newerVersion}: ${reason}\n`);
+      return undefined;
+    }
+    await rename(join(folder, 'registry'), program);
+  }
+  return distribution('distribution3', program, newerVersion.slice(1));
+}

@@ -1,0 +1,31 @@
+// A gateway in Connect that is a docker registry too.
+import { createServer } from 'node:http';
+import connect from 'connect';
+import { createRegistry } from 'artifactapi';
+import { mountRegistry } from 'artifactapi/connect';
+
+const registry = createRegistry({
+  storage: process.env.DATA ?? './data',
+  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  access: 'open',
+  repositories: [{ name: 'docker-internal', type: 'local' }],
+});
+
+const app = connect();
+// In front of everything that reads bodies.
+mountRegistry(app, registry, { management: '/' });
+app.use('/hello', (_req, res) => res.end('the gateway goes on as before\n'));
+
+// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
+server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
+  const { port } = server.address();
+  console.log(`listening on http://127.0.0.1:${port}`);
+  console.log(`try: docker push 127.0.0.1:${port}/docker-internal/app:1`);
+});
+
+process.once('SIGTERM', stop).once('SIGINT', stop);
+
+function stop() {
+  server.close(() => registry.close());
+}

@@ -1,0 +1,32 @@
+// A gateway in Express, 4 or 5, that is a docker registry too.
+import { createServer } from 'node:http';
+import express from 'express';
+import { createRegistry } from 'artifactapi';
+import { mountRegistry } from 'artifactapi/express';
+
+const registry = createRegistry({
+  storage: process.env.DATA ?? './data',
+  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  access: 'open',
+  repositories: [{ name: 'docker-internal', type: 'local' }],
+});
+
+const app = express();
+// In front of everything that reads bodies: body parsers come after it.
+mountRegistry(app, registry, { management: '/' });
+app.use(express.json());
+app.post('/echo', (req, res) => res.json(req.body));
+
+// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
+server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
+  const { port } = server.address();
+  console.log(`listening on http://127.0.0.1:${port}`);
+  console.log(`try: docker push 127.0.0.1:${port}/docker-internal/app:1`);
+});
+
+process.once('SIGTERM', stop).once('SIGINT', stop);
+
+function stop() {
+  server.close(() => registry.close());
+}

@@ -1,0 +1,136 @@
+import { expect, it } from 'vitest';
+import type { BlobStore, StagedBlob } from '../../src/ports.js';
+import { digestOf } from '../../src/protocol/digest.js';
+import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
+import { bytesOf, collect } from './blob-store-published.js';
+
+export function staging(store: () => BlobStore): void {
+  it('is the same object while it is open, and empty at first', async () => {
+    const staged = await store().stage('same');
+    expect(staged.size).toBe(0);
+    expect(await store().stage('same')).toBe(staged);
+    await staged.discard();
+    const next = await store().stage('same');
+    expect(next).not.toBe(staged);
+    expect(next.size).toBe(0);
+  });
+
+  it.each(['', '../up', 'a/b', 'a.b', '.', 'x\0', 'ä', 'a'.repeat(129)])('refuses the id %j', async (id) => {
+    await expect(store().stage(id)).rejects.toThrow(TypeError);
+  });
+
+  it.each([
+    [1, 3000],
+    [1000, 500 * KiB],
+    [64 * KiB, 5 * MiB + 3],
+    [3 * MiB, 7 * MiB],
+  ])('takes chunks of %i bytes in several appends, %i in all', async (piece, size) => {
+    const bytes = patternBytes(size);
+    const staged = await store().stage('pieces');
+    const cuts = [0, 1, 1, Math.floor(size / 3), size - 1, size];
+    for (let index = 1; index < cuts.length; index++) {
+      const part = bytes.subarray(cuts[index - 1], cuts[index]);
+      expect(await staged.append(sourceOf(part, piece))).toBe(cuts[index]);
+      expect(staged.size).toBe(cuts[index]);
+    }
+    await staged.commit(digestOf(bytes));
+    expect((await bytesOf(store(), digestOf(bytes)))?.equals(bytes)).toBe(true);
+  });
+
+  it.each([
+    ['to the offset before the last append, small', 100, 200, 100],
+    ['to the offset before the last append, large', 2 * MiB, 4 * MiB, 2 * MiB],
+    ['from large to small', 100, 4 * MiB, 100],
+    ['to some other offset, small', 100, 200, 50],
+    ['to some other offset, large', 2 * MiB, 4 * MiB, 3 * MiB],
+    ['to nothing, small', 100, 200, 0],
+    ['to nothing, large', 2 * MiB, 4 * MiB, 0],
+    ['to the same', 2 * MiB, 4 * MiB, 4 * MiB],
+  ])('truncates %s', async (_name, first, second, back) => {
+    const wrong = patternBytes(second, 7);
+    const right = Buffer.concat([wrong.subarray(0, back), patternBytes(3 * MiB, 8)]);
+    const staged = await store().stage('truncated');
+    await staged.append(sourceOf(wrong.subarray(0, first)));
+    await staged.append(sourceOf(wrong.subarray(first)));
+    await staged.truncate(back);
+    expect(staged.size).toBe(back);
+    await staged.append(sourceOf(right.subarray(back)));
+    // A second time to the same point: the kept hash must have survived its first use.
+    await staged.truncate(back);
+    await staged.append(sourceOf(right.subarray(back)));
+    await staged.commit(digestOf(right));
+    expect((await bytesOf(store(), digestOf(right)))?.equals(right)).toBe(true);
+  });
+
+  it('commits what truncate left, and cannot truncate forward', async () => {
+    const bytes = patternBytes(200);
+    const staged = await store().stage('cut');
+    await staged.append(sourceOf(bytes));
+    await expect(staged.truncate(201)).rejects.toThrow(RangeError);
+    await staged.truncate(30);
+    await expect(staged.commit(digestOf(bytes.subarray(0, 30)))).resolves.toMatchObject({ size: 30 });
+  });
+
+  it('discards, at any time and twice', async () => {
+    for (const size of [0, 10, 3 * MiB]) {
+      const staged: StagedBlob = await store().stage(`discarded-${size}`);
+      await staged.append(sourceOf(patternBytes(size)));
+      await staged.discard();
+      await staged.discard();
+      await expect(staged.append(sourceOf(patternBytes(1)))).rejects.toThrow('gone');
+    }
+    expect(await collect(store().listStaged())).toEqual([]);
+    await (await store().stage('committed')).commit(digestOf(Buffer.alloc(0)));
+    await expect(store().stage('committed')).resolves.toMatchObject({ size: 0 });
+  });
+}
+
+export function breaking(store: () => BlobStore): void {
+  it.each([10, 700 * KiB, 3 * MiB])('keeps the %i bytes that a broken source brought', async (size) => {
+    const bytes = patternBytes(size + 10);
+    const staged = await store().stage('broken');
+    const cause = new Error('the cable was cut');
+    const appending = staged.append(brokenSource(bytes.subarray(0, size), cause));
+    await expect(appending).rejects.toMatchObject({ message: 'source closed early', cause });
+    expect(staged.size).toBe(size);
+    expect(await staged.append(sourceOf(bytes.subarray(size)))).toBe(size + 10);
+    await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: size + 10 });
+  });
+
+  it('rejects for a source that closes without an error, or was destroyed before', async () => {
+    const staged = await store().stage('closed');
+    const source = brokenSource(patternBytes(100), undefined);
+    await expect(staged.append(source)).rejects.toThrow('source closed early');
+    expect(staged.size).toBe(100);
+    await expect(staged.append(source)).rejects.toThrow('source closed early');
+    expect(staged.size).toBe(100);
+  });
+
+  it('takes a source that has ended before as an empty one', async () => {
+    const source = sourceOf(patternBytes(10));
+    const staged = await store().stage('ended');
+    await staged.append(source);
+    expect(await staged.append(source)).toBe(10);
+  });
+
+  it.each([
+    [100, 100, 'resolved'],
+    [101, 100, 'SIZE_INVALID'],
+    [1, 0, 'SIZE_INVALID'],
+    [0, 0, 'resolved'],
+    [3 * MiB, 3 * MiB, 'resolved'],
+    [3 * MiB, 2 * MiB + 1, 'SIZE_INVALID'],
+  ])('of %i bytes takes at most %i: %s', async (size, maxBytes, outcome) => {
+    const bytes = patternBytes(size);
+    const staged = await store().stage('bounded');
+    await staged.append(sourceOf(Buffer.from('abc')));
+    const source = sourceOf(bytes);
+    const appending = staged.append(source, { maxBytes });
+    if (outcome === 'resolved') await expect(appending).resolves.toBe(3 + size);
+    else await expect(appending).rejects.toMatchObject({ code: outcome });
+    expect(staged.size).toBe(3 + Math.min(size, maxBytes));
+    if (size > MiB) expect(source.destroyed).toBe(outcome === 'resolved');
+    await staged.truncate(3);
+    await expect(staged.commit(digestOf(Buffer.from('abc')))).resolves.toMatchObject({ size: 3 });
+  });
+}

@@ -1,0 +1,78 @@
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { BlobStore } from '../../src/ports.js';
+import { digestOf, type Digest } from '../../src/protocol/digest.js';
+import { MiB, patternBytes, sourceOf } from '../support/bytes.js';
+import { bytesOf, collect, publishing, put, reading } from './blob-store-published.js';
+import { breaking, staging } from './blob-store-staged.js';
+
+/** One driver under test, empty. */
+export interface BlobStoreFixture {
+  readonly store: BlobStore;
+  /** Closes the present store and opens another on the same bytes, as a restart does. */
+  reopen(): Promise<BlobStore>;
+  /** Changes a byte of a published blob behind the store's back. */
+  damage(digest: Digest): Promise<void>;
+  /** Closes the present store and removes everything. */
+  dispose(): Promise<void>;
+}
+
+/** What every blob store does, whatever keeps its bytes. */
+export function blobStoreContract(name: string, create: () => Promise<BlobStoreFixture>): void {
+  describe(`${name} keeps the blob store's contract`, () => {
+    let fixture: BlobStoreFixture;
+    let store: BlobStore;
+    beforeEach(async () => {
+      fixture = await create();
+      store = fixture.store;
+    });
+    afterEach(() => fixture.dispose());
+
+    publishing(() => store);
+    reading(() => store);
+    staging(() => store);
+    breaking(() => store);
+
+    it('finds what an earlier process received', async () => {
+      const bytes = patternBytes(3 * MiB + 5);
+      await (await store.stage('restart-1')).append(sourceOf(bytes.subarray(0, 2 * MiB)));
+      await (await store.stage('restart-2')).append(sourceOf(bytes.subarray(0, 100)));
+      store = await fixture.reopen();
+      expect(await collect(store.listStaged())).toHaveLength(2);
+      const staged = await store.stage('restart-1');
+      expect(staged.size).toBe(2 * MiB);
+      expect(await staged.append(sourceOf(bytes.subarray(2 * MiB)))).toBe(bytes.length);
+      await staged.commit(digestOf(bytes));
+      expect((await bytesOf(store, digestOf(bytes)))?.equals(bytes)).toBe(true);
+      const small = await store.stage('restart-2');
+      await expect(small.commit(digestOf(bytes.subarray(0, 100)))).resolves.toMatchObject({ size: 100 });
+    });
+
+    it('keeps blobs over a restart', async () => {
+      const bytes = patternBytes(100);
+      await put(store, 'kept', bytes);
+      store = await fixture.reopen();
+      expect(await bytesOf(store, digestOf(bytes))).toEqual(bytes);
+    });
+
+    it('heals a damaged blob when it is pushed again', async () => {
+      const bytes = patternBytes(5000);
+      await put(store, 'first', bytes);
+      await fixture.damage(digestOf(bytes));
+      expect(await bytesOf(store, digestOf(bytes))).not.toEqual(bytes);
+      await put(store, 'second', bytes);
+      expect(await bytesOf(store, digestOf(bytes))).toEqual(bytes);
+    });
+
+    it('refuses work after close, and breaks off an append that runs', async () => {
+      const staged = await store.stage('late');
+      const source = new PassThrough();
+      const appending = expect(staged.append(source)).rejects.toThrow('closed');
+      await store.close();
+      await appending;
+      await expect(store.stage('later')).rejects.toThrow('closed');
+      await expect(staged.append(sourceOf(patternBytes(10)))).rejects.toThrow('closed');
+      source.destroy();
+    });
+  });
+}

@@ -1,0 +1,314 @@
+import { describe, expect, it } from 'vitest';
+import { ConflictError, type Candidate, type Change, type MetadataStore } from '../../src/ports.js';
+import {
+  at,
+  collect,
+  deleteManifest,
+  digest,
+  link,
+  manifest,
+  putManifest,
+  repository,
+  session,
+  tag,
+  tagName,
+  unlink,
+} from './metadata-samples.js';
+
+const whole = { limit: 100 };
+
+/** What each change does to what is read. */
+export function metadataChangesContract(current: () => MetadataStore): void {
+  const write = (...changes: Change[]) => current().apply(changes, { durable: false });
+  const candidates = async () => (await current().candidates(Infinity, 100)).map(format).sort();
+  describe('repositories', () => repositories(current, write));
+  describe('blobs', () => blobs(current, write, candidates));
+  describe('manifests', () => manifests(current, write, candidates));
+  describe('tags and sessions', () => tagsAndSessions(current, write));
+  describe('candidates and condemned bytes', () => garbage(current, write, candidates));
+  describe('deleted repositories', () => deletedRepositories(current, write, candidates));
+}
+
+type Write = (...changes: Change[]) => Promise<void>;
+type Candidates = () => Promise<string[]>;
+
+function format(candidate: Candidate): string {
+  const name = ['l', 'k', 'm', 'n', 'x'].find((text) => digest(text) === candidate.digest);
+  return `${candidate.kind} ${candidate.kind === 'link' ? `${candidate.at.repository}/${candidate.at.image} ` : ''}${name} ${candidate.since}`;
+}
+
+function repositories(current: () => MetadataStore, write: Write): void {
+  it('are made, replaced and listed by name', async () => {
+    await write(repository('a', 5, 'first'), repository('a', 6, 'second'));
+    const config = { name: 'a', type: 'local', sparse: true, description: 'second' };
+    expect(await current().repository('a')).toEqual({ config, origin: 'managed', createdAt: 5, updatedAt: 6 });
+    expect((await current().repositories()).map((record) => record.config.name)).toEqual(['a', 'r', 's']);
+    expect(await current().repository('x')).toBeUndefined();
+  });
+
+  const unknown = { repository: 'x', image: 'y' };
+  const changes: Change[] = [
+    { type: 'repository.delete', name: 'x', when: 1 },
+    link('l', 1, unknown),
+    unlink('l', 1, unknown),
+    { type: 'manifest.put', at: unknown, manifest: manifest('m') },
+    { type: 'manifest.delete', at: unknown, digest: digest('m'), when: 1 },
+    { type: 'tag.put', at: unknown, tag: { name: tagName('t'), digest: digest('m'), updatedAt: 1 } },
+    { type: 'tag.delete', at: unknown, tag: tagName('t') },
+    { type: 'session.put', session: session('1', unknown) },
+    { type: 'candidate.put', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
+    { type: 'candidate.delete', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
+  ];
+  it.each(changes)('that are unknown make $type a conflict, which leaves no trace', async (change) => {
+    await expect(write(link('l', 1), change)).rejects.toThrow(ConflictError);
+    expect(await current().link(at, digest('l'))).toBeUndefined();
+    expect(await current().candidates(Infinity, 9)).toEqual([]);
+  });
+
+  it('that are unknown hold nothing', async () => {
+    const store = current();
+    const empty = { items: [], more: false };
+    expect(await store.manifest(unknown, digest('m'))).toBeUndefined();
+    expect(await store.tag(unknown, tagName('t'))).toBeUndefined();
+    expect(await store.link(unknown, digest('l'))).toBeUndefined();
+    expect(await store.isNamed(unknown, digest('l'))).toBe(false);
+    expect(await store.image(unknown)).toBeUndefined();
+    expect([await store.tags(unknown, whole), await store.images('x', whole)]).toEqual([empty, empty]);
+    expect(await store.referrers(unknown, digest('m'), whole)).toEqual(empty);
+  });
+
+  it('can be made and filled in one write', async () => {
+    await write(repository('a'), {
+      type: 'manifest.put',
+      at: { repository: 'a', image: 'i' },
+      manifest: manifest('m'),
+    });
+    expect((await current().images('a', whole)).items).toMatchObject([{ image: 'i', manifests: 1, bytes: 100 }]);
+  });
+}
+
+function blobs(current: () => MetadataStore, write: Write, candidates: Candidates): void {
+  it('are linked to one image alone', async () => {
+    await write(link('l', 5));
+    expect(await current().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 5 });
+    expect(await current().link({ ...at, image: 'other' }, digest('l'))).toBeUndefined();
+    expect(await current().link({ ...at, repository: 's' }, digest('l'))).toBeUndefined();
+    expect(await current().image(at)).toEqual({ image: at.image, manifests: 0, tags: 0, bytes: 10, updatedAt: 5 });
+    expect((await current().images('r', whole)).items).toEqual([]);
+    expect((await current().imagesLinking(digest('l'), whole)).items).toEqual([at]);
+    expect(await current().isReferenced(digest('l'))).toBe(true);
+    expect(await candidates()).toEqual(['link r/team/app l 5']);
+  });
+
+  it('linked again renew their time and nothing else', async () => {
+    await write(link('l', 5));
+    await write(link('l', 9));
+    expect(await current().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 9 });
+    expect(await current().image(at)).toMatchObject({ bytes: 10 });
+    expect(await candidates()).toEqual(['link r/team/app l 5']);
+  });
+
+  it('that a manifest names are no candidates', async () => {
+    await write(...putManifest('m', { references: [digest('l')] }), link('l', 5));
+    expect(await candidates()).toEqual([]);
+    expect(await current().isNamed(at, digest('l'))).toBe(true);
+    expect(await current().isNamed(at, digest('m'))).toBe(false);
+  });
+
+  it('unlinked leave their bytes', async () => {
+    await write(link('l', 5), link('l', 5, { repository: 's', image: 'i' }));
+    await write(unlink('l', 7), unlink('k', 7));
+    expect(await current().link(at, digest('l'))).toBeUndefined();
+    expect(await current().image(at)).toBeUndefined();
+    expect((await current().imagesLinking(digest('l'), whole)).items).toEqual([{ repository: 's', image: 'i' }]);
+    expect(await candidates()).toEqual(['bytes l 7', 'link s/i l 5']);
+    await write(unlink('l', 8, { repository: 's', image: 'i' }));
+    expect(await current().isReferenced(digest('l'))).toBe(false);
+    expect(await candidates()).toEqual(['bytes l 8']);
+  });
+}
+
+function manifests(current: () => MetadataStore, write: Write, candidates: Candidates): void {
+  it('are read as they were written', async () => {
+    const annotations = { 'org.example': '"é\n' };
+    const record = manifest('m', {
+      artifactType: 'a/b',
+      annotations,
+      subject: digest('s'),
+      references: [digest('l')],
+      contentBytes: 7,
+    });
+    await write({ type: 'manifest.put', at, manifest: record });
+    expect(await current().manifest(at, digest('m'))).toEqual(record);
+    expect(await current().manifest({ ...at, image: 'x' }, digest('m'))).toBeUndefined();
+    expect((await current().referrers(at, digest('s'), whole)).items).toEqual([record]);
+    expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 0, bytes: 100, updatedAt: 1 });
+  });
+
+  it('put again are counted once, and renamed digests are followed', async () => {
+    await write(link('l', 1), ...putManifest('m', { references: [digest('l')], subject: digest('s') }, 't'));
+    await write(...putManifest('m', { references: [digest('k')], pushedAt: 9 }, 't'));
+    expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 1, bytes: 110, updatedAt: 9 });
+    expect(await current().isNamed(at, digest('l'))).toBe(false);
+    expect((await current().referrers(at, digest('s'), whole)).items).toEqual([]);
+    expect(await candidates()).toEqual(['link r/team/app l 9']);
+  });
+
+  it('that are linked blobs too weigh once', async () => {
+    const bytes = async () => (await current().image(at))?.bytes;
+    await write(link('m', 1), ...putManifest('m', { size: 10 }));
+    expect(await bytes()).toBe(10);
+    await write(unlink('m', 2));
+    expect(await bytes()).toBe(10);
+    await write(link('m', 3), deleteManifest('m', 4));
+    expect(await bytes()).toBe(10);
+    await write(unlink('m', 5));
+    expect(await bytes()).toBeUndefined();
+  });
+
+  it('deleted take their tags along, and leave their bytes and the links that nothing names now', async () => {
+    await write(link('l', 1), link('k', 1));
+    const settled = await current().candidates(Infinity, 9);
+    await write(
+      ...putManifest('m', { references: [digest('l'), digest('k'), digest('x')], subject: digest('s') }, 'a', 'b'),
+    );
+    await write(...putManifest('n', { references: [digest('k')] }, 'c'));
+    await write(...settled.map((candidate): Change => ({ type: 'candidate.delete', candidate })));
+    await write(deleteManifest('m', 8), deleteManifest('x', 8));
+    expect((await current().tags(at, whole)).items.map(({ name }) => name)).toEqual(['c']);
+    expect((await current().referrers(at, digest('s'), whole)).items).toEqual([]);
+    expect(await current().isReferenced(digest('m'))).toBe(false);
+    expect(await candidates()).toEqual(['bytes m 8', 'link r/team/app l 8']);
+    expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 1, bytes: 120, updatedAt: 8 });
+    await write(deleteManifest('n', 9));
+    expect((await current().images('r', whole)).items).toEqual([]);
+    expect(await current().image(at)).toMatchObject({ manifests: 0, tags: 0, bytes: 20 });
+  });
+}
+
+function tagsAndSessions(current: () => MetadataStore, write: Write): void {
+  it('tags point to manifests of their image', async () => {
+    await expect(write(tag('t', 'm'))).rejects.toThrow(ConflictError);
+    await write({ type: 'manifest.put', at: { ...at, image: 'other' }, manifest: manifest('m') });
+    await expect(write(tag('t', 'm'))).rejects.toThrow(ConflictError);
+    await write(...putManifest('m'), tag('t', 'm', 4));
+    expect(await current().tag(at, tagName('t'))).toEqual({ name: 't', digest: digest('m'), updatedAt: 4 });
+    expect(await current().image(at)).toMatchObject({ tags: 1, updatedAt: 4 });
+  });
+
+  it('a tag that moved goes with its new manifest only', async () => {
+    await write(...putManifest('m', {}, 't'), ...putManifest('n'));
+    await write(tag('t', 'n', 2));
+    expect(await current().image(at)).toMatchObject({ manifests: 2, tags: 1 });
+    await write(deleteManifest('m', 3));
+    expect(await current().tag(at, tagName('t'))).toMatchObject({ digest: digest('n') });
+    await write(deleteManifest('n', 3));
+    expect(await current().tag(at, tagName('t'))).toBeUndefined();
+  });
+
+  it('a deleted tag leaves its manifest', async () => {
+    await write(...putManifest('m', {}, 't'));
+    await write({ type: 'tag.delete', at, tag: tagName('t') }, { type: 'tag.delete', at, tag: tagName('u') });
+    expect(await current().tag(at, tagName('t'))).toBeUndefined();
+    expect(await current().image(at)).toMatchObject({ manifests: 1, tags: 0 });
+    expect(await current().candidates(Infinity, 9)).toEqual([]);
+  });
+
+  it('sessions come and go', async () => {
+    const record = session('1', at);
+    await write({ type: 'session.put', session: record });
+    expect(await current().session(record.id)).toEqual(record);
+    await write({ type: 'session.delete', id: record.id }, { type: 'session.delete', id: session('2', at).id });
+    expect(await current().session(record.id)).toBeUndefined();
+    expect(await collect(current().sessions())).toEqual([]);
+  });
+}
+
+function garbage(current: () => MetadataStore, write: Write, candidates: Candidates): void {
+  const link5: Candidate = { kind: 'link', at, digest: digest('l'), since: 5 };
+  const bytes5: Candidate = { kind: 'bytes', digest: digest('l'), since: 5 };
+
+  it('candidates move to a later time, never to an earlier one, and are settled', async () => {
+    await write({ type: 'candidate.put', candidate: link5 }, { type: 'candidate.put', candidate: bytes5 });
+    await write(
+      { type: 'candidate.put', candidate: { ...link5, since: 8 } },
+      { type: 'candidate.put', candidate: { ...bytes5, since: 2 } },
+    );
+    expect(await candidates()).toEqual(['bytes l 5', 'link r/team/app l 8']);
+    await write(
+      { type: 'candidate.delete', candidate: { ...link5, since: 8 } },
+      { type: 'candidate.delete', candidate: bytes5 },
+    );
+    expect(await candidates()).toEqual([]);
+  });
+
+  it('settling what was left behind again meanwhile settles nothing', async () => {
+    await write(link('l', 1), unlink('l', 5));
+    await write(link('l', 6), unlink('l', 7));
+    await write({ type: 'candidate.delete', candidate: bytes5 });
+    expect(await candidates()).toEqual(['bytes l 7']);
+  });
+
+  it('condemned bytes refuse links and manifests until they are forgotten', async () => {
+    await write({ type: 'bytes.condemn', digest: digest('l') });
+    expect(await current().condemned()).toEqual([digest('l')]);
+    await expect(write(link('l', 1))).rejects.toThrow(ConflictError);
+    await expect(write(...putManifest('l'))).rejects.toThrow(ConflictError);
+    await write(...putManifest('m', { references: [digest('l')] }));
+    await write({ type: 'bytes.forget', digest: digest('l') }, link('l', 1));
+    expect(await current().condemned()).toEqual([]);
+    await expect(write({ type: 'bytes.condemn', digest: digest('k') }, link('k', 1))).rejects.toThrow(ConflictError);
+    expect(await current().condemned()).toEqual([]);
+  });
+}
+
+function deletedRepositories(current: () => MetadataStore, write: Write, candidates: Candidates): void {
+  const remove: Change = { type: 'repository.delete', name: 'r', when: 20 };
+  const fill = () =>
+    write(link('l', 1), link('k', 1), ...putManifest('m', { references: [digest('k')] }, 't'), {
+      type: 'session.put',
+      session: session('1', at),
+    });
+
+  it('read as absent at once, with all they held', async () => {
+    await fill();
+    await write(remove);
+    const store = current();
+    expect(await store.repository('r')).toBeUndefined();
+    expect(await store.link(at, digest('l'))).toBeUndefined();
+    expect(await store.manifest(at, digest('m'))).toBeUndefined();
+    expect([await store.session(session('1', at).id), await collect(store.sessions())]).toEqual([undefined, []]);
+    expect((await store.imagesLinking(digest('l'), whole)).items).toEqual([]);
+    expect((await candidates()).filter((text) => text.startsWith('link'))).toEqual([]);
+    await expect(write(link('l', 1))).rejects.toThrow(ConflictError);
+  });
+
+  it('made anew hold nothing of the old, while and after that is purged', async () => {
+    await fill();
+    await write(remove, repository('r', 21));
+    const check = async () => {
+      expect(await current().repository('r')).toMatchObject({ createdAt: 21 });
+      expect(await current().image(at)).toBeUndefined();
+      expect(await current().session(session('1', at).id)).toBeUndefined();
+      expect((await current().tags(at, whole)).items).toEqual([]);
+    };
+    await check();
+    await write(link('l', 22));
+    while (await current().purge(30));
+    expect((await current().imagesLinking(digest('l'), whole)).items).toEqual([at]);
+    await write(unlink('l', 40));
+    await check();
+  });
+
+  it('are purged bit by bit, and leave their bytes', async () => {
+    await fill();
+    await write(...Array.from({ length: 1200 }, (_, i) => tag(`t${i}`, 'm')));
+    await write(remove);
+    let parts = 1;
+    while (await current().purge(30)) parts += 1;
+    expect(parts).toBeGreaterThan(1);
+    expect(await candidates()).toEqual(['bytes k 30', 'bytes l 30', 'bytes m 30']);
+    for (const name of ['k', 'l', 'm']) expect(await current().isReferenced(digest(name))).toBe(false);
+    expect(await current().purge(31)).toBe(false);
+  });
+}

@@ -1,0 +1,334 @@
+import {
+  ConflictError,
+  type BlobLink,
+  type Candidate,
+  type Change,
+  type ImageKey,
+  type ImageRecord,
+  type ManifestRecord,
+  type Precondition,
+  type RepositoryRecord,
+  type SessionRecord,
+  type TagRecord,
+} from '../../src/ports.js';
+import type { Digest } from '../../src/protocol/digest.js';
+
+interface ModelImage {
+  readonly image: string;
+  readonly links: Map<Digest, BlobLink>;
+  readonly manifests: Map<Digest, ManifestRecord>;
+  readonly tags: Map<string, TagRecord>;
+  updatedAt: number;
+}
+
+interface ModelRepository {
+  record: RepositoryRecord;
+  readonly images: Map<string, ModelImage>;
+  readonly sessions: Map<string, SessionRecord>;
+}
+
+interface ModelState {
+  readonly repositories: Map<string, ModelRepository>;
+  readonly deleted: ModelRepository[];
+  /** By what they are about, as text. */
+  readonly candidates: Map<string, Candidate>;
+  readonly condemned: Set<Digest>;
+}
+
+/** An index as plain as can be: no reverse keys, no counts, everything is looked up by looking at everything. */
+export class MetadataModel {
+  #state: ModelState = { repositories: new Map(), deleted: [], candidates: new Map(), condemned: new Set() };
+
+  apply(changes: readonly Change[], require: readonly Precondition[]): void {
+    const before = structuredClone(this.#state);
+    try {
+      for (const precondition of require) if (!this.holds(precondition)) throw new ConflictError(precondition.type);
+      for (const change of changes) this.#record(change);
+    } catch (error) {
+      this.#state = before;
+      throw error;
+    }
+  }
+
+  purge(when: number): void {
+    for (const { images } of this.#state.deleted.splice(0)) {
+      for (const image of images.values()) {
+        for (const digest of [...image.links.keys(), ...image.manifests.keys()])
+          this.#leave({ kind: 'bytes', digest, since: when });
+      }
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------- reads
+
+  repositories(): RepositoryRecord[] {
+    return [...this.#state.repositories.values()].map(({ record }) => record).sort(by((record) => record.config.name));
+  }
+
+  manifest(at: ImageKey, digest: Digest): ManifestRecord | undefined {
+    return this.#image(at)?.manifests.get(digest);
+  }
+
+  tag(at: ImageKey, tag: string): TagRecord | undefined {
+    return this.#image(at)?.tags.get(tag);
+  }
+
+  link(at: ImageKey, digest: Digest): BlobLink | undefined {
+    return this.#image(at)?.links.get(digest);
+  }
+
+  isNamed(at: ImageKey, digest: Digest): boolean {
+    return [...(this.#image(at)?.manifests.values() ?? [])].some(({ references }) => references.includes(digest));
+  }
+
+  tags(at: ImageKey): TagRecord[] {
+    return [...(this.#image(at)?.tags.values() ?? [])].sort(by(({ name }) => name));
+  }
+
+  image(at: ImageKey): ImageRecord | undefined {
+    const found = this.#image(at);
+    if (found === undefined || found.links.size + found.manifests.size === 0) return undefined;
+    const sizes = new Map<Digest, number>();
+    for (const [digest, { size }] of [...found.links, ...found.manifests]) sizes.set(digest, size);
+    return {
+      image: at.image,
+      manifests: found.manifests.size,
+      tags: found.tags.size,
+      bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
+      updatedAt: found.updatedAt,
+    };
+  }
+
+  images(repository: string): ImageRecord[] {
+    const images = [...(this.#state.repositories.get(repository)?.images.keys() ?? [])];
+    const records = images.map((image) => this.image({ repository, image }));
+    return records
+      .filter((record) => record !== undefined && record.manifests > 0)
+      .sort(by((record) => record?.image ?? '')) as ImageRecord[];
+  }
+
+  referrers(at: ImageKey, subject: Digest): ManifestRecord[] {
+    const manifests = [...(this.#image(at)?.manifests.values() ?? [])];
+    return manifests.filter((manifest) => manifest.subject === subject).sort(by(({ digest }) => digest));
+  }
+
+  imagesLinking(digest: Digest): ImageKey[] {
+    const found = this.#everyImage().filter(({ image }) => image.links.has(digest));
+    return found.map(({ at }) => at).sort(by(({ repository, image }) => `${repository}\0${image}`));
+  }
+
+  /** What a deleted repository held counts until it is purged. */
+  isReferenced(digest: Digest): boolean {
+    const images = [...this.#state.repositories.values(), ...this.#state.deleted].flatMap(({ images }) => [
+      ...images.values(),
+    ]);
+    return images.some(({ links, manifests }) => links.has(digest) || manifests.has(digest));
+  }
+
+  sessions(): SessionRecord[] {
+    const all = [...this.#state.repositories.values()].flatMap(({ sessions }) => [...sessions.values()]);
+    return all.sort(by(({ id }) => id));
+  }
+
+  candidates(): Candidate[] {
+    return [...this.#state.candidates.values()];
+  }
+
+  condemned(): Digest[] {
+    return [...this.#state.condemned].sort();
+  }
+
+  holds(precondition: Precondition): boolean {
+    switch (precondition.type) {
+      case 'repository':
+        return isThere(this.#state.repositories.get(precondition.name), precondition.is);
+      case 'manifest':
+        return isThere(this.manifest(precondition.at, precondition.digest), precondition.is);
+      case 'tag': {
+        const tag = this.tag(precondition.at, precondition.tag);
+        return typeof precondition.is === 'string'
+          ? isThere(tag, precondition.is)
+          : tag?.digest === precondition.is.digest;
+      }
+      case 'link': {
+        const link = this.link(precondition.at, precondition.digest);
+        return typeof precondition.is === 'string'
+          ? isThere(link, precondition.is)
+          : link?.linkedAt === precondition.is.linkedAt;
+      }
+      case 'unnamed':
+        return !this.isNamed(precondition.at, precondition.digest);
+      case 'unreferenced':
+        return !this.isReferenced(precondition.digest);
+      default:
+        return isThere(
+          this.sessions().find(({ id }) => id === precondition.id),
+          precondition.is,
+        );
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------- changes
+
+  #record(change: Change): void {
+    switch (change.type) {
+      case 'repository.put': {
+        const { config, origin, when } = change;
+        const before = this.#state.repositories.get(config.name);
+        const record = { config, origin, createdAt: before?.record.createdAt ?? when, updatedAt: when };
+        if (before === undefined)
+          this.#state.repositories.set(config.name, { record, images: new Map(), sessions: new Map() });
+        else before.record = record;
+        return;
+      }
+      case 'repository.delete': {
+        this.#state.deleted.push(this.#repository(change.name));
+        this.#state.repositories.delete(change.name);
+        for (const [id, candidate] of this.#state.candidates) {
+          if (candidate.kind !== 'link' || candidate.at.repository !== change.name) continue;
+          this.#state.candidates.delete(id);
+        }
+        return;
+      }
+      case 'blob.link':
+        return this.#linkBlob(change);
+      case 'blob.unlink': {
+        const { at, digest, when } = change;
+        const image = this.#imageFor(at);
+        if (!image.links.delete(digest)) return;
+        image.updatedAt = Math.max(image.updatedAt, when);
+        this.#state.candidates.delete(identify({ kind: 'link', at, digest, since: 0 }));
+        return this.#leave({ kind: 'bytes', digest, since: when });
+      }
+      case 'manifest.put':
+        return this.#putManifest(change.at, change.manifest);
+      case 'manifest.delete':
+        return this.#deleteManifest(change);
+      case 'tag.put': {
+        const image = this.#imageFor(change.at);
+        if (!image.manifests.has(change.tag.digest)) throw new ConflictError('no manifest');
+        image.tags.set(change.tag.name, change.tag);
+        image.updatedAt = Math.max(image.updatedAt, change.tag.updatedAt);
+        return;
+      }
+      case 'tag.delete':
+        this.#imageFor(change.at).tags.delete(change.tag);
+        return;
+      case 'session.put': {
+        const { sessions } = this.#repository(change.session.at.repository);
+        this.#deleteSession(change.session.id);
+        sessions.set(change.session.id, change.session);
+        return;
+      }
+      case 'session.delete':
+        return this.#deleteSession(change.id);
+      case 'candidate.put':
+        if (change.candidate.kind === 'link') this.#repository(change.candidate.at.repository);
+        return this.#leave(change.candidate);
+      case 'candidate.delete': {
+        if (change.candidate.kind === 'link') this.#repository(change.candidate.at.repository);
+        const id = identify(change.candidate);
+        if (this.#state.candidates.get(id)?.since === change.candidate.since) this.#state.candidates.delete(id);
+        return;
+      }
+      case 'bytes.condemn':
+        this.#state.condemned.add(change.digest);
+        return;
+      default:
+        this.#state.condemned.delete(change.digest);
+    }
+  }
+
+  #linkBlob({ at, digest, size, when }: Extract<Change, { type: 'blob.link' }>): void {
+    const image = this.#imageFor(at);
+    if (this.#state.condemned.has(digest)) throw new ConflictError('condemned');
+    const before = image.links.get(digest);
+    image.links.set(digest, { size: before?.size ?? size, linkedAt: when });
+    if (before === undefined) image.updatedAt = Math.max(image.updatedAt, when);
+    const candidate = { kind: 'link', at, digest, since: when } as const;
+    if (this.isNamed(at, digest)) return;
+    if (before === undefined || !this.#state.candidates.has(identify(candidate))) this.#leave(candidate);
+  }
+
+  #putManifest(at: ImageKey, manifest: ManifestRecord): void {
+    const image = this.#imageFor(at);
+    if (this.#state.condemned.has(manifest.digest)) throw new ConflictError('condemned');
+    const before = image.manifests.get(manifest.digest);
+    image.manifests.set(manifest.digest, manifest);
+    image.updatedAt = Math.max(image.updatedAt, manifest.pushedAt);
+    this.#leaveUnnamed(
+      at,
+      before?.references.filter((digest) => !manifest.references.includes(digest)) ?? [],
+      manifest.pushedAt,
+    );
+  }
+
+  #deleteManifest({ at, digest, when }: Extract<Change, { type: 'manifest.delete' }>): void {
+    const image = this.#imageFor(at);
+    const before = image.manifests.get(digest);
+    if (before === undefined) return;
+    image.manifests.delete(digest);
+    for (const tag of [...image.tags.values()]) if (tag.digest === digest) image.tags.delete(tag.name);
+    image.updatedAt = Math.max(image.updatedAt, when);
+    this.#leave({ kind: 'bytes', digest, since: when });
+    this.#leaveUnnamed(at, before.references, when);
+  }
+
+  #leaveUnnamed(at: ImageKey, digests: readonly Digest[], since: number): void {
+    for (const digest of digests) {
+      if (this.link(at, digest) && !this.isNamed(at, digest)) this.#leave({ kind: 'link', at, digest, since });
+    }
+  }
+
+  #leave(candidate: Candidate): void {
+    const id = identify(candidate);
+    const since = Math.max(this.#state.candidates.get(id)?.since ?? 0, candidate.since);
+    this.#state.candidates.set(id, { ...candidate, since });
+  }
+
+  #deleteSession(id: string): void {
+    for (const { sessions } of this.#state.repositories.values()) sessions.delete(id);
+  }
+
+  #everyImage(): { at: ImageKey; image: ModelImage }[] {
+    return [...this.#state.repositories].flatMap(([repository, { images }]) =>
+      [...images.values()].map((image) => ({ at: { repository, image: image.image }, image })),
+    );
+  }
+
+  #repository(name: string): ModelRepository {
+    const found = this.#state.repositories.get(name);
+    if (found === undefined) throw new ConflictError('no repository');
+    return found;
+  }
+
+  #image(at: ImageKey): ModelImage | undefined {
+    return this.#state.repositories.get(at.repository)?.images.get(at.image);
+  }
+
+  #imageFor(at: ImageKey): ModelImage {
+    const { images } = this.#repository(at.repository);
+    let image = images.get(at.image);
+    if (image === undefined) {
+      image = { image: at.image, links: new Map(), manifests: new Map(), tags: new Map(), updatedAt: 0 };
+      images.set(at.image, image);
+    }
+    // An image that holds nothing is forgotten.
+    if (image.links.size + image.manifests.size === 0) image.updatedAt = 0;
+    return image;
+  }
+}
+
+/** What a candidate is about. */
+export function identify(candidate: Candidate): string {
+  if (candidate.kind === 'bytes') return candidate.digest;
+  return `${candidate.at.repository}/${candidate.at.image} ${candidate.digest}`;
+}
+
+function isThere(value: unknown, is: 'present' | 'absent'): boolean {
+  return (value !== undefined) === (is === 'present');
+}
+
+function by<T>(key: (item: T) => string): (a: T, b: T) => number {
+  return (a, b) => (key(a) < key(b) ? -1 : 1);
+}

@@ -1,0 +1,272 @@
+import { mkdir, open, readdir, readlink, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
+import { BufferPool, FileContent } from '../../src/storage/file-content.js';
+import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
+import { HashClient } from '../../src/storage/hash-client.js';
+import { readBytes } from '../../src/util/streams.js';
+import { blobStoreContract } from '../contracts/blob-store.js';
+import { brokenSource, CollectingSink, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+
+function blobPath(root: string, digest: Digest): string {
+  const [algorithm = ''] = digest.split(':');
+  return join(root, 'blobs', algorithm, hexOf(digest).slice(0, 2), hexOf(digest));
+}
+
+/** The open files of this process that lie under the root; none where the system does not tell. */
+async function openFilesUnder(root: string): Promise<string[]> {
+  const links = await Promise.all(
+    (await readdir('/proc/self/fd').catch((): string[] => [])).map((fd) =>
+      readlink(`/proc/self/fd/${fd}`).catch(() => ''),
+    ),
+  );
+  return links.filter((path) => path.startsWith(root));
+}
+
+async function checkNoLeak(root: string): Promise<void> {
+  const leaked = await openFilesUnder(root);
+  if (leaked.length > 0) throw new Error(`still open: ${leaked.join(', ')}`);
+}
+
+blobStoreContract('FsBlobStore', async () => {
+  const root = await makeScratchFolder();
+  let current = await FsBlobStore.open(root);
+  return {
+    store: current,
+    async reopen() {
+      await current.close();
+      current = await FsBlobStore.open(root);
+      return current;
+    },
+    async damage(digest) {
+      const file = await open(blobPath(root, digest), 'r+');
+      await file.write(Buffer.from([0xff, 0xfe, 0xfd]), 0, 3, 0);
+      await file.close();
+    },
+    async dispose() {
+      await current.close();
+      await checkNoLeak(root);
+      await removeScratchFolder(root);
+    },
+  };
+});
+
+describe('FsBlobStore on its disk', () => {
+  let root: string;
+  let hashClient: HashClient;
+  let store: FsBlobStore;
+  beforeEach(async () => {
+    root = await makeScratchFolder();
+    hashClient = new HashClient();
+    store = await FsBlobStore.open(root, { idleStagedMax: 2, hashClient });
+  });
+  afterEach(async () => {
+    await store.close();
+    await checkNoLeak(root);
+    await removeScratchFolder(root);
+  });
+
+  async function put(bytes: Buffer): Promise<Digest> {
+    const staged = await store.stage('put');
+    await staged.append(sourceOf(bytes));
+    return (await staged.commit(digestOf(bytes))).digest;
+  }
+
+  it('makes the 256 folders of each algorithm at the start', async () => {
+    for (const algorithm of ['sha256', 'sha512']) {
+      expect(await readdir(join(root, 'blobs', algorithm))).toHaveLength(256);
+    }
+  });
+
+  it('puts a blob where the layout says, and tells the path', async () => {
+    const digest = await put(patternBytes(10));
+    const content = await store.read(digest);
+    expect(content?.path).toBe(blobPath(root, digest));
+    expect((await stat(blobPath(root, digest))).size).toBe(10);
+  });
+
+  it('makes no file before the first byte', async () => {
+    const staged = await store.stage('lazy');
+    await staged.append(sourceOf(Buffer.alloc(0)));
+    expect(await readdir(join(root, 'staged'))).toEqual([]);
+    await staged.append(sourceOf(Buffer.from('x')));
+    expect(await readdir(join(root, 'staged'))).toEqual(['lazy']);
+  });
+
+  it('closes the descriptors of those that rest the longest, and goes on with them', async () => {
+    const bytes = patternBytes(2 * MiB);
+    const staged = await Promise.all(['i1', 'i2', 'i3', 'i4'].map((id) => store.stage(id)));
+    for (const blob of staged) await blob.append(sourceOf(bytes.subarray(0, MiB + 5)));
+    await expect.poll(() => openFilesUnder(root)).toHaveLength(2);
+    for (const blob of staged) await blob.append(sourceOf(bytes.subarray(MiB + 5)));
+    for (const blob of staged) await blob.commit(digestOf(bytes));
+    expect(await openFilesUnder(root)).toEqual([]);
+  });
+
+  it('never takes a file for its own that appeared meanwhile', async () => {
+    const staged = await store.stage('taken');
+    await writeFile(join(root, 'staged', 'taken'), 'somebody else');
+    await expect(staged.append(sourceOf(Buffer.from('x')))).rejects.toMatchObject({ code: 'EEXIST' });
+    expect(staged.size).toBe(0);
+  });
+
+  it('lists only what is a blob', async () => {
+    const digest = await put(patternBytes(10));
+    const folder = join(root, 'blobs', 'sha256', '00');
+    await writeFile(join(folder, 'notes.txt'), 'x');
+    await writeFile(join(folder, 'f'.repeat(64)), 'in the wrong folder');
+    await mkdir(join(folder, '0'.repeat(64)));
+    await writeFile(join(root, 'staged', 'not.an.id'), 'x');
+    const found: string[] = [];
+    for await (const info of store.list()) found.push(info.digest);
+    for await (const { id } of store.listStaged()) found.push(id);
+    expect(found).toEqual([digest]);
+  });
+
+  it('notices within a second that another process deleted a blob', async () => {
+    const digest = await put(patternBytes(10));
+    await store.stat(digest);
+    await unlink(blobPath(root, digest));
+    await expect.poll(() => store.stat(digest), { timeout: 3000 }).toBeUndefined();
+  });
+
+  it.each([10, 3 * MiB])('rejects when the file is shorter than %i bytes promised', async (size) => {
+    const digest = await put(patternBytes(size));
+    const content = await store.read(digest);
+    await truncate(blobPath(root, digest), size - 3);
+    const sink = new CollectingSink();
+    await expect(content?.writeTo(sink)).rejects.toThrow('the file ends');
+    expect(sink.bytes.length).toBeLessThan(size);
+  });
+
+  it('fails what runs when the hash worker dies, and starts another', async () => {
+    const bytes = patternBytes(6 * MiB);
+    const staged = await store.stage('worker');
+    await staged.append(sourceOf(bytes.subarray(0, 3 * MiB)));
+    // No request has this form: the worker throws and is gone.
+    hashClient.post(null as never);
+    await expect(staged.commit(digestOf(bytes))).rejects.toThrow('the hash worker stopped');
+    expect(staged.size).toBe(3 * MiB);
+    await staged.append(sourceOf(bytes.subarray(3 * MiB)));
+    await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: 6 * MiB });
+  });
+
+  it('does not mind when the hash worker dies between two requests', async () => {
+    const bytes = patternBytes(3 * MiB);
+    const staged = await store.stage('worker');
+    await staged.append(sourceOf(bytes.subarray(0, 2 * MiB)));
+    hashClient.post(null as never);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await staged.append(sourceOf(bytes.subarray(2 * MiB)));
+    await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: 3 * MiB });
+  });
+
+  it('fails when the staged file cannot be read back', async () => {
+    const bytes = patternBytes(3 * MiB);
+    const staged = await store.stage('shrunk');
+    await staged.append(sourceOf(bytes.subarray(0, 2 * MiB)));
+    await staged.truncate(2 * MiB - 5);
+    await truncate(join(root, 'staged', 'shrunk'), MiB);
+    await expect(staged.commit(digestOf(bytes))).rejects.toThrow('could not be read back');
+    await staged.discard();
+  });
+});
+
+describe.runIf(process.platform === 'linux')('FsBlobStore on a device without space', () => {
+  it('answers 507 for a write, and a failed flush fails the commit', async () => {
+    const root = await makeScratchFolder();
+    await (await FsBlobStore.open(root)).close();
+    await symlink('/dev/full', join(root, 'staged', 'full'));
+    const store = await FsBlobStore.open(root);
+    const staged = await store.stage('full');
+    const source = sourceOf(patternBytes(3 * MiB));
+    await expect(staged.append(source)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 507 });
+    expect(staged.size).toBe(0);
+    expect(source.isPaused()).toBe(true);
+    await expect(staged.commit(digestOf(Buffer.alloc(0)))).rejects.toMatchObject({
+      code: 'EINVAL',
+      syscall: 'fdatasync',
+    });
+    await staged.discard();
+    await store.close();
+    await removeScratchFolder(root);
+  });
+});
+
+describe('FileContent and its buffers', () => {
+  const size = 3 * MiB + 100_000;
+  let root: string;
+  let path: string;
+  beforeEach(async () => {
+    root = await makeScratchFolder();
+    path = join(root, 'file');
+    await writeFile(path, patternBytes(size));
+  });
+  afterEach(async () => {
+    await checkNoLeak(root);
+    await removeScratchFolder(root);
+  });
+
+  it('uses two buffers and gives them back', async () => {
+    const pool = new BufferPool(32);
+    const content = new FileContent(path, size, undefined, pool);
+    expect((await readBytes(content)).equals(patternBytes(size))).toBe(true);
+    expect(pool.kept).toBe(2);
+    await readBytes(content);
+    expect(pool.kept).toBe(2);
+  });
+
+  it('uses none for little content, and keeps no more than its cap', async () => {
+    const pool = new BufferPool(1);
+    await readBytes(new FileContent(path, size, { start: 5, end: 60_000 }, pool));
+    expect(pool.kept).toBe(0);
+    await readBytes(new FileContent(path, size, undefined, pool));
+    expect(pool.kept).toBe(1);
+  });
+
+  it('never gives back the buffer that a closed sink may still hold', async () => {
+    const pool = new BufferPool(32);
+    const sink = new StuckSink();
+    const writing = expect(new FileContent(path, size, undefined, pool).writeTo(sink)).rejects.toThrow('closed early');
+    await sink.reached;
+    sink.destroy();
+    await writing;
+    // The one that was read ahead.
+    expect(pool.kept).toBe(1);
+  });
+
+  it('gives back all when the file is too short', async () => {
+    const pool = new BufferPool(32);
+    await truncate(path, 2 * MiB + 7);
+    await expect(readBytes(new FileContent(path, size, undefined, pool))).rejects.toThrow('the file ends');
+    expect(pool.kept).toBe(2);
+  });
+
+  it('opens nothing for a sink that is closed, and rejects for a file that is gone', async () => {
+    const content = new FileContent(path, size, undefined, new BufferPool(1));
+    await unlink(path);
+    await expect(content.writeTo(new CollectingSink().destroy())).rejects.toThrow('closed early');
+    await expect(content.writeTo(new CollectingSink())).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('append under concurrency', () => {
+  it('runs the operations of one id in the order of the calls', async () => {
+    const root = await makeScratchFolder();
+    const store = await FsBlobStore.open(root);
+    const staged = await store.stage('ordered');
+    const bytes = patternBytes(2 * MiB);
+    const broken = staged.append(brokenSource(bytes, undefined)).catch(() => 'broken');
+    const [first, , third] = await Promise.all([
+      broken,
+      staged.truncate(MiB),
+      staged.append(sourceOf(bytes.subarray(MiB))),
+    ]);
+    expect([first, third]).toEqual(['broken', 2 * MiB]);
+    await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: 2 * MiB });
+    await store.close();
+    await removeScratchFolder(root);
+  });
+});

@@ -1,0 +1,276 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import type { Key } from '../../src/storage/level-keys.js';
+import { LevelWriter } from '../../src/storage/level-writer.js';
+import { metadataStoreContract } from '../contracts/metadata-store.js';
+import { at, collect, digest, link, putManifest, repository, session, tag } from '../contracts/metadata-samples.js';
+
+const whole = { limit: 10_000 };
+
+metadataStoreContract('LevelMetadataStore', async () => {
+  const folder = await makeFolder();
+  const store = await LevelMetadataStore.open(join(folder, 'index'));
+  return {
+    store,
+    dispose: async () => {
+      await store.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+});
+
+function makeFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'level-index-'));
+}
+
+describe('LevelMetadataStore on its folder', () => {
+  let parent: string;
+  let folder: string;
+  const open: LevelMetadataStore[] = [];
+  const children: ChildProcess[] = [];
+  const openStore = async (where = folder) => {
+    const store = await LevelMetadataStore.open(where);
+    open.push(store);
+    return store;
+  };
+  const startChild = (body: string) => {
+    const child = spawnChild(folder, body);
+    children.push(child);
+    return child;
+  };
+  beforeEach(async () => {
+    parent = await makeFolder();
+    folder = join(parent, 'not', 'there', 'index');
+  });
+  afterEach(async () => {
+    for (const child of children.splice(0)) await kill(child);
+    for (const store of open.splice(0)) await store.close();
+    await rm(parent, { recursive: true });
+  });
+
+  it('finds all again after a restart', async () => {
+    const before = await openStore();
+    const writes = [repository('r'), repository('gone'), link('l', 1), ...putManifest('m', { subject: digest('s') }, 'b', 'a')];
+    await before.apply([...writes, { type: 'session.put', session: session('1', at) }], { durable: false });
+    const garbage = [{ type: 'bytes.condemn', digest: digest('c') }, { type: 'repository.delete', name: 'gone', when: 1 }] as const;
+    await before.apply(garbage, { durable: false });
+    const read = async (store: LevelMetadataStore) => [
+      await store.repositories(),
+      await store.link(at, digest('l')),
+      await store.tags(at, whole),
+      await store.images('r', whole),
+      await store.referrers(at, digest('s'), whole),
+      await store.candidates(9, 9),
+      await store.condemned(),
+      await collect(store.sessions()),
+    ];
+    const found = await read(before);
+    await before.close();
+    const after = await openStore();
+    expect(await read(after)).toEqual(found);
+    // An id is never given twice, or the new repository would see what the old one held.
+    await after.apply([repository('gone', 2)], { durable: false });
+    await after.apply([link('l', 2, { repository: 'gone', image: 'i' })], { durable: false });
+    expect((await after.images('r', whole)).items).toHaveLength(1);
+    expect((await after.imagesLinking(digest('l'), whole)).items).toHaveLength(2);
+  });
+
+  it('goes on purging after a restart', async () => {
+    const before = await openStore();
+    await before.apply([repository('r'), ...putManifest('m')], { durable: false });
+    await before.apply(Array.from({ length: 1500 }, (_, i) => tag(`t${i}`, 'm')), { durable: false });
+    await before.apply([{ type: 'repository.delete', name: 'r', when: 2 }], { durable: true });
+    expect(await before.purge(3)).toBe(true);
+    await before.close();
+    const after = await openStore();
+    while (await after.purge(4));
+    expect(await after.isReferenced(digest('m'))).toBe(false);
+    expect(await after.candidates(Infinity, 9)).toMatchObject([{ kind: 'bytes', digest: digest('m') }]);
+  });
+
+  it('lists many tags, of which it keeps no whole list, in pages', async () => {
+    const store = await openStore();
+    await store.apply([repository('r'), ...putManifest('m')], { durable: false });
+    const names = Array.from({ length: 20_001 }, (_, i) => `t${i}`);
+    await store.apply(names.map((name) => tag(name, 'm')), { durable: false });
+    const sorted = names.toSorted();
+    const page = await store.tags(at, { limit: 3, after: sorted[14_999] as string });
+    expect(page).toMatchObject({ items: sorted.slice(15_000, 15_003).map((name) => ({ name })), more: true });
+  });
+
+  it('is opened once in a process', async () => {
+    const first = await openStore();
+    await expect(openStore()).rejects.toThrow(`this process already has ${folder} open`);
+    await expect(openStore(join(folder, '..', 'index'))).rejects.toThrow('already');
+    await first.apply([repository('r')], { durable: true });
+    await first.close();
+    await expect((await openStore()).repository('r')).resolves.toBeDefined();
+  });
+
+  it('is opened by one process, even when that has lost its lock', async () => {
+    // Closing a second handle on LOCK drops the lock of LevelDB.
+    const child = startChild(`${openInChild} (await import('node:fs')).readFileSync(folder + '/LOCK'); say('open'); setInterval(() => {}, 1000);`);
+    await lineOf(child);
+    await expect(openStore()).rejects.toThrow(`another process (pid ${child.pid}) has ${folder} open`);
+    await kill(child);
+    await openStore();
+  });
+
+  it('is opened by one process, even when it knows nothing of the other', async () => {
+    const child = startChild(`${openInChild} (await import('node:fs')).rmSync(folder + '/owner.json'); say('open'); setInterval(() => {}, 1000);`);
+    await lineOf(child);
+    await expect(openStore()).rejects.toThrow(`another process has ${folder} open`);
+    await kill(child);
+    await openStore();
+  });
+
+  it.each(['', '{', 'living'])('takes over from an owner that is no more: %j', async (text) => {
+    const first = await openStore();
+    const owner = await readFile(join(folder, 'owner.json'), 'utf8');
+    await first.close();
+    expect(await readdir(folder)).not.toContain('owner.json');
+    // The pid is in use again, by a process that began at another time.
+    const reused = JSON.stringify({ ...JSON.parse(owner), pid: process.ppid });
+    await writeFile(join(folder, 'owner.json'), text === 'living' ? reused : text);
+    await openStore();
+  });
+
+  it('can be tried again after it could not be opened', async () => {
+    await mkdir(join(folder, 'CURRENT'), { recursive: true });
+    await expect(openStore()).rejects.toThrow('not open');
+    await rm(folder, { recursive: true });
+    await openStore();
+  });
+
+  it('waits for its writes when it is closed, and refuses what comes after', async () => {
+    const store = await openStore();
+    await store.apply([repository('r')], { durable: false });
+    const writes = Array.from({ length: 50 }, (_, i) => store.apply([link(`l${i}`, 1)], { durable: true }));
+    await Promise.all([store.close(), store.close()]);
+    await Promise.all(writes);
+    await store.close();
+    const closed = `the index ${folder} is closed`;
+    await expect(store.apply([link('l', 1)], { durable: false })).rejects.toThrow(closed);
+    await expect(store.link(at, digest('l'))).rejects.toThrow(closed);
+    await expect(store.repositories()).rejects.toThrow(closed);
+    await expect(store.purge(1)).rejects.toThrow(closed);
+    await expect(collect(store.sessions())).rejects.toThrow(closed);
+    expect(await (await openStore()).image(at)).toMatchObject({ bytes: 500 });
+  });
+
+  it('loses nothing that was acknowledged when it is killed', { timeout: 20_000 }, async () => {
+    const first = await openStore();
+    await first.apply([repository('r'), ...putManifest('m')], { durable: true });
+    await first.close();
+    const acknowledged = new Set<string>();
+    for (let round = 0; round < 3; round += 1) {
+      const child = startChild(`${openInChild} ${writeTags(round)}`);
+      for await (const name of createInterface({ input: child.stdout as NodeJS.ReadableStream })) {
+        acknowledged.add(name);
+        if (acknowledged.size >= (round + 1) * 150) child.kill('SIGKILL');
+      }
+      await kill(child);
+      const store = await openStore();
+      const found = new Set((await store.tags(at, whole)).items.map(({ name }) => name as string));
+      expect([...acknowledged].filter((name) => !found.has(name))).toEqual([]);
+      expect(await store.image(at)).toMatchObject({ tags: found.size });
+      await store.close();
+    }
+  });
+});
+
+/** Runs in a process of its own, on what `npm run build` made. */
+const openInChild = `
+  const { LevelMetadataStore } = await import(${JSON.stringify(new URL('../../dist/src/storage/level-metadata-store.js', import.meta.url))});
+  const { writeSync } = await import('node:fs');
+  const folder = process.argv.at(-1);
+  const say = (text) => writeSync(1, text + '\\n');
+  const store = await LevelMetadataStore.open(folder);`;
+
+function writeTags(round: number): string {
+  const pointer = JSON.stringify({ digest: digest('m'), updatedAt: 1 });
+  return `
+    const write = async (writer) => {
+      for (let i = 0; ; i += 1) {
+        const name = 'r${round}-w' + writer + '-' + i;
+        const change = { type: 'tag.put', at: ${JSON.stringify(at)}, tag: { ...${pointer}, name } };
+        await store.apply([change], { durable: true });
+        say(name);
+      }
+    };
+    await Promise.all([1, 2, 3, 4].map(write));`;
+}
+
+function spawnChild(folder: string, body: string): ChildProcess {
+  return spawn(process.execPath, ['--input-type=module', '--eval', body, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function lineOf(child: ChildProcess): Promise<string> {
+  for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) return line;
+  throw new Error('the child ended without a word');
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+describe('LevelWriter', () => {
+  const key = 'k' as Key<string>;
+
+  it('rejects all of a group when its write fails, and goes on', async () => {
+    const written: string[][] = [];
+    let failures = 0;
+    const writer = new LevelWriter({
+      get: () => undefined,
+      members: async () => [],
+      hasMembers: async () => false,
+      write: async (operations, sync) => {
+        if (failures === 0) throw new Error('no space left');
+        written.push([...operations.map((operation) => operation.key), String(sync)]);
+      },
+      written: () => {},
+      failed: async () => {
+        failures += 1;
+      },
+    });
+    const put = (value: string, durable: boolean) => writer.run(async (view) => view.put(key, value), durable);
+    const results = await Promise.allSettled([put('a', false), put('b', true), put('c', false)]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(failures).toBe(1);
+    await Promise.all([put('a', false), put('b', true)]);
+    await put('c', false);
+    expect(written).toEqual([['k', 'true'], ['k', 'false']]);
+    await writer.idle();
+  });
+
+  it('drops the draft of a task that throws, and shows the others what was kept', async () => {
+    const seen: unknown[] = [];
+    const operations: unknown[] = [];
+    const writer = new LevelWriter({
+      get: () => undefined,
+      members: async () => [],
+      hasMembers: async () => false,
+      write: async (all) => void operations.push(...all),
+      written: () => {},
+      failed: async () => {},
+    });
+    const task = (value: string, fails: boolean) =>
+      writer.run(async (view) => {
+        seen.push(view.get(key));
+        view.put(key, value);
+        if (fails) throw new Error(value);
+      }, false);
+    const results = await Promise.allSettled([task('a', false), task('b', true), task('c', false)]);
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(seen).toEqual([undefined, 'a', 'a']);
+    expect(operations).toEqual([{ type: 'put', key: 'k', value: 'c', text: '"c"' }]);
+  });
+});

@@ -1,0 +1,89 @@
+import { Agent, type Dispatcher } from 'undici';
+import type { Readable } from 'node:stream';
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export interface Send {
+  readonly headers?: Readonly<Record<string, string | string[]>>;
+  /** A stream is sent chunked, without a Content-Length. */
+  readonly body?: Buffer | string | Readable;
+}
+
+/** An answer, read to its end. */
+export class Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+
+  constructor(status: number, headers: Answer['headers'], body: Buffer) {
+    this.status = status;
+    this.headers = headers;
+    this.body = body;
+  }
+
+  /** A header that came once, or '' when it did not come. */
+  header(name: string): string {
+    const value = this.headers[name.toLowerCase()];
+    if (Array.isArray(value)) throw new Error(`${name} came ${value.length} times`);
+    return value ?? '';
+  }
+
+  json(): unknown {
+    return JSON.parse(this.body.toString('utf8')) as unknown;
+  }
+
+  /** The codes of an error body. */
+  get codes(): readonly string[] {
+    return (this.json() as { errors: { code: string }[] }).errors.map(({ code }) => code);
+  }
+
+  /** The target of `Link: <…>; rel="next"`. */
+  get next(): string | undefined {
+    return /^<([^>;]+)>; rel="next"$/.exec(this.header('link'))?.[1];
+  }
+}
+
+/** Sends paths as they are written, and gives answers as they came: nothing is normalised, redirected or decoded. */
+export class Client {
+  readonly #origin: string;
+  readonly #agent = new Agent({ keepAliveTimeout: 1000 });
+
+  constructor(origin: string) {
+    this.#origin = origin;
+  }
+
+  async send(method: Method, path: string, { headers, body }: Send = {}): Promise<Answer> {
+    const options: Dispatcher.RequestOptions = { origin: this.#origin, path, method, body: body ?? null };
+    const response = await this.#agent.request(headers === undefined ? options : { ...options, headers });
+    const bytes = Buffer.from(await response.body.arrayBuffer());
+    return new Answer(response.statusCode, response.headers, bytes);
+  }
+
+  get(path: string, headers: Send['headers'] = {}): Promise<Answer> {
+    return this.send('GET', path, { headers });
+  }
+
+  head(path: string, headers: Send['headers'] = {}): Promise<Answer> {
+    return this.send('HEAD', path, { headers });
+  }
+
+  post(path: string, send: Send = {}): Promise<Answer> {
+    return this.send('POST', path, send);
+  }
+
+  put(path: string, send: Send = {}): Promise<Answer> {
+    return this.send('PUT', path, send);
+  }
+
+  patch(path: string, send: Send = {}): Promise<Answer> {
+    return this.send('PATCH', path, send);
+  }
+
+  delete(path: string): Promise<Answer> {
+    return this.send('DELETE', path);
+  }
+
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+}

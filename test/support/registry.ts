@@ -1,0 +1,123 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createRegistry, type Logger, type Registry, type RegistryOptions } from '../../src/index.js';
+import { MemoryBlobStore } from '../../src/storage/memory-blob-store.js';
+import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+
+export interface LogLine {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly fields: object;
+  readonly message: string;
+}
+
+/** A logger that remembers, for tests that say what is logged. */
+export function recordingLogger(): Logger & { readonly lines: readonly LogLine[] } {
+  const lines: LogLine[] = [];
+  const at = (level: LogLine['level']) => (fields: object, message: string) =>
+    void lines.push({ level, fields, message });
+  return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+export interface Listening {
+  /** `http://127.0.0.1:<port>`, without a slash at the end. */
+  readonly url: string;
+  readonly port: number;
+  readonly server: Server;
+  /** Cuts what is still open. */
+  close(): Promise<void>;
+}
+
+/** A server on a port of the system's choice, on loopback. */
+export async function listen(listener: RequestListener): Promise<Listening> {
+  const server = createServer(listener);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    server,
+    close: async () => {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+export async function makeFolder(): Promise<string> {
+  return mkdtemp(path.join(tmpdir(), 'artifactapi-test-'));
+}
+
+export async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Answers what the registry left to the host. */
+export function answerNotOurs(_req: IncomingMessage, res: ServerResponse): void {
+  res.writeHead(418, { 'Content-Type': 'text/plain' }).end('not ours');
+}
+
+/** The registry and its management API in front of a host that answers 418 to the rest. */
+export function hostFor(registry: Registry): RequestListener {
+  return (req, res) =>
+    registry.middleware(req, res, () => registry.management(req, res, () => answerNotOurs(req, res)));
+}
+
+export interface TestRegistry extends Omit<Listening, 'server'> {
+  readonly registry: Registry;
+  /** Where the data lies. */
+  readonly folder: string;
+  /** What was logged. */
+  readonly log: readonly LogLine[];
+}
+
+/**
+ * A ready registry on a free port of loopback, in a folder of its own that `close` removes; open to all, with the local
+ * repository `local`, unless the options say otherwise. A `storage` folder that is given is the caller's to remove.
+ */
+export async function startRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
+  const given = typeof options.storage === 'string' ? options.storage : undefined;
+  const folder = given ?? (await makeFolder());
+  const logger = recordingLogger();
+  const registry = createRegistry({
+    storage: folder,
+    access: 'open',
+    repositories: [{ name: 'local', type: 'local' }],
+    logger,
+    ...options,
+  });
+  const listening = await listen(hostFor(registry));
+  const close = async (): Promise<void> => {
+    await listening.close();
+    await registry.close();
+    if (given === undefined) await removeFolder(folder);
+  };
+  try {
+    await registry.ready();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { url: listening.url, port: listening.port, registry, folder, log: logger.lines, close };
+}
+
+/** The same with its blobs in memory, which opens faster: for tests that need a registry of their own. */
+export async function startMemoryRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
+  const folder = await makeFolder();
+  const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+  const started = await startRegistry({ ...options, storage: { blobs: new MemoryBlobStore(), metadata } });
+  return {
+    ...started,
+    folder,
+    close: async () => {
+      await started.close();
+      await removeFolder(folder);
+    },
+  };
+}

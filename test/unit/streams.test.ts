@@ -1,0 +1,201 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { PassThrough, Readable } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import {
+  drain,
+  readBounded,
+  readBytes,
+  SourceClosedError,
+  TooManyBytesError,
+  writeInBatches,
+} from '../../src/util/streams.js';
+import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
+
+/** Gives a real request whose client sends `sent` of the announced bytes and then goes away, to `use`. */
+async function withTornRequest<T>(
+  sent: Buffer,
+  announced: number,
+  use: (request: IncomingMessage) => Promise<T>,
+): Promise<T> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  try {
+    socket.write(`PATCH / HTTP/1.1\r\nHost: x\r\nContent-Length: ${announced}\r\n\r\n`);
+    const [request] = (await once(server, 'request')) as [IncomingMessage];
+    const using = use(request);
+    socket.end(sent);
+    return await using;
+  } finally {
+    socket.destroy();
+    server.close();
+  }
+}
+
+describe('writeInBatches', () => {
+  it('writes one batch at a time, each full but the last', async () => {
+    const bytes = patternBytes(5 * MiB + 3);
+    const batches: Buffer[] = [];
+    let writing = 0;
+    await writeInBatches(
+      sourceOf(bytes, 50_000),
+      async (chunks, size) => {
+        expect(++writing).toBe(1);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        writing--;
+        batches.push(Buffer.concat(chunks));
+        expect(batches.at(-1)?.length).toBe(size);
+      },
+      { batchBytes: MiB },
+    );
+    expect(Buffer.concat(batches).equals(bytes)).toBe(true);
+    for (const batch of batches.slice(0, -1)) expect(batch.length).toBeGreaterThanOrEqual(MiB);
+    for (const batch of batches) expect(batch.length).toBeLessThan(MiB + 50_000 * 3);
+  });
+
+  it('does not read ahead of a stuck write by more than a batch and what flows after a pause', async () => {
+    const source = sourceOf(patternBytes(20 * MiB));
+    let goOn = (): void => undefined;
+    const pumping = writeInBatches(source, () => new Promise((resolve) => (goOn = resolve)), { batchBytes: MiB });
+    await expect.poll(() => source.isPaused()).toBe(true);
+    goOn();
+    await new Promise((resolve) => setImmediate(resolve));
+    source.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    goOn();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    goOn();
+    await expect(pumping).rejects.toThrow(SourceClosedError);
+  });
+
+  it('makes a batch of many tiny chunks before it is full', async () => {
+    const counts: number[] = [];
+    const write = async (chunks: Buffer[]): Promise<void> => void counts.push(chunks.length);
+    await writeInBatches(sourceOf(patternBytes(2500), 1), write, { batchBytes: MiB });
+    expect(Math.max(...counts)).toBeLessThanOrEqual(1024);
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2500);
+  });
+
+  it('stops at the first failing write and leaves the source paused', async () => {
+    let writes = 0;
+    const source = sourceOf(patternBytes(5 * MiB));
+    const write = async (): Promise<void> => {
+      writes++;
+      throw new Error('disk');
+    };
+    await expect(writeInBatches(source, write, { batchBytes: MiB })).rejects.toThrow('disk');
+    expect(writes).toBe(1);
+    expect(source.isPaused()).toBe(true);
+    source.destroy(new Error('nobody listens any more'));
+    await new Promise((resolve) => source.once('close', resolve));
+  });
+
+  it('writes what was allowed of too much', async () => {
+    const written: Buffer[] = [];
+    const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
+    const source = sourceOf(patternBytes(MiB));
+    await expect(writeInBatches(source, write, { batchBytes: 100_000, maxBytes: 333_333 })).rejects.toThrow(
+      TooManyBytesError,
+    );
+    expect(Buffer.concat(written).equals(patternBytes(MiB).subarray(0, 333_333))).toBe(true);
+  });
+
+  it('ends early when the signal aborts, also before the start', async () => {
+    const abort = new AbortController();
+    const source = new PassThrough();
+    source.write('abc');
+    const written: Buffer[] = [];
+    const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
+    const pumping = writeInBatches(source, write, { batchBytes: 10, signal: abort.signal });
+    setTimeout(() => abort.abort(new Error('closing')), 5);
+    await expect(pumping).rejects.toThrow('closing');
+    expect(Buffer.concat(written).toString()).toBe('abc');
+    await expect(writeInBatches(source, write, { batchBytes: 10, signal: abort.signal })).rejects.toThrow('closing');
+  });
+
+  it('keeps what a client sent that went away', async () => {
+    const written: Buffer[] = [];
+    const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
+    const pumping = withTornRequest(patternBytes(200 * KiB), MiB, (request) =>
+      writeInBatches(request, write, { batchBytes: MiB }),
+    );
+    await expect(pumping).rejects.toThrow(SourceClosedError);
+    expect(Buffer.concat(written).equals(patternBytes(200 * KiB))).toBe(true);
+  });
+
+  it('does not believe the end of an incomplete message, nor waits after aborted', async () => {
+    const incomplete = Object.assign(sourceOf(Buffer.from('abc')), { complete: false });
+    await expect(writeInBatches(incomplete, async () => undefined, { batchBytes: 1 })).rejects.toThrow(
+      SourceClosedError,
+    );
+    const aborted = new Readable({ read: () => undefined });
+    setTimeout(() => aborted.emit('aborted'), 1);
+    await expect(writeInBatches(aborted, async () => undefined, { batchBytes: 1 })).rejects.toThrow(SourceClosedError);
+  });
+
+  it('takes text too', async () => {
+    const written: Buffer[] = [];
+    const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
+    await writeInBatches(Readable.from(['grün', '!']), write, { batchBytes: 100 });
+    expect(Buffer.concat(written).toString()).toBe('grün!');
+  });
+});
+
+describe('readBounded', () => {
+  it.each([
+    [0, 0, true],
+    [1, 0, false],
+    [100, 100, true],
+    [101, 100, false],
+    [MiB, MiB, true],
+  ])('reads %i bytes when at most %i are allowed: %s', async (size, maxBytes, fits) => {
+    const bytes = patternBytes(size);
+    const found = await readBounded(sourceOf(bytes, 1000), maxBytes);
+    if (fits) expect(found?.equals(bytes)).toBe(true);
+    else expect(found).toBeUndefined();
+  });
+
+  it('rejects when the source breaks', async () => {
+    await expect(readBounded(brokenSource(patternBytes(10), new Error('cut')), 100)).rejects.toThrow(SourceClosedError);
+  });
+});
+
+describe('drain', () => {
+  it('discards to the end, also of a source that is over', async () => {
+    const source = sourceOf(patternBytes(MiB));
+    expect(await drain(source, { maxBytes: MiB, maxMs: 1000 })).toBe(true);
+    expect(await drain(source, { maxBytes: 0, maxMs: 1000 })).toBe(true);
+  });
+
+  it('goes on where readBounded stopped', async () => {
+    const source = sourceOf(patternBytes(MiB));
+    await readBounded(source, 10);
+    expect(await drain(source, { maxBytes: MiB, maxMs: 1000 })).toBe(true);
+  });
+
+  it.each([
+    ['too many bytes', () => sourceOf(patternBytes(MiB)), { maxBytes: 1000, maxMs: 1000 }],
+    ['too much time', () => new PassThrough(), { maxBytes: 1000, maxMs: 5 }],
+    ['a break', () => brokenSource(patternBytes(10), new Error('cut')), { maxBytes: 1000, maxMs: 1000 }],
+  ])('gives up after %s', async (_name, source, bounds) => {
+    expect(await drain(source(), bounds)).toBe(false);
+  });
+});
+
+describe('readBytes', () => {
+  it('copies: the writer may use its chunk again', async () => {
+    const chunk = Buffer.alloc(3);
+    const bytes = await readBytes({
+      async writeTo(sink) {
+        for (const letter of 'abc') {
+          chunk.fill(letter);
+          await new Promise<void>((resolve) => sink.write(chunk, () => resolve()));
+        }
+      },
+    });
+    expect(bytes.toString()).toBe('aaabbbccc');
+  });
+});
