@@ -25,6 +25,15 @@ import { removeFolder } from './workspace.mjs';
  */
 
 /**
+ * The files that are sent.
+ * @typedef {object} Sources
+ * @property {import('./sources.mjs').Source[]} large
+ * @property {import('./sources.mjs').Source} warm
+ */
+
+const warmBytes = 32 * 1024 ** 2;
+
+/**
  * How much will be on the disk at most: the files to send, each server's library, and what is being pushed.
  * @param {number} servers
  * @param {import('./measures.mjs').Measure[]} measures
@@ -45,8 +54,9 @@ export async function takeMeasures(bench) {
   const { measures, workspace, options, say } = bench;
   const count = Math.max(0, ...measures.map(({ sources }) => sources));
   if (count > 0) say(`writing ${count} x ${options.blobBytes / 1024 ** 2} MiB to send`);
-  const sources = [];
-  for (let i = 0; i < count; i++) sources.push(await makeSource(workspace, `source-${i}`, options.blobBytes));
+  const large = [];
+  for (let i = 0; i < count; i++) large.push(await makeSource(workspace, `source-${i}`, options.blobBytes));
+  const sources = { large, warm: await makeSource(workspace, 'source-warm', warmBytes) };
   await fillLibraries(bench, sources);
   const results = [];
   for (const measure of measures) results.push(await takeMeasure(bench, measure, sources));
@@ -55,11 +65,11 @@ export async function takeMeasures(bench) {
 
 /**
  * @param {Bench} bench
- * @param {import('./sources.mjs').Source[]} sources
+ * @param {Sources} sources
  */
 async function fillLibraries({ measures, servers, workspace, options, say }, sources) {
   const parts = new Set(measures.flatMap(({ needs }) => needs));
-  const [source = { path: '', digest: '', size: 0 }] = sources;
+  const [source = sources.warm] = sources.large;
   for (const peer of servers) {
     const begin = performance.now();
     const server = await ServerProcess.start(await peer.command(libraryOf(workspace, peer)));
@@ -76,7 +86,7 @@ async function fillLibraries({ measures, servers, workspace, options, say }, sou
 /**
  * @param {Bench} bench
  * @param {import('./measures.mjs').Measure} measure
- * @param {import('./sources.mjs').Source[]} sources
+ * @param {Sources} sources
  * @returns {Promise<Result>}
  */
 async function takeMeasure(bench, measure, sources) {
@@ -107,13 +117,14 @@ async function takeMeasure(bench, measure, sources) {
  * @param {Bench} bench
  * @param {import('./measures.mjs').Measure} measure
  * @param {import('./peers.mjs').Peer} peer
- * @param {import('./sources.mjs').Source[]} sources
+ * @param {Sources} sources
  */
 async function takeSample({ drain, workspace, options }, measure, peer, sources) {
   const folder = measure.writes ? join(workspace, `${peer.id}-fresh`) : libraryOf(workspace, peer);
   const server = await ServerProcess.start(await peer.command(folder));
   try {
-    return await measure.run({ drain, server, prefix: peer.prefix, sources, options });
+    const { large, warm } = sources;
+    return await measure.run({ drain, server, prefix: peer.prefix, sources: large, warmSource: warm, options });
   } finally {
     await server.stop();
     if (measure.writes) {

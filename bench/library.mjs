@@ -94,7 +94,7 @@ async function putImage(port, repository, tag) {
  * @param {number} port
  * @param {string} repository
  * @param {string} digest
- * @param {Parameters<typeof expect>[4]} content
+ * @param {import('./client.mjs').Content} content
  */
 async function upload(port, repository, digest, content) {
   const { headers } = await expect(202, port, 'POST', `/v2/${repository}/blobs/uploads/`);

@@ -18,7 +18,8 @@ import { places, tagName } from './library.mjs';
  * @property {string} drain
  * @property {import('./server-process.mjs').ServerProcess} server
  * @property {string} prefix
- * @property {import('./sources.mjs').Source[]} sources
+ * @property {import('./sources.mjs').Source[]} sources The large files.
+ * @property {import('./sources.mjs').Source} warmSource A smaller one, to be sent before the clock runs.
  * @property {import('./options.mjs').Options} options
  */
 
@@ -130,9 +131,10 @@ function push(name, title, connections, upload) {
     needs: [],
     writes: true,
     sources: connections,
-    run: async ({ drain, server, prefix, sources }) => {
+    run: async ({ drain, server, prefix, sources, warmSource }) => {
       const files = sources.slice(0, connections).flatMap(({ path, digest }) => [path, digest]);
       const options = { connections, requests: 1, upload };
+      await runLoad(drain, 'push', server, options, [`${prefix}bench/warm`, warmSource.path, warmSource.digest]);
       return byBytes(await runLoad(drain, 'push', server, options, [`${prefix}bench/push`, ...files]));
     },
   };

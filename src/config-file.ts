@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, parseDocument, type Scalar } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, parseDocument, type Scalar, type YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { describeProblems, type Problem } from './protocol/repository-config.js';
 
@@ -22,19 +22,22 @@ const bareValuePattern = /^(?:true|false|-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15
  */
 export function parseConfigFile(text: string, environment: Environment): ConfigDocument {
   const document = parseDocument(text);
-  if (document.errors.length > 0) {
-    const problems = document.errors.map(({ linePos, message }) => ({
-      path: linePos === undefined ? '' : `line ${linePos[0].line}, column ${linePos[0].col}`,
-      // What follows the first line draws the place, which the path has named.
-      problem: message.replace(/ at line [0-9]+, column [0-9]+:[\s\S]*$/, ''),
-    }));
-    return { settings: {}, problems };
-  }
+  const [error] = document.errors;
+  // The first alone: where the form is broken, those that follow come of it.
+  if (error !== undefined) return { settings: {}, problems: [describeSyntaxError(error)] };
   const problems: Problem[] = [];
   fillIn(document.contents, '', { environment, problems });
   const settings: unknown = document.toJS() ?? {};
   if (isRecord(settings)) return { settings, problems };
   return { settings: {}, problems: [{ path: '', problem: 'must be a mapping of options to values' }] };
+}
+
+function describeSyntaxError({ linePos, message }: YAMLParseError): Problem {
+  return {
+    path: linePos === undefined ? '' : `line ${linePos[0].line}, column ${linePos[0].col}`,
+    // What follows the first line draws the place, which the path has named.
+    problem: message.replace(/ at line [0-9]+, column [0-9]+:[\s\S]*$/, ''),
+  };
 }
 
 interface Filling {

@@ -68,7 +68,8 @@ export interface StagedBlob {
   readonly size: number;
   /**
    * Appends the source to its end; resolves to the new size. When the source fails or closes early it rejects, and what
-   * arrived is kept and counted. At most `maxBytes` are taken: rejects with SIZE_INVALID as soon as there are more.
+   * arrived is kept and counted. At most `maxBytes` are taken: rejects with SIZE_INVALID as soon as there are more. When it
+   * rejects, a source that is not over is left paused: the caller drains or destroys it.
    */
   append(source: Readable, options?: { readonly maxBytes?: number }): Promise<number>;
   /** Back to an earlier offset: what came after it is dropped. */
@@ -79,6 +80,7 @@ export interface StagedBlob {
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest; they stay staged.
    */
   commit(expected: Digest): Promise<BlobInfo>;
+  /** Drops the bytes. Nothing happens when they are committed or discarded already. */
   discard(): Promise<void>;
 }
 

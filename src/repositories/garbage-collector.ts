@@ -126,7 +126,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     const settled: Change = { type: 'candidate.delete', candidate };
     const link = await metadata.link(at, digest);
     if (link === undefined || (await metadata.isNamed(at, digest))) {
-      await metadata.apply([settled], { durable: false });
+      await this.#applyUnlessChanged([settled], []);
     } else if (link.linkedAt > since) {
       // Renewed since: it is judged again when its new time is up.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
@@ -172,7 +172,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     return deleted;
   }
 
-  /** False when the index moved on since it was read: the candidate stays, or was settled by another. */
+  /** False when the index moved on since it was read, or the repository was deleted: the next look at the candidates tells. */
   async #applyUnlessChanged(
     changes: readonly Change[],
     require: readonly Precondition[],

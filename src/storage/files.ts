@@ -61,7 +61,7 @@ export async function writeFully(
 }
 
 /** What is left of the chunks after their first bytes; no empty ones. */
-function withoutFirst(chunks: readonly Buffer[], bytes: number): readonly Buffer[] {
+export function withoutFirst(chunks: readonly Buffer[], bytes: number): readonly Buffer[] {
   let skip = bytes;
   let index = 0;
   for (const chunk of chunks) {

@@ -10,9 +10,9 @@ import {
   type SessionRecord,
   type TagRecord,
 } from '../ports.js';
+import { dropCandidate, putCandidate, settleCandidate } from './level-candidates.js';
 import {
   condemnedKey,
-  dueKey,
   holderMember,
   holderPrefix,
   imageKey,
@@ -275,27 +275,4 @@ function targetOf(view: LevelView, candidate: Candidate): CandidateTarget {
   const { digest } = candidate;
   if (candidate.kind === 'bytes') return { kind: 'bytes', digest };
   return { kind: 'link', place: placeOf(view, candidate.at), digest };
-}
-
-/** Adds a candidate or moves it to a later time, never to an earlier one: it may have been left behind again just now. */
-export function putCandidate(view: LevelView, target: CandidateTarget, since: number): void {
-  const key = sinceKey(target);
-  const before = view.get(key);
-  const latest = Math.max(before ?? since, since);
-  if (before !== undefined) view.delete(dueKey(target, before));
-  view.put(key, latest);
-  view.put(dueKey(target, latest), '');
-}
-
-/** Settles what was left behind at that time; what was left behind again since stays. */
-function settleCandidate(view: LevelView, target: CandidateTarget, since: number): void {
-  if (view.get(sinceKey(target)) === since) dropCandidate(view, target);
-}
-
-function dropCandidate(view: LevelView, target: CandidateTarget): void {
-  const key = sinceKey(target);
-  const since = view.get(key);
-  if (since === undefined) return;
-  view.delete(key);
-  view.delete(dueKey(target, since));
 }

@@ -83,7 +83,7 @@ export class LevelMetadataStore implements MetadataStore {
     } catch (error) {
       await index?.close();
       await lock.release();
-      throw isLocked(error) ? new Error(`another process has ${folder} open`, { cause: error }) : error;
+      throw explainFailure(folder, error);
     }
   }
 
@@ -282,7 +282,13 @@ function splitImageName(name: string): [repository: string, image: string] {
   return slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
 }
 
-function isLocked(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED';
+/** LevelDB's own words name no folder, and the reason is in the cause. */
+function explainFailure(folder: string, error: unknown): Error {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+  if (cause !== undefined && 'code' in cause && cause.code === 'LEVEL_LOCKED') {
+    return new Error(`another process has ${folder} open`, { cause: error });
+  }
+  const reason = cause ?? error;
+  const message = reason instanceof Error ? reason.message : String(reason);
+  return new Error(`the index ${folder} could not be opened: ${message}`, { cause: error });
 }

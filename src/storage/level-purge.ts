@@ -1,6 +1,6 @@
 import type { Digest } from '../protocol/digest.js';
 import type { SessionId } from '../protocol/names.js';
-import { putCandidate } from './level-changes.js';
+import { putCandidate } from './level-candidates.js';
 import type { LevelIndex } from './level-index.js';
 import {
   dueKey,

@@ -97,7 +97,18 @@ class BatchPump {
   }
 
   /** Once. */
-  run(): Promise<void> {
+  async run(): Promise<void> {
+    const { signal } = this.#options;
+    const onAbort = (): void => this.#finish({ error: signal?.reason });
+    signal?.addEventListener('abort', onAbort);
+    try {
+      await this.#flow();
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  #flow(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -106,9 +117,7 @@ class BatchPump {
         end: () => this.#finish(),
         fail: (error) => this.#finish({ error }),
       });
-      const { signal } = this.#options;
-      if (signal?.aborted === true) this.#finish({ error: signal.reason });
-      else signal?.addEventListener('abort', () => this.#finish({ error: signal.reason }), { once: true });
+      if (this.#options.signal?.aborted === true) this.#finish({ error: this.#options.signal.reason });
     });
   }
 

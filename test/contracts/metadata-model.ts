@@ -6,7 +6,6 @@ import {
   type ImageKey,
   type ImageRecord,
   type ManifestRecord,
-  type Precondition,
   type RepositoryRecord,
   type SessionRecord,
   type TagRecord,
@@ -39,10 +38,9 @@ interface ModelState {
 export class MetadataModel {
   #state: ModelState = { repositories: new Map(), deleted: [], candidates: new Map(), condemned: new Set() };
 
-  apply(changes: readonly Change[], require: readonly Precondition[]): void {
+  apply(changes: readonly Change[]): void {
     const before = structuredClone(this.#state);
     try {
-      for (const precondition of require) if (!this.holds(precondition)) throw new ConflictError(precondition.type);
       for (const change of changes) this.#record(change);
     } catch (error) {
       this.#state = before;
@@ -138,36 +136,6 @@ export class MetadataModel {
     return [...this.#state.condemned].sort();
   }
 
-  holds(precondition: Precondition): boolean {
-    switch (precondition.type) {
-      case 'repository':
-        return isThere(this.#state.repositories.get(precondition.name), precondition.is);
-      case 'manifest':
-        return isThere(this.manifest(precondition.at, precondition.digest), precondition.is);
-      case 'tag': {
-        const tag = this.tag(precondition.at, precondition.tag);
-        return typeof precondition.is === 'string'
-          ? isThere(tag, precondition.is)
-          : tag?.digest === precondition.is.digest;
-      }
-      case 'link': {
-        const link = this.link(precondition.at, precondition.digest);
-        return typeof precondition.is === 'string'
-          ? isThere(link, precondition.is)
-          : link?.linkedAt === precondition.is.linkedAt;
-      }
-      case 'unnamed':
-        return !this.isNamed(precondition.at, precondition.digest);
-      case 'unreferenced':
-        return !this.isReferenced(precondition.digest);
-      default:
-        return isThere(
-          this.sessions().find(({ id }) => id === precondition.id),
-          precondition.is,
-        );
-    }
-  }
-
   // -------------------------------------------------------------------------------------------- changes
 
   #record(change: Change): void {
@@ -234,7 +202,7 @@ export class MetadataModel {
       case 'bytes.condemn':
         this.#state.condemned.add(change.digest);
         return;
-      default:
+      case 'bytes.forget':
         this.#state.condemned.delete(change.digest);
     }
   }
@@ -268,7 +236,7 @@ export class MetadataModel {
     const before = image.manifests.get(digest);
     if (before === undefined) return;
     image.manifests.delete(digest);
-    for (const tag of [...image.tags.values()]) if (tag.digest === digest) image.tags.delete(tag.name);
+    for (const tag of image.tags.values()) if (tag.digest === digest) image.tags.delete(tag.name);
     image.updatedAt = Math.max(image.updatedAt, when);
     this.#leave({ kind: 'bytes', digest, since: when });
     this.#leaveUnnamed(at, before.references, when);
@@ -323,10 +291,6 @@ export class MetadataModel {
 export function identify(candidate: Candidate): string {
   if (candidate.kind === 'bytes') return candidate.digest;
   return `${candidate.at.repository}/${candidate.at.image} ${candidate.digest}`;
-}
-
-function isThere(value: unknown, is: 'present' | 'absent'): boolean {
-  return (value !== undefined) === (is === 'present');
 }
 
 function by<T>(key: (item: T) => string): (a: T, b: T) => number {

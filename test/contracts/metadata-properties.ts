@@ -1,35 +1,17 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
   ConflictError,
   type Candidate,
-  type Change,
   type ImageKey,
   type MetadataStore,
   type Precondition,
 } from '../../src/ports.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { identify, MetadataModel } from './metadata-model.js';
-import { collect, digest, manifest, session, tagName } from './metadata-samples.js';
+import { openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';
+import { collect, digest } from './metadata-samples.js';
 
-/** What one run writes under, so that runs share a store and never meet. */
-interface World {
-  readonly repositories: readonly string[];
-  readonly images: readonly ImageKey[];
-  readonly digests: readonly Digest[];
-  readonly sessions: readonly string[];
-}
-
-interface Write {
-  readonly changes: readonly Change[];
-  readonly require: readonly Precondition[];
-}
-
-/** Writes that are asked for together, in this order; or a purge. */
-type Step =
-  { readonly kind: 'apply'; readonly writes: readonly Write[] } | { readonly kind: 'purge'; readonly when: number };
-
-const tags = ['a', 'B', '1'].map((name) => tagName(name));
 const whole = { limit: 100 };
 let runs = 0;
 
@@ -79,126 +61,6 @@ function makeWorld(): World {
   };
 }
 
-const openings: ((world: World) => Step)[] = [
-  ({ repositories }) => ({
-    kind: 'apply',
-    writes: [{ changes: repositories.map((name) => putRepository(name, 0, false)), require: [] }],
-  }),
-];
-
-function putRepository(name: string, when: number, sparse: boolean): Change {
-  return { type: 'repository.put', config: { name, type: 'local', sparse, description: '' }, origin: 'managed', when };
-}
-
-/** A step as a function of the world it happens in. */
-function plan(): fc.Arbitrary<(world: World) => Step> {
-  const write = fc
-    .tuple(fc.array(change(), { minLength: 1, maxLength: 4 }), fc.array(precondition(), { maxLength: 1 }))
-    .map(([changes, require]) => (world: World): Write => ({
-      changes: changes.map((make) => make(world)),
-      require: require.map((make) => make(world)),
-    }));
-  const applying = fc
-    .array(write, { minLength: 1, maxLength: 4 })
-    .map((writes) => (world: World): Step => ({ kind: 'apply', writes: writes.map((make) => make(world)) }));
-  const purging = time().map((when) => (): Step => ({ kind: 'purge', when }));
-  return fc.oneof({ weight: 8, arbitrary: applying }, { weight: 1, arbitrary: purging });
-}
-
-const time = () => fc.nat({ max: 20 });
-const pick = (count: number) => fc.nat({ max: count - 1 });
-
-interface Choice {
-  readonly image: number;
-  readonly digest: number;
-  readonly other: number;
-  readonly named: readonly number[];
-  readonly tag: number;
-  readonly session: number;
-  readonly when: number;
-  readonly flag: boolean;
-}
-
-function choice(): fc.Arbitrary<Choice> {
-  return fc.record({
-    image: pick(4),
-    digest: pick(5),
-    other: pick(5),
-    named: fc.uniqueArray(pick(5), { maxLength: 3 }),
-    tag: pick(3),
-    session: pick(2),
-    when: time(),
-    flag: fc.boolean(),
-  });
-}
-
-function change(): fc.Arbitrary<(world: World) => Change> {
-  const weighted: readonly [number, (chosen: Chosen) => Change][] = [
-    [8, ({ at, digest, when, size }) => ({ type: 'blob.link', at, digest, size, when })],
-    [3, ({ at, digest, when }) => ({ type: 'blob.unlink', at, digest, when })],
-    [8, (chosen) => ({ type: 'manifest.put', at: chosen.at, manifest: manifestOf(chosen) })],
-    [3, ({ at, digest, when }) => ({ type: 'manifest.delete', at, digest, when })],
-    [6, ({ at, tag, digest, when }) => ({ type: 'tag.put', at, tag: { name: tag, digest, updatedAt: when } })],
-    [2, ({ at, tag }) => ({ type: 'tag.delete', at, tag })],
-    [2, ({ at, sessionNumber }) => ({ type: 'session.put', session: session(sessionNumber, at) })],
-    [1, ({ at, sessionNumber }) => ({ type: 'session.delete', id: session(sessionNumber, at).id })],
-    [2, (chosen) => ({ type: 'candidate.put', candidate: candidateOf(chosen) })],
-    [2, (chosen) => ({ type: 'candidate.delete', candidate: candidateOf(chosen) })],
-    [1, ({ digest }) => ({ type: 'bytes.condemn', digest })],
-    [2, ({ digest }) => ({ type: 'bytes.forget', digest })],
-    [2, ({ at, when, flag }) => putRepository(at.repository, when, flag)],
-    [1, ({ at, when }) => ({ type: 'repository.delete', name: at.repository, when })],
-  ];
-  const makers = weighted.map(([weight, make]) => ({ weight, arbitrary: fc.constant(make) }));
-  return fc.tuple(fc.oneof(...makers), choice()).map(
-    ([make, chosen]) =>
-      (world) =>
-        make(resolveChoice(world, chosen)),
-  );
-}
-
-function precondition(): fc.Arbitrary<(world: World) => Precondition> {
-  const makers: ((chosen: Chosen) => Precondition)[] = [
-    ({ at, is }) => ({ type: 'repository', name: at.repository, is }),
-    ({ at, digest, is }) => ({ type: 'manifest', at, digest, is }),
-    ({ at, tag, is, digest, flag }) => ({ type: 'tag', at, tag, is: flag ? is : { digest } }),
-    ({ at, digest, is, when, flag }) => ({ type: 'link', at, digest, is: flag ? is : { linkedAt: when } }),
-    ({ at, digest }) => ({ type: 'unnamed', at, digest }),
-    ({ digest }) => ({ type: 'unreferenced', digest }),
-    ({ sessionNumber, at, is }) => ({ type: 'session', id: session(sessionNumber, at).id, is }),
-  ];
-  return fc.tuple(fc.constantFrom(...makers), choice()).map(
-    ([make, chosen]) =>
-      (world) =>
-        make(resolveChoice(world, chosen)),
-  );
-}
-
-function resolveChoice(world: World, chosen: Choice) {
-  return {
-    at: world.images[chosen.image] as ImageKey,
-    digest: world.digests[chosen.digest] as Digest,
-    other: world.digests[chosen.other] as Digest,
-    named: chosen.named.map((index) => world.digests[index] as Digest),
-    // A digest weighs the same wherever it is.
-    size: 100 + 10 ** chosen.digest,
-    tag: tags[chosen.tag] as (typeof tags)[number],
-    sessionNumber: world.sessions[chosen.session] as string,
-    when: chosen.when,
-    flag: chosen.flag,
-    is: chosen.named.length % 2 === 0 ? ('present' as const) : ('absent' as const),
-  };
-}
-type Chosen = ReturnType<typeof resolveChoice>;
-
-function manifestOf({ digest, named, size, when, flag, other }: Chosen) {
-  return { ...manifest(''), digest, references: named, size, pushedAt: when, ...(flag ? { subject: other } : {}) };
-}
-
-function candidateOf({ at, digest, when, flag }: Chosen): Candidate {
-  return flag ? { kind: 'bytes', digest, since: when } : { kind: 'link', at, digest, since: when };
-}
-
 function withoutSettling(step: Step): Step {
   if (step.kind === 'purge') return step;
   const keep = ({ changes, require }: Write) => ({
@@ -217,8 +79,39 @@ async function takeStep(store: MetadataStore, model: MetadataModel, step: Step):
     step.writes.map(({ changes, require }) => outcomeOf(() => store.apply(changes, { durable: false, require }))),
   );
   for (const [i, { changes, require }] of step.writes.entries()) {
-    expect(await outcomeOf(async () => model.apply(changes, require))).toBe(outcomes[i]);
+    expect(await outcomeOf(async () => applyToModel(model, changes, require))).toBe(outcomes[i]);
   }
+}
+
+function applyToModel(model: MetadataModel, changes: Write['changes'], require: Write['require']): void {
+  if (!require.every((precondition) => holds(model, precondition))) throw new ConflictError('a precondition');
+  model.apply(changes);
+}
+
+function holds(model: MetadataModel, precondition: Precondition): boolean {
+  const { type } = precondition;
+  const isThere = (value: unknown, is: 'present' | 'absent') => (value !== undefined) === (is === 'present');
+  if (type === 'unnamed') return !model.isNamed(precondition.at, precondition.digest);
+  if (type === 'unreferenced') return !model.isReferenced(precondition.digest);
+  const { is } = precondition;
+  if (type === 'tag') {
+    const tag = model.tag(precondition.at, precondition.tag);
+    return typeof is === 'string' ? isThere(tag, is) : 'digest' in is && tag?.digest === is.digest;
+  }
+  if (type === 'link') {
+    const link = model.link(precondition.at, precondition.digest);
+    return typeof is === 'string' ? isThere(link, is) : 'linkedAt' in is && link?.linkedAt === is.linkedAt;
+  }
+  if (type === 'manifest') return isThere(model.manifest(precondition.at, precondition.digest), precondition.is);
+  if (type === 'session')
+    return isThere(
+      model.sessions().find(({ id }) => id === precondition.id),
+      precondition.is,
+    );
+  return isThere(
+    model.repositories().find(({ config }) => config.name === precondition.name),
+    precondition.is,
+  );
 }
 
 async function outcomeOf(work: () => Promise<void>): Promise<string> {

@@ -1,33 +1,17 @@
-import { mkdir, open, readdir, readlink, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, stat, symlink, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
-import { BufferPool, FileContent } from '../../src/storage/file-content.js';
 import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
 import { HashClient } from '../../src/storage/hash-client.js';
-import { readBytes } from '../../src/util/streams.js';
 import { blobStoreContract } from '../contracts/blob-store.js';
-import { brokenSource, CollectingSink, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
+import { brokenSource, CollectingSink, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { checkNoLeak, openFilesUnder } from '../support/open-files.js';
 
 function blobPath(root: string, digest: Digest): string {
   const [algorithm = ''] = digest.split(':');
   return join(root, 'blobs', algorithm, hexOf(digest).slice(0, 2), hexOf(digest));
-}
-
-/** The open files of this process that lie under the root; none where the system does not tell. */
-async function openFilesUnder(root: string): Promise<string[]> {
-  const links = await Promise.all(
-    (await readdir('/proc/self/fd').catch((): string[] => [])).map((fd) =>
-      readlink(`/proc/self/fd/${fd}`).catch(() => ''),
-    ),
-  );
-  return links.filter((path) => path.startsWith(root));
-}
-
-async function checkNoLeak(root: string): Promise<void> {
-  const leaked = await openFilesUnder(root);
-  if (leaked.length > 0) throw new Error(`still open: ${leaked.join(', ')}`);
 }
 
 blobStoreContract('FsBlobStore', async () => {
@@ -193,62 +177,20 @@ describe.runIf(process.platform === 'linux')('FsBlobStore on a device without sp
     await store.close();
     await removeScratchFolder(root);
   });
-});
 
-describe('FileContent and its buffers', () => {
-  const size = 3 * MiB + 100_000;
-  let root: string;
-  let path: string;
-  beforeEach(async () => {
-    root = await makeScratchFolder();
-    path = join(root, 'file');
-    await writeFile(path, patternBytes(size));
-  });
-  afterEach(async () => {
-    await checkNoLeak(root);
+  it('fails the upload when a flush in the background failed', async () => {
+    const root = await makeScratchFolder();
+    await (await FsBlobStore.open(root)).close();
+    // It takes every write, and refuses to be flushed.
+    await symlink('/dev/null', join(root, 'staged', 'null'));
+    const store = await FsBlobStore.open(root, { inlineHashMaxBytes: Infinity });
+    const staged = await store.stage('null');
+    await staged.append(sourceOf(Buffer.alloc(64 * MiB), MiB));
+    const appendMore = (): Promise<unknown> =>
+      staged.append(sourceOf(Buffer.from('x'))).catch((error: unknown) => error);
+    await expect.poll(appendMore).toMatchObject({ code: 'EINVAL', syscall: 'fdatasync' });
+    await store.close();
     await removeScratchFolder(root);
-  });
-
-  it('uses two buffers and gives them back', async () => {
-    const pool = new BufferPool(32);
-    const content = new FileContent(path, size, undefined, pool);
-    expect((await readBytes(content)).equals(patternBytes(size))).toBe(true);
-    expect(pool.kept).toBe(2);
-    await readBytes(content);
-    expect(pool.kept).toBe(2);
-  });
-
-  it('uses none for little content, and keeps no more than its cap', async () => {
-    const pool = new BufferPool(1);
-    await readBytes(new FileContent(path, size, { start: 5, end: 60_000 }, pool));
-    expect(pool.kept).toBe(0);
-    await readBytes(new FileContent(path, size, undefined, pool));
-    expect(pool.kept).toBe(1);
-  });
-
-  it('never gives back the buffer that a closed sink may still hold', async () => {
-    const pool = new BufferPool(32);
-    const sink = new StuckSink();
-    const writing = expect(new FileContent(path, size, undefined, pool).writeTo(sink)).rejects.toThrow('closed early');
-    await sink.reached;
-    sink.destroy();
-    await writing;
-    // The one that was read ahead.
-    expect(pool.kept).toBe(1);
-  });
-
-  it('gives back all when the file is too short', async () => {
-    const pool = new BufferPool(32);
-    await truncate(path, 2 * MiB + 7);
-    await expect(readBytes(new FileContent(path, size, undefined, pool))).rejects.toThrow('the file ends');
-    expect(pool.kept).toBe(2);
-  });
-
-  it('opens nothing for a sink that is closed, and rejects for a file that is gone', async () => {
-    const content = new FileContent(path, size, undefined, new BufferPool(1));
-    await unlink(path);
-    await expect(content.writeTo(new CollectingSink().destroy())).rejects.toThrow('closed early');
-    await expect(content.writeTo(new CollectingSink())).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 

@@ -4,12 +4,22 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
-import type { Key } from '../../src/storage/level-keys.js';
-import { LevelWriter } from '../../src/storage/level-writer.js';
 import { metadataStoreContract } from '../contracts/metadata-store.js';
-import { at, collect, digest, link, putManifest, repository, session, tag } from '../contracts/metadata-samples.js';
+import {
+  at,
+  collect,
+  deleteManifest,
+  digest,
+  link,
+  putManifest,
+  repository,
+  session,
+  tag,
+  unlink,
+} from '../contracts/metadata-samples.js';
 
 const whole = { limit: 10_000 };
 
@@ -56,9 +66,17 @@ describe('LevelMetadataStore on its folder', () => {
 
   it('finds all again after a restart', async () => {
     const before = await openStore();
-    const writes = [repository('r'), repository('gone'), link('l', 1), ...putManifest('m', { subject: digest('s') }, 'b', 'a')];
+    const writes = [
+      repository('r'),
+      repository('gone'),
+      link('l', 1),
+      ...putManifest('m', { subject: digest('s') }, 'b', 'a'),
+    ];
     await before.apply([...writes, { type: 'session.put', session: session('1', at) }], { durable: false });
-    const garbage = [{ type: 'bytes.condemn', digest: digest('c') }, { type: 'repository.delete', name: 'gone', when: 1 }] as const;
+    const garbage = [
+      { type: 'bytes.condemn', digest: digest('c') },
+      { type: 'repository.delete', name: 'gone', when: 1 },
+    ] as const;
     await before.apply(garbage, { durable: false });
     const read = async (store: LevelMetadataStore) => [
       await store.repositories(),
@@ -84,7 +102,10 @@ describe('LevelMetadataStore on its folder', () => {
   it('goes on purging after a restart', async () => {
     const before = await openStore();
     await before.apply([repository('r'), ...putManifest('m')], { durable: false });
-    await before.apply(Array.from({ length: 1500 }, (_, i) => tag(`t${i}`, 'm')), { durable: false });
+    await before.apply(
+      Array.from({ length: 1500 }, (_, i) => tag(`t${i}`, 'm')),
+      { durable: false },
+    );
     await before.apply([{ type: 'repository.delete', name: 'r', when: 2 }], { durable: true });
     expect(await before.purge(3)).toBe(true);
     await before.close();
@@ -94,11 +115,45 @@ describe('LevelMetadataStore on its folder', () => {
     expect(await after.candidates(Infinity, 9)).toMatchObject([{ kind: 'bytes', digest: digest('m') }]);
   });
 
+  it('leaves no key behind of what is deleted, purged and settled', async () => {
+    const store = await openStore();
+    const images = [at, { repository: 's', image: 'i' }];
+    await store.apply(
+      [repository('r'), repository('s'), ...putManifest('m', { references: [digest('l')], subject: digest('s') }, 't')],
+      {
+        durable: false,
+      },
+    );
+    for (const [i, image] of images.entries()) {
+      const change = { type: 'session.put', session: session(`${i}`, image) } as const;
+      await store.apply([link('l', 1, image), link('k', 1, image), change], { durable: false });
+    }
+    await store.apply(
+      [deleteManifest('m', 2), unlink('l', 2), unlink('k', 2), { type: 'session.delete', id: session('0', at).id }],
+      {
+        durable: false,
+      },
+    );
+    await store.apply([{ type: 'repository.delete', name: 's', when: 3 }], { durable: false });
+    while (await store.purge(4));
+    const settled = (await store.candidates(Infinity, 99)).map(
+      (candidate) => ({ type: 'candidate.delete', candidate }) as const,
+    );
+    await store.apply(settled, { durable: false });
+    await store.close();
+    const raw = new Level(folder);
+    expect(await raw.keys().all()).toEqual(['!\0next-id', '!\0repository\0r']);
+    await raw.close();
+  });
+
   it('lists many tags, of which it keeps no whole list, in pages', async () => {
     const store = await openStore();
     await store.apply([repository('r'), ...putManifest('m')], { durable: false });
     const names = Array.from({ length: 20_001 }, (_, i) => `t${i}`);
-    await store.apply(names.map((name) => tag(name, 'm')), { durable: false });
+    await store.apply(
+      names.map((name) => tag(name, 'm')),
+      { durable: false },
+    );
     const sorted = names.toSorted();
     const page = await store.tags(at, { limit: 3, after: sorted[14_999] as string });
     expect(page).toMatchObject({ items: sorted.slice(15_000, 15_003).map((name) => ({ name })), more: true });
@@ -115,7 +170,9 @@ describe('LevelMetadataStore on its folder', () => {
 
   it('is opened by one process, even when that has lost its lock', async () => {
     // Closing a second handle on LOCK drops the lock of LevelDB.
-    const child = startChild(`${openInChild} (await import('node:fs')).readFileSync(folder + '/LOCK'); say('open'); setInterval(() => {}, 1000);`);
+    const child = startChild(
+      `${openInChild} (await import('node:fs')).readFileSync(folder + '/LOCK'); say('open'); setInterval(() => {}, 1000);`,
+    );
     await lineOf(child);
     await expect(openStore()).rejects.toThrow(`another process (pid ${child.pid}) has ${folder} open`);
     await kill(child);
@@ -123,7 +180,9 @@ describe('LevelMetadataStore on its folder', () => {
   });
 
   it('is opened by one process, even when it knows nothing of the other', async () => {
-    const child = startChild(`${openInChild} (await import('node:fs')).rmSync(folder + '/owner.json'); say('open'); setInterval(() => {}, 1000);`);
+    const child = startChild(
+      `${openInChild} (await import('node:fs')).rmSync(folder + '/owner.json'); say('open'); setInterval(() => {}, 1000);`,
+    );
     await lineOf(child);
     await expect(openStore()).rejects.toThrow(`another process has ${folder} open`);
     await kill(child);
@@ -143,7 +202,7 @@ describe('LevelMetadataStore on its folder', () => {
 
   it('can be tried again after it could not be opened', async () => {
     await mkdir(join(folder, 'CURRENT'), { recursive: true });
-    await expect(openStore()).rejects.toThrow('not open');
+    await expect(openStore()).rejects.toThrow(`the index ${folder} could not be opened`);
     await rm(folder, { recursive: true });
     await openStore();
   });
@@ -208,7 +267,9 @@ function writeTags(round: number): string {
 }
 
 function spawnChild(folder: string, body: string): ChildProcess {
-  return spawn(process.execPath, ['--input-type=module', '--eval', body, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  return spawn(process.execPath, ['--input-type=module', '--eval', body, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
 }
 
 async function lineOf(child: ChildProcess): Promise<string> {
@@ -221,56 +282,3 @@ async function kill(child: ChildProcess): Promise<void> {
   child.kill('SIGKILL');
   await once(child, 'exit');
 }
-
-describe('LevelWriter', () => {
-  const key = 'k' as Key<string>;
-
-  it('rejects all of a group when its write fails, and goes on', async () => {
-    const written: string[][] = [];
-    let failures = 0;
-    const writer = new LevelWriter({
-      get: () => undefined,
-      members: async () => [],
-      hasMembers: async () => false,
-      write: async (operations, sync) => {
-        if (failures === 0) throw new Error('no space left');
-        written.push([...operations.map((operation) => operation.key), String(sync)]);
-      },
-      written: () => {},
-      failed: async () => {
-        failures += 1;
-      },
-    });
-    const put = (value: string, durable: boolean) => writer.run(async (view) => view.put(key, value), durable);
-    const results = await Promise.allSettled([put('a', false), put('b', true), put('c', false)]);
-    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
-    expect(failures).toBe(1);
-    await Promise.all([put('a', false), put('b', true)]);
-    await put('c', false);
-    expect(written).toEqual([['k', 'true'], ['k', 'false']]);
-    await writer.idle();
-  });
-
-  it('drops the draft of a task that throws, and shows the others what was kept', async () => {
-    const seen: unknown[] = [];
-    const operations: unknown[] = [];
-    const writer = new LevelWriter({
-      get: () => undefined,
-      members: async () => [],
-      hasMembers: async () => false,
-      write: async (all) => void operations.push(...all),
-      written: () => {},
-      failed: async () => {},
-    });
-    const task = (value: string, fails: boolean) =>
-      writer.run(async (view) => {
-        seen.push(view.get(key));
-        view.put(key, value);
-        if (fails) throw new Error(value);
-      }, false);
-    const results = await Promise.allSettled([task('a', false), task('b', true), task('c', false)]);
-    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-    expect(seen).toEqual([undefined, 'a', 'a']);
-    expect(operations).toEqual([{ type: 'put', key: 'k', value: 'c', text: '"c"' }]);
-  });
-});

@@ -19,7 +19,7 @@ import { OnlineGarbageCollector } from '../../src/repositories/garbage-collector
 import { LocalRepository, type LocalParts } from '../../src/repositories/local.js';
 import { ManifestCache } from '../../src/repositories/manifest-cache.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
-import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk, type MemoryFile } from '../../src/storage/memory-blob-store.js';
 import { KeyedMutex } from '../../src/util/concurrency.js';
 import { readBytes } from '../../src/util/streams.js';
 import { describeBytes, describeManifest, indexManifest, manifestOf, types, type Manifest } from '../support/content.js';
@@ -69,24 +69,30 @@ type Method = keyof BlobStore | keyof MetadataStore;
 /** Called before a method of a store; the call goes on when it resolves, and fails when it rejects. */
 export type Hook = (method: Method, args: readonly unknown[]) => Promise<void>;
 
-/** A store whose calls pass a hook first. */
-export function hooked<T extends BlobStore | MetadataStore>(store: T, hook: Hook): T {
+/** A store whose calls pass a hook first, and perhaps another when they are over. */
+export function hooked<T extends BlobStore | MetadataStore>(store: T, hook: Hook, after?: () => void): T {
   return new Proxy(store, {
     get(target, key) {
       const value: unknown = Reflect.get(target, key, target);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
         const call = (): unknown => Reflect.apply(value, target, args);
-        if (key === 'list' || key === 'listStaged' || key === 'sessions') return iterateAfter(hook(key, args), call);
-        return hook(key as Method, args).then(call);
+        if (key === 'list' || key === 'listStaged' || key === 'sessions') return iterateAfter(hook(key, args), call, after);
+        return hook(key as Method, args)
+          .then(call)
+          .finally(() => after?.());
       };
     },
   });
 }
 
-async function* iterateAfter(first: Promise<void>, open: () => unknown): AsyncGenerator {
-  await first;
-  yield* open() as AsyncIterable<unknown>;
+async function* iterateAfter(first: Promise<void>, open: () => unknown, after?: () => void): AsyncGenerator {
+  try {
+    await first;
+    yield* open() as AsyncIterable<unknown>;
+  } finally {
+    after?.();
+  }
 }
 
 /** The types of the changes, where the call is an `apply`. */
@@ -129,8 +135,9 @@ export class Domain {
   private constructor(folder: string, metadata: MetadataStore, graceMs: number) {
     this.#folder = folder;
     this.graceMs = graceMs;
-    // The disk in memory has the time of the system: both begin together.
-    this.runtime = new TestRuntime(Date.now());
+    this.runtime = new TestRuntime(1_767_225_600_000);
+    keepTime(this.disk.blobs, this.runtime);
+    keepTime(this.disk.staged, this.runtime);
     this.#parts = this.#makeParts(metadata);
     this.#main = this.actor();
   }
@@ -153,6 +160,17 @@ export class Domain {
     return this.runtime.log.lines;
   }
 
+  /** Blobs that are there without anybody's having pushed them; many of them in one write. */
+  async seedBlobs(repository: string, image: string, blobs: readonly Buffer[]): Promise<void> {
+    const when = this.runtime.now();
+    const at = keyOf(repository, image);
+    for (const bytes of blobs) this.disk.blobs.set(digestOf(bytes), { bytes, modifiedAt: when });
+    await this.metadata.apply(
+      blobs.map((bytes) => ({ type: 'blob.link', at, digest: digestOf(bytes), size: bytes.length, when })),
+      { durable: false },
+    );
+  }
+
   get collector(): OnlineGarbageCollector {
     return this.#main.collector;
   }
@@ -166,10 +184,12 @@ export class Domain {
   }
 
   /** Shares all but the way to the stores, where its calls pass the hook. */
-  actor(hook?: Hook): Actor {
+  actor(hook?: Hook, after?: () => void): Actor {
     const { blobs, metadata } = this.#parts;
     const parts =
-      hook === undefined ? this.#parts : { ...this.#parts, blobs: hooked(blobs, hook), metadata: hooked(metadata, hook) };
+      hook === undefined
+        ? this.#parts
+        : { ...this.#parts, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
     const repository = (name: string): LocalRepository => {
       const sparse = this.#sparse.get(name) ?? true;
       return new LocalRepository({ name, type: 'local', sparse, description: '' }, parts);
@@ -229,12 +249,6 @@ export class Domain {
     return this.disk.blobs.has(digest);
   }
 
-  /** Makes staged bytes look as if they had been appended to just now: the disk in memory has the system's clock. */
-  touchStaged(id: string): void {
-    const file = this.disk.staged.get(id);
-    if (file !== undefined) this.disk.staged.set(id, { ...file, modifiedAt: this.runtime.now() });
-  }
-
   async dispose(): Promise<void> {
     await this.metadata.close();
     await this.blobs.close();
@@ -252,6 +266,12 @@ export class Domain {
       graceMs: this.graceMs,
     };
   }
+}
+
+/** Files get the time of the test's clock, not of the system's. */
+function keepTime<K>(files: Map<K, MemoryFile>, runtime: Runtime): void {
+  const set = files.set.bind(files);
+  files.set = (key, file) => set(key, { ...file, modifiedAt: runtime.now() });
 }
 
 // ------------------------------------------------------------------------------------------------ content

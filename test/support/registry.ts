@@ -60,7 +60,7 @@ export async function removeFolder(folder: string): Promise<void> {
 
 /** Answers what the registry left to the host. */
 export function answerNotOurs(_req: IncomingMessage, res: ServerResponse): void {
-  res.writeHead(418, { 'Content-Type': 'text/plain' }).end('not ours');
+  res.writeHead(418, { 'Content-Type': 'text/plain', 'Content-Length': 8 }).end('not ours');
 }
 
 /** The registry and its management API in front of a host that answers 418 to the rest. */

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import type { Key } from '../../src/storage/level-keys.js';
+import { LevelWriter } from '../../src/storage/level-writer.js';
+
+describe('LevelWriter', () => {
+  const key = 'k' as Key<string>;
+
+  it('rejects all of a group when its write fails, and goes on', async () => {
+    const written: string[][] = [];
+    let failures = 0;
+    const writer = new LevelWriter({
+      get: () => undefined,
+      members: async () => [],
+      hasMembers: async () => false,
+      write: async (operations, sync) => {
+        if (failures === 0) throw new Error('no space left');
+        written.push([...operations.map((operation) => operation.key), String(sync)]);
+      },
+      written: () => {},
+      failed: async () => {
+        failures += 1;
+      },
+    });
+    const put = (value: string, durable: boolean) => writer.run(async (view) => view.put(key, value), durable);
+    const results = await Promise.allSettled([put('a', false), put('b', true), put('c', false)]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(failures).toBe(1);
+    await Promise.all([put('a', false), put('b', true)]);
+    await put('c', false);
+    expect(written).toEqual([
+      ['k', 'true'],
+      ['k', 'false'],
+    ]);
+    await writer.idle();
+  });
+
+  it('drops the draft of a task that throws, and shows the others what was kept', async () => {
+    const seen: unknown[] = [];
+    const operations: unknown[] = [];
+    const writer = new LevelWriter({
+      get: () => undefined,
+      members: async () => [],
+      hasMembers: async () => false,
+      write: async (all) => void operations.push(...all),
+      written: () => {},
+      failed: async () => {},
+    });
+    const task = (value: string, fails: boolean) =>
+      writer.run(async (view) => {
+        seen.push(view.get(key));
+        view.put(key, value);
+        if (fails) throw new Error(value);
+      }, false);
+    const results = await Promise.allSettled([task('a', false), task('b', true), task('c', false)]);
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(seen).toEqual([undefined, 'a', 'a']);
+    expect(operations).toEqual([{ type: 'put', key: 'k', value: 'c', text: '"c"' }]);
+  });
+});
