@@ -30,6 +30,7 @@ type Layer = { readonly name: string; readonly slash?: boolean; readonly regexp?
 
 /** Express 4 has `_router` once there is something in it, and throws on `router`, which is Express 5's. */
 function layersOf(app: ExpressApp & { _router?: { stack: Layer[] }; router?: { stack: Layer[] } }): readonly Layer[] {
+  // oxlint-disable-next-line no-underscore-dangle -- Express 4's own name
   return ('lazyrouter' in app ? app._router : app.router)?.stack ?? [];
 }
 

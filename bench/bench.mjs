@@ -124,7 +124,15 @@ async function takeSample({ drain, workspace, options }, measure, peer, sources)
   const server = await ServerProcess.start(await peer.command(folder));
   try {
     const { large, warm } = sources;
-    return await measure.run({ drain, server, prefix: peer.prefix, sources: large, warmSource: warm, options });
+    return await measure.run({
+      drain,
+      server,
+      workspace,
+      prefix: peer.prefix,
+      sources: large,
+      warmSource: warm,
+      options,
+    });
   } finally {
     await server.stop();
     if (measure.writes) {

@@ -37,7 +37,7 @@ export const places = {
   largeBlob: (digest) => `bench/large/blobs/${digest}`,
   manifestByTag: 'bench/image/manifests/latest',
   manifestByDigest: `bench/image/manifests/${digestOf(Buffer.from(manifest))}`,
-  smallBlob: `bench/image/blobs/${digestOf(/** @type {Buffer} */ (layers[0]))}`,
+  smallBlob: `bench/image/blobs/${digestOf(layers[0])}`,
   tags: 'bench/tags/tags/list',
 };
 

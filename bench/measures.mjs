@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
+import { warmMemory } from './workspace.mjs';
 import { places, tagName } from './library.mjs';
 
 /**
@@ -18,6 +19,7 @@ import { places, tagName } from './library.mjs';
  * @property {string} drain
  * @property {import('./server-process.mjs').ServerProcess} server
  * @property {string} prefix
+ * @property {string} workspace
  * @property {import('./sources.mjs').Source[]} sources The large files.
  * @property {import('./sources.mjs').Source} warmSource A smaller one, to be sent before the clock runs.
  * @property {import('./options.mjs').Options} options
@@ -131,10 +133,11 @@ function push(name, title, connections, upload) {
     needs: [],
     writes: true,
     sources: connections,
-    run: async ({ drain, server, prefix, sources, warmSource }) => {
+    run: async ({ drain, server, prefix, sources, warmSource, workspace }) => {
       const files = sources.slice(0, connections).flatMap(({ path, digest }) => [path, digest]);
       const options = { connections, requests: 1, upload };
       await runLoad(drain, 'push', server, options, [`${prefix}bench/warm`, warmSource.path, warmSource.digest]);
+      await warmMemory(workspace, connections * (sources[0]?.size ?? 0));
       return byBytes(await runLoad(drain, 'push', server, options, [`${prefix}bench/push`, ...files]));
     },
   };

@@ -4,42 +4,19 @@ import { median } from './statistics.mjs';
 /** @typedef {import('./bench.mjs').Result} Result */
 /** @typedef {import('./peers.mjs').Peer} Peer */
 
+const head = ['measure', 'server', 'speed', '', 'x', 'CPU', '', 'x', 'MB', 'x', 'p50 ms', 'p99 ms'];
+
 /**
  * All figures as one table for people: medians, and ratios that are medians of the rounds' ratios.
  * @param {Result[]} results
  * @param {Peer[]} servers Ours first.
  */
 export function formatResults(results, servers) {
-  const peers = servers.slice(1);
-  const head = [
-    'measure',
-    'unit',
-    ...group('', servers, peers),
-    'CPU',
-    ...group('', servers, peers),
-    'MB',
-    ...group('', servers, peers),
-    'p50 ms',
-    'p99 ms',
-  ];
-  const rows = results.map((result) => [
-    result.measure.name,
-    result.measure.unit,
-    ...servers.map(({ id }) => figure(result, id, 'value')),
-    ...peers.map(({ id }) => times(rateRatio(result, id))),
-    result.measure.cpuUnit,
-    ...servers.map(({ id }) => figure(result, id, 'cpu')),
-    ...peers.map(({ id }) => times(costRatio(result, id, 'cpu'))),
-    '',
-    ...servers.map(({ id }) => figure(result, id, 'memoryMb')),
-    ...peers.map(({ id }) => times(costRatio(result, id, 'memoryMb'))),
-    figure(result, 'ours', 'p50Ms'),
-    figure(result, 'ours', 'p99Ms'),
-  ]);
+  const rows = results.flatMap((result) => servers.map((server) => formatRow(result, server)));
   const legend = [
     `${servers.map(({ id, title }) => `${id}: ${title}`).join('; ')}.`,
-    'Medians of the rounds; x is the median of the rounds’ ratios of ours to theirs. Speed: above 1 we are faster.',
-    'CPU time and peak memory: below 1 we use less. p50 and p99 are ours.',
+    'Medians of the rounds; x compares ours with that server, as the median of the rounds’ ratios.',
+    'Speed: above 1 ours is faster. CPU time and peak memory: below 1 ours uses less.',
   ];
   return [...align([head, ...rows]), '', ...legend].join('\n');
 }
@@ -57,12 +34,26 @@ export function formatVerdicts(verdicts) {
 }
 
 /**
- * @param {string} prefix
- * @param {Peer[]} servers
- * @param {Peer[]} peers
+ * @param {Result} result
+ * @param {Peer} server
  */
-function group(prefix, servers, peers) {
-  return [...servers.map(({ id }) => prefix + id), ...peers.map(({ id }) => `x ${id}`)];
+function formatRow(result, { id }) {
+  const { measure } = result;
+  const isOurs = id === 'ours';
+  return [
+    isOurs ? measure.name : '',
+    id,
+    figure(result, id, 'value'),
+    measure.unit,
+    isOurs ? '' : times(rateRatio(result, id)),
+    figure(result, id, 'cpu'),
+    measure.cpuUnit,
+    isOurs ? '' : times(costRatio(result, id, 'cpu')),
+    figure(result, id, 'memoryMb'),
+    isOurs ? '' : times(costRatio(result, id, 'memoryMb')),
+    figure(result, id, 'p50Ms'),
+    figure(result, id, 'p99Ms'),
+  ];
 }
 
 /**
@@ -72,30 +63,35 @@ function group(prefix, servers, peers) {
  */
 function figure(result, server, what) {
   const values = valuesOf(result, server, what);
-  if (values.length === 0) return result.failures[server] === undefined ? '-' : 'failed';
-  return round(median(values));
+  if (values.length > 0) return round(median(values));
+  return what === 'value' && result.failures[server] !== undefined ? 'failed' : '-';
 }
 
 /** @param {number | undefined} ratio */
 function times(ratio) {
-  return ratio === undefined ? '-' : round(ratio);
+  return ratio === undefined ? '-' : `${round(ratio)}x`;
 }
 
 /** To three digits that matter. @param {number} value */
 function round(value) {
   if (value >= 100) return value.toFixed(0);
-  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  if (value >= 10) return value.toFixed(1);
+  return value >= 0.1 ? value.toFixed(2) : value.toPrecision(2);
 }
 
 /**
- * Columns of one width; the first is set to the left, the others to the right.
+ * Columns of one width: texts are set to the left, figures to the right.
  * @param {string[][]} rows
  */
 function align(rows) {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  const toLeft = widths.map((_, column) => rows.slice(1).every((row) => !/^(?:\d|failed)/.test(row[column] ?? '')));
   return rows.map((row) =>
     row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return toLeft[column] ? cell.padEnd(width) : cell.padStart(width);
+      })
       .join('  ')
       .trimEnd(),
   );

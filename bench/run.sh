@@ -13,17 +13,16 @@ as_root() {
 }
 
 missing() {
-  command -v gcc >/dev/null || echo gcc libc6-dev
+  command -v gcc >/dev/null || printf '%s\n' gcc libc6-dev
   [ -e /usr/include/openssl/sha.h ] || echo libssl-dev
   command -v docker-registry >/dev/null || echo docker-registry
 }
 
-packages=$(missing)
-if [ -n "$packages" ] && command -v apt-get >/dev/null; then
-  echo "bench: installing" $packages >&2
+mapfile -t packages < <(missing)
+if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null; then
+  echo "bench: installing ${packages[*]}" >&2
   as_root apt-get -qq update || true
-  # shellcheck disable=SC2086
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $packages >/dev/null ||
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null ||
     echo 'bench: not everything could be installed' >&2
 fi
 

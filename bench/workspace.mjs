@@ -1,4 +1,4 @@
-import { mkdtemp, rm, statfs } from 'node:fs/promises';
+import { mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { removeWithUs } from './cleanup.mjs';
@@ -25,6 +25,24 @@ export async function makeWorkspace(parent, bytes) {
   const folder = await mkdtemp(join(base, 'artifactapi-bench-'));
   removeWithUs(folder);
   return folder;
+}
+
+/**
+ * Writes a file and removes it. On a virtual machine, memory that was free for a second may be back with the host, and then
+ * each page of a file costs several times as much as one that was just freed: whoever writes next would pay for that.
+ * @param {string} folder
+ * @param {number} bytes
+ */
+export async function warmMemory(folder, bytes) {
+  const block = Buffer.alloc(1024 ** 2, 1);
+  const path = join(folder, 'warm-memory');
+  const file = await open(path, 'w');
+  try {
+    for (let written = 0; written < bytes; written += block.length) await file.write(block);
+  } finally {
+    await file.close();
+    await rm(path);
+  }
 }
 
 /** @param {string} folder */

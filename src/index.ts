@@ -11,9 +11,11 @@ export {
 } from './options.js';
 export type { Middleware } from './http/handler.js';
 export type {
+  BlobStore,
   GarbageReport,
   ImageKey,
   Logger,
+  MetadataStore,
   RegistryEvents,
   RepositoryDirectory,
   RepositoryRecord,

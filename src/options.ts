@@ -106,11 +106,17 @@ const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error:
 const secondsSchema = z.number().min(0).max(1e9);
 
 const optionsSchema = z.strictObject({
-  storage: z.union([z.string().min(1), z.custom<Exclude<RegistryOptions['storage'], string>>(isStores)], {
-    error: 'must be the path of the data folder, or { blobs, metadata }',
-  }),
+  storage: z.union(
+    [
+      z.string().refine((folder) => folder !== '', 'must be the path of the data folder'),
+      z.custom<Exclude<RegistryOptions['storage'], string>>(isStores),
+    ],
+    {
+      error: 'must be the path of the data folder, or { blobs, metadata }',
+    },
+  ),
   access: z.enum(['open', 'read-only'], { error: "must be 'open' or 'read-only'" }).default('read-only'),
-  repositories: z.array(repositoryConfigSchema).superRefine(refuseTakenNames).default([]),
+  repositories: z.array(repositoryConfigSchema).default([]),
   prefix: z
     .string()
     .regex(/^(?:\/[a-zA-Z0-9._~-]+)*$/, 'must be empty, or begin with "/" and end without')
@@ -136,17 +142,22 @@ const optionsSchema = z.strictObject({
  */
 export function resolveOptions(options: RegistryOptions): ResolvedOptions {
   const checked = optionsSchema.safeParse(options);
-  if (checked.success) return checked.data;
-  throw new OptionsError(describeProblems(checked.error));
+  const problems = [...(checked.success ? [] : describeProblems(checked.error)), ...findTakenNames(options)];
+  if (checked.success && problems.length === 0) return checked.data;
+  throw new OptionsError(problems);
 }
 
-function refuseTakenNames(repositories: readonly RepositoryConfig[], context: z.RefinementCtx): void {
-  const first = new Map<string, number>();
-  repositories.forEach(({ name }, i) => {
-    const taken = first.get(name);
-    if (taken === undefined) first.set(name, i);
-    else
-      context.addIssue({ code: 'custom', path: [i, 'name'], message: `is the name of repositories[${taken}] already` });
+/** Of the options as they came: beside other problems too. */
+function findTakenNames(options: Partial<RegistryOptions> | undefined): Problem[] {
+  const repositories: unknown = options?.repositories;
+  if (!Array.isArray(repositories)) return [];
+  const names = repositories.map((repository: unknown) =>
+    typeof repository === 'object' && repository !== null && 'name' in repository ? repository.name : undefined,
+  );
+  return names.flatMap((name, i) => {
+    const first = names.indexOf(name);
+    if (name === undefined || first === i) return [];
+    return [{ path: `repositories[${i}].name`, problem: `is the name of repositories[${first}] already` }];
   });
 }
 

@@ -82,6 +82,13 @@ export interface StagedBlob {
   commit(expected: Digest): Promise<BlobInfo>;
   /** Drops the bytes. Nothing happens when they are committed or discarded already. */
   discard(): Promise<void>;
+  /**
+   * The bytes as they land and those that will, up to `total`, for readers that join a transfer at any time; a range of them
+   * when one is given. Each `writeTo` reads on its own and waits where the bytes end for now. The last byte of the whole is
+   * withheld until `commit` has verified; when the bytes are discarded, or differ, `writeTo` rejects: wrong bytes never look
+   * whole. A `commit` in between disturbs nobody. Costs no memory for what was received.
+   */
+  follow(total: number, range?: ByteRange): BlobContent;
 }
 
 // ------------------------------------------------------------------------------------------------ the index
@@ -206,9 +213,11 @@ export type Precondition =
       readonly digest: Digest;
       readonly is: 'present' | 'absent' | { readonly linkedAt: number };
     }
-  /** No manifest of the image names the digest. */
+  /** Whether a manifest of the image names the digest. */
+  | { readonly type: 'named'; readonly at: ImageKey; readonly digest: Digest }
   | { readonly type: 'unnamed'; readonly at: ImageKey; readonly digest: Digest }
-  /** As `isReferenced` tells: no link and no manifest record of any image has the digest. */
+  /** Whether, as `isReferenced` tells, a link or a manifest record of any image has the digest. */
+  | { readonly type: 'referenced'; readonly digest: Digest }
   | { readonly type: 'unreferenced'; readonly digest: Digest }
   | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' };
 
@@ -248,8 +257,8 @@ export interface MetadataStore {
   referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>>;
   /** The images that link the blob; `after` is the last item as `repository/image`. */
   imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>>;
-  /** Whether any link or manifest record of any image has the digest. What a deleted repository held counts until it is purged. */
-  isReferenced(digest: Digest): Promise<boolean>;
+  /** Whether any link (but those of some images) or manifest record of any image has the digest. What a deleted repository held counts until it is purged. */
+  isReferenced(digest: Digest, butByLinksOf?: readonly ImageKey[]): Promise<boolean>;
   session(id: SessionId): Promise<SessionRecord | undefined>;
   sessions(): AsyncIterable<SessionRecord>;
   /** The candidates from before a time, oldest first. Settled ones are gone, so the next page is asked for the same way. */
@@ -267,6 +276,87 @@ export interface MetadataStore {
     changes: readonly Change[],
     options: { readonly durable: boolean; readonly require?: readonly Precondition[] },
   ): Promise<void>;
+  close(): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------ upstream
+
+/** Why another registry gave no answer, for people and logs: never its own challenge, never a secret. */
+export interface UpstreamReason {
+  /** The host of the configured URL. */
+  readonly upstream: string;
+  readonly reason: string;
+  /** The upstream's status, where it gave one. */
+  readonly status?: number;
+  /** What the upstream asked us to wait, where it did. */
+  readonly retryAfterSeconds?: number;
+}
+
+/**
+ * One of four. `absent`: 404. `denied`: 401 or 403 after its realm gave a token for this very scope, or refused an anonymous
+ * one. `failed`: all else (our credentials refused, a bare 401 or 403, 429, 5xx, a loop, timeouts, refused connections,
+ * content that does not match): it could not tell.
+ */
+export type UpstreamResult<T> =
+  | { readonly type: 'found'; readonly value: T }
+  | { readonly type: 'absent' }
+  | { readonly type: 'denied'; readonly reason: UpstreamReason }
+  | { readonly type: 'failed'; readonly reason: UpstreamReason };
+
+export interface UpstreamBlob {
+  /** The size of the whole blob; absent when the upstream does not say. */
+  readonly size?: number;
+  /** Where `body` begins: the offset that was asked for, or 0 when the upstream ignores ranges. */
+  readonly offset: number;
+  /** The caller's to consume or destroy; it errors when it is cut short of the announced length. */
+  readonly body: Readable;
+}
+
+/**
+ * One other registry, under one configured URL; authentication, timeouts, the breaker, redirects and one retry of what broke
+ * before an answer are inside. `image` is named as the upstream has it. `trail` is the Via trail of the request that asks
+ * (loop detection): it is sent on, with our own name added. No method rejects for what an upstream did.
+ */
+export interface Upstream {
+  /** The host of the configured URL, with its port if it has one. */
+  readonly host: string;
+  /** HEAD. What the upstream does not say is absent: a GET finds it out. */
+  statManifest(
+    image: string,
+    reference: Reference,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<Partial<ManifestInfo>>>;
+  /** GET, of 4 MiB at most; verified against the digest that was asked for, else the one that the upstream claims. */
+  getManifest(image: string, reference: Reference, trail: readonly string[]): Promise<UpstreamResult<ManifestContent>>;
+  /** HEAD; where that leads to a URL signed for GET, a GET whose body is dropped. */
+  statBlob(
+    image: string,
+    digest: Digest,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<{ readonly size?: number }>>;
+  /** From an offset on, by `Range`, when it is not 0. */
+  getBlob(
+    image: string,
+    digest: Digest,
+    offset: number,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<UpstreamBlob>>;
+  /** All pages, following `Link`. */
+  listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>>;
+  /** All pages; where the upstream has no referrers API (404), what the fallback tag `sha256-<hex>` holds. */
+  listReferrers(image: string, subject: Digest, trail: readonly string[]): Promise<UpstreamResult<readonly Referrer[]>>;
+  /** How an exchange that is passed on as it is reaches the upstream: headers to add (credentials for this image, Via). */
+  authorize(
+    image: string,
+    options?: { readonly renew?: boolean },
+  ): Promise<UpstreamResult<Readonly<Record<string, string>>>>;
+  /** How much of the upstream's rate limit is left, from 1 (all, or it does not say) to 0. */
+  readonly budget: number;
+  readonly breaker: {
+    readonly state: 'closed' | 'open' | 'probing';
+    readonly failures: number;
+    readonly lastFailure?: string;
+  };
   close(): Promise<void>;
 }
 
@@ -408,6 +498,8 @@ export interface RequestEvent {
   readonly status: number;
   readonly durationMs: number;
   readonly principal: string;
+  /** Of the connection: behind a proxy, the proxy's. */
+  readonly remoteAddress: string;
   readonly errorCode?: string;
 }
 

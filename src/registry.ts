@@ -2,12 +2,22 @@ import { EventEmitter } from 'node:events';
 import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { createLocalAccess } from './access/local-access.js';
 import { createHandler, type Core, type CoreSource, type Middleware } from './http/handler.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import { resolveOptions, type RegistryOptions, type ResolvedOptions } from './options.js';
-import type { BlobStore, GarbageReport, MetadataStore, RegistryEvents, RepositoryDirectory, Runtime } from './ports.js';
+import type {
+  BlobStore,
+  GarbageReport,
+  MetadataStore,
+  RegistryEvents,
+  Repository,
+  RepositoryDirectory,
+  Runtime,
+} from './ports.js';
 import { RegistryError } from './protocol/errors.js';
+import type { RepositoryConfig } from './protocol/repository-config.js';
 import { Directory } from './repositories/directory.js';
 import { OnlineGarbageCollector } from './repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from './repositories/local.js';
@@ -34,12 +44,20 @@ export interface Registry {
   close(): Promise<void>;
 }
 
-interface OpenRegistry extends Core {
-  readonly directory: Directory;
-  readonly garbage: OnlineGarbageCollector;
+interface Stores {
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
 }
+
+interface OpenRegistry extends Core {
+  readonly directory: Directory;
+  readonly garbage: OnlineGarbageCollector;
+  /** Ends background work and closes the stores. */
+  close(): Promise<void>;
+}
+
+/** How long `close` waits for requests that still unwind. */
+const closePatienceMs = 5000;
 
 /**
  * Makes a registry; the only place that knows all parts.
@@ -48,98 +66,137 @@ interface OpenRegistry extends Core {
 export function createRegistry(options: RegistryOptions): Registry {
   const resolved = resolveOptions(options);
   const runtime = createRuntime(resolved);
-  const opening = open(resolved, runtime);
-  const state: { opened: OpenRegistry | undefined; timer: NodeJS.Timeout | undefined; closed: boolean } = {
-    opened: undefined,
-    timer: undefined,
-    closed: false,
-  };
-  opening.then(
-    (opened) => {
-      state.opened = opened;
-      if (!state.closed) state.timer = scheduleGarbageCollection(opened.garbage, resolved, runtime);
-    },
-    (cause: unknown) => runtime.log.error({ err: cause }, 'the registry could not be opened'),
+  const life = new RegistryLife(open(resolved, runtime), runtime);
+  const directory = (): RepositoryDirectory => life.parts.directory;
+  const registrySurface = createRegistrySurface(resolved.prefix, directory);
+  const managementSurface = createManagementSurface(
+    () => life.parts,
+    () => life.ready(),
+    () => resolved.access === 'open',
   );
-  const ready = async (): Promise<OpenRegistry> => {
-    if (state.closed) throw new RegistryError('UNAVAILABLE', { message: 'the registry is closed' });
-    return opening.catch((cause: unknown) => {
-      throw new RegistryError('UNAVAILABLE', { message: 'the registry could not be opened: see its log', cause });
-    });
-  };
-  const opened = (): OpenRegistry => {
-    if (state.opened !== undefined) return state.opened;
-    throw new Error('the registry is not ready: await registry.ready() first');
-  };
-  const source: CoreSource = {
-    get opened() {
-      return state.closed ? undefined : state.opened;
-    },
-    ready,
-  };
   return {
-    middleware: createHandler(
-      createRegistrySurface(resolved.prefix, () => opened().directory),
-      source,
-      runtime,
-    ),
-    management: createHandler(
-      createManagementSurface(opened, ready, () => resolved.access === 'open'),
-      source,
-      runtime,
-    ),
-    ready: async () => void (await opening),
+    middleware: createHandler(registrySurface, life, runtime),
+    management: createHandler(managementSurface, life, runtime),
+    ready: () => life.whenOpened(),
     events: runtime.events,
     get repositories() {
-      return opened().directory;
+      return directory();
     },
-    collectGarbage: async (collectOptions) => (await ready()).garbage.collect(collectOptions),
-    close: async () => {
-      if (state.closed) return;
-      state.closed = true;
-      clearInterval(state.timer);
-      const registry = await opening.catch(() => undefined);
-      await registry?.garbage.settled();
-      await registry?.metadata.close();
-      await registry?.blobs.close();
-    },
+    collectGarbage: async (collectOptions) => (await life.ready()).garbage.collect(collectOptions),
+    close: () => life.close(),
   };
 }
 
+/** From opening to closing: what requests wait for, and what waits for them. */
+class RegistryLife implements CoreSource {
+  readonly #opening: Promise<OpenRegistry>;
+  readonly #inFlight = new Set<Promise<void>>();
+  #opened: OpenRegistry | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(opening: Promise<OpenRegistry>, runtime: Runtime) {
+    this.#opening = opening;
+    opening.then(
+      (opened) => (this.#opened = opened),
+      (cause: unknown) => runtime.log.error({ err: cause }, 'the registry could not be opened'),
+    );
+  }
+
+  get opened(): OpenRegistry | undefined {
+    return this.#closing === undefined ? this.#opened : undefined;
+  }
+
+  /** For those who know that it is open. */
+  get parts(): OpenRegistry {
+    if (this.#opened !== undefined) return this.#opened;
+    throw new Error('the registry is not ready: await registry.ready() first');
+  }
+
+  async whenOpened(): Promise<void> {
+    await this.#opening;
+  }
+
+  async ready(): Promise<OpenRegistry> {
+    if (this.#closing !== undefined) throw new RegistryError('UNAVAILABLE', { message: 'the registry is closed' });
+    try {
+      return await this.#opening;
+    } catch (cause) {
+      throw new RegistryError('UNAVAILABLE', { message: 'the registry could not be opened: see its log', cause });
+    }
+  }
+
+  track(answered: Promise<void>): void {
+    this.#inFlight.add(answered);
+    void answered.finally(() => this.#inFlight.delete(answered));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const registry = await this.#opening.catch(() => undefined);
+    if (registry === undefined) return;
+    await Promise.race([Promise.all(this.#inFlight), setTimeout(closePatienceMs, undefined, { ref: false })]);
+    await registry.close();
+  }
+}
+
 async function open(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
-  const { blobs, metadata } = await openStores(options.storage);
+  const stores = await openStores(options.storage);
+  const closeStores = async (): Promise<void> => {
+    await stores.metadata.close();
+    await stores.blobs.close();
+  };
+  try {
+    return await openOn(stores, closeStores, options, runtime);
+  } catch (error) {
+    await closeStores();
+    throw error;
+  }
+}
+
+async function openOn(
+  stores: Stores,
+  closeStores: () => Promise<void>,
+  options: ResolvedOptions,
+  runtime: Runtime,
+): Promise<OpenRegistry> {
+  const { graceSeconds, uploadExpirySeconds } = options.garbageCollection;
   const manifests = new ManifestCache(options.manifestCacheMaxBytes);
   const parts: LocalParts = {
-    blobs,
-    metadata,
+    ...stores,
     manifests,
     runtime,
     digestLocks: new KeyedMutex(),
     sessionLocks: new KeyedMutex(),
-    graceMs: options.garbageCollection.graceSeconds * 1000,
+    graceMs: graceSeconds * 1000,
   };
   const garbage = new OnlineGarbageCollector({
     ...parts,
-    uploadExpiryMs: options.garbageCollection.uploadExpirySeconds * 1000,
+    uploadExpiryMs: uploadExpirySeconds * 1000,
     onDeleted: (digest) => manifests.delete(digest),
   });
   await garbage.recover();
-  const directory = await Directory.open(
-    options.repositories,
-    metadata,
-    runtime,
-    (config) => new LocalRepository(config, parts),
-  );
-  return { access: createLocalAccess(options.access), directory, garbage, blobs, metadata };
+  const create = (config: RepositoryConfig): Repository => new LocalRepository(config, parts);
+  const directory = await Directory.open(options.repositories, stores.metadata, runtime, create);
+  const stopCollecting = collectInBackground(garbage, options, runtime);
+  const close = async (): Promise<void> => {
+    stopCollecting();
+    await garbage.close();
+    await closeStores();
+  };
+  return { access: createLocalAccess(options.access), directory, garbage, close };
 }
 
-async function openStores(storage: ResolvedOptions['storage']): Promise<{ blobs: BlobStore; metadata: MetadataStore }> {
+async function openStores(storage: ResolvedOptions['storage']): Promise<Stores> {
   if (typeof storage !== 'string') return storage;
   await mkdir(storage, { recursive: true });
-  // The index first: its lock keeps a second process away from the blobs too.
+  await claimLayout(storage);
+  // The index before the blobs: its lock keeps a second process away from both.
   const metadata = await LevelMetadataStore.open(path.join(storage, 'index'));
   try {
-    await claimLayout(storage);
     return { metadata, blobs: await FsBlobStore.open(storage) };
   } catch (error) {
     await metadata.close();
@@ -147,17 +204,21 @@ async function openStores(storage: ResolvedOptions['storage']): Promise<{ blobs:
   }
 }
 
-function scheduleGarbageCollection(
-  garbage: OnlineGarbageCollector,
-  options: ResolvedOptions,
-  runtime: Runtime,
-): NodeJS.Timeout | undefined {
-  const { intervalSeconds } = options.garbageCollection;
-  if (intervalSeconds === 0) return undefined;
-  const collect = (): void => {
-    garbage.collect().catch((cause: unknown) => runtime.log.error({ err: cause }, 'garbage collection failed'));
+/** Purges deleted repositories at once, and collects from time to time. Returns what ends that. */
+function collectInBackground(garbage: OnlineGarbageCollector, options: ResolvedOptions, runtime: Runtime): () => void {
+  const attempt = (work: () => Promise<unknown>, failure: string) => (): void => {
+    work().catch((cause: unknown) => runtime.log.error({ err: cause }, failure));
   };
-  return setInterval(collect, intervalSeconds * 1000).unref();
+  const purge = attempt(() => garbage.purge(), 'a deleted repository could not be purged');
+  const collect = attempt(() => garbage.collect(), 'garbage collection failed');
+  purge();
+  runtime.events.on('repository.deleted', purge);
+  const { intervalSeconds } = options.garbageCollection;
+  const timer = intervalSeconds === 0 ? undefined : setInterval(collect, intervalSeconds * 1000).unref();
+  return () => {
+    runtime.events.off('repository.deleted', purge);
+    clearInterval(timer);
+  };
 }
 
 function createRuntime({ logger }: ResolvedOptions): Runtime {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -109,18 +110,24 @@ function createApp(registry: Registry, log: Logger): connect.Server {
   });
   // Instead of connect's own page, which shows the stack. Four parameters are what makes it an error handler.
   app.use((error: unknown, req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
-    log.error({ err: error, method: req.method, url: req.url }, 'a request failed');
+    const requestId = randomUUID();
+    log.error({ err: error, id: requestId, method: req.method, url: req.url }, 'a request failed');
     if (res.headersSent) res.destroy();
-    else answer(res, 500, encodeError(new RegistryError('UNKNOWN')));
+    else answer(res, 500, encodeError(new RegistryError('UNKNOWN', { detail: { requestId } })), requestId);
   });
   return app;
 }
 
-function answer(res: ServerResponse, status: number, body: object | string): void {
+/** What the registry answers has the id of its `request` event; these have one of their own. */
+function answer(res: ServerResponse, status: number, body: object | string, requestId: string = randomUUID()): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   // A body that nobody reads: without this, Node would take all of it in to keep the connection.
   if (!res.req.complete) res.shouldKeepAlive = false;
-  res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+  res.writeHead(status, {
+    'Content-Type': 'application/json',
+    'Content-Length': Buffer.byteLength(text),
+    'X-Request-Id': requestId,
+  });
   res.end(text);
 }
 

@@ -15,6 +15,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   http: ['http', 'ports', 'protocol', 'util'],
   repositories: ['repositories', 'ports', 'protocol', 'util'],
   storage: ['storage', 'ports', 'protocol', 'util'],
+  upstream: ['upstream', 'ports', 'protocol', 'util'],
   access: ['access', 'ports', 'protocol', 'util'],
   options: ['ports', 'protocol', 'util'],
   ports: ['protocol'],
@@ -22,7 +23,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   util: ['util', 'ports', 'protocol'],
   adapters: [],
 };
-const roots = new Set(['index', 'registry', 'cli', 'server', 'config-file', 'connections', 'serve-settings']);
+const roots = new Set([
+  'index',
+  'registry',
+  'cli',
+  'server',
+  'config-file',
+  'connections',
+  'serve-settings',
+  'greeting',
+  'start-error',
+]);
 
 /** The one home of each package that does the work (docs/architecture.md). */
 const homes: Readonly<Record<string, readonly RegExp[]>> = {
@@ -35,6 +46,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   'range-parser': [/^src\/protocol\/headers\.ts$/],
   'content-type': [/^src\/protocol\/manifest\.ts$/],
   'lru-cache': [/^src\/(?:storage|repositories)\//],
+  undici: [/^src\/upstream\//],
   zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],
 };
 
@@ -46,8 +58,14 @@ function listSources(folder: string): string[] {
 
 function readSource(file: string): SourceFile {
   const text = readFileSync(path.join(root, file), 'utf8');
-  const imports = [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+'([^']+)'|^import\s+'([^']+)'|\bimport\('([^']+)'\)/gm)];
-  return { file, imports: imports.map((match) => match[1] ?? match[2] ?? match[3] ?? ''), lines: text.split('\n').length };
+  const imports = [
+    ...text.matchAll(/^(?:import|export)\s[^;]*?from\s+'([^']+)'|^import\s+'([^']+)'|\bimport\('([^']+)'\)/gm),
+  ];
+  return {
+    file,
+    imports: imports.map((match) => match[1] ?? match[2] ?? match[3] ?? ''),
+    lines: text.split('\n').length,
+  };
 }
 
 /** `src/http/reply.ts` → http, `src/options.ts` → options, `adapters/express.ts` → adapters. */
@@ -57,22 +75,28 @@ function layerOf(file: string): string {
 }
 
 function packageOf(specifier: string): string {
-  return specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
 }
 
 const sources = [...listSources('src'), ...listSources('adapters')].map(readSource);
 
 describe('the layers', () => {
-  it.each(sources.map((source) => [source.file, source] as const))('%s imports only what its layer may', (file, { imports }) => {
-    const layer = layerOf(file);
-    if (roots.has(layer)) return;
-    const may = allowed[layer];
-    expect(may, `${layer} is no layer of the design`).toBeDefined();
-    for (const specifier of imports.filter((name) => name.startsWith('.'))) {
-      const target = layerOf(path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts'));
-      expect(may, `${file} imports ${specifier}`).toContain(target);
-    }
-  });
+  it.each(sources.map((source) => [source.file, source] as const))(
+    '%s imports only what its layer may',
+    (file, { imports }) => {
+      const layer = layerOf(file);
+      if (roots.has(layer)) return;
+      const may = allowed[layer];
+      expect(may, `${layer} is no layer of the design`).toBeDefined();
+      for (const specifier of imports.filter((name) => name.startsWith('.'))) {
+        const target = layerOf(path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts'));
+        expect(may, `${file} imports ${specifier}`).toContain(target);
+      }
+    },
+  );
 
   it('protocol/ is pure: of node it has node:crypto alone', () => {
     const used = sources.filter(({ file }) => file.startsWith('src/protocol/')).flatMap(({ imports }) => imports);
@@ -88,14 +112,19 @@ describe('the layers', () => {
 
   it('adapters import the package by its name and types of their framework, nothing else', () => {
     for (const { file, imports } of sources.filter((source) => source.file.startsWith('adapters/'))) {
-      expect(imports.filter((name) => name.startsWith('.')), file).toEqual([]);
+      expect(
+        imports.filter((name) => name.startsWith('.')),
+        file,
+      ).toEqual([]);
     }
   });
 });
 
 describe('the packages', () => {
   const used = sources.flatMap(({ file, imports }) => imports.map((name) => ({ file, name })));
-  const external = used.filter(({ name }) => !name.startsWith('.') && !name.startsWith('node:') && !name.startsWith('#'));
+  const external = used.filter(
+    ({ name }) => !name.startsWith('.') && !name.startsWith('node:') && !name.startsWith('#'),
+  );
 
   it('each stays in its home', () => {
     const strays = external.filter(({ file, name }) => {
@@ -112,7 +141,10 @@ describe('the packages', () => {
   });
 
   it('every version is pinned exactly', () => {
-    const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>>;
+    const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<
+      string,
+      Record<string, string>
+    >;
     const versions = Object.entries({ ...manifest['dependencies'], ...manifest['devDependencies'] });
     expect(versions.filter(([, version]) => !/^(?:npm:[^@]+@)?\d+\.\d+\.\d+$/.test(version))).toEqual([]);
   });

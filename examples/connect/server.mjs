@@ -27,5 +27,5 @@ server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
 process.once('SIGTERM', stop).once('SIGINT', stop);
 
 function stop() {
-  server.close(() => registry.close());
+  server.close(() => void registry.close());
 }

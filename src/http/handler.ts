@@ -29,6 +29,8 @@ export interface Core {
 export interface CoreSource {
   readonly opened: Core | undefined;
   ready(): Promise<Core>;
+  /** Told of every request while it is answered: a registry closes when none is left. */
+  track(answered: Promise<void>): void;
 }
 
 /**
@@ -43,7 +45,7 @@ export function createHandler<Row extends Endpoint>(
   return (req, res, next) => {
     const location = surface.locate(req);
     if (location === undefined) next();
-    else void answer(surface, source, runtime, req, res, location);
+    else source.track(answer(surface, source, runtime, req, res, location));
   };
 }
 
@@ -58,6 +60,8 @@ async function answer<Row extends Endpoint>(
   const startedAt = performance.now();
   const id = requestIdOf(res) ?? runtime.newId();
   const seen = { op: 'unmatched', principal: '' };
+  // Read now: a connection that is closed has none.
+  const remoteAddress = req.socket.remoteAddress ?? '';
   let reply: Reply;
   let errorCode: string | undefined;
   try {
@@ -82,6 +86,7 @@ async function answer<Row extends Endpoint>(
     status: reply.status,
     durationMs: performance.now() - startedAt,
     principal: seen.principal,
+    remoteAddress,
     ...(errorCode === undefined ? {} : { errorCode }),
   });
 }

@@ -37,9 +37,7 @@ export function createRegistrySurface(prefix: string, directory: () => Repositor
     routes: registryRoutes,
     handlers,
     locate: (req) => {
-      // Express and Connect keep the client's URL here when they strip the place of a mount from `url`.
-      const { originalUrl } = req as IncomingMessage & { originalUrl?: string };
-      const url = toOriginForm(originalUrl ?? req.url ?? '/');
+      const url = toOriginForm(originalUrlOf(req));
       if (!url.startsWith(prefix) || !isUnder(url.slice(prefix.length), '/v2')) return undefined;
       return { prefix, url: url.slice(prefix.length) };
     },
@@ -58,12 +56,20 @@ export function createManagementSurface(
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');
       const ours = ['/api/v1/health', '/api/v1/repositories', '/api/v1/gc'].some((path) => isUnder(url, path));
-      return ours ? { prefix: '', url } : undefined;
+      if (!ours) return undefined;
+      const whole = toOriginForm(originalUrlOf(req));
+      return { prefix: whole.endsWith(url) ? whole.slice(0, -url.length) : '', url };
     },
     guard: (req) => {
       if (isOpen()) refuseWebPages(req);
     },
   };
+}
+
+/** Express and Connect keep the client's URL apart when they strip the place of a mount from `url`. */
+function originalUrlOf(req: IncomingMessage): string {
+  const { originalUrl } = req as IncomingMessage & { originalUrl?: string };
+  return originalUrl ?? req.url ?? '/';
 }
 
 /** Exactly the path or what is under it: `/v2`, `/v2/x` and `/v2?n=1`, never `/v2.evil`. */

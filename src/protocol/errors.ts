@@ -37,6 +37,8 @@ export interface RegistryErrorFields {
   readonly status?: number;
   /** Any JSON: what was found and expected. Goes to the client. */
   readonly detail?: unknown;
+  /** Instead of one detail: the body gets an error of this code for each (MANIFEST_BLOB_UNKNOWN, one per digest). */
+  readonly details?: readonly unknown[];
   /** Response headers that belong to the refusal (Location and Range with a 416, Allow with a 405). */
   readonly headers?: Readonly<Record<string, string>>;
   /** Goes to the log, never to the client. */
@@ -48,20 +50,25 @@ export class RegistryError extends Error {
   override readonly name = 'RegistryError';
   readonly code: ErrorCode;
   readonly status: number;
-  readonly detail: unknown;
+  readonly details: readonly unknown[];
   readonly headers: Readonly<Record<string, string>>;
 
   constructor(code: ErrorCode, fields: RegistryErrorFields = {}) {
     super(fields.message ?? errorTable[code].message, fields.cause === undefined ? undefined : { cause: fields.cause });
     this.code = code;
     this.status = fields.status ?? errorTable[code].status;
-    this.detail = fields.detail;
+    this.details = fields.details ?? [fields.detail];
     this.headers = fields.headers ?? {};
+  }
+
+  /** What was found and expected; the first of `details`. */
+  get detail(): unknown {
+    return this.details[0];
   }
 }
 
 /** The JSON body of an error (distribution-spec, "Error Codes"): `{"errors":[{code,message,detail?}]}`. */
-export function encodeError(error: RegistryError): string {
-  const { code, message, detail } = error;
-  return JSON.stringify({ errors: [detail === undefined ? { code, message } : { code, message, detail }] });
+export function encodeError({ code, message, details }: RegistryError): string {
+  // JSON leaves out a detail that is undefined.
+  return JSON.stringify({ errors: details.map((detail) => ({ code, message, detail })) });
 }

@@ -37,10 +37,14 @@ export function formatProgress(size: number, answer: '202' | 'status'): string {
  * @throws RegistryError RANGE_INVALID with an unsatisfied `Content-Range` when no byte of the content is in the range.
  */
 export function parseRange(header: string | undefined, size: number): Span | undefined {
-  if (header === undefined || header.length > 1000) return undefined;
+  // Of an empty content every range is unsatisfiable; clients that always send `bytes=0-` are given it all the same.
+  if (header === undefined || header.length > 1000 || header.includes(',') || size === 0) return undefined;
+  // The parser takes a suffix that is longer than the content for unsatisfiable; it is the whole (RFC 9110, 14.1.2).
+  const suffix = /^bytes=-([0-9]+)$/.exec(header);
+  if (suffix !== null && Number(suffix[1]) >= size) return { start: 0, end: size - 1 };
   const ranges = parseRangeHeader(size, header);
   if (ranges === -2 || (ranges !== -1 && ranges.type !== 'bytes')) return undefined;
-  if (ranges !== -1) return ranges.length === 1 ? ranges[0] : undefined;
+  if (ranges !== -1) return ranges[0];
   if (!/^\s*bytes\s*=/i.test(header)) return undefined;
   throw new RegistryError('RANGE_INVALID', { headers: { 'Content-Range': `bytes */${size}` }, detail: { size } });
 }
@@ -65,6 +69,6 @@ export function formatNextLink(path: string, query: URLSearchParams): string {
  */
 export function parsePageSize(text: string | null, most: number): number {
   if (text === null) return most;
-  if (/^[0-9]{1,12}$/.test(text)) return Math.min(Number(text), most);
+  if (/^[0-9]{1,100}$/.test(text)) return Math.min(Number(text), most);
   throw new RegistryError('PAGINATION_NUMBER_INVALID', { detail: { n: text.slice(0, 100) } });
 }

@@ -47,6 +47,11 @@ const descriptorSchema = z.looseObject({
   size: z.number().int().min(0),
   urls: z.array(z.string()).nullish(),
 });
+/** Programs written in Go may write an empty list as null. */
+const descriptorsSchema = z
+  .array(descriptorSchema)
+  .nullable()
+  .transform((descriptors) => descriptors ?? []);
 const commonShape = {
   schemaVersion: z.literal(2),
   mediaType: z.string().optional(),
@@ -54,8 +59,8 @@ const commonShape = {
   subject: descriptorSchema.nullish(),
   annotations: z.record(z.string(), z.string()).nullish(),
 };
-const imageSchema = z.looseObject({ ...commonShape, config: descriptorSchema, layers: z.array(descriptorSchema) });
-const indexSchema = z.looseObject({ ...commonShape, manifests: z.array(descriptorSchema) });
+const imageSchema = z.looseObject({ ...commonShape, config: descriptorSchema, layers: descriptorsSchema });
+const indexSchema = z.looseObject({ ...commonShape, manifests: descriptorsSchema });
 
 type Descriptor = z.infer<typeof descriptorSchema>;
 type CommonFields = Pick<z.infer<typeof indexSchema>, 'artifactType' | 'subject' | 'annotations'>;

@@ -89,8 +89,12 @@ export class RouteTable<Row extends Endpoint> {
     const slash = segments.length > 1 && segments.at(-1) === '';
     if (slash) segments.pop();
     const allowed = new Set<string>();
+    let matched: string | undefined;
     for (const compiled of this.#rows) {
       if ((slash && !compiled.endsWithSlash) || !fits(compiled, segments)) continue;
+      // The first path that fits is meant: its literal segments stand above placeholders, for every method.
+      matched ??= compiled.row.path;
+      if (compiled.row.path !== matched) continue;
       if (compiled.row.method === method) return { row: compiled.row, params: parseParams(compiled, segments) };
       allowed.add(compiled.row.method);
     }
@@ -139,22 +143,23 @@ function parseParams({ head, wide, tail }: CompiledRow<unknown>, segments: reado
   const params: Record<string, unknown> = {};
   const take = (pattern: readonly string[], offset: number): void => {
     pattern.forEach((segment, i) => {
-      if (segment.startsWith(':')) params[segment.slice(1)] = parseAs(segment.slice(1), segments[offset + i] ?? '');
+      if (segment.startsWith(':'))
+        params[segment.slice(1)] = parsers[segment.slice(1) as keyof Placeholders](decode(segments[offset + i] ?? ''));
     });
   };
-  if (wide !== undefined)
-    params[wide] = parseAs(wide, segments.slice(head.length, segments.length - tail.length).join('/'));
+  if (wide !== undefined) {
+    const parts = segments.slice(head.length, segments.length - tail.length).map(decode);
+    // An encoded slash would make one name out of two.
+    if (parts.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
+    params[wide] = parsers[wide as keyof Placeholders](parts.join('/'));
+  }
   take(head, 0);
   take(tail, segments.length - tail.length);
   return params;
 }
 
-function parseAs(placeholder: string, text: string): unknown {
-  const parser = parsers[placeholder as keyof Placeholders];
-  return parser(text.includes('%') ? decode(text) : text);
-}
-
 function decode(text: string): string {
+  if (!text.includes('%')) return text;
   try {
     return decodeURIComponent(text);
   } catch (cause) {

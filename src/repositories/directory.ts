@@ -1,5 +1,4 @@
 import {
-  ConflictError,
   type ImageKey,
   type MetadataStore,
   type Repository,
@@ -10,6 +9,7 @@ import {
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/repository-config.js';
+import { KeyedMutex } from '../util/concurrency.js';
 
 interface Entry {
   readonly repository: Repository;
@@ -19,6 +19,8 @@ interface Entry {
 /** The configured repositories: those declared in code, which are fixed, and those made through the management API. */
 export class Directory implements RepositoryDirectory {
   readonly #entries = new Map<string, Entry>();
+  /** Changes of one name take turns, so that the entries say what the index does. */
+  readonly #changes = new KeyedMutex();
   readonly #metadata: MetadataStore;
   readonly #runtime: Runtime;
   readonly #create: (config: RepositoryConfig) => Repository;
@@ -65,42 +67,43 @@ export class Directory implements RepositoryDirectory {
   }
 
   async create(config: RepositoryConfig): Promise<RepositoryRecord> {
-    if (this.#entries.has(config.name)) throw nameTaken(config.name);
-    const record = await this.#put(config, 'managed');
-    this.#runtime.emit('repository.created', { name: config.name });
-    return record;
+    return this.#changes.run(config.name, async () => {
+      if (this.#entries.has(config.name)) throw nameTaken(config.name);
+      const record = await this.#put(config, 'managed');
+      this.#runtime.emit('repository.created', { name: config.name });
+      return record;
+    });
   }
 
   async replace(config: RepositoryConfig): Promise<RepositoryRecord> {
-    const { record } = this.#changeable(config.name);
-    if (record.config.type !== config.type) {
-      throw new RegistryError('CONFLICT', {
-        message: 'the type of a repository cannot change',
-        detail: { repo_type: record.config.type },
-      });
-    }
-    const replaced = await this.#put(config, 'managed');
-    this.#runtime.emit('repository.replaced', { name: config.name });
-    return replaced;
+    return this.#changes.run(config.name, async () => {
+      const { record } = this.#changeable(config.name);
+      if (record.config.type !== config.type) {
+        throw new RegistryError('CONFLICT', {
+          message: 'the type of a repository cannot change',
+          detail: { repo_type: record.config.type },
+        });
+      }
+      const replaced = await this.#put(config, 'managed');
+      this.#runtime.emit('repository.replaced', { name: config.name });
+      return replaced;
+    });
   }
 
   async delete(name: string): Promise<void> {
-    this.#changeable(name);
-    await this.#metadata.apply([{ type: 'repository.delete', name, when: this.#runtime.now() }], { durable: true });
-    this.#entries.delete(name);
-    this.#runtime.emit('repository.deleted', { name });
+    await this.#changes.run(name, async () => {
+      this.#changeable(name);
+      await this.#metadata.apply([{ type: 'repository.delete', name, when: this.#runtime.now() }], { durable: true });
+      this.#entries.delete(name);
+      this.#runtime.emit('repository.deleted', { name });
+    });
   }
 
   async #put(config: RepositoryConfig, origin: RepositoryRecord['origin']): Promise<RepositoryRecord> {
-    const known = this.#entries.has(config.name) || origin === 'declared';
-    try {
-      await this.#metadata.apply([{ type: 'repository.put', config, origin, when: this.#runtime.now() }], {
-        durable: true,
-        require: known ? [] : [{ type: 'repository', name: config.name, is: 'absent' }],
-      });
-    } catch (error) {
-      throw error instanceof ConflictError ? nameTaken(config.name) : error;
-    }
+    // One that an earlier declaration recorded, and that is no more declared, is taken over with what it holds.
+    await this.#metadata.apply([{ type: 'repository.put', config, origin, when: this.#runtime.now() }], {
+      durable: true,
+    });
     const record = await this.#metadata.repository(config.name);
     if (record === undefined)
       throw new Error(`the index does not show repository '${config.name}' after it was written`);

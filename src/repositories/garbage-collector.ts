@@ -11,6 +11,8 @@ import {
 } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
 import type { KeyedMutex } from '../util/concurrency.js';
+import { previewCollection } from './garbage-preview.js';
+import { expireUploads } from './upload-expiry.js';
 
 export interface CollectorParts {
   readonly blobs: BlobStore;
@@ -18,17 +20,19 @@ export interface CollectorParts {
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
   readonly sessionLocks: KeyedMutex;
+  /** How long something that nothing refers to is kept. */
   readonly graceMs: number;
+  /** How long an upload may rest. */
   readonly uploadExpiryMs: number;
   /** Told of bytes that are gone, so that caches by digest forget them. */
   readonly onDeleted: (digest: Digest) => void;
 }
 
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
+type LinkCandidate = Candidate & { readonly kind: 'link' };
+type BytesCandidate = Candidate & { readonly kind: 'bytes' };
 
 const pageSize = 256;
-/** How many candidates a dry run looks at. */
-const dryRunMost = 100_000;
 
 /**
  * Reclaims space online: no global lock, and work in proportion to the garbage, since every dropped reference left a
@@ -37,131 +41,145 @@ const dryRunMost = 100_000;
 export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
   #running: Promise<GarbageReport> | undefined;
+  #purging: Promise<void> | undefined;
   #audited = false;
+  #closed = false;
 
   constructor(parts: CollectorParts) {
     this.#parts = parts;
   }
 
   collect({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GarbageReport> {
-    if (dryRun) return this.#count();
+    if (dryRun) return previewCollection(this.#parts, !this.#audited);
     this.#running ??= this.#run().finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  /** Resolves when no run is under way. */
-  async settled(): Promise<void> {
-    await this.#running?.catch(() => undefined);
+  /** Removes what deleted repositories held from the index, in small steps; their bytes become candidates. */
+  purge(): Promise<void> {
+    this.#purging ??= this.#purge().finally(() => (this.#purging = undefined));
+    return this.#purging;
   }
 
-  /** Finishes what a stopped process left between condemning bytes and forgetting them. */
+  /** Ends background work: no step begins any more, and it resolves when the present ones are done. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running?.catch(() => undefined);
+    await this.#purging?.catch(() => undefined);
+  }
+
+  /**
+   * Finishes what a stopped process left between condemning bytes and forgetting them. What was given the same bytes again
+   * meanwhile keeps them: a power cut may have undone the end of the first deletion alone.
+   */
   async recover(): Promise<void> {
-    for (const digest of await this.#parts.metadata.condemned()) await this.#deleteCondemned(digest, []);
+    const { metadata } = this.#parts;
+    for (const digest of await metadata.condemned()) {
+      if (await metadata.isReferenced(digest))
+        await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
+      else await this.#examine({ kind: 'bytes', digest, since: 0 }, () => this.#deleteCondemned(digest, []));
+    }
+  }
+
+  async #purge(): Promise<void> {
+    const { metadata, runtime } = this.#parts;
+    while (!this.#closed && (await metadata.purge(runtime.now())));
   }
 
   async #run(): Promise<GarbageReport> {
-    const { metadata, runtime } = this.#parts;
-    const tally = startTally(runtime.now(), false);
-    while (await metadata.purge(runtime.now()));
-    await this.#expireUploads(tally);
-    if (!this.#audited) await this.#auditOrphans();
-    this.#audited = true;
-    const before = tally.startedAt - this.#parts.graceMs;
-    for (;;) {
-      const candidates = await metadata.candidates(before, pageSize);
-      if (candidates.length === 0) break;
-      await Promise.all(candidates.map((candidate) => this.#settle(candidate, tally)));
-    }
+    const { runtime, graceMs } = this.#parts;
+    const tally: Tally = {
+      dryRun: false,
+      startedAt: runtime.now(),
+      examined: 0,
+      unlinked: 0,
+      blobsDeleted: 0,
+      bytesFreed: 0,
+      uploadsExpired: 0,
+    };
+    await this.purge();
+    tally.uploadsExpired = await expireUploads(this.#parts, { isStopped: () => this.#closed });
+    const before = tally.startedAt - graceMs;
+    await this.#settleAll(before, tally);
+    if (!this.#audited && (await this.#auditOrphans())) await this.#settleAll(before, tally);
     const report = { ...tally, finishedAt: runtime.now() };
     runtime.emit('garbage.collected', report);
     return report;
   }
 
-  /** What a run would do now, as far as the first candidates tell. */
-  async #count(): Promise<GarbageReport> {
-    const { metadata, runtime, blobs } = this.#parts;
-    const tally = startTally(runtime.now(), true);
-    const doomedLinks = new Map<Digest, Set<string>>();
-    const doomed = new Set<Digest>();
-    for (const candidate of await metadata.candidates(tally.startedAt - this.#parts.graceMs, dryRunMost)) {
-      tally.examined++;
+  /** Each candidate of a page ends settled, moved to a later time, or put off: so this comes to an end. */
+  async #settleAll(before: number, tally: Tally): Promise<void> {
+    while (!this.#closed) {
+      const candidates = await this.#parts.metadata.candidates(before, pageSize);
+      if (candidates.length === 0) return;
+      tally.examined += candidates.length;
+      const settling = candidates.map((candidate) =>
+        this.#examine(candidate, () =>
+          candidate.kind === 'link' ? this.#settleLink(candidate, tally) : this.#settleBytes(candidate, tally),
+        ),
+      );
+      const outcomes = await Promise.allSettled(settling);
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failure !== undefined) throw failure.reason;
+    }
+  }
+
+  /** One thing that cannot be deleted keeps nothing else from going: it is logged and put off by a grace period. */
+  async #examine(candidate: Candidate, task: () => Promise<unknown>): Promise<void> {
+    const { metadata, runtime } = this.#parts;
+    try {
+      await task();
+    } catch (cause) {
       const { digest } = candidate;
-      if (candidate.kind === 'bytes') {
-        if (!(await metadata.isReferenced(digest))) doomed.add(digest);
-      } else if (await this.#isDoomed(candidate)) {
-        tally.unlinked++;
-        const images = doomedLinks.get(digest) ?? new Set<string>();
-        doomedLinks.set(digest, images.add(`${candidate.at.repository}/${candidate.at.image}`));
-      }
+      runtime.log.error({ err: cause, digest }, 'something that nothing refers to could not be reclaimed');
+      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: runtime.now() } };
+      const pardon: readonly Change[] = candidate.kind === 'bytes' ? [{ type: 'bytes.forget', digest }] : [];
+      await metadata.apply([later, ...pardon], { durable: false });
     }
-    for (const [digest, images] of doomedLinks) {
-      const { items, more } = await metadata.imagesLinking(digest, { limit: images.size + 1 });
-      if (!more && items.every(({ repository, image }) => images.has(`${repository}/${image}`))) doomed.add(digest);
-    }
-    for (const digest of doomed) {
-      const info = await blobs.stat(digest);
-      if (info === undefined) continue;
-      tally.blobsDeleted++;
-      tally.bytesFreed += info.size;
-    }
-    return { ...tally, finishedAt: runtime.now() };
-  }
-
-  async #isDoomed({ at, digest, since }: Candidate & { kind: 'link' }): Promise<boolean> {
-    const { metadata } = this.#parts;
-    const link = await metadata.link(at, digest);
-    return link !== undefined && link.linkedAt <= since && !(await metadata.isNamed(at, digest));
-  }
-
-  async #settle(candidate: Candidate, tally: Tally): Promise<void> {
-    tally.examined++;
-    if (candidate.kind === 'link') await this.#settleLink(candidate, tally);
-    else await this.#settleBytes(candidate, tally);
   }
 
   /** A blob of an image that no manifest named when it was left. */
-  async #settleLink(candidate: Candidate & { kind: 'link' }, tally: Tally): Promise<void> {
+  async #settleLink(candidate: LinkCandidate, tally: Tally): Promise<void> {
     const { metadata } = this.#parts;
     const { at, digest, since } = candidate;
     const settled: Change = { type: 'candidate.delete', candidate };
     const link = await metadata.link(at, digest);
-    if (link === undefined || (await metadata.isNamed(at, digest))) {
-      await this.#applyUnlessChanged([settled], []);
+    if (link === undefined) {
+      await this.#applyIf([settled], [{ type: 'link', at, digest, is: 'absent' }]);
+    } else if (await metadata.isNamed(at, digest)) {
+      await this.#applyIf([settled], [{ type: 'named', at, digest }]);
     } else if (link.linkedAt > since) {
       // Renewed since: it is judged again when its new time is up.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
-      await this.#applyUnlessChanged([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
+      await this.#applyIf([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
     } else {
       const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
-      const unlinked = await this.#applyUnlessChanged(
-        [unlink, settled],
-        [
-          { type: 'link', at, digest, is: { linkedAt: link.linkedAt } },
-          { type: 'unnamed', at, digest },
-        ],
-      );
-      if (unlinked) tally.unlinked++;
+      const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
+      // Durable: the link must not come back to bytes that are gone.
+      if (await this.#applyIf([unlink, settled], [same, { type: 'unnamed', at, digest }], true)) tally.unlinked++;
     }
   }
 
   /** Content that perhaps nothing refers to. */
-  async #settleBytes(candidate: Candidate & { kind: 'bytes' }, tally: Tally): Promise<void> {
-    const { blobs, metadata, digestLocks } = this.#parts;
+  async #settleBytes(candidate: BytesCandidate, tally: Tally): Promise<void> {
+    const { blobs, digestLocks } = this.#parts;
     const { digest } = candidate;
     const settled: Change = { type: 'candidate.delete', candidate };
     await digestLocks.run(digest, async () => {
-      // Durable: a reference whose end is not yet on disk must not come back to bytes that are gone.
-      const condemned = await this.#applyUnlessChanged(
+      // Durable: a reference whose end is not yet on the disk must not come back to bytes that are gone.
+      const condemned = await this.#applyIf(
         [{ type: 'bytes.condemn', digest }],
         [{ type: 'unreferenced', digest }],
         true,
       );
-      if (!condemned) return metadata.apply([settled], { durable: false });
-      const info = await blobs.stat(digest);
-      if (await this.#deleteCondemned(digest, [settled])) {
-        tally.blobsDeleted++;
-        tally.bytesFreed += info?.size ?? 0;
+      if (!condemned) {
+        await this.#applyIf([settled], [{ type: 'referenced', digest }]);
+        return;
       }
+      const info = await blobs.stat(digest);
+      if (!(await this.#deleteCondemned(digest, [settled]))) return;
+      tally.blobsDeleted++;
+      tally.bytesFreed += info?.size ?? 0;
     });
   }
 
@@ -173,11 +191,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /** False when the index moved on since it was read, or the repository was deleted: the next look at the candidates tells. */
-  async #applyUnlessChanged(
-    changes: readonly Change[],
-    require: readonly Precondition[],
-    durable = false,
-  ): Promise<boolean> {
+  async #applyIf(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
     try {
       await this.#parts.metadata.apply(changes, { durable, require });
       return true;
@@ -187,41 +201,21 @@ export class OnlineGarbageCollector implements GarbageCollector {
     }
   }
 
-  /** Uploads that rest for too long, and staged bytes that no session owns (a whole-blob POST that was killed). */
-  async #expireUploads(tally: Tally): Promise<void> {
-    const { blobs, metadata, sessionLocks, uploadExpiryMs } = this.#parts;
-    const touched = new Map<string, number>();
-    for await (const { id, modifiedAt } of blobs.listStaged()) touched.set(id, modifiedAt);
-    const isOld = (at: number): boolean => at < tally.startedAt - uploadExpiryMs;
-    for await (const { id, startedAt } of metadata.sessions()) {
-      const lastUsed = Math.max(startedAt, touched.get(id) ?? 0);
-      touched.delete(id);
-      if (!isOld(lastUsed) || sessionLocks.isHeld(id)) continue;
-      tally.uploadsExpired++;
-      await sessionLocks.run(id, async () => {
-        await metadata.apply([{ type: 'session.delete', id }], { durable: false });
-        await (await blobs.stage(id)).discard();
-      });
-    }
-    for (const [id, modifiedAt] of touched) {
-      if (isOld(modifiedAt)) await (await blobs.stage(id)).discard();
-    }
-  }
-
   /**
    * Bytes that were published by a process which died before it linked them have no candidate. They are looked for once
-   * in a process's life: only a death can leave them.
+   * in a process's life: only a death can leave them. True when there were any.
    */
-  async #auditOrphans(): Promise<void> {
+  async #auditOrphans(): Promise<boolean> {
     const { blobs, metadata } = this.#parts;
+    let found = false;
     for await (const { digest, modifiedAt } of blobs.list()) {
+      if (this.#closed) return found;
       if (await metadata.isReferenced(digest)) continue;
+      found = true;
       const candidate: Candidate = { kind: 'bytes', digest, since: modifiedAt };
       await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
     }
+    this.#audited = true;
+    return found;
   }
-}
-
-function startTally(startedAt: number, dryRun: boolean): Tally {
-  return { dryRun, startedAt, examined: 0, unlinked: 0, blobsDeleted: 0, bytesFreed: 0, uploadsExpired: 0 };
 }

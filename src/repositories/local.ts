@@ -1,6 +1,5 @@
 import type {
   BlobContent,
-  BlobLink,
   BlobStore,
   ByteRange,
   Caller,
@@ -19,10 +18,11 @@ import type {
   Runtime,
   TagRecord,
 } from '../ports.js';
-import type { Digest } from '../protocol/digest.js';
+import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
 import type { Reference } from '../protocol/names.js';
 import type { KeyedMutex } from '../util/concurrency.js';
 import { readBytes } from '../util/streams.js';
+import { renewLease } from './lease.js';
 import { LocalWriter } from './local-writer.js';
 import type { ManifestCache } from './manifest-cache.js';
 
@@ -53,7 +53,13 @@ export class LocalRepository implements Repository {
   }
 
   async statManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
-    return this.#findManifest(this.#at(image), reference);
+    const at = this.#at(image);
+    const record = await this.#findManifest(at, reference);
+    if (record === undefined || this.#parts.manifests.has(record.digest)) return record;
+    // As a GET would find it: a client that is told "present" does not push it again, which heals it.
+    const info = await this.#parts.blobs.stat(record.digest);
+    if (info?.size === record.size && !this.#parts.manifests.isDamaged(record.digest)) return record;
+    return this.#reportDamage(at, record.digest, record.size, info?.size);
   }
 
   async getManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
@@ -70,8 +76,7 @@ export class LocalRepository implements Repository {
     if (link === undefined) return undefined;
     const info = await this.#parts.blobs.stat(digest);
     if (info?.size !== link.size) return this.#reportDamage(at, digest, link.size, info?.size);
-    await this.#renewLease(at, digest, link);
-    return link;
+    return (await renewLease(this.#parts, at, digest, link)) ? link : undefined;
   }
 
   async getBlob(_caller: Caller, image: string, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
@@ -112,6 +117,11 @@ export class LocalRepository implements Repository {
     const content = await this.#parts.blobs.read(digest);
     if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
     const bytes = await readBytes(content);
+    // Read once and kept: so it costs nothing to look whether they are still what was pushed.
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
+      this.#parts.manifests.markDamaged(digest);
+      return this.#reportDamage(at, digest, size, size);
+    }
     this.#parts.manifests.set(digest, bytes);
     return bytes;
   }
@@ -123,20 +133,6 @@ export class LocalRepository implements Repository {
       'content is missing or damaged: push it again to heal it',
     );
     return undefined;
-  }
-
-  /**
-   * A client that was told "present" may push a manifest that names the blob within the grace period. So the answer renews
-   * the link's time, unless a manifest protects it, and rarely enough to cost nothing.
-   */
-  async #renewLease(at: ImageKey, digest: Digest, link: BlobLink): Promise<void> {
-    const when = this.#parts.runtime.now();
-    if (when - link.linkedAt < this.#parts.graceMs / 4) return;
-    if (await this.#parts.metadata.isNamed(at, digest)) return;
-    await this.#parts.metadata.apply([{ type: 'blob.link', at, digest, size: link.size, when }], {
-      durable: false,
-      require: [{ type: 'link', at, digest, is: 'present' }],
-    });
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type {
   BlobInfo,
   BlobStore,
@@ -14,6 +15,9 @@ import { RegistryError } from '../protocol/errors.js';
 import type { SessionId } from '../protocol/names.js';
 import type { KeyedMutex } from '../util/concurrency.js';
 
+/** How long a request may bring nothing while another one of the same session waits. */
+const stalledMs = 10_000;
+
 export interface SessionParts {
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
@@ -28,6 +32,7 @@ export interface PublishParts extends SessionParts {
 /** The upload sessions of a registry: durable on disk, so that a restart or a broken connection loses none. */
 export class UploadSessions {
   readonly #parts: SessionParts;
+  readonly #receiving = new Map<SessionId, { readonly source: Readable; readonly staged: StagedBlob }>();
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -44,11 +49,16 @@ export class UploadSessions {
   /** What arrived so far, also while another request is at it. @throws RegistryError BLOB_UPLOAD_UNKNOWN. */
   async size(at: ImageKey, id: SessionId): Promise<number> {
     const { algorithm } = await this.#find(at, id);
-    return (await this.#parts.blobs.stage(id, { algorithm })).size;
+    const staged = await this.#parts.blobs.stage(id, { algorithm });
+    const { size } = staged;
+    // Ended meanwhile: what was staged anew just now is nobody's.
+    if ((await this.#parts.metadata.session(id)) === undefined) await staged.discard();
+    return size;
   }
 
   /**
-   * Runs a task on an open session, when no other request is at it.
+   * Runs a task on an open session, when no other request is at it. One that is at it and rests for too long is broken off:
+   * its client has lost the connection, perhaps unseen by us, and is the one that asks now.
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN; a session belongs to its image, and under another name it is unknown.
    */
   async use<T>(
@@ -56,10 +66,41 @@ export class UploadSessions {
     id: SessionId,
     task: (staged: StagedBlob, session: SessionRecord) => Promise<T>,
   ): Promise<T> {
-    return this.#parts.sessionLocks.run(id, async () => {
-      const session = await this.#find(at, id);
-      return task(await this.#parts.blobs.stage(id, { algorithm: session.algorithm }), session);
-    });
+    const watch = this.#breakOffStalled(id);
+    try {
+      return await this.#parts.sessionLocks.run(id, async () => {
+        clearInterval(watch);
+        const session = await this.#find(at, id);
+        return task(await this.#parts.blobs.stage(id, { algorithm: session.algorithm }), session);
+      });
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  /** Takes in a chunk of a session that the caller is at (see `receiveChunk`). */
+  async receive(id: SessionId, staged: StagedBlob, chunk: UploadChunk, onBreak: 'keep' | 'undo'): Promise<void> {
+    this.#receiving.set(id, { source: chunk.source, staged });
+    try {
+      await receiveChunk(staged, chunk, onBreak);
+    } finally {
+      this.#receiving.delete(id);
+    }
+  }
+
+  /** Breaks off what a session is receiving, as for one that is cancelled. */
+  breakOff(id: SessionId): void {
+    this.#receiving.get(id)?.source.destroy();
+  }
+
+  #breakOffStalled(id: SessionId): NodeJS.Timeout | undefined {
+    if (!this.#receiving.has(id)) return undefined;
+    let before = this.#receiving.get(id)?.staged.size;
+    return setInterval(() => {
+      const size = this.#receiving.get(id)?.staged.size;
+      if (size === before) this.breakOff(id);
+      before = size;
+    }, stalledMs);
   }
 
   /** Ends a session, with all that it received. */

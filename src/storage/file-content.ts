@@ -3,7 +3,8 @@ import type { BlobContent, ByteRange } from '../ports.js';
 import { SinkWriter } from '../util/sink-writer.js';
 import { closeFile, fill, openFile } from './files.js';
 
-const bufferBytes = 1024 * 1024;
+/** The most that is read at a time. */
+export const pieceMaxBytes = 1024 * 1024;
 /** Up to here a buffer of the right size is made for the one read: cheaper than to occupy a large one. */
 const smallMaxBytes = 64 * 1024;
 
@@ -22,7 +23,7 @@ export class BufferPool {
   }
 
   take(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(bufferBytes);
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(pieceMaxBytes);
   }
 
   /** Nobody may hold the buffer any more. */
@@ -31,10 +32,59 @@ export class BufferPool {
   }
 }
 
-interface Piece {
+export interface Piece {
   readonly bytes: Buffer;
   /** Whole, if it came from the pool. */
   readonly buffer: Buffer | undefined;
+}
+
+/** Where a reader has its bytes from, piece by piece. */
+export interface PieceReader {
+  /** At most `pieceMaxBytes`, which are there. */
+  read(position: number, length: number): Promise<Piece>;
+  /** Nobody may hold the piece any more. */
+  giveBack(piece: Piece): void;
+  /** When no read is under way. */
+  close(): Promise<void>;
+}
+
+/** Reads a file that is open, into buffers of the pool; the descriptor is closed with it. */
+export class FilePieces implements PieceReader {
+  readonly #fd: number;
+  readonly #pool: BufferPool;
+
+  constructor(fd: number, pool: BufferPool) {
+    this.#fd = fd;
+    this.#pool = pool;
+  }
+
+  /** @throws TruncatedFileError when the file is shorter. */
+  read(position: number, length: number): Promise<Piece> {
+    const reading = this.#read(position, length);
+    // It may fail while its turn to be awaited has not come.
+    reading.catch(() => undefined);
+    return reading;
+  }
+
+  giveBack(piece: Piece): void {
+    if (piece.buffer !== undefined) this.#pool.give(piece.buffer);
+  }
+
+  close(): Promise<void> {
+    return closeFile(this.#fd);
+  }
+
+  async #read(position: number, length: number): Promise<Piece> {
+    const buffer = length > smallMaxBytes ? this.#pool.take() : undefined;
+    const bytes = buffer === undefined ? Buffer.allocUnsafe(length) : buffer.subarray(0, length);
+    try {
+      await fill(this.#fd, bytes, position);
+      return { bytes, buffer };
+    } catch (error) {
+      if (buffer !== undefined) this.#pool.give(buffer);
+      throw error;
+    }
+  }
 }
 
 /** The bytes of a file, or a range of them. Two buffers take turns: one is read into while the sink has the other. */
@@ -58,59 +108,39 @@ export class FileContent implements BlobContent {
     try {
       writer.check();
       if (this.#start >= this.#end) return;
-      const fd = await openFile(this.path, 'r');
+      const pieces = new FilePieces(await openFile(this.path, 'r'), this.#pool);
       try {
-        await this.#copy(fd, writer);
+        await this.#copy(pieces, writer);
       } finally {
-        await closeFile(fd);
+        await pieces.close();
       }
     } finally {
       writer.release();
     }
   }
 
-  async #copy(fd: number, writer: SinkWriter): Promise<void> {
+  async #copy(pieces: FilePieces, writer: SinkWriter): Promise<void> {
     let position = this.#start;
-    let ahead: Promise<Piece> | undefined = this.#read(fd, position);
+    let ahead: Promise<Piece> | undefined = this.#read(pieces, position);
     try {
       while (ahead !== undefined) {
         const piece: Piece = await ahead;
         position += piece.bytes.length;
-        ahead = position < this.#end ? this.#read(fd, position) : undefined;
+        ahead = position < this.#end ? this.#read(pieces, position) : undefined;
         // When it rejects the sink may still hold the buffer: then it never goes back to the pool.
         await writer.write(piece.bytes);
-        this.#giveBack(piece);
+        pieces.giveBack(piece);
       }
     } finally {
       // The descriptor is closed next: no read may be under way.
       await ahead?.then(
-        (piece) => this.#giveBack(piece),
+        (piece) => pieces.giveBack(piece),
         () => undefined,
       );
     }
   }
 
-  #read(fd: number, position: number): Promise<Piece> {
-    const length = Math.min(bufferBytes, this.#end - position);
-    const reading = this.#readPiece(fd, position, length);
-    // It may fail while its turn to be awaited has not come.
-    reading.catch(() => undefined);
-    return reading;
-  }
-
-  async #readPiece(fd: number, position: number, length: number): Promise<Piece> {
-    const buffer = length > smallMaxBytes ? this.#pool.take() : undefined;
-    const bytes = buffer === undefined ? Buffer.allocUnsafe(length) : buffer.subarray(0, length);
-    try {
-      await fill(fd, bytes, position);
-      return { bytes, buffer };
-    } catch (error) {
-      if (buffer !== undefined) this.#pool.give(buffer);
-      throw error;
-    }
-  }
-
-  #giveBack(piece: Piece): void {
-    if (piece.buffer !== undefined) this.#pool.give(piece.buffer);
+  #read(pieces: FilePieces, position: number): Promise<Piece> {
+    return pieces.read(position, Math.min(pieceMaxBytes, this.#end - position));
   }
 }

@@ -45,6 +45,8 @@ export class FsBlobStore implements BlobStore {
   readonly #idle = new Set<FsStagedBlob>();
   #closed = false;
   readonly #area: StagingArea = {
+    buffers: this.#buffers,
+    blobPath: (digest) => this.#folders.blob(digest),
     publish: (path, digest) => this.#publish(path, digest),
     sealPublished: (info) => this.#sealPublished(info),
     busy: (blob) => void this.#idle.delete(blob),

@@ -1,16 +1,23 @@
 import type { Readable } from 'node:stream';
-import type { BlobInfo, StagedBlob } from '../ports.js';
+import type { BlobContent, BlobInfo, ByteRange, StagedBlob } from '../ports.js';
 import { algorithmOf, type Digest } from '../protocol/digest.js';
 import { writeInBatches } from '../util/streams.js';
+import { FilePieces, type BufferPool } from './file-content.js';
+import { closeFile, openFile } from './files.js';
+import { GrowingContent } from './growing-content.js';
+import { Growth } from './growth.js';
 import type { RunningHash } from './running-hash.js';
 import type { StagedFile } from './staged-file.js';
-import { digestInvalid, toStorageError } from './storage-errors.js';
+import { digestInvalid, hasCode, toStorageError } from './storage-errors.js';
 
 /** Larger ones fall out of the processor's cache before they are written. */
 const batchBytes = 1024 * 1024;
 
 /** What a staged blob needs of the store that it belongs to. */
 export interface StagingArea {
+  readonly buffers: BufferPool;
+  /** Where the digest's blob lies, or will. */
+  blobPath(digest: Digest): string;
   /** Moves the file to where the digest's blob lies. */
   publish(path: string, digest: Digest): Promise<void>;
   /** Makes the published name durable. */
@@ -28,6 +35,10 @@ export class FsStagedBlob implements StagedBlob {
   readonly #area: StagingArea;
   readonly #file: StagedFile;
   readonly #hash: RunningHash;
+  readonly #growth: Growth;
+  /** Aborted with the first follower: from then on no byte rests in a batch for long. */
+  readonly #hurry = new AbortController();
+  #publishedPath: string | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   #append: AbortController | undefined;
@@ -38,6 +49,7 @@ export class FsStagedBlob implements StagedBlob {
     this.#area = area;
     this.#file = file;
     this.#hash = hash;
+    this.#growth = new Growth(file.size);
   }
 
   get size(): number {
@@ -49,7 +61,8 @@ export class FsStagedBlob implements StagedBlob {
       const { signal } = (this.#append = new AbortController());
       try {
         await this.#hash.mark();
-        await writeInBatches(source, (chunks) => this.#write(chunks), { batchBytes, signal, ...options });
+        const hurry = this.#hurry.signal;
+        await writeInBatches(source, (chunks) => this.#write(chunks), { batchBytes, signal, hurry, ...options });
       } finally {
         this.#append = undefined;
       }
@@ -65,6 +78,8 @@ export class FsStagedBlob implements StagedBlob {
       // It may have been written in part.
       await this.#hash.forget();
       throw error;
+    } finally {
+      this.#growth.landed(this.size);
     }
     await this.#hash.written(chunks, fd, this.#file.size);
   }
@@ -77,6 +92,7 @@ export class FsStagedBlob implements StagedBlob {
       await this.#hash.settle();
       await this.#file.truncate(size);
       this.#hash.truncate(size);
+      this.#growth.landed(size);
     });
   }
 
@@ -85,25 +101,73 @@ export class FsStagedBlob implements StagedBlob {
       const size = this.size;
       const fd = await this.#file.open();
       // Both to their end, whatever the other does: the descriptor may be closed afterwards.
-      const [hashing, syncing] = await Promise.allSettled([
-        this.#hash.digest(algorithmOf(expected), fd, size),
-        this.#file.sync(),
-      ]);
+      const [hashing, syncing] = await Promise.allSettled([this.#verify(expected, fd), this.#file.sync()]);
       if (hashing.status === 'rejected') throw hashing.reason;
       if (syncing.status === 'rejected') throw syncing.reason;
-      if (hashing.value !== expected) throw digestInvalid(expected, hashing.value);
       await this.#hash.forget();
-      await this.#area.publish(this.#file.path, expected);
-      this.#leave();
+      await this.#publish(expected);
       const info = { digest: expected, size, modifiedAt: syncing.value.modifiedAt };
       await Promise.all([this.#area.sealPublished(info), this.#file.close()]);
       return info;
     });
   }
 
+  /** Those who follow need not wait for the disk: right bytes are right. */
+  async #verify(expected: Digest, fd: number): Promise<void> {
+    const found = await this.#hash.digest(algorithmOf(expected), fd, this.size);
+    if (found === expected) {
+      this.#growth.verified();
+      return;
+    }
+    const mismatch = digestInvalid(expected, found);
+    this.#growth.refuted(mismatch);
+    throw mismatch;
+  }
+
+  async #publish(digest: Digest): Promise<void> {
+    this.#publishedPath = this.#area.blobPath(digest);
+    try {
+      await this.#area.publish(this.#file.path, digest);
+    } catch (error) {
+      this.#publishedPath = undefined;
+      throw error;
+    }
+    this.#leave();
+  }
+
+  follow(total: number, range?: ByteRange): BlobContent {
+    this.#hurry.abort();
+    return new GrowingContent(this.#growth, total, range, async () => {
+      return new FilePieces(await this.#openToRead(), this.#area.buffers);
+    });
+  }
+
+  /**
+   * A descriptor of its own for each reader: nobody can close it early, and the system reads ahead for each of them. There
+   * is at least one byte, so there is a file.
+   */
+  async #openToRead(): Promise<number> {
+    if (this.#state !== 'gone') {
+      const fd = await openFile(this.#file.path, 'r').catch((error: unknown) => {
+        if (!hasCode(error, 'ENOENT')) throw error;
+        return undefined;
+      });
+      // Once it is gone, another file may have been made under the id.
+      if (fd !== undefined && !this.#isGone()) return fd;
+      if (fd !== undefined) await closeFile(fd);
+    }
+    if (this.#publishedPath === undefined) throw new Error('the staged bytes are gone');
+    return openFile(this.#publishedPath, 'r');
+  }
+
+  #isGone(): boolean {
+    return this.#state === 'gone';
+  }
+
   async discard(): Promise<void> {
     await this.#exclusive(async () => {
       if (this.#state === 'gone') return;
+      this.#growth.close(new Error('the staged bytes were discarded'));
       await this.#hash.forget();
       await this.#file.remove();
       this.#leave();
@@ -123,6 +187,8 @@ export class FsStagedBlob implements StagedBlob {
   async close(reason: Error): Promise<void> {
     if (this.#state === 'open') this.#state = 'closed';
     this.#append?.abort(reason);
+    // Those who read what is published go on.
+    if (!this.#isGone()) this.#growth.close(reason);
     await this.suspend();
   }
 
@@ -157,7 +223,9 @@ export class FsStagedBlob implements StagedBlob {
   async #afterFailure(): Promise<void> {
     await this.#hash.settle();
     try {
-      if (await this.#file.dropLost()) await this.#hash.forget();
+      if (!(await this.#file.dropLost())) return;
+      this.#growth.landed(this.size);
+      await this.#hash.forget();
     } catch {
       // Still lost: the next operation fails with the same flush failure and tries again.
     }

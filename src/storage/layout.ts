@@ -11,7 +11,8 @@ export const layoutVersion = '1';
 export async function claimLayout(folder: string): Promise<void> {
   const file = path.join(folder, 'VERSION');
   const found = await readOrClaim(file);
-  if (found === layoutVersion) return;
+  // Empty: another process is about to write it, and the index decides who goes on.
+  if (found === layoutVersion || found === '') return;
   throw new Error(
     `the data folder ${folder} has layout version '${found}': this release reads version ${layoutVersion}`,
   );

@@ -5,7 +5,9 @@ import type { LevelView } from './level-view.js';
 export function putCandidate(view: LevelView, target: CandidateTarget, since: number): void {
   const key = sinceKey(target);
   const before = view.get(key);
-  const latest = Math.max(before ?? since, since);
+  // Whole, as the key by time has it: a file system may tell fractions of a millisecond.
+  const whole = Math.min(Math.max(Math.ceil(since), 0), Number.MAX_SAFE_INTEGER);
+  const latest = Math.max(before ?? whole, whole);
   if (before !== undefined) view.delete(dueKey(target, before));
   view.put(key, latest);
   view.put(dueKey(target, latest), '');

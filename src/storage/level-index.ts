@@ -1,6 +1,6 @@
 import { Level } from 'level';
 import { LRUCache } from 'lru-cache';
-import { nextIdKey, rangeEnd, type Key, type Prefix } from './level-keys.js';
+import { nextIdKey, rangeEnd, splitKey, type Key, type Prefix } from './level-keys.js';
 import { LevelResidents, residentPrefixes } from './level-residents.js';
 import { LevelTagLists } from './level-tag-lists.js';
 import { decodeValue, type Operation } from './level-view.js';
@@ -145,7 +145,7 @@ export class LevelIndex implements LevelTarget {
       const { key } = operation;
       if (LevelResidents.isResident(key)) this.residents.written(operation);
       else if (!key.startsWith('!')) this.#follow(operation);
-      else this.#records.delete(key);
+      else this.#followGlobal(operation);
     }
   }
 
@@ -169,6 +169,12 @@ export class LevelIndex implements LevelTarget {
     if (cachedFamilies.has(family)) this.#records.delete(key);
     if (family === 'tag') this.tagLists.written(key.slice(0, end), key.slice(end), operation);
     if (family === 'named' && operation.type === 'del') this.#nonEmpty.delete(key.slice(0, end));
+  }
+
+  #followGlobal({ type, key }: Operation): void {
+    this.#records.delete(key);
+    const [owner, family, digest] = splitKey(key);
+    if (type === 'del' && family === 'holder') this.#nonEmpty.delete(`${owner}\0${family}\0${digest}\0`);
   }
 
   async #loadResidents(): Promise<void> {

@@ -93,6 +93,8 @@ function isAlive(owner: Owner): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
   const began = beginningOf(owner.pid);
+  // Ended, and not yet reaped by its parent: it holds nothing any more.
+  if (began === 'ended') return false;
   return began === owner.began || began === '' || owner.began === '';
 }
 
@@ -108,11 +110,14 @@ function machineOf(): string {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat; the fields before it may hold a name with spaces, in parentheses. */
+/**
+ * Field 22 of /proc/<pid>/stat, or `ended` for a zombie; the fields before it may hold a name with spaces, in parentheses.
+ */
 function beginningOf(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? 'ended' : (fields[19] ?? '');
   } catch {
     return '';
   }

@@ -20,6 +20,7 @@ import { makeFolder } from './level-folder.js';
 import { LevelIndex } from './level-index.js';
 import {
   dueBefore,
+  holderMember,
   holderPrefix,
   imageKey,
   imagePrefix,
@@ -182,8 +183,11 @@ export class LevelMetadataStore implements MetadataStore {
     return cut(items, page.limit);
   }
 
-  async isReferenced(digest: Digest): Promise<boolean> {
-    return (await this.#open().members(holderPrefix(digest), 1)).length > 0;
+  async isReferenced(digest: Digest, butByLinksOf: readonly ImageKey[] = []): Promise<boolean> {
+    const places = butByLinksOf.map((at) => this.#placeOf(at)).filter((place) => place !== undefined);
+    const ignored = new Set(places.map((place) => holderMember('link', place)));
+    const holders = await this.#open().members(holderPrefix(digest), ignored.size + 1);
+    return holders.some((holder) => !ignored.has(holder));
   }
 
   async session(id: SessionId): Promise<SessionRecord | undefined> {

@@ -23,11 +23,15 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   const { type } = precondition;
   if (type === 'repository') return isThere(view.get(repositoryKey(precondition.name)), precondition.is);
   if (type === 'session') return isThere(findSession(view, precondition.id), precondition.is);
-  if (type === 'unreferenced') return !(await view.hasMembers(holderPrefix(precondition.digest)));
+  if (type === 'referenced' || type === 'unreferenced') {
+    return (await view.hasMembers(holderPrefix(precondition.digest))) === (type === 'referenced');
+  }
   // An unknown repository reads like one that holds nothing.
   const place = findPlace(view, precondition.at);
-  if (type === 'unnamed')
-    return place === undefined || !(await view.hasMembers(namedPrefix(place, precondition.digest)));
+  if (type === 'named' || type === 'unnamed') {
+    const named = place !== undefined && (await view.hasMembers(namedPrefix(place, precondition.digest)));
+    return named === (type === 'named');
+  }
   if (type === 'manifest') return isThere(place && view.get(manifestKey(place, precondition.digest)), precondition.is);
   if (type === 'tag') {
     const tag = place && view.get(tagKey(place, precondition.tag));
@@ -58,8 +62,10 @@ function describe(precondition: Precondition): string {
   const { type } = precondition;
   if (type === 'repository') return `the repository ${precondition.name} is ${precondition.is}`;
   if (type === 'session') return `the session ${precondition.id} is ${precondition.is}`;
+  if (type === 'referenced') return `something refers to ${precondition.digest}`;
   if (type === 'unreferenced') return `nothing refers to ${precondition.digest}`;
   const image = `${precondition.at.repository}/${precondition.at.image}`;
+  if (type === 'named') return `a manifest of ${image} names ${precondition.digest}`;
   if (type === 'unnamed') return `no manifest of ${image} names ${precondition.digest}`;
   const what = type === 'tag' ? precondition.tag : precondition.digest;
   const is = typeof precondition.is === 'string' ? precondition.is : JSON.stringify(precondition.is);

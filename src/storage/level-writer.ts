@@ -1,3 +1,4 @@
+import { toStorageError } from './storage-errors.js';
 import { LevelView, type LevelBase, type Operation } from './level-view.js';
 
 /** What a writer needs of the store. */
@@ -77,7 +78,7 @@ export class LevelWriter {
       }
     } catch (error) {
       await this.#target.failed();
-      for (const task of accepted) task.reject(error);
+      for (const task of accepted) task.reject(toStorageError(error));
       return;
     }
     for (const task of accepted) task.resolve();

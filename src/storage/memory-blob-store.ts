@@ -3,6 +3,9 @@ import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob } from '..
 import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
 import { SinkWriter } from '../util/sink-writer.js';
 import { writeInBatches } from '../util/streams.js';
+import type { PieceReader } from './file-content.js';
+import { GrowingContent } from './growing-content.js';
+import { Growth } from './growth.js';
 import { checkStagedId, digestInvalid, toStorageError } from './storage-errors.js';
 
 export interface MemoryFile {
@@ -77,6 +80,9 @@ class MemoryStagedBlob implements StagedBlob {
   readonly #disk: MemoryDisk;
   readonly #onGone: () => void;
   readonly #closing = new AbortController();
+  readonly #hurry = new AbortController();
+  readonly #growth: Growth;
+  #committed: Buffer | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #gone = false;
 
@@ -84,6 +90,7 @@ class MemoryStagedBlob implements StagedBlob {
     this.#id = id;
     this.#disk = disk;
     this.#onGone = onGone;
+    this.#growth = new Growth(this.size);
   }
 
   get size(): number {
@@ -91,14 +98,15 @@ class MemoryStagedBlob implements StagedBlob {
   }
 
   get #bytes(): Buffer {
-    return this.#disk.staged.get(this.#id)?.bytes ?? Buffer.alloc(0);
+    return this.#committed ?? this.#disk.staged.get(this.#id)?.bytes ?? Buffer.alloc(0);
   }
 
   append(source: Readable, options: { readonly maxBytes?: number } = {}): Promise<number> {
     return this.#exclusive(async () => {
       const store = async (chunks: Buffer[]): Promise<void> => this.#put(Buffer.concat([this.#bytes, ...chunks]));
       try {
-        await writeInBatches(source, store, { batchBytes, signal: this.#closing.signal, ...options });
+        const signals = { signal: this.#closing.signal, hurry: this.#hurry.signal };
+        await writeInBatches(source, store, { batchBytes, ...signals, ...options });
       } catch (error) {
         throw toStorageError(error);
       }
@@ -119,25 +127,42 @@ class MemoryStagedBlob implements StagedBlob {
     return this.#exclusive(async () => {
       const bytes = this.#bytes;
       const found = digestOf(bytes, algorithmOf(expected));
-      if (found !== expected) throw digestInvalid(expected, found);
+      if (found !== expected) {
+        const mismatch = digestInvalid(expected, found);
+        this.#growth.refuted(mismatch);
+        throw mismatch;
+      }
       const modifiedAt = this.#disk.staged.get(this.#id)?.modifiedAt ?? Date.now();
       this.#disk.blobs.set(expected, { bytes, modifiedAt });
+      this.#committed = bytes;
       this.#leave();
+      this.#growth.verified();
       return { digest: expected, size: bytes.length, modifiedAt };
     });
   }
 
   async discard(): Promise<void> {
-    if (!this.#gone) await this.#exclusive(async () => this.#leave());
+    if (this.#gone) return;
+    await this.#exclusive(async () => {
+      this.#growth.close(new Error('the staged bytes were discarded'));
+      this.#leave();
+    });
+  }
+
+  follow(total: number, range?: ByteRange): BlobContent {
+    this.#hurry.abort();
+    return new GrowingContent(this.#growth, total, range, async () => copying(() => this.#bytes));
   }
 
   async close(reason: Error): Promise<void> {
     this.#closing.abort(reason);
+    if (this.#committed === undefined) this.#growth.close(reason);
     await this.#tail;
   }
 
   #put(bytes: Buffer): void {
     this.#disk.staged.set(this.#id, { bytes, modifiedAt: Date.now() });
+    this.#growth.landed(bytes.length);
   }
 
   #leave(): void {
@@ -155,6 +180,18 @@ class MemoryStagedBlob implements StagedBlob {
     this.#tail = mine.catch(() => undefined);
     return mine;
   }
+}
+
+/** Each piece is a copy that is overwritten when it is given back, as a pooled one is. */
+function copying(bytes: () => Buffer): PieceReader {
+  return {
+    read: async (position, length) => ({
+      bytes: Buffer.from(bytes().subarray(position, position + length)),
+      buffer: undefined,
+    }),
+    giveBack: (piece) => void piece.bytes.fill(0xdb),
+    close: async () => undefined,
+  };
 }
 
 /** Each chunk is a copy that is overwritten after the sink's callback: who kept it without copying notices. */

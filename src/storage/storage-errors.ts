@@ -19,10 +19,15 @@ export function toStorageError(error: unknown): unknown {
   if (error instanceof TooManyBytesError) {
     return new RegistryError('SIZE_INVALID', { message: 'more bytes than announced', cause: error });
   }
-  if (hasCode(error, 'ENOSPC', 'EDQUOT')) {
+  if (hasCode(error, 'ENOSPC', 'EDQUOT') || isFullIndex(error)) {
     return new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this', cause: error });
   }
   return error;
+}
+
+/** LevelDB passes on what the system said, as text alone. */
+function isFullIndex(error: unknown): boolean {
+  return hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota/.test((error as Error).message);
 }
 
 const idPattern = /^[A-Za-z0-9-]{1,128}$/;

@@ -71,10 +71,17 @@ export interface BatchOptions {
   readonly maxBytes?: number | undefined;
   /** Ends it early; rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Aborted as soon as somebody waits for the bytes: from then on a batch that is not full is handed over too, at once when
+   * none was for a while, so that a slow source's bytes are seen. A fast one's batches are full before.
+   */
+  readonly hurry?: AbortSignal | undefined;
 }
 
 /** One `writev` takes at most 1024 buffers. */
 const batchMaxChunks = 1000;
+/** So often batches that are not full are handed over, when somebody waits for them. */
+const lingerMs = 10;
 
 class BatchPump {
   readonly #source: Readable;
@@ -87,6 +94,8 @@ class BatchPump {
   #batchBytes = 0;
   #taken = 0;
   #writing = false;
+  #startedAt = -Infinity;
+  #timer: NodeJS.Timeout | undefined;
   #over = false;
   #failure: { readonly error: unknown } | undefined;
 
@@ -98,13 +107,16 @@ class BatchPump {
 
   /** Once. */
   async run(): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, hurry } = this.#options;
     const onAbort = (): void => this.#finish({ error: signal?.reason });
+    const onHurry = (): void => this.#turn();
     signal?.addEventListener('abort', onAbort);
+    hurry?.addEventListener('abort', onHurry);
     try {
       await this.#flow();
     } finally {
       signal?.removeEventListener('abort', onAbort);
+      hurry?.removeEventListener('abort', onHurry);
     }
   }
 
@@ -130,6 +142,7 @@ class BatchPump {
     this.#taken += bytes.length;
     if (chunk.length > allowed) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
     else if (this.#isFull()) this.#turn();
+    else this.#linger();
   }
 
   /** The source gives no more; what it gave is still written. */
@@ -154,6 +167,7 @@ class BatchPump {
       this.#start();
     } else if (!this.#over) {
       if (this.#source.isPaused()) this.#source.resume();
+      this.#linger();
     } else if (this.#failure !== undefined) {
       this.#reject(this.#failure.error);
     } else {
@@ -161,7 +175,19 @@ class BatchPump {
     }
   }
 
+  /** Sees to it that a batch which is not full does not rest for long, when somebody waits for it. */
+  #linger(): void {
+    if (this.#options.hurry?.aborted !== true || this.#timer !== undefined) return;
+    if (this.#writing || this.#over || this.#batch.length === 0) return;
+    const restMs = this.#startedAt + lingerMs - performance.now();
+    if (restMs <= 0) this.#start();
+    else this.#timer = setTimeout(() => this.#start(), restMs);
+  }
+
   #start(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#startedAt = performance.now();
     const batch = this.#batch;
     const bytes = this.#batchBytes;
     this.#batch = [];
@@ -180,6 +206,7 @@ class BatchPump {
   /** A write failed: nothing more may be written after the gap. */
   #abandon(error: unknown): void {
     this.#writing = false;
+    clearTimeout(this.#timer);
     this.#batch = [];
     this.#over = true;
     this.#stop();

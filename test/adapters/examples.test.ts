@@ -7,7 +7,7 @@ import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 it.each(['connect', 'express'])('examples/%s takes an image, gives it back and stops', async (example) => {

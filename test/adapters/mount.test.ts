@@ -26,13 +26,16 @@ afterAll(async () => {
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 async function clientOf(listener: RequestListener): Promise<Client> {
-  const { url, close } = await listen(listener);
-  const client = new Client(url);
-  cleanups.push(close, () => client.close());
+  const listening = await listen(listener);
+  const client = new Client(listening.url);
+  cleanups.push(
+    () => listening.close(),
+    () => client.close(),
+  );
   return client;
 }
 

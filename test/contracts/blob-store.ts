@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../src/ports.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { MiB, patternBytes, sourceOf } from '../support/bytes.js';
+import { following } from './blob-store-follow.js';
 import { bytesOf, collect, publishing, put, reading } from './blob-store-published.js';
 import { breaking, staging } from './blob-store-staged.js';
 
@@ -32,6 +33,7 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
     reading(() => store);
     staging(() => store);
     breaking(() => store);
+    following(() => store);
 
     it('finds what an earlier process received', async () => {
       const bytes = patternBytes(3 * MiB + 5);

@@ -91,8 +91,12 @@ function applyToModel(model: MetadataModel, changes: Write['changes'], require: 
 function holds(model: MetadataModel, precondition: Precondition): boolean {
   const { type } = precondition;
   const isThere = (value: unknown, is: 'present' | 'absent') => (value !== undefined) === (is === 'present');
-  if (type === 'unnamed') return !model.isNamed(precondition.at, precondition.digest);
-  if (type === 'unreferenced') return !model.isReferenced(precondition.digest);
+  if (type === 'named' || type === 'unnamed') {
+    return model.isNamed(precondition.at, precondition.digest) === (type === 'named');
+  }
+  if (type === 'referenced' || type === 'unreferenced') {
+    return model.isReferenced(precondition.digest) === (type === 'referenced');
+  }
   const { is } = precondition;
   if (type === 'tag') {
     const tag = model.tag(precondition.at, precondition.tag);

@@ -51,9 +51,12 @@ describe.each(algorithms)('a blob by %s', (algorithm) => {
   it('has a HEAD like its GET, without a body', async () => {
     const [get, head] = [await client.get(url), await client.head(url)];
     expect([head.status, head.body.length]).toEqual([200, 0]);
-    const { date: _getDate, ...expected } = get.headers;
-    const { date: _headDate, ...found } = head.headers;
-    expect(found).toEqual(expected);
+    for (const name of Object.keys(get.headers)) {
+      if (!['date', 'connection', 'keep-alive', 'x-request-id'].includes(name)) {
+        expect([name, head.headers[name]]).toEqual([name, get.headers[name]]);
+      }
+    }
+    expect(head.headers).toHaveProperty('content-length', '2048');
   });
 
   it('is found by an encoded digest too', async () => {
@@ -187,9 +190,9 @@ describe('bytes on the wire', () => {
   });
 
   it('are the same for many readers at once', async () => {
-    const large = someBytes('shared', 2_000_000);
+    const large = someBytes('shared', 1_200_000);
     const url = blobUrl('local/large', await pushBlob(client, 'local/large', large));
-    const answers = await Promise.all(Array.from({ length: 8 }, () => client.get(url)));
+    const answers = await Promise.all(Array.from({ length: 6 }, () => client.get(url)));
     for (const answer of answers) expect(answer.body.equals(large)).toBe(true);
   });
 });

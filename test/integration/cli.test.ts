@@ -21,7 +21,7 @@ afterAll(() => removeScratchFolder(folder));
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 const tls = path.join(import.meta.dirname, '../support/tls');

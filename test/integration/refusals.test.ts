@@ -180,7 +180,9 @@ describe('requests that name nothing, or name it wrongly', () => {
     expect(answer.headers['content-length']).toBe(String(Buffer.byteLength(answer.text)));
   });
 
-  const withHead = table.filter(({ method, path }) => method === 'get' && /\/(?:manifests|blobs)\/[^/]/.test(path));
+  const withHead = table.filter(
+    ({ method, path, status }) => method === 'get' && status !== 405 && /\/(?:manifests|blobs)\/[^/]/.test(path),
+  );
 
   it.each(withHead)('HEAD for $title, without a body', async ({ path, status }) => {
     const twin = await client.get(path);
@@ -354,10 +356,8 @@ describe('manifests that are refused', () => {
 
   it.each([
     ['3.92 MB', 3_920_000, 201],
-    ['4 MB', 4_000_000, 201],
     ['exactly 4 MiB', 4_194_304, 201],
     ['one byte more', 4_194_305, 413],
-    ['6 MB', 6_000_000, 413],
   ])('%s: with and without a Content-Length', async (_title, size, status) => {
     const bytes = sized(size);
     expect(bytes).toHaveLength(size);

@@ -16,7 +16,7 @@ import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 type Options = Partial<Omit<ServerOptions, 'registry' | 'log'>>;
@@ -67,6 +67,7 @@ describe('the server', () => {
     const answers = [];
     for (const url of ['/v2/', '/api/v1/health', '/healthz', '/readyz', '/', '/api', '/v2.evil/', '/healthzz']) {
       const { status, headers } = await client.get(url);
+      expect(headers['x-request-id'], url).toMatch(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
       answers.push([url, status, headers['content-type']]);
     }
     expect(answers).toEqual([
@@ -127,7 +128,9 @@ describe('the server', () => {
     const answer = await client.get('/v2/');
     expect([answer.status, answer.codes]).toEqual([500, ['UNKNOWN']]);
     expect(answer.body.toString()).not.toContain('secret');
-    expect(log).toMatchObject([{ level: 'error', fields: { err: { message: 'secret' } } }]);
+    const id = answer.header('x-request-id');
+    expect(answer.body.toString()).toContain(id);
+    expect(log).toMatchObject([{ level: 'error', fields: { id, err: { message: 'secret' } } }]);
   });
 
   it('does not take in a body that nobody reads', async () => {
@@ -139,10 +142,10 @@ describe('the server', () => {
 
   it('logs requests when asked to, and probes only for debugging', async () => {
     const { client, log } = await serveRegistry({ accessLog: true });
-    await client.get('/v2/local/app/tags/list?n=1');
+    const id = (await client.get('/v2/local/app/tags/list?n=1')).header('x-request-id');
     await client.get('/api/v1/health');
     expect(log).toMatchObject([
-      { level: 'info', message: 'request', fields: { op: 'tag.list', method: 'GET', status: 404 } },
+      { level: 'info', message: 'request', fields: { id, op: 'tag.list', method: 'GET', status: 404 } },
       { level: 'debug', message: 'request', fields: { op: 'health.get', status: 200 } },
     ]);
     expect((await serveRegistry()).registry.events.listenerCount('request')).toBe(0);

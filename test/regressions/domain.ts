@@ -19,10 +19,22 @@ import { OnlineGarbageCollector } from '../../src/repositories/garbage-collector
 import { LocalRepository, type LocalParts } from '../../src/repositories/local.js';
 import { ManifestCache } from '../../src/repositories/manifest-cache.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
-import { createMemoryDisk, MemoryBlobStore, type MemoryDisk, type MemoryFile } from '../../src/storage/memory-blob-store.js';
+import {
+  createMemoryDisk,
+  MemoryBlobStore,
+  type MemoryDisk,
+  type MemoryFile,
+} from '../../src/storage/memory-blob-store.js';
 import { KeyedMutex } from '../../src/util/concurrency.js';
 import { readBytes } from '../../src/util/streams.js';
-import { describeBytes, describeManifest, indexManifest, manifestOf, types, type Manifest } from '../support/content.js';
+import {
+  describeBytes,
+  describeManifest,
+  indexManifest,
+  manifestOf,
+  types,
+  type Manifest,
+} from '../support/content.js';
 import { recordingLogger, type LogLine } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
@@ -77,7 +89,8 @@ export function hooked<T extends BlobStore | MetadataStore>(store: T, hook: Hook
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
         const call = (): unknown => Reflect.apply(value, target, args);
-        if (key === 'list' || key === 'listStaged' || key === 'sessions') return iterateAfter(hook(key, args), call, after);
+        if (key === 'list' || key === 'listStaged' || key === 'sessions')
+          return iterateAfter(hook(key, args), call, after);
         return hook(key as Method, args)
           .then(call)
           .finally(() => after?.());

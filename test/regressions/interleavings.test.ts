@@ -3,19 +3,18 @@
  * k-th call of a store, the second runs to its end (or until it waits for the first), and the first goes on; for every k,
  * and with the roles exchanged. Afterwards nothing that was acknowledged may be damaged, and nothing may be left behind.
  */
-import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import type { ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag } from '../../src/protocol/names.js';
-import { someBytes } from '../support/content.js';
 import {
   anyone,
   Domain,
   grace,
   hour,
   imageOf,
+  indexOf,
   keyOf,
   missingOf,
   pullBlob,
@@ -49,6 +48,8 @@ interface Scenario {
 type Outcome = { readonly done: unknown } | { readonly refused: string };
 
 const name = 'team/app';
+/** What a collector begins with: what happens there happens before its first candidate too. */
+const beforeCandidates: ReadonlySet<string> = new Set(['purge', 'listStaged', 'sessions', 'list', 'isReferenced']);
 
 /** Stops the caller before its call number `stopAt`. */
 function stopBefore(stopAt: number): { hook: Hook; reached: Promise<string>; resume: () => void } {
@@ -58,6 +59,7 @@ function stopBefore(stopAt: number): { hook: Hook; reached: Promise<string>; res
   const reached = new Promise<string>((resolve) => (reach = resolve));
   const resumed = new Promise<void>((resolve) => (resume = resolve));
   const hook: Hook = async (method) => {
+    if (beforeCandidates.has(method)) return;
     const mine = calls;
     calls += 1;
     if (mine !== stopAt) return;
@@ -119,7 +121,11 @@ const collect: Play = (actor) => actor.collector.collect();
 const pushBlob: Play = (actor, { repository, layer, blobs }) =>
   acknowledge(blobs, layer, pushBlobs(actor.writer(repository), name, [layer]));
 const putManifest: Play = (actor, { repository, image, acknowledged }) =>
-  acknowledge(acknowledged, image.manifest, actor.writer(repository).putManifest(name, image.manifest, [parseTag('v1')]));
+  acknowledge(
+    acknowledged,
+    image.manifest,
+    actor.writer(repository).putManifest(name, image.manifest, [parseTag('v1')]),
+  );
 const deleteManifest: Play = async (actor, { repository, image, acknowledged }) => {
   // Whichever comes first: from here on both answers are right.
   await actor.writer(repository).deleteManifest(name, image.manifest.digest);
@@ -148,24 +154,27 @@ async function wholeImage({ domain, repository, image }: Stage): Promise<void> {
 const scenarios: Readonly<Record<string, Scenario>> = {
   'a collector at due links and a push of the same blob': { prepare: dueLinks, plays: [collect, pushBlob] },
   'a collector at due bytes and a push of the same blob': { prepare: dueBytes, plays: [collect, pushBlob] },
-  'a collector at due links and an upload of the same blob': {
+  'a collector at due links and a client that pushes an image of them': {
+    prepare: dueLinks,
+    plays: [collect, pushAsClient],
+  },
+  'a collector at due bytes and a client that pushes an image of them': {
+    prepare: dueBytes,
+    plays: [collect, pushAsClient],
+  },
+  'a collector at due links and a client that pushes an image of them, where nothing may be missing': {
+    sparse: false,
+    prepare: dueLinks,
+    plays: [collect, pushAsClient],
+  },
+  // It was told of no blob that it is there: what is linked must be whole, and the rest may be missing.
+  'a collector at due links and a manifest that names them': {
     prepare: dueLinks,
     plays: [
       collect,
-      async (actor, { repository, layer, blobs }) => {
-        const writer = actor.writer(repository);
-        const { id } = await writer.startUpload(name, 'sha256');
-        await writer.appendUpload(name, id, { source: Readable.from([layer]) });
-        const complete = writer.completeUpload(name, id, digestOf(layer), { source: Readable.from([]) });
-        await acknowledge(blobs, layer, complete);
-      },
+      (actor, { repository, image }) => actor.writer(repository).putManifest(name, image.manifest, [parseTag('v1')]),
     ],
   },
-  'a collector at due links and a client that pushes an image of them': { prepare: dueLinks, plays: [collect, pushAsClient] },
-  'a collector at due bytes and a client that pushes an image of them': { prepare: dueBytes, plays: [collect, pushAsClient] },
-  'the same where nothing may be missing: due links': { sparse: false, prepare: dueLinks, plays: [collect, pushAsClient] },
-  'the same where nothing may be missing: due bytes': { sparse: false, prepare: dueBytes, plays: [collect, pushAsClient] },
-  'a collector at due links and a manifest that names them': { prepare: dueLinks, plays: [collect, putManifest] },
   'a collector at due links and a manifest that names them, where nothing may be missing': {
     sparse: false,
     prepare: dueLinks,
@@ -176,7 +185,9 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     plays: [
       collect,
       async (actor, { repository, layer, domain }) => {
-        const mounted = await actor.writer(repository).mountBlob(anyone, 'mounted', digestOf(layer), keyOf(repository, name));
+        const mounted = await actor
+          .writer(repository)
+          .mountBlob(anyone, 'mounted', digestOf(layer), keyOf(repository, name));
         if (!mounted) return;
         // What was acknowledged is there when everything has come to rest.
         await actor.collector.collect();
@@ -225,10 +236,13 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     ],
   },
   'a client that pushes an image while its repository is deleted': {
-    plays: [pushAsClient, async (_actor, stage) => {
-      await stage.domain.deleteRepository(stage.repository);
-      stage.acknowledged.clear();
-    }],
+    plays: [
+      pushAsClient,
+      async (_actor, stage) => {
+        await stage.domain.deleteRepository(stage.repository);
+        stage.acknowledged.clear();
+      },
+    ],
   },
   'a push and a deletion of one manifest': { prepare: wholeImage, plays: [putManifest, deleteManifest] },
   'a manifest and the deletion of a blob that it names, where nothing may be missing': {
@@ -237,11 +251,38 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     plays: [
       putManifest,
       async (actor, { repository, layer, image, acknowledged }) => {
-        const before = acknowledged.has(image.manifest);
+        // A client may delete what an image needs. What is acknowledged after that was judged without the blob.
         await actor.writer(repository).deleteBlob(name, digestOf(layer));
-        // A client may delete what an image needs; then it is not whole, and rightly so.
-        const isNamed = await actor.repository(repository).statManifest(anyone, name, image.manifest);
-        if (before || isNamed !== undefined) acknowledged.add(image.manifest).delete(image.manifest);
+        acknowledged.delete(image.manifest);
+      },
+    ],
+  },
+  'an index and the deletion of its child, where nothing may be missing': {
+    sparse: false,
+    prepare: wholeImage,
+    plays: [
+      (actor, { repository, image, acknowledged }) => {
+        const index = indexOf([image.manifest]);
+        return acknowledge(acknowledged, index, actor.writer(repository).putManifest(name, index, []));
+      },
+      async (actor, { repository, image, acknowledged }) => {
+        await actor.writer(repository).deleteManifest(name, image.manifest.digest);
+        acknowledged.clear();
+      },
+    ],
+  },
+  'a mount and the end of its source': {
+    prepare: dueLinks,
+    plays: [
+      async (actor, { repository, layer, domain }) => {
+        const from = keyOf(repository, name);
+        const mounted = await actor.writer(repository).mountBlob(anyone, 'mounted', digestOf(layer), from);
+        const found = await pullBlob(domain.repository(repository), 'mounted', digestOf(layer));
+        expect(found).toEqual(mounted ? layer : undefined);
+      },
+      async (actor, { repository, layer }) => {
+        await actor.writer(repository).deleteBlob(name, digestOf(layer));
+        await actor.collector.collect();
       },
     ],
   },
@@ -267,8 +308,9 @@ describe('whatever two users of the stores do to each other', () => {
   async function setUp({ sparse = true, prepare }: Scenario): Promise<Stage> {
     runs += 1;
     const repository = `run-${runs}`;
-    const layer = someBytes(`layer ${runs}`, 300);
-    const image = imageOf(`image ${runs}`, [layer, someBytes(`other layer ${runs}`, 200)]);
+    // One blob only, so that the interruptions stay few.
+    const image = imageOf(`image ${runs}`, []);
+    const [layer = Buffer.alloc(0)] = image.blobs;
     const stage: Stage = { domain, repository, layer, image, acknowledged: new Set(), blobs: new Set() };
     await domain.addRepository(repository, { sparse });
     await prepare?.(stage);
@@ -311,7 +353,11 @@ describe('whatever two users of the stores do to each other', () => {
   }
 
   /** Runs a scenario with one interruption; `undefined` when the first has ended before it would have come. */
-  async function interrupt(scenario: Scenario, roles: readonly [0 | 1, 0 | 1], stopAt: number): Promise<string[] | undefined> {
+  async function interrupt(
+    scenario: Scenario,
+    roles: readonly [0 | 1, 0 | 1],
+    stopAt: number,
+  ): Promise<string[] | undefined> {
     const stage = await setUp(scenario);
     const stop = stopBefore(stopAt);
     const watched = watch();
@@ -319,7 +365,7 @@ describe('whatever two users of the stores do to each other', () => {
     const note = (play: Play, actor: Actor): Promise<void> =>
       outcomeOf(play(actor, stage)).then(
         () => undefined,
-        (error: unknown) => void wrong.push(`failed by ${String(error)}`),
+        (error: unknown) => void wrong.push(`failed by ${String(error).replaceAll(/sha256:[0-9a-f]+/g, 'a digest')}`),
       );
     const first = note(scenario.plays[roles[0]], domain.actor(stop.hook));
     const reached = await Promise.race([stop.reached, first.then(() => undefined)]);
@@ -336,7 +382,10 @@ describe('whatever two users of the stores do to each other', () => {
   it.each(Object.entries(scenarios))('%s', async (_title, scenario) => {
     const wrong: string[] = [];
     let interruptions = 0;
-    for (const roles of [[0, 1], [1, 0]] as const) {
+    for (const roles of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
       for (let stopAt = 0; stopAt < 100; stopAt++) {
         const found = await interrupt(scenario, roles, stopAt);
         if (found === undefined) break;

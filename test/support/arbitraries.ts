@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 
 /** Words that stand in our own paths: an image may be called each of them. */
 export const pathWords = ['blobs', 'manifests', 'tags', 'list', 'uploads', 'referrers', 'v2', 'images', 'api', 'v1'];
@@ -10,7 +10,7 @@ const separators = fc.oneof(
 );
 
 function stringOf(alphabet: string, constraints: { minLength: number; maxLength: number }): fc.Arbitrary<string> {
-  return fc.string({ unit: fc.constantFrom(...alphabet), ...constraints });
+  return fc.string({ unit: fc.constantFrom(...alphabet.split('')), ...constraints });
 }
 
 const word = stringOf(letters, { minLength: 1, maxLength: 6 });

@@ -23,9 +23,7 @@ export function digest(bytes: Buffer | string, algorithm: HashName = 'sha256'): 
 
 /** The same bytes for the same seed, and unlike those of another. */
 export function someBytes(seed: string, size: number): Buffer {
-  const blocks: Buffer[] = [];
-  for (let i = 0; i * 64 < size; i++) blocks.push(createHash('sha512').update(`${seed}/${i}`).digest());
-  return Buffer.concat(blocks).subarray(0, size);
+  return createHash('shake256', { outputLength: size }).update(seed).digest();
 }
 
 export interface Descriptor {

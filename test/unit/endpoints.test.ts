@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { endpoints, locations, registryRoutes } from '../../src/protocol/endpoints.js';
 import { managementEndpoints, managementRoutes } from '../../src/protocol/management.js';
@@ -40,11 +40,11 @@ interface Table {
 }
 
 const tables: readonly Table[] = [
-  { title: 'endpoints', rows: endpoints, routes: registryRoutes as unknown as RouteTable<Endpoint> },
+  { title: 'endpoints', rows: endpoints, routes: registryRoutes },
   {
     title: 'managementEndpoints',
     rows: managementEndpoints,
-    routes: managementRoutes as unknown as RouteTable<Endpoint>,
+    routes: managementRoutes,
   },
 ];
 

@@ -29,7 +29,7 @@ describe('resolveOptions', () => {
       garbageCollection: { graceSeconds: 86_400, intervalSeconds: 3600, uploadExpirySeconds: 604_800 },
       manifestCacheMaxBytes: 67_108_864,
     });
-    for (const write of [logger.debug, logger.info, logger.warn, logger.error]) expect(write({}, '')).toBeUndefined();
+    for (const level of ['debug', 'info', 'warn', 'error'] as const) expect(logger[level]({}, '')).toBeUndefined();
   });
 
   it('keeps what is said, and fills in the rest of a group', () => {

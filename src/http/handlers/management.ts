@@ -43,9 +43,11 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
             .map(({ record }) => encodeRepository(record)),
         }),
       ),
-    'repository.create': async ({ req }) => {
+    'repository.create': async ({ req, prefix }) => {
       const record = await parts().directory.create(decodeRepository(await readDocument(req)));
-      return jsonReply(201, encodeRepository(record), { Location: `/api/v1/repositories/${record.config.name}` });
+      return jsonReply(201, encodeRepository(record), {
+        Location: `${prefix}/api/v1/repositories/${record.config.name}`,
+      });
     },
     'repository.get': ({ params }) => Promise.resolve(jsonReply(200, encodeRepository(find(params.repository).record))),
     'repository.replace': async ({ req, params }) => {

@@ -1,4 +1,4 @@
-import type { ManifestInfo, Referrer } from '../../ports.js';
+import type { ManifestInfo, Page, PageRequest, Referrer } from '../../ports.js';
 import { locations, type RegistryParams } from '../../protocol/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
@@ -14,6 +14,8 @@ import { nextLink, pageOf } from './discovery.js';
 const tagsMost = 100;
 const tagPageMost = 10_000;
 const referrerPageMost = 1000;
+/** How many are read at a time. */
+const referrerPartSize = 16;
 /** Clients cap an index at 4 MiB: a page of referrers stays below, whatever annotations they carry. */
 const referrerPageMaxBytes = 3 * 1024 * 1024;
 
@@ -89,28 +91,42 @@ export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) =>
 export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (exchange) => {
   const { caller, target, params, path, query } = exchange;
   const page = pageOf(exchange, referrerPageMost);
-  const { items, more } = await target.repository.listReferrers(caller, target.at.image, params.digest, page);
   // A media type holds no space: one here is a "+" that the client did not encode.
   const wanted = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
-  const fitting = takeBytes(items, referrerPageMaxBytes);
-  const cut = (more || fitting.length < items.length) && page.limit > 0;
-  const manifests = fitting.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
+  const { items, more } = await readReferrers(page, (part) =>
+    target.repository.listReferrers(caller, target.at.image, params.digest, part),
+  );
+  const cut = more && page.limit > 0;
+  const manifests = items.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
   return jsonReply(
     200,
     { schemaVersion: 2, mediaType: ociIndexType, manifests },
     {
       'Content-Type': ociIndexType,
       ...(wanted.size === 0 ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
-      ...(cut ? nextLink(path, query, fitting.at(-1)?.digest ?? '', page.limit) : {}),
+      ...(cut ? nextLink(path, query, items.at(-1)?.digest ?? '', page.limit) : {}),
     },
   );
 };
 
-/** The first items that fit in so many bytes of JSON, and at least one. */
-function takeBytes(items: readonly Referrer[], maxBytes: number): readonly Referrer[] {
+/** A page that stays below the bound in bytes, and has one item at least; read in parts, so that memory is bounded too. */
+async function readReferrers(
+  page: PageRequest,
+  list: (part: PageRequest) => Promise<Page<Referrer>>,
+): Promise<{ items: readonly Referrer[]; more: boolean }> {
+  const items: Referrer[] = [];
   let bytes = 0;
-  const end = items.findIndex((item, i) => (bytes += JSON.stringify(item).length) > maxBytes && i > 0);
-  return end < 0 ? items : items.slice(0, end);
+  for (;;) {
+    const after = items.at(-1)?.digest ?? page.after;
+    const limit = Math.min(page.limit - items.length, referrerPartSize);
+    const part = await list(after === undefined ? { limit } : { limit, after });
+    for (const item of part.items) {
+      bytes += Buffer.byteLength(JSON.stringify(item));
+      if (bytes > referrerPageMaxBytes && items.length > 0) return { items, more: true };
+      items.push(item);
+    }
+    if (!part.more || items.length >= page.limit) return { items, more: part.more };
+  }
 }
 
 function parseTagParams(texts: readonly string[], byDigest: boolean): readonly Tag[] {

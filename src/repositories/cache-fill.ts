@@ -1,0 +1,242 @@
+import {
+  ConflictError,
+  type BlobInfo,
+  type BlobStore,
+  type ImageKey,
+  type UpstreamBlob,
+  type UpstreamReason,
+  type UpstreamResult,
+} from '../ports.js';
+import { algorithmOf, type Digest } from '../protocol/digest.js';
+import { RegistryError } from '../protocol/errors.js';
+import { FillFailures } from './fill-failures.js';
+import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferSource } from './fill-transfer.js';
+import { FillLinks } from './fill-links.js';
+import { RunningFill, StoredFill, type Fill, type OnLinked } from './fill.js';
+import { publish, type PublishParts } from './upload-session.js';
+
+export interface CacheFillParts extends PublishParts {
+  /** Makes room when the disk is full; the next fetch of what did not fit waits for it. */
+  readonly onDiskFull?: () => Promise<void>;
+  /** Before a transfer that was cut is resumed; it doubles. @default 100 */
+  readonly backoffMs?: number;
+}
+
+/** What an image wants of its upstream. */
+export interface FillRequest extends TransferSource {
+  readonly at: ImageKey;
+  /** What a manifest says: `failed` when the upstream says otherwise. */
+  readonly expectedSize?: number | undefined;
+  readonly onLinked?: OnLinked | undefined;
+}
+
+/** Staged bytes with this prefix are a fill's, and worth nothing after a restart. */
+const stagedPrefix = 'fill-';
+
+/** Drops what fills of an earlier process left. Call it before the first fetch. */
+export async function discardLeftovers(blobs: BlobStore): Promise<void> {
+  for await (const { id } of blobs.listStaged()) {
+    if (id.startsWith(stagedPrefix)) await (await blobs.stage(id)).discard();
+  }
+}
+
+type Opening = Promise<UpstreamResult<Fill>>;
+type Refusal = Exclude<UpstreamResult<never>, { type: 'found' }>;
+
+/** A digest that is being fetched, from the first question to the link. */
+interface Entry {
+  readonly at: ImageKey;
+  readonly opening: Opening;
+  fill: RunningFill | undefined;
+}
+
+/**
+ * Brings blobs from upstreams into the store, each by one transfer whatever the number of those who want it. A transfer has
+ * its own life: no client ends it or slows it down. What fails leaves nothing (see FillFailures for what comes after). One
+ * for a registry.
+ */
+export class CacheFills {
+  readonly #parts: CacheFillParts;
+  readonly #failures: FillFailures;
+  readonly #links: FillLinks;
+  readonly #entries = new Map<Digest, Entry>();
+  readonly #closing = new AbortController();
+  readonly #work = new Set<Promise<unknown>>();
+
+  constructor(parts: CacheFillParts) {
+    this.#parts = parts;
+    this.#links = new FillLinks(parts);
+    this.#failures = new FillFailures(parts.runtime, parts.onDiskFull ?? (async () => undefined));
+  }
+
+  /** The fill of this digest that runs now. Whoever uses it has a right to it by its own upstream, and says so by `join`. */
+  find(digest: Digest): Fill | undefined {
+    return this.#entries.get(digest)?.fill;
+  }
+
+  /**
+   * Joins the fill of the digest or starts it; otherwise the result is what the upstream answered first. Bytes that are here
+   * or come in for another image are given only after this image's own upstream answered for them (HEAD).
+   * @throws RegistryError UNAVAILABLE when the registry is closing, and with status 507 when the disk stays full.
+   */
+  async fetch(request: FillRequest): Opening {
+    for (;;) {
+      this.#closing.signal.throwIfAborted();
+      const entry = this.#entries.get(request.digest);
+      if (entry === undefined) return this.#start(request);
+      const isMine = isSame(entry.at, request.at);
+      const opened = await (isMine ? entry.opening : entry.opening.catch(() => undefined));
+      if (isMine && opened !== undefined) return opened;
+      // What another image's upstream said is nothing to this one: its entry is gone, and this image's upstream is asked.
+      if (entry.fill === undefined) continue;
+      const refusal = entry.fill.isFor(request.at) ? undefined : await this.#ask(request);
+      if (refusal !== undefined) return refusal;
+      if (entry.fill.hasFailed) continue;
+      this.join(entry.fill, request.at, request.onLinked);
+      return { type: 'found', value: entry.fill };
+    }
+  }
+
+  /** Links the blob to this image too. The caller has made sure that the image's own upstream answered for it. */
+  join(fill: Fill, at: ImageKey, onLinked?: OnLinked): void {
+    if (fill instanceof RunningFill && (fill.add({ at, onLinked }) || fill.isFor(at))) return;
+    const linking = fill.done.then((info) => this.#links.linkStored({ at, onLinked }, info));
+    this.#track(linking.catch((error: unknown) => this.#log(error, fill.digest, 'a blob could not be linked')));
+  }
+
+  /** Breaks off what runs and discards it; resolves when nothing is left of it. */
+  async close(): Promise<void> {
+    this.#closing.abort(new RegistryError('UNAVAILABLE', { message: 'the registry is closing' }));
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  #start(request: FillRequest): Opening {
+    const opening = this.#open(request, (fill) => (entry.fill = fill));
+    const entry: Entry = { at: request.at, opening, fill: undefined };
+    this.#entries.set(request.digest, entry);
+    const settle = (): void => {
+      if (entry.fill === undefined) this.#entries.delete(request.digest);
+    };
+    // Attached first: whoever awaits the opening finds the entry gone when there is no fill.
+    this.#track(opening.then(settle, settle));
+    return opening;
+  }
+
+  async #open(request: FillRequest, onFill: (fill: RunningFill) => void): Opening {
+    const { at, digest, upstream, expectedSize } = request;
+    const refusal = await this.#failures.refusal(at, digest);
+    if (refusal !== undefined) return toResult(refusal.error, refusal.retryAfterSeconds);
+    const stored = await this.#findStored(request);
+    if (stored !== undefined) return stored;
+    const answer = await askForBlob(request, 0, this.#closing.signal);
+    if (answer.type !== 'found') return answer;
+    const { size, body } = answer.value;
+    if (size !== undefined && expectedSize !== undefined && size !== expectedSize) {
+      destroyBody(body);
+      const reason = `it has ${size} bytes where ${expectedSize} were expected`;
+      return { type: 'failed', reason: { upstream: upstream.host, reason } };
+    }
+    try {
+      const id = `${stagedPrefix}${this.#parts.runtime.newId()}`;
+      const staged = await this.#parts.blobs.stage(id, { algorithm: algorithmOf(digest) });
+      const fill = new RunningFill(digest, staged, size ?? expectedSize, (running) =>
+        this.#run(request, running, answer.value),
+      );
+      fill.add({ at, onLinked: request.onLinked });
+      onFill(fill);
+      this.#track(fill.done.catch(() => undefined));
+      return { type: 'found', value: fill };
+    } catch (error) {
+      destroyBody(body);
+      throw error;
+    }
+  }
+
+  /** Bytes that are in the store, when the image has them or its upstream has. */
+  async #findStored(request: FillRequest): Promise<UpstreamResult<Fill> | undefined> {
+    const { at, digest, expectedSize } = request;
+    const info = await this.#parts.blobs.stat(digest);
+    if (info === undefined || (expectedSize ?? info.size) !== info.size) return undefined;
+    const link = await this.#parts.metadata.link(at, digest);
+    // Other bytes than those that were linked are damaged ones: a fill heals them.
+    if (link !== undefined && link.size !== info.size) return undefined;
+    if (link === undefined) {
+      const refusal = await this.#ask(request);
+      if (refusal !== undefined) return refusal;
+      if (!(await this.#links.linkStored(request, info))) return undefined;
+    }
+    return { type: 'found', value: new StoredFill(this.#parts.blobs, info) };
+  }
+
+  /** `undefined` when this image's upstream answers for the blob. */
+  async #ask({ upstream, upstreamImage, digest, trail }: FillRequest): Promise<Refusal | undefined> {
+    const asking = upstream.statBlob(upstreamImage, digest, trail);
+    const answer = await unlessAborted(asking, this.#closing.signal);
+    return answer.type === 'found' ? undefined : answer;
+  }
+
+  /** From the first byte to the link. */
+  async #run(request: FillRequest, fill: RunningFill, first: UpstreamBlob): Promise<BlobInfo> {
+    const { at, digest } = request;
+    const options = { backoffMs: this.#parts.backoffMs ?? 100, signal: this.#closing.signal };
+    try {
+      await new Transfer(request, fill.staged, fill.size, options).run(first);
+      const info = await this.#store(fill);
+      this.#failures.forget(at, digest);
+      this.#entries.delete(digest);
+      return info;
+    } catch (error) {
+      const failure = this.#toError(request, error);
+      // First, so that nobody joins what is thrown away.
+      this.#entries.delete(digest);
+      if (!this.#closing.signal.aborted) this.#failures.note(at, digest, failure);
+      this.#log(failure, digest, 'a blob could not be cached');
+      await fill.staged.discard().catch((cause: unknown) => this.#log(cause, digest, 'a fill could not be discarded'));
+      throw failure;
+    }
+  }
+
+  async #store(fill: RunningFill): Promise<BlobInfo> {
+    let stored: BlobInfo | undefined;
+    try {
+      await publish(this.#parts, fill.staged, fill.digest, async (info) => {
+        stored = info;
+        await this.#links.linkAll(fill.seal(), info);
+      });
+    } catch (error) {
+      // Every repository that wanted it was deleted meanwhile: the bytes are right, and left to the collector.
+      if (!(error instanceof ConflictError)) throw error;
+    }
+    if (stored === undefined) throw new Error('nothing was stored');
+    return stored;
+  }
+
+  #toError({ upstream }: FillRequest, error: unknown): RegistryError {
+    if (this.#closing.signal.aborted) return this.#closing.signal.reason as RegistryError;
+    if (error instanceof RegistryError) {
+      if (error.code === 'DIGEST_INVALID') return fillError(upstream, 'its content has another digest', error);
+      if (error.code === 'UNAVAILABLE') return error;
+    }
+    return fillError(upstream, 'its content could not be stored', error);
+  }
+
+  #log(error: unknown, digest: Digest, message: string): void {
+    this.#parts.runtime.log.warn({ err: error, digest }, message);
+  }
+
+  /** For `close`. @param work never rejects. */
+  #track(work: Promise<unknown>): void {
+    this.#work.add(work);
+    void work.finally(() => this.#work.delete(work));
+  }
+}
+
+function toResult(error: RegistryError, retryAfterSeconds: number): Refusal {
+  // A full disk is no fault of the upstream's.
+  if (error.status === 507) throw error;
+  return { type: 'failed', reason: { ...(error.detail as UpstreamReason), retryAfterSeconds } };
+}
+
+function isSame(one: ImageKey, other: ImageKey): boolean {
+  return one.repository === other.repository && one.image === other.image;
+}

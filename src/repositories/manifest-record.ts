@@ -1,0 +1,115 @@
+import {
+  ConflictError,
+  type BlobStore,
+  type Change,
+  type ImageKey,
+  type ManifestRecord,
+  type MetadataStore,
+  type Precondition,
+  type Runtime,
+} from '../ports.js';
+import { isAlgorithm, parseDigest } from '../protocol/digest.js';
+import { RegistryError } from '../protocol/errors.js';
+import type { ManifestReference, ParsedManifest } from '../protocol/manifest.js';
+import type { Tag } from '../protocol/names.js';
+
+/** How often a manifest is tried again when what it names changes between the look and the write. */
+const conflictRetries = 5;
+
+export interface RecordParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+}
+
+export interface RecordOptions {
+  readonly tags: readonly Tag[];
+  /** Accept a manifest that names what the image does not hold. */
+  readonly sparse: boolean;
+}
+
+/**
+ * Writes a manifest whose bytes are published, its tags, and once more the links of the named blobs that are there: this
+ * batch is durable, their first one was not. What it names is judged inside the write, so nothing can drop it in between.
+ * @throws RegistryError MANIFEST_BLOB_UNKNOWN with an error for each digest that is missing where it may not; NAME_UNKNOWN
+ * when the repository was deleted meanwhile.
+ */
+export async function recordManifest(
+  parts: RecordParts,
+  at: ImageKey,
+  manifest: ParsedManifest,
+  { tags, sparse }: RecordOptions,
+): Promise<void> {
+  const { metadata, runtime } = parts;
+  for (let attempt = 0; ; attempt++) {
+    const when = runtime.now();
+    const named = await lookAtReferences(parts, at, manifest.references, sparse, when);
+    const tagChanges = tags.map((name): Change => {
+      return { type: 'tag.put', at, tag: { name, digest: manifest.digest, updatedAt: when } };
+    });
+    // The links come after the manifest that names them, so that they leave no candidates.
+    const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
+    try {
+      await metadata.apply([record, ...named.changes, ...tagChanges], { durable: true, require: named.require });
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone(error);
+      if (attempt === conflictRetries) throw busy(error);
+    }
+  }
+}
+
+/** A write lost to a repository that was deleted while something was pushed to it. */
+export function repositoryGone(cause: ConflictError): RegistryError {
+  return new RegistryError('NAME_UNKNOWN', { message: 'the repository was deleted meanwhile', cause });
+}
+
+/** A write lost again and again, or to bytes that are being deleted: the same request succeeds later. */
+export function busy(cause: ConflictError): RegistryError {
+  return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by others: try again', cause });
+}
+
+async function lookAtReferences(
+  { metadata, blobs }: RecordParts,
+  at: ImageKey,
+  references: readonly ManifestReference[],
+  sparse: boolean,
+  when: number,
+): Promise<{ changes: Change[]; require: Precondition[] }> {
+  const changes: Change[] = [];
+  const require: Precondition[] = [];
+  const missing: ManifestReference[] = [];
+  for (const reference of references) {
+    const { digest, kind, optional } = reference;
+    const link = await metadata.link(at, digest);
+    const present = link !== undefined && (sparse || (await blobs.stat(digest))?.size === link.size);
+    if (present) {
+      changes.push({ type: 'blob.link', at, digest, size: link.size, when });
+      require.push({ type: 'link', at, digest, is: 'present' });
+    } else if (kind === 'either' && (await metadata.manifest(at, digest)) !== undefined) {
+      if (!sparse) require.push({ type: 'manifest', at, digest, is: 'present' });
+    } else if (!optional) {
+      missing.push(reference);
+    }
+  }
+  if (sparse || missing.length === 0) return { changes, require };
+  throw new RegistryError('MANIFEST_BLOB_UNKNOWN', { details: missing.map(({ digest }) => ({ digest })) });
+}
+
+function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRecord {
+  const { digest, mediaType, bytes, artifactType, annotations, subject, references, contentBytes } = manifest;
+  const algorithm = subject?.slice(0, subject.indexOf(':')) ?? '';
+  const known = subject !== undefined && isAlgorithm(algorithm) ? parseDigest(subject) : undefined;
+  return {
+    digest,
+    mediaType,
+    size: bytes.length,
+    references: references.map((reference) => reference.digest),
+    contentBytes,
+    pushedAt,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(known === undefined ? {} : { subject: known }),
+    ...(known === undefined || annotations === undefined ? {} : { annotations }),
+  };
+}

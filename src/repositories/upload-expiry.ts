@@ -1,0 +1,53 @@
+import type { BlobStore, MetadataStore, Runtime } from '../ports.js';
+import type { SessionId } from '../protocol/names.js';
+import type { KeyedMutex } from '../util/concurrency.js';
+
+export interface ExpiryParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+  readonly sessionLocks: KeyedMutex;
+  readonly uploadExpiryMs: number;
+}
+
+/**
+ * Ends the uploads that rest for too long, and discards staged bytes that no session owns (a whole-blob POST that was
+ * killed). Resolves to the number of sessions that ended, or with `dryRun` would end.
+ */
+export async function expireUploads(
+  parts: ExpiryParts,
+  { dryRun = false, isStopped = () => false }: { readonly dryRun?: boolean; readonly isStopped?: () => boolean } = {},
+): Promise<number> {
+  const { blobs, metadata, runtime, sessionLocks, uploadExpiryMs } = parts;
+  const oldest = runtime.now() - uploadExpiryMs;
+  const staged = new Map<string, { readonly size: number; readonly modifiedAt: number }>();
+  for await (const { id, size, modifiedAt } of blobs.listStaged()) staged.set(id, { size, modifiedAt });
+  let expired = 0;
+  for await (const { id, startedAt } of metadata.sessions()) {
+    const seen = staged.get(id);
+    staged.delete(id);
+    if (isStopped() || Math.max(startedAt, seen?.modifiedAt ?? 0) >= oldest || sessionLocks.isHeld(id)) continue;
+    if (dryRun || (await endSession(parts, id, seen?.size ?? 0))) expired++;
+  }
+  for (const [id, { modifiedAt }] of staged) {
+    if (modifiedAt < oldest && !dryRun && !isStopped()) await (await blobs.stage(id)).discard();
+  }
+  return expired;
+}
+
+/** False when the upload went on, or ended, since it was looked at. */
+async function endSession(
+  { blobs, metadata, sessionLocks }: ExpiryParts,
+  id: SessionId,
+  size: number,
+): Promise<boolean> {
+  return sessionLocks.run(id, async () => {
+    const session = await metadata.session(id);
+    if (session === undefined) return false;
+    const staged = await blobs.stage(id);
+    if (staged.size !== size) return false;
+    await metadata.apply([{ type: 'session.delete', id: session.id }], { durable: false });
+    await staged.discard();
+    return true;
+  });
+}

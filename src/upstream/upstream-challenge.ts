@@ -1,0 +1,52 @@
+/** How an upstream wants to be asked. */
+export type Challenge =
+  | { readonly scheme: 'basic' }
+  | {
+      readonly scheme: 'bearer';
+      readonly realm: string;
+      readonly service: string | undefined;
+      readonly scope: string | undefined;
+    };
+
+const challengeMaxLength = 16 * 1024;
+/**
+ * One step through a header: `name=value` with a token or a quoted string, else a word that begins a challenge
+ * (RFC 9110, 11.6.1). A comma parts challenges and parameters alike, so only the next "=" tells them apart.
+ */
+const stepPattern =
+  /[\s,]*(?:([!#$%&'*+.^_`|~\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)(?=[\s,]|$))|([!#$%&'*+.^_`|~\w-]+)(?=[\s,]|$))/y;
+
+/**
+ * Chooses among the challenges of one or more `WWW-Authenticate` headers: the first Bearer that has a realm, else Basic.
+ * `undefined` when there is neither.
+ */
+export function chooseChallenge(header: string | readonly string[] | undefined): Challenge | undefined {
+  const headers = header === undefined ? [] : typeof header === 'string' ? [header] : header;
+  const challenges = headers.flatMap(parseChallenges);
+  for (const { scheme, params } of challenges) {
+    const realm = params.get('realm');
+    if (scheme === 'bearer' && realm !== undefined)
+      return { scheme, realm, service: params.get('service'), scope: params.get('scope') };
+  }
+  return challenges.some(({ scheme }) => scheme === 'basic') ? { scheme: 'basic' } : undefined;
+}
+
+interface ParsedChallenge {
+  /** Lower case. */
+  readonly scheme: string;
+  readonly params: Map<string, string>;
+}
+
+/** All challenges of one header; reading stops at what is malformed, and what came before it counts. */
+export function parseChallenges(header: string): readonly ParsedChallenge[] {
+  const challenges: ParsedChallenge[] = [];
+  if (header.length > challengeMaxLength) return challenges;
+  const steps = new RegExp(stepPattern);
+  for (let step = steps.exec(header); step !== null; step = steps.exec(header)) {
+    const [, name, quoted, token, scheme] = step;
+    if (scheme !== undefined) challenges.push({ scheme: scheme.toLowerCase(), params: new Map() });
+    else if (name !== undefined)
+      challenges.at(-1)?.params.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, '$1') ?? token ?? '');
+  }
+  return challenges;
+}

@@ -1,0 +1,285 @@
+import type {
+  Logger,
+  ManifestContent,
+  ManifestInfo,
+  Referrer,
+  Upstream,
+  UpstreamBlob,
+  UpstreamReason,
+  UpstreamResult,
+} from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
+import { formatReference, type Reference, type Tag } from '../protocol/names.js';
+import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
+import { readBlob, readBlobHead } from './upstream-blob.js';
+import { Breaker } from './upstream-breaker.js';
+import { createDispatcher } from './upstream-dispatcher.js';
+import { Exchange, type Ask } from './upstream-exchange.js';
+import { budgetOf, formatVia, mediaTypeOf, type AnswerHeaders } from './upstream-headers.js';
+import { fallbackTag, readPages, readReferrers, readTags } from './upstream-lists.js';
+import { parseObject, readManifest, readManifestHead } from './upstream-manifest.js';
+import { discard, Transport, type UpstreamAnswer } from './upstream-transport.js';
+import { failed, UpstreamVerdict } from './upstream-verdict.js';
+
+/** One other registry, and how to reach it. */
+export interface UpstreamConfig {
+  /** http or https; a path goes before the names of images: `https://host/team` asks for `/v2/team/<image>/…`. */
+  readonly url: string;
+  /** A callback is asked at first, and again when the upstream refused what it gave. */
+  readonly credentials?: CredentialsSource | undefined;
+  /** Docker Hub keeps the images whose name has one part under `library/`. @default false */
+  readonly dockerHub?: boolean | undefined;
+  readonly connectTimeoutMs: number;
+  /** For the head of an answer, and between any two parts of its body. */
+  readonly responseTimeoutMs: number;
+  /** Certificates in PEM that are trusted besides the well-known ones. */
+  readonly ca?: string | readonly string[] | undefined;
+  /** The URL of a proxy for everything; `false` for none. @default HTTPS_PROXY, HTTP_PROXY and NO_PROXY; never for loopback */
+  readonly proxy?: string | false | undefined;
+  /** Where HTTPS_PROXY and the like are read. @default process.env */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Our name in `Via`. */
+  readonly instanceId: string;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactapi' };
+/** Always the same: what a tag resolves to can depend on it. Schema 1 is never offered. */
+const manifestAccept = manifestTypes.join(', ');
+/** Bodies that are read into memory may take this many response timeouts in all. */
+const wholeBodyFactor = 6;
+/** Refuses HEAD of a blob, whatever token comes with it. */
+const hostsWithoutBlobHead = new Set(['public.ecr.aws']);
+const pageSize = 1000;
+
+/** A client of one registry. Needs nothing of it to be made; makes no connection before the first call. */
+export function createUpstream(config: UpstreamConfig): Upstream {
+  return new UndiciUpstream(config);
+}
+
+class UndiciUpstream implements Upstream {
+  readonly host: string;
+  readonly #config: UpstreamConfig;
+  readonly #base: URL;
+  readonly #transport: Transport;
+  readonly #auth: UpstreamAuth;
+  readonly #exchange: Exchange;
+  readonly #breaker: Breaker;
+  readonly #wholeBodyMs: number;
+  #budget: { readonly left: number; readonly until: number } | undefined;
+
+  constructor(config: UpstreamConfig) {
+    const { now, log } = config;
+    this.#config = config;
+    this.#base = new URL(config.url);
+    this.host = this.#base.host;
+    this.#wholeBodyMs = wholeBodyFactor * config.responseTimeoutMs;
+    const dispatcher = createDispatcher({ ...config, url: this.#base, environment: config.environment ?? process.env });
+    this.#transport = new Transport(dispatcher, config.responseTimeoutMs, (headers) => this.#noteBudget(headers));
+    this.#auth = new UpstreamAuth({
+      upstream: this.#base,
+      // A transport of its own: the realm's rate limit is not the registry's.
+      transport: new Transport(dispatcher, config.responseTimeoutMs),
+      headers: commonHeaders,
+      timeoutMs: this.#wholeBodyMs,
+      credentials: config.credentials,
+      now,
+      log,
+    });
+    this.#exchange = new Exchange(this.#transport, this.#auth, now);
+    this.#breaker = new Breaker({ upstream: this.host, now, log });
+  }
+
+  get budget(): number {
+    return this.#budget === undefined || this.#config.now() >= this.#budget.until ? 1 : this.#budget.left;
+  }
+
+  get breaker(): Upstream['breaker'] {
+    return this.#breaker.status;
+  }
+
+  statManifest(
+    image: string,
+    reference: Reference,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<Partial<ManifestInfo>>> {
+    return this.#judge(trail, async () => {
+      const answer = await this.#exchange.ask(this.#askManifest('HEAD', image, reference, trail));
+      discard(answer.body);
+      return readManifestHead(answer, reference);
+    });
+  }
+
+  getManifest(image: string, reference: Reference, trail: readonly string[]): Promise<UpstreamResult<ManifestContent>> {
+    return this.#judge(trail, () => this.#fetchManifest(image, reference, trail));
+  }
+
+  statBlob(
+    image: string,
+    digest: Digest,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<{ readonly size?: number }>> {
+    return this.#judge(trail, async () => {
+      const method = hostsWithoutBlobHead.has(this.#base.hostname) ? 'GET' : 'HEAD';
+      const ask = this.#ask(method, image, `blobs/${digest}`, { trail });
+      const answer = await this.#exchange.ask({ ...ask, getElsewhere: true });
+      discard(answer.body);
+      return readBlobHead(answer, digest);
+    });
+  }
+
+  getBlob(
+    image: string,
+    digest: Digest,
+    offset: number,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<UpstreamBlob>> {
+    return this.#judge(trail, async () => {
+      const range = offset === 0 ? {} : { range: `bytes=${offset}-` };
+      const ask = this.#ask('GET', image, `blobs/${digest}`, { trail, headers: range });
+      const answer = await this.#exchange.ask(offset === 0 ? ask : { ...ask, also: [206, 416] });
+      return readBlob(answer, digest, offset);
+    });
+  }
+
+  listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>> {
+    return this.#judge(trail, async () => {
+      const headers = { accept: 'application/json' };
+      const first = this.#ask('GET', image, `tags/list?n=${pageSize}`, { trail, headers });
+      const getPage = (url: URL): Promise<UpstreamAnswer> => this.#exchange.ask({ ...first, url });
+      const tags = await readPages(first.url, getPage, readTags, this.#wholeBodyMs);
+      // Tags are ASCII: this is byte order.
+      return [...new Set(tags)].sort();
+    });
+  }
+
+  listReferrers(
+    image: string,
+    subject: Digest,
+    trail: readonly string[],
+  ): Promise<UpstreamResult<readonly Referrer[]>> {
+    return this.#judge(trail, async () => {
+      const headers = { accept: `${ociIndexType}, application/json` };
+      const first = this.#ask('GET', image, `referrers/${subject}`, { trail, headers });
+      try {
+        const getPage = (url: URL): Promise<UpstreamAnswer> => this.#askReferrers({ ...first, url });
+        return await readPages(first.url, getPage, readReferrers, this.#wholeBodyMs);
+      } catch (error) {
+        if (!isAbsent(error)) throw error;
+        return await this.#readFallbackTag(image, subject, trail);
+      }
+    });
+  }
+
+  authorize(
+    image: string,
+    options: { readonly renew?: boolean } = {},
+  ): Promise<UpstreamResult<Readonly<Record<string, string>>>> {
+    return this.#judge([], async () => {
+      const list = this.#ask('GET', image, 'tags/list?n=1', { trail: [] });
+      const ping = { ...list, url: new URL('/v2/', this.#base) };
+      const via = formatVia([], this.#config.instanceId);
+      const authorization = await this.#exchange.authorize(ping, list, options.renew === true);
+      return authorization === undefined ? { via } : { authorization, via };
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #fetchManifest(image: string, reference: Reference, trail: readonly string[]): Promise<ManifestContent> {
+    const answer = await this.#exchange.ask(this.#askManifest('GET', image, reference, trail));
+    return readManifest(answer, reference, this.#wholeBodyMs);
+  }
+
+  /** Some servers without the API answer 200 with a web page instead of 404: that is absent as well. */
+  async #askReferrers(ask: Ask): Promise<UpstreamAnswer> {
+    const answer = await this.#exchange.ask(ask);
+    if (mediaTypeOf(answer.headers)?.endsWith('json') === true) return answer;
+    discard(answer.body);
+    throw new UpstreamVerdict('absent', 'no referrers API');
+  }
+
+  async #readFallbackTag(image: string, subject: Digest, trail: readonly string[]): Promise<readonly Referrer[]> {
+    try {
+      const { bytes } = await this.#fetchManifest(image, { tag: fallbackTag(subject) }, trail);
+      return readReferrers(parseObject(bytes) ?? {}) ?? [];
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw error;
+    }
+  }
+
+  #askManifest(method: Ask['method'], image: string, reference: Reference, trail: readonly string[]): Ask {
+    const headers = { accept: manifestAccept };
+    return this.#ask(method, image, `manifests/${formatReference(reference)}`, { trail, headers });
+  }
+
+  #ask(
+    method: Ask['method'],
+    image: string,
+    rest: string,
+    { trail, headers = {} }: { readonly trail: readonly string[]; readonly headers?: Readonly<Record<string, string>> },
+  ): Ask {
+    const name = this.#nameOf(image);
+    const path = name.split('/').map(encodeURIComponent).join('/');
+    return {
+      method,
+      image: name,
+      url: new URL(`/v2/${path}/${rest}`, this.#base),
+      headers: { ...commonHeaders, accept: '*/*', ...headers, via: formatVia(trail, this.#config.instanceId) },
+    };
+  }
+
+  #nameOf(image: string): string {
+    const prefix = this.#base.pathname.split('/').filter((part) => part !== '');
+    const isOfficial = this.#config.dockerHub === true && prefix.length === 0 && !image.includes('/');
+    return [...prefix, ...(isOfficial ? ['library'] : []), image].join('/');
+  }
+
+  /** Runs one call under the breaker, and makes a result of how it ends. */
+  async #judge<T>(trail: readonly string[], call: () => Promise<T>): Promise<UpstreamResult<T>> {
+    try {
+      const { instanceId } = this.#config;
+      if (trail.includes(instanceId)) throw failed('a loop: the request has come through here before');
+      return { type: 'found', value: await this.#guard(call) };
+    } catch (error) {
+      if (!(error instanceof UpstreamVerdict)) throw error;
+      return error.type === 'absent' ? { type: 'absent' } : { type: error.type, reason: this.#explain(error) };
+    }
+  }
+
+  async #guard<T>(call: () => Promise<T>): Promise<T> {
+    const pass = this.#breaker.enter();
+    try {
+      const value = await call();
+      pass.settle();
+      return value;
+    } catch (error) {
+      pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');
+      throw error;
+    }
+  }
+
+  #explain({ message, fields: { status, retryAfterSeconds } }: UpstreamVerdict): UpstreamReason {
+    return {
+      upstream: this.host,
+      reason: message,
+      ...(status === undefined ? {} : { status }),
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    };
+  }
+
+  #noteBudget(headers: AnswerHeaders): void {
+    const budget = budgetOf(headers);
+    if (budget === undefined) return;
+    this.#budget = { left: budget.left, until: this.#config.now() + budget.windowSeconds * 1000 };
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof UpstreamVerdict && error.type === 'absent';
+}

@@ -1,0 +1,63 @@
+import type { ManifestContent, ManifestInfo } from '../ports.js';
+import { algorithmOf, digestOf } from '../protocol/digest.js';
+import { manifestMaxBytes, manifestTypes } from '../protocol/manifest.js';
+import type { Reference } from '../protocol/names.js';
+import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from './upstream-headers.js';
+import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
+import { failed } from './upstream-verdict.js';
+
+/**
+ * What a HEAD tells of a manifest.
+ * @throws UpstreamVerdict failed when it claims another digest than the one that was asked for.
+ */
+export function readManifestHead({ headers }: UpstreamAnswer, reference: Reference): Partial<ManifestInfo> {
+  const claimed = claimedDigestOf(headers);
+  const asked = 'digest' in reference ? reference.digest : undefined;
+  if (differs(asked, claimed)) throw failed(`the content does not match: ${claimed} is claimed`);
+  const digest = asked ?? claimed;
+  const type = mediaTypeOf(headers);
+  const size = contentLengthOf(headers);
+  return {
+    ...(digest === undefined ? {} : { digest }),
+    ...(type !== undefined && manifestTypes.includes(type) ? { mediaType: type } : {}),
+    // No manifest is empty: some proxies say 0 for a HEAD whose length they do not know.
+    ...(size === undefined || size === 0 ? {} : { size }),
+  };
+}
+
+/**
+ * A manifest's bytes as they are, verified, with its digest and type.
+ * @throws UpstreamVerdict failed when they are too large, broke off, or are not what was asked for or claimed.
+ */
+export async function readManifest(
+  answer: UpstreamAnswer,
+  reference: Reference,
+  timeoutMs: number,
+): Promise<ManifestContent> {
+  const bytes = await readWhole(answer, { maxBytes: manifestMaxBytes, timeoutMs });
+  const expected = 'digest' in reference ? reference.digest : claimedDigestOf(answer.headers);
+  const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
+  if (expected !== undefined && digest !== expected)
+    throw failed(`the content does not match: ${expected} was expected, ${digest} came`);
+  return { digest, mediaType: chooseMediaType(answer, bytes), size: bytes.length, bytes };
+}
+
+/** The Content-Type when it is a manifest's, else what the body says of itself, else the Content-Type after all. */
+function chooseMediaType({ headers }: UpstreamAnswer, bytes: Buffer): string {
+  const type = mediaTypeOf(headers);
+  if (type !== undefined && manifestTypes.includes(type)) return type;
+  const inBody = (parseObject(bytes) ?? {})['mediaType'];
+  const mediaType = typeof inBody === 'string' && inBody !== '' ? inBody : type;
+  if (mediaType === undefined) throw failed('it gave a manifest without a media type');
+  return mediaType;
+}
+
+/** The JSON object that the bytes hold; `undefined` when they hold something else. */
+export function parseObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const json: unknown = JSON.parse(bytes.toString('utf8'));
+    return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,247 @@
+import { PassThrough, Writable } from 'node:stream';
+import { expect, it } from 'vitest';
+import type { BlobContent, BlobStore } from '../../src/ports.js';
+import { digestOf } from '../../src/protocol/digest.js';
+import { readBytes } from '../../src/util/streams.js';
+import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
+
+/** What a reader has so far, and how it ended. */
+class Reader {
+  readonly ended: Promise<'whole' | Error>;
+  readonly #sink: Writable;
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+
+  constructor(content: BlobContent) {
+    this.#sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        this.#chunks.push(Buffer.from(chunk));
+        this.#size += chunk.length;
+        done();
+      },
+    });
+    this.ended = content.writeTo(this.#sink).then(
+      () => 'whole' as const,
+      (error: Error) => error,
+    );
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  leave(): void {
+    this.#sink.destroy();
+  }
+}
+
+/** Waits until the reader has this many bytes, and makes sure that it has no more. */
+async function expectBytes(reader: Reader, size: number): Promise<void> {
+  await expect.poll(() => reader.size, { interval: 2 }).toBeGreaterThanOrEqual(size);
+  expect(reader.size).toBe(size);
+}
+
+/** `StagedBlob.follow`: reading what comes in. */
+export function following(store: () => BlobStore): void {
+  for (const size of [100, 3 * MiB + 5]) {
+    const half = Math.floor(size / 2);
+    const bytes = patternBytes(size);
+
+    it(`gives what lands as it lands, ${size} bytes`, async () => {
+      const staged = await store().stage('landing');
+      const fresh = new Reader(staged.follow(size));
+      await staged.append(sourceOf(bytes.subarray(0, half)));
+      await expectBytes(fresh, half);
+      const partial = new Reader(staged.follow(size));
+      await expectBytes(partial, half);
+      await staged.append(sourceOf(bytes.subarray(half)));
+      // The last byte is withheld.
+      await expectBytes(fresh, size - 1);
+      const complete = new Reader(staged.follow(size));
+      await expectBytes(complete, size - 1);
+      await staged.commit(digestOf(bytes));
+      const late = new Reader(staged.follow(size));
+      for (const reader of [fresh, partial, complete, late]) {
+        expect(await reader.ended).toBe('whole');
+        expect(reader.bytes.equals(bytes)).toBe(true);
+      }
+      expect(staged.follow(size).size).toBe(size);
+    });
+
+    it(`gives ranges of ${size} bytes, of which only the last byte of the whole waits for the commit`, async () => {
+      const staged = await store().stage('ranges');
+      const ranges = [
+        [0, 0],
+        [0, half],
+        [half, half],
+        [half - 1, size - 2],
+        [size - 2, size - 2],
+        [size - 1, size - 1],
+        [0, size - 1],
+      ].map(([start = 0, end = 0]) => ({ start, end }));
+      const follow = (): Reader[] => ranges.map((range) => new Reader(staged.follow(size, range)));
+      const before = follow();
+      await staged.append(sourceOf(bytes.subarray(0, half)));
+      const between = follow();
+      expect(await before[0]?.ended).toBe('whole');
+      await staged.append(sourceOf(bytes.subarray(half)));
+      for (const reader of [...before.slice(0, 5), ...between.slice(0, 5)]) expect(await reader.ended).toBe('whole');
+      await expectBytes(before[6] as Reader, size - 1);
+      await expectBytes(before[5] as Reader, 0);
+      await staged.commit(digestOf(bytes));
+      const after = follow();
+      for (const readers of [before, between, after]) {
+        for (const [index, { start, end }] of ranges.entries()) {
+          expect(await readers[index]?.ended).toBe('whole');
+          expect(readers[index]?.bytes.equals(bytes.subarray(start, end + 1))).toBe(true);
+        }
+      }
+    });
+
+    it(`rejects all readers of ${size} bytes that are discarded, or have another digest`, async () => {
+      for (const isCommitted of [false, true]) {
+        const staged = await store().stage('wrong');
+        const readers = [new Reader(staged.follow(size)), new Reader(staged.follow(size, { start: 9, end: size - 1 }))];
+        await staged.append(sourceOf(bytes));
+        await expectBytes(readers[0] as Reader, size - 1);
+        if (isCommitted) await expect(staged.commit(digestOf(bytes.subarray(1)))).rejects.toThrow('another digest');
+        else await staged.discard();
+        for (const reader of readers) expect(await reader.ended).toBeInstanceOf(Error);
+        expect(readers[0]?.size).toBe(size - 1);
+        await staged.discard();
+        expect(await new Reader(staged.follow(size)).ended).toBeInstanceOf(Error);
+      }
+    });
+
+    it(`rejects when ${size} bytes turn out to be another number than was said`, async () => {
+      const staged = await store().stage('length');
+      const totals = [size - 1, size + 1, size + 1000];
+      const readers = totals.map((total) => new Reader(staged.follow(total)));
+      await staged.append(sourceOf(bytes));
+      await staged.commit(digestOf(bytes));
+      for (const reader of readers) expect(await reader.ended).toMatchObject({ message: /has \d+ bytes and not/ });
+      for (const [index, total] of totals.entries()) expect(readers[index]?.size).toBeLessThan(total);
+      expect(await new Reader(staged.follow(size + 1)).ended).toBeInstanceOf(Error);
+    });
+
+    it(`turns away who has read what is cut off, and nobody else, of ${size} bytes`, async () => {
+      const staged = await store().stage('cut');
+      await staged.append(sourceOf(bytes.subarray(0, half)));
+      const far = new Reader(staged.follow(size));
+      const near = new Reader(staged.follow(size, { start: 0, end: 9 }));
+      const waiting = new Reader(staged.follow(size, { start: half, end: size - 1 }));
+      await expectBytes(far, half);
+      expect(await near.ended).toBe('whole');
+      await staged.truncate(10);
+      expect(await far.ended).toMatchObject({ message: /cut back/ });
+      await staged.append(sourceOf(bytes.subarray(10)));
+      await staged.commit(digestOf(bytes));
+      expect(await waiting.ended).toBe('whole');
+      expect(waiting.bytes.equals(bytes.subarray(half))).toBe(true);
+    });
+  }
+
+  it('ends an empty whole with the commit', async () => {
+    const staged = await store().stage('empty');
+    const reader = new Reader(staged.follow(0));
+    const other = await store().stage('empty-not');
+    const wrong = new Reader(other.follow(0));
+    await other.append(sourceOf(Buffer.from('x')));
+    await other.commit(digestOf(Buffer.from('x')));
+    expect(await wrong.ended).toBeInstanceOf(Error);
+    await staged.append(sourceOf(Buffer.alloc(0)));
+    await staged.commit(digestOf(Buffer.alloc(0)));
+    expect(await reader.ended).toBe('whole');
+    expect(await new Reader(staged.follow(0)).ended).toBe('whole');
+  });
+
+  it('withholds nothing of a source that has a rest', async () => {
+    const bytes = patternBytes(300);
+    const staged = await store().stage('trickle');
+    const source = new PassThrough();
+    const appending = staged.append(source);
+    source.write(bytes.subarray(0, 100));
+    // It joins when the bytes have come already, and no more do.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const reader = new Reader(staged.follow(300));
+    await expectBytes(reader, 100);
+    source.write(bytes.subarray(100, 150));
+    source.write(bytes.subarray(150, 200));
+    await expectBytes(reader, 200);
+    source.end(bytes.subarray(200));
+    await appending;
+    await staged.commit(digestOf(bytes));
+    expect(await reader.ended).toBe('whole');
+    expect(reader.bytes.equals(bytes)).toBe(true);
+  });
+
+  it('serves 50 readers who come at different times, have different speeds, or leave', async () => {
+    const size = 2 * MiB + 77;
+    const bytes = patternBytes(size);
+    const staged = await store().stage('crowd');
+    const stuck = new StuckSink();
+    const stuckReading = staged.follow(size).writeTo(stuck);
+    const leaving = new Reader(staged.follow(size));
+    const reading: Promise<void>[] = [];
+    const sinks: CollectingSink[] = [];
+    const join = (delayMs: number): void => {
+      const sink = new CollectingSink(delayMs);
+      sinks.push(sink);
+      reading.push(staged.follow(size).writeTo(sink));
+    };
+    for (let at = 0, step = 41 * KiB; at < size; at += step) {
+      if (sinks.length < 50) join(sinks.length % 4);
+      await staged.append(sourceOf(bytes.subarray(at, at + step)));
+      if (at > MiB) leaving.leave();
+    }
+    while (sinks.length < 50) join(1);
+    await staged.commit(digestOf(bytes));
+    await Promise.all(reading);
+    expect(sinks).toHaveLength(50);
+    for (const sink of sinks) expect(sink.bytes.equals(bytes)).toBe(true);
+    expect(await leaving.ended).toMatchObject({ message: 'sink closed early' });
+    stuck.destroy();
+    await expect(stuckReading).rejects.toThrow('sink closed early');
+  });
+
+  it('notices at once that a reader is gone who waits for bytes', async () => {
+    const staged = await store().stage('gone');
+    await staged.append(sourceOf(Buffer.from('abc')));
+    const content = staged.follow(10);
+    const reader = new Reader(content);
+    await expectBytes(reader, 3);
+    reader.leave();
+    expect(await reader.ended).toMatchObject({ message: 'sink closed early' });
+    await expect(content.writeTo(new CollectingSink().destroy())).rejects.toThrow('sink closed early');
+    const failing = new Writable({ write: (_chunk, _encoding, done) => done(new Error('no more')) });
+    await expect(content.writeTo(failing.on('error', () => undefined))).rejects.toThrow('sink failed');
+  });
+
+  it('gives what is committed, deleted and staged anew under the same id: the old bytes, or nothing', async () => {
+    const bytes = patternBytes(2 * MiB);
+    const staged = await store().stage('again');
+    await staged.append(sourceOf(bytes));
+    const reader = new CollectingSink(1);
+    const reading = staged.follow(bytes.length).writeTo(reader);
+    await staged.commit(digestOf(bytes));
+    await (await store().stage('again')).append(sourceOf(patternBytes(2 * MiB, 9)));
+    expect((await readBytes(staged.follow(bytes.length))).equals(bytes)).toBe(true);
+    await store().delete(digestOf(bytes));
+    await reading;
+    expect(reader.bytes.equals(bytes)).toBe(true);
+    await (await store().stage('again')).discard();
+  });
+
+  it('ends readers when the store closes', async () => {
+    const staged = await store().stage('closing');
+    await staged.append(sourceOf(Buffer.from('abc')));
+    const reader = new Reader(staged.follow(10));
+    await expectBytes(reader, 3);
+    await store().close();
+    expect(await reader.ended).toMatchObject({ message: /closed/ });
+  });
+}

@@ -1,0 +1,97 @@
+import type { Readable } from 'node:stream';
+import type { Upstream, UpstreamBlob, UpstreamResult } from '../../src/ports.js';
+import type { Digest } from '../../src/protocol/digest.js';
+import { brokenSource, sourceOf } from './bytes.js';
+
+export type BlobAnswer = UpstreamResult<UpstreamBlob>;
+/** What the upstream does when it is asked from an offset on. */
+export type Act = (offset: number) => BlobAnswer | Promise<BlobAnswer>;
+
+export interface ServeOptions {
+  /** Breaks off when this many bytes of the whole went out. */
+  readonly cutAt?: number;
+  /** Ends there as if that were all. */
+  readonly endAt?: number;
+  readonly announced?: number | 'nothing';
+  readonly ignoresRanges?: boolean;
+  readonly piece?: number;
+}
+
+/** Serves the bytes, from the offset that was asked for. */
+export function serve(bytes: Buffer, options: ServeOptions = {}): Act {
+  return (offset) => {
+    const start = options.ignoresRanges === true ? 0 : offset;
+    const part = bytes.subarray(start, options.cutAt ?? options.endAt);
+    const piece = options.piece ?? 64 * 1024;
+    const body = options.cutAt === undefined ? sourceOf(part, piece) : brokenSource(part, new Error('cut'), piece);
+    return found(body, start, options.announced ?? bytes.length);
+  };
+}
+
+export function found(body: Readable, offset: number, size: number | 'nothing'): BlobAnswer {
+  return { type: 'found', value: { body, offset, ...(size === 'nothing' ? {} : { size }) } };
+}
+
+export const absent: Act = () => ({ type: 'absent' });
+
+export function failing(reason = 'it answered 502', more: { status?: number; retryAfterSeconds?: number } = {}): Act {
+  return () => ({ type: 'failed', reason: { upstream: 'up.example', reason, ...more } });
+}
+
+function notAsked(): never {
+  throw new Error('a fill does not ask that');
+}
+
+/** Gives blobs as its script says, call by call; the last act goes on for ever. */
+export class ScriptedUpstream implements Upstream {
+  readonly host: string;
+  readonly asked: {
+    readonly image: string;
+    readonly digest: Digest;
+    readonly offset: number;
+    readonly trail: string;
+  }[] = [];
+  readonly heads: string[] = [];
+  /** What a HEAD is answered. */
+  stat: UpstreamResult<{ readonly size?: number }> = { type: 'found', value: {} };
+  /** Bytes that were taken from it. */
+  bytesGiven = 0;
+  readonly bodies: Readable[] = [];
+  readonly budget = 1;
+  readonly breaker = { state: 'closed', failures: 0 } as const;
+  readonly #script: Act[];
+  readonly statManifest = notAsked;
+  readonly getManifest = notAsked;
+  readonly listTags = notAsked;
+  readonly listReferrers = notAsked;
+  readonly authorize = notAsked;
+
+  constructor(script: readonly Act[], host = 'up.example') {
+    this.#script = [...script];
+    this.host = host;
+  }
+
+  async statBlob(image: string): Promise<UpstreamResult<{ readonly size?: number }>> {
+    this.heads.push(image);
+    return this.stat;
+  }
+
+  async getBlob(image: string, digest: Digest, offset: number, trail: readonly string[]): Promise<BlobAnswer> {
+    this.asked.push({ image, digest, offset, trail: trail.join(' ') });
+    const act = this.#script.length > 1 ? this.#script.shift() : this.#script[0];
+    if (act === undefined) throw new Error('the upstream has no script');
+    const answer = await act(offset);
+    if (answer.type === 'found') {
+      const { body } = answer.value;
+      this.bodies.push(body);
+      const push = body.push.bind(body);
+      body.push = (chunk: Buffer | null) => {
+        this.bytesGiven += chunk?.length ?? 0;
+        return push(chunk);
+      };
+    }
+    return answer;
+  }
+
+  async close(): Promise<void> {}
+}

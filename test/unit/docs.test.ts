@@ -1,0 +1,179 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { createLocalAccess } from '../../src/access/local-access.js';
+import { endpoints } from '../../src/protocol/endpoints.js';
+import { errorTable } from '../../src/protocol/errors.js';
+import { managementEndpoints } from '../../src/protocol/management.js';
+
+const root = path.join(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const readme = read('README.md');
+
+interface Writer {
+  readonly renderHttpApi: (tables: Tables) => string;
+}
+
+interface Tables {
+  readonly endpoints: readonly object[];
+  readonly managementEndpoints: readonly object[];
+  readonly errorTable: object;
+}
+
+/** Plain JavaScript, since `npm run docs` runs it without a build of its own: so it has no types to import. */
+async function loadWriter(): Promise<Writer> {
+  return (await import(pathToFileURL(path.join(root, 'scripts/write-docs.mjs')).href)) as Writer;
+}
+
+/** Files below a folder, without what is installed, built or left by a run. */
+function listFiles(folder: string): string[] {
+  const skipped = new Set(['node_modules', 'dist', 'data', 'coverage', 'artifacts', '.git', '.e2e-tools']);
+  return readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    if (skipped.has(entry.name)) return [];
+    const file = path.posix.join(folder, entry.name);
+    return entry.isDirectory() ? listFiles(file) : [file];
+  });
+}
+
+/** The first cells of the README's table rows, with their rows. */
+function rowsOf(markdown: string): ReadonlyMap<string, string> {
+  const rows = markdown.split('\n').filter((line) => line.startsWith('| `'));
+  return new Map(rows.map((row) => [row.split('`')[1] ?? '', row]));
+}
+
+describe('docs/http-api.md', () => {
+  it('is what the tables say: if not, run `npm run docs`', async () => {
+    const { renderHttpApi } = await loadWriter();
+    expect(read('docs/http-api.md')).toBe(renderHttpApi({ endpoints, managementEndpoints, errorTable }));
+  });
+
+  it('changes with a table', async () => {
+    const { renderHttpApi } = await loadWriter();
+    const [first, ...rest] = endpoints;
+    const changed = [{ ...first, path: '/v3/' }, ...rest];
+    expect(renderHttpApi({ endpoints: changed, managementEndpoints, errorTable })).not.toBe(read('docs/http-api.md'));
+  });
+});
+
+interface Field {
+  /** As the README's table has it: `garbageCollection.graceSeconds`. */
+  readonly name: string;
+  readonly fallback: string | undefined;
+}
+
+/** The fields of an interface of src/options.ts with what their docstring says after `@default`. */
+function fieldsOf(name: string, prefix: string): Field[] {
+  const body = new RegExp(`^export interface ${name} \\{\\n(.*?)^\\}`, 'ms').exec(read('src/options.ts'))?.[1] ?? '';
+  const fields = [...body.matchAll(/(?<doc> {2}\/\*\*(?:(?!\*\/).)*\*\/\n)? {2}readonly (?<field>\w+)\??:/gs)];
+  return fields.map(({ groups }) => ({
+    name: prefix + (groups?.['field'] ?? ''),
+    fallback: /@default (.+)/.exec(groups?.['doc'] ?? '')?.[1]?.trim(),
+  }));
+}
+
+describe('README.md', () => {
+  const fields = [
+    ...fieldsOf('RegistryOptions', ''),
+    ...fieldsOf('LocalRepositoryOptions', 'repositories[].'),
+    ...fieldsOf('GarbageCollectionOptions', 'garbageCollection.'),
+  ];
+  const flags = [...read('src/cli.ts').matchAll(/'(--[a-z][a-z-]*)(?: <[a-z]+>)?'/g)].map((match) => match[1] ?? '');
+  const rows = rowsOf(readme);
+
+  it('is held to all options and flags that there are', () => {
+    const names = fields.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['storage', 'access', 'prefix', 'logger']));
+    expect(names).toEqual(expect.arrayContaining(['repositories[].sparse', 'garbageCollection.graceSeconds']));
+    expect(flags).toEqual(expect.arrayContaining(['--host', '--port', '--data', '--config', '--open', '--log-level']));
+  });
+
+  it.each(fields)('has the option $name with its default', ({ name, fallback }) => {
+    expect([...rows.keys()]).toContain(name);
+    if (fallback !== undefined) expect(rows.get(name)?.split('|')[2]).toContain(fallback);
+  });
+
+  it.each(flags)('has the flag %s', (flag) => {
+    expect([...rows.keys()].map((cell) => cell.split(' ')[0])).toContain(flag);
+  });
+
+  it('has no option and no flag that is none', () => {
+    const flagRows = [...rows.keys()].filter((cell) => cell.startsWith('--')).map((cell) => cell.split(' ')[0] ?? '');
+    expect(flagRows.toSorted()).toEqual(flags.toSorted());
+    const heading = readme.indexOf('## Options');
+    const table = readme.slice(heading, readme.indexOf('### The command', heading));
+    expect([...rowsOf(table).keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
+  });
+
+  it('shows every setting of the server section', () => {
+    const section =
+      /const serverSchema = z\.strictObject\(\{\n(.*?)\n\}\);/s.exec(read('src/config-file.ts'))?.[1] ?? '';
+    const settings = [...section.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1] ?? '');
+    expect(settings).toContain('port');
+    const shown = /```yaml\n.*?```/s.exec(readme)?.[0] ?? '';
+    expect([...shown.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1] ?? '').toSorted()).toEqual(settings.toSorted());
+  });
+});
+
+describe('docs/security.md', () => {
+  const kinds = [...new Set([...endpoints, ...managementEndpoints].map(({ access }) => access))];
+
+  it.each(kinds)('says who has the access %s', async (kind) => {
+    const row = read('docs/security.md')
+      .split('\n')
+      .find((line) => line.startsWith('|') && (line.split('|')[1] ?? '').split(/[,\s]+/).includes(kind));
+    const who = async (mode: 'open' | 'read-only'): Promise<string> =>
+      (await createLocalAccess(mode).permits({ id: 'anonymous' }, kind)) ? 'anybody' : 'nobody';
+    const [, , open, readOnly] = (row ?? '').split('|').map((cell) => cell.trim());
+    expect([open, readOnly]).toEqual([await who('open'), await who('read-only')]);
+  });
+});
+
+describe('docs/storage-layout.md', () => {
+  it('draws every key that level-keys.ts draws', () => {
+    const drawn = [...read('src/storage/level-keys.ts').matchAll(/^ \* {3}([!5]\|\S+)/gm)].map(
+      (match) => match[1] ?? '',
+    );
+    expect(drawn).toContain('!|next-id');
+    const documented = [...rowsOf(read('docs/storage-layout.md')).keys()].map((key) => key.replaceAll('\\|', '|'));
+    expect(documented.toSorted()).toEqual(drawn.toSorted());
+  });
+});
+
+describe('AGENTS.md', () => {
+  it('maps every file of src/, and none that is gone', () => {
+    const mapped = [...read('AGENTS.md').matchAll(/^- `(src\/[^`]+)` — /gm)].map((match) => match[1] ?? '');
+    expect(mapped.toSorted()).toEqual(listFiles('src').toSorted());
+  });
+});
+
+/** As GitHub makes them of headings. */
+function anchorsOf(markdown: string): string[] {
+  const headings = markdown.replace(/^```.*?^```/gms, '').matchAll(/^#+ (.+)$/gm);
+  return [...headings].map(([, text = '']) =>
+    text
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+describe('links in Markdown', () => {
+  const files = listFiles('.').filter((file) => file.endsWith('.md'));
+  const links = files.flatMap((file) => {
+    const text = read(file).replace(/^```.*?^```/gms, '');
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? '');
+    return targets.filter((target) => !/^[a-z]+:/.test(target)).map((target) => [file, target] as const);
+  });
+
+  it('are found', () => {
+    expect(links).toContainEqual(['README.md', 'AGENTS.md']);
+  });
+
+  it.each(links)('%s leads to %s', (file, target) => {
+    const [relative = '', anchor] = target.split('#');
+    const found = relative === '' ? file : path.posix.join(path.posix.dirname(file), relative);
+    expect(existsSync(path.join(root, found)), `${found} is not there`).toBe(true);
+    if (anchor !== undefined) expect(anchorsOf(read(found))).toContain(anchor);
+  });
+});
