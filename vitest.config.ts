@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -15,8 +16,10 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // A process a file: LevelDB's lock on a folder belongs to the process.
     pool: 'forks',
-    testTimeout: 10_000,
-    hookTimeout: 10_000,
+    // By default one less than there are processors: on two that is one.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
     dangerouslyIgnoreUnhandledErrors: false,
   },
 });

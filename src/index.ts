@@ -5,9 +5,11 @@ export {
   resolveOptions,
   type GarbageCollectionOptions,
   type LocalRepositoryOptions,
+  type RemoteRepositoryOptions,
   type RegistryOptions,
   type RepositoryOptions,
   type ResolvedOptions,
+  type VirtualRepositoryOptions,
 } from './options.js';
 export type { Middleware } from './http/handler.js';
 export type {
@@ -21,5 +23,5 @@ export type {
   RepositoryRecord,
   RequestEvent,
 } from './ports.js';
-export type { RepositoryConfig, Problem } from './protocol/repository-config.js';
+export type { RepositoryConfig, Problem, UpstreamCredentials } from './protocol/repository-config.js';
 export { RegistryError, type ErrorCode } from './protocol/errors.js';

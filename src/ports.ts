@@ -99,7 +99,12 @@ export interface ImageKey {
   readonly image: string;
 }
 
-export type { LocalRepositoryConfig, RepositoryConfig } from './protocol/repository-config.js';
+export type {
+  LocalRepositoryConfig,
+  RemoteRepositoryConfig,
+  RepositoryConfig,
+  VirtualRepositoryConfig,
+} from './protocol/repository-config.js';
 
 export interface RepositoryRecord {
   readonly config: RepositoryConfig;
@@ -129,6 +134,18 @@ export interface TagRecord {
   readonly name: Tag;
   readonly digest: Digest;
   readonly updatedAt: number;
+  /** In a cache: when the upstream last said that the tag names this digest. */
+  readonly checkedAt?: number;
+}
+
+/** Something that a cache keeps: a linked blob or a manifest of an image. */
+export interface CacheItem {
+  readonly kind: 'link' | 'manifest';
+  readonly at: ImageKey;
+  readonly digest: Digest;
+  readonly size: number;
+  /** When it was last asked for, coarsely. */
+  readonly touchedAt: number;
 }
 
 /** That a blob is visible in an image: by upload, mount or cache fill, nothing else. */
@@ -193,6 +210,13 @@ export type Change =
   | { readonly type: 'candidate.put'; readonly candidate: Candidate }
   /** Settles a candidate with exactly this `since`; one that was left behind again meanwhile stays. */
   | { readonly type: 'candidate.delete'; readonly candidate: Candidate }
+  /** In a cache: that these were asked for. What the image does not hold is passed over; deleting an item drops its time. */
+  | {
+      readonly type: 'cache.touched';
+      readonly at: ImageKey;
+      readonly digests: readonly Digest[];
+      readonly when: number;
+    }
   /** Marks bytes as about to be deleted: until `bytes.forget`, a link or manifest that names them is a ConflictError. */
   | { readonly type: 'bytes.condemn'; readonly digest: Digest }
   | { readonly type: 'bytes.forget'; readonly digest: Digest };
@@ -263,6 +287,13 @@ export interface MetadataStore {
   sessions(): AsyncIterable<SessionRecord>;
   /** The candidates from before a time, oldest first. Settled ones are gone, so the next page is asked for the same way. */
   candidates(before: number, limit: number): Promise<readonly Candidate[]>;
+  /** What was touched longest ago, oldest first; what was never touched is not in it. */
+  evictable(
+    repository: string,
+    page: { readonly limit: number; readonly after?: CacheItem },
+  ): Promise<readonly CacheItem[]>;
+  /** The sizes of all images of the repository together. */
+  usage(repository: string): Promise<number>;
   /** Condemned bytes that were not forgotten: a collector stopped between the two. */
   condemned(): Promise<readonly Digest[]>;
   /** Removes a bounded part of what deleted repositories held, leaving candidates; true while there is more. */
@@ -365,6 +396,8 @@ export interface Upstream {
 /** Who asks. Repositories use it only where an answer would reveal what another image holds. */
 export interface Caller {
   readonly principal: Principal;
+  /** Who passed the request on before it came here (`Via`): for finding loops. */
+  readonly trail: readonly string[];
   mayPull(at: ImageKey): Promise<boolean>;
 }
 
@@ -374,6 +407,8 @@ export interface ManifestInfo {
   readonly size: number;
   /** What its config and layers weigh together; 0 for an index. */
   readonly contentBytes?: number;
+  /** Absent where nothing but the registry's own content is asked. */
+  readonly provenance?: Provenance;
 }
 
 export interface ManifestContent extends ManifestInfo {
@@ -385,19 +420,116 @@ export interface Referrer extends ManifestInfo {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+/** Where an answer came from, for people: it goes into response headers, events and the log. */
+export interface Provenance {
+  /** The repository that answered, which is a member where a virtual was asked. */
+  readonly repository: string;
+  readonly cache: 'hit' | 'miss' | 'stale';
+  /** When the upstream was last asked; absent for what needs no asking. */
+  readonly checkedAt?: number;
+  /** Why it is stale. */
+  readonly reason?: string;
+}
+
+/** A pass-through: how an exchange reaches the upstream, and what comes back of it. */
+export interface Forward {
+  /** Where it goes, with the query. */
+  readonly url: URL;
+  /** To add: the upstream's credentials, Via. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** New credentials, after the upstream has refused these; `undefined` when there are none. */
+  renew(): Promise<Readonly<Record<string, string>> | undefined>;
+  /** The path and query by which the client reaches what the upstream calls so; `undefined` for what is not of this image. */
+  mapBack(url: URL): string | undefined;
+  readonly redirects: 'follow' | 'pass';
+  /** PEM. */
+  readonly ca?: string;
+  /** The outgoing proxy for this URL, by configuration or environment. */
+  readonly proxy?: string;
+  readonly connectTimeoutMs: number;
+  readonly responseTimeoutMs: number;
+}
+
+/** A blob that can be sent, whole or in part. */
+export interface RepositoryBlob {
+  readonly size: number;
+  readonly provenance?: Provenance;
+  /** `undefined` when the bytes are gone, or damaged, after all. */
+  content(range?: ByteRange): Promise<BlobContent | undefined>;
+}
+
+export interface TagEntry {
+  readonly name: Tag;
+  /** Absent where only the upstream knows. */
+  readonly digest?: Digest;
+  readonly updatedAt?: number;
+}
+
+export interface Listed<T> extends Page<T> {
+  readonly provenance?: Provenance;
+}
+
+/** Who would answer for a reference, from where, how fresh and why; found out without asking any upstream. */
+export interface Explanation {
+  readonly repository: string;
+  readonly type: RepositoryConfig['type'];
+  /** The image as this repository has it. */
+  readonly image: string;
+  /** `stored`: here. `cached`: here, and fresh. `revalidate`: here, and the upstream is asked first. `upstream`: not here. */
+  readonly answer: 'stored' | 'cached' | 'revalidate' | 'upstream' | 'absent' | 'left out';
+  readonly reason: string;
+  readonly digest?: Digest;
+  readonly upstream?: string;
+  readonly checkedAt?: number;
+  readonly freshUntil?: number;
+  /** Of a virtual: its members in the order in which they are asked. */
+  readonly members?: readonly Explanation[];
+}
+
+/** What the management API shows of a remote, and counts since the start. */
+export interface RemoteStatus {
+  readonly upstream: string;
+  readonly breaker: Upstream['breaker'];
+  readonly budget: number;
+  readonly counters: Readonly<Record<CacheOutcome, number>>;
+  readonly upstreamBytes: number;
+  readonly usedBytes: number;
+}
+
+export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'refresh';
+
 /** Local, remote and virtual alike: http/ calls this and nothing else. */
 export interface Repository {
   readonly config: RepositoryConfig;
   statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined>;
   getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined>;
-  statBlob(caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined>;
-  getBlob(caller: Caller, image: string, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
+  statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined>;
+  getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined>;
+  /** Which image of this repository, or of its members, links the blob and may be pulled; asks no upstream. */
+  findHeldBlob(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+  ): Promise<{ readonly at: ImageKey; readonly size: number } | undefined>;
   /** `undefined` when the image is unknown. */
-  listTags(caller: Caller, image: string, page: PageRequest): Promise<Page<TagRecord> | undefined>;
-  listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Page<Referrer>>;
+  listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined>;
+  listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>>;
   listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>>;
+  explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
+  /** A pass-through: where a read of this image goes. `rest` is what follows the image in path and query: `/manifests/1?x=y`. */
+  forward?(image: string, rest: string): Promise<Forward>;
   /** Absent where nothing can be written: the caller answers UNSUPPORTED. */
-  readonly writer?: RepositoryWriter;
+  readonly writer?: RepositoryWriter | undefined;
+  /** Of a cache: drops what it keeps, or of one image, or of one tag; what else was remembered of them too. */
+  purge?(image?: string, tag?: Tag): Promise<PurgeReport>;
+  status?(): Promise<RemoteStatus>;
+  close?(): Promise<void>;
+}
+
+export interface PurgeReport {
+  readonly manifests: number;
+  readonly blobs: number;
+  readonly tags: number;
 }
 
 export interface UploadStatus {
@@ -425,17 +557,40 @@ export interface RepositoryWriter {
   putBlob(image: string, digest: Digest, source: Readable): Promise<void>;
   /** Links a blob that another image of the registry shows to the caller; false when there is none such. */
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
-  /** Stores the bytes verbatim, with these tags. @throws MANIFEST_BLOB_UNKNOWN where the repository is not `sparse`. */
-  putManifest(image: string, manifest: ParsedManifest, tags: readonly Tag[]): Promise<void>;
+  /**
+   * Stores the bytes verbatim, with these tags. Blobs that it names and the image lacks are linked from where `findSource`
+   * tells, in the same write. @throws MANIFEST_BLOB_UNKNOWN where the repository is not `sparse`.
+   */
+  putManifest(
+    image: string,
+    manifest: ParsedManifest,
+    tags: readonly Tag[],
+    options?: { readonly caller?: Caller; readonly findSource?: FindSource | undefined },
+  ): Promise<void>;
   /** False when there was none. So for the next two. */
   deleteManifest(image: string, digest: Digest): Promise<boolean>;
   deleteTag(image: string, tag: Tag): Promise<boolean>;
   deleteBlob(image: string, digest: Digest): Promise<boolean>;
 }
 
+/** An image that holds a blob which the caller may pull. */
+export type FindSource = (digest: Digest) => Promise<ImageKey | undefined>;
+
+/** What besides the name decides which repository is meant. */
+export interface Addressing {
+  /** The `Host` of the request. */
+  readonly host?: string | undefined;
+  /** `?ns=` of a read. */
+  readonly namespace?: string | undefined;
+}
+
 /** Names to repositories. Naming alone: it reveals nothing and decides no access. */
 export interface RepositoryDirectory {
-  resolve(name: WireName): { readonly repository: Repository; readonly at: ImageKey } | undefined;
+  /** `namespace` of the result: the one that was heeded. */
+  resolve(
+    name: WireName,
+    addressing?: Addressing,
+  ): { readonly repository: Repository; readonly at: ImageKey; readonly namespace?: string } | undefined;
   get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;
   /** Sorted so that the names of their images, prefixed and concatenated, are in byte order. */
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
@@ -501,6 +656,9 @@ export interface RequestEvent {
   /** Of the connection: behind a proxy, the proxy's. */
   readonly remoteAddress: string;
   readonly errorCode?: string;
+  readonly cache?: Provenance['cache'];
+  /** The repository that answered, where a virtual was asked. */
+  readonly servedBy?: string;
 }
 
 export interface RegistryEvents {
@@ -513,6 +671,8 @@ export interface RegistryEvents {
   'repository.created': [{ name: string }];
   'repository.replaced': [{ name: string }];
   'repository.deleted': [{ name: string }];
+  'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
+  'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];
 }
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { createLocalAccess } from './access/local-access.js';
 import { createHandler, type Core, type CoreSource, type Middleware } from './http/handler.js';
+import { createPassthrough } from './http/passthrough.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import { resolveOptions, type RegistryOptions, type ResolvedOptions } from './options.js';
 import type {
@@ -15,17 +16,28 @@ import type {
   Repository,
   RepositoryDirectory,
   Runtime,
+  Upstream,
 } from './ports.js';
 import { RegistryError } from './protocol/errors.js';
-import type { RepositoryConfig } from './protocol/repository-config.js';
+import { isDockerHub } from './protocol/docker-hub.js';
+import type { RemoteRepositoryConfig, RepositoryConfig } from './protocol/repository-config.js';
+import { CacheEviction } from './repositories/cache-eviction.js';
+import { CacheFills, discardLeftovers } from './repositories/cache-fill.js';
 import { Directory } from './repositories/directory.js';
 import { OnlineGarbageCollector } from './repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from './repositories/local.js';
 import { ManifestCache } from './repositories/manifest-cache.js';
+import { RemoteContext } from './repositories/remote-context.js';
+import { PassthroughRepository } from './repositories/remote-passthrough.js';
+import { RemoteRepository } from './repositories/remote.js';
+import { TouchLog } from './repositories/touch-log.js';
+import { VirtualRepository } from './repositories/virtual.js';
 import { claimLayout } from './storage/layout.js';
 import { FsBlobStore } from './storage/fs-blob-store.js';
 import { LevelMetadataStore } from './storage/level-metadata-store.js';
+import { createUpstream } from './upstream/upstream-client.js';
 import { KeyedMutex } from './util/concurrency.js';
+import { findOutgoingProxy } from './util/outgoing-proxy.js';
 
 /** A registry to mount. It opens its data folder at once, in the background; requests wait for it. */
 export interface Registry {
@@ -165,29 +177,63 @@ async function openOn(
 ): Promise<OpenRegistry> {
   const { graceSeconds, uploadExpirySeconds } = options.garbageCollection;
   const manifests = new ManifestCache(options.manifestCacheMaxBytes);
-  const parts: LocalParts = {
-    ...stores,
-    manifests,
-    runtime,
-    digestLocks: new KeyedMutex(),
-    sessionLocks: new KeyedMutex(),
-    graceMs: graceSeconds * 1000,
-  };
+  const shared = { ...stores, manifests, runtime, digestLocks: new KeyedMutex() };
+  const local: LocalParts = { ...shared, sessionLocks: new KeyedMutex(), graceMs: graceSeconds * 1000 };
   const garbage = new OnlineGarbageCollector({
-    ...parts,
+    ...local,
     uploadExpiryMs: uploadExpirySeconds * 1000,
     onDeleted: (digest) => manifests.delete(digest),
   });
   await garbage.recover();
-  const create = (config: RepositoryConfig): Repository => new LocalRepository(config, parts);
-  const directory = await Directory.open(options.repositories, stores.metadata, runtime, create);
+  await discardLeftovers(stores.blobs);
+  const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
+  const fills = new CacheFills({ ...shared });
+  const touches = new TouchLog({ ...stores, runtime });
+  const create = (config: RepositoryConfig): Repository => {
+    if (config.type === 'local') return new LocalRepository(config, local);
+    if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
+    const upstream = connectUpstream(config, instanceId, runtime);
+    if (!config.cache) return new PassthroughRepository(config, { upstream, findProxy: proxyFinder(config) });
+    const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
+    return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches }));
+  };
+  const directory: Directory = await Directory.open(
+    { ...options, declared: options.repositories },
+    stores.metadata,
+    runtime,
+    create,
+  );
+  const passthrough = createPassthrough();
   const stopCollecting = collectInBackground(garbage, options, runtime);
   const close = async (): Promise<void> => {
     stopCollecting();
+    await fills.close();
+    await directory.close();
+    passthrough.close();
+    await touches.close();
     await garbage.close();
     await closeStores();
   };
-  return { access: createLocalAccess(options.access), directory, garbage, close };
+  return { access: createLocalAccess(options.access), directory, garbage, passthrough, instanceId, close };
+}
+
+function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, runtime: Runtime): Upstream {
+  return createUpstream({
+    url: config.url,
+    credentials: config.credentials,
+    dockerHub: isDockerHub(config.url),
+    connectTimeoutMs: config.connectTimeoutSeconds * 1000,
+    responseTimeoutMs: config.responseTimeoutSeconds * 1000,
+    ca: config.ca,
+    proxy: config.proxy,
+    instanceId,
+    log: runtime.log,
+    now: () => runtime.now(),
+  });
+}
+
+function proxyFinder({ proxy }: RemoteRepositoryConfig): (url: URL) => string | undefined {
+  return (url) => proxy ?? findOutgoingProxy(url, process.env);
 }
 
 async function openStores(storage: ResolvedOptions['storage']): Promise<Stores> {

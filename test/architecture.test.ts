@@ -46,6 +46,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   'range-parser': [/^src\/protocol\/headers\.ts$/],
   'content-type': [/^src\/protocol\/manifest\.ts$/],
   'lru-cache': [/^src\/(?:storage|repositories)\//],
+  'http-proxy': [/^src\/http\/passthrough\.ts$/],
   undici: [/^src\/upstream\//],
   zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],
 };

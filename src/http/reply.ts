@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { BlobContent, Logger } from '../ports.js';
+import type { BlobContent, Forward, Logger, Provenance } from '../ports.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { drain } from '../util/streams.js';
+import { describeProvenance } from './provenance.js';
 
 /** What a handler answers, as plain data; `send` alone touches the response. */
 export interface Reply {
@@ -9,6 +10,21 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Absent: no body, and a Content-Length of 0 unless the headers give the one that a GET would have. */
   readonly body?: string | Buffer | BlobBody;
+  /** Where it came from, when a cache answered. */
+  readonly provenance?: Provenance | undefined;
+  /** The `ns` that was heeded. */
+  readonly namespace?: string;
+}
+
+/** The exchange goes to an upstream as it is. */
+export interface ForwardReply {
+  readonly forward: Forward;
+  readonly context: {
+    readonly trail: readonly string[];
+    readonly extraHeaders: Readonly<Record<string, string>>;
+  };
+  /** What precedes the mapped paths: `/v2/` and the name that the client used. */
+  readonly mount: string;
 }
 
 export interface BlobBody {
@@ -41,10 +57,10 @@ export async function send(
   req: IncomingMessage,
   res: ServerResponse,
   reply: Reply,
-  { id, log }: { readonly id: string; readonly log: Logger },
+  { id, now, log }: { readonly id: string; readonly now: number; readonly log: Logger },
 ): Promise<void> {
   if (res.destroyed) return;
-  const { status, headers, body } = reply;
+  const { status, headers, body, provenance, namespace } = reply;
   const length = typeof body === 'object' && 'content' in body ? body.length : Buffer.byteLength(body ?? '');
   const bare = status === 204 || status === 304;
   res.writeHead(status, {
@@ -53,6 +69,8 @@ export async function send(
     ...(bare ? {} : { 'Content-Length': length }),
     // A compressing middleware of the host would break lengths, ranges and digests.
     'Cache-Control': 'no-transform',
+    ...describeProvenance(provenance, now),
+    ...(namespace === undefined ? {} : { 'OCI-Namespace': namespace }),
     ...(headers as Record<string, string | string[]>),
   });
   if (body === undefined || bare || req.method === 'HEAD') res.end();

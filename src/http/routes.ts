@@ -55,7 +55,9 @@ export function createManagementSurface(
     handlers: createManagementHandlers(parts, ready),
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');
-      const ours = ['/api/v1/health', '/api/v1/repositories', '/api/v1/gc'].some((path) => isUnder(url, path));
+      const ours = ['/api/v1/health', '/api/v1/repositories', '/api/v1/gc', '/api/v1/explain'].some((path) =>
+        isUnder(url, path),
+      );
       if (!ours) return undefined;
       const whole = toOriginForm(originalUrlOf(req));
       return { prefix: whole.endsWith(url) ? whole.slice(0, -url.length) : '', url };

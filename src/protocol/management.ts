@@ -69,6 +69,22 @@ export const managementEndpoints = [
     summary: "Lists an image's tags with digests, types and sizes; `n`, `last`.",
   },
   {
+    op: 'cache.purge',
+    method: 'DELETE',
+    path: '/api/v1/repositories/:repository/cache',
+    access: 'admin',
+    spec: 'ours',
+    summary: 'Drops what a cache keeps, or of one `image`, or one `tag` of it.',
+  },
+  {
+    op: 'explain.get',
+    method: 'GET',
+    path: '/api/v1/explain',
+    access: 'admin',
+    spec: 'ours',
+    summary: 'Tells who would answer for `name` and `reference`, from where, how fresh and why; asks no upstream.',
+  },
+  {
     op: 'garbage.collect',
     method: 'POST',
     path: '/api/v1/gc',
@@ -84,7 +100,7 @@ export type ManagementParams<O extends ManagementOp> = ParamsOf<Extract<Manageme
 
 export const managementRoutes = new RouteTable<ManagementEndpoint>(managementEndpoints);
 
-/** A repository as the API shows it. Secrets are written but never shown. */
+/** A repository as the API shows it. Secrets are written but never shown: `has_credentials` tells whether there are any. */
 export function encodeRepository(record: {
   readonly config: RepositoryConfig;
   readonly origin: string;
@@ -92,44 +108,79 @@ export function encodeRepository(record: {
   readonly updatedAt: number;
 }): Record<string, unknown> {
   const { name, type, ...settings } = record.config;
+  const { credentials, ...shown } = settings as { credentials?: unknown };
   return {
     name,
     package_type: 'docker',
     repo_type: type,
-    ...Object.fromEntries(Object.entries(settings).map(([key, value]) => [toSnakeCase(key), value])),
+    ...(mapKeys(shown, toSnakeCase) as object),
+    ...(type === 'remote' ? { has_credentials: credentials !== undefined } : {}),
     origin: record.origin,
     created_at: encodeTime(record.createdAt),
     updated_at: encodeTime(record.updatedAt),
   };
 }
 
-/** What `encodeRepository` adds to the settings: ignored on input, so that a document can be read, edited and put back. */
-const shownOnly = new Set(['origin', 'created_at', 'updated_at']);
+/** What the API adds to the settings: ignored on input, so that a document can be read, edited and put back. */
+const shownOnly = new Set(['origin', 'created_at', 'updated_at', 'has_credentials', 'status']);
 
 /**
  * A repository as the API takes it: snake case, `repo_type`, and `package_type: "docker"`.
- * @param name the name in the URL, for a PUT; the document may leave it out, or has to agree.
+ * @param replaced for a PUT: the name in the URL, which the document may leave out or has to agree with, and the settings
+ * before, whose credentials stay unless the document has others or `null`.
  * @throws RegistryError OPTIONS_INVALID whose detail lists every problem with its path as written in the document.
  */
-export function decodeRepository(document: unknown, name?: string): RepositoryConfig {
+export function decodeRepository(
+  document: unknown,
+  replaced?: { readonly name: string; readonly before: RepositoryConfig | undefined },
+): RepositoryConfig {
   if (typeof document !== 'object' || document === null || Array.isArray(document)) {
     throw problemsFound([{ path: '', problem: 'must be a JSON object' }]);
   }
   const { package_type: packageType, ...rest } = document as Record<string, unknown>;
   const problems: Problem[] = [];
   if (packageType !== 'docker') problems.push({ path: 'package_type', problem: 'must be "docker"' });
+  const name = replaced?.name;
   if (name !== undefined && (rest['name'] ?? name) !== name) problems.push({ path: 'name', problem: 'cannot change' });
   const settings: Record<string, unknown> = name === undefined ? {} : { name };
+  if (replaced?.before?.type === 'remote') settings['credentials'] = replaced.before.credentials;
   for (const [key, value] of Object.entries(rest)) {
     if (/[A-Z]/.test(key) || key === 'type') problems.push({ path: key, problem: 'is no option' });
-    else if (!shownOnly.has(key)) settings[key === 'repo_type' ? 'type' : toCamelCase(key)] = value;
+    else if (!shownOnly.has(key))
+      settings[key === 'repo_type' ? 'type' : toCamelCase(key)] = mapKeys(value, toCamelCase);
   }
+  if (settings['credentials'] === null || settings['credentials'] === undefined) delete settings['credentials'];
   const checked = repositoryConfigSchema.safeParse(settings);
   if (!checked.success) {
     problems.push(...describeProblems(checked.error).map(({ path, problem }) => ({ path: toWirePath(path), problem })));
   }
   if (!checked.success || problems.length > 0) throw problemsFound(problems);
   return checked.data;
+}
+
+/** The state of a remote, with times as RFC 3339. */
+export function encodeStatus(status: object): unknown {
+  return mapKeys(status, toSnakeCase);
+}
+
+/** With times as RFC 3339. */
+export function encodeExplanation(explanation: object): unknown {
+  const { members, ...own } = explanation as { members?: readonly object[] };
+  const times = Object.entries(own).map(([key, value]): [string, unknown] => {
+    const isTime = typeof value === 'number' && (key === 'checkedAt' || key === 'freshUntil');
+    return [toSnakeCase(key), isTime ? encodeTime(value) : value];
+  });
+  return {
+    ...Object.fromEntries(times),
+    ...(members === undefined ? {} : { members: members.map(encodeExplanation) }),
+  };
+}
+
+/** With every key of every object in it spelled otherwise. */
+function mapKeys(value: unknown, spell: (key: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => mapKeys(item, spell));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [spell(key), mapKeys(item, spell)]));
 }
 
 /** RFC 3339, in UTC. */

@@ -1,4 +1,5 @@
 import {
+  type Addressing,
   type ImageKey,
   type MetadataStore,
   type Repository,
@@ -6,9 +7,11 @@ import {
   type RepositoryRecord,
   type Runtime,
 } from '../ports.js';
+import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
-import type { RepositoryConfig } from '../protocol/repository-config.js';
+import { problemsFound } from '../protocol/management.js';
+import { checkTogether, type RepositoryConfig, type VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { KeyedMutex } from '../util/concurrency.js';
 
 interface Entry {
@@ -16,44 +19,81 @@ interface Entry {
   readonly record: RepositoryRecord;
 }
 
+/** What decides which repository is meant, besides the first part of a name. */
+export interface DirectoryOptions {
+  readonly declared: readonly RepositoryConfig[];
+  readonly hosts: Readonly<Record<string, string>>;
+  readonly namespaces: Readonly<Record<string, string>>;
+  readonly defaultRepository?: string | undefined;
+}
+
 /** The configured repositories: those declared in code, which are fixed, and those made through the management API. */
 export class Directory implements RepositoryDirectory {
   readonly #entries = new Map<string, Entry>();
-  /** Changes of one name take turns, so that the entries say what the index does. */
+  /** Changes take turns, so that the entries say what the index does, and fit together. */
   readonly #changes = new KeyedMutex();
   readonly #metadata: MetadataStore;
   readonly #runtime: Runtime;
   readonly #create: (config: RepositoryConfig) => Repository;
+  readonly #hosts: ReadonlyMap<string, string>;
+  readonly #namespaces: ReadonlyMap<string, string>;
+  readonly #defaultRepository: string | undefined;
 
-  private constructor(metadata: MetadataStore, runtime: Runtime, create: (config: RepositoryConfig) => Repository) {
+  private constructor(
+    options: DirectoryOptions,
+    metadata: MetadataStore,
+    runtime: Runtime,
+    create: (config: RepositoryConfig) => Repository,
+  ) {
     this.#metadata = metadata;
     this.#runtime = runtime;
     this.#create = create;
+    this.#hosts = new Map(Object.entries(options.hosts).map(([host, name]) => [host.toLowerCase(), name]));
+    this.#namespaces = new Map(Object.entries(options.namespaces).map(([ns, name]) => [canonicalNamespace(ns), name]));
+    this.#defaultRepository = options.defaultRepository;
   }
 
   /**
    * Loads the managed repositories and records the declared ones. One that was declared once and is no more stays in the
-   * index with what it holds, unseen, until it is declared again.
+   * index with what it holds, unseen, until it is declared again or made through the API.
    */
   static async open(
-    declared: readonly RepositoryConfig[],
+    options: DirectoryOptions,
     metadata: MetadataStore,
     runtime: Runtime,
     create: (config: RepositoryConfig) => Repository,
   ): Promise<Directory> {
-    const directory = new Directory(metadata, runtime, create);
-    for (const config of declared) await directory.#put(config, 'declared');
+    const directory = new Directory(options, metadata, runtime, create);
+    for (const config of options.declared) await directory.#put(config, 'declared');
     for (const record of await metadata.repositories()) if (record.origin === 'managed') directory.#remember(record);
     return directory;
   }
 
-  resolve(name: WireName): { readonly repository: Repository; readonly at: ImageKey } | undefined {
+  /** By `ns`, else by host, else by the first part of the name, else by default (design: precedence). */
+  resolve(
+    name: WireName,
+    { host, namespace }: Addressing = {},
+  ): { readonly repository: Repository; readonly at: ImageKey; readonly namespace?: string } | undefined {
+    const byNamespace = namespace === undefined ? undefined : this.#namespaces.get(canonicalNamespace(namespace));
+    if (byNamespace !== undefined && namespace !== undefined) {
+      const found = this.#at(byNamespace, name);
+      return found && { ...found, namespace };
+    }
+    const byHost = host === undefined || this.#hosts.size === 0 ? undefined : this.#findHost(host.toLowerCase());
+    if (byHost !== undefined) return this.#at(byHost, name);
     const slash = name.indexOf('/');
-    if (slash < 0) return undefined;
-    const entry = this.#entries.get(name.slice(0, slash));
-    if (entry === undefined) return undefined;
-    const { repository } = entry;
-    return { repository, at: { repository: repository.config.name, image: name.slice(slash + 1) } };
+    const byPath = slash < 0 ? undefined : this.#at(name.slice(0, slash), name.slice(slash + 1));
+    return byPath ?? (this.#defaultRepository === undefined ? undefined : this.#at(this.#defaultRepository, name));
+  }
+
+  /** With its port, or for any port. */
+  #findHost(host: string): string | undefined {
+    return this.#hosts.get(host) ?? this.#hosts.get(host.replace(/:[0-9]+$/, ''));
+  }
+
+  #at(name: string, image: string): { readonly repository: Repository; readonly at: ImageKey } | undefined {
+    const entry = this.#entries.get(name);
+    return entry && { repository: entry.repository, at: { repository: name, image } };
   }
 
   get(name: string): Entry | undefined {
@@ -67,8 +107,9 @@ export class Directory implements RepositoryDirectory {
   }
 
   async create(config: RepositoryConfig): Promise<RepositoryRecord> {
-    return this.#changes.run(config.name, async () => {
+    return this.#inTurn(async () => {
       if (this.#entries.has(config.name)) throw nameTaken(config.name);
+      this.#refuseMisfits(config);
       const record = await this.#put(config, 'managed');
       this.#runtime.emit('repository.created', { name: config.name });
       return record;
@@ -76,39 +117,69 @@ export class Directory implements RepositoryDirectory {
   }
 
   async replace(config: RepositoryConfig): Promise<RepositoryRecord> {
-    return this.#changes.run(config.name, async () => {
-      const { record } = this.#changeable(config.name);
+    return this.#inTurn(async () => {
+      const { record, repository } = this.#changeable(config.name);
       if (record.config.type !== config.type) {
         throw new RegistryError('CONFLICT', {
           message: 'the type of a repository cannot change',
           detail: { repo_type: record.config.type },
         });
       }
+      this.#refuseMisfits(config);
       const replaced = await this.#put(config, 'managed');
+      await repository.close?.();
       this.#runtime.emit('repository.replaced', { name: config.name });
       return replaced;
     });
   }
 
   async delete(name: string): Promise<void> {
-    await this.#changes.run(name, async () => {
-      this.#changeable(name);
+    await this.#inTurn(async () => {
+      const { repository } = this.#changeable(name);
+      const users = this.list().filter(
+        ({ record: { config } }) => config.type === 'virtual' && hasMember(config, name),
+      );
+      if (users.length > 0) {
+        const names = users.map(({ record }) => record.config.name);
+        throw new RegistryError('CONFLICT', { message: `'${name}' is a member of ${names.join(', ')}`, detail: names });
+      }
       await this.#metadata.apply([{ type: 'repository.delete', name, when: this.#runtime.now() }], { durable: true });
       this.#entries.delete(name);
+      await repository.close?.();
       this.#runtime.emit('repository.deleted', { name });
     });
   }
 
+  /** Ends what repositories do in the background, and their connections. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map(({ repository }) => repository.close?.()));
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    return this.#changes.run('', change);
+  }
+
+  /** @throws RegistryError OPTIONS_INVALID: unknown members, cycles and the like, all at once. */
+  #refuseMisfits(config: RepositoryConfig): void {
+    const others = this.list().map(({ record }) => record.config);
+    const all = [config, ...others.filter(({ name }) => name !== config.name)];
+    const problems = checkTogether(all, (i) => (i === 0 ? '' : `(${all[i]?.name ?? ''}) `));
+    if (problems.length > 0) throw problemsFound(problems);
+  }
+
   async #put(config: RepositoryConfig, origin: RepositoryRecord['origin']): Promise<RepositoryRecord> {
-    // One that an earlier declaration recorded, and that is no more declared, is taken over with what it holds.
-    await this.#metadata.apply([{ type: 'repository.put', config, origin, when: this.#runtime.now() }], {
+    // What code declares it declares at each start: secrets and functions of it stay out of the index. And a record of an
+    // earlier declaration that is no more is taken over with what it holds.
+    const kept = origin === 'declared' ? withoutCredentials(config) : config;
+    await this.#metadata.apply([{ type: 'repository.put', config: kept, origin, when: this.#runtime.now() }], {
       durable: true,
     });
     const record = await this.#metadata.repository(config.name);
     if (record === undefined)
       throw new Error(`the index does not show repository '${config.name}' after it was written`);
-    this.#remember(record);
-    return record;
+    const whole = { ...record, config };
+    this.#remember(whole);
+    return whole;
   }
 
   #remember(record: RepositoryRecord): void {
@@ -128,6 +199,16 @@ export class Directory implements RepositoryDirectory {
 /** In the order of their bytes, as the index has its keys; names are ASCII. */
 function compareBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function hasMember({ members }: VirtualRepositoryConfig, name: string): boolean {
+  return members.some((member) => member.name === name);
+}
+
+function withoutCredentials(config: RepositoryConfig): RepositoryConfig {
+  if (config.type !== 'remote') return config;
+  const { credentials: _credentials, ...rest } = config;
+  return rest;
 }
 
 function nameTaken(name: string): RegistryError {

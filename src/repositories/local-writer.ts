@@ -3,9 +3,10 @@ import {
   ConflictError,
   type Caller,
   type Change,
+  type FindSource,
   type ImageKey,
   type Precondition,
-  type RepositoryConfig,
+  type LocalRepositoryConfig,
   type RepositoryWriter,
   type UploadChunk,
   type UploadStatus,
@@ -23,11 +24,11 @@ import { publish, UploadSessions } from './upload-session.js';
 const mountSourcesMost = 1000;
 /** What can be written to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
-  readonly #config: RepositoryConfig;
+  readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;
 
-  constructor(config: RepositoryConfig, parts: LocalParts) {
+  constructor(config: LocalRepositoryConfig, parts: LocalParts) {
     this.#config = config;
     this.#parts = parts;
     this.#sessions = new UploadSessions(parts);
@@ -95,14 +96,19 @@ export class LocalWriter implements RepositoryWriter {
     return this.#applyIf({ type: 'link', at: source, digest, is: 'present' }, change, { durable: false });
   }
 
-  async putManifest(image: string, manifest: ParsedManifest, tags: readonly Tag[]): Promise<void> {
+  async putManifest(
+    image: string,
+    manifest: ParsedManifest,
+    tags: readonly Tag[],
+    { findSource }: { readonly findSource?: FindSource | undefined } = {},
+  ): Promise<void> {
     const at = this.#at(image);
     const { blobs, runtime, manifests } = this.#parts;
     const staged = await blobs.stage(runtime.newId(), { algorithm: algorithmOf(manifest.digest) });
     try {
       await staged.append(Readable.from([manifest.bytes]));
       await publish(this.#parts, staged, manifest.digest, () =>
-        recordManifest(this.#parts, at, manifest, { tags, sparse: this.#config.sparse }),
+        recordManifest(this.#parts, at, manifest, { tags, sparse: this.#config.sparse, findSource }),
       );
     } catch (error) {
       await staged.discard();

@@ -13,7 +13,10 @@ import type {
   PageRequest,
   Referrer,
   Repository,
-  RepositoryConfig,
+  LocalRepositoryConfig,
+  Listed,
+  Explanation,
+  RepositoryBlob,
   RepositoryWriter,
   Runtime,
   TagRecord,
@@ -42,11 +45,11 @@ export interface LocalParts {
 
 /** A repository that the registry stores itself. */
 export class LocalRepository implements Repository {
-  readonly config: RepositoryConfig;
+  readonly config: LocalRepositoryConfig;
   readonly writer: RepositoryWriter;
   readonly #parts: LocalParts;
 
-  constructor(config: RepositoryConfig, parts: LocalParts) {
+  constructor(config: LocalRepositoryConfig, parts: LocalParts) {
     this.config = config;
     this.#parts = parts;
     this.writer = new LocalWriter(config, parts);
@@ -79,28 +82,47 @@ export class LocalRepository implements Repository {
     return (await renewLease(this.#parts, at, digest, link)) ? link : undefined;
   }
 
-  async getBlob(_caller: Caller, image: string, digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
-    const at = this.#at(image);
-    const link = await this.#parts.metadata.link(at, digest);
-    if (link === undefined) return undefined;
-    const content = await this.#parts.blobs.read(digest, range);
-    return content?.size === link.size ? content : this.#reportDamage(at, digest, link.size, content?.size);
+  async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    const found = await this.statBlob(caller, image, digest);
+    if (found === undefined) return undefined;
+    const { size } = found;
+    const content = async (range?: ByteRange): Promise<BlobContent | undefined> => {
+      const bytes = await this.#parts.blobs.read(digest, range);
+      return bytes?.size === size ? bytes : this.#reportDamage(this.#at(image), digest, size, bytes?.size);
+    };
+    return { size, content };
   }
 
-  async listTags(_caller: Caller, image: string, page: PageRequest): Promise<Page<TagRecord> | undefined> {
+  async findHeldBlob(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+  ): Promise<{ at: ImageKey; size: number } | undefined> {
+    const found = await this.statBlob(caller, image, digest);
+    return found === undefined ? undefined : { at: this.#at(image), size: found.size };
+  }
+
+  async listTags(_caller: Caller, image: string, page: PageRequest): Promise<Listed<TagRecord> | undefined> {
     const at = this.#at(image);
     const tags = await this.#parts.metadata.tags(at, page);
     if (tags.items.length === 0 && (await this.#parts.metadata.image(at)) === undefined) return undefined;
     return tags;
   }
 
-  async listReferrers(_caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Page<Referrer>> {
+  async listReferrers(_caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
     const { items, more } = await this.#parts.metadata.referrers(this.#at(image), subject, page);
     return { more, items: items.map(describeReferrer) };
   }
 
   listImages(_caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
     return this.#parts.metadata.images(this.config.name, page);
+  }
+
+  async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
+    const record = await this.#findManifest(this.#at(image), reference);
+    const common = { repository: this.config.name, type: this.config.type, image };
+    if (record === undefined) return { ...common, answer: 'absent', reason: 'nobody pushed it here' };
+    return { ...common, answer: 'stored', reason: 'it was pushed here', digest: record.digest };
   }
 
   #at(image: string): ImageKey {
@@ -136,7 +158,7 @@ export class LocalRepository implements Repository {
   }
 }
 
-function describeReferrer({ mediaType, digest, size, artifactType, annotations }: ManifestRecord): Referrer {
+export function describeReferrer({ mediaType, digest, size, artifactType, annotations }: ManifestRecord): Referrer {
   return {
     mediaType,
     digest,

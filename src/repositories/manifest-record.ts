@@ -2,6 +2,7 @@ import {
   ConflictError,
   type BlobStore,
   type Change,
+  type FindSource,
   type ImageKey,
   type ManifestRecord,
   type MetadataStore,
@@ -26,6 +27,10 @@ export interface RecordOptions {
   readonly tags: readonly Tag[];
   /** Accept a manifest that names what the image does not hold. */
   readonly sparse: boolean;
+  /** In a cache: when the upstream said that the tags name the manifest. */
+  readonly checkedAt?: number | undefined;
+  /** Where a named blob is linked from that the image lacks. */
+  readonly findSource?: FindSource | undefined;
 }
 
 /**
@@ -38,14 +43,16 @@ export async function recordManifest(
   parts: RecordParts,
   at: ImageKey,
   manifest: ParsedManifest,
-  { tags, sparse }: RecordOptions,
+  options: RecordOptions,
 ): Promise<void> {
   const { metadata, runtime } = parts;
   for (let attempt = 0; ; attempt++) {
     const when = runtime.now();
-    const named = await lookAtReferences(parts, at, manifest.references, sparse, when);
-    const tagChanges = tags.map((name): Change => {
-      return { type: 'tag.put', at, tag: { name, digest: manifest.digest, updatedAt: when } };
+    const named = await lookAtReferences(parts, at, manifest.references, options, when);
+    const tagChanges = options.tags.map((name): Change => {
+      const { checkedAt } = options;
+      const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
+      return { type: 'tag.put', at, tag };
     });
     // The links come after the manifest that names them, so that they leave no candidates.
     const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
@@ -74,7 +81,7 @@ async function lookAtReferences(
   { metadata, blobs }: RecordParts,
   at: ImageKey,
   references: readonly ManifestReference[],
-  sparse: boolean,
+  { sparse, findSource }: RecordOptions,
   when: number,
 ): Promise<{ changes: Change[]; require: Precondition[] }> {
   const changes: Change[] = [];
@@ -82,11 +89,14 @@ async function lookAtReferences(
   const missing: ManifestReference[] = [];
   for (const reference of references) {
     const { digest, kind, optional } = reference;
-    const link = await metadata.link(at, digest);
-    const present = link !== undefined && (sparse || (await blobs.stat(digest))?.size === link.size);
+    const own = await metadata.link(at, digest);
+    const source = own === undefined ? await findSource?.(digest) : at;
+    const link = own ?? (source === undefined ? undefined : await metadata.link(source, digest));
+    const present =
+      link !== undefined && source !== undefined && (sparse || (await blobs.stat(digest))?.size === link.size);
     if (present) {
       changes.push({ type: 'blob.link', at, digest, size: link.size, when });
-      require.push({ type: 'link', at, digest, is: 'present' });
+      require.push({ type: 'link', at: source, digest, is: 'present' });
     } else if (kind === 'either' && (await metadata.manifest(at, digest)) !== undefined) {
       if (!sparse) require.push({ type: 'manifest', at, digest, is: 'present' });
     } else if (!optional) {

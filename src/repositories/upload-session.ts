@@ -25,7 +25,10 @@ export interface SessionParts {
   readonly sessionLocks: KeyedMutex;
 }
 
-export interface PublishParts extends SessionParts {
+export interface PublishParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
 }
 

@@ -1,12 +1,12 @@
-import { dueKey, sinceKey, type CandidateTarget } from './level-keys.js';
+import { dueKey, sinceKey, wholeTime, type CandidateTarget } from './level-keys.js';
 import type { LevelView } from './level-view.js';
 
 /** Adds a candidate or moves it to a later time, never to an earlier one: it may have been left behind again just now. */
 export function putCandidate(view: LevelView, target: CandidateTarget, since: number): void {
   const key = sinceKey(target);
   const before = view.get(key);
-  // Whole, as the key by time has it: a file system may tell fractions of a millisecond.
-  const whole = Math.min(Math.max(Math.ceil(since), 0), Number.MAX_SAFE_INTEGER);
+  // As the key by time has it.
+  const whole = wholeTime(since);
   const latest = Math.max(before ?? whole, whole);
   if (before !== undefined) view.delete(dueKey(target, before));
   view.put(key, latest);

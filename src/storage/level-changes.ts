@@ -32,6 +32,7 @@ import {
   type Place,
   type RepositoryId,
 } from './level-keys.js';
+import { forgetTouch, touch } from './level-touches.js';
 import type { LevelView } from './level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
@@ -63,6 +64,8 @@ export async function recordChange(view: LevelView, change: Change): Promise<voi
       return putCandidate(view, targetOf(view, change.candidate), change.candidate.since);
     case 'candidate.delete':
       return settleCandidate(view, targetOf(view, change.candidate), change.candidate.since);
+    case 'cache.touched':
+      return touch(view, placeOf(view, change.at), change.digests, change.when);
     case 'bytes.condemn':
       return view.put(condemnedKey(change.digest), '');
     case 'bytes.forget':
@@ -136,6 +139,7 @@ function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'b
   view.removeMember(holderPrefix(digest), holderMember('link', place));
   const manifest = view.get(manifestKey(place, digest));
   count(view, place, { links: -1, bytes: weigh(manifest, undefined) - weigh(manifest, before), when });
+  forgetTouch(view, place, digest);
   dropCandidate(view, { kind: 'link', place, digest });
   putCandidate(view, { kind: 'bytes', digest }, when);
 }
@@ -184,6 +188,7 @@ async function deleteManifest(view: LevelView, place: Place, change: ChangeOf<'m
   const link = view.get(linkKey(place, digest));
   const bytes = weigh(undefined, link) - weigh(before, link);
   count(view, place, { manifests: -1, tags: -tags.length, bytes, when });
+  forgetTouch(view, place, digest);
   putCandidate(view, { kind: 'bytes', digest }, when);
   for (const named of before.references) await leaveLinkCandidate(view, place, named, when);
 }
@@ -202,14 +207,15 @@ async function leaveLinkCandidate(view: LevelView, place: Place, digest: Digest,
 
 // ---------------------------------------------------------------------------------------------- tags, sessions
 
-function putTag(view: LevelView, place: Place, { name, digest, updatedAt }: TagRecord): void {
+function putTag(view: LevelView, place: Place, tag: TagRecord): void {
+  const { name, digest, updatedAt, checkedAt } = tag;
   if (view.get(manifestKey(place, digest)) === undefined) {
     throw new ConflictError(`the tag ${name} would point to ${digest}, which ${place.image} does not hold`);
   }
   const key = tagKey(place, name);
   const before = view.get(key);
   if (before !== undefined) view.removeMember(taggedPrefix(place, before.digest), name);
-  view.put(key, { name, digest, updatedAt });
+  view.put(key, { name, digest, updatedAt, ...(checkedAt === undefined ? {} : { checkedAt }) });
   view.addMember(taggedPrefix(place, digest), name);
   count(view, place, { tags: before === undefined ? 1 : 0, when: updatedAt });
 }

@@ -1,8 +1,17 @@
 import { Level } from 'level';
 import { LRUCache } from 'lru-cache';
-import { nextIdKey, rangeEnd, splitKey, type Key, type Prefix } from './level-keys.js';
+import {
+  nextIdKey,
+  purgingPrefix,
+  rangeEnd,
+  splitKey,
+  type Key,
+  type Prefix,
+  type RepositoryId,
+} from './level-keys.js';
 import { LevelResidents, residentPrefixes } from './level-residents.js';
 import { LevelTagLists } from './level-tag-lists.js';
+import { LevelUsage } from './level-usage.js';
 import { decodeValue, type Operation } from './level-view.js';
 import type { LevelTarget } from './level-writer.js';
 
@@ -17,13 +26,14 @@ export interface Range {
 }
 
 /**
- * The database and what is kept of it in memory: the residents whole, hot records, and lists of tags. Memory follows the
+ * The database and what is kept of it in memory: the residents whole, hot records, lists of tags, and sums. Memory follows the
  * writer: it is brought up to date after a write is done and before anybody is told so, and never shows what is not
  * written. That holds for one process, so it is nobody's business but this driver's.
  */
 export class LevelIndex implements LevelTarget {
   readonly residents = new LevelResidents();
   readonly tagLists = new LevelTagLists();
+  readonly usage = new LevelUsage();
   readonly #db: Level;
   readonly #records: LRUCache<string, object>;
   /** Lists of members that are known not to be empty, by prefix. */
@@ -131,6 +141,7 @@ export class LevelIndex implements LevelTarget {
 
   /** By a chained batch: several times faster than an array of operations, and one batch to LevelDB all the same. */
   async write(operations: readonly Operation[], sync: boolean): Promise<void> {
+    this.usage.prepare(operations, (key) => this.get(key));
     const batch = this.#db.batch();
     for (const operation of operations) {
       if (operation.type === 'put') batch.put(operation.key, operation.text);
@@ -141,8 +152,10 @@ export class LevelIndex implements LevelTarget {
 
   written(operations: readonly Operation[]): void {
     this.#writes += 1;
+    this.usage.written();
     for (const operation of operations) {
       const { key } = operation;
+      if (key.startsWith(purgingPrefix)) this.usage.forget(key.slice(purgingPrefix.length) as RepositoryId);
       if (LevelResidents.isResident(key)) this.residents.written(operation);
       else if (!key.startsWith('!')) this.#follow(operation);
       else this.#followGlobal(operation);
@@ -154,6 +167,7 @@ export class LevelIndex implements LevelTarget {
     this.#records.clear();
     this.#nonEmpty.clear();
     this.tagLists.clear();
+    this.usage.clear();
     try {
       await this.#loadResidents();
     } catch {

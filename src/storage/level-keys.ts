@@ -26,6 +26,8 @@
  *   5|referrer|team/app|sha256:cd…|sha256:ef…             ""              subject → its referrers
  *   5|since|team/app|sha256:ab…                           1767225600000   link candidate → where in `due` it is
  *   5|session|0b9c…                                       ""              the repository's sessions, for purging
+ *   5|touched|team/app|sha256:ab…                         1767225600000   in a cache: last asked for → where in `oldest` it is
+ *   5|oldest|0001767225600000|team/app|sha256:ab…         ""              what a cache holds, by when it was last asked for
  *
  * Values are JSON, or nothing where the key says it all. A key that ends in a list of members (`holder`, `named`,
  * `tagged`, `referrer`) is a prefix and a member: the prefix ends with `\0`.
@@ -132,10 +134,37 @@ export function parseDueKey(key: string): { readonly target: CandidateTarget; re
   return { since: Number(time), target: { kind: 'link', place, digest } };
 }
 
-/** Digits enough for every safe integer, so that keys sort as times do; what lies outside goes to the nearer end. */
+/** A time as keys have it: whole, since a file system may tell fractions of a millisecond; outside goes to the nearer end. */
+export function wholeTime(time: number): number {
+  return Math.min(Math.max(Math.ceil(time), 0), Number.MAX_SAFE_INTEGER);
+}
+
+/** Digits enough for every safe integer, so that keys sort as times do. */
 function formatTime(time: number): string {
-  const whole = Math.min(Math.max(Math.ceil(time), 0), Number.MAX_SAFE_INTEGER);
-  return String(whole).padStart(16, '0');
+  return String(wholeTime(time)).padStart(16, '0');
+}
+
+export function touchedKey({ id, image }: Place, digest: Digest): Key<number> {
+  return `${id}\0touched\0${image}\0${digest}` as Key<number>;
+}
+
+export function oldestKey({ id, image }: Place, digest: Digest, touchedAt: number): Key<''> {
+  return `${oldestPrefix(id)}${formatTime(touchedAt)}\0${image}\0${digest}` as Key<''>;
+}
+
+/** What a repository's cache holds, the longest unused first. */
+export function oldestPrefix(id: RepositoryId): string {
+  return `${id}\0oldest\0`;
+}
+
+/** The inverse of `oldestKey`. */
+export function parseOldestKey(key: string): {
+  readonly place: Place;
+  readonly digest: Digest;
+  readonly touchedAt: number;
+} {
+  const [id, , time, image, digest] = key.split('\0') as [string, string, string, string, string];
+  return { place: { id: id as RepositoryId, image }, digest: digest as Digest, touchedAt: Number(time) };
 }
 
 /** The members are holders, `link|<id>|<image>` or `manifest|<id>|<image>`. */

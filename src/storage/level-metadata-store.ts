@@ -2,6 +2,7 @@ import type { Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
 import type {
   BlobLink,
+  CacheItem,
   Candidate,
   Change,
   ImageKey,
@@ -35,14 +36,15 @@ import {
   tagKey,
   tagPrefix,
   type Place,
-  type RepositoryId,
   type StoredImage,
   type StoredSession,
 } from './level-keys.js';
 import { FolderLock } from './level-lock.js';
+import { readHolders, readPage } from './level-pages.js';
 import { requireAll } from './level-preconditions.js';
 import { LevelPurge } from './level-purge.js';
 import { sliceTags } from './level-tag-lists.js';
+import { readOldest } from './level-touches.js';
 import { LevelWriter } from './level-writer.js';
 
 export interface LevelMetadataStoreOptions {
@@ -135,8 +137,9 @@ export class LevelMetadataStore implements MetadataStore {
     if (place === undefined || count === 0) return emptyPage;
     const prefix = tagPrefix(place);
     const decode = (_key: string, text: string) => JSON.parse(text) as TagRecord;
-    if (count > wholeListTags) return this.#page(prefix, page, decode);
-    const list = await this.#index.tagLists.read(prefix, () => this.#index.scan(wholeRange(prefix), Infinity, decode));
+    if (count > wholeListTags) return readPage(this.#index, prefix, page, decode);
+    const range = { gt: prefix, lt: rangeEnd(prefix) };
+    const list = await this.#index.tagLists.read(prefix, () => this.#index.scan(range, Infinity, decode));
     return sliceTags(list, page);
   }
 
@@ -148,7 +151,7 @@ export class LevelMetadataStore implements MetadataStore {
   async images(repository: string, page: PageRequest): Promise<Page<ImageRecord>> {
     const id = this.#open().residents.idOf(repository);
     if (id === undefined) return emptyPage;
-    return this.#page(imagePrefix(id), page, (_key, text) => {
+    return readPage(this.#index, imagePrefix(id), page, (_key, text) => {
       const { record } = JSON.parse(text) as StoredImage;
       return record.manifests > 0 ? record : undefined;
     });
@@ -158,29 +161,14 @@ export class LevelMetadataStore implements MetadataStore {
     const place = this.#placeOf(at);
     if (place === undefined) return emptyPage;
     const prefix = referrerPrefix(place, subject);
-    const found = await this.#page(prefix, page, (key) => key.slice(prefix.length) as Digest);
+    const found = await readPage(this.#index, prefix, page, (key) => key.slice(prefix.length) as Digest);
     const records = found.items.map((digest) => this.#index.get(manifestKey(place, digest)));
     // One that was deleted since the list was read is left out.
     return { items: records.filter((record) => record !== undefined), more: found.more };
   }
 
   async imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {
-    const { residents } = this.#open();
-    const prefix = `${holderPrefix(digest)}link\0`;
-    const [afterRepository, afterImage] = splitImageName(page.after ?? '');
-    const holders = (await this.#index.distinctParts(prefix))
-      .map((id) => ({ id, repository: residents.nameOf(id as RepositoryId) ?? '' }))
-      .filter(({ repository }) => repository !== '' && repository >= afterRepository)
-      .sort((a, b) => (a.repository < b.repository ? -1 : 1));
-    const items: ImageKey[] = [];
-    for (const { id, repository } of holders) {
-      if (items.length > page.limit) break;
-      const begin = `${prefix}${id}\0`;
-      const gt = repository === afterRepository ? begin + afterImage : begin;
-      const toImage = (key: string) => ({ repository, image: key.slice(begin.length) });
-      items.push(...(await this.#index.scanKeys({ gt, lt: rangeEnd(begin) }, page.limit + 1 - items.length, toImage)));
-    }
-    return cut(items, page.limit);
+    return readHolders(this.#open(), digest, page);
   }
 
   async isReferenced(digest: Digest, butByLinksOf: readonly ImageKey[] = []): Promise<boolean> {
@@ -211,6 +199,27 @@ export class LevelMetadataStore implements MetadataStore {
       if (repository === undefined) return undefined;
       return { kind: 'link', at: { repository, image: target.place.image }, digest: target.digest, since };
     });
+  }
+
+  async evictable(
+    repository: string,
+    page: { readonly limit: number; readonly after?: CacheItem },
+  ): Promise<readonly CacheItem[]> {
+    const id = this.#open().residents.idOf(repository);
+    return id === undefined ? [] : readOldest(this.#index, id, repository, page);
+  }
+
+  /** The first time it reads the images' records, while writes wait: 10,000 of them take some 20 ms. */
+  async usage(repository: string): Promise<number> {
+    const { residents, usage } = this.#open();
+    const id = residents.idOf(repository);
+    if (id === undefined) return 0;
+    let total = usage.get(id);
+    if (total !== undefined) return total;
+    await this.#writer.run(async () => {
+      if (residents.nameOf(id) !== undefined) total = await usage.load(this.#index, id);
+    }, false);
+    return usage.get(id) ?? total ?? 0;
   }
 
   async condemned(): Promise<readonly Digest[]> {
@@ -261,29 +270,6 @@ export class LevelMetadataStore implements MetadataStore {
     if (stored === undefined) return undefined;
     return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;
   }
-
-  async #page<T>(
-    prefix: string,
-    { limit, after }: PageRequest,
-    decode: (key: string, text: string) => T | undefined,
-  ): Promise<Page<T>> {
-    const range = { gt: prefix + (after ?? ''), lt: rangeEnd(prefix) };
-    return cut(await this.#index.scan(range, limit + 1, decode), limit);
-  }
-}
-
-function cut<T>(items: T[], limit: number): Page<T> {
-  return { items: items.slice(0, limit), more: items.length > limit };
-}
-
-function wholeRange(prefix: string): { gt: string; lt: string } {
-  return { gt: prefix, lt: rangeEnd(prefix) };
-}
-
-/** `repository/image`: a repository is one path component. */
-function splitImageName(name: string): [repository: string, image: string] {
-  const slash = name.indexOf('/');
-  return slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
 }
 
 /** LevelDB's own words name no folder, and the reason is in the cause. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConflictError, type Candidate, type Change, type MetadataStore } from '../../src/ports.js';
+import { cache } from './metadata-cache.js';
 import { deletedRepositories, garbage, type Candidates, type Write } from './metadata-garbage.js';
 import {
   at,
@@ -26,6 +27,7 @@ export function metadataChangesContract(current: () => MetadataStore): void {
   describe('blobs', () => blobs(current, write, candidates));
   describe('manifests', () => manifests(current, write, candidates));
   describe('tags and sessions', () => tagsAndSessions(current, write));
+  describe('what a cache keeps', () => cache(current, write));
   describe('candidates and condemned bytes', () => garbage(current, write, candidates));
   describe('deleted repositories', () => deletedRepositories(current, write, candidates));
 }
@@ -55,6 +57,7 @@ function repositories(current: () => MetadataStore, write: Write): void {
     { type: 'tag.delete', at: unknown, tag: tagName('t') },
     { type: 'session.put', session: session('1', unknown) },
     { type: 'candidate.put', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
+    { type: 'cache.touched', at: unknown, digests: [], when: 1 },
     { type: 'candidate.delete', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
   ];
   it.each(changes)('that are unknown make $type a conflict, which leaves no trace', async (change) => {
@@ -71,6 +74,7 @@ function repositories(current: () => MetadataStore, write: Write): void {
     expect(await store.link(unknown, digest('l'))).toBeUndefined();
     expect(await store.isNamed(unknown, digest('l'))).toBe(false);
     expect(await store.image(unknown)).toBeUndefined();
+    expect([await store.evictable('x', whole), await store.usage('x')]).toEqual([[], 0]);
     expect([await store.tags(unknown, whole), await store.images('x', whole)]).toEqual([empty, empty]);
     expect(await store.referrers(unknown, digest('m'), whole)).toEqual(empty);
   });

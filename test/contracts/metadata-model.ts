@@ -1,6 +1,7 @@
 import {
   ConflictError,
   type BlobLink,
+  type CacheItem,
   type Candidate,
   type Change,
   type ImageKey,
@@ -17,6 +18,7 @@ interface ModelImage {
   readonly links: Map<Digest, BlobLink>;
   readonly manifests: Map<Digest, ManifestRecord>;
   readonly tags: Map<string, TagRecord>;
+  readonly touched: Map<Digest, number>;
   updatedAt: number;
 }
 
@@ -123,6 +125,26 @@ export class MetadataModel {
     return images.some(({ links, manifests }) => links.has(digest) || manifests.has(digest));
   }
 
+  evictable(repository: string): CacheItem[] {
+    const images = [...(this.#state.repositories.get(repository)?.images.values() ?? [])];
+    const items = images.flatMap(({ image, touched, links, manifests }) =>
+      [...touched].flatMap(([digest, touchedAt]): CacheItem[] => {
+        const manifest = manifests.get(digest);
+        const size = (manifest ?? links.get(digest))?.size;
+        if (size === undefined) return [];
+        return [{ kind: manifest ? 'manifest' : 'link', at: { repository, image }, digest, size, touchedAt }];
+      }),
+    );
+    return items.sort(
+      by(({ touchedAt, at, digest }) => `${String(touchedAt).padStart(16, '0')}\0${at.image}\0${digest}`),
+    );
+  }
+
+  usage(repository: string): number {
+    const images = [...(this.#state.repositories.get(repository)?.images.keys() ?? [])];
+    return images.reduce((sum, image) => sum + (this.image({ repository, image })?.bytes ?? 0), 0);
+  }
+
   sessions(): SessionRecord[] {
     const all = [...this.#state.repositories.values()].flatMap(({ sessions }) => [...sessions.values()]);
     return all.sort(by(({ id }) => id));
@@ -165,6 +187,7 @@ export class MetadataModel {
         const image = this.#imageFor(at);
         if (!image.links.delete(digest)) return;
         image.updatedAt = Math.max(image.updatedAt, when);
+        if (!image.manifests.has(digest)) image.touched.delete(digest);
         this.#state.candidates.delete(identify({ kind: 'link', at, digest, since: 0 }));
         return this.#leave({ kind: 'bytes', digest, since: when });
       }
@@ -193,6 +216,14 @@ export class MetadataModel {
       case 'candidate.put':
         if (change.candidate.kind === 'link') this.#repository(change.candidate.at.repository);
         return this.#leave(change.candidate);
+      case 'cache.touched': {
+        const { touched, links, manifests } = this.#imageFor(change.at);
+        for (const digest of change.digests) {
+          if (!links.has(digest) && !manifests.has(digest)) continue;
+          touched.set(digest, Math.max(touched.get(digest) ?? 0, change.when));
+        }
+        return;
+      }
       case 'candidate.delete': {
         if (change.candidate.kind === 'link') this.#repository(change.candidate.at.repository);
         const id = identify(change.candidate);
@@ -236,6 +267,7 @@ export class MetadataModel {
     const before = image.manifests.get(digest);
     if (before === undefined) return;
     image.manifests.delete(digest);
+    if (!image.links.has(digest)) image.touched.delete(digest);
     for (const tag of image.tags.values()) if (tag.digest === digest) image.tags.delete(tag.name);
     image.updatedAt = Math.max(image.updatedAt, when);
     this.#leave({ kind: 'bytes', digest, since: when });
@@ -278,7 +310,14 @@ export class MetadataModel {
     const { images } = this.#repository(at.repository);
     let image = images.get(at.image);
     if (image === undefined) {
-      image = { image: at.image, links: new Map(), manifests: new Map(), tags: new Map(), updatedAt: 0 };
+      image = {
+        image: at.image,
+        links: new Map(),
+        manifests: new Map(),
+        tags: new Map(),
+        touched: new Map(),
+        updatedAt: 0,
+      };
       images.set(at.image, image);
     }
     // An image that holds nothing is forgotten.

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import type { Candidate, Change, ImageKey, Precondition } from '../../src/ports.js';
+import type { Candidate, Change, ImageKey, Precondition, TagRecord } from '../../src/ports.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { manifest, session, tagName } from './metadata-samples.js';
 
@@ -82,10 +82,11 @@ function change(): fc.Arbitrary<(world: World) => Change> {
     [3, ({ at, digest, when }) => ({ type: 'blob.unlink', at, digest, when })],
     [8, (chosen) => ({ type: 'manifest.put', at: chosen.at, manifest: manifestOf(chosen) })],
     [3, ({ at, digest, when }) => ({ type: 'manifest.delete', at, digest, when })],
-    [6, ({ at, tag, digest, when }) => ({ type: 'tag.put', at, tag: { name: tag, digest, updatedAt: when } })],
+    [6, ({ at, tag, digest, when }) => ({ type: 'tag.put', at, tag: tagOf(tag, digest, when) })],
     [2, ({ at, tag }) => ({ type: 'tag.delete', at, tag })],
     [2, ({ at, sessionNumber }) => ({ type: 'session.put', session: session(sessionNumber, at) })],
     [1, ({ at, sessionNumber }) => ({ type: 'session.delete', id: session(sessionNumber, at).id })],
+    [6, ({ at, digest, named, when }) => ({ type: 'cache.touched', at, digests: [digest, ...named], when })],
     [2, (chosen) => ({ type: 'candidate.put', candidate: candidateOf(chosen) })],
     [2, (chosen) => ({ type: 'candidate.delete', candidate: candidateOf(chosen) })],
     [1, ({ digest }) => ({ type: 'bytes.condemn', digest })],
@@ -137,6 +138,11 @@ type Chosen = ReturnType<typeof resolveChoice>;
 
 function manifestOf({ digest, named, size, when, flag, other }: Chosen) {
   return { ...manifest(''), digest, references: named, size, pushedAt: when, ...(flag ? { subject: other } : {}) };
+}
+
+/** Some come from an upstream. */
+function tagOf(name: Chosen['tag'], digest: Digest, when: number): TagRecord {
+  return { name, digest, updatedAt: when, ...(when % 2 === 0 ? {} : { checkedAt: when + 1 }) };
 }
 
 function candidateOf({ at, digest, when, flag }: Chosen): Candidate {

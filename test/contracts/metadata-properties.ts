@@ -20,12 +20,20 @@ export function metadataPropertiesContract(open: () => Promise<MetadataStore>): 
   it('after random changes, on preconditions and with purges between', { timeout: 30_000 }, async () => {
     const store = await open();
     await fc.assert(
-      fc.asyncProperty(fc.array(plan(), { minLength: 1, maxLength: 25 }), async (plans) => {
-        const world = makeWorld();
-        const model = new MetadataModel();
-        for (const make of [...openings, ...plans]) await takeStep(store, model, make(world));
-        await compare(store, model, world);
-      }),
+      fc.asyncProperty(
+        fc.array(plan(), { minLength: 1, maxLength: 25 }),
+        fc.nat({ max: 25 }),
+        async (plans, watchedFrom) => {
+          const world = makeWorld();
+          const model = new MetadataModel();
+          for (const [i, make] of [...openings, ...plans].entries()) {
+            await takeStep(store, model, make(world));
+            // From here on it is followed, not summed up.
+            if (i === watchedFrom) for (const name of world.repositories) await store.usage(name);
+          }
+          await compare(store, model, world);
+        },
+      ),
       { numRuns: 60, seed: 20_261, endOnFailure: false },
     );
   });
@@ -133,7 +141,11 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
     items.filter((item) => world.repositories.includes(nameOf(item)));
   expect(mine(await store.repositories(), ({ config }) => config.name)).toEqual(model.repositories());
   expect(mine(await collect(store.sessions()), (found) => found.at.repository)).toEqual(model.sessions());
-  for (const name of world.repositories) expect((await store.images(name, whole)).items).toEqual(model.images(name));
+  for (const name of world.repositories) {
+    expect((await store.images(name, whole)).items).toEqual(model.images(name));
+    expect(await store.evictable(name, whole)).toEqual(model.evictable(name));
+    expect(await store.usage(name)).toBe(model.usage(name));
+  }
   for (const at of world.images) await compareImage(store, model, world, at);
   const candidates = (await store.candidates(Infinity, 10_000)).filter((candidate) =>
     world.digests.includes(candidate.digest),

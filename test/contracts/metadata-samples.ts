@@ -48,6 +48,10 @@ export function tag(name: string, manifestName: string, updatedAt = 1): Change {
   return { type: 'tag.put', at, tag: { name: tagName(name), digest: digest(manifestName), updatedAt } };
 }
 
+export function touched(when: number, names: readonly string[], image = at): Change {
+  return { type: 'cache.touched', at: image, digests: names.map(digest), when };
+}
+
 /** The session with this number. */
 export function session(number: string, image: ImageKey): SessionRecord {
   const id = parseSessionId(`00000000-0000-4000-8000-${number.padStart(12, '0')}`);

@@ -32,8 +32,8 @@ export interface RepositoryFixture {
   dispose(): Promise<void>;
 }
 
-const caller: Caller = { principal: { id: 'somebody' }, mayPull: () => Promise.resolve(true) };
-const stranger: Caller = { principal: { id: 'stranger' }, mayPull: () => Promise.resolve(false) };
+const caller: Caller = { principal: { id: 'somebody' }, trail: [], mayPull: () => Promise.resolve(true) };
+const stranger: Caller = { principal: { id: 'stranger' }, trail: [], mayPull: () => Promise.resolve(false) };
 const name = 'team/app';
 const unknownDigest = digestOf(Buffer.from('nobody has this'));
 const unknownSession = '00000000-0000-4000-8000-ffffffffffff' as SessionId;
@@ -81,7 +81,8 @@ export function repositoryWriterContract(kind: string, create: () => Promise<Rep
 type Current = () => RepositoryFixture;
 
 async function blobOf({ repository }: RepositoryFixture, wanted: Digest, range?: { start: number; end: number }) {
-  const content = await repository.getBlob(caller, name, wanted, range);
+  const blob = await repository.getBlob(caller, name, wanted);
+  const content = await blob?.content(range);
   return content === undefined ? undefined : { size: content.size, bytes: await readBytes(content) };
 }
 
@@ -322,7 +323,7 @@ function uploads(current: Current): void {
     const closing = await writer.startUpload('closing', 'sha256');
     await writer.completeUpload('closing', closing.id, digestOf(layer), { source: source(layer) });
     for (const where of ['whole', 'streamed', 'chunked', 'closing']) {
-      const content = await current().repository.getBlob(caller, where, digestOf(layer));
+      const content = await (await current().repository.getBlob(caller, where, digestOf(layer)))?.content();
       expect(content === undefined ? undefined : digestOf(await readBytes(content))).toBe(digestOf(layer));
     }
   });

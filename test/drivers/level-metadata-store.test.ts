@@ -18,6 +18,7 @@ import {
   repository,
   session,
   tag,
+  touched,
   unlink,
 } from '../contracts/metadata-samples.js';
 
@@ -71,6 +72,7 @@ describe('LevelMetadataStore on its folder', () => {
       repository('gone'),
       link('l', 1),
       ...putManifest('m', { subject: digest('s') }, 'b', 'a'),
+      touched(7, ['l', 'm']),
     ];
     await before.apply([...writes, { type: 'session.put', session: session('1', at) }], { durable: false });
     const garbage = [
@@ -85,6 +87,8 @@ describe('LevelMetadataStore on its folder', () => {
       await store.images('r', whole),
       await store.referrers(at, digest('s'), whole),
       await store.candidates(9, 9),
+      await store.evictable('r', whole),
+      await store.usage('r'),
       await store.condemned(),
       await collect(store.sessions()),
     ];
@@ -126,7 +130,8 @@ describe('LevelMetadataStore on its folder', () => {
     );
     for (const [i, image] of images.entries()) {
       const change = { type: 'session.put', session: session(`${i}`, image) } as const;
-      await store.apply([link('l', 1, image), link('k', 1, image), change], { durable: false });
+      const links = [link('l', 1, image), link('k', 1, image), touched(1, ['l', 'm'], image), touched(2, ['l'], image)];
+      await store.apply([...links, change], { durable: false });
     }
     await store.apply(
       [deleteManifest('m', 2), unlink('l', 2), unlink('k', 2), { type: 'session.delete', id: session('0', at).id }],
@@ -219,6 +224,8 @@ describe('LevelMetadataStore on its folder', () => {
     await expect(store.link(at, digest('l'))).rejects.toThrow(closed);
     await expect(store.repositories()).rejects.toThrow(closed);
     await expect(store.purge(1)).rejects.toThrow(closed);
+    await expect(store.usage('r')).rejects.toThrow(closed);
+    await expect(store.evictable('r', whole)).rejects.toThrow(closed);
     await expect(collect(store.sessions())).rejects.toThrow(closed);
     expect(await (await openStore()).image(at)).toMatchObject({ bytes: 500 });
   });

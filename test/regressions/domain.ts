@@ -45,8 +45,8 @@ export const grace = day;
 export const uploadExpiry = 7 * day;
 export const farFuture = Number.MAX_SAFE_INTEGER;
 
-export const anyone: Caller = { principal: { id: 'anyone' }, mayPull: () => Promise.resolve(true) };
-export const nobody: Caller = { principal: { id: 'nobody' }, mayPull: () => Promise.resolve(false) };
+export const anyone: Caller = { principal: { id: 'anyone' }, trail: [], mayPull: () => Promise.resolve(true) };
+export const nobody: Caller = { principal: { id: 'nobody' }, trail: [], mayPull: () => Promise.resolve(false) };
 
 /** A clock that stands until it is moved, ids that count, and a log that remembers. */
 export class TestRuntime implements Runtime {
@@ -332,7 +332,7 @@ export async function pushImage(
 
 /** The bytes of a blob as the image shows them. */
 export async function pullBlob(repository: Repository, image: string, digest: Digest): Promise<Buffer | undefined> {
-  const content = await repository.getBlob(anyone, image, digest);
+  const content = await (await repository.getBlob(anyone, image, digest))?.content();
   return content === undefined ? undefined : readBytes(content);
 }
 

@@ -23,7 +23,7 @@ describe('encodeRepository', () => {
   it('is undone by decodeRepository, so that a document can be read, edited and put back', () => {
     const shown = encodeRepository({ config, origin: 'managed', createdAt: 0, updatedAt: 0 });
     expect(decodeRepository(shown)).toEqual(config);
-    expect(decodeRepository(shown, 'a')).toEqual(config);
+    expect(decodeRepository(shown, { name: 'a', before: undefined })).toEqual(config);
   });
 });
 
@@ -33,7 +33,9 @@ describe('decodeRepository', () => {
   });
 
   it('takes the name from the URL when the document has none', () => {
-    expect(decodeRepository({ package_type: 'docker', repo_type: 'local', sparse: false }, 'a')).toEqual({
+    expect(
+      decodeRepository({ package_type: 'docker', repo_type: 'local', sparse: false }, { name: 'a', before: undefined }),
+    ).toEqual({
       ...config,
       sparse: false,
     });
@@ -66,7 +68,7 @@ describe('decodeRepository', () => {
   });
 
   it('refuses another name than that of the URL', () => {
-    const { detail } = refusalOf(() => decodeRepository(document, 'b'));
+    const { detail } = refusalOf(() => decodeRepository(document, { name: 'b', before: undefined }));
     expect((detail as Problem[]).map(({ path }) => path)).toEqual(['name']);
   });
 

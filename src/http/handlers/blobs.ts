@@ -8,26 +8,31 @@ import { writerOf } from '../writer.js';
 
 /** end-2, HEAD. */
 export const statBlob: Handler<RegistryParams<'blob.stat'>> = async ({ req, params, caller, target }) => {
-  const blob = await target.repository.statBlob(caller, target.at.image, params.digest);
-  if (blob === undefined) throw blobUnknown(params.digest);
-  if (matchesEntityTag(req.headers['if-none-match'], params.digest)) return notModified(params.digest);
-  return { status: 200, headers: { ...describe(params.digest), 'Content-Length': String(blob.size) } };
+  const { digest } = params;
+  const blob = await target.repository.statBlob(caller, target.at.image, digest);
+  if (blob === undefined) throw blobUnknown(digest);
+  const { size, provenance } = blob;
+  if (matchesEntityTag(req.headers['if-none-match'], digest)) return { ...notModified(digest), provenance };
+  return { status: 200, headers: { ...describe(digest), 'Content-Length': String(size) }, provenance };
 };
 
 /** end-2, GET, with the `Range` of RFC 9110. */
 export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params, caller, target }) => {
   const { digest } = params;
-  const blob = await target.repository.statBlob(caller, target.at.image, digest);
+  const blob = await target.repository.getBlob(caller, target.at.image, digest);
   if (blob === undefined) throw blobUnknown(digest);
-  if (matchesEntityTag(req.headers['if-none-match'], digest)) return notModified(digest);
-  const range = isCurrent(req.headers['if-range'], digest) ? parseRange(req.headers.range, blob.size) : undefined;
-  const content = await target.repository.getBlob(caller, target.at.image, digest, range);
+  const { size, provenance } = blob;
+  if (matchesEntityTag(req.headers['if-none-match'], digest)) return { ...notModified(digest), provenance };
+  const range = isCurrent(req.headers['if-range'], digest) ? parseRange(req.headers.range, size) : undefined;
+  const content = await blob.content(range);
   if (content === undefined) throw blobUnknown(digest);
-  if (range === undefined) return { status: 200, headers: describe(digest), body: { content, length: content.size } };
+  if (range === undefined)
+    return { status: 200, headers: describe(digest), body: { content, length: size }, provenance };
   return {
     status: 206,
-    headers: { ...describe(digest), 'Content-Range': `bytes ${range.start}-${range.end}/${content.size}` },
+    headers: { ...describe(digest), 'Content-Range': `bytes ${range.start}-${range.end}/${size}` },
     body: { content, length: range.end - range.start + 1 },
+    provenance,
   };
 };
 

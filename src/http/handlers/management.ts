@@ -1,13 +1,16 @@
 import type { IncomingMessage } from 'node:http';
-import type { GarbageCollector, Repository, RepositoryDirectory, RepositoryRecord, TagRecord } from '../../ports.js';
+import type { GarbageCollector, Repository, RepositoryDirectory, RepositoryRecord, TagEntry } from '../../ports.js';
 import { RegistryError } from '../../protocol/errors.js';
 import {
   decodeRepository,
+  encodeExplanation,
   encodeRepository,
+  encodeStatus,
   encodeTime,
   type ManagementOp,
   type ManagementParams,
 } from '../../protocol/management.js';
+import { parseName, parseReference, parseTag } from '../../protocol/names.js';
 import { readBody } from '../body.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
@@ -49,9 +52,15 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
         Location: `${prefix}/api/v1/repositories/${record.config.name}`,
       });
     },
-    'repository.get': ({ params }) => Promise.resolve(jsonReply(200, encodeRepository(find(params.repository).record))),
+    'repository.get': async ({ params }) => {
+      const { record, repository } = find(params.repository);
+      const status = await repository.status?.();
+      const shown = encodeRepository(record);
+      return jsonReply(200, status === undefined ? shown : { ...shown, status: encodeStatus(status) });
+    },
     'repository.replace': async ({ req, params }) => {
-      const config = decodeRepository(await readDocument(req), params.repository);
+      const before = parts().directory.get(params.repository)?.record.config;
+      const config = decodeRepository(await readDocument(req), { name: params.repository, before });
       return jsonReply(200, encodeRepository(await parts().directory.replace(config)));
     },
     'repository.delete': async ({ params }) => {
@@ -60,6 +69,19 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
     },
     'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange),
     'image.tags': (exchange) => listTags(find(exchange.params.repository).repository, exchange),
+    'cache.purge': async ({ params, query }) => {
+      const { repository } = find(params.repository);
+      return jsonReply(200, await purgeCache(repository, query));
+    },
+    'explain.get': async ({ caller, query }) => {
+      const name = parseName(query.get('name') ?? '');
+      const reference = parseReference(query.get('reference') ?? 'latest');
+      const namespace = query.get('ns') ?? undefined;
+      const target = parts().directory.resolve(name, { host: query.get('host') ?? undefined, namespace });
+      if (target === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
+      const explanation = await target.repository.explain(caller, target.at.image, reference);
+      return jsonReply(200, encodeExplanation(explanation));
+    },
     'garbage.collect': async ({ query }) => jsonReply(200, await collectGarbage(parts().garbage, query)),
   };
 }
@@ -87,20 +109,15 @@ async function listTags(repository: Repository, exchange: Exchange<ManagementPar
   const page = pageOf(exchange, pageMost);
   const tags = await repository.listTags(caller, params.image, page);
   if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { image: params.image } });
-  const describe = async (tag: TagRecord): Promise<Record<string, unknown>> => {
-    const manifest = await repository.statManifest(caller, params.image, { digest: tag.digest });
-    return {
-      name: tag.name,
-      digest: tag.digest,
-      ...(manifest === undefined
-        ? {}
-        : {
-            media_type: manifest.mediaType,
-            manifest_size_bytes: manifest.size,
-            size_bytes: manifest.size + (manifest.contentBytes ?? 0),
-          }),
-      updated_at: encodeTime(tag.updatedAt),
+  const describe = async ({ name, digest, updatedAt }: TagEntry): Promise<Record<string, unknown>> => {
+    if (digest === undefined) return { name };
+    const manifest = await repository.statManifest(caller, params.image, { digest });
+    const sizes = manifest && {
+      media_type: manifest.mediaType,
+      manifest_size_bytes: manifest.size,
+      size_bytes: manifest.size + (manifest.contentBytes ?? 0),
     };
+    return { name, digest, ...sizes, ...(updatedAt === undefined ? {} : { updated_at: encodeTime(updatedAt) }) };
   };
   const shown = await Promise.all(tags.items.map(describe));
   const more = tags.more && page.limit > 0;
@@ -123,6 +140,23 @@ async function collectGarbage(garbage: GarbageCollector, query: URLSearchParams)
     bytes_freed: report.bytesFreed,
     uploads_expired: report.uploadsExpired,
   };
+}
+
+async function purgeCache(repository: Repository, query: URLSearchParams): Promise<Record<string, unknown>> {
+  const { name } = repository.config;
+  if (repository.purge === undefined) {
+    throw new RegistryError('UNSUPPORTED', { message: `'${name}' is no cache: there is nothing to purge` });
+  }
+  const image = query.get('image');
+  const tag = query.get('tag');
+  if (tag !== null && image === null) {
+    throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'image', problem: 'must go with tag' }] });
+  }
+  const purged = await repository.purge(
+    image === null ? undefined : parseName(image),
+    tag === null ? undefined : parseTag(tag),
+  );
+  return { manifests: purged.manifests, blobs: purged.blobs, tags: purged.tags };
 }
 
 /** JSON and nothing else: a web page cannot send it across origins without asking first. */

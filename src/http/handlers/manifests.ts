@@ -24,8 +24,9 @@ export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ r
   const manifest = await target.repository.statManifest(caller, target.at.image, params.reference);
   if (manifest === undefined) throw manifestUnknown(params.reference);
   if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
-    return { status: 304, headers: describe(manifest) };
-  return { status: 200, headers: { ...describe(manifest), 'Content-Length': String(manifest.size) } };
+    return { status: 304, headers: describe(manifest), provenance: manifest.provenance };
+  const headers = { ...describe(manifest), 'Content-Length': String(manifest.size) };
+  return { status: 200, headers, provenance: manifest.provenance };
 };
 
 /** end-3, GET: the bytes as they were pushed. */
@@ -33,12 +34,19 @@ export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req
   const manifest = await target.repository.getManifest(caller, target.at.image, params.reference);
   if (manifest === undefined) throw manifestUnknown(params.reference);
   if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
-    return { status: 304, headers: describe(manifest) };
-  return { status: 200, headers: describe(manifest), body: manifest.bytes };
+    return { status: 304, headers: describe(manifest), provenance: manifest.provenance };
+  return { status: 200, headers: describe(manifest), body: manifest.bytes, provenance: manifest.provenance };
 };
 
 /** end-7a and 7b. */
-export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({ req, prefix, params, query, target }) => {
+export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
+  req,
+  prefix,
+  params,
+  query,
+  caller,
+  target,
+}) => {
   const writer = writerOf(target);
   const byDigest = 'digest' in params.reference;
   const tagParams = parseTagParams(query.getAll('tag'), byDigest);
@@ -46,7 +54,7 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({ req
   const expected = 'digest' in params.reference ? params.reference.digest : undefined;
   const manifest = parseManifest(bytes, req.headers['content-type'], expected);
   const tags = 'tag' in params.reference ? [params.reference.tag] : tagParams;
-  await writer.putManifest(target.at.image, manifest, tags);
+  await writer.putManifest(target.at.image, manifest, tags, { caller });
   return {
     status: 201,
     headers: {
@@ -80,11 +88,8 @@ export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) =>
     throw new RegistryError('NAME_UNKNOWN', { message: 'the image is not known to this registry' });
   const names = tags.items.map(({ name }) => name);
   const more = tags.more && page.limit > 0;
-  return jsonReply(
-    200,
-    { name: target.name, tags: names },
-    more ? nextLink(path, query, names.at(-1) ?? '', page.limit) : {},
-  );
+  const headers = more ? nextLink(path, query, names.at(-1) ?? '', page.limit) : {};
+  return { ...jsonReply(200, { name: target.name, tags: names }, headers), provenance: tags.provenance };
 };
 
 /** end-12a and 12b: an index of descriptors, empty when nothing refers to the digest; never 404 (design: any image). */

@@ -1,0 +1,38 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import { drain } from '../util/streams.js';
+import { PassthroughFailure } from './passthrough-errors.js';
+
+/** What is left of a body that nobody wants is read up to here, to keep the connection. */
+const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };
+/** So often within the timeout it is looked whether anything came. */
+const looks = 4;
+
+/**
+ * Passes the body on. It ends, breaks or is abandoned on both sides at once: a client that leaves closes the connection to the
+ * upstream, and an upstream that breaks off, or brings nothing for `stallMs`, closes the connection to the client, which
+ * would take half a body for the whole. A client that does not read makes nobody late.
+ */
+export async function relay(answer: IncomingMessage, res: ServerResponse, stallMs: number): Promise<void> {
+  const { socket } = answer;
+  let seen = socket.bytesRead;
+  let quiet = 0;
+  const watch = setInterval(() => {
+    const isMoving = socket.bytesRead !== seen || res.writableNeedDrain;
+    seen = socket.bytesRead;
+    quiet = isMoving ? 0 : quiet + 1;
+    if (quiet >= looks) answer.destroy(new PassthroughFailure('the answer stopped coming'));
+  }, stallMs / looks);
+  try {
+    await pipeline(answer, res);
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/** Gives up a body: a short rest is read so that the connection can be used again, else it is closed. Never waits. */
+export function discard(answer: IncomingMessage): void {
+  void drain(answer, discardBounds).then((ended) => {
+    if (!ended) answer.destroy();
+  });
+}

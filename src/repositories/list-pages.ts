@@ -1,0 +1,46 @@
+import type { Listed, PageRequest } from '../ports.js';
+
+/** A page of a member; `last` is where it ended, when items were left out of it. */
+interface MemberPage<T> extends Listed<T> {
+  readonly last?: string | undefined;
+}
+
+/**
+ * Merges the pages of several members, all asked for the same page: in byte order of what `nameOf` gives, each name once, as
+ * the first member has it. A member that has more cannot be believed beyond the last name that it gave.
+ */
+export function mergePages<T>(pages: readonly MemberPage<T>[], limit: number, nameOf: (item: T) => string): Listed<T> {
+  const ends = pages.filter(({ more }) => more).map(({ items, last }) => last ?? lastOf(items, nameOf));
+  const horizon = ends.reduce<string | undefined>(
+    (least, end) => (least === undefined || end < least ? end : least),
+    undefined,
+  );
+  const merged = new Map<string, T>();
+  for (const { items } of pages) {
+    for (const item of items) {
+      const name = nameOf(item);
+      if (!merged.has(name) && (horizon === undefined || name <= horizon)) merged.set(name, item);
+    }
+  }
+  const sorted = [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
+  const more = horizon !== undefined || sorted.length > limit;
+  const stale = pages.find(({ provenance }) => provenance?.cache === 'stale')?.provenance;
+  const page = { items: sorted.slice(0, limit), more };
+  return stale === undefined ? page : { ...page, provenance: stale };
+}
+
+function lastOf<T>(items: readonly T[], nameOf: (item: T) => string): string {
+  const last = items.at(-1);
+  return last === undefined ? '' : nameOf(last);
+}
+
+/** A page of a whole list, in byte order of what `nameOf` gives. */
+export function sliceSorted<T>(
+  items: readonly T[],
+  { limit, after }: PageRequest,
+  nameOf: (item: T) => string,
+): Listed<T> {
+  const sorted = items.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+  const rest = after === undefined ? sorted : sorted.filter((item) => nameOf(item) > after);
+  return { items: rest.slice(0, limit), more: rest.length > limit };
+}

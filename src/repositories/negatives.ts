@@ -1,0 +1,31 @@
+import { LRUCache } from 'lru-cache';
+
+/** What an upstream lately said is absent. Kept in memory, briefly: a restart forgets it. */
+export class Negatives {
+  readonly #absent: LRUCache<string, true>;
+  readonly #now: () => number;
+
+  constructor(ttlSeconds: number, now: () => number) {
+    this.#now = now;
+    // lru-cache takes a ttl of 0 for "for ever": nothing is kept then.
+    this.#absent = new LRUCache({ max: 10_000, ttl: ttlSeconds * 1000 || 1, ttlResolution: 0, perf: { now } });
+  }
+
+  has(image: string, what: string): boolean {
+    return this.#absent.get(keyOf(image, what)) === true;
+  }
+
+  note(image: string, what: string): void {
+    this.#absent.set(keyOf(image, what), true, { start: this.#now() });
+  }
+
+  /** Of one image, or of all. */
+  forget(image?: string): void {
+    if (image === undefined) return this.#absent.clear();
+    for (const key of this.#absent.keys()) if (key.startsWith(keyOf(image, ''))) this.#absent.delete(key);
+  }
+}
+
+function keyOf(image: string, what: string): string {
+  return `${image}\0${what}`;
+}

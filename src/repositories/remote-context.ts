@@ -1,0 +1,58 @@
+import type { BlobStore, CacheOutcome, ImageKey, MetadataStore, Runtime, Upstream } from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
+import type { KeyedMutex } from '../util/concurrency.js';
+import type { CacheEviction } from './cache-eviction.js';
+import type { CacheFills } from './cache-fill.js';
+import type { ManifestCache } from './manifest-cache.js';
+import { Negatives } from './negatives.js';
+import type { TouchLog } from './touch-log.js';
+
+/** What the remote repositories of one registry share. */
+export interface RemoteParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly manifests: ManifestCache;
+  readonly runtime: Runtime;
+  readonly digestLocks: KeyedMutex;
+  readonly fills: CacheFills;
+  readonly touches: TouchLog;
+}
+
+/** One remote repository as its parts see it: its upstream, its counters, and what it remembers. */
+export class RemoteContext {
+  readonly config: RemoteRepositoryConfig;
+  readonly upstream: Upstream;
+  readonly parts: RemoteParts;
+  readonly eviction: CacheEviction;
+  readonly negatives: Negatives;
+  readonly counters: Record<CacheOutcome, number> = { hit: 0, miss: 0, stale: 0, refresh: 0 };
+  upstreamBytes = 0;
+
+  constructor(config: RemoteRepositoryConfig, upstream: Upstream, eviction: CacheEviction, parts: RemoteParts) {
+    this.config = config;
+    this.upstream = upstream;
+    this.eviction = eviction;
+    this.parts = parts;
+    this.negatives = new Negatives(config.negativeTtlSeconds, () => parts.runtime.now());
+  }
+
+  at(image: string): ImageKey {
+    return { repository: this.config.name, image };
+  }
+
+  count(image: string, what: 'manifest' | 'blob' | 'list', outcome: CacheOutcome): void {
+    this.counters[outcome]++;
+    const { runtime } = this.parts;
+    if (runtime.events.listenerCount('cache.answered') === 0) return;
+    runtime.emit('cache.answered', { repository: this.config.name, image, what, outcome });
+  }
+
+  /** Bytes that came from the upstream and are kept. */
+  noteStored(image: string, digest: Digest, bytes: number): void {
+    this.upstreamBytes += bytes;
+    this.parts.touches.touch(this.at(image), digest);
+    this.eviction.noteGrowth(bytes);
+    this.parts.runtime.emit('cache.filled', { repository: this.config.name, image, digest, bytes });
+  }
+}

@@ -1,0 +1,187 @@
+import { Readable } from 'node:stream';
+import type { Caller, ManifestContent, ManifestRecord, Provenance, TagRecord, UpstreamResult } from '../ports.js';
+import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
+import { RegistryError } from '../protocol/errors.js';
+import { parseManifest } from '../protocol/manifest.js';
+import { formatReference, type Reference, type Tag } from '../protocol/names.js';
+import { matchesPattern } from '../protocol/patterns.js';
+import { SingleFlight } from '../util/concurrency.js';
+import { readBytes } from '../util/streams.js';
+import { recordManifest } from './manifest-record.js';
+import type { RemoteContext } from './remote-context.js';
+import { describeFailure, toRefusal } from './remote-verdict.js';
+import { publish } from './upload-session.js';
+
+/** A manifest that the cache holds, and how it came to be answered. */
+export interface Resolved {
+  readonly record: ManifestRecord;
+  readonly provenance: Provenance;
+}
+
+/** How much longer tags are trusted when nothing is left of the upstream's rate limit. */
+const stretchMost = 10;
+
+/**
+ * The manifests of a cache. A digest is never asked for twice; a tag is, by HEAD, when its freshness window has passed. What
+ * the upstream cannot tell is answered with what is here, as stale. Manifests are kept as they came, verified.
+ */
+export class RemoteManifests {
+  readonly #context: RemoteContext;
+  readonly #flights = new SingleFlight<Resolved | undefined>();
+
+  constructor(context: RemoteContext) {
+    this.#context = context;
+  }
+
+  /** @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is here. */
+  async resolve(caller: Caller, image: string, reference: Reference): Promise<Resolved | undefined> {
+    const resolved = await ('digest' in reference
+      ? this.#resolveDigest(caller, image, reference.digest)
+      : this.#resolveTag(caller, image, reference.tag));
+    if (resolved === undefined) return undefined;
+    this.#context.parts.touches.touch(this.#context.at(image), resolved.record.digest);
+    this.#context.count(image, 'manifest', resolved.provenance.cache);
+    return resolved;
+  }
+
+  /** The bytes of a manifest that was resolved; fetched again when they are gone or damaged. */
+  async read(caller: Caller, image: string, record: ManifestRecord): Promise<Buffer | undefined> {
+    const { manifests, blobs } = this.#context.parts;
+    const kept = manifests.get(record.digest);
+    if (kept !== undefined) return kept;
+    const content = await blobs.read(record.digest);
+    if (content?.size === record.size) {
+      const bytes = await readBytes(content);
+      if (digestOf(bytes, algorithmOf(record.digest)) === record.digest) {
+        manifests.set(record.digest, bytes);
+        return bytes;
+      }
+    }
+    await this.#fetch(caller, image, { digest: record.digest }, undefined);
+    return manifests.get(record.digest);
+  }
+
+  /** Until when a tag is served without asking: a window that grows as the upstream's rate limit is used up. */
+  freshUntil(tag: TagRecord): number {
+    const { config, upstream } = this.#context;
+    const rule = config.tagTtlRules.find(({ tags }) => matchesPattern(tags, tag.name));
+    const seconds = rule?.ttlSeconds ?? config.tagTtlSeconds;
+    const stretch = upstream.budget >= 0.5 ? 1 : 1 + (stretchMost - 1) * (1 - upstream.budget / 0.5);
+    return (tag.checkedAt ?? 0) + seconds * 1000 * stretch;
+  }
+
+  async #resolveDigest(caller: Caller, image: string, digest: Digest): Promise<Resolved | undefined> {
+    const record = await this.#context.parts.metadata.manifest(this.#context.at(image), digest);
+    if (record !== undefined) return { record, provenance: this.#provenance('hit') };
+    return this.#fly(caller, image, { digest }, undefined);
+  }
+
+  async #resolveTag(caller: Caller, image: string, tag: Tag): Promise<Resolved | undefined> {
+    const at = this.#context.at(image);
+    const known = await this.#context.parts.metadata.tag(at, tag);
+    if (known !== undefined && this.#context.parts.runtime.now() < this.freshUntil(known)) {
+      const record = await this.#context.parts.metadata.manifest(at, known.digest);
+      if (record !== undefined) return { record, provenance: this.#provenance('hit', known) };
+    }
+    return this.#fly(caller, image, { tag }, known);
+  }
+
+  /** One question at a time for a reference, whoever asks. */
+  #fly(
+    caller: Caller,
+    image: string,
+    reference: Reference,
+    known: TagRecord | undefined,
+  ): Promise<Resolved | undefined> {
+    const name = formatReference(reference);
+    if (this.#context.negatives.has(image, name)) return Promise.resolve(undefined);
+    return this.#flights.run(`${image}\0${name}`, async () => {
+      if (known !== undefined && 'tag' in reference) return this.#revalidate(caller, image, known);
+      return this.#fetch(caller, image, reference, known);
+    });
+  }
+
+  /** HEAD costs nothing of most rate limits: a GET follows only when the tag names something else. */
+  async #revalidate(caller: Caller, image: string, known: TagRecord): Promise<Resolved | undefined> {
+    const { upstream, parts } = this.#context;
+    const at = this.#context.at(image);
+    const record = await parts.metadata.manifest(at, known.digest);
+    const answer = await upstream.statManifest(image, { tag: known.name }, caller.trail);
+    if (answer.type !== 'found') return this.#withoutContent(image, known, answer);
+    if (answer.value.digest !== known.digest || record === undefined) {
+      return this.#fetch(caller, image, { tag: known.name }, known);
+    }
+    const checked: TagRecord = { ...known, checkedAt: parts.runtime.now() };
+    await parts.metadata.apply([{ type: 'tag.put', at, tag: checked }], { durable: false });
+    this.#context.count(image, 'manifest', 'refresh');
+    return { record, provenance: this.#provenance('hit', checked) };
+  }
+
+  async #fetch(
+    caller: Caller,
+    image: string,
+    reference: Reference,
+    known: TagRecord | undefined,
+  ): Promise<Resolved | undefined> {
+    const answer = await this.#context.upstream.getManifest(image, reference, caller.trail);
+    if (answer.type !== 'found') return this.#withoutContent(image, known, answer, reference);
+    try {
+      const record = await this.#store(image, answer.value, 'tag' in reference ? reference.tag : undefined);
+      return { record, provenance: this.#provenance('miss') };
+    } catch (error) {
+      if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_INVALID') throw error;
+      const { host } = this.#context.upstream;
+      const reason = { upstream: host, reason: `what it sent is no manifest that is accepted here: ${error.message}` };
+      return this.#withoutContent(image, known, { type: 'failed', reason });
+    }
+  }
+
+  /** absent: remembered briefly, and the tag goes; denied: told, never kept; failed: what is here, as stale. */
+  async #withoutContent(
+    image: string,
+    known: TagRecord | undefined,
+    answer: Exclude<UpstreamResult<unknown>, { type: 'found' }>,
+    reference: Reference | undefined = known && { tag: known.name },
+  ): Promise<Resolved | undefined> {
+    const { metadata } = this.#context.parts;
+    const at = this.#context.at(image);
+    if (answer.type === 'absent') {
+      if (reference !== undefined) this.#context.negatives.note(image, formatReference(reference));
+      if (known !== undefined) await metadata.apply([{ type: 'tag.delete', at, tag: known.name }], { durable: false });
+      return undefined;
+    }
+    const record = known && (await metadata.manifest(at, known.digest));
+    if (answer.type === 'denied' || record === undefined) throw toRefusal(answer);
+    return { record, provenance: { ...this.#provenance('stale', known), reason: describeFailure(answer.reason) } };
+  }
+
+  /** As it came, under its digest; the tag is checked as of now. */
+  async #store(image: string, content: ManifestContent, tag: Tag | undefined): Promise<ManifestRecord> {
+    const { parts } = this.#context;
+    const at = this.#context.at(image);
+    const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
+    const staged = await parts.blobs.stage(parts.runtime.newId(), { algorithm: algorithmOf(manifest.digest) });
+    const checkedAt = parts.runtime.now();
+    try {
+      await staged.append(Readable.from([manifest.bytes]));
+      await publish(parts, staged, manifest.digest, () =>
+        recordManifest(parts, at, manifest, { tags: tag === undefined ? [] : [tag], sparse: true, checkedAt }),
+      );
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+    parts.manifests.set(manifest.digest, manifest.bytes);
+    this.#context.noteStored(image, manifest.digest, manifest.bytes.length);
+    const record = await parts.metadata.manifest(at, manifest.digest);
+    if (record === undefined) throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted at once' });
+    return record;
+  }
+
+  #provenance(cache: Provenance['cache'], tag?: TagRecord): Provenance {
+    const { name } = this.#context.config;
+    return tag?.checkedAt === undefined
+      ? { repository: name, cache }
+      : { repository: name, cache, checkedAt: tag.checkedAt };
+  }
+}

@@ -1,0 +1,194 @@
+import type {
+  Caller,
+  Explanation,
+  ImageKey,
+  ImageRecord,
+  Listed,
+  ManifestContent,
+  ManifestInfo,
+  Page,
+  PageRequest,
+  Referrer,
+  Repository,
+  RepositoryBlob,
+  RepositoryWriter,
+  TagEntry,
+} from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import type { Reference } from '../protocol/names.js';
+import { matchesAny } from '../protocol/patterns.js';
+import type { VirtualMember, VirtualRepositoryConfig } from '../protocol/repository-config.js';
+import { isFailure } from './remote-verdict.js';
+import { mergePages } from './list-pages.js';
+import { VirtualWriter } from './virtual-writer.js';
+
+interface Member {
+  readonly settings: VirtualMember;
+  readonly repository: Repository;
+}
+
+/**
+ * Several repositories under one name. By tag, the first member that has it answers, and the first that cannot tell ends the
+ * search: going on would let a public name stand in for a private one (dependency confusion). By digest the search goes on,
+ * since the bytes prove themselves. Absent and denied go on; when nobody has it and somebody could not tell, that is told.
+ */
+export class VirtualRepository implements Repository {
+  readonly config: VirtualRepositoryConfig;
+  readonly #find: (name: string) => Repository | undefined;
+
+  constructor(config: VirtualRepositoryConfig, find: (name: string) => Repository | undefined) {
+    this.config = config;
+    this.#find = find;
+  }
+
+  get writer(): RepositoryWriter | undefined {
+    const { pushTo } = this.config;
+    const target = pushTo === undefined ? undefined : this.#find(pushTo)?.writer;
+    return target && new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest));
+  }
+
+  statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
+    return this.#first(caller, image, reference, (member) => member.statManifest(caller, image, reference));
+  }
+
+  getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
+    return this.#first(caller, image, reference, (member) => member.getManifest(caller, image, reference));
+  }
+
+  /**
+   * Where pushes go to a member, clients ask so in order to leave out what is here already: so no upstream is asked, and a
+   * yes is given only for bytes that a pushed manifest will get linked.
+   */
+  async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
+    if (this.config.pushTo === undefined) {
+      return this.#first(caller, image, { digest }, (member) => member.statBlob(caller, image, digest));
+    }
+    const held = await this.findHeldBlob(caller, image, digest);
+    return held && { size: held.size, provenance: { repository: held.at.repository, cache: 'hit' } };
+  }
+
+  getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    return this.#first(caller, image, { digest }, (member) => member.getBlob(caller, image, digest));
+  }
+
+  async findHeldBlob(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+  ): Promise<{ at: ImageKey; size: number } | undefined> {
+    for (const { repository } of await this.#askable(caller, image)) {
+      const held = await repository.findHeldBlob(caller, image, digest);
+      if (held !== undefined && (await caller.mayPull(held.at))) return held;
+    }
+    return undefined;
+  }
+
+  async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
+    const lists = await this.#all(caller, image, (member) => member.listTags(caller, image, page));
+    return lists.length === 0 ? undefined : mergePages(lists, page.limit, ({ name }) => name);
+  }
+
+  async listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
+    const lists = await this.#all(caller, image, (member) => member.listReferrers(caller, image, subject, page));
+    return mergePages(lists, page.limit, ({ digest }) => digest);
+  }
+
+  async listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
+    const lists = await Promise.all(
+      this.#members().map(async ({ settings, repository }) => {
+        const { items, more } = await repository.listImages(caller, page);
+        const shown = items.filter(({ image }) => this.#isAsked(settings, repository, image));
+        return { items: shown, more, last: items.at(-1)?.image };
+      }),
+    );
+    return mergePages(lists, page.limit, ({ image }) => image);
+  }
+
+  async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {
+    const members: Explanation[] = [];
+    for (const { settings, repository } of this.#members()) {
+      const { name, type } = repository.config;
+      const reason = this.#isAsked(settings, repository, image)
+        ? (await caller.mayPull({ repository: name, image }))
+          ? undefined
+          : 'you may not pull it there'
+        : 'its include, exclude or the reserved patterns leave it out';
+      if (reason === undefined) members.push(await repository.explain(caller, image, reference));
+      else members.push({ repository: name, type, image, answer: 'left out', reason });
+    }
+    const answering = members.find(({ answer }) => answer !== 'absent' && answer !== 'left out');
+    const common = { repository: this.config.name, type: this.config.type, image, members };
+    if (answering === undefined) return { ...common, answer: 'absent', reason: 'no member has it' };
+    return {
+      ...common,
+      answer: answering.answer,
+      reason: `member '${answering.repository}' is the first that may have it`,
+    };
+  }
+
+  /** In the order in which they are asked. A member that was deleted is passed over. */
+  #members(): readonly Member[] {
+    const members = this.config.members.flatMap((settings) => {
+      const repository = this.#find(settings.name);
+      return repository === undefined ? [] : [{ settings, repository }];
+    });
+    if (this.config.order === 'as-listed') return members;
+    return members.toSorted((a, b) => rank(a.repository) - rank(b.repository));
+  }
+
+  #isAsked({ include, exclude }: VirtualMember, { config }: Repository, image: string): boolean {
+    if (include.length > 0 && !matchesAny(include, image)) return false;
+    if (matchesAny(exclude, image)) return false;
+    return config.type !== 'remote' || !matchesAny(this.config.reserved, image);
+  }
+
+  /** Those that are asked for this image and that the caller may pull from. */
+  async #askable(caller: Caller, image: string): Promise<readonly Member[]> {
+    const asked: Member[] = [];
+    for (const member of this.#members()) {
+      const { settings, repository } = member;
+      if (!this.#isAsked(settings, repository, image)) continue;
+      if (await caller.mayPull({ repository: repository.config.name, image })) asked.push(member);
+    }
+    return asked;
+  }
+
+  async #first<T>(
+    caller: Caller,
+    image: string,
+    reference: Reference,
+    ask: (member: Repository) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    let failure: unknown;
+    for (const { repository } of await this.#askable(caller, image)) {
+      try {
+        const answer = await ask(repository);
+        if (answer !== undefined) return answer;
+      } catch (error) {
+        if (!isFailure(error)) continue;
+        if ('tag' in reference) throw error;
+        failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return undefined;
+  }
+
+  /** What the members that have something say. One that cannot tell makes the whole a failure: a list must not be short. */
+  async #all<T>(caller: Caller, image: string, ask: (member: Repository) => Promise<T | undefined>): Promise<T[]> {
+    const asked = await this.#askable(caller, image);
+    const answers = await Promise.all(
+      asked.map(({ repository }) =>
+        ask(repository).catch((error: unknown) => {
+          if (isFailure(error)) throw error;
+          return undefined;
+        }),
+      ),
+    );
+    return answers.filter((answer) => answer !== undefined);
+  }
+}
+
+function rank({ config }: Repository): number {
+  return config.type === 'remote' ? 1 : 0;
+}

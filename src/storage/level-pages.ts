@@ -1,0 +1,45 @@
+/** Reading lists a page at a time. */
+import type { Digest } from '../protocol/digest.js';
+import type { ImageKey, Page, PageRequest } from '../ports.js';
+import type { LevelIndex } from './level-index.js';
+import { holderPrefix, rangeEnd, type RepositoryId } from './level-keys.js';
+
+/** A page of the entries under a prefix that `decode` does not refuse with `undefined`. */
+export async function readPage<T>(
+  index: LevelIndex,
+  prefix: string,
+  { limit, after }: PageRequest,
+  decode: (key: string, text: string) => T | undefined,
+): Promise<Page<T>> {
+  const range = { gt: prefix + (after ?? ''), lt: rangeEnd(prefix) };
+  return cut(await index.scan(range, limit + 1, decode), limit);
+}
+
+/** A page of the images that link a digest, sorted by their repository's name, not by its id as the keys are. */
+export async function readHolders(index: LevelIndex, digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {
+  const prefix = `${holderPrefix(digest)}link\0`;
+  const [afterRepository, afterImage] = splitImageName(page.after ?? '');
+  const holders = (await index.distinctParts(prefix))
+    .map((id) => ({ id, repository: index.residents.nameOf(id as RepositoryId) ?? '' }))
+    .filter(({ repository }) => repository !== '' && repository >= afterRepository)
+    .sort((a, b) => (a.repository < b.repository ? -1 : 1));
+  const items: ImageKey[] = [];
+  for (const { id, repository } of holders) {
+    if (items.length > page.limit) break;
+    const begin = `${prefix}${id}\0`;
+    const gt = repository === afterRepository ? begin + afterImage : begin;
+    const toImage = (key: string) => ({ repository, image: key.slice(begin.length) });
+    items.push(...(await index.scanKeys({ gt, lt: rangeEnd(begin) }, page.limit + 1 - items.length, toImage)));
+  }
+  return cut(items, page.limit);
+}
+
+function cut<T>(items: T[], limit: number): Page<T> {
+  return { items: items.slice(0, limit), more: items.length > limit };
+}
+
+/** `repository/image`: a repository is one path component. */
+function splitImageName(name: string): [repository: string, image: string] {
+  const slash = name.indexOf('/');
+  return slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];
+}

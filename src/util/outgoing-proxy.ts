@@ -1,0 +1,22 @@
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The proxy that the environment names for a URL: `HTTPS_PROXY` or `HTTP_PROXY` (which stands in for the other), unless
+ * `NO_PROXY` has the host, a domain that it is in, or `*`. Never for a loopback address.
+ */
+export function findOutgoingProxy(url: URL, environment: Environment): string | undefined {
+  const read = (name: string): string => environment[name.toLowerCase()] ?? environment[name] ?? '';
+  if (/^(?:localhost|127\..*|\[::1\])$/.test(url.hostname) || isExempt(url, read('NO_PROXY'))) return undefined;
+  const proxy = url.protocol === 'https:' ? read('HTTPS_PROXY') || read('HTTP_PROXY') : read('HTTP_PROXY');
+  return proxy === '' ? undefined : proxy;
+}
+
+function isExempt({ hostname, port, protocol }: URL, list: string): boolean {
+  const actualPort = port || (protocol === 'https:' ? '443' : '80');
+  return list.split(/[\s,]+/).some((entry) => {
+    const [, name = '', only] = /^\*?\.?(.*?)(?::([0-9]+))?$/.exec(entry.toLowerCase()) ?? [];
+    if (entry === '*') return true;
+    if (name === '' || (only !== undefined && only !== actualPort)) return false;
+    return hostname === name || hostname.endsWith(`.${name}`);
+  });
+}

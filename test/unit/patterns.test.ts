@@ -1,0 +1,63 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { matchesAny, matchesPattern } from '../../src/protocol/patterns.js';
+
+describe('matchesPattern', () => {
+  it.each([
+    ['library/alpine', 'library/alpine', true],
+    ['library/alpine', 'library/alpine2', false],
+    ['library/alpine', 'my/library/alpine', false],
+    ['', '', true],
+    ['', 'a', false],
+    ['*', '', true],
+    ['*', 'alpine', true],
+    ['*', 'library/alpine', false],
+    ['library/*', 'library/alpine', true],
+    ['library/*', 'library/', true],
+    ['library/*', 'library', false],
+    ['library/*', 'library/alpine/edge', false],
+    ['*/alpine', 'library/alpine', true],
+    ['**', 'library/alpine', true],
+    ['**', '', true],
+    ['library/**', 'library/a/b/c', true],
+    ['**/alpine', 'a/b/alpine', true],
+    ['**/alpine', 'alpine', false],
+    ['a*b*c', 'aXbYbZc', true],
+    ['a*b*c', 'aXbYbZ', false],
+    ['*:latest', 'alpine:latest', true],
+    ['library/alpine:3.*', 'library/alpine:3.19', true],
+    ['library/alpine:3.*', 'library/alpine:31', false],
+    ['v?', 'v1', false],
+    ['v?', 'v?', true],
+    ['[a]+(b)', '[a]+(b)', true],
+    ['***', 'a/b', true],
+  ])('%j of %j is %j', (pattern, name, matches) => {
+    expect(matchesPattern(pattern, name)).toBe(matches);
+  });
+
+  it('agrees with a regular expression', () => {
+    const text = (characters: string) => fc.string({ unit: fc.constantFrom(...characters), maxLength: 8 });
+    fc.assert(
+      fc.property(text('ab/*'), text('ab/'), (pattern, name) => {
+        const expression = pattern.replaceAll(/\*\*|\*/g, (star) => (star === '*' ? '[^/]*' : '.*'));
+        expect(matchesPattern(pattern, name)).toBe(new RegExp(`^${expression}$`).test(name));
+      }),
+      { numRuns: 1000, seed: 4 },
+    );
+  });
+
+  it('takes no time for many stars', () => {
+    const startedAt = performance.now();
+    expect(matchesPattern(`${'a*'.repeat(100)}b`, 'a'.repeat(255))).toBe(false);
+    expect(matchesPattern(`${'a**'.repeat(100)}b`, 'a'.repeat(255))).toBe(false);
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+  });
+});
+
+describe('matchesAny', () => {
+  it('is true when one of them matches', () => {
+    expect(matchesAny(['a', 'b/*'], 'b/c')).toBe(true);
+    expect(matchesAny(['a', 'b/*'], 'c')).toBe(false);
+    expect(matchesAny([], 'a')).toBe(false);
+  });
+});
