@@ -1,4 +1,5 @@
-import { isAlias, isMap, isScalar, isSeq, parseDocument, type Scalar, type YAMLParseError } from 'yaml';
+import { createRequire } from 'node:module';
+import type { Scalar, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { describeProblems, type Problem } from './protocol/repository-config.js';
 
@@ -8,6 +9,10 @@ export interface ConfigDocument {
   /** What is wrong with the file itself, or with the variables that it names. */
   readonly problems: readonly Problem[];
 }
+
+// Loaded with the first file that is read: a start without one is that much shorter.
+const require = createRequire(import.meta.url);
+const loadYaml = (): typeof import('yaml') => require('yaml') as typeof import('yaml');
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -21,7 +26,8 @@ const bareValuePattern = /^(?:true|false|-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15
  * is a number or a boolean when it looks like one, as if it stood there: `port: ${PORT}`.
  */
 export function parseConfigFile(text: string, environment: Environment): ConfigDocument {
-  const document = parseDocument(text);
+  if (text.trim() === '') return { settings: {}, problems: [] };
+  const document = loadYaml().parseDocument(text);
   const [error] = document.errors;
   // The first alone: where the form is broken, those that follow come of it.
   if (error !== undefined) return { settings: {}, problems: [describeSyntaxError(error)] };
@@ -47,6 +53,7 @@ interface Filling {
 
 /** Replaces the variables in the nodes themselves: after `toJS` nobody could tell a quoted value from a bare one. */
 function fillIn(node: unknown, path: string, filling: Filling): void {
+  const { isAlias, isMap, isScalar, isSeq } = loadYaml();
   if (isMap(node)) {
     for (const { key, value } of node.items) {
       const name = String(isScalar(key) ? key.value : key);

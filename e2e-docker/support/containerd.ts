@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { findTool, run } from './commands.js';
 import type { CommandResult } from './commands.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
-import type { TestBed } from './test-bed.js';
+import type { Workspace } from './test-bed.js';
 
 export interface Containerd {
   readonly socket: string;
@@ -13,7 +13,7 @@ export interface Containerd {
 }
 
 /** A containerd of our own beside any that the machine runs: its socket, state and content are in the test's folder. */
-export async function startContainerd(bed: TestBed): Promise<Containerd> {
+export async function startContainerd(bed: Workspace): Promise<Containerd> {
   const folder = join(bed.folder, 'containerd');
   const socket = join(folder, 'sock');
   const config = join(folder, 'config.toml');

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findTool, run } from './commands.js';
 import type { CommandOptions, CommandResult } from './commands.js';
 import { startContainerd } from './containerd.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
-import type { TestBed } from './test-bed.js';
+import type { Workspace } from './test-bed.js';
 
 export interface DockerEngine {
   /** Runs the docker command against this engine. */
@@ -16,8 +16,9 @@ export interface DockerEngine {
 /**
  * A Docker engine of our own beside any that the machine runs: own socket, data, pid file, containerd and bridge. With
  * the default bridge it would share `docker0`, and with `--bridge=none` it would delete it.
+ * @param daemonJson the text of its `daemon.json`; absent: the machine's own, if there is one.
  */
-export async function startDockerEngine(bed: TestBed): Promise<DockerEngine> {
+export async function startDockerEngine(bed: Workspace, daemonJson?: string): Promise<DockerEngine> {
   const bridge = `e2e${process.pid}`;
   await run('ip', ['link', 'add', 'name', bridge, 'type', 'bridge']);
   const removeBridge = () => run('ip', ['link', 'delete', bridge]);
@@ -26,6 +27,10 @@ export async function startDockerEngine(bed: TestBed): Promise<DockerEngine> {
   const socket = join(folder, 'sock');
   await mkdir(folder, { recursive: true });
   const settings = engineSettings(folder, socket, bridge, containerd.socket);
+  if (daemonJson !== undefined) {
+    await writeFile(join(folder, 'daemon.json'), daemonJson);
+    settings.push(`--config-file=${folder}/daemon.json`);
+  }
   const daemon = startDaemon(findTool('dockerd') ?? 'dockerd', settings, {
     env: bed.env,
     logFile: join(folder, 'log'),

@@ -1,11 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandResult } from './commands.js';
-import type { TestBed } from './test-bed.js';
+import type { Workspace } from './test-bed.js';
 
 /** Runs podman or buildah with image storage and state of its own, in the test's folder. */
 export async function containersTool(
-  bed: TestBed,
+  bed: Workspace,
   tool: 'podman' | 'buildah',
 ): Promise<(...args: string[]) => Promise<CommandResult>> {
   const folder = join(bed.folder, tool);

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { projectRoot } from './commands.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
@@ -16,19 +17,38 @@ export interface RegistryServer {
   kill(): Promise<void>;
 }
 
+export interface RegistryServerOptions {
+  /** What its config file says, but for where it listens and keeps its data. @default no file: one repository, `local` */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** `info` logs every request. @default 'warn' */
+  readonly logLevel?: 'info' | 'warn';
+  /** Added to the environment, for `${NAME}` in the config file. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** @default one that the system chooses */
+  readonly port?: number;
+}
+
 let starts = 0;
 
 /**
- * Starts `artifactapi serve` as a process of its own on a port that the system chooses, with its data in `folder/data`:
- * a second start with the same folder goes on with the first one's data. Another program that takes the same
- * arguments can stand in for it (E2E_SERVER_CLI), to tell a fault of these tests from one of the server's.
+ * Starts `artifactapi serve` as a process of its own, with its data in `folder/data`: a second start with the same folder
+ * goes on with the first one's data. Another program that takes the same arguments can stand in for it
+ * (E2E_SERVER_CLI), to tell a fault of these tests from one of the server's.
  */
-export async function startRegistry(folder: string): Promise<RegistryServer> {
+export async function startRegistry(folder: string, options: RegistryServerOptions = {}): Promise<RegistryServer> {
+  const { config, logLevel = 'warn', env = {}, port = 0 } = options;
   const cli = process.env['E2E_SERVER_CLI'] ?? join(projectRoot, 'dist/src/cli.js');
   if (!existsSync(cli)) throw new Error(`${cli} is missing: run npm run build`);
-  const logFile = join(folder, `server-${++starts}.log`);
-  const settings = ['--host', '127.0.0.1', '--port', '0', '--data', join(folder, 'data'), '--log-level', 'warn'];
-  const daemon = startDaemon(process.execPath, [cli, 'serve', ...settings], { logFile });
+  await mkdir(folder, { recursive: true });
+  const start = ++starts;
+  const logFile = join(folder, `server-${start}.log`);
+  const listen = ['--host', '127.0.0.1', '--port', String(port)];
+  const settings = [...listen, '--data', join(folder, 'data'), '--log-level', logLevel];
+  if (config !== undefined) settings.push('--config', await writeConfig(join(folder, `config-${start}.yaml`), config));
+  const daemon = startDaemon(process.execPath, [cli, 'serve', ...settings], {
+    env: { ...process.env, ...env },
+    logFile,
+  });
   const origin = await waitForDaemon(daemon, () => /http:\/\/127\.0\.0\.1:[1-9]\d*/.exec(daemon.output())?.[0]);
   return {
     origin,
@@ -38,4 +58,10 @@ export async function startRegistry(folder: string): Promise<RegistryServer> {
     stop: () => daemon.end('SIGTERM'),
     kill: () => daemon.end('SIGKILL'),
   };
+}
+
+/** JSON is YAML too. */
+async function writeConfig(file: string, config: Readonly<Record<string, unknown>>): Promise<string> {
+  await writeFile(file, JSON.stringify(config, null, 2));
+  return file;
 }

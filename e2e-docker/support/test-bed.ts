@@ -6,40 +6,53 @@ import { startRegistry } from './registry-server.js';
 import type { RegistryServer } from './registry-server.js';
 import { createTempDir } from './temp-dir.js';
 
-export interface TestBed {
-  readonly registry: RegistryServer;
+/** A place for clients and servers to work in. */
+export interface Workspace {
   /** The folder of this run; everything that a client keeps is in it. */
   readonly folder: string;
   /** The environment that clients run in: an empty home, so that no login, cache or setting of the user's plays a part. */
   readonly env: NodeJS.ProcessEnv;
   /** Runs a client to its end; rejects with its output when it fails. */
   run(tool: string, ...args: string[]): Promise<CommandResult>;
+  /** Has something ended before the folder goes: the last one told first. */
+  onClose(end: () => Promise<unknown>): void;
+  close(): Promise<void>;
+}
+
+export interface TestBed extends Workspace {
+  readonly registry: RegistryServer;
   /** `127.0.0.1:PORT/local/<name>` */
   ref(name: string): string;
-  close(): Promise<void>;
 }
 
 /** A running registry with empty data, and a place for clients to work in. */
 export async function openTestBed(): Promise<TestBed> {
-  const dir = await createTempDir();
-  const env = await clientEnvironment(dir.path);
+  const workspace = await openWorkspace();
   try {
-    const registry = await startRegistry(dir.path);
-    return {
-      registry,
-      folder: dir.path,
-      env,
-      run: (tool, ...args) => run(tool, args, { env, cwd: dir.path }),
-      ref: (name) => `${registry.host}/local/${name}`,
-      close: async () => {
-        await registry.stop();
-        await dir.release();
-      },
-    };
+    const registry = await startRegistry(workspace.folder);
+    workspace.onClose(() => registry.stop());
+    return { ...workspace, registry, ref: (name) => `${registry.host}/local/${name}` };
   } catch (error) {
-    await dir.release();
+    await workspace.close();
     throw error;
   }
+}
+
+/** An empty folder, and the environment for clients in it with what `added` says besides. */
+export async function openWorkspace(added: Readonly<Record<string, string>> = {}): Promise<Workspace> {
+  const dir = await createTempDir();
+  const env = { ...(await clientEnvironment(dir.path)), ...added };
+  const ends: (() => Promise<unknown>)[] = [];
+  return {
+    folder: dir.path,
+    env,
+    run: (tool, ...args) => run(tool, args, { env, cwd: dir.path }),
+    onClose: (end) => void ends.push(end),
+    close: async () => {
+      for (const end of ends.splice(0).toReversed()) await end();
+      await dir.release();
+    },
+  };
 }
 
 async function clientEnvironment(folder: string): Promise<NodeJS.ProcessEnv> {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Forward, Logger } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import { relay } from './passthrough-body.js';
-import { codeOf, explain, unavailable } from './passthrough-errors.js';
+import { explain, unavailable } from './passthrough-errors.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 import { errorReply, send, type Reply } from './reply.js';
 
@@ -79,8 +79,7 @@ export async function passOn(passage: Passage, { answer, hop }: Arrival): Promis
     await relay(answer, res, forward.responseTimeoutMs);
   } catch (error) {
     // Destroyed by now: half a body must not look whole.
-    const isClientsDoing = passage.left.aborted && codeOf(error) === 'ERR_STREAM_PREMATURE_CLOSE';
-    if (!isClientsDoing) logCut(passage, error);
+    logCut(passage, error);
   }
   return { status };
 }

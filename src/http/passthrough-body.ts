@@ -12,6 +12,7 @@ const looks = 4;
  * Passes the body on. It ends, breaks or is abandoned on both sides at once: a client that leaves closes the connection to the
  * upstream, and an upstream that breaks off, or brings nothing for `stallMs`, closes the connection to the client, which
  * would take half a body for the whole. A client that does not read makes nobody late.
+ * Rejects when it was the upstream that broke off.
  */
 export async function relay(answer: IncomingMessage, res: ServerResponse, stallMs: number): Promise<void> {
   const { socket } = answer;
@@ -23,8 +24,17 @@ export async function relay(answer: IncomingMessage, res: ServerResponse, stallM
     quiet = isMoving ? 0 : quiet + 1;
     if (quiet >= looks) answer.destroy(new PassthroughFailure('the answer stopped coming'));
   }, stallMs / looks);
+  // The errors do not tell who was first: each side's end destroys the other.
+  const client = res.socket;
+  let broken = false;
+  const note = (): void => {
+    broken ||= !answer.complete && client?.destroyed === false;
+  };
+  answer.once('error', note).once('close', note);
   try {
     await pipeline(answer, res);
+  } catch (error) {
+    if (broken) throw error;
   } finally {
     clearInterval(watch);
   }

@@ -24,6 +24,6 @@ function* endsOf(part: string, name: string, at: number): Generator<number> {
     if (name.startsWith(part, at)) yield at + part.length;
     return;
   }
-  yield at;
-  for (let end = at + 1; end <= name.length && (part === '**' || name[end - 1] !== '/'); end++) yield end;
+  const slash = part === '**' ? -1 : name.indexOf('/', at);
+  for (let end = at; end <= (slash < 0 ? name.length : slash); end++) yield end;
 }

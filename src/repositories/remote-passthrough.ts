@@ -22,7 +22,7 @@ import type { Digest } from '../protocol/digest.js';
 import { isDockerHub, toUpstreamImage } from '../protocol/docker-hub.js';
 import type { Reference } from '../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
-import { pipeRange } from '../util/streams.js';
+import { pipeRange } from '../util/pipe-range.js';
 import { toRefusal } from './remote-verdict.js';
 import { sliceSorted } from './list-pages.js';
 

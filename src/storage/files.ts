@@ -7,7 +7,7 @@ export const closeFile = promisify(fs.close);
 export const syncData = promisify(fs.fdatasync);
 export const cutFile = promisify(fs.ftruncate);
 export const statOpen = promisify(fs.fstat);
-const syncAll = promisify(fs.fsync);
+export const syncAll = promisify(fs.fsync);
 const read = promisify(fs.read);
 const writev = promisify(fs.writev);
 

@@ -4,7 +4,7 @@ import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob, StageOpti
 import type { Digest } from '../protocol/digest.js';
 import { BlobFolders, statFile } from './blob-folders.js';
 import { BufferPool, FileContent } from './file-content.js';
-import { syncFolder } from './files.js';
+import { FolderHandles } from './folder-handles.js';
 import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
 import { HashClient } from './hash-client.js';
 import { RunningHash } from './running-hash.js';
@@ -35,6 +35,7 @@ export class FsBlobStore implements BlobStore {
   readonly #hashes: HashClient;
   readonly #flushes = new FlushGate(backgroundFlushesMax);
   readonly #buffers = new BufferPool(buffersKept);
+  readonly #handles = new FolderHandles();
   readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
   /** Counts what changed blobs here, so that an older stat does not get into the memo. */
   #changes = 0;
@@ -127,7 +128,7 @@ export class FsBlobStore implements BlobStore {
       this.#forget(digest);
     }
     // Or the bytes come back after a power cut, when the index has forgotten them.
-    await syncFolder(this.#folders.folder(digest));
+    await this.#handles.sync(this.#folders.folder(digest));
     return true;
   }
 
@@ -148,6 +149,7 @@ export class FsBlobStore implements BlobStore {
     const reason = new Error('the blob store is closed');
     await Promise.allSettled([...this.#staged.values()].map(async (staged) => (await staged).close(reason)));
     await this.#hashes.close();
+    await this.#handles.close();
   }
 
   async #publish(path: string, digest: Digest): Promise<void> {
@@ -156,7 +158,7 @@ export class FsBlobStore implements BlobStore {
   }
 
   async #sealPublished(info: BlobInfo): Promise<void> {
-    await syncFolder(this.#folders.folder(info.digest));
+    await this.#handles.sync(this.#folders.folder(info.digest));
     this.#forget(info.digest);
     this.#memo.set(info.digest, info);
   }

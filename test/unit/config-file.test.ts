@@ -150,7 +150,7 @@ logger: pino
 repositories:
   - { name: BAD, type: local }
   - { name: '\${ABSENT}', type: local }
-  - { name: fine, type: remote }
+  - { name: fine, type: other }
 server: { port: 70000, hots: x, tls: { cert: a } }
 retention: 5
 `;

@@ -36,9 +36,9 @@ describe('matchesPattern', () => {
   });
 
   it('agrees with a regular expression', () => {
-    const text = (characters: string) => fc.string({ unit: fc.constantFrom(...characters), maxLength: 8 });
+    const text = (...units: string[]) => fc.string({ unit: fc.constantFrom(...units), maxLength: 8 });
     fc.assert(
-      fc.property(text('ab/*'), text('ab/'), (pattern, name) => {
+      fc.property(text('a', 'b', '/', '*'), text('a', 'b', '/'), (pattern, name) => {
         const expression = pattern.replaceAll(/\*\*|\*/g, (star) => (star === '*' ? '[^/]*' : '.*'));
         expect(matchesPattern(pattern, name)).toBe(new RegExp(`^${expression}$`).test(name));
       }),

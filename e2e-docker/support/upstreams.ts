@@ -1,0 +1,114 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findTool } from './commands.js';
+import { startDaemon, waitForDaemon } from './daemon.js';
+import type { Image } from './images.js';
+import { startRegistry } from './registry-server.js';
+
+/** A request as the log of an upstream tells of it. */
+export interface UpstreamRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  readonly status: number;
+}
+
+/** A registry that a cache stands in front of. */
+export interface Upstream {
+  /** `http://127.0.0.1:PORT` */
+  readonly origin: string;
+  /** All that it has answered since it was started. */
+  requests(): UpstreamRequest[];
+  /** Ended by its process id. */
+  stop(): Promise<void>;
+}
+
+/** An account of the upstreams that ask for one, and its line in htpasswd's form (bcrypt, cost 4). */
+export const upstreamAccount = {
+  username: 'cache',
+  password: 'upstream-secret',
+  line: 'cache:$2b$04$etXB/w2nA1mer0HWrQQAGeGrDLSYMR7FPw4IxH0wU8yUA3cKiqPMG',
+};
+
+export interface DistributionOptions {
+  /** Ask for Basic credentials: those of `upstreamAccount`. @default false */
+  readonly basic?: boolean;
+  /** @default one that the system chooses */
+  readonly port?: number;
+}
+
+let starts = 0;
+
+/** CNCF distribution as Debian has it (`docker-registry`). A second start in the same folder goes on with its data. */
+export async function startDistribution(
+  folder: string,
+  { basic = false, port = 0 }: DistributionOptions = {},
+): Promise<Upstream> {
+  const name = `distribution-${++starts}`;
+  const config = join(folder, `${name}.yml`);
+  const passwords = join(folder, 'htpasswd');
+  await mkdir(folder, { recursive: true });
+  await writeFile(passwords, `${upstreamAccount.line}\n`);
+  const settings = {
+    version: 0.1,
+    log: { level: 'info' },
+    storage: { filesystem: { rootdirectory: join(folder, 'distribution') } },
+    http: { addr: `127.0.0.1:${port}`, secret: 'of these tests' },
+    ...(basic ? { auth: { htpasswd: { realm: 'upstream', path: passwords } } } : {}),
+  };
+  // JSON is YAML too.
+  await writeFile(config, JSON.stringify(settings));
+  const path = findTool('docker-registry') ?? 'docker-registry';
+  const daemon = startDaemon(path, ['serve', config], { logFile: join(folder, `${name}.log`) });
+  const address = await waitForDaemon(daemon, () => /listening on (127[0-9.]+:\d+)/.exec(daemon.output())?.[1]);
+  return {
+    origin: `http://${address}`,
+    requests: () => readAccessLog(daemon.output()),
+    stop: () => daemon.end(),
+  };
+}
+
+/** Apache's combined log: `127.0.0.1 - - [time] "GET /v2/… HTTP/1.1" 200 91 "" "agent"`. */
+function readAccessLog(log: string): UpstreamRequest[] {
+  return [...log.matchAll(/"([A-Z]+) (\/v2\/\S*) HTTP\/1\.1" (\d{3}) /g)].map(([, method = '', url = '', status]) => ({
+    method,
+    url,
+    status: Number(status),
+  }));
+}
+
+/** Our own registry as an upstream, with whatever repositories: another cache too. */
+export async function startOwnUpstream(
+  folder: string,
+  config?: Readonly<Record<string, unknown>>,
+): Promise<Upstream & { readonly host: string }> {
+  const server = await startRegistry(folder, { logLevel: 'info', ...(config === undefined ? {} : { config }) });
+  return {
+    origin: server.origin,
+    host: server.host,
+    requests: () => readOwnLog(server.output()),
+    stop: () => server.stop(),
+  };
+}
+
+function readOwnLog(log: string): UpstreamRequest[] {
+  return log
+    .split('\n')
+    .filter((line) => line.startsWith('{') && line.includes('"msg":"request"'))
+    .map((line) => JSON.parse(line) as UpstreamRequest);
+}
+
+/** The digests of the blobs that left the upstream, once for each time, sorted. */
+export function blobsSent(upstream: Upstream, image = ''): string[] {
+  return upstream
+    .requests()
+    .filter(({ method, status }) => method === 'GET' && (status === 200 || status === 206))
+    .flatMap(({ url }) => new RegExp(`${image}/blobs/(sha256:[0-9a-f]{64})`).exec(url)?.[1] ?? [])
+    .toSorted();
+}
+
+/** What `blobsSent` is when each blob of the images was sent once. */
+export function blobsOf(...images: readonly Image[]): string[] {
+  const digests = images.flatMap(({ config, layers }) => [config, ...layers].map(({ digest }) => digest));
+  return [...new Set(digests)].toSorted();
+}
