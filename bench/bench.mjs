@@ -1,7 +1,8 @@
 /** Takes the measures: in each round of each, the servers one after the other, and one alone at a time. */
 import { execFileSync } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fillLibrary } from './library.mjs';
+import { fillCaches, fillRegistries, fillUpstream } from './fill.mjs';
 import { ServerProcess } from './server-process.mjs';
 import { makeSource } from './sources.mjs';
 import { removeFolder } from './workspace.mjs';
@@ -10,7 +11,7 @@ import { removeFolder } from './workspace.mjs';
  * The samples of a measure, by the server's id; one for each round.
  * @typedef {object} Result
  * @property {import('./measures.mjs').Measure} measure
- * @property {Record<string, import('./measures.mjs').Sample[]>} samples
+ * @property {Record<string, import('./samples.mjs').Sample[]>} samples
  * @property {Record<string, string>} failures Why a server has no samples.
  */
 
@@ -19,7 +20,7 @@ import { removeFolder } from './workspace.mjs';
  * @property {import('./options.mjs').Options} options
  * @property {string} drain
  * @property {string} workspace
- * @property {import('./peers.mjs').Peer[]} servers Ours first.
+ * @property {import('./line-ups.mjs').LineUps} lineUps
  * @property {import('./measures.mjs').Measure[]} measures
  * @property {(line: string) => void} say
  */
@@ -31,81 +32,114 @@ import { removeFolder } from './workspace.mjs';
  * @property {import('./sources.mjs').Source} warm
  */
 
+/**
+ * What the measures of one mode have in common.
+ * @typedef {object} Stage
+ * @property {Bench} bench
+ * @property {import('./measures.mjs').Measure[]} measures
+ * @property {import('./peers.mjs').Peer[]} servers Ours first.
+ * @property {string} folder Of their data.
+ * @property {Sources} sources
+ * @property {ServerProcess} [upstream]
+ */
+
 const warmBytes = 32 * 1024 ** 2;
+/** How often a cache may store one blob that eight clients want. */
+const copiesOfMiss = 8;
 
 /**
- * How much will be on the disk at most: the files to send, each server's library, and what is being pushed.
- * @param {number} servers
- * @param {import('./measures.mjs').Measure[]} measures
- * @param {import('./options.mjs').Options} options
+ * How much will be on the disk at most: the files to send, each server's library and the upstream's, and what is written.
+ * @param {Pick<Bench, 'measures' | 'lineUps' | 'options'>} bench
  */
-export function bytesNeeded(servers, measures, { blobBytes }) {
-  const sources = Math.max(0, ...measures.map(({ sources }) => sources));
-  const libraries = measures.some(({ needs }) => needs.includes('blob')) ? servers : 0;
-  const pushed = Math.max(0, ...measures.map(({ writes, sources }) => (writes ? sources : 0)));
-  return (sources + libraries + pushed) * blobBytes;
+export function bytesNeeded({ measures, lineUps, options }) {
+  const needed = modesOf(measures).map((mode) => {
+    const own = measures.filter((measure) => measure.mode === mode);
+    const { servers, upstream } = lineUps[mode];
+    const sources = Math.max(...own.map(({ sources }) => sources));
+    const libraries = own.some(({ needs }) => needs.includes('blob')) ? servers.length + (upstream ? 1 : 0) : 0;
+    const copies = mode === 'cache' ? copiesOfMiss : 1;
+    const written = Math.max(...own.map(({ writes, sources }) => (writes ? sources * copies : 0)));
+    return (sources + libraries + written) * sizeOf(mode, options);
+  });
+  return Math.max(0, ...needed);
 }
 
 /**
+ * Mode by mode: what one has left on the disk is gone when the next begins.
  * @param {Bench} bench
  * @returns {Promise<Result[]>}
  */
 export async function takeMeasures(bench) {
-  const { measures, workspace, options, say } = bench;
-  const count = Math.max(0, ...measures.map(({ sources }) => sources));
-  if (count > 0) say(`writing ${count} x ${options.blobBytes / 1024 ** 2} MiB to send`);
-  const large = [];
-  for (let i = 0; i < count; i++) large.push(await makeSource(workspace, `source-${i}`, options.blobBytes));
-  const sources = { large, warm: await makeSource(workspace, 'source-warm', warmBytes) };
-  await fillLibraries(bench, sources);
   const results = [];
-  for (const measure of measures) results.push(await takeMeasure(bench, measure, sources));
+  for (const mode of modesOf(bench.measures)) results.push(...(await takeMode(bench, mode)));
   return results;
 }
 
 /**
  * @param {Bench} bench
- * @param {Sources} sources
+ * @param {import('./line-ups.mjs').Mode} mode
  */
-async function fillLibraries({ measures, servers, workspace, options, say }, sources) {
-  const parts = new Set(measures.flatMap(({ needs }) => needs));
-  const [source = sources.warm] = sources.large;
-  for (const peer of servers) {
-    const begin = performance.now();
-    const server = await ServerProcess.start(await peer.command(libraryOf(workspace, peer)));
-    const { port } = server;
-    try {
-      await fillLibrary({ port, prefix: peer.prefix, source, ...options }, parts);
-    } finally {
-      await server.stop();
+async function takeMode(bench, mode) {
+  const measures = bench.measures.filter((measure) => measure.mode === mode);
+  const { servers, upstream: upstreamPeer } = bench.lineUps[mode];
+  const folder = join(bench.workspace, mode);
+  await mkdir(folder);
+  const sources = await makeSources(bench, folder, measures, sizeOf(mode, bench.options));
+  const upstream = upstreamPeer && (await ServerProcess.start(await upstreamPeer.command(join(folder, 'upstream'))));
+  /** @type {Stage} */
+  const stage = { bench, measures, servers, folder, sources, ...(upstream === undefined ? {} : { upstream }) };
+  try {
+    if (mode === 'registry') await fillRegistries(stage);
+    if (mode === 'cache') {
+      await fillUpstream(stage, upstreamPeer?.prefix ?? '');
+      await fillCaches(stage);
     }
-    say(`${peer.title}: library filled in ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+    const results = [];
+    for (const measure of measures) results.push(await takeMeasure(stage, measure));
+    return results;
+  } finally {
+    await upstream?.stop();
+    await removeFolder(folder);
   }
 }
 
 /**
  * @param {Bench} bench
+ * @param {string} folder
+ * @param {import('./measures.mjs').Measure[]} measures
+ * @param {number} size
+ * @returns {Promise<Sources>}
+ */
+async function makeSources({ say }, folder, measures, size) {
+  const count = Math.max(...measures.map(({ sources }) => sources));
+  if (count > 0) say(`writing ${count} x ${size / 1024 ** 2} MiB to send`);
+  const large = [];
+  for (let i = 0; i < count; i++) large.push(await makeSource(folder, `source-${i}`, size));
+  return { large, warm: await makeSource(folder, 'source-warm', warmBytes) };
+}
+
+/**
+ * @param {Stage} stage
  * @param {import('./measures.mjs').Measure} measure
- * @param {Sources} sources
  * @returns {Promise<Result>}
  */
-async function takeMeasure(bench, measure, sources) {
+async function takeMeasure(stage, measure) {
+  const { options, measures, say } = stage.bench;
+  const progress = `${measures.indexOf(measure) + 1}/${measures.length} ${measure.name}`;
   /** @type {Result} */
   const result = { measure, samples: {}, failures: {} };
-  for (let round = 1; round <= bench.options.rounds; round++) {
-    for (const peer of bench.servers) {
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const peer of stage.servers) {
       if (result.failures[peer.id] !== undefined) continue;
       try {
-        const sample = await takeSample(bench, measure, peer, sources);
+        const sample = await takeSample(stage, measure, peer);
         (result.samples[peer.id] ??= []).push(sample);
-        bench.say(
-          `${measure.name} ${round}/${bench.options.rounds} ${peer.id}: ${sample.value.toFixed(2)} ${measure.unit}`,
-        );
+        say(`${progress}, round ${round}/${options.rounds}, ${peer.id}: ${sample.value.toFixed(2)} ${measure.unit}`);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         result.failures[peer.id] = reason;
         delete result.samples[peer.id];
-        bench.say(`${measure.name} ${peer.id}: FAILED: ${reason}`);
+        say(`${progress}, ${peer.id}: FAILED: ${reason}`);
       }
     }
   }
@@ -114,39 +148,43 @@ async function takeMeasure(bench, measure, sources) {
 
 /**
  * In a process of its own, so that no measure inherits another's memory or caches.
- * @param {Bench} bench
+ * @param {Stage} stage
  * @param {import('./measures.mjs').Measure} measure
  * @param {import('./peers.mjs').Peer} peer
- * @param {Sources} sources
  */
-async function takeSample({ drain, workspace, options }, measure, peer, sources) {
-  const folder = measure.writes ? join(workspace, `${peer.id}-fresh`) : libraryOf(workspace, peer);
-  const server = await ServerProcess.start(await peer.command(folder));
+async function takeSample({ bench: { drain, options }, folder, sources, upstream }, measure, peer) {
+  const home = join(folder, measure.writes ? `${peer.id}-fresh` : peer.id);
+  const server = await ServerProcess.start(await peer.command(home, upstream?.port));
   try {
-    const { large, warm } = sources;
     return await measure.run({
       drain,
       server,
-      workspace,
+      upstream,
+      workspace: folder,
       prefix: peer.prefix,
-      sources: large,
-      warmSource: warm,
+      sources: sources.large,
+      warmSource: sources.warm,
       options,
     });
   } finally {
     await server.stop();
     if (measure.writes) {
-      await removeFolder(folder);
+      await removeFolder(home);
       // What this one left to be written must not slow the next one down.
       execFileSync('sync');
     }
   }
 }
 
+/** @param {import('./measures.mjs').Measure[]} measures */
+function modesOf(measures) {
+  return [...new Set(measures.map(({ mode }) => mode))];
+}
+
 /**
- * @param {string} workspace
- * @param {import('./peers.mjs').Peer} peer
+ * @param {import('./line-ups.mjs').Mode} mode
+ * @param {import('./options.mjs').Options} options
  */
-function libraryOf(workspace, peer) {
-  return join(workspace, `${peer.id}-library`);
+function sizeOf(mode, { blobBytes, cacheBytes }) {
+  return mode === 'cache' ? cacheBytes : blobBytes;
 }

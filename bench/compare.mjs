@@ -15,7 +15,7 @@ export function rateRatio(result, peer) {
  * How many times as much CPU time or memory we use: below 1 we use less.
  * @param {import('./bench.mjs').Result} result
  * @param {string} peer
- * @param {'cpu' | 'memoryMb'} what
+ * @param {'cpu' | 'memoryMb' | 'firstByteMs'} what
  */
 export function costRatio(result, peer, what) {
   return medianRatio(valuesOf(result, 'ours', what), valuesOf(result, peer, what));
@@ -24,7 +24,7 @@ export function costRatio(result, peer, what) {
 /**
  * @param {import('./bench.mjs').Result} result
  * @param {string} server
- * @param {'value' | 'cpu' | 'memoryMb' | 'p50Ms' | 'p99Ms'} what
+ * @param {'value' | 'cpu' | 'memoryMb' | 'p50Ms' | 'p99Ms' | 'firstByteMs' | 'upstreamTimes'} what
  * @returns {number[]}
  */
 export function valuesOf(result, server, what) {

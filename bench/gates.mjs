@@ -1,9 +1,14 @@
 import { median } from './statistics.mjs';
-import { rateRatio } from './compare.mjs';
+import { costRatio, rateRatio, valuesOf } from './compare.mjs';
 
 /**
- * A bound that a measure must keep: at least so many times a peer's rate, or at most so much in its own unit.
- * @typedef {{ measure: string, peer: string, atLeast: number } | { measure: string, atMost: number }} Gate
+ * A bound that a measure must keep.
+ * @typedef {object} Gate
+ * @property {string} measure
+ * @property {string} bound In words.
+ * @property {(result: import('./bench.mjs').Result) => number | undefined} find
+ * @property {(found: number) => boolean} keeps
+ * @property {string} unit
  */
 
 /**
@@ -13,6 +18,9 @@ import { rateRatio } from './compare.mjs';
  * @property {'pass' | 'FALLS SHORT' | 'not measured'} verdict
  * @property {string} found
  */
+
+/** Once, and the heads of answers. */
+const onlyOnce = 1.01;
 
 /** @type {Gate[]} */
 export const gates = [
@@ -26,17 +34,84 @@ export const gates = [
   ...compared('push-mono-c4', { distribution3: 0.85 }),
   ...compared('images-w1', { debian: 4 }),
   ...compared('images-w8', { debian: 8 }),
-  { measure: 'tags-page', atMost: 1 },
-  { measure: 'start', atMost: 250 },
+  atMost('tags-page', 1, 'ms'),
+  atMost('start', 250, 'ms'),
+  ...['miss-c1', 'miss-c8'].flatMap((measure) => [
+    ...compared(measure, { debian: 0.45, distribution3: 1 }),
+    cpuAtMost(measure, 'debian', 0.7),
+    upstreamAtMost(measure, onlyOnce),
+  ]),
+  ...compared('hit-c1', { debian: 1.25 }),
+  ...compared('hit-c8', { debian: 1.25 }),
+  ...compared('warm-tag-c16', { debian: 20 }),
+  ...compared('warm-tag-c64', { debian: 20 }),
+  ...compared('warm-digest', { debian: 10 }),
+  ...compared('passthrough-small', { 'http-proxy': 0.9 }),
 ];
 
 /**
+ * So many times as fast as others.
  * @param {string} measure
  * @param {Record<string, number>} bounds By the peer's id.
  * @returns {Gate[]}
  */
 function compared(measure, bounds) {
-  return Object.entries(bounds).map(([peer, atLeast]) => ({ measure, peer, atLeast }));
+  return Object.entries(bounds).map(([peer, limit]) => ({
+    measure,
+    bound: `at least ${limit}x ${peer}`,
+    find: (result) => rateRatio(result, peer),
+    keeps: (found) => found >= limit,
+    unit: 'x',
+  }));
+}
+
+/**
+ * @param {string} measure
+ * @param {string} peer
+ * @param {number} limit
+ * @returns {Gate}
+ */
+function cpuAtMost(measure, peer, limit) {
+  return {
+    measure,
+    bound: `CPU at most ${limit}x ${peer}`,
+    find: (result) => costRatio(result, peer, 'cpu'),
+    keeps: (found) => found <= limit,
+    unit: 'x',
+  };
+}
+
+/**
+ * In each round.
+ * @param {string} measure
+ * @param {number} limit
+ * @returns {Gate}
+ */
+function upstreamAtMost(measure, limit) {
+  return {
+    measure,
+    bound: `upstream bytes at most ${limit}x`,
+    find: (result) => Math.max(...valuesOf(result, 'ours', 'upstreamTimes')),
+    keeps: (found) => found <= limit,
+    unit: 'x',
+  };
+}
+
+/**
+ * In its own unit.
+ * @param {string} measure
+ * @param {number} limit
+ * @param {string} unit
+ * @returns {Gate}
+ */
+function atMost(measure, limit, unit) {
+  return {
+    measure,
+    bound: `at most ${limit} ${unit}`,
+    find: (result) => median(valuesOf(result, 'ours', 'value')),
+    keeps: (found) => found <= limit,
+    unit: ` ${unit}`,
+  };
 }
 
 /**
@@ -55,36 +130,9 @@ export function judge(results) {
  * @param {import('./bench.mjs').Result} result
  * @returns {Verdict}
  */
-function judgeOne(gate, result) {
-  const { measure } = gate;
-  const ours = result.samples['ours']?.map(({ value }) => value);
-  if (ours === undefined) return { measure, bound: boundOf(gate, result), verdict: 'FALLS SHORT', found: 'it failed' };
-  if ('atMost' in gate) {
-    const found = median(ours);
-    return verdict(gate, result, found <= gate.atMost, `${found.toFixed(2)} ${result.measure.unit}`);
-  }
-  const ratio = rateRatio(result, gate.peer);
-  if (ratio === undefined) {
-    return { measure, bound: boundOf(gate, result), verdict: 'not measured', found: `no figures of ${gate.peer}` };
-  }
-  return verdict(gate, result, ratio >= gate.atLeast, `${ratio.toFixed(2)}x`);
-}
-
-/**
- * @param {Gate} gate
- * @param {import('./bench.mjs').Result} result
- * @param {boolean} passes
- * @param {string} found
- * @returns {Verdict}
- */
-function verdict(gate, result, passes, found) {
-  return { measure: gate.measure, bound: boundOf(gate, result), verdict: passes ? 'pass' : 'FALLS SHORT', found };
-}
-
-/**
- * @param {Gate} gate
- * @param {import('./bench.mjs').Result} result
- */
-function boundOf(gate, { measure }) {
-  return 'atMost' in gate ? `at most ${gate.atMost} ${measure.unit}` : `at least ${gate.atLeast}x ${gate.peer}`;
+function judgeOne({ measure, bound, find, keeps, unit }, result) {
+  if (result.samples['ours'] === undefined) return { measure, bound, verdict: 'FALLS SHORT', found: 'it failed' };
+  const found = find(result);
+  if (found === undefined) return { measure, bound, verdict: 'not measured', found: 'no figures to compare with' };
+  return { measure, bound, verdict: keeps(found) ? 'pass' : 'FALLS SHORT', found: `${found.toFixed(2)}${unit}` };
 }

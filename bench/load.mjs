@@ -12,7 +12,7 @@ import { endWithUs } from './cleanup.mjs';
  * @property {number} peakMb The server's largest resident size meanwhile.
  * @property {number} p50Ms
  * @property {number} p99Ms
- * @property {number} toHeadersMs
+ * @property {number} firstByteMs From a request to the first byte of its body, on average.
  */
 
 /** Nothing that is measured takes this long. */

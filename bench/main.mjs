@@ -1,13 +1,13 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { bytesNeeded, takeMeasures } from './bench.mjs';
 import { judge } from './gates.mjs';
+import { makeLineUps } from './line-ups.mjs';
 import { describeMachine } from './machine.mjs';
 import { chooseMeasures } from './measures.mjs';
 import { readOptions, usage } from './options.mjs';
-import { ours } from './peers.mjs';
-import { formatResults, formatVerdicts } from './report.mjs';
-import { buildDrain, findPeers } from './tools.mjs';
+import { formatResults, formatVerdicts, titlesOf } from './report.mjs';
+import { buildDrain } from './tools.mjs';
 import { makeWorkspace } from './workspace.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -35,18 +35,20 @@ async function main(args) {
   const machine = describeMachine();
   const tools = join(artifacts, 'tools');
   const drain = await buildDrain(tools);
-  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
-  const servers = [ours(resolve(options.server), version), ...(await findPeers(tools, options.without))];
-  const workspace = await makeWorkspace(options.folder, bytesNeeded(servers.length, measures, options));
+  const lineUps = await makeLineUps(root, tools, resolve(options.server), options.without);
+  const workspace = await makeWorkspace(options.folder, bytesNeeded({ measures, lineUps, options }));
   const begin = performance.now();
   const say = (/** @type {string} */ line) => {
     process.stderr.write(`[${((performance.now() - begin) / 1000).toFixed(0).padStart(4)} s] ${line}\n`);
   };
-  const results = await takeMeasures({ options, drain, workspace, servers, measures, say });
+  const results = await takeMeasures({ options, drain, workspace, lineUps, measures, say });
   const verdicts = judge(results);
-  const table = `${formatResults(results, servers)}\n\n${formatVerdicts(verdicts)}\n`;
-  await save({ machine, options, servers: servers.map(({ id, title }) => ({ id, title })), results, verdicts }, table);
-  process.stdout.write(`\n${table}${options.quick ? 'A quick run: these figures say little.\n' : ''}`);
+  const table = `${formatResults(results, lineUps)}\n\n${formatVerdicts(verdicts)}\n`;
+  const seconds = Math.round((performance.now() - begin) / 1000);
+  const servers = titlesOf(results, lineUps);
+  await save({ machine, options, seconds, servers, results, verdicts }, table);
+  say('done');
+  process.stdout.write(`\n${table}${options.quick ? 'A quick run: these figures are rough.\n' : ''}`);
   return options.gates && verdicts.some(({ verdict }) => verdict !== 'pass') ? 1 : 0;
 }
 

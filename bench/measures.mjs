@@ -1,23 +1,17 @@
+/** What a registry is measured by; what one in front of another is measured by is in cache-measures.mjs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
 import { warmMemory } from './workspace.mjs';
+import { cacheMeasures } from './cache-measures.mjs';
 import { places, tagName } from './library.mjs';
-
-/**
- * What one run of a measure gave.
- * @typedef {object} Sample
- * @property {number} value In the measure's unit.
- * @property {number} cpu In the measure's CPU unit.
- * @property {number} memoryMb
- * @property {number} [p50Ms]
- * @property {number} [p99Ms]
- */
+import { byBytes, byCount } from './samples.mjs';
 
 /**
  * A server that was started for one run.
  * @typedef {object} Context
  * @property {string} drain
  * @property {import('./server-process.mjs').ServerProcess} server
+ * @property {import('./server-process.mjs').ServerProcess | undefined} upstream
  * @property {string} prefix
  * @property {string} workspace
  * @property {import('./sources.mjs').Source[]} sources The large files.
@@ -29,15 +23,15 @@ import { places, tagName } from './library.mjs';
  * @typedef {object} Measure
  * @property {string} name
  * @property {string} title
+ * @property {import('./line-ups.mjs').Mode} mode
  * @property {'MB/s' | 'requests/s' | 'images/s' | 'ms'} unit Of `ms` less is better, of the others more.
  * @property {'s/GiB' | 'ms/request' | 'ms/image' | 's'} cpuUnit
  * @property {import('./library.mjs').Part[]} needs What must be in the library.
  * @property {boolean} writes It has an empty server of its own instead of the one with the library.
  * @property {number} sources How many large files it sends.
- * @property {(context: Context) => Promise<Sample>} run
+ * @property {(context: Context) => Promise<import('./samples.mjs').Sample>} run
  */
 
-const warmSeconds = 1;
 const settleMs = 1000;
 
 /** @type {Measure[]} */
@@ -58,6 +52,7 @@ export const measures = [
   }),
   list('catalog', 'catalog, page of 1000', 'catalog', ({ repositories }) => `_catalog?n=${repositories}`),
   start(),
+  ...cacheMeasures,
 ];
 
 /**
@@ -80,6 +75,7 @@ function pull(name, title, connections, times) {
   return {
     name,
     title,
+    mode: 'registry',
     unit: 'MB/s',
     cpuUnit: 's/GiB',
     needs: ['blob'],
@@ -104,12 +100,13 @@ function requests(name, title, command, place) {
   return {
     name,
     title,
+    mode: 'registry',
     unit: 'requests/s',
     cpuUnit: 'ms/request',
     needs: ['image'],
     writes: false,
     sources: 0,
-    run: async ({ drain, server, prefix, options: { seconds } }) => {
+    run: async ({ drain, server, prefix, options: { seconds, warmSeconds } }) => {
       const path = `/v2/${prefix}${place}`;
       await runLoad(drain, command, server, { connections: 64, seconds: warmSeconds }, [path]);
       return byCount(await runLoad(drain, command, server, { connections: 64, seconds }, [path]));
@@ -128,6 +125,7 @@ function push(name, title, connections, upload) {
   return {
     name,
     title,
+    mode: 'registry',
     unit: 'MB/s',
     cpuUnit: 's/GiB',
     needs: [],
@@ -153,12 +151,13 @@ function images(name, title, connections) {
   return {
     name,
     title,
+    mode: 'registry',
     unit: 'images/s',
     cpuUnit: 'ms/image',
     needs: [],
     writes: true,
     sources: 0,
-    run: async ({ drain, server, prefix, options: { seconds } }) => {
+    run: async ({ drain, server, prefix, options: { seconds, warmSeconds } }) => {
       const upload = /** @type {const} */ ('chunked');
       await runLoad(drain, 'images', server, { connections, seconds: warmSeconds, upload }, [`${prefix}bench/warm`]);
       return byCount(
@@ -179,6 +178,7 @@ function list(name, title, part, place) {
   return {
     name,
     title,
+    mode: 'registry',
     unit: 'ms',
     cpuUnit: 'ms/request',
     needs: [part],
@@ -186,7 +186,7 @@ function list(name, title, part, place) {
     sources: 0,
     run: async ({ drain, server, prefix, options }) => {
       const path = `/v2/${part === 'catalog' ? '' : prefix}${place(options)}`;
-      await runLoad(drain, 'get', server, { seconds: warmSeconds }, [path]);
+      await runLoad(drain, 'get', server, { seconds: options.warmSeconds }, [path]);
       const load = await runLoad(drain, 'get', server, { seconds: options.seconds }, [path]);
       return { ...byCount(load), value: load.p50Ms };
     },
@@ -198,6 +198,7 @@ function start() {
   return {
     name: 'start',
     title: 'start to the first answer; memory at rest',
+    mode: 'registry',
     unit: 'ms',
     cpuUnit: 's',
     needs: [],
@@ -208,20 +209,4 @@ function start() {
       return { value: server.startMs, cpu: await server.cpuSeconds(), memoryMb: await server.residentMb() };
     },
   };
-}
-
-/**
- * @param {import('./load.mjs').Load} load
- * @returns {Sample}
- */
-function byBytes({ bytes, seconds, cpuSeconds, peakMb }) {
-  return { value: bytes / seconds / 1e6, cpu: cpuSeconds / (bytes / 1024 ** 3), memoryMb: peakMb };
-}
-
-/**
- * @param {import('./load.mjs').Load} load
- * @returns {Sample}
- */
-function byCount({ done, seconds, cpuSeconds, peakMb, p50Ms, p99Ms }) {
-  return { value: done / seconds, cpu: (cpuSeconds / done) * 1000, memoryMb: peakMb, p50Ms, p99Ms };
 }

@@ -8,8 +8,11 @@ import { freePort } from './server-process.mjs';
  * @property {string} id
  * @property {string} title With its version.
  * @property {string} prefix What names of repositories begin with.
- * @property {(folder: string) => Promise<import('./server-process.mjs').Command>} command To serve what is in the folder.
+ * @property {(folder: string, upstreamPort?: number) => Promise<import('./server-process.mjs').Command>} command To serve
+ *   what is in the folder, or what an upstream has.
  */
+
+const settings = ['--host', '127.0.0.1', '--port', '0', '--log-level', 'error'];
 
 /**
  * @param {string} program
@@ -17,7 +20,6 @@ import { freePort } from './server-process.mjs';
  * @returns {Peer}
  */
 export function ours(program, version) {
-  const settings = ['--host', '127.0.0.1', '--port', '0', '--log-level', 'error'];
   return {
     id: 'ours',
     title: `artifactapi ${version}`,
@@ -30,7 +32,31 @@ export function ours(program, version) {
 }
 
 /**
- * The CNCF distribution, whose settings are the same from 2 to 3.
+ * With one remote repository: a cache, or a way through.
+ * @param {string} program
+ * @param {string} version
+ * @param {boolean} cache
+ * @returns {Peer}
+ */
+export function oursBefore(program, version, cache) {
+  return {
+    ...ours(program, version),
+    prefix: 'hub/',
+    command: async (folder, upstreamPort) => {
+      // A tag must stay fresh for as long as the rounds take: the default is 5 minutes.
+      const remote = { name: 'hub', type: 'remote', url: upstreamUrl(upstreamPort), cache, tagTtlSeconds: 86_400 };
+      const config = join(folder, 'config.yml');
+      await mkdir(folder, { recursive: true });
+      // JSON is YAML too.
+      await writeFile(config, JSON.stringify({ repositories: [remote] }));
+      const args = [program, 'serve', ...settings, '--data', join(folder, 'data'), '--config', config];
+      return { program: process.execPath, args };
+    },
+  };
+}
+
+/**
+ * The CNCF distribution, whose settings are the same from 2 to 3; with an upstream it is a pull-through cache of it.
  * @param {string} id
  * @param {string} program
  * @param {string} version
@@ -41,14 +67,54 @@ export function distribution(id, program, version) {
     id,
     title: `distribution ${version}`,
     prefix: '',
-    command: async (folder) => {
+    command: async (folder, upstreamPort) => {
       const port = await freePort();
       const config = join(folder, 'config.yml');
+      const proxy = upstreamPort === undefined ? '' : `proxy:\n  remoteurl: ${upstreamUrl(upstreamPort)}\n`;
       await mkdir(folder, { recursive: true });
-      await writeFile(config, distributionConfig(join(folder, 'data'), port));
+      await writeFile(config, distributionConfig(join(folder, 'data'), port) + proxy);
       return { program, args: ['serve', config], environment: { OTEL_TRACES_EXPORTER: 'none' }, port };
     },
   };
+}
+
+/**
+ * http-proxy with nothing around it.
+ * @param {string} version
+ * @returns {Peer}
+ */
+export function bareProxy(version) {
+  return {
+    id: 'http-proxy',
+    title: `http-proxy ${version}`,
+    prefix: '',
+    command: async (_folder, upstreamPort) => ({
+      program: process.execPath,
+      args: [join(import.meta.dirname, 'bare-proxy.mjs'), upstreamUrl(upstreamPort)],
+    }),
+  };
+}
+
+/**
+ * The upstream of what passes through.
+ * @returns {Peer}
+ */
+export function staticUpstream() {
+  return {
+    id: 'static',
+    title: 'one manifest of 1 KB',
+    prefix: '',
+    command: async () => ({
+      program: process.execPath,
+      args: [join(import.meta.dirname, 'static-upstream.mjs')],
+    }),
+  };
+}
+
+/** @param {number | undefined} port */
+function upstreamUrl(port) {
+  if (port === undefined) throw new Error('there is no upstream');
+  return `http://127.0.0.1:${port}`;
 }
 
 /**

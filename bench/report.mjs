@@ -4,21 +4,56 @@ import { median } from './statistics.mjs';
 /** @typedef {import('./bench.mjs').Result} Result */
 /** @typedef {import('./peers.mjs').Peer} Peer */
 
-const head = ['measure', 'server', 'speed', '', 'x', 'CPU', '', 'x', 'MB', 'x', 'p50 ms', 'p99 ms'];
+/** @typedef {import('./line-ups.mjs').LineUps} LineUps */
+
+const cacheLegend =
+  'Caches: first is the time to the first byte of the body; upstream, what was fetched as a multiple of the blob.';
+const head = [
+  'measure',
+  'server',
+  'speed',
+  '',
+  'x',
+  'CPU',
+  '',
+  'x',
+  'MB',
+  'x',
+  'p50 ms',
+  'p99 ms',
+  'first ms',
+  'x',
+  'upstream',
+];
 
 /**
  * All figures as one table for people: medians, and ratios that are medians of the rounds' ratios.
  * @param {Result[]} results
- * @param {Peer[]} servers Ours first.
+ * @param {LineUps} lineUps
  */
-export function formatResults(results, servers) {
-  const rows = results.flatMap((result) => servers.map((server) => formatRow(result, server)));
+export function formatResults(results, lineUps) {
+  const rows = results.flatMap((result) =>
+    lineUps[result.measure.mode].servers.map((server) => formatRow(result, server)),
+  );
   const legend = [
-    `${servers.map(({ id, title }) => `${id}: ${title}`).join('; ')}.`,
+    `${Object.entries(titlesOf(results, lineUps))
+      .map(([id, title]) => `${id}: ${title}`)
+      .join('; ')}.`,
     'Medians of the rounds; x compares ours with that server, as the median of the rounds’ ratios.',
     'Speed: above 1 ours is faster. CPU time and peak memory: below 1 ours uses less.',
+    ...(results.some(({ measure }) => measure.mode === 'cache') ? [cacheLegend] : []),
   ];
-  return [...align([head, ...rows]), '', ...legend].join('\n');
+  return [...align(withoutEmpty([head, ...rows])), '', ...legend].join('\n');
+}
+
+/**
+ * The servers that were measured, by id.
+ * @param {Result[]} results
+ * @param {LineUps} lineUps
+ */
+export function titlesOf(results, lineUps) {
+  const servers = results.flatMap(({ measure }) => lineUps[measure.mode].servers);
+  return Object.fromEntries(servers.map(({ id, title }) => [id, title]));
 }
 
 /** @param {import('./gates.mjs').Verdict[]} verdicts */
@@ -53,6 +88,9 @@ function formatRow(result, { id }) {
     isOurs ? '' : times(costRatio(result, id, 'memoryMb')),
     figure(result, id, 'p50Ms'),
     figure(result, id, 'p99Ms'),
+    figure(result, id, 'firstByteMs'),
+    isOurs ? '' : times(costRatio(result, id, 'firstByteMs')),
+    times(medianOf(result, id, 'upstreamTimes')),
   ];
 }
 
@@ -62,9 +100,19 @@ function formatRow(result, { id }) {
  * @param {Parameters<typeof valuesOf>[2]} what
  */
 function figure(result, server, what) {
-  const values = valuesOf(result, server, what);
-  if (values.length > 0) return round(median(values));
+  const found = medianOf(result, server, what);
+  if (found !== undefined) return round(found);
   return what === 'value' && result.failures[server] !== undefined ? 'failed' : '-';
+}
+
+/**
+ * @param {Result} result
+ * @param {string} server
+ * @param {Parameters<typeof valuesOf>[2]} what
+ */
+function medianOf(result, server, what) {
+  const values = valuesOf(result, server, what);
+  return values.length > 0 ? median(values) : undefined;
 }
 
 /** @param {number | undefined} ratio */
@@ -74,9 +122,18 @@ function times(ratio) {
 
 /** To three digits that matter. @param {number} value */
 function round(value) {
-  if (value >= 100) return value.toFixed(0);
+  if (value >= 100 || value === 0) return value.toFixed(0);
   if (value >= 10) return value.toFixed(1);
   return value >= 0.1 ? value.toFixed(2) : value.toPrecision(2);
+}
+
+/**
+ * Leaves out the columns that say nothing.
+ * @param {string[][]} rows The first is the head.
+ */
+function withoutEmpty(rows) {
+  const says = head.map((_, column) => rows.slice(1).some((row) => !['', '-'].includes(row[column] ?? '')));
+  return rows.map((row) => row.filter((_, column) => says[column]));
 }
 
 /**

@@ -16,6 +16,8 @@ import { endWithUs } from './cleanup.mjs';
 
 const startLimitMs = 20_000;
 const stopLimitMs = 20_000;
+const quietMs = 400;
+const quietLimitMs = 60_000;
 /** On every Linux that Node runs on. */
 const ticksPerSecond = 100;
 
@@ -30,7 +32,8 @@ export class ServerProcess {
 
   /** @param {Command} command */
   constructor({ program, args, environment }) {
-    const env = { ...process.env, ...environment };
+    // An outgoing proxy of this machine is no way to loopback.
+    const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1', ...environment };
     this.#child = endWithUs(spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env }));
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk) => (this.#output = (this.#output + String(chunk)).slice(-20_000)));
@@ -67,6 +70,26 @@ export class ServerProcess {
     // The name, second and in parentheses, may have blanks in it. User and kernel time are the 14th and 15th field.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  }
+
+  /** The same, once it has rested for a while. */
+  async cpuSecondsWhenQuiet() {
+    const limit = performance.now() + quietLimitMs;
+    let before = await this.cpuSeconds();
+    while (performance.now() < limit) {
+      await sleep(quietMs);
+      const after = await this.cpuSeconds();
+      // One tick may be a timer of its own.
+      if (after - before < 1.5 / ticksPerSecond) return after;
+      before = after;
+    }
+    throw new Error(`process ${this.pid} was still busy after ${quietLimitMs / 1000} s`);
+  }
+
+  /** What it has written so far, to sockets and files. */
+  async bytesWritten() {
+    const io = await readFile(`/proc/${this.pid}/io`, 'utf8');
+    return Number(/^wchar: (\d+)/m.exec(io)?.[1] ?? NaN);
   }
 
   /** SIGTERM, and after a while SIGKILL; resolves when it has ended. */

@@ -39,7 +39,8 @@ export async function findPeers(folder, without) {
   return peers;
 }
 
-async function findDebian() {
+/** @returns {Promise<import('./peers.mjs').Peer | undefined>} */
+export async function findDebian() {
   try {
     const { stdout } = await execute('docker-registry', ['--version']);
     return distribution('debian', 'docker-registry', /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? 'of Debian');

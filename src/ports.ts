@@ -523,6 +523,8 @@ export interface Repository {
   /** Of a cache: drops what it keeps, or of one image, or of one tag; what else was remembered of them too. */
   purge?(image?: string, tag?: Tag): Promise<PurgeReport>;
   status?(): Promise<RemoteStatus>;
+  /** Of a cache: drops a part of what it keeps, since the disk is full. */
+  makeRoom?(): Promise<void>;
   close?(): Promise<void>;
 }
 

@@ -187,7 +187,10 @@ async function openOn(
   await garbage.recover();
   await discardLeftovers(stores.blobs);
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
-  const fills = new CacheFills({ ...shared });
+  const onDiskFull = async (): Promise<void> => {
+    for (const { repository } of directory.list()) await repository.makeRoom?.();
+  };
+  const fills = new CacheFills({ ...shared, onDiskFull });
   const touches = new TouchLog({ ...stores, runtime });
   const create = (config: RepositoryConfig): Repository => {
     if (config.type === 'local') return new LocalRepository(config, local);

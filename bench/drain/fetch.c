@@ -25,7 +25,7 @@ void *fetch_again_and_again(void *argument) {
     } else if (response.status != 200) {
       note_failure(worker, method, response.status);
     } else {
-      worker->to_headers += response.headers_at - begin;
+      worker->to_first_byte += response.first_byte_at - begin;
       note(worker, now() - begin, response.body_bytes);
     }
   }

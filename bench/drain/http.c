@@ -86,6 +86,12 @@ static ssize_t read_through(struct connection *connection, const char *mark) {
   }
 }
 
+/* Leaves it where it is. */
+static void wait_for_byte(const struct connection *connection) {
+  char byte;
+  (void)!recv(connection->fd, &byte, 1, MSG_PEEK);
+}
+
 static int drop(struct connection *connection, uint64_t length) {
   size_t here = connection->filled < length ? connection->filled : (size_t)length;
   consume(connection, here);
@@ -141,7 +147,6 @@ int http_receive(struct connection *connection, int to_head, struct response *re
     response->status = atoi(connection->buffer + 9);
     if (response->status == 100) consume(connection, (size_t)length);
   } while (response->status == 100);
-  response->headers_at = now();
   response->body_bytes = 0;
   response->location[0] = '\0';
   connection->buffer[length - 1] = '\0';
@@ -149,9 +154,12 @@ int http_receive(struct connection *connection, int to_head, struct response *re
     read_header(connection, line, response, &framing);
   }
   consume(connection, (size_t)length);
+  int has_body = !to_head && response->status != 204 && response->status != 304;
+  if (has_body && connection->filled == 0 && (framing.chunked || framing.length > 0)) wait_for_byte(connection);
+  response->first_byte_at = now();
 
   int failed = 0;
-  if (!to_head && response->status != 204 && response->status != 304) {
+  if (has_body) {
     if (framing.chunked) {
       failed = drop_chunks(connection, &response->body_bytes);
     } else {

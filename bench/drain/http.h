@@ -16,7 +16,7 @@ struct connection {
 struct response {
   int status;
   uint64_t body_bytes;
-  double headers_at; /* when the headers were there */
+  double first_byte_at; /* when the first byte of the body was there, or the headers where there is none */
   char location[2048]; /* path and query only; empty where there was none */
 };
 

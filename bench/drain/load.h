@@ -33,7 +33,7 @@ struct worker {
   int id;
   uint64_t bytes;
   long errors;
-  double to_headers; /* seconds from request to headers, summed up */
+  double to_first_byte; /* seconds from request to the first byte of the body, summed up */
   double *latencies;
   size_t done;
   size_t room;

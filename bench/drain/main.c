@@ -37,12 +37,12 @@ static long report(const struct worker *workers, int count, double seconds, doub
   uint64_t bytes = 0;
   long errors = 0;
   size_t done = 0, filled = 0;
-  double to_headers = 0;
+  double to_first_byte = 0;
   for (int i = 0; i < count; i++) {
     bytes += workers[i].bytes;
     errors += workers[i].errors;
     done += workers[i].done;
-    to_headers += workers[i].to_headers;
+    to_first_byte += workers[i].to_first_byte;
   }
   double *latencies = malloc((done + 1) * sizeof *latencies);
   latencies[0] = 0;
@@ -52,9 +52,9 @@ static long report(const struct worker *workers, int count, double seconds, doub
   }
   qsort(latencies, done, sizeof *latencies, by_value);
   printf("{\"seconds\":%.4f,\"done\":%zu,\"errors\":%ld,\"bytes\":%llu,\"cpuSeconds\":%.2f,\"peakMb\":%.1f,"
-         "\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"toHeadersMs\":%.3f}\n",
+         "\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"firstByteMs\":%.3f}\n",
          seconds, done, errors, (unsigned long long)bytes, cpu, peak, latencies[done / 2] * 1e3,
-         latencies[done * 99 / 100] * 1e3, done == 0 ? 0 : to_headers / (double)done * 1e3);
+         latencies[done * 99 / 100] * 1e3, done == 0 ? 0 : to_first_byte / (double)done * 1e3);
   free(latencies);
   return errors;
 }

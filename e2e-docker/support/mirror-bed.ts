@@ -26,6 +26,8 @@ export interface CacheStatus {
 export interface MirrorBed extends Workspace {
   readonly upstream: Upstream;
   readonly mirror: RegistryServer;
+  /** Straight to the mirror. */
+  readonly mirrorHttp: RegistryHttp;
   /** Straight to the upstream, to put there what is pulled. */
   readonly source: RegistryHttp;
   /** The text of a file of examples/mirror, for our mirror instead of the one it names. */
@@ -57,7 +59,9 @@ export async function openMirrorBed(more: (upstream: string) => readonly unknown
       await upstream.stop();
       await sleep(tagTtlSeconds * 1000 + 200);
     };
-    return { ...workspace, upstream, mirror, source: new RegistryHttp(upstream.origin), example, loseUpstream };
+    const source = new RegistryHttp(upstream.origin);
+    const mirrorHttp = new RegistryHttp(mirror.origin);
+    return { ...workspace, upstream, mirror, mirrorHttp, source, example, loseUpstream };
   } catch (error) {
     await workspace.close();
     throw error;
@@ -74,7 +78,8 @@ async function teamCache(upstream: string, more: readonly unknown[]): Promise<Re
   const repositories = config.repositories.map((repository) =>
     repository.type === 'remote' ? { ...repository, url: upstream, tagTtlSeconds } : repository,
   );
-  return { ...config, repositories: [...repositories, ...more] };
+  // A host name that needs no DNS, beside the address that everything else goes to.
+  return { ...config, repositories: [...repositories, ...more], hosts: { localhost: 'hub' } };
 }
 
 /** A registry that ends with the workspace. */

@@ -51,7 +51,11 @@ export class FillLinks {
     const { metadata, runtime } = this.#parts;
     const { digest, size } = info;
     const when = runtime.now();
-    const changes = targets.map(({ at }): Change => ({ type: 'blob.link', at, digest, size, when }));
+    // With the time of the first use: without one it could never be evicted.
+    const changes = targets.flatMap(({ at }): Change[] => [
+      { type: 'blob.link', at, digest, size, when },
+      { type: 'cache.touched', at, digests: [digest], when },
+    ]);
     await metadata.apply(changes, { durable: false });
     for (const { onLinked } of targets) {
       try {

@@ -1,16 +1,11 @@
 import type { Listed, PageRequest } from '../ports.js';
 
-/** A page of a member; `last` is where it ended, when items were left out of it. */
-interface MemberPage<T> extends Listed<T> {
-  readonly last?: string | undefined;
-}
-
 /**
  * Merges the pages of several members, all asked for the same page: in byte order of what `nameOf` gives, each name once, as
  * the first member has it. A member that has more cannot be believed beyond the last name that it gave.
  */
-export function mergePages<T>(pages: readonly MemberPage<T>[], limit: number, nameOf: (item: T) => string): Listed<T> {
-  const ends = pages.filter(({ more }) => more).map(({ items, last }) => last ?? lastOf(items, nameOf));
+export function mergePages<T>(pages: readonly Listed<T>[], limit: number, nameOf: (item: T) => string): Listed<T> {
+  const ends = pages.filter(({ more }) => more).map(({ items }) => lastOf(items, nameOf));
   const horizon = ends.reduce<string | undefined>(
     (least, end) => (least === undefined || end < least ? end : least),
     undefined,

@@ -1,5 +1,6 @@
 import type {
   BlobContent,
+  BlobLink,
   BlobStore,
   ByteRange,
   Caller,
@@ -75,20 +76,18 @@ export class LocalRepository implements Repository {
 
   async statBlob(_caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
     const at = this.#at(image);
-    const link = await this.#parts.metadata.link(at, digest);
-    if (link === undefined) return undefined;
-    const info = await this.#parts.blobs.stat(digest);
-    if (info?.size !== link.size) return this.#reportDamage(at, digest, link.size, info?.size);
-    return (await renewLease(this.#parts, at, digest, link)) ? link : undefined;
+    const link = await this.#findBlob(at, digest);
+    return link !== undefined && (await renewLease(this.#parts, at, digest, link)) ? link : undefined;
   }
 
-  async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
-    const found = await this.statBlob(caller, image, digest);
-    if (found === undefined) return undefined;
-    const { size } = found;
+  async getBlob(_caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    const at = this.#at(image);
+    const link = await this.#findBlob(at, digest);
+    if (link === undefined) return undefined;
+    const { size } = link;
     const content = async (range?: ByteRange): Promise<BlobContent | undefined> => {
       const bytes = await this.#parts.blobs.read(digest, range);
-      return bytes?.size === size ? bytes : this.#reportDamage(this.#at(image), digest, size, bytes?.size);
+      return bytes?.size === size ? bytes : this.#reportDamage(at, digest, size, bytes?.size);
     };
     return { size, content };
   }
@@ -127,6 +126,14 @@ export class LocalRepository implements Repository {
 
   #at(image: string): ImageKey {
     return { repository: this.config.name, image };
+  }
+
+  /** A link whose bytes are there, of the size that they had. */
+  async #findBlob(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
+    const link = await this.#parts.metadata.link(at, digest);
+    if (link === undefined) return undefined;
+    const info = await this.#parts.blobs.stat(digest);
+    return info?.size === link.size ? link : this.#reportDamage(at, digest, link.size, info?.size);
   }
 
   async #findManifest(at: ImageKey, reference: Reference): Promise<ManifestRecord | undefined> {

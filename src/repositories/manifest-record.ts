@@ -56,8 +56,15 @@ export async function recordManifest(
     });
     // The links come after the manifest that names them, so that they leave no candidates.
     const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
+    const { checkedAt } = options;
+    // Of a cache, with the time of the first use: without one it could never be evicted.
+    const touched: Change[] =
+      checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
     try {
-      await metadata.apply([record, ...named.changes, ...tagChanges], { durable: true, require: named.require });
+      await metadata.apply([record, ...named.changes, ...tagChanges, ...touched], {
+        durable: true,
+        require: named.require,
+      });
       return;
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;

@@ -3,12 +3,13 @@ import { LRUCache } from 'lru-cache';
 /** What an upstream lately said is absent. Kept in memory, briefly: a restart forgets it. */
 export class Negatives {
   readonly #absent: LRUCache<string, true>;
+  readonly #ttlMs: number;
   readonly #now: () => number;
 
   constructor(ttlSeconds: number, now: () => number) {
+    this.#ttlMs = ttlSeconds * 1000;
     this.#now = now;
-    // lru-cache takes a ttl of 0 for "for ever": nothing is kept then.
-    this.#absent = new LRUCache({ max: 10_000, ttl: ttlSeconds * 1000 || 1, ttlResolution: 0, perf: { now } });
+    this.#absent = new LRUCache({ max: 10_000, ttl: this.#ttlMs, ttlResolution: 0, perf: { now } });
   }
 
   has(image: string, what: string): boolean {
@@ -16,7 +17,8 @@ export class Negatives {
   }
 
   note(image: string, what: string): void {
-    this.#absent.set(keyOf(image, what), true, { start: this.#now() });
+    // lru-cache takes a ttl of 0 for "for ever".
+    if (this.#ttlMs > 0) this.#absent.set(keyOf(image, what), true, { start: this.#now() });
   }
 
   /** Of one image, or of all. */

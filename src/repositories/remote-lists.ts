@@ -24,7 +24,7 @@ export class RemoteLists {
 
   /** `undefined` when the upstream has no such image. */
   async tags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
-    const list = await this.#list<TagEntry>(`${image}\0tags`, image, {
+    const list = await this.#list<TagEntry>(`${image}\0tags`, image, caller, {
       ask: async () => mapFound(await this.#context.upstream.listTags(image, caller.trail), (name) => ({ name })),
       fallBack: async () => {
         const { items } = await this.#context.parts.metadata.tags(this.#context.at(image), { limit: 10_000 });
@@ -35,7 +35,7 @@ export class RemoteLists {
   }
 
   async referrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
-    const list = await this.#list<Referrer>(`${image}\0${subject}`, image, {
+    const list = await this.#list<Referrer>(`${image}\0${subject}`, image, caller, {
       ask: async () =>
         mapFound(await this.#context.upstream.listReferrers(image, subject, caller.trail), (item) => item),
       fallBack: async () => {
@@ -57,6 +57,7 @@ export class RemoteLists {
   #list<T extends TagEntry | Referrer>(
     key: string,
     image: string,
+    { trail }: Caller,
     source: { ask(): Promise<UpstreamResult<readonly T[]>>; fallBack(): Promise<readonly T[] | undefined> },
   ): Promise<Listed<T> | undefined> {
     const { runtime } = this.#context.parts;
@@ -64,7 +65,8 @@ export class RemoteLists {
     if (kept !== undefined && runtime.now() < kept.checkedAt + this.#context.config.listTtlSeconds * 1000) {
       return Promise.resolve(this.#answer(image, kept, 'hit') as Listed<T>);
     }
-    return this.#flights.run(key, async () => {
+    // By trail, for the reason that `RemoteManifests` has.
+    return this.#flights.run([key, ...trail].join('\0'), async () => {
       const answer = await source.ask();
       if (answer.type === 'absent') return undefined;
       if (answer.type === 'found') {

@@ -86,7 +86,10 @@ export class RemoteManifests {
     return this.#fly(caller, image, { tag }, known);
   }
 
-  /** One question at a time for a reference, whoever asks. */
+  /**
+   * One question at a time for a reference, whoever asks. But one that came through other registries joins none that did not:
+   * caches that ask each other would wait for each other, and neither would see the loop.
+   */
   #fly(
     caller: Caller,
     image: string,
@@ -95,7 +98,7 @@ export class RemoteManifests {
   ): Promise<Resolved | undefined> {
     const name = formatReference(reference);
     if (this.#context.negatives.has(image, name)) return Promise.resolve(undefined);
-    return this.#flights.run(`${image}\0${name}`, async () => {
+    return this.#flights.run([image, name, ...caller.trail].join('\0'), async () => {
       if (known !== undefined && 'tag' in reference) return this.#revalidate(caller, image, known);
       return this.#fetch(caller, image, reference, known);
     });

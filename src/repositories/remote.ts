@@ -66,6 +66,8 @@ export class RemoteRepository implements Repository {
     const at = this.#context.at(image);
     const link = await this.#context.parts.metadata.link(at, digest);
     if (link === undefined || (await this.#context.parts.blobs.stat(digest))?.size !== link.size) return undefined;
+    // Somebody is about to push a manifest that names it: not what is evicted next.
+    this.#context.parts.touches.touch(at, digest);
     return { at, size: link.size };
   }
 
@@ -130,8 +132,13 @@ export class RemoteRepository implements Repository {
     };
   }
 
-  close(): Promise<void> {
-    return this.#context.upstream.close();
+  async makeRoom(): Promise<void> {
+    await this.#context.eviction.onDiskFull();
+  }
+
+  async close(): Promise<void> {
+    await this.#context.eviction.close();
+    await this.#context.upstream.close();
   }
 }
 

@@ -94,14 +94,27 @@ export class VirtualRepository implements Repository {
   }
 
   async listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
-    const lists = await Promise.all(
-      this.#members().map(async ({ settings, repository }) => {
-        const { items, more } = await repository.listImages(caller, page);
-        const shown = items.filter(({ image }) => this.#isAsked(settings, repository, image));
-        return { items: shown, more, last: items.at(-1)?.image };
-      }),
-    );
+    const lists = await Promise.all(this.#members().map((member) => this.#listShown(caller, member, page)));
     return mergePages(lists, page.limit, ({ image }) => image);
+  }
+
+  /** A full page of what a member shows here, however much of it is left out. */
+  async #listShown(caller: Caller, { settings, repository }: Member, page: PageRequest): Promise<Page<ImageRecord>> {
+    const shown: ImageRecord[] = [];
+    for (let { after } = page; ;) {
+      const { items, more } = await repository.listImages(caller, {
+        ...page,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const item of items) {
+        const { image } = item;
+        if (!this.#isAsked(settings, repository, image)) continue;
+        if (await caller.mayPull({ repository: repository.config.name, image })) shown.push(item);
+      }
+      after = items.at(-1)?.image;
+      if (shown.length > page.limit) return { items: shown.slice(0, page.limit), more: true };
+      if (!more || after === undefined || shown.length === page.limit) return { items: shown, more };
+    }
   }
 
   async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {

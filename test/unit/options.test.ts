@@ -25,6 +25,8 @@ describe('resolveOptions', () => {
       storage: './data',
       access: 'read-only',
       repositories: [],
+      hosts: {},
+      namespaces: {},
       prefix: '',
       garbageCollection: { graceSeconds: 86_400, intervalSeconds: 3600, uploadExpirySeconds: 604_800 },
       manifestCacheMaxBytes: 67_108_864,

@@ -1,0 +1,12 @@
+/** What pass-through is compared with: http-proxy alone, with connections to the upstream that are kept. */
+import { Agent, createServer } from 'node:http';
+import httpProxy from 'http-proxy';
+import { announce } from './child.mjs';
+
+const [target = ''] = process.argv.slice(2);
+const proxy = httpProxy.createProxyServer({ target, agent: new Agent({ keepAlive: true }) });
+proxy.on('error', (error, _req, res) => {
+  process.stderr.write(`${error.message}\n`);
+  res.destroy();
+});
+announce(createServer((req, res) => proxy.web(req, res)));

@@ -1,0 +1,128 @@
+/** What a registry in front of another is measured by: a cache with and without the bytes, and the way through. */
+import { runLoad } from './load.mjs';
+import { places } from './library.mjs';
+import { byBytes, byCount } from './samples.mjs';
+import { staticManifest } from './static-upstream.mjs';
+import { warmMemory } from './workspace.mjs';
+
+/** @typedef {import('./measures.mjs').Measure} Measure */
+
+/** @type {Measure[]} */
+export const cacheMeasures = [
+  miss('miss-c1', 'cache, blob not there yet, 1 client', 1),
+  miss('miss-c8', 'cache, blob not there yet, 8 clients at once', 8),
+  hit('hit-c1', 'cache, blob there, 1 client', 1, 4),
+  hit('hit-c8', 'cache, blob there, 8 clients', 8, 1),
+  warm('warm-tag-c16', 'cache, manifest by tag, fresh, 16 clients', 16, places.manifestByTag),
+  warm('warm-tag-c64', 'cache, manifest by tag, fresh, 64 clients', 64, places.manifestByTag),
+  warm('warm-digest', 'cache, manifest by digest, 64 clients', 64, places.manifestByDigest),
+  passthrough(),
+];
+
+/**
+ * CPU and bytes are counted until nothing happens any more: some caches go on after the last client has its answer.
+ * @param {string} name
+ * @param {string} title
+ * @param {number} connections
+ * @returns {Measure}
+ */
+function miss(name, title, connections) {
+  return {
+    name,
+    title,
+    mode: 'cache',
+    unit: 'MB/s',
+    cpuUnit: 's/GiB',
+    needs: ['blob'],
+    writes: true,
+    sources: 1,
+    run: async ({ drain, server, upstream, prefix, sources: [source], warmSource, workspace }) => {
+      const size = source?.size ?? 0;
+      const [warmPath, path] = [warmSource, source].map(
+        (file) => `/v2/${prefix}${places.largeBlob(file?.digest ?? '')}`,
+      );
+      await runLoad(drain, 'get', server, { connections, requests: 1 }, [warmPath ?? '']);
+      const cpuBefore = await server.cpuSecondsWhenQuiet();
+      await warmMemory(workspace, size);
+      const sentBefore = (await upstream?.bytesWritten()) ?? 0;
+      const load = await runLoad(drain, 'get', server, { connections, requests: 1 }, [path ?? '']);
+      const cpuSeconds = (await server.cpuSecondsWhenQuiet()) - cpuBefore;
+      const sent = ((await upstream?.bytesWritten()) ?? 0) - sentBefore;
+      return { ...byBytes({ ...load, cpuSeconds }), upstreamTimes: sent / size };
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {number} connections
+ * @param {number} times
+ * @returns {Measure}
+ */
+function hit(name, title, connections, times) {
+  return {
+    name,
+    title,
+    mode: 'cache',
+    unit: 'MB/s',
+    cpuUnit: 's/GiB',
+    needs: ['blob'],
+    writes: false,
+    sources: 1,
+    run: async ({ drain, server, upstream, prefix, sources: [source] }) => {
+      const path = `/v2/${prefix}${places.largeBlob(source?.digest ?? '')}`;
+      await runLoad(drain, 'get', server, { connections: 1, requests: 1 }, [path]);
+      const sentBefore = (await upstream?.bytesWritten()) ?? 0;
+      const load = await runLoad(drain, 'get', server, { connections, requests: times }, [path]);
+      const sent = ((await upstream?.bytesWritten()) ?? 0) - sentBefore;
+      return { ...byBytes(load), upstreamTimes: sent / (source?.size ?? 0) };
+    },
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string} title
+ * @param {number} connections
+ * @param {string} place
+ * @returns {Measure}
+ */
+function warm(name, title, connections, place) {
+  return {
+    name,
+    title,
+    mode: 'cache',
+    unit: 'requests/s',
+    cpuUnit: 'ms/request',
+    needs: ['image'],
+    writes: false,
+    sources: 0,
+    run: ({ prefix, ...context }) => runRequests(context, connections, `/v2/${prefix}${place}`),
+  };
+}
+
+/** @returns {Measure} */
+function passthrough() {
+  return {
+    name: 'passthrough-small',
+    title: 'pass-through, manifest of 1 KB, 64 clients',
+    mode: 'passthrough',
+    unit: 'requests/s',
+    cpuUnit: 'ms/request',
+    needs: [],
+    writes: true,
+    sources: 0,
+    run: ({ prefix, ...context }) => runRequests(context, 64, `/v2/${prefix}${staticManifest}`),
+  };
+}
+
+/**
+ * @param {Pick<import('./measures.mjs').Context, 'drain' | 'server' | 'options'>} context
+ * @param {number} connections
+ * @param {string} path
+ */
+async function runRequests({ drain, server, options: { seconds, warmSeconds } }, connections, path) {
+  await runLoad(drain, 'get', server, { connections, seconds: warmSeconds }, [path]);
+  return byCount(await runLoad(drain, 'get', server, { connections, seconds }, [path]));
+}

@@ -1,0 +1,43 @@
+/** Who is measured against whom, and in front of which upstream. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bareProxy, ours, oursBefore, staticUpstream } from './peers.mjs';
+import { findDebian, findPeers } from './tools.mjs';
+
+/**
+ * `registry`: what servers hold themselves; `cache`: what an upstream holds; `passthrough`: the way to an upstream.
+ * @typedef {'registry' | 'cache' | 'passthrough'} Mode
+ */
+
+/**
+ * @typedef {object} LineUp
+ * @property {import('./peers.mjs').Peer[]} servers Ours first.
+ * @property {import('./peers.mjs').Peer} [upstream]
+ */
+
+/** @typedef {Record<Mode, LineUp>} LineUps */
+
+/**
+ * @param {string} root
+ * @param {string} tools Where what is built is kept.
+ * @param {string} program Ours.
+ * @param {string[]} without Ids of peers that are not wanted.
+ * @returns {Promise<LineUps>}
+ */
+export async function makeLineUps(root, tools, program, without) {
+  const version = await versionIn(root);
+  const peers = await findPeers(tools, without);
+  const registry = peers.find(({ id }) => id === 'debian') ?? (await findDebian()) ?? ours(program, version);
+  const proxy = bareProxy(await versionIn(join(root, 'node_modules', 'http-proxy')));
+  return {
+    registry: { servers: [ours(program, version), ...peers] },
+    cache: { servers: [oursBefore(program, version, true), ...peers], upstream: registry },
+    passthrough: { servers: [oursBefore(program, version, false), proxy], upstream: staticUpstream() },
+  };
+}
+
+/** @param {string} folder */
+async function versionIn(folder) {
+  const { version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+  return String(version);
+}

@@ -1,0 +1,27 @@
+/**
+ * What one run of a measure gave.
+ * @typedef {object} Sample
+ * @property {number} value In the measure's unit.
+ * @property {number} cpu In the measure's CPU unit.
+ * @property {number} memoryMb
+ * @property {number} [p50Ms]
+ * @property {number} [p99Ms]
+ * @property {number} [firstByteMs] From the request to the first byte of its body, the mean of the clients.
+ * @property {number} [upstreamTimes] The bytes that the upstream sent, as a multiple of the blob's size.
+ */
+
+/**
+ * @param {import('./load.mjs').Load} load
+ * @returns {Sample}
+ */
+export function byBytes({ bytes, seconds, cpuSeconds, peakMb, firstByteMs }) {
+  return { value: bytes / seconds / 1e6, cpu: cpuSeconds / (bytes / 1024 ** 3), memoryMb: peakMb, firstByteMs };
+}
+
+/**
+ * @param {import('./load.mjs').Load} load
+ * @returns {Sample}
+ */
+export function byCount({ done, seconds, cpuSeconds, peakMb, p50Ms, p99Ms }) {
+  return { value: done / seconds, cpu: (cpuSeconds / done) * 1000, memoryMb: peakMb, p50Ms, p99Ms };
+}

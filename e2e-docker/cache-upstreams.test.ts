@@ -1,0 +1,200 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describeClient } from './support/client-suite.js';
+import type { Image } from './support/images.js';
+import { cacheStatus, freshImage, startCache } from './support/mirror-bed.js';
+import { RegistryHttp, header } from './support/registry-http.js';
+import { startRegistry } from './support/registry-server.js';
+import { openWorkspace } from './support/test-bed.js';
+import type { Workspace } from './support/test-bed.js';
+import {
+  blobsOf,
+  blobsSent,
+  startDistribution,
+  startOwnUpstream,
+  upstreamAccount as account,
+} from './support/upstreams.js';
+import type { Upstream } from './support/upstreams.js';
+
+let workspace: Workspace;
+let image: Image;
+
+beforeEach(async () => {
+  workspace = await openWorkspace();
+  image = await freshImage('amd64', 300_000);
+});
+afterEach(() => workspace?.close());
+
+const remote = (name: string, url: string, settings: object = {}) => ({ name, type: 'remote', url, ...settings });
+const tag = { headers: { accept: '*/*' } };
+
+async function startUpstream(start: (folder: string) => Promise<Upstream>): Promise<Upstream> {
+  const upstream = await start(join(workspace.folder, 'upstream'));
+  workspace.onClose(() => upstream.stop());
+  return upstream;
+}
+
+async function startMirror(...repositories: object[]): Promise<RegistryHttp & { readonly origin: string }> {
+  const { origin } = await startCache(workspace, { config: { repositories } });
+  return Object.assign(new RegistryHttp(origin), { origin });
+}
+
+/** Four clients at once pull all of the image. */
+async function pullByFour(mirror: RegistryHttp, name: string): Promise<void> {
+  await Promise.all([1, 2, 3, 4].map(() => mirror.pullImage(name, '1', image)));
+}
+
+describeClient("Debian's docker-registry as upstream", ['docker-registry'], () => {
+  test('four clients at once, then again: each blob moves once; and once more for each pass-through', async () => {
+    const upstream = await startUpstream((folder) => startDistribution(folder));
+    await new RegistryHttp(upstream.origin).pushImage('team/app', '1', image);
+    const mirror = await startMirror(
+      remote('hub', upstream.origin),
+      remote('direct', upstream.origin, { cache: false }),
+    );
+    await pullByFour(mirror, 'hub/team/app');
+    await pullByFour(mirror, 'hub/team/app');
+    expect(blobsSent(upstream)).toEqual(blobsOf(image));
+    await mirror.pullImage('direct/team/app', '1', image);
+    expect(blobsSent(upstream)).toEqual([...blobsOf(image), ...blobsOf(image)].toSorted());
+  });
+
+  test('a path in its URL goes before every name', async () => {
+    const upstream = await startUpstream((folder) => startDistribution(folder));
+    await new RegistryHttp(upstream.origin).pushImage('deep/down/app', '1', image);
+    const url = `${upstream.origin}/deep/down`;
+    const mirror = await startMirror(remote('hub', url), remote('direct', url, { cache: false }));
+    await mirror.pullImage('hub/app', '1', image);
+    await mirror.pullImage('direct/app', '1', image);
+  });
+
+  test('started while it is down, the mirror serves what it has, and the rest when it is back', async () => {
+    const folder = join(workspace.folder, 'upstream');
+    const upstream = await startUpstream((place) => startDistribution(place));
+    await new RegistryHttp(upstream.origin).pushImage('team/app', '1', image);
+    const config = { repositories: [remote('hub', upstream.origin, { tagTtlSeconds: 0 })] };
+    const first = await startCache(workspace, { config });
+    await new RegistryHttp(first.origin).pullImage('hub/team/app', '1', image);
+    await first.stop();
+    await upstream.stop();
+
+    const mirror = new RegistryHttp((await startCache(workspace, { config })).origin);
+    const stale = await mirror.send('/v2/hub/team/app/manifests/1', tag);
+    expect(stale.status).toBe(200);
+    expect(header(stale, 'x-cache')).toBe('stale');
+    expect(header(stale, 'warning')).toMatch(/^299 - "stale: /);
+    await mirror.pullImage('hub/team/app', '1', image);
+    expect((await mirror.send('/v2/hub/team/other/manifests/1', tag)).status).toBe(503);
+
+    const back = await startDistribution(folder, { port: Number(new URL(upstream.origin).port) });
+    workspace.onClose(() => back.stop());
+    await waitUntilFresh(mirror);
+    expect((await mirror.send('/v2/hub/team/other/manifests/1', tag)).status).toBe(404);
+  });
+});
+
+/** The breaker lets a probe through every now and then. */
+async function waitUntilFresh(mirror: RegistryHttp): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const answer = await mirror.send('/v2/hub/team/app/manifests/1', tag);
+    if (header(answer, 'x-cache') !== 'stale') return;
+    await sleep(100);
+  }
+  throw new Error('the upstream is back, and the mirror does not notice');
+}
+
+describeClient("Debian's docker-registry as upstream, with Basic", ['docker-registry'], () => {
+  async function startLocked(): Promise<Upstream> {
+    const folder = join(workspace.folder, 'upstream');
+    const open = await startDistribution(folder);
+    await new RegistryHttp(open.origin).pushImage('team/app', '1', image);
+    await open.stop();
+    return startUpstream((place) => startDistribution(place, { basic: true }));
+  }
+
+  test.each([true, false])('with our credentials from the environment, cache: %s', async (cache) => {
+    const upstream = await startLocked();
+    const credentials = { username: account.username, password: '${UPSTREAM_PASSWORD}' };
+    const config = { repositories: [remote('hub', upstream.origin, { cache, credentials })] };
+    const env = { UPSTREAM_PASSWORD: account.password };
+    const { origin } = await startCache(workspace, { config, env });
+    const mirror = new RegistryHttp(origin);
+    await mirror.pullImage('hub/team/app', '1', image);
+    expect(blobsSent(upstream)).toEqual(blobsOf(image));
+    const shown = await mirror.send('/api/v1/repositories/hub');
+    expect(JSON.parse(shown.body.toString())).toMatchObject({ has_credentials: true });
+    expect(shown.body.toString()).not.toContain(account.password);
+  });
+
+  test.each([
+    ['no credentials', true, undefined],
+    ['no credentials', false, undefined],
+    ['wrong ones', true, { username: account.username, password: 'wrong' }],
+    ['wrong ones', false, { username: account.username, password: 'wrong' }],
+  ])('%s, cache: %s: an error of ours, never its challenge, never a 404', async (_what, cache, credentials) => {
+    const upstream = await startLocked();
+    const mirror = await startMirror(remote('hub', upstream.origin, { cache, credentials }));
+    const refused = await mirror.send('/v2/hub/team/app/manifests/1', tag);
+    expect([403, 503]).toContain(refused.status);
+    expect(refused.headers['www-authenticate']).toBeUndefined();
+    expect(refused.body.toString()).toContain(new URL(upstream.origin).host);
+  });
+});
+
+describe('our own registry as upstream', () => {
+  const upstreamConfig = { access: 'open', repositories: [{ name: 'images', type: 'local' }] };
+
+  test.each([true, false])('cache: %s', async (cache) => {
+    const upstream = await startUpstream((folder) => startOwnUpstream(folder, upstreamConfig));
+    await new RegistryHttp(upstream.origin).pushImage('images/team/app', '1', image);
+    const mirror = await startMirror(
+      remote('hub', upstream.origin, { cache }),
+      remote('images', `${upstream.origin}/images`, { cache }),
+    );
+    await mirror.pullImage('hub/images/team/app', '1', image);
+    await mirror.pullImage('images/team/app', '1', image);
+    const listed = await mirror.send('/v2/images/team/app/tags/list');
+    expect(JSON.parse(listed.body.toString())).toEqual({ name: 'images/team/app', tags: ['1'] });
+  });
+
+  test('a chain of two caches: each blob leaves the upstream once, and the first cache once', async () => {
+    const upstream = await startUpstream((folder) => startOwnUpstream(folder, upstreamConfig));
+    await new RegistryHttp(upstream.origin).pushImage('images/team/app', '1', image);
+    const middleConfig = { repositories: [remote('middle', `${upstream.origin}/images`)] };
+    const middle = await startOwnUpstream(join(workspace.folder, 'middle'), middleConfig);
+    workspace.onClose(() => middle.stop());
+    const mirror = await startMirror(remote('hub', `${middle.origin}/middle`));
+    // A HEAD for what no cache has yet asks the upstream.
+    const found = await mirror.send('/v2/hub/team/app/manifests/1', { method: 'HEAD' });
+    expect(header(found, 'docker-content-digest')).toBe(image.manifest.digest);
+    await pullByFour(mirror, 'hub/team/app');
+    expect(blobsSent(middle)).toEqual(blobsOf(image));
+    expect(blobsSent(upstream)).toEqual(blobsOf(image));
+    for (const origin of [mirror.origin, middle.origin]) {
+      const { upstream_bytes: moved } = await cacheStatus(origin, origin === middle.origin ? 'middle' : 'hub');
+      expect(moved).toBeGreaterThanOrEqual(image.layers.reduce((sum, { bytes }) => sum + bytes.length, 0));
+    }
+  });
+
+  test('two caches that are each other’s upstream find the loop', async () => {
+    const first = await startRegistry(join(workspace.folder, 'first'), {
+      config: { access: 'open', repositories: [] },
+    });
+    workspace.onClose(() => first.stop());
+    const second = await startMirror(remote('loop', `${first.origin}/loop`));
+    const made = await new RegistryHttp(first.origin).send('/api/v1/repositories', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        name: 'loop',
+        package_type: 'docker',
+        repo_type: 'remote',
+        url: `${second.origin}/loop`,
+      }),
+    });
+    expect(made.status, made.body.toString()).toBe(201);
+    const answer = await second.send('/v2/loop/team/app/manifests/1', tag);
+    expect(answer.status).toBeGreaterThanOrEqual(500);
+  });
+});

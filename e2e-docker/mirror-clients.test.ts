@@ -1,0 +1,175 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { writeLayout } from './support/busybox.js';
+import { describeClient } from './support/client-suite.js';
+import type { Image } from './support/images.js';
+import { cacheStatus, freshImage, freshName, openMirrorBed, pushMultiArch } from './support/mirror-bed.js';
+import type { MirrorBed } from './support/mirror-bed.js';
+import { blobsOf, blobsSent } from './support/upstreams.js';
+
+/** Beside the repositories of the example: a way through to the upstream that keeps nothing. */
+const passThrough = (url: string) => [{ name: 'direct', type: 'remote', url, cache: false }];
+
+describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo', 'docker-registry'], () => {
+  const name = freshName();
+  let bed: MirrorBed;
+  let image: Image;
+
+  beforeAll(async () => {
+    bed = await openMirrorBed(passThrough);
+    image = await freshImage();
+    await bed.source.pushImage(`library/${name}`, '1', image);
+  });
+  afterAll(() => bed?.close());
+
+  const plainHttp = '--tls-verify=false';
+  const skopeo = (...args: string[]) => bed.run('skopeo', '--insecure-policy', ...args);
+  const docker = (path: string) => `docker://${bed.mirror.host}/${path}`;
+
+  /** The manifest's bytes as they arrived in a folder. */
+  async function pull(path: string): Promise<Buffer> {
+    const folder = join(bed.folder, freshName());
+    await skopeo('copy', '--preserve-digests', '--src-tls-verify=false', docker(path), `dir:${folder}`);
+    return readFile(join(folder, 'manifest.json'));
+  }
+
+  async function push(path: string, pushed: Image): Promise<void> {
+    const layout = join(bed.folder, freshName());
+    await writeLayout(layout, '1', pushed);
+    await skopeo('copy', '--preserve-digests', '--dest-tls-verify=false', `oci:${layout}:1`, docker(path));
+  }
+
+  test.each([
+    ['a way through', 'direct'],
+    ['a cache', 'hub'],
+    ['a virtual repository', 'docker'],
+  ])('pulls, inspects and lists through %s', async (_kind, repository) => {
+    const path = `${repository}/library/${name}`;
+    expect((await pull(`${path}:1`)).equals(image.manifest.bytes)).toBe(true);
+    expect((await pull(`${path}@${image.manifest.digest}`)).equals(image.manifest.bytes)).toBe(true);
+    const inspected = await skopeo('inspect', plainHttp, docker(`${path}:1`));
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ Digest: image.manifest.digest, RepoTags: ['1'] });
+    const listed = await skopeo('list-tags', plainHttp, docker(path));
+    expect(JSON.parse(listed.stdout)).toMatchObject({ Tags: ['1'] });
+  });
+
+  test.each(['hub', 'direct'])('a push to %s is refused, with where to push instead', async (repository) => {
+    await expect(push(`${repository}/library/${name}:2`, await freshImage())).rejects.toThrow(/405|unsupported/i);
+    expect(bed.upstream.requests().filter(({ url }) => url.includes('/uploads'))).toHaveLength(uploadsOf(image));
+  });
+
+  /** Those that put it there: a blob each, in three requests. */
+  const uploadsOf = ({ layers }: Image) => 3 * (layers.length + 1);
+
+  test('pushes through the virtual repository, and pulls it back from there and from its target', async () => {
+    const own = await freshImage();
+    await push('docker/acme/app:1', own);
+    for (const repository of ['docker', 'team']) {
+      expect((await pull(`${repository}/acme/app:1`)).equals(own.manifest.bytes)).toBe(true);
+    }
+    expect(bed.upstream.requests().filter(({ url }) => url.includes('acme/'))).toEqual([]);
+  });
+
+  test('an image of the team goes before one of the same name outside, and their tags are one list', async () => {
+    const own = await freshImage();
+    await bed.source.pushImage(`library/${name}`, 'outside', image);
+    await push(`docker/library/${name}:1`, own);
+    expect((await pull(`docker/library/${name}:1`)).equals(own.manifest.bytes)).toBe(true);
+    expect((await pull(`docker/library/${name}:outside`)).equals(image.manifest.bytes)).toBe(true);
+    expect((await pull(`hub/library/${name}:1`)).equals(image.manifest.bytes)).toBe(true);
+  });
+
+  test('a reserved name is never asked for outside, though it is there', async () => {
+    await bed.source.pushImage('acme/secret', '1', image);
+    const before = bed.upstream.requests().length;
+    await expect(pull('docker/acme/secret:1')).rejects.toThrow(/manifest unknown|not found|name unknown/i);
+    expect(bed.upstream.requests()).toHaveLength(before);
+  });
+
+  test('what is on its way from outside can be pushed again, whole, under a name of the team', async () => {
+    const from = docker(`docker/library/${name}:outside`);
+    await skopeo('copy', '--src-tls-verify=false', '--dest-tls-verify=false', from, docker('docker/acme/copy:1'));
+    expect((await pull('team/acme/copy:1')).equals(image.manifest.bytes)).toBe(true);
+  });
+
+  test('pulls on when the upstream is gone, through the cache and the virtual, and no pass-through', async () => {
+    await bed.loseUpstream();
+    const stale = (await cacheStatus(bed.mirror.origin, 'hub')).counters.stale;
+    expect((await pull(`hub/library/${name}:1`)).equals(image.manifest.bytes)).toBe(true);
+    expect((await pull(`docker/library/${name}:outside`)).equals(image.manifest.bytes)).toBe(true);
+    expect((await cacheStatus(bed.mirror.origin, 'hub')).counters.stale).toBeGreaterThan(stale);
+    expect((await pull('docker/acme/app:1')).length).toBeGreaterThan(0);
+    await expect(pull(`direct/library/${name}:1`)).rejects.toThrow(/50[234]|unavailable/i);
+  });
+});
+
+describeClient('crane through a remote, a virtual and by host name', ['crane', 'busybox', 'docker-registry'], () => {
+  const name = freshName();
+  let bed: MirrorBed;
+  let image: Image;
+
+  beforeAll(async () => {
+    bed = await openMirrorBed(passThrough);
+    image = await freshImage('amd64', 8 * 1024 * 1024);
+    await bed.source.pushImage(`library/${name}`, '1', image);
+  });
+  afterAll(() => bed?.close());
+
+  const crane = async (...args: string[]) => (await bed.run('crane', '--insecure', ...args)).stdout.trim();
+  const ref = (path: string) => `${bed.mirror.host}/${path}`;
+
+  test('four pull one image at once, and each blob leaves the upstream once', async () => {
+    const pulls = [1, 2, 3, 4].map((i) => crane('pull', ref(`hub/library/${name}:1`), join(bed.folder, `${i}.tar`)));
+    await Promise.all(pulls);
+    expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
+    const sizes = [image.manifest, image.config, ...image.layers].map(({ bytes }) => bytes.length);
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    // Each byte once; of the manifest, at most once for each of the four.
+    const { upstream_bytes: moved } = await cacheStatus(bed.mirror.origin, 'hub');
+    expect(moved).toBeGreaterThanOrEqual(total - image.manifest.bytes.length);
+    expect(moved).toBeLessThanOrEqual(total + 3 * image.manifest.bytes.length);
+  });
+
+  test.each(['hub', 'docker', 'direct'])('checks every layer through %s', async (repository) => {
+    const path = ref(`${repository}/library/${name}`);
+    expect(await crane('digest', `${path}:1`)).toBe(image.manifest.digest);
+    expect(await crane('manifest', `${path}:1`)).toBe(image.manifest.bytes.toString());
+    expect(await crane('ls', path)).toBe('1');
+    await crane('validate', '--remote', `${path}:1`);
+  });
+
+  test('by host name and by default repository: the same image without the repository in its name', async () => {
+    const byHost = `localhost:${new URL(bed.mirror.origin).port}/library/${name}:1`;
+    expect(await crane('digest', byHost)).toBe(image.manifest.digest);
+    expect(await crane('digest', ref(`library/${name}:1`))).toBe(image.manifest.digest);
+  });
+
+  test('lists the catalog: what is cached, with its repository', async () => {
+    const names = (await crane('catalog', bed.mirror.host)).split('\n');
+    expect(names).toContain(`hub/library/${name}`);
+  });
+
+  test('of a multi-arch index, only the platform that is asked for leaves the upstream', async () => {
+    const multi = freshName();
+    const { others } = await pushMultiArch(bed.source, `library/${multi}`, '1');
+    const [s390x] = others;
+    await crane('pull', '--platform', 'linux/s390x', ref(`docker/library/${multi}:1`), join(bed.folder, 'multi.tar'));
+    expect(blobsSent(bed.upstream, multi)).toEqual(s390x === undefined ? [] : blobsOf(s390x));
+  });
+
+  test('copies from the cache to the team, and pushes through the virtual repository', async () => {
+    await crane('copy', ref(`hub/library/${name}:1`), ref('team/acme/copied:1'));
+    expect(await crane('digest', ref('docker/acme/copied:1'))).toBe(image.manifest.digest);
+    await crane('tag', ref('docker/acme/copied:1'), 'tagged');
+    expect(await crane('ls', ref('docker/acme/copied'))).toBe('1\ntagged');
+  });
+
+  test('what is nowhere is unknown, and what cannot be told is no such thing', async () => {
+    await expect(crane('digest', ref(`hub/library/${name}:none`))).rejects.toThrow(/404|MANIFEST_UNKNOWN/);
+    await bed.loseUpstream();
+    await crane('validate', '--remote', ref(`hub/library/${name}:1`));
+    await expect(crane('digest', ref('hub/library/never-seen:1'))).rejects.toThrow(/503|UNAVAILABLE/);
+    await expect(crane('digest', ref('docker/library/never-seen:1'))).rejects.toThrow(/503|UNAVAILABLE/);
+  });
+});

@@ -1,0 +1,41 @@
+import { Readable } from 'node:stream';
+import { digestOf } from '../../src/protocol/digest.js';
+import { parseTag } from '../../src/protocol/names.js';
+import type { Repository } from '../../src/ports.js';
+import { repositoryContract, type RepositoryFixture, type Seed } from '../contracts/repository.js';
+import { anyone } from '../regressions/domain.js';
+import { startMemoryRegistry } from '../support/registry.js';
+
+/** Puts content into a local repository. */
+async function fill(repository: Repository | undefined, image: string, seed: Seed): Promise<void> {
+  const writer = repository?.writer;
+  if (writer === undefined) throw new Error('there is no writer');
+  for (const bytes of seed.blobs ?? []) await writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
+  for (const { manifest, tags = [] } of seed.manifests ?? []) {
+    await writer.putManifest(image, manifest, tags.map(parseTag), { caller: anyone });
+  }
+}
+
+/** A remote of another registry's local repository, over HTTP. */
+function create(cache: boolean): () => Promise<RepositoryFixture> {
+  return async () => {
+    const upstream = await startMemoryRegistry();
+    const server = await startMemoryRegistry({
+      repositories: [
+        { name: 'remote', type: 'remote', url: `${upstream.url}/local`, cache, negativeTtlSeconds: 0, listTtlSeconds: 0 },
+      ],
+    });
+    const repository = server.registry.repositories.get('remote')?.repository;
+    if (repository === undefined) throw new Error('there is no remote');
+    return {
+      repository,
+      seed: (image, seed) => fill(upstream.registry.repositories.get('local')?.repository, image, seed),
+      dispose: async () => {
+        await server.close();
+        await upstream.close();
+      },
+    };
+  };
+}
+
+repositoryContract('RemoteRepository over a local one', create(true));

@@ -1,0 +1,46 @@
+import { Readable } from 'node:stream';
+import { digestOf } from '../../src/protocol/digest.js';
+import { parseTag } from '../../src/protocol/names.js';
+import { VirtualRepository } from '../../src/repositories/virtual.js';
+import {
+  repositoryContract,
+  repositoryWriterContract,
+  type RepositoryFixture,
+  type Seed,
+} from '../contracts/repository.js';
+import { Domain } from '../regressions/domain.js';
+
+/** A virtual repository whose one member takes the pushes. */
+async function create(): Promise<RepositoryFixture> {
+  const domain = await Domain.open();
+  await domain.addRepository('local');
+  const repository = new VirtualRepository(
+    {
+      name: 'virtual',
+      type: 'virtual',
+      description: '',
+      members: [{ name: 'local', include: [], exclude: [] }],
+      order: 'local-first',
+      pushTo: 'local',
+      reserved: [],
+    },
+    (name) => (name === 'local' ? domain.repository('local') : undefined),
+  );
+  const seed = async (image: string, { blobs = [], manifests = [] }: Seed): Promise<void> => {
+    const writer = domain.writer('local');
+    for (const bytes of blobs) await writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
+    for (const { manifest, tags = [] } of manifests) await writer.putManifest(image, manifest, tags.map(parseTag));
+  };
+  return {
+    repository,
+    seed,
+    seedMountSource: async (blobs) => {
+      await seed('mount/source', { blobs });
+      return { repository: 'local', image: 'mount/source' };
+    },
+    dispose: () => domain.dispose(),
+  };
+}
+
+repositoryContract('VirtualRepository of one', create);
+repositoryWriterContract('VirtualRepository of one', create);
