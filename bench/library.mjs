@@ -22,7 +22,8 @@ const configType = 'application/vnd.oci.image.config.v1+json';
 const parallel = 8;
 
 const config = Buffer.from('{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}');
-const layers = Array.from({ length: 10 }, (_, index) => Buffer.alloc(10 * 1024, `layer ${index} `));
+const makeLayer = (/** @type {number} */ index) => Buffer.alloc(10 * 1024, `layer ${index} `);
+const layers = Array.from({ length: 10 }, (_, index) => makeLayer(index));
 const manifest = JSON.stringify({
   schemaVersion: 2,
   mediaType: manifestType,
@@ -37,7 +38,7 @@ export const places = {
   largeBlob: (digest) => `bench/large/blobs/${digest}`,
   manifestByTag: 'bench/image/manifests/latest',
   manifestByDigest: `bench/image/manifests/${digestOf(Buffer.from(manifest))}`,
-  smallBlob: `bench/image/blobs/${digestOf(layers[0])}`,
+  smallBlob: `bench/image/blobs/${digestOf(makeLayer(0))}`,
   tags: 'bench/tags/tags/list',
 };
 

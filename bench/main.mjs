@@ -53,7 +53,7 @@ async function main(args) {
 }
 
 /**
- * @param {{ machine: { date: string } }} record
+ * @param {{ machine: { date: string }, [key: string]: unknown }} record
  * @param {string} table
  */
 async function save(record, table) {

@@ -14,8 +14,8 @@
  * @param {import('./load.mjs').Load} load
  * @returns {Sample}
  */
-export function byBytes({ bytes, seconds, cpuSeconds, peakMb, firstByteMs }) {
-  return { value: bytes / seconds / 1e6, cpu: cpuSeconds / (bytes / 1024 ** 3), memoryMb: peakMb, firstByteMs };
+export function byBytes({ bytes, seconds, cpuSeconds, peakMb }) {
+  return { value: bytes / seconds / 1e6, cpu: cpuSeconds / (bytes / 1024 ** 3), memoryMb: peakMb };
 }
 
 /**

@@ -16,7 +16,7 @@ import { endWithUs } from './cleanup.mjs';
 
 const startLimitMs = 20_000;
 const stopLimitMs = 20_000;
-const quietMs = 400;
+const quietMs = 300;
 const quietLimitMs = 60_000;
 /** On every Linux that Node runs on. */
 const ticksPerSecond = 100;

@@ -4,7 +4,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { writeLayout } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';
 import type { Image } from './support/images.js';
-import { cacheStatus, freshImage, freshName, openMirrorBed, pushMultiArch } from './support/mirror-bed.js';
+import {
+  blobBytes,
+  cacheStatus,
+  freshImage,
+  freshName,
+  openMirrorBed,
+  pushMultiArch,
+  upstreamBytes,
+} from './support/mirror-bed.js';
 import type { MirrorBed } from './support/mirror-bed.js';
 import { blobsOf, blobsSent } from './support/upstreams.js';
 
@@ -55,7 +63,7 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
   });
 
   test.each(['hub', 'direct'])('a push to %s is refused, with where to push instead', async (repository) => {
-    await expect(push(`${repository}/library/${name}:2`, await freshImage())).rejects.toThrow(/405|unsupported/i);
+    await expect(push(`${repository}/library/${name}:2`, await freshImage())).rejects.toThrow(/push to one of docker, team/);
     expect(bed.upstream.requests().filter(({ url }) => url.includes('/uploads'))).toHaveLength(uploadsOf(image));
   });
 
@@ -78,6 +86,8 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
     expect((await pull(`docker/library/${name}:1`)).equals(own.manifest.bytes)).toBe(true);
     expect((await pull(`docker/library/${name}:outside`)).equals(image.manifest.bytes)).toBe(true);
     expect((await pull(`hub/library/${name}:1`)).equals(image.manifest.bytes)).toBe(true);
+    const { stdout } = await skopeo('list-tags', plainHttp, docker(`docker/library/${name}`));
+    expect(JSON.parse(stdout)).toMatchObject({ Tags: ['1', 'outside'] });
   });
 
   test('a reserved name is never asked for outside, though it is there', async () => {
@@ -123,12 +133,10 @@ describeClient('crane through a remote, a virtual and by host name', ['crane', '
     const pulls = [1, 2, 3, 4].map((i) => crane('pull', ref(`hub/library/${name}:1`), join(bed.folder, `${i}.tar`)));
     await Promise.all(pulls);
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
-    const sizes = [image.manifest, image.config, ...image.layers].map(({ bytes }) => bytes.length);
-    const total = sizes.reduce((sum, size) => sum + size, 0);
     // Each byte once; of the manifest, at most once for each of the four.
-    const { upstream_bytes: moved } = await cacheStatus(bed.mirror.origin, 'hub');
-    expect(moved).toBeGreaterThanOrEqual(total - image.manifest.bytes.length);
-    expect(moved).toBeLessThanOrEqual(total + 3 * image.manifest.bytes.length);
+    const moved = await upstreamBytes(bed.mirror.origin, 'hub', blobBytes(image));
+    expect(moved).toBeGreaterThanOrEqual(blobBytes(image));
+    expect(moved).toBeLessThanOrEqual(blobBytes(image) + 4 * image.manifest.bytes.length);
   });
 
   test.each(['hub', 'docker', 'direct'])('checks every layer through %s', async (repository) => {
@@ -169,7 +177,10 @@ describeClient('crane through a remote, a virtual and by host name', ['crane', '
     await expect(crane('digest', ref(`hub/library/${name}:none`))).rejects.toThrow(/404|MANIFEST_UNKNOWN/);
     await bed.loseUpstream();
     await crane('validate', '--remote', ref(`hub/library/${name}:1`));
-    await expect(crane('digest', ref('hub/library/never-seen:1'))).rejects.toThrow(/503|UNAVAILABLE/);
-    await expect(crane('digest', ref('docker/library/never-seen:1'))).rejects.toThrow(/503|UNAVAILABLE/);
+    // Not crane: it tries again for a long time after such an answer, as it should.
+    for (const repository of ['hub', 'docker', 'direct']) {
+      const unknown = await bed.mirrorHttp.send(`/v2/${repository}/library/never-seen/manifests/1`);
+      expect(unknown.status, repository).toBe(503);
+    }
   });
 });

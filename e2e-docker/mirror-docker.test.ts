@@ -4,7 +4,14 @@ import { describeClient } from './support/client-suite.js';
 import { startDockerEngine } from './support/docker-engine.js';
 import type { DockerEngine } from './support/docker-engine.js';
 import type { Image } from './support/images.js';
-import { cacheStatus, freshName, openMirrorBed, pushMultiArch } from './support/mirror-bed.js';
+import {
+  blobBytes,
+  cacheStatus,
+  freshName,
+  openMirrorBed,
+  pushMultiArch,
+  upstreamBytes,
+} from './support/mirror-bed.js';
 import type { MirrorBed } from './support/mirror-bed.js';
 import { blobsOf, blobsSent } from './support/upstreams.js';
 
@@ -40,6 +47,7 @@ describeClient('docker engine with registry-mirrors', ['root', ...engineNeeds, '
   });
 
   test('pulls it again, and no blob leaves the upstream', async () => {
+    await upstreamBytes(bed.mirror.origin, 'hub', blobBytes(image));
     const before = await cacheStatus(bed.mirror.origin, 'hub');
     expect(await pullAndRun(`${name}:1`)).toBe(`docker ${name}`);
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));

@@ -53,9 +53,13 @@ describeClient('podman with registries.conf', needs, () => {
   });
 
   test('another registry comes from another repository', async () => {
-    const before = (await cacheStatus(bed.mirror.origin, 'ghcr')).counters.miss;
+    const before = await cacheStatus(bed.mirror.origin, 'ghcr');
     expect(await pull(`ghcr.io/library/${name}:1`)).toContain(`ghcr.io/library/${name}@${image.manifest.digest}`);
-    expect((await cacheStatus(bed.mirror.origin, 'ghcr')).counters.miss).toBeGreaterThan(before);
+    const after = await cacheStatus(bed.mirror.origin, 'ghcr');
+    expect(after.counters.miss).toBeGreaterThan(before.counters.miss);
+    // What the other repository brought in is linked after a question to the upstream, and not moved again.
+    expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
+    expect(after.upstream_bytes).toBeLessThanOrEqual(2 * image.manifest.bytes.length);
   });
 
   test('of a multi-arch index, only the blobs of this platform leave the upstream', async () => {

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type * as Yaml from 'yaml';
 import type { Scalar, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { describeProblems, type Problem } from './protocol/repository-config.js';
@@ -12,7 +13,7 @@ export interface ConfigDocument {
 
 // Loaded with the first file that is read: a start without one is that much shorter.
 const require = createRequire(import.meta.url);
-const loadYaml = (): typeof import('yaml') => require('yaml') as typeof import('yaml');
+const loadYaml = (): typeof Yaml => require('yaml') as typeof Yaml;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

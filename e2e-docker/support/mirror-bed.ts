@@ -72,11 +72,11 @@ function readExample(file: string): Promise<string> {
   return readFile(join(projectRoot, 'examples/mirror', file), 'utf8');
 }
 
-/** The example's configuration, with every upstream replaced by ours, and tags that are soon asked for again. */
+/** The example's configuration, with every upstream replaced by ours, and tags that are soon asked for again, lists at once. */
 async function teamCache(upstream: string, more: readonly unknown[]): Promise<Record<string, unknown>> {
   const config = parse(await readExample('config.yaml')) as { repositories: { type: string }[] };
   const repositories = config.repositories.map((repository) =>
-    repository.type === 'remote' ? { ...repository, url: upstream, tagTtlSeconds } : repository,
+    repository.type === 'remote' ? { ...repository, url: upstream, tagTtlSeconds, listTtlSeconds: 0 } : repository,
   );
   // A host name that needs no DNS, beside the address that everything else goes to.
   return { ...config, repositories: [...repositories, ...more], hosts: { localhost: 'hub' } };
@@ -97,6 +97,20 @@ export async function startCache(
 export async function cacheStatus(origin: string, repository: string): Promise<CacheStatus> {
   const answer = mustBe(200, await http(`${origin}/api/v1/repositories/${repository}`), 'GET repository');
   return (JSON.parse(answer.body.toString()) as { status: CacheStatus }).status;
+}
+
+/** The bytes that came from the upstream, once they are at least so many: a transfer is counted when its bytes are stored. */
+export async function upstreamBytes(origin: string, repository: string, atLeast: number): Promise<number> {
+  for (let attempt = 0; ; attempt++) {
+    const { upstream_bytes: moved } = await cacheStatus(origin, repository);
+    if (moved >= atLeast || attempt === 50) return moved;
+    await sleep(100);
+  }
+}
+
+/** Of the config and the layers together. */
+export function blobBytes({ config, layers }: Image): number {
+  return [config, ...layers].reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
 /** The name of an image that is nowhere else. */

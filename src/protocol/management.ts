@@ -149,13 +149,19 @@ export function decodeRepository(
     else if (!shownOnly.has(key))
       settings[key === 'repo_type' ? 'type' : toCamelCase(key)] = mapKeys(value, toCamelCase);
   }
-  if (settings['credentials'] === null || settings['credentials'] === undefined) delete settings['credentials'];
+  const isElsewhere = replaced?.before?.type === 'remote' && !isSameOrigin(replaced.before.url, settings['url']);
+  // Kept secrets never go to another host than the one that they were given for.
+  if ((isElsewhere && !('credentials' in rest)) || settings['credentials'] == null) delete settings['credentials'];
   const checked = repositoryConfigSchema.safeParse(settings);
   if (!checked.success) {
     problems.push(...describeProblems(checked.error).map(({ path, problem }) => ({ path: toWirePath(path), problem })));
   }
   if (!checked.success || problems.length > 0) throw problemsFound(problems);
   return checked.data;
+}
+
+function isSameOrigin(before: string, now: unknown): boolean {
+  return typeof now === 'string' && URL.canParse(now) && new URL(now).origin === new URL(before).origin;
 }
 
 /** The state of a remote, with times as RFC 3339. */
@@ -192,7 +198,8 @@ export function problemsFound(problems: readonly Problem[]): RegistryError {
   return new RegistryError('OPTIONS_INVALID', { detail: problems });
 }
 
-function toWirePath(path: string): string {
+/** The path of a setting in code as the API has it. */
+export function toWirePath(path: string): string {
   return path === 'type' ? 'repo_type' : toSnakeCase(path);
 }
 

@@ -10,7 +10,7 @@ import {
 import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
-import { problemsFound } from '../protocol/management.js';
+import { problemsFound, toWirePath } from '../protocol/management.js';
 import { checkTogether, type RepositoryConfig, type VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { KeyedMutex } from '../util/concurrency.js';
 
@@ -152,7 +152,7 @@ export class Directory implements RepositoryDirectory {
 
   /** Ends what repositories do in the background, and their connections. */
   async close(): Promise<void> {
-    await Promise.all([...this.#entries.values()].map(({ repository }) => repository.close?.()));
+    for (const { repository } of this.#entries.values()) await repository.close?.();
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
@@ -164,7 +164,8 @@ export class Directory implements RepositoryDirectory {
     const others = this.list().map(({ record }) => record.config);
     const all = [config, ...others.filter(({ name }) => name !== config.name)];
     const problems = checkTogether(all, (i) => (i === 0 ? '' : `(${all[i]?.name ?? ''}) `));
-    if (problems.length > 0) throw problemsFound(problems);
+    if (problems.length > 0)
+      throw problemsFound(problems.map(({ path, problem }) => ({ path: toWirePath(path), problem })));
   }
 
   async #put(config: RepositoryConfig, origin: RepositoryRecord['origin']): Promise<RepositoryRecord> {

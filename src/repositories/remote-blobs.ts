@@ -53,6 +53,7 @@ export class RemoteBlobs {
     if (answer.type === 'absent') return this.#noteAbsent(image, digest);
     if (answer.type !== 'found') throw toRefusal(answer);
     const fill = answer.value;
+    this.#context.noteFill(image, fill);
     const size = fill.size ?? (await sizeAtEnd(fill));
     return {
       ...this.#answer(image, size, 'miss'),

@@ -4,6 +4,7 @@ import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
 import type { KeyedMutex } from '../util/concurrency.js';
 import type { CacheEviction } from './cache-eviction.js';
 import type { CacheFills } from './cache-fill.js';
+import { RunningFill, type Fill } from './fill.js';
 import type { ManifestCache } from './manifest-cache.js';
 import { Negatives } from './negatives.js';
 import type { TouchLog } from './touch-log.js';
@@ -28,6 +29,7 @@ export class RemoteContext {
   readonly negatives: Negatives;
   readonly counters: Record<CacheOutcome, number> = { hit: 0, miss: 0, stale: 0, refresh: 0 };
   upstreamBytes = 0;
+  readonly #counted = new WeakSet<Fill>();
 
   constructor(config: RemoteRepositoryConfig, upstream: Upstream, eviction: CacheEviction, parts: RemoteParts) {
     this.config = config;
@@ -48,11 +50,25 @@ export class RemoteContext {
     runtime.emit('cache.answered', { repository: this.config.name, image, what, outcome });
   }
 
-  /** Bytes that came from the upstream and are kept. */
+  /** The image holds it now, wherever the bytes came from. */
   noteStored(image: string, digest: Digest, bytes: number): void {
-    this.upstreamBytes += bytes;
     this.parts.touches.touch(this.at(image), digest);
     this.eviction.noteGrowth(bytes);
+  }
+
+  /** Bytes that came from the upstream. */
+  noteFetched(image: string, digest: Digest, bytes: number): void {
+    this.upstreamBytes += bytes;
     this.parts.runtime.emit('cache.filled', { repository: this.config.name, image, digest, bytes });
+  }
+
+  /** Counts a transfer once, whatever the number of those who join it; what is in the store already is none. */
+  noteFill(image: string, fill: Fill): void {
+    if (!(fill instanceof RunningFill) || this.#counted.has(fill)) return;
+    this.#counted.add(fill);
+    fill.done.then(
+      ({ digest, size }) => this.noteFetched(image, digest, size),
+      () => undefined,
+    );
   }
 }

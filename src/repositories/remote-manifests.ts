@@ -46,19 +46,23 @@ export class RemoteManifests {
 
   /** The bytes of a manifest that was resolved; fetched again when they are gone or damaged. */
   async read(caller: Caller, image: string, record: ManifestRecord): Promise<Buffer | undefined> {
-    const { manifests, blobs } = this.#context.parts;
-    const kept = manifests.get(record.digest);
+    const kept = await this.#readKept(record);
     if (kept !== undefined) return kept;
-    const content = await blobs.read(record.digest);
-    if (content?.size === record.size) {
-      const bytes = await readBytes(content);
-      if (digestOf(bytes, algorithmOf(record.digest)) === record.digest) {
-        manifests.set(record.digest, bytes);
-        return bytes;
-      }
-    }
     await this.#fetch(caller, image, { digest: record.digest }, undefined);
-    return manifests.get(record.digest);
+    return this.#readKept(record);
+  }
+
+  /** `undefined` when the bytes are gone, or damaged. */
+  async #readKept({ digest, size }: ManifestRecord): Promise<Buffer | undefined> {
+    const { manifests, blobs } = this.#context.parts;
+    const kept = manifests.get(digest);
+    if (kept !== undefined) return kept;
+    const content = await blobs.read(digest);
+    if (content?.size !== size) return undefined;
+    const bytes = await readBytes(content);
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) return undefined;
+    manifests.set(digest, bytes);
+    return bytes;
   }
 
   /** Until when a tag is served without asking: a window that grows as the upstream's rate limit is used up. */
@@ -175,6 +179,7 @@ export class RemoteManifests {
       throw error;
     }
     parts.manifests.set(manifest.digest, manifest.bytes);
+    this.#context.noteFetched(image, manifest.digest, manifest.bytes.length);
     this.#context.noteStored(image, manifest.digest, manifest.bytes.length);
     const record = await parts.metadata.manifest(at, manifest.digest);
     if (record === undefined) throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted at once' });

@@ -22,9 +22,16 @@ import { isFailure } from './remote-verdict.js';
 import { mergePages } from './list-pages.js';
 import { VirtualWriter } from './virtual-writer.js';
 
-interface Member {
+/** What a virtual repository says about one of its members. */
+interface Rule {
   readonly settings: VirtualMember;
+  readonly reserved: readonly string[];
+}
+
+/** A local or remote repository, and the rules on the way to it: those of nested virtual repositories count too. */
+interface Member {
   readonly repository: Repository;
+  readonly rules: readonly Rule[];
 }
 
 /**
@@ -99,7 +106,8 @@ export class VirtualRepository implements Repository {
   }
 
   /** A full page of what a member shows here, however much of it is left out. */
-  async #listShown(caller: Caller, { settings, repository }: Member, page: PageRequest): Promise<Page<ImageRecord>> {
+  async #listShown(caller: Caller, member: Member, page: PageRequest): Promise<Page<ImageRecord>> {
+    const { repository } = member;
     const shown: ImageRecord[] = [];
     for (let { after } = page; ;) {
       const { items, more } = await repository.listImages(caller, {
@@ -108,8 +116,7 @@ export class VirtualRepository implements Repository {
       });
       for (const item of items) {
         const { image } = item;
-        if (!this.#isAsked(settings, repository, image)) continue;
-        if (await caller.mayPull({ repository: repository.config.name, image })) shown.push(item);
+        if (isAsked(member, image) && (await mayPull(caller, member, image))) shown.push(item);
       }
       after = items.at(-1)?.image;
       if (shown.length > page.limit) return { items: shown.slice(0, page.limit), more: true };
@@ -119,10 +126,11 @@ export class VirtualRepository implements Repository {
 
   async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {
     const members: Explanation[] = [];
-    for (const { settings, repository } of this.#members()) {
+    for (const member of this.#members()) {
+      const { repository } = member;
       const { name, type } = repository.config;
-      const reason = this.#isAsked(settings, repository, image)
-        ? (await caller.mayPull({ repository: name, image }))
+      const reason = isAsked(member, image)
+        ? (await mayPull(caller, member, image))
           ? undefined
           : 'you may not pull it there'
         : 'its include, exclude or the reserved patterns leave it out';
@@ -139,30 +147,32 @@ export class VirtualRepository implements Repository {
     };
   }
 
-  /** In the order in which they are asked. A member that was deleted is passed over. */
+  /**
+   * In the order in which they are asked. Nested virtual repositories are taken apart, so that locals come before remotes and
+   * reserved names stay inside whatever the nesting. A member that was deleted is passed over.
+   */
   #members(): readonly Member[] {
-    const members = this.config.members.flatMap((settings) => {
+    const members = this.#expand(this.config, []);
+    return this.config.order === 'as-listed'
+      ? members
+      : members.toSorted((a, b) => rank(a.repository) - rank(b.repository));
+  }
+
+  #expand(config: VirtualRepositoryConfig, above: readonly Rule[]): Member[] {
+    return config.members.flatMap((settings) => {
       const repository = this.#find(settings.name);
-      return repository === undefined ? [] : [{ settings, repository }];
+      // A cycle is refused when repositories are configured; here it only must not be endless.
+      if (repository === undefined || above.some((rule) => rule.settings.name === settings.name)) return [];
+      const rules = [...above, { settings, reserved: config.reserved }];
+      return repository.config.type === 'virtual' ? this.#expand(repository.config, rules) : [{ repository, rules }];
     });
-    if (this.config.order === 'as-listed') return members;
-    return members.toSorted((a, b) => rank(a.repository) - rank(b.repository));
   }
 
-  #isAsked({ include, exclude }: VirtualMember, { config }: Repository, image: string): boolean {
-    if (include.length > 0 && !matchesAny(include, image)) return false;
-    if (matchesAny(exclude, image)) return false;
-    return config.type !== 'remote' || !matchesAny(this.config.reserved, image);
-  }
-
-  /** Those that are asked for this image and that the caller may pull from. */
+  /** Those that are asked for this image and that the caller may pull from, at every step on the way. */
   async #askable(caller: Caller, image: string): Promise<readonly Member[]> {
     const asked: Member[] = [];
-    for (const member of this.#members()) {
-      const { settings, repository } = member;
-      if (!this.#isAsked(settings, repository, image)) continue;
-      if (await caller.mayPull({ repository: repository.config.name, image })) asked.push(member);
-    }
+    for (const member of this.#members())
+      if (isAsked(member, image) && (await mayPull(caller, member, image))) asked.push(member);
     return asked;
   }
 
@@ -200,6 +210,19 @@ export class VirtualRepository implements Repository {
     );
     return answers.filter((answer) => answer !== undefined);
   }
+}
+
+function isAsked({ repository, rules }: Member, image: string): boolean {
+  const isRemote = repository.config.type === 'remote';
+  return rules.every(({ settings: { include, exclude }, reserved }) => {
+    if (include.length > 0 && !matchesAny(include, image)) return false;
+    return !matchesAny(exclude, image) && !(isRemote && matchesAny(reserved, image));
+  });
+}
+
+async function mayPull(caller: Caller, { rules }: Member, image: string): Promise<boolean> {
+  for (const { settings } of rules) if (!(await caller.mayPull({ repository: settings.name, image }))) return false;
+  return true;
 }
 
 function rank({ config }: Repository): number {

@@ -6,7 +6,8 @@ import { dirname, resolve } from 'node:path';
  * parent is left to us.
  */
 export async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true });
+  // For its owner alone: the settings of repositories hold secrets.
+  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
   if (first === undefined) return;
   let parent = resolve(folder);
   do {

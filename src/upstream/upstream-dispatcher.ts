@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { createSecureContext, rootCertificates } from 'node:tls';
+import type * as Undici from 'undici';
 import type { Agent as Agents, Dispatcher } from 'undici';
 import { isLoopback } from './upstream-realm.js';
 
@@ -20,7 +21,7 @@ const keepAliveTimeoutMs = 20_000;
 
 // Loaded with the first upstream: a registry without one starts in two thirds of the time.
 const require = createRequire(import.meta.url);
-const loadUndici = (): typeof import('undici') => require('undici') as typeof import('undici');
+const loadUndici = (): typeof Undici => require('undici') as typeof Undici;
 
 /** Connections of one upstream's own, kept alive, through the proxy that is configured or in the environment. */
 export function createDispatcher(options: DispatcherOptions): Dispatcher {

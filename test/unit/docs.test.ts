@@ -6,6 +6,7 @@ import { createLocalAccess } from '../../src/access/local-access.js';
 import { endpoints } from '../../src/protocol/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
 import { managementEndpoints } from '../../src/protocol/management.js';
+import { resolveServeSettings } from '../../src/serve-settings.js';
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
@@ -62,20 +63,32 @@ interface Field {
   readonly fallback: string | undefined;
 }
 
-/** The fields of an interface of src/options.ts with what their docstring says after `@default`. */
+/**
+ * The fields of an interface of src/options.ts, those that it inherits first, with what their docstring says after
+ * `@default`.
+ */
 function fieldsOf(name: string, prefix: string): Field[] {
-  const body = new RegExp(`^export interface ${name} \\{\\n(.*?)^\\}`, 'ms').exec(read('src/options.ts'))?.[1] ?? '';
-  const fields = [...body.matchAll(/(?<doc> {2}\/\*\*(?:(?!\*\/).)*\*\/\n)? {2}readonly (?<field>\w+)\??:/gs)];
-  return fields.map(({ groups }) => ({
+  const pattern = new RegExp(`^(?:export )?interface ${name}(?: extends (\\w+))? \\{\\n(.*?)^\\}`, 'ms');
+  const [, base, body = ''] = pattern.exec(read('src/options.ts')) ?? [];
+  const fields = body.matchAll(/(?<doc>^ {2}\/\*\*(?:(?!\*\/).)*\*\/\n)?^ {2}readonly (?<field>\w+)\??:/gms);
+  const own = [...fields].map(({ groups }) => ({
     name: prefix + (groups?.['field'] ?? ''),
     fallback: /@default (.+)/.exec(groups?.['doc'] ?? '')?.[1]?.trim(),
   }));
+  return [...(base === undefined ? [] : fieldsOf(base, prefix)), ...own];
+}
+
+/** Those of all types of repositories, each name once. */
+function repositoryFields(): Field[] {
+  const types = ['LocalRepositoryOptions', 'RemoteRepositoryOptions', 'VirtualRepositoryOptions'];
+  const fields = types.flatMap((name) => fieldsOf(name, 'repositories[].'));
+  return [...new Map(fields.map((field) => [field.name, field])).values()];
 }
 
 describe('README.md', () => {
   const fields = [
     ...fieldsOf('RegistryOptions', ''),
-    ...fieldsOf('LocalRepositoryOptions', 'repositories[].'),
+    ...repositoryFields(),
     ...fieldsOf('GarbageCollectionOptions', 'garbageCollection.'),
   ];
   const flags = [...read('src/cli.ts').matchAll(/'(--[a-z][a-z-]*)(?: <[a-z]+>)?'/g)].map((match) => match[1] ?? '');
@@ -85,6 +98,8 @@ describe('README.md', () => {
     const names = fields.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['storage', 'access', 'prefix', 'logger']));
     expect(names).toEqual(expect.arrayContaining(['repositories[].sparse', 'garbageCollection.graceSeconds']));
+    expect(names).toEqual(expect.arrayContaining(['repositories[].name', 'repositories[].tagTtlRules']));
+    expect(names).toEqual(expect.arrayContaining(['repositories[].pushTo', 'hosts', 'defaultRepository']));
     expect(flags).toEqual(expect.arrayContaining(['--host', '--port', '--data', '--config', '--open', '--log-level']));
   });
 
@@ -110,8 +125,33 @@ describe('README.md', () => {
       /const serverSchema = z\.strictObject\(\{\n(.*?)\n\}\);/s.exec(read('src/config-file.ts'))?.[1] ?? '';
     const settings = [...section.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1] ?? '');
     expect(settings).toContain('port');
-    const shown = /```yaml\n.*?```/s.exec(readme)?.[0] ?? '';
+    const blocks = [...readme.matchAll(/^```yaml\n.*?^```/gms)].map(([block]) => block);
+    const shown = blocks.find((block) => block.includes('\nserver:\n')) ?? '';
     expect([...shown.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1] ?? '').toSorted()).toEqual(settings.toSorted());
+  });
+});
+
+describe('YAML in Markdown', () => {
+  const files = ['README.md', 'docs/remote.md', 'docs/virtual.md'];
+  const blocks = files.flatMap((file) =>
+    [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
+  );
+
+  it('is found', () => {
+    expect(new Set(blocks.map(([file]) => file)).size).toBe(files.length);
+  });
+
+  it.each(blocks)('of %s is a config file that is accepted', (_file, text) => {
+    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret' };
+    expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
+  });
+});
+
+describe('docs/remote.md', () => {
+  it('has the table of answers that README.md has', () => {
+    const table = /^<!-- answers.*?-->\n\n(.*?)\n\n<!--/ms.exec(read('docs/remote.md'))?.[1] ?? '';
+    expect(table).toContain('| **denied**');
+    expect(readme).toContain(table);
   });
 });
 
