@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { drain } from '../util/streams.js';
+import { drain, readBounded } from '../util/streams.js';
 import { PassthroughFailure } from './passthrough-errors.js';
 
 /** What is left of a body that nobody wants is read up to here, to keep the connection. */
 const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };
+/** Up to here an answer is taken in whole before it is passed on. */
+const smallMaxBytes = 64 * 1024;
 /** So often within the timeout it is looked whether anything came. */
 const looks = 4;
 
@@ -15,6 +17,8 @@ const looks = 4;
  * Rejects when it was the upstream that broke off.
  */
 export async function relay(answer: IncomingMessage, res: ServerResponse, stallMs: number): Promise<void> {
+  // Most answers are manifests: taken in whole they go out in one write, with their head, and need no pipe.
+  if (Number(answer.headers['content-length']) <= smallMaxBytes) return relaySmall(answer, res, stallMs);
   const { socket } = answer;
   let seen = socket.bytesRead;
   let quiet = 0;
@@ -37,6 +41,22 @@ export async function relay(answer: IncomingMessage, res: ServerResponse, stallM
     if (broken) throw error;
   } finally {
     clearInterval(watch);
+  }
+}
+
+async function relaySmall(answer: IncomingMessage, res: ServerResponse, stallMs: number): Promise<void> {
+  const timer = setTimeout(() => answer.destroy(new PassthroughFailure('the answer stopped coming')), stallMs);
+  const onLeft = (): void => void answer.destroy();
+  res.once('close', onLeft);
+  try {
+    res.end(await readBounded(answer, smallMaxBytes));
+  } catch (error) {
+    const isOurs = !res.destroyed;
+    res.destroy();
+    if (isOurs) throw error;
+  } finally {
+    clearTimeout(timer);
+    res.off('close', onLeft);
   }
 }
 

@@ -42,6 +42,12 @@ export class RemoteBlobs {
     }
     if (this.#context.negatives.has(image, digest)) return undefined;
     const { fills } = this.#context.parts;
+    if (caller.trail.length > 0 && fills.find(digest) === undefined) {
+      // Caches that ask each other would wait for each other's fill: with the trail, the loop is found first.
+      const told = await this.#context.upstream.statBlob(image, digest, caller.trail);
+      if (told.type === 'absent') return this.#noteAbsent(image, digest);
+      if (told.type !== 'found') throw toRefusal(told);
+    }
     const answer = await fills.fetch({
       at: this.#context.at(image),
       digest,

@@ -8,6 +8,7 @@ import type {
   ManifestInfo,
   Page,
   PageRequest,
+  Provenance,
   Referrer,
   Repository,
   RepositoryBlob,
@@ -176,7 +177,7 @@ export class VirtualRepository implements Repository {
     return asked;
   }
 
-  async #first<T>(
+  async #first<T extends { readonly provenance?: Provenance }>(
     caller: Caller,
     image: string,
     reference: Reference,
@@ -186,7 +187,8 @@ export class VirtualRepository implements Repository {
     for (const { repository } of await this.#askable(caller, image)) {
       try {
         const answer = await ask(repository);
-        if (answer !== undefined) return answer;
+        const provenance: Provenance = { repository: repository.config.name, cache: 'hit' };
+        if (answer !== undefined) return { provenance, ...answer };
       } catch (error) {
         if (!isFailure(error)) continue;
         if ('tag' in reference) throw error;

@@ -22,7 +22,14 @@ function create(cache: boolean): () => Promise<RepositoryFixture> {
     const upstream = await startMemoryRegistry();
     const server = await startMemoryRegistry({
       repositories: [
-        { name: 'remote', type: 'remote', url: `${upstream.url}/local`, cache, negativeTtlSeconds: 0, listTtlSeconds: 0 },
+        {
+          name: 'remote',
+          type: 'remote',
+          url: `${upstream.url}/local`,
+          cache,
+          negativeTtlSeconds: 0,
+          listTtlSeconds: 0,
+        },
       ],
     });
     const repository = server.registry.repositories.get('remote')?.repository;

@@ -52,9 +52,7 @@ describe('a blob that is not here', () => {
       [bytes.length - 1, bytes.length - 1],
     ];
     const whole = Array.from({ length: 15 }, () => client.get(`${images}/blobs/${key}`));
-    const parts = ranges.map(([from, to]) =>
-      client.get(`${images}/blobs/${key}`, { Range: `bytes=${from}-${to}` }),
-    );
+    const parts = ranges.map(([from, to]) => client.get(`${images}/blobs/${key}`, { Range: `bytes=${from}-${to}` }));
     // What has landed is sent while the rest is on its way.
     expect((await parts[0])?.status).toBe(206);
     held.open();
@@ -222,7 +220,9 @@ describe('on the disk', () => {
     const key = fault.images.addBlob('team/app', bytes);
     await client.get(`${images}/blobs/${key}`);
     await until(async () => (await client.head(`${images}/blobs/${key}`)).header('x-cache') === 'hit');
-    const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) => name.endsWith(key.slice(7)));
+    const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) =>
+      name.endsWith(key.slice(7)),
+    );
     const { rm } = await import('node:fs/promises');
     if (how === 'gone') await rm(file);
     else await writeFile(file, (await readFile(file)).subarray(0, 1000));
@@ -354,4 +354,3 @@ describe('what is kept', () => {
     expect((await client.delete('/api/v1/repositories/none/cache')).codes).toEqual(['NAME_UNKNOWN']);
   });
 });
-

@@ -79,7 +79,8 @@ describe('tags', () => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
     const { manifest } = fault.images.addImage('team/app', 'v1');
     const removeDelay = fault.fault('/manifests/', { delayMs: 50 });
-    const all = (what: string) => Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/manifests/${what}`)));
+    const all = (what: string) =>
+      Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/manifests/${what}`)));
     const answers = await all('v1');
     expect(answers.every(({ status, body }) => status === 200 && body.equals(manifest.bytes))).toBe(true);
     expect(fault.requests).toHaveLength(1);
@@ -102,7 +103,10 @@ describe('manifests', () => {
     async (type) => {
       const { fault, client } = await startRemote(cleanups);
       const isList = type === types.ociIndex || type === types.dockerIndex;
-      const odd = manifestOf(type, isList ? { manifests: [] } : { config: describeManifest(imageManifest('c')), layers: [] });
+      const odd = manifestOf(
+        type,
+        isList ? { manifests: [] } : { config: describeManifest(imageManifest('c')), layers: [] },
+      );
       // White space, order and what nobody knows must come through.
       const bytes = Buffer.from(odd.bytes.toString().replace('{', '{\n\t "unknown" : [1.0, "é"],'));
       const { digest } = await import('../support/content.js');
@@ -190,7 +194,10 @@ describe('lists', () => {
     const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 60 });
     fault.images.hasReferrers = hasReferrers;
     const { manifest } = fault.images.addImage('team/app', 'v1');
-    const signature = imageManifest('signature', { subject: describeManifest(manifest), artifactType: 'application/sig' });
+    const signature = imageManifest('signature', {
+      subject: describeManifest(manifest),
+      artifactType: 'application/sig',
+    });
     fault.images.addManifest('team/app', signature);
     if (!hasReferrers) {
       const fallback = indexManifest([{ ...describeManifest(signature), artifactType: 'application/sig' }]);

@@ -70,7 +70,10 @@ describe('mergePages', () => {
 
   it('is stale when one of its parts is', () => {
     const stale = { repository: 'hub', cache: 'stale', reason: 'it is down' } as const;
-    const parts = [{ items: [], more: false }, { items: [], more: false, provenance: stale }];
+    const parts = [
+      { items: [], more: false },
+      { items: [], more: false, provenance: stale },
+    ];
     expect(mergePages(parts, 10, nameOf).provenance).toEqual(stale);
     expect(mergePages([], 10, nameOf)).toEqual({ items: [], more: false });
   });
