@@ -63,7 +63,9 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
   });
 
   test.each(['hub', 'direct'])('a push to %s is refused, with where to push instead', async (repository) => {
-    await expect(push(`${repository}/library/${name}:2`, await freshImage())).rejects.toThrow(/push to one of docker, team/);
+    await expect(push(`${repository}/library/${name}:2`, await freshImage())).rejects.toThrow(
+      /push to one of docker, team/,
+    );
     expect(bed.upstream.requests().filter(({ url }) => url.includes('/uploads'))).toHaveLength(uploadsOf(image));
   });
 

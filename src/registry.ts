@@ -19,7 +19,7 @@ import type {
   Upstream,
 } from './ports.js';
 import { RegistryError } from './protocol/errors.js';
-import { isDockerHub } from './protocol/docker-hub.js';
+import { isDockerHub, toRegistryUrl } from './protocol/docker-hub.js';
 import type { RemoteRepositoryConfig, RepositoryConfig } from './protocol/repository-config.js';
 import { CacheEviction } from './repositories/cache-eviction.js';
 import { CacheFills, discardLeftovers } from './repositories/cache-fill.js';
@@ -222,7 +222,7 @@ async function openOn(
 
 function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, runtime: Runtime): Upstream {
   return createUpstream({
-    url: config.url,
+    url: toRegistryUrl(config.url),
     credentials: config.credentials,
     dockerHub: isDockerHub(config.url),
     connectTimeoutMs: config.connectTimeoutSeconds * 1000,

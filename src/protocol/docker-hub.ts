@@ -6,6 +6,14 @@ export function isDockerHub(url: string): boolean {
   return hosts.has(new URL(url).hostname);
 }
 
+/** Where a registry answers: for all names of Docker Hub the one host that serves `/v2`. */
+export function toRegistryUrl(url: string): string {
+  if (!isDockerHub(url)) return url;
+  const registry = new URL(url);
+  registry.hostname = 'registry-1.docker.io';
+  return registry.href;
+}
+
 /** The image as the upstream names it. */
 export function toUpstreamImage(image: string, dockerHub: boolean): string {
   return dockerHub && !image.includes('/') ? `library/${image}` : image;

@@ -167,7 +167,10 @@ export class RemoteManifests {
     const { parts } = this.#context;
     const at = this.#context.at(image);
     const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
-    const staged = await parts.blobs.stage(parts.runtime.newId(), { algorithm: algorithmOf(manifest.digest) });
+    // Named as a fill's: what a dying process leaves of it is dropped at the next start.
+    const staged = await parts.blobs.stage(`fill-${parts.runtime.newId()}`, {
+      algorithm: algorithmOf(manifest.digest),
+    });
     const checkedAt = parts.runtime.now();
     try {
       await staged.append(Readable.from([manifest.bytes]));

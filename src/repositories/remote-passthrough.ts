@@ -19,7 +19,7 @@ import type {
   UpstreamResult,
 } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
-import { isDockerHub, toUpstreamImage } from '../protocol/docker-hub.js';
+import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../protocol/docker-hub.js';
 import type { Reference } from '../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
 import { pipeRange } from '../util/pipe-range.js';
@@ -47,8 +47,9 @@ export class PassthroughRepository implements Repository {
 
   async forward(image: string, rest: string): Promise<Forward> {
     const { config } = this;
-    const base = new URL(config.url);
-    const root = `${base.pathname.replace(/\/$/, '')}/${toUpstreamImage(image, isDockerHub(config.url))}`;
+    const base = new URL(toRegistryUrl(config.url));
+    const path = base.pathname.replace(/\/$/, '');
+    const root = `${path}/${toUpstreamImage(image, path === '' && isDockerHub(config.url))}`;
     const url = new URL(`/v2${root}${rest}`, base);
     const proxy = this.#parts.findProxy(url);
     return {

@@ -73,7 +73,7 @@ describe('a read is answered by', () => {
     expect((await client.get('/v2/by-default/app/manifests/new')).status).toBe(200);
   });
 
-  it('an error too says the namespace that was heeded only where there was an answer', async () => {
+  it('the one that ns names, who may have nothing: the search ends there', async () => {
     const answer = await client.get('/v2/team/app/manifests/none?ns=docker.io');
     expect([answer.status, answer.codes]).toEqual([404, ['MANIFEST_UNKNOWN']]);
   });

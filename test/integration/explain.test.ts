@@ -63,7 +63,7 @@ it('tells who would answer, from where, how fresh and why, and asks nobody', asy
   await pushManifest(client, 'local/team/app', 'v1', imageManifest('ours'));
   expect(await explain('name=all/team/app&reference=v1')).toMatchObject({ answer: 'stored' });
   const reserved = await explain('name=all/secret/app&reference=v1');
-  expect(reserved.answer).toBe('absent');
+  expect(reserved['answer']).toBe('absent');
   expect(reserved.members?.map(({ answer }) => answer)).toEqual(['absent', 'left out']);
   expect((await client.get('/api/v1/explain?name=UPPER')).codes).toEqual(['NAME_INVALID']);
 });

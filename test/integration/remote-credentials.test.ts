@@ -138,6 +138,8 @@ describe('secrets', () => {
 /** All of it, errors and their causes too. */
 function show(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) =>
-    item instanceof Error ? { ...item, message: item.message, stack: item.stack, cause: item.cause } : item,
+    item instanceof Error
+      ? { ...Object.fromEntries(Object.entries(item)), message: item.message, stack: item.stack, cause: item.cause }
+      : item,
   );
 }

@@ -14,7 +14,14 @@ function start(): Promise<RemoteScene> {
     {
       others: (url) => [
         { name: 'through', type: 'remote', url, cache: false, responseTimeoutSeconds: 0.3 },
-        { name: 'elsewhere', type: 'remote', url: `${url}/team`, cache: false, redirects: 'pass' },
+        {
+          name: 'elsewhere',
+          type: 'remote',
+          url: `${url}/team`,
+          cache: false,
+          redirects: 'pass',
+          responseTimeoutSeconds: 0.3,
+        },
         { name: 'both', type: 'virtual', members: ['local', 'through'] },
       ],
       defaultRepository: 'through',
@@ -78,7 +85,6 @@ describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s
     ['a bare 401', { status: 401 }, 403],
     ['no answer', { hang: true }, 503],
   ])('%s is told', async (_title, strike, status) => {
-    if (name.startsWith('elsewhere') && 'hang' in strike) return;
     const { fault, client } = await start();
     fault.fault('/v2/', strike);
     const answer = await client.get(`/v2/${name}/manifests/v1`);

@@ -131,9 +131,13 @@ describe('which member answers', () => {
     fault.images.addImage('a/private', 'v1');
     fault.images.addImage('theirs/app', 'v2');
     const statuses = await Promise.all(
-      ['ours/app/manifests/v1', 'ours/app/manifests/v2', 'theirs/app/manifests/v1', 'theirs/app/manifests/v2', 'a/private/manifests/v1'].map(
-        async (path) => (await read(`parted/${path}`))[0],
-      ),
+      [
+        'ours/app/manifests/v1',
+        'ours/app/manifests/v2',
+        'theirs/app/manifests/v1',
+        'theirs/app/manifests/v2',
+        'a/private/manifests/v1',
+      ].map(async (path) => (await read(`parted/${path}`))[0]),
     );
     expect(statuses).toEqual([200, 404, 404, 200, 404]);
     const { repositories } = (await client.get('/v2/_catalog?n=1000')).json() as { repositories: string[] };

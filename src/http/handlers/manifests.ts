@@ -1,4 +1,4 @@
-import type { ManifestInfo, Page, PageRequest, Referrer } from '../../ports.js';
+import type { Listed, ManifestInfo, PageRequest, Referrer } from '../../ports.js';
 import { locations, type RegistryParams } from '../../protocol/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
@@ -98,27 +98,24 @@ export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (ex
   const page = pageOf(exchange, referrerPageMost);
   // A media type holds no space: one here is a "+" that the client did not encode.
   const wanted = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
-  const { items, more } = await readReferrers(page, (part) =>
+  const { items, more, provenance } = await readReferrers(page, (part) =>
     target.repository.listReferrers(caller, target.at.image, params.digest, part),
   );
   const cut = more && page.limit > 0;
   const manifests = items.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
-  return jsonReply(
-    200,
-    { schemaVersion: 2, mediaType: ociIndexType, manifests },
-    {
-      'Content-Type': ociIndexType,
-      ...(wanted.size === 0 ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
-      ...(cut ? nextLink(path, query, items.at(-1)?.digest ?? '', page.limit) : {}),
-    },
-  );
+  const headers = {
+    'Content-Type': ociIndexType,
+    ...(wanted.size === 0 ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
+    ...(cut ? nextLink(path, query, items.at(-1)?.digest ?? '', page.limit) : {}),
+  };
+  return { ...jsonReply(200, { schemaVersion: 2, mediaType: ociIndexType, manifests }, headers), provenance };
 };
 
 /** A page that stays below the bound in bytes, and has one item at least; read in parts, so that memory is bounded too. */
 async function readReferrers(
   page: PageRequest,
-  list: (part: PageRequest) => Promise<Page<Referrer>>,
-): Promise<{ items: readonly Referrer[]; more: boolean }> {
+  list: (part: PageRequest) => Promise<Listed<Referrer>>,
+): Promise<Listed<Referrer>> {
   const items: Referrer[] = [];
   let bytes = 0;
   for (;;) {
@@ -127,10 +124,10 @@ async function readReferrers(
     const part = await list(after === undefined ? { limit } : { limit, after });
     for (const item of part.items) {
       bytes += Buffer.byteLength(JSON.stringify(item));
-      if (bytes > referrerPageMaxBytes && items.length > 0) return { items, more: true };
+      if (bytes > referrerPageMaxBytes && items.length > 0) return { ...part, items, more: true };
       items.push(item);
     }
-    if (!part.more || items.length >= page.limit) return { items, more: part.more };
+    if (!part.more || items.length >= page.limit) return { ...part, items };
   }
 }
 

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
-import type { ImageKey, RepositoryDirectory, UploadChunk, UploadStatus } from '../../ports.js';
+import type { Caller, ImageKey, RepositoryDirectory, UploadChunk, UploadStatus } from '../../ports.js';
 import { parseAlgorithm, parseDigest, type Digest } from '../../protocol/digest.js';
 import { locations, type RegistryParams } from '../../protocol/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatProgress, parseContentRange } from '../../protocol/headers.js';
-import { parseName, type SessionId } from '../../protocol/names.js';
+import { parseName, type SessionId, type WireName } from '../../protocol/names.js';
 import { contentLengthOf, openBody } from '../body.js';
 import type { Exchange, Handler, Target } from '../exchange.js';
 import type { Reply } from '../reply.js';
@@ -21,7 +21,7 @@ export function createStartUpload(directory: () => RepositoryDirectory): Handler
     const mount = query.get('mount');
     if (mount !== null) {
       const digest = parseDigest(mount);
-      const from = resolveSource(query.get('from'), directory());
+      const from = await resolveSource(query.get('from'), directory(), caller, digest);
       // A mount that cannot be is no error: the client goes on with the upload that it is given (end-11).
       if (from !== 'unknown' && (await writer.mountBlob(caller, image, digest, from)))
         return blobCreated(exchange, digest);
@@ -112,12 +112,24 @@ function blobCreated({ prefix, target }: { prefix: string; target: Target }, dig
   };
 }
 
-/** `from` of a mount; a name that is malformed or unknown is a source that nobody has. */
-function resolveSource(from: string | null, directory: RepositoryDirectory): ImageKey | undefined | 'unknown' {
+/** Where a mount's `from` has the blob, be it of any kind; a name that is malformed or unknown is a source that nobody has. */
+async function resolveSource(
+  from: string | null,
+  directory: RepositoryDirectory,
+  caller: Caller,
+  digest: Digest,
+): Promise<ImageKey | undefined | 'unknown'> {
   if (from === null) return undefined;
+  const name = tryParseName(from);
+  const source = name === undefined ? undefined : directory.resolve(name);
+  if (source === undefined || !(await caller.mayPull(source.at))) return 'unknown';
+  return (await source.repository.findHeldBlob(caller, source.at.image, digest))?.at ?? 'unknown';
+}
+
+function tryParseName(text: string): WireName | undefined {
   try {
-    return directory.resolve(parseName(from))?.at ?? 'unknown';
+    return parseName(text);
   } catch {
-    return 'unknown';
+    return undefined;
   }
 }
