@@ -16,8 +16,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // A process a file: LevelDB's lock on a folder belongs to the process.
     pool: 'forks',
-    // By default one less than there are processors: on two that is one.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // One more than there are processors: many tests wait more than they work.
+    maxWorkers: availableParallelism() + 1,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     dangerouslyIgnoreUnhandledErrors: false,
