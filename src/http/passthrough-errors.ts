@@ -13,6 +13,8 @@ export interface AnswerOrigin {
   readonly upstream: string;
   /** Whether a redirect led away from it. */
   readonly elsewhere: boolean;
+  /** Whether a token of the upstream's realm went along, which is for this very image. */
+  readonly withToken: boolean;
   /** What was asked for, as a path. */
   readonly path: string;
 }
@@ -79,7 +81,7 @@ export async function judge(answer: IncomingMessage, origin: AnswerOrigin, timeo
   }
   if (status === 407)
     return unavailable(upstream, 'the outgoing proxy refuses us: it wants other credentials (407)', { status });
-  if (status === 401 || status === 403) return judgeRefusal(status, upstream, elsewhere);
+  if (status === 401 || status === 403) return judgeRefusal(status, origin);
   if (status >= 500) return unavailable(upstream, `it answered ${status}${where}`, { status, retryAfter });
   if (status === 416) return judgeRange(headers['content-range'], upstream);
   const code = status >= 400 && !elsewhere ? await readCode(answer, status, timeoutMs) : undefined;
@@ -89,11 +91,15 @@ export async function judge(answer: IncomingMessage, origin: AnswerOrigin, timeo
   return unavailable(upstream, `it answered ${status}${where}, which is no answer to this request`, { status });
 }
 
-/** Never the upstream's 401: its challenge would have our client send its password for us to a stranger's realm. */
-function judgeRefusal(status: number, upstream: string, elsewhere: boolean): RegistryError {
+/**
+ * Never the upstream's 401: its challenge would have our client send its password for us to a stranger's realm. Denied is who
+ * came with a token for this image; any other refusal is one of our own credentials, or cannot be explained.
+ */
+function judgeRefusal(status: number, { upstream, elsewhere, withToken }: AnswerOrigin): RegistryError {
   // What a redirect leads to knows signatures, not accounts: nobody was denied anything.
   if (elsewhere) return unavailable(upstream, `it was refused with ${status} where it redirected to`, { status });
   const reason = `it refuses what this registry sends (${status})`;
+  if (!withToken) return unavailable(upstream, reason, { status });
   return new RegistryError('DENIED', {
     message: 'the upstream of this repository denies access',
     detail: { upstream, reason, status },

@@ -97,7 +97,9 @@ class HttpProxyPassthrough implements Passthrough {
         return { status };
       }
       if ((status >= 200 && status < 300) || status === 304) return await passOn(passage, arrival);
-      const origin = { upstream: forward.url.host, elsewhere: hop.elsewhere, path: forward.url.pathname };
+      const withToken = /^bearer /i.test(hop.added['authorization'] ?? '');
+      const { host: upstream, pathname: path } = forward.url;
+      const origin = { upstream, elsewhere: hop.elsewhere, withToken, path };
       throw await judge(answer, origin, forward.responseTimeoutMs);
     } finally {
       if (!answer.destroyed && !answer.readableEnded) discard(answer);

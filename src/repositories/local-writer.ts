@@ -22,6 +22,7 @@ import { publish, UploadSessions } from './upload-session.js';
 
 /** How many images an anonymous mount looks at for one that the caller may pull. */
 const mountSourcesMost = 1000;
+
 /** What can be written to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
   readonly #config: LocalRepositoryConfig;

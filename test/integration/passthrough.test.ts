@@ -218,8 +218,8 @@ describe('faults of the upstream', () => {
   const cases: readonly [string, Fault, number, string, RegExp, Record<string, string>?][] = [
     ['404 of a registry', { status: 404, body: '{"errors":[{"code":"NAME_UNKNOWN"}]}' }, 404, 'NAME_UNKNOWN', /^$/],
     ['404 of a web server', { status: 404, body: '<html>' }, 404, 'MANIFEST_UNKNOWN', /^$/],
-    ['401', { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }, 403, 'DENIED', /\(401\)/],
-    ['403', { status: 403 }, 403, 'DENIED', /\(403\)/],
+    ['401', { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }, 503, 'UNAVAILABLE', /\(401\)/],
+    ['403', { status: 403 }, 503, 'UNAVAILABLE', /\(403\)/],
     [
       '429',
       { status: 429, headers: { 'retry-after': '7' } },
@@ -338,11 +338,14 @@ describe('credentials', () => {
     expect([renewals, fault.requests.map(({ status }) => status)]).toEqual([1, [401, 200]]);
   });
 
-  it('that stay refused are told as DENIED', async () => {
+  it.each([
+    ['Bearer of-the-realm', 403, 'DENIED'],
+    ['Basic wrong', 503, 'UNAVAILABLE'],
+  ])('that stay refused: %s is %i %s', async (authorization, status, code) => {
     fault.auth = password;
-    settings = { renew: () => Promise.resolve({ authorization: 'Basic wrong' }) };
+    settings = { renew: () => Promise.resolve({ authorization }) };
     const answer = await client.get(manifestPath);
-    expect([answer.status, answer.codes, answer.headers['www-authenticate']]).toEqual([403, ['DENIED'], undefined]);
+    expect([answer.status, answer.codes, answer.headers['www-authenticate']]).toEqual([status, [code], undefined]);
     expect(fault.requests).toHaveLength(2);
   });
 

@@ -82,7 +82,7 @@ describe.each(['through/team/app', 'elsewhere/app', 'team/app'])('by the name %s
     ['404', { status: 404 }, 404],
     ['429', { status: 429, headers: { 'retry-after': '3' } }, 429],
     ['500', { status: 500 }, 503],
-    ['a bare 401', { status: 401 }, 403],
+    ['a bare 401', { status: 401 }, 503],
     ['no answer', { hang: true }, 503],
   ])('%s is told', async (_title, strike, status) => {
     const { fault, client } = await start();

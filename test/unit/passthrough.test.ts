@@ -191,13 +191,13 @@ describe('where a redirect leads', () => {
 
 describe('what an answer means', () => {
   const oci = (code: string): string => JSON.stringify({ errors: [{ code, message: 'secret' }] });
-  const judgeOne = (status: number, body: string, path = '/v2/a/manifests/b', elsewhere = false) => {
+  const judgeOne = (status: number, body: string, path = '/v2/a/manifests/b', elsewhere = false, withToken = true) => {
     const answer = Object.assign(Readable.from([Buffer.from(body)]), {
       statusCode: status,
       headers: {},
       complete: true,
     });
-    return judge(answer as unknown as IncomingMessage, { upstream: 'up.example', elsewhere, path }, 1000);
+    return judge(answer as unknown as IncomingMessage, { upstream: 'up.example', elsewhere, withToken, path }, 1000);
   };
 
   it.each([
@@ -226,6 +226,10 @@ describe('what an answer means', () => {
     expect([error.code, error.status]).toEqual([code, answered]);
     expect(error.detail).toMatchObject({ upstream: 'up.example' });
     expect(JSON.stringify([error.message, error.details])).not.toContain('secret');
+  });
+
+  it.each([401, 403])('%i without a token of its realm tells nothing', async (status) => {
+    expect((await judgeOne(status, '', '/v2/a/blobs/b', false, false)).code).toBe('UNAVAILABLE');
   });
 
   it.each([401, 403])('%i where it redirected to denies nobody anything', async (status) => {
