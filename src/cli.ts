@@ -85,7 +85,8 @@ async function start(settings: ServeSettings): Promise<void> {
   });
   stopOnSignal(server, settings.stopSeconds, log);
   const repository = registry.repositories.list()[0]?.repository.config.name;
-  const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access };
+  const mode = typeof access === 'string' ? access : 'rules';
+  const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
   process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));
 }
 

@@ -2,6 +2,9 @@ import type { Server, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 
+/** How long a refused client may take to read why. */
+const lingerMs = 1000;
+
 /**
  * The connections of a server: ends those that rest in the middle of a request, and all of them when the server stops.
  * Node offers a timeout for a whole request, which a large upload exceeds, and a close that cuts answers short.
@@ -13,6 +16,7 @@ export class Connections {
   readonly #answers = new Map<Socket, ServerResponse | undefined>();
   /** With TLS, the connections beneath them too. */
   readonly #sockets = new Set<Socket>();
+  readonly #refused = new WeakSet<Socket>();
   #stopping = false;
 
   constructor(server: Server, idleMs: number) {
@@ -29,6 +33,26 @@ export class Connections {
   note(res: ServerResponse): void {
     this.#answers.set(res.req.socket, res);
     if (this.#stopping) this.#endAfter(res.req.socket, res);
+  }
+
+  /**
+   * Ends a connection that brought something that is no request, with `answer` as the last that it gets: unless an answer to
+   * an earlier request is due or has begun, for which it would be taken. That one is let come to its end. False
+   * when that is under way.
+   */
+  refuse(socket: Socket, answer: string): boolean {
+    if (this.#refused.has(socket)) return false;
+    this.#refused.add(socket);
+    const res = this.#answers.get(socket);
+    if (!socket.writable) {
+      socket.destroy();
+    } else if (res === undefined || isAnswerAwaited(res)) {
+      this.#endWith(socket, answer);
+    } else {
+      socket.pause();
+      this.#endAfter(socket, res);
+    }
+    return true;
   }
 
   /** Takes no more connections; resolves when all are closed. Answers in progress have `graceMs` to come to their end. */
@@ -66,6 +90,14 @@ export class Connections {
     res.once('close', () => socket.destroySoon());
   }
 
+  /** What still comes is read for a moment: closing at once would reset the connection, and the client miss the answer. */
+  #endWith(socket: Socket, answer: string): void {
+    socket.end(answer);
+    const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
+    socket.once('end', () => socket.destroy()).once('close', () => clearTimeout(linger));
+    socket.resume();
+  }
+
   /** Nothing came or went for a while. Whose turn was it? */
   #rested(socket: Socket): void {
     const res = this.#answers.get(socket);
@@ -73,6 +105,13 @@ export class Connections {
     // Ours: verifying a large blob takes its time. The timer runs once, so it is started again.
     else socket.setTimeout(this.#idleMs);
   }
+}
+
+/** Whether what is written to the connection now is the answer to what came last on it. */
+function isAnswerAwaited(res: ServerResponse): boolean {
+  if (res.req.complete) return res.writableFinished;
+  // In the middle of a body. A response that has no socket waits behind others.
+  return !res.headersSent && res.socket !== null;
 }
 
 function isAwaitingClient(res: ServerResponse, socket: Socket): boolean {

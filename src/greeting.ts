@@ -10,10 +10,16 @@ export interface Started {
   /** Whether only this machine can reach it. */
   readonly onLoopback: boolean;
   readonly storage: string;
-  readonly access: 'open' | 'read-only';
+  readonly access: 'open' | 'read-only' | 'rules';
   /** A repository to try it with; absent when there is none yet. */
   readonly repository?: string;
 }
+
+const whoMay: Readonly<Record<Started['access'], string>> = {
+  open: 'open: whoever reaches this address may pull, push and delete',
+  'read-only': 'read-only: whoever reaches this address may pull',
+  rules: 'by rules: whoever the configuration allows may pull, push and delete',
+};
 
 /** For people, on stdout. Its first line has the address, also of a port that the system chose. */
 export function formatGreeting(started: Started): string {
@@ -21,9 +27,7 @@ export function formatGreeting(started: Started): string {
   const lines = [
     `artifactapi ${started.version} listens on ${origin}`,
     `  data in ${started.storage}`,
-    started.access === 'open'
-      ? '  open: whoever reaches this address may pull, push and delete'
-      : '  read-only: whoever reaches this address may pull',
+    `  ${whoMay[started.access]}`,
     '',
     ...formatCommands(started, origin),
     ...(started.secure ? [] : formatPlainHttp(started)),
@@ -34,8 +38,7 @@ export function formatGreeting(started: Started): string {
 function formatCommands(started: Started, origin: string): string[] {
   const { repository, access } = started;
   if (repository === undefined) {
-    if (access === 'read-only')
-      return ['There is no repository yet: name one in the configuration, under repositories.'];
+    if (access !== 'open') return ['There is no repository yet: name one in the configuration, under repositories.'];
     const document = '{"name":"local","package_type":"docker","repo_type":"local"}';
     return [
       'There is no repository yet. To make one:',
@@ -44,7 +47,14 @@ function formatCommands(started: Started, origin: string): string[] {
   }
   const image = `${clientAddress(started)}/${repository}/app:1`;
   if (access === 'read-only') return ['To pull from it:', `  docker pull ${image}`];
-  return ['To try it:', `  docker tag <an image> ${image}`, `  docker push ${image}`, `  docker pull ${image}`];
+  const login = access === 'rules' ? [`  docker login ${clientAddress(started)}`] : [];
+  return [
+    'To try it:',
+    ...login,
+    `  docker tag <an image> ${image}`,
+    `  docker push ${image}`,
+    `  docker pull ${image}`,
+  ];
 }
 
 /** Clients insist on https, except that docker lets a loopback address be. */

@@ -4,13 +4,25 @@ export {
   OptionsError,
   resolveOptions,
   type GarbageCollectionOptions,
-  type LocalRepositoryOptions,
-  type RemoteRepositoryOptions,
+  type LimitOptions,
   type RegistryOptions,
-  type RepositoryOptions,
   type ResolvedOptions,
-  type VirtualRepositoryOptions,
 } from './options.js';
+export type {
+  AccessOptions,
+  AccessRuleOptions,
+  HostIdentity,
+  OidcIdentityOptions,
+  OidcIssuerOptions,
+  OwnTokensOptions,
+  TokenServerOptions,
+} from './access-options.js';
+export type {
+  LocalRepositoryOptions,
+  RemoteRepositoryOptions,
+  RepositoryOptions,
+  VirtualRepositoryOptions,
+} from './repository-options.js';
 export type { Middleware } from './http/handler.js';
 export type {
   BlobStore,

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import type { AccessOptions } from './access-options.js';
 import type { BlobStore, Logger, MetadataStore } from './ports.js';
+import { accessSettingsSchema, type AccessSettings } from './protocol/access-settings.js';
 import { isRepositoryName } from './protocol/names.js';
 import {
   checkTogether,
@@ -7,19 +9,20 @@ import {
   repositoryConfigSchema,
   type Problem,
   type RepositoryConfig,
-  type UpstreamCredentials,
 } from './protocol/repository-config.js';
+import type { RepositoryOptions } from './repository-options.js';
+import { isAddressOrNetwork } from './util/addresses.js';
 
 /** What `createRegistry` takes. Durations are in seconds, sizes in bytes, as their names say. */
 export interface RegistryOptions {
   /** The data folder (made when absent, owned by one process), or stores of your own. */
   readonly storage: string | { readonly blobs: BlobStore; readonly metadata: MetadataStore };
   /**
-   * `read-only`: anybody may pull, nobody may write or administer. `open`: anybody may do everything; say so only where
-   * nobody else can reach the registry, or where the host app guards it.
+   * Rules, and who knows the users. Or `read-only`: anybody may pull, nobody may write or administer. Or `open`: anybody may
+   * do everything; say so only where nobody else can reach the registry, or where the host app guards it.
    * @default 'read-only'
    */
-  readonly access?: 'open' | 'read-only';
+  readonly access?: 'open' | 'read-only' | AccessOptions;
   /**
    * The repositories that exist from the start. They are fixed: the management API refuses to change them.
    * @default []
@@ -45,6 +48,19 @@ export interface RegistryOptions {
    * @default ''
    */
   readonly prefix?: string;
+  /**
+   * Where clients reach the registry: `https://registry.example`, for the challenges that name it.
+   * @default what each request says
+   */
+  readonly publicUrl?: string;
+  /**
+   * Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`. Their `X-Forwarded-For`, `-Proto` and
+   * `-Host` are believed, nobody else's.
+   * @default []
+   */
+  readonly trustedProxies?: readonly string[];
+  /** What a client may ask of the registry. */
+  readonly limits?: LimitOptions;
   /** When space is reclaimed. */
   readonly garbageCollection?: GarbageCollectionOptions;
   /**
@@ -59,123 +75,28 @@ export interface RegistryOptions {
   readonly logger?: Logger;
 }
 
-interface CommonRepositoryOptions {
-  /** The first part of the names of its images: `docker-internal` in `host/docker-internal/team/app`. */
-  readonly name: string;
+export interface LimitOptions {
   /**
-   * Free text for people.
-   * @default ''
+   * Requests of one address; of IPv6, of one /64. A minute's worth may come at once. More get 429 and `Retry-After`.
+   * @default no limit
    */
-  readonly description?: string;
+  readonly requestsPerMinutePerClient?: number;
+  /**
+   * Requests of one user.
+   * @default no limit
+   */
+  readonly requestsPerMinutePerPrincipal?: number;
+  /**
+   * The size of a blob that is pushed. A larger one gets 413.
+   * @default no limit
+   */
+  readonly blobMaxBytes?: number;
+  /**
+   * How slowly a body may come, over a minute; a slower one gets 408. 0: as slowly as it likes.
+   * @default 1024
+   */
+  readonly minBytesPerSecond?: number;
 }
-
-/** A repository that the registry stores itself. */
-export interface LocalRepositoryOptions extends CommonRepositoryOptions {
-  readonly type: 'local';
-  /**
-   * Accept manifests that name blobs or manifests which the image does not hold.
-   * @default true
-   */
-  readonly sparse?: boolean;
-}
-
-/** Another registry: a pull-through cache of it, or a way through to it. */
-export interface RemoteRepositoryOptions extends CommonRepositoryOptions {
-  readonly type: 'remote';
-  /** Where it is: `https://registry-1.docker.io`. A path goes before the names of images: `https://host/team`. */
-  readonly url: string;
-  /**
-   * Keep what is pulled; `false` passes every exchange through.
-   * @default true
-   */
-  readonly cache?: boolean;
-  /**
-   * Our own at the upstream: a name and a password, or a token that is sent as it is; or a function that gives them.
-   * @default none: as anybody
-   */
-  readonly credentials?: UpstreamCredentials | (() => Promise<UpstreamCredentials | undefined>);
-  /**
-   * How long a tag is served without asking the upstream.
-   * @default 300
-   */
-  readonly tagTtlSeconds?: number;
-  /**
-   * The same for tags that match a pattern, `{ tags: '*-snapshot', ttlSeconds: 10 }`; the first that matches counts.
-   * @default []
-   */
-  readonly tagTtlRules?: readonly { readonly tags: string; readonly ttlSeconds: number }[];
-  /**
-   * How long it is remembered that something is absent.
-   * @default 30
-   */
-  readonly negativeTtlSeconds?: number;
-  /**
-   * How long lists of tags and referrers are served without asking.
-   * @default 60
-   */
-  readonly listTtlSeconds?: number;
-  /**
-   * The size that the cache is kept below: what was not asked for longest goes first.
-   * @default none: it grows
-   */
-  readonly cacheMaxBytes?: number;
-  /**
-   * What is never evicted: patterns of `image` or `image:tag`.
-   * @default []
-   */
-  readonly pins?: readonly string[];
-  /**
-   * With `cache: false`: follow redirects to other hosts, or hand them to the client.
-   * @default 'follow'
-   */
-  readonly redirects?: 'follow' | 'pass';
-  /**
-   * How long a connection may take.
-   * @default 5
-   */
-  readonly connectTimeoutSeconds?: number;
-  /**
-   * How long the head of an answer, and each next part of its body, may take.
-   * @default 30
-   */
-  readonly responseTimeoutSeconds?: number;
-  /**
-   * Certificates of a private authority, as PEM.
-   * @default the well-known ones
-   */
-  readonly ca?: string;
-  /**
-   * The URL of an outgoing proxy.
-   * @default what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say
-   */
-  readonly proxy?: string;
-}
-
-/** Several repositories under one name. */
-export interface VirtualRepositoryOptions extends CommonRepositoryOptions {
-  readonly type: 'virtual';
-  /** By name, or with patterns of the images that a member is asked for (`include`) and is not (`exclude`). */
-  readonly members: readonly (
-    string | { readonly name: string; readonly include?: readonly string[]; readonly exclude?: readonly string[] }
-  )[];
-  /**
-   * `local-first`: locals before remotes; or `as-listed`.
-   * @default 'local-first'
-   */
-  readonly order?: 'local-first' | 'as-listed';
-  /**
-   * The local member that takes pushes.
-   * @default none: nothing can be pushed
-   */
-  readonly pushTo?: string;
-  /**
-   * Patterns of images that no remote is ever asked for, so that nobody outside can stand in for them.
-   * @default []
-   */
-  readonly reserved?: readonly string[];
-}
-
-export type RepositoryOptions = LocalRepositoryOptions | RemoteRepositoryOptions | VirtualRepositoryOptions;
 
 export interface GarbageCollectionOptions {
   /**
@@ -198,15 +119,25 @@ export interface GarbageCollectionOptions {
 /** The options with every default filled in. */
 export interface ResolvedOptions {
   readonly storage: RegistryOptions['storage'];
-  readonly access: 'open' | 'read-only';
+  readonly access: 'open' | 'read-only' | AccessSettings;
   readonly repositories: readonly RepositoryConfig[];
   readonly hosts: Readonly<Record<string, string>>;
   readonly namespaces: Readonly<Record<string, string>>;
   readonly defaultRepository?: string | undefined;
   readonly prefix: string;
+  readonly publicUrl?: string | undefined;
+  readonly trustedProxies: readonly string[];
+  readonly limits: ResolvedLimits;
   readonly garbageCollection: Required<GarbageCollectionOptions>;
   readonly manifestCacheMaxBytes: number;
   readonly logger: Logger;
+}
+
+export interface ResolvedLimits {
+  readonly requestsPerMinutePerClient?: number | undefined;
+  readonly requestsPerMinutePerPrincipal?: number | undefined;
+  readonly blobMaxBytes?: number | undefined;
+  readonly minBytesPerSecond: number;
 }
 
 /** The options have problems: all of them, each with its path. */
@@ -224,6 +155,19 @@ export class OptionsError extends Error {
 
 const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const secondsSchema = z.number().min(0).max(1e9);
+const countSchema = z.number().int().min(1);
+
+/** Told by what it is, so that the problems of rules are told each at its place. */
+const accessSchema = z.unknown().transform((value, context): ResolvedOptions['access'] => {
+  if (value === 'open' || value === 'read-only') return value;
+  const isSettings = typeof value === 'object' && value !== null;
+  if (!isSettings)
+    context.addIssue({ code: 'custom', message: "must be 'open', 'read-only', or an object with rules" });
+  const checked = accessSettingsSchema.safeParse(isSettings ? value : {});
+  if (checked.success) return checked.data;
+  context.issues.push(...(checked.error.issues as z.core.$ZodRawIssue[]));
+  return z.NEVER;
+});
 
 const optionsSchema = z.strictObject({
   storage: z.union(
@@ -235,7 +179,7 @@ const optionsSchema = z.strictObject({
       error: 'must be the path of the data folder, or { blobs, metadata }',
     },
   ),
-  access: z.enum(['open', 'read-only'], { error: "must be 'open' or 'read-only'" }).default('read-only'),
+  access: accessSchema.default('read-only'),
   repositories: z.array(repositoryConfigSchema).default([]),
   hosts: z.record(z.string(), z.string()).default({}),
   namespaces: z.record(z.string(), z.string()).default({}),
@@ -244,6 +188,21 @@ const optionsSchema = z.strictObject({
     .string()
     .regex(/^(?:\/[a-zA-Z0-9._~-]+)*$/, 'must be empty, or begin with "/" and end without')
     .default(''),
+  publicUrl: z
+    .string()
+    .regex(/^https?:\/\/[^/?#@]+\/?$/, 'must be an http or https URL of a host, without a path')
+    .optional(),
+  trustedProxies: z
+    .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network as in 10.0.0.0/8'))
+    .default([]),
+  limits: z
+    .strictObject({
+      requestsPerMinutePerClient: countSchema.optional(),
+      requestsPerMinutePerPrincipal: countSchema.optional(),
+      blobMaxBytes: countSchema.optional(),
+      minBytesPerSecond: z.number().min(0).max(1e9).default(1024),
+    })
+    .prefault({}),
   garbageCollection: z
     .strictObject({
       graceSeconds: secondsSchema.default(86_400),

@@ -8,10 +8,12 @@
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
+import type { AccessLimit, AccessRule } from './protocol/access-config.js';
 import type { Algorithm, Digest } from './protocol/digest.js';
 import type { ParsedManifest } from './protocol/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from './protocol/names.js';
 import type { RepositoryConfig } from './protocol/repository-config.js';
+import type { TokenGrant } from './protocol/token-scope.js';
 
 // ------------------------------------------------------------------------------------------------ bytes
 
@@ -219,7 +221,12 @@ export type Change =
     }
   /** Marks bytes as about to be deleted: until `bytes.forget`, a link or manifest that names them is a ConflictError. */
   | { readonly type: 'bytes.condemn'; readonly digest: Digest }
-  | { readonly type: 'bytes.forget'; readonly digest: Digest };
+  | { readonly type: 'bytes.forget'; readonly digest: Digest }
+  | { readonly type: 'record.put'; readonly kind: RecordKind; readonly id: string; readonly value: object }
+  | { readonly type: 'record.delete'; readonly kind: RecordKind; readonly id: string };
+
+/** What else is kept, few of each: documents by id, which nobody but the one who puts them understands. */
+export type RecordKind = 'account' | 'account-token' | 'rule' | 'signing-key';
 
 /** What must hold at the moment of the write, judged against the index and the writes queued before this one. */
 export type Precondition =
@@ -243,7 +250,8 @@ export type Precondition =
   /** Whether, as `isReferenced` tells, a link or a manifest record of any image has the digest. */
   | { readonly type: 'referenced'; readonly digest: Digest }
   | { readonly type: 'unreferenced'; readonly digest: Digest }
-  | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' };
+  | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' }
+  | { readonly type: 'record'; readonly kind: RecordKind; readonly id: string; readonly is: 'present' | 'absent' };
 
 /** A precondition of `apply` did not hold, or a change named a repository that is not there: nothing was changed. */
 export class ConflictError extends Error {
@@ -294,6 +302,10 @@ export interface MetadataStore {
   ): Promise<readonly CacheItem[]>;
   /** The sizes of all images of the repository together. */
   usage(repository: string): Promise<number>;
+  /** A document as it was put. Asked for by every request: a driver keeps them in memory. */
+  record(kind: RecordKind, id: string): Promise<object | undefined>;
+  /** All of a kind, by id in byte order. */
+  records(kind: RecordKind): Promise<readonly { readonly id: string; readonly value: object }[]>;
   /** Condemned bytes that were not forgotten: a collector stopped between the two. */
   condemned(): Promise<readonly Digest[]>;
   /** Removes a bounded part of what deleted repositories held, leaving candidates; true while there is more. */
@@ -398,7 +410,11 @@ export interface Caller {
   readonly principal: Principal;
   /** Who passed the request on before it came here (`Via`): for finding loops. */
   readonly trail: readonly string[];
+  /** Of a member of what was asked for. @throws RegistryError UNAUTHORIZED for somebody who has to be asked first. */
   mayPull(at: ImageKey): Promise<boolean>;
+  /** Of another image than the one that was asked for: what limits the caller's token counts too. */
+  mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
+  mayPush(at: ImageKey): Promise<boolean>;
 }
 
 export interface ManifestInfo {
@@ -544,6 +560,8 @@ export interface UploadChunk {
   readonly source: Readable;
   /** `Content-Range`: the chunk must begin at the present offset and have exactly this length. Absent: a stream to append. */
   readonly range?: ByteRange;
+  /** `Content-Length`: how much will come, if it does. */
+  readonly announcedBytes?: number | undefined;
 }
 
 export interface RepositoryWriter {
@@ -586,13 +604,19 @@ export interface Addressing {
   readonly namespace?: string | undefined;
 }
 
+/** What a name means: the image, and the repository if there is one that is called so. */
+export interface Resolved {
+  readonly at: ImageKey;
+  readonly repository: Repository | undefined;
+  /** The `?ns=` that was heeded. */
+  readonly namespace?: string;
+}
+
 /** Names to repositories. Naming alone: it reveals nothing and decides no access. */
 export interface RepositoryDirectory {
-  /** `namespace` of the result: the one that was heeded. */
-  resolve(
-    name: WireName,
-    addressing?: Addressing,
-  ): { readonly repository: Repository; readonly at: ImageKey; readonly namespace?: string } | undefined;
+  resolve(name: WireName, addressing?: Addressing): Resolved;
+  /** Whatever the name may mean at this host: as it stands, and under each configured namespace. */
+  resolveAll(name: WireName, host: string | undefined): readonly Resolved[];
   get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;
   /** Sorted so that the names of their images, prefixed and concatenated, are in byte order. */
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
@@ -606,21 +630,210 @@ export interface RepositoryDirectory {
 
 // ------------------------------------------------------------------------------------------------ access, garbage, runtime
 
-/** What an endpoint needs: the `access` column of the endpoint tables. `none` is for everybody. */
-export type Access = 'none' | 'ping' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
+/**
+ * What an endpoint needs: the `access` column of the endpoint tables. `none` is for everybody and asks nobody who they are,
+ * `token` is for whoever wants a token: they may be about to say who they are. `login` is for whoever logged in.
+ */
+export type Access = 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
 
-export interface Principal {
-  readonly id: string;
+/** Where a request comes from and what it calls us: what the connection says, or a trusted proxy. */
+export interface ClientInfo {
+  /** An IP address. */
+  readonly address: string;
+  /** The `Host` that the client sent. */
+  readonly host?: string | undefined;
+  /** `https://registry.example`: the registry as this client reaches it. Absent when it sent no usable `Host`. */
+  readonly origin?: string | undefined;
 }
 
+/** Who a request is from. */
+export interface Principal {
+  /** `anonymous` for whoever did not log in. */
+  readonly id: string;
+  readonly groups: readonly string[];
+  /** How it showed who it is. `host`: the host app says so. */
+  readonly via: 'anonymous' | 'basic' | 'bearer' | 'host';
+  /** The source that knows it, and what it was let in by: tokens made for it end when that changes. */
+  readonly source?: IdentitySource['kind'] | undefined;
+  readonly stamp?: string | undefined;
+  /** What an access token was asked for, by names on the wire: nothing else may be done with it. Absent: no such limit. */
+  readonly grants?: readonly TokenGrant[] | undefined;
+  /** What an account's token is limited to, like rules. Absent: no such limit. */
+  readonly limits?: readonly AccessLimit[] | undefined;
+  /** When the login ends: no token that is made for it lives longer. */
+  readonly expiresAt?: number | undefined;
+}
+
+export type { TokenGrant } from './protocol/token-scope.js';
+
+/** Whoever did not log in. */
+export const anonymous: Principal = { id: 'anonymous', groups: [], via: 'anonymous' };
+
+/** What is to be done to. */
+export interface AccessTarget {
+  /** What is meant; without an image it is the repository as a whole. Absent: the whole registry. */
+  readonly at?: { readonly repository: string; readonly image?: string } | undefined;
+  /** As the client named it, to which a token's grants apply. Absent: they do not. */
+  readonly name?: string | undefined;
+}
+
+/** What a request wants, for the challenge that a refusal carries. */
+export interface AccessQuestion {
+  readonly access: Access;
+  readonly client: ClientInfo;
+  /** What a token would need, by names on the wire. */
+  readonly wanted: readonly TokenGrant[];
+}
+
+/** Who may do what, decided in one place. */
 export interface AccessControl {
-  authenticate(request: IncomingMessage): Promise<Principal>;
-  /** Decided by `at`, the image that is meant; absent for what concerns the whole registry. */
-  permits(principal: Principal, access: Access, at?: ImageKey): Promise<boolean>;
-  /** Why not, as the error to answer. */
-  refusal(principal: Principal, access: Access): Error;
+  /**
+   * Who the request is from; `anonymous` when it does not say.
+   * @throws RegistryError UNAUTHORIZED for wrong credentials, TOOMANYREQUESTS after too many of them.
+   */
+  authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal>;
+  permits(principal: Principal, access: Access, target?: AccessTarget): Promise<boolean>;
+  /** Whether it may pull something of the repository, and so know that it is there. */
+  knows(principal: Principal, repository: string): Promise<boolean>;
+  /** Why not, as the error to answer, with the challenge that belongs to it. */
+  refusal(principal: Principal, question: AccessQuestion): Error;
   /** Whether anybody may administer: then the management API guards itself against web pages (design: secure by default). */
   readonly openToAll: boolean;
+  /**
+   * Whether somebody who shows nothing is asked who they are before they get less than others would: some clients show their
+   * credentials only when asked, and whoever has none gets a token for nobody.
+   */
+  readonly asksFirst: boolean;
+  /** Absent where nobody asks us for tokens. */
+  readonly tokens?: TokenIssuer | undefined;
+  /** Absent where access is open or read-only: there is nobody to administer. */
+  readonly administration?: AccessAdministration | undefined;
+  close(): Promise<void>;
+}
+
+/** A token, once issued. */
+export interface IssuedToken {
+  readonly token: string;
+  readonly expiresInSeconds: number;
+  readonly issuedAt: number;
+  /** Only when it was asked for, and the login can be looked up again. */
+  readonly refreshToken?: string;
+}
+
+/** The token endpoint (protocol: docker token auth). */
+export interface TokenIssuer {
+  /** Who has this name and password. @throws RegistryError UNAUTHORIZED, TOOMANYREQUESTS. */
+  login(username: string, password: string, client: ClientInfo): Promise<Principal>;
+  /** Who has this refresh token. @throws RegistryError UNAUTHORIZED. */
+  refresh(refreshToken: string, client: ClientInfo): Promise<Principal>;
+  /** @param options.offline a refresh token too, where the login can be looked up again. */
+  issue(
+    principal: Principal,
+    grants: readonly TokenGrant[],
+    options: { readonly offline: boolean },
+  ): Promise<IssuedToken>;
+}
+
+/** Something that knows who people are: an htpasswd file, our own accounts, an OIDC issuer, the host app. */
+export interface IdentitySource {
+  readonly kind: 'htpasswd' | 'account' | 'oidc' | 'host';
+  /**
+   * Whether it is for this source to judge such a password, so that one alone judges it: the first that says so.
+   * Decided by the form of the password, never by whether there is such a user.
+   */
+  claims(username: string, password: string): boolean;
+  /** `undefined`: no such user, or another password; takes the same time for both. */
+  login(username: string, password: string): Promise<Identity | undefined>;
+  /** Whether who was let in by this stamp still is: for tokens that were made for it. `undefined`: no more. */
+  revive(id: string, stamp: string): Promise<Identity | undefined>;
+  close?(): Promise<void>;
+}
+
+/** Somebody that a source knows. */
+export interface Identity {
+  readonly id: string;
+  readonly groups: readonly string[];
+  /** Changes with the password, or is the token's id; never a secret. Absent: it cannot be looked up again. */
+  readonly stamp?: string | undefined;
+  readonly limits?: readonly AccessLimit[] | undefined;
+  readonly expiresAt?: number | undefined;
+}
+
+/** What the management API does about access: accounts, their tokens, rules, signing keys. */
+export interface AccessAdministration {
+  readonly accounts: Accounts;
+  readonly rules: RuleBook;
+  /** Makes a new key that signs from now on; the old one is still believed for as long as tokens of it live. */
+  rotateKeys(): Promise<SigningKeyInfo>;
+  listKeys(): Promise<readonly SigningKeyInfo[]>;
+}
+
+export interface SigningKeyInfo {
+  readonly id: string;
+  readonly createdAt: number;
+  readonly origin: 'declared' | 'managed';
+  readonly signs: boolean;
+}
+
+/** A person or a robot that logs in with tokens. */
+export interface Account {
+  /** Also the name to log in with. */
+  readonly name: string;
+  readonly description: string;
+  readonly groups: readonly string[];
+  readonly disabled: boolean;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+}
+
+export type AccountSettings = Pick<Account, 'name' | 'description' | 'groups' | 'disabled'>;
+
+/** A token of an account, without its secret, of which only a hash is kept. */
+export interface AccountToken {
+  readonly id: string;
+  readonly account: string;
+  readonly description: string;
+  /** Absent: all that the account may. */
+  readonly limits?: readonly AccessLimit[] | undefined;
+  readonly createdAt: number;
+  readonly expiresAt?: number | undefined;
+}
+
+export interface Accounts {
+  /** Sorted by name. */
+  list(): Promise<readonly Account[]>;
+  get(name: string): Promise<Account | undefined>;
+  /** @throws CONFLICT when the name is taken. */
+  create(settings: AccountSettings): Promise<Account>;
+  /** False (or `undefined`) when there is none, as below. */
+  replace(settings: AccountSettings): Promise<Account | undefined>;
+  /** With its tokens. */
+  delete(name: string): Promise<boolean>;
+  tokens(account: string): Promise<readonly AccountToken[]>;
+  /** The secret is told here and never again. @throws CONFLICT when there is no such account. */
+  createToken(
+    account: string,
+    settings: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
+  ): Promise<{ readonly token: AccountToken; readonly secret: string }>;
+  deleteToken(account: string, id: string): Promise<boolean>;
+}
+
+/** A rule as the management API has it. */
+export interface RuleRecord {
+  readonly id: string;
+  /** `declared` in code or the config file, and fixed; or `managed` through the API. */
+  readonly origin: 'declared' | 'managed';
+  readonly rule: AccessRule;
+}
+
+export interface RuleBook {
+  /** Declared ones first. */
+  list(): Promise<readonly RuleRecord[]>;
+  create(rule: AccessRule): Promise<RuleRecord>;
+  /** @throws CONFLICT for a declared one. `undefined` when there is none. */
+  replace(id: string, rule: AccessRule): Promise<RuleRecord | undefined>;
+  /** @throws CONFLICT for a declared one. False when there is none. */
+  delete(id: string): Promise<boolean>;
 }
 
 export interface GarbageReport {
@@ -651,12 +864,15 @@ export interface RequestEvent {
   readonly id: string;
   readonly op: string;
   readonly method: string;
+  /** Without what may be a secret. */
   readonly url: string;
   readonly status: number;
   readonly durationMs: number;
   readonly principal: string;
   /** Of the connection: behind a proxy, the proxy's. */
   readonly remoteAddress: string;
+  /** Of the client, as far as a trusted proxy tells. */
+  readonly clientAddress: string;
   readonly errorCode?: string;
   readonly cache?: Provenance['cache'];
   /** The repository that answered, where a virtual was asked. */

@@ -1,15 +1,17 @@
-import { EventEmitter } from 'node:events';
-import { randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import path from 'node:path';
+import type { EventEmitter } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { createLocalAccess } from './access/local-access.js';
 import { createHandler, type Core, type CoreSource, type Middleware } from './http/handler.js';
+import { defaultPace } from './http/body-pace.js';
+import { createClientReader } from './http/client-info.js';
 import { createPassthrough } from './http/passthrough.js';
+import { RateLimiter } from './http/rate-limit.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
+import { openStores, type Stores } from './open-stores.js';
 import { resolveOptions, type RegistryOptions, type ResolvedOptions } from './options.js';
 import type {
-  BlobStore,
+  AccessAdministration,
+  AccessControl,
   GarbageReport,
   MetadataStore,
   RegistryEvents,
@@ -32,9 +34,7 @@ import { PassthroughRepository } from './repositories/remote-passthrough.js';
 import { RemoteRepository } from './repositories/remote.js';
 import { TouchLog } from './repositories/touch-log.js';
 import { VirtualRepository } from './repositories/virtual.js';
-import { claimLayout } from './storage/layout.js';
-import { FsBlobStore } from './storage/fs-blob-store.js';
-import { LevelMetadataStore } from './storage/level-metadata-store.js';
+import { createRuntime } from './runtime.js';
 import { createUpstream } from './upstream/upstream-client.js';
 import { KeyedMutex } from './util/concurrency.js';
 import { findOutgoingProxy } from './util/outgoing-proxy.js';
@@ -56,14 +56,11 @@ export interface Registry {
   close(): Promise<void>;
 }
 
-interface Stores {
-  readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
-}
-
 interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly garbage: OnlineGarbageCollector;
+  readonly administration: AccessAdministration | undefined;
+  now(): number;
   /** Ends background work and closes the stores. */
   close(): Promise<void>;
 }
@@ -77,10 +74,10 @@ const closePatienceMs = 5000;
  */
 export function createRegistry(options: RegistryOptions): Registry {
   const resolved = resolveOptions(options);
-  const runtime = createRuntime(resolved);
+  const runtime = createRuntime(resolved.logger);
   const life = new RegistryLife(open(resolved, runtime), runtime);
   const directory = (): RepositoryDirectory => life.parts.directory;
-  const registrySurface = createRegistrySurface(resolved.prefix, directory);
+  const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
     () => life.ready(),
@@ -175,10 +172,16 @@ async function openOn(
   options: ResolvedOptions,
   runtime: Runtime,
 ): Promise<OpenRegistry> {
+  const access = await openAccessControl(options, stores.metadata, runtime);
   const { graceSeconds, uploadExpirySeconds } = options.garbageCollection;
   const manifests = new ManifestCache(options.manifestCacheMaxBytes);
   const shared = { ...stores, manifests, runtime, digestLocks: new KeyedMutex() };
-  const local: LocalParts = { ...shared, sessionLocks: new KeyedMutex(), graceMs: graceSeconds * 1000 };
+  const local: LocalParts = {
+    ...shared,
+    sessionLocks: new KeyedMutex(),
+    graceMs: graceSeconds * 1000,
+    blobMaxBytes: options.limits.blobMaxBytes ?? Infinity,
+  };
   const garbage = new OnlineGarbageCollector({
     ...local,
     uploadExpiryMs: uploadExpirySeconds * 1000,
@@ -196,7 +199,11 @@ async function openOn(
     if (config.type === 'local') return new LocalRepository(config, local);
     if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
     const upstream = connectUpstream(config, instanceId, runtime);
-    if (!config.cache) return new PassthroughRepository(config, { upstream, findProxy: proxyFinder(config) });
+    if (!config.cache)
+      return new PassthroughRepository(config, {
+        upstream,
+        findProxy: (url) => config.proxy ?? findOutgoingProxy(url, process.env),
+      });
     const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
     return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches }));
   };
@@ -215,9 +222,33 @@ async function openOn(
     passthrough.close();
     await touches.close();
     await garbage.close();
+    await access.close();
     await closeStores();
   };
-  return { access: createLocalAccess(options.access), directory, garbage, passthrough, instanceId, close };
+  return {
+    access,
+    administration: access.administration,
+    directory,
+    garbage,
+    passthrough,
+    instanceId,
+    pace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
+    rates: new RateLimiter(options.limits, () => runtime.now()),
+    readClient: createClientReader(options),
+    now: () => runtime.now(),
+    close,
+  };
+}
+
+/** What rules need, tokens and passwords, is loaded where there are rules: a start without them is that much shorter. */
+async function openAccessControl(
+  { access, prefix }: ResolvedOptions,
+  metadata: MetadataStore,
+  runtime: Runtime,
+): Promise<AccessControl> {
+  if (typeof access === 'string') return createLocalAccess(access);
+  const { openAccess } = await import('./access/open-access.js');
+  return openAccess(access, { metadata, runtime, prefix });
 }
 
 function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, runtime: Runtime): Upstream {
@@ -235,24 +266,6 @@ function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, run
   });
 }
 
-function proxyFinder({ proxy }: RemoteRepositoryConfig): (url: URL) => string | undefined {
-  return (url) => proxy ?? findOutgoingProxy(url, process.env);
-}
-
-async function openStores(storage: ResolvedOptions['storage']): Promise<Stores> {
-  if (typeof storage !== 'string') return storage;
-  await mkdir(storage, { recursive: true });
-  await claimLayout(storage);
-  // The index before the blobs: its lock keeps a second process away from both.
-  const metadata = await LevelMetadataStore.open(path.join(storage, 'index'));
-  try {
-    return { metadata, blobs: await FsBlobStore.open(storage) };
-  } catch (error) {
-    await metadata.close();
-    throw error;
-  }
-}
-
 /** Purges deleted repositories at once, and collects from time to time. Returns what ends that. */
 function collectInBackground(garbage: OnlineGarbageCollector, options: ResolvedOptions, runtime: Runtime): () => void {
   const attempt = (work: () => Promise<unknown>, failure: string) => (): void => {
@@ -267,23 +280,5 @@ function collectInBackground(garbage: OnlineGarbageCollector, options: ResolvedO
   return () => {
     runtime.events.off('repository.deleted', purge);
     clearInterval(timer);
-  };
-}
-
-function createRuntime({ logger }: ResolvedOptions): Runtime {
-  const events = new EventEmitter<RegistryEvents>();
-  return {
-    now: Date.now,
-    newId: randomUUID,
-    log: logger,
-    events,
-    emit: (name, ...payload) => {
-      try {
-        // EventEmitter's own types lose the pairing of name and payload, which this function's signature has checked.
-        (events as EventEmitter).emit(name, ...payload);
-      } catch (cause) {
-        logger.error({ err: cause, event: name }, 'a listener threw');
-      }
-    },
   };
 }

@@ -28,7 +28,7 @@ export interface ServeSettings {
   /** The data folder. */
   readonly storage: string;
   /** Absent when nobody said it: then it depends on the address that is listened on. */
-  readonly access?: 'open' | 'read-only';
+  readonly access?: NonNullable<RegistryOptions['access']>;
   readonly registry: Omit<RegistryOptions, 'storage' | 'access' | 'logger'>;
 }
 
@@ -61,7 +61,7 @@ export function resolveServeSettings(
   const tls = tlsOf(flags, section.value, file?.path);
   const found = withoutEchoes(problems, [...section.problems, ...registry.problems, ...tls.problems]);
   if (found.length > 0) throw new SettingsError(file?.path ?? 'the command line', found);
-  const access = flags.open === true ? 'open' : registry.value.access;
+  const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
   return {
     host: flags.host ?? section.value.host ?? '127.0.0.1',
     port: flags.port ?? section.value.port ?? 5000,
@@ -77,7 +77,7 @@ export function resolveServeSettings(
 
 interface RegistrySection {
   readonly storage: string;
-  readonly access?: 'open' | 'read-only';
+  readonly access?: NonNullable<RegistryOptions['access']>;
   readonly rest: ServeSettings['registry'];
 }
 
@@ -104,6 +104,11 @@ function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<Regi
   }
   const { storage: _storage, access, ...others } = candidate;
   return { value: { storage: folder, ...(access === undefined ? {} : { access }), rest: others }, problems };
+}
+
+function withFileOf(file: string | undefined, access: RegistrySection['access']): RegistrySection['access'] {
+  if (typeof access !== 'object' || access.htpasswd === undefined) return access;
+  return { ...access, htpasswd: fromFile(file, access.htpasswd) };
 }
 
 function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefined): Checked<ServeSettings['tls']> {

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import connect from 'connect';
 import { Connections } from './connections.js';
+import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from './http/malformed.js';
+import { shownUrl } from './http/shown-url.js';
 import type { Registry } from './index.js';
 import type { Logger, RequestEvent } from './ports.js';
 import { encodeError, RegistryError } from './protocol/errors.js';
@@ -55,8 +57,16 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   const connections = new Connections(server, (options.idleTimeoutSeconds ?? 120) * 1000);
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     connections.note(res);
-    app(req, res);
+    const malformation = findMalformation(req);
+    if (malformation !== undefined) return refuse(res, malformation);
+    try {
+      app(req, res);
+    } catch (cause) {
+      // connect parses a URL before its error handler is in place: `http://[` would end the process.
+      refuse(res, new RegistryError('UNSUPPORTED', { status: 400, message: 'this is not a valid URL', cause }));
+    }
   });
+  refuseWhatIsNoRequest(server, connections, log);
   if (accessLog) registry.events.on('request', (event) => logRequest(log, event));
   return {
     async listen(port, host) {
@@ -71,7 +81,7 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   };
 }
 
-function createNodeServer(options: ServerOptions): ReturnType<typeof createHttpServer> {
+function createNodeServer(options: ServerOptions): Server {
   const headersTimeout = (options.headersTimeoutSeconds ?? 60) * 1000;
   const settings = {
     // Covers the whole body: a slow upload of a large layer would get a 408. `Connections` minds those that rest.
@@ -81,12 +91,37 @@ function createNodeServer(options: ServerOptions): ReturnType<typeof createHttpS
     keepAliveTimeout: (options.keepAliveTimeoutSeconds ?? 75) * 1000,
     // Tokens with many groups in them are long.
     maxHeaderSize: 64 * 1024,
+    // Answered by ourselves: node would send nothing but the status.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
     noDelay: true,
   };
   const server =
     options.tls === undefined ? createHttpServer(settings) : createHttpsServer({ ...settings, ...options.tls });
   server.maxRequestsPerSocket = 0;
   return server;
+}
+
+/** What node would answer with a bare status, or by closing the connection. */
+function refuseWhatIsNoRequest(server: Server, connections: Connections, log: Logger): void {
+  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
+    connections.note(res);
+    refuse(res, new RegistryError('UNSUPPORTED', { status: 417, message: 'only 100-continue can be expected' }));
+  });
+  server.on('connect', (_req: IncomingMessage, socket: Socket) => {
+    // Node has let go of the connection, with all its listeners.
+    socket.on('error', () => {});
+    connections.refuse(socket, formatLastAnswer(refuseConnect(), randomUUID()));
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket: Socket) => {
+    const refusal = explainParserError(error.code);
+    if (refusal === undefined) socket.destroy();
+    // Told again of every part that still comes.
+    else if (!connections.refuse(socket, formatLastAnswer(refusal, randomUUID()))) return;
+    // Not the error itself: it has the bytes that came, and maybe a password in them.
+    const fields = { code: error.code, reason: error.reason, remoteAddress: socket.remoteAddress };
+    log.debug(fields, 'a connection brought no valid request');
+  });
 }
 
 function createApp(registry: Registry, log: Logger): connect.Server {
@@ -111,11 +146,17 @@ function createApp(registry: Registry, log: Logger): connect.Server {
   // Instead of connect's own page, which shows the stack. Four parameters are what makes it an error handler.
   app.use((error: unknown, req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
     const requestId = randomUUID();
-    log.error({ err: error, id: requestId, method: req.method, url: req.url }, 'a request failed');
+    log.error({ err: error, id: requestId, method: req.method, url: shownUrl(req.url ?? '') }, 'a request failed');
     if (res.headersSent) res.destroy();
     else answer(res, 500, encodeError(new RegistryError('UNKNOWN', { detail: { requestId } })), requestId);
   });
   return app;
+}
+
+/** The connection ends with it: whoever sent this may go on in the same way. */
+function refuse(res: ServerResponse, error: RegistryError): void {
+  res.shouldKeepAlive = false;
+  answer(res, error.status, encodeError(error));
 }
 
 /** What the registry answers has the id of its `request` event; these have one of their own. */

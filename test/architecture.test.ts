@@ -17,7 +17,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   storage: ['storage', 'ports', 'protocol', 'util'],
   upstream: ['upstream', 'ports', 'protocol', 'util'],
   access: ['access', 'ports', 'protocol', 'util'],
-  options: ['ports', 'protocol', 'util'],
+  options: ['ports', 'protocol', 'util', 'access-options', 'repository-options'],
+  'access-options': ['protocol'],
+  'repository-options': ['protocol'],
   ports: ['protocol'],
   protocol: ['protocol'],
   util: ['util', 'ports', 'protocol'],
@@ -33,6 +35,8 @@ const roots = new Set([
   'serve-settings',
   'greeting',
   'start-error',
+  'open-stores',
+  'runtime',
 ]);
 
 /** The one home of each package that does the work (docs/architecture.md). */
@@ -45,7 +49,9 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   yaml: [/^src\/config-file\.ts$/],
   'range-parser': [/^src\/protocol\/headers\.ts$/],
   'content-type': [/^src\/protocol\/manifest\.ts$/],
-  'lru-cache': [/^src\/(?:storage|repositories)\//],
+  'lru-cache': [/^src\/(?:storage|repositories|access)\//, /^src\/http\/rate-limit\.ts$/],
+  jose: [/^src\/access\//],
+  bcryptjs: [/^src\/access\/password-/],
   'http-proxy': [/^src\/http\/passthrough\.ts$/],
   undici: [/^src\/upstream\//],
   zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],

@@ -55,15 +55,19 @@ const acceptManifests = [
 export class RegistryHttp {
   readonly #origin: string;
   readonly #dispatcher: Dispatcher | undefined;
+  readonly #headers: Record<string, string>;
 
-  constructor(origin: string, dispatcher?: Dispatcher) {
+  /** @param headers sent with every request: `authorization`, where the registry wants to know who asks. */
+  constructor(origin: string, dispatcher?: Dispatcher, headers: Record<string, string> = {}) {
     this.#origin = origin;
     this.#dispatcher = dispatcher;
+    this.#headers = headers;
   }
 
   send(path: string, options: HttpOptions = {}): Promise<HttpResponse> {
     const pool = this.#dispatcher === undefined ? {} : { dispatcher: this.#dispatcher };
-    return http(new URL(path, this.#origin), { ...pool, ...options });
+    const headers = { ...this.#headers, ...options.headers };
+    return http(new URL(path, this.#origin), { ...pool, ...options, headers });
   }
 
   /** Starts an upload; its URL, to go on with. */

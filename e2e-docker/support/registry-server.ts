@@ -5,7 +5,7 @@ import { projectRoot } from './commands.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
 
 export interface RegistryServer {
-  /** `http://127.0.0.1:PORT` */
+  /** `http://127.0.0.1:PORT`, or `https://` where its config has a certificate. */
   readonly origin: string;
   /** `127.0.0.1:PORT`, as image names begin. */
   readonly host: string;
@@ -49,10 +49,10 @@ export async function startRegistry(folder: string, options: RegistryServerOptio
     env: { ...process.env, ...env },
     logFile,
   });
-  const origin = await waitForDaemon(daemon, () => /http:\/\/127\.0\.0\.1:[1-9]\d*/.exec(daemon.output())?.[0]);
+  const origin = await waitForDaemon(daemon, () => /https?:\/\/127\.0\.0\.1:[1-9]\d*/.exec(daemon.output())?.[0]);
   return {
     origin,
-    host: origin.slice('http://'.length),
+    host: new URL(origin).host,
     pid: daemon.pid,
     output: () => daemon.output(),
     stop: () => daemon.end('SIGTERM'),

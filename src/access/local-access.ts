@@ -1,17 +1,19 @@
-import type { Access, AccessControl, Principal } from '../ports.js';
+import { anonymous, type Access, type AccessControl } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 
-const anybody: Principal = { id: 'anonymous' };
-const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'pull', 'catalog']);
+const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'token', 'pull', 'catalog']);
 
 /** `open`: anybody may do everything. `read-only`: anybody may pull and list, nobody may write or administer. */
 export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
   return {
     openToAll: mode === 'open',
-    authenticate: () => Promise.resolve(anybody),
+    asksFirst: false,
+    authenticate: () => Promise.resolve(anonymous),
     permits: (_principal, access) => Promise.resolve(mode === 'open' || readOnly.has(access)),
+    knows: () => Promise.resolve(true),
     // Nobody can log in here, so a 401 would only make clients ask for a password that nothing takes.
     refusal: () =>
       new RegistryError('DENIED', { message: "this registry is read-only: its option access is not 'open'" }),
+    close: () => Promise.resolve(),
   };
 }

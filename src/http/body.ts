@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../protocol/errors.js';
-import { readBounded } from '../util/streams.js';
+import { readBounded, SourceClosedError } from '../util/streams.js';
 
 /**
  * The request's body, not yet read.
@@ -21,7 +21,10 @@ export function openBody(req: IncomingMessage): IncomingMessage {
 export async function readBody(req: IncomingMessage, maxBytes: number, tooLarge: () => RegistryError): Promise<Buffer> {
   const source = openBody(req);
   if (Number(req.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
-  const bytes = await readBounded(source, maxBytes);
+  const bytes = await readBounded(source, maxBytes).catch((cause: unknown) => {
+    if (!(cause instanceof SourceClosedError)) throw cause;
+    throw new RegistryError('BLOB_UPLOAD_INVALID', { message: 'the request body ended early', cause });
+  });
   if (bytes === undefined) throw tooLarge();
   return bytes;
 }
@@ -32,6 +35,7 @@ export function contentLengthOf(req: IncomingMessage): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-function announcesBody(req: IncomingMessage): boolean {
+/** Whether a body comes with the request, if only an empty one in chunks. */
+export function announcesBody(req: IncomingMessage): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
 }

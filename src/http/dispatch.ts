@@ -1,16 +1,23 @@
 import type { IncomingMessage } from 'node:http';
-import type { Caller, RepositoryDirectory } from '../ports.js';
+import { anonymous, type AccessQuestion, type ClientInfo, type Principal, type Resolved } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
-import type { Reference, WireName } from '../protocol/names.js';
-import { buildPath, type Endpoint, type Match } from '../protocol/route-table.js';
-import type { Exchange, Handler, Target } from './exchange.js';
+import type { WireName } from '../protocol/names.js';
+import type { Endpoint, Match } from '../protocol/route-table.js';
+import { announcesBody } from './body.js';
+import { keepPace } from './body-pace.js';
+import type { Exchange, Handler } from './exchange.js';
 import type { Core, CoreSource, Location, Seen, Surface } from './handler.js';
+import { createCaller, mayUse, wantedGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
+import { findTarget, forwardTarget } from './target.js';
 import { readTrail } from './trail.js';
-import { refuseWrites } from './writer.js';
+import { refuseForeignPages } from './web-pages.js';
+
+/** Longer queries hold nothing that we know: fifty tags fit in it. */
+const queryMaxLength = 8 * 1024;
 
 /**
- * The flow of one request: match, wait for the registry, authenticate, resolve, permit, handle. All of the access is decided
+ * The flow of one request: match, wait for the registry, name, authenticate, permit, handle. All of the access is decided
  * before anything is looked up, so that a refusal reveals nothing.
  */
 export async function dispatch<Row extends Endpoint>(
@@ -20,6 +27,10 @@ export async function dispatch<Row extends Endpoint>(
   { prefix, url }: Location,
   seen: Seen,
 ): Promise<Reply | ForwardReply> {
+  const core = source.opened ?? (await source.ready());
+  const client = core.readClient(req);
+  seen.clientAddress = client.address;
+  core.rates.admitClient(client.address);
   const questionMark = url.indexOf('?');
   const path = questionMark < 0 ? url : url.slice(0, questionMark);
   const match = surface.routes.match(req.method ?? 'GET', path);
@@ -27,67 +38,82 @@ export async function dispatch<Row extends Endpoint>(
     throw new RegistryError('UNSUPPORTED', { status: 404, message: 'there is no such endpoint' });
   }
   seen.op = match.row.op;
-  surface.guard?.(req);
-  const core = source.opened ?? (await source.ready());
-  const query = new URLSearchParams(questionMark < 0 ? '' : url.slice(questionMark + 1));
-  const principal = await core.access.authenticate(req);
+  surface.guard?.(req, match.row);
+  const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
+  const resolved = resolveName(core, match, client, query);
+  const question = { access: match.row.access, client, wanted: wantedGrants(match, query) };
+  const principal = await admit(core, match, req, question, resolved);
   seen.principal = principal.id;
   const trail = readTrail(req.headers.via, core.instanceId);
-  const caller: Caller = { principal, trail, mayPull: (at) => core.access.permits(principal, 'pull', at) };
-  const target = await findTarget(core, caller, match, req, query);
+  const caller = createCaller(core.access, principal, trail, question);
+  const target = resolved && (await findTarget(core, principal, match, resolved));
   if (target !== undefined) {
-    const forwarded = await forward(target, match, query, trail);
+    const forwarded = await forwardTarget(target, match, query, trail);
     if (forwarded !== undefined) return forwarded;
   }
   // The table pairs each op with the parameters of its own path; the compiler proved it where the record was written.
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
-  const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, target };
-  const reply = await handler(exchange as Exchange<unknown>);
+  const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target };
+  const work = handler(exchange as Exchange<unknown>);
+  // A body that comes too slowly is answered before the work on it has ended.
+  if (announcesBody(req)) source.track(work.then(ignore, ignore));
+  const reply = await keepPace(req, work, core.pace);
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
 }
 
-/** @throws RegistryError what access refuses; NAME_UNKNOWN; UNSUPPORTED for a write to what takes none. */
-async function findTarget(
-  { access, directory }: Core,
-  { principal }: Caller,
+function readQuery(text: string): URLSearchParams {
+  if (text.length <= queryMaxLength) return new URLSearchParams(text);
+  throw new RegistryError('UNSUPPORTED', { status: 414, message: 'the query is too long' });
+}
+
+/** Which image a name means: naming alone, which reveals nothing. */
+function resolveName(
+  { directory }: Core,
   { row, params }: Match<Endpoint>,
-  req: IncomingMessage,
+  client: ClientInfo,
   query: URLSearchParams,
-): Promise<(Target & { readonly namespace?: string }) | undefined> {
+): Resolved | undefined {
   const name = params['name'] as WireName | undefined;
   const namespace = row.access === 'pull' ? (query.get('ns') ?? undefined) : undefined;
-  const resolved = name === undefined ? undefined : directory.resolve(name, { host: req.headers.host, namespace });
-  if (!(await access.permits(principal, row.access, resolved?.at))) throw access.refusal(principal, row.access);
-  if (name === undefined) return undefined;
-  if (resolved === undefined) throw nameUnknown(name, directory);
-  if (row.access === 'push' || row.access === 'delete') refuseWrites(resolved.repository, directory);
-  return { name, ...resolved };
+  return name && directory.resolve(name, { host: client.host, namespace });
 }
 
-/** Where a read of a pass-through goes. */
-async function forward(
-  { name, repository, at, namespace }: Target & { readonly namespace?: string },
+/** Who asks, if they may. @throws RegistryError what access refuses. */
+async function admit(
+  core: Core,
   { row, params }: Match<Endpoint>,
-  query: URLSearchParams,
-  trail: readonly string[],
-): Promise<ForwardReply | undefined> {
-  // A list of tags carries a name, which has to be the one that the client used: it is answered by us.
-  if (repository.forward === undefined || row.op === 'tag.list') return undefined;
-  // Built anew from what was parsed: no trick of the client's spelling reaches the upstream.
-  const { name: _, ...rest } = params as Record<string, string | Reference>;
-  const path = buildPath(row.path.replace('/v2/:name', ''), rest);
-  const passed = new URLSearchParams(query);
-  passed.delete('ns');
-  const search = passed.size === 0 ? '' : `?${passed.toString()}`;
-  const headers: Record<string, string> = namespace === undefined ? {} : { 'OCI-Namespace': namespace };
-  const extraHeaders = { ...headers, 'X-Cache-Repository': at.repository };
-  const context = { trail, extraHeaders };
-  return { forward: await repository.forward(at.image, path + search), context, mount: `/v2/${name}` };
+  req: IncomingMessage,
+  question: AccessQuestion,
+  resolved: Resolved | undefined,
+): Promise<Principal> {
+  const { access, rates } = core;
+  if (access.openToAll) refuseForeignPages(req, row, question.client);
+  // Whoever asks about health need not be anybody, nor have credentials that still hold.
+  if (row.access === 'none') return anonymous;
+  const principal = await access.authenticate(req, question);
+  rates.admitPrincipal(principal);
+  // Browsers send a password that they know by themselves, too.
+  const isBrowsers = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
+  if (isBrowsers) refuseForeignPages(req, row, question.client);
+  const isPermitted = await permits(core, principal, row, params, resolved);
+  if (!isPermitted) throw access.refusal(principal, question);
+  return principal;
 }
 
-function nameUnknown(name: WireName, directory: RepositoryDirectory): RegistryError {
-  return new RegistryError('NAME_UNKNOWN', {
-    message: 'no such repository: names have the form <repository>/<image>, as in host/<repository>/team/app:tag',
-    detail: { name, repositories: directory.list().map(({ repository }) => repository.config.name) },
-  });
+function permits(
+  { access }: Core,
+  principal: Principal,
+  row: Endpoint,
+  params: Readonly<Record<string, unknown>>,
+  resolved: Resolved | undefined,
+): Promise<boolean> {
+  // Who that is may stand in the body: the handler decides.
+  if (row.access === 'token') return Promise.resolve(true);
+  if (resolved !== undefined && (row.access === 'pull' || row.access === 'push' || row.access === 'delete')) {
+    return mayUse(access, principal, row.access, resolved, params['name'] as WireName);
+  }
+  const repository = params['repository'] as string | undefined;
+  return access.permits(principal, row.access, repository === undefined ? {} : { at: { repository } });
 }
+
+function ignore(): void {}

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Caller, ImageKey, Repository } from '../ports.js';
+import type { Caller, ClientInfo, ImageKey, Repository } from '../ports.js';
 import type { WireName } from '../protocol/names.js';
 import type { Reply } from './reply.js';
 
@@ -21,6 +21,7 @@ export interface Exchange<Params> {
   readonly query: URLSearchParams;
   readonly params: Params;
   readonly caller: Caller;
+  readonly client: ClientInfo;
   readonly target: Params extends { readonly name: WireName } ? Target : undefined;
 }
 

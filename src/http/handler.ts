@@ -1,11 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AccessControl, Provenance, RepositoryDirectory, Runtime } from '../ports.js';
+import type { AccessControl, ClientInfo, Provenance, RepositoryDirectory, Runtime } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint, RouteTable } from '../protocol/route-table.js';
+import type { PaceLimits } from './body-pace.js';
 import { dispatch } from './dispatch.js';
 import type { Handler } from './exchange.js';
 import type { Passthrough } from './passthrough.js';
+import type { RateLimiter } from './rate-limit.js';
 import { errorReply, send, type ForwardReply, type Reply } from './reply.js';
+import { shownUrl } from './shown-url.js';
 
 /** What Connect, Express and a bare server call; the types are structural so that none of them is needed. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
@@ -17,7 +20,9 @@ export interface Surface<Row extends Endpoint> {
   /** The part of a request's URL that the table is matched against, or `undefined` when the request is not ours. */
   locate(req: IncomingMessage): Location | undefined;
   /** Throws when the request must not be answered at all. */
-  guard?(req: IncomingMessage): void;
+  guard?(req: IncomingMessage, row: Row): void;
+  /** Whether the log tells who changed what. */
+  readonly audited?: boolean;
 }
 
 /** Where a request is, for a surface: what precedes its own part of the URL, and that part. */
@@ -30,6 +35,7 @@ export interface Location {
 export interface Seen {
   op: string;
   principal: string;
+  clientAddress: string;
 }
 
 /** What handlers are given to work with, once the registry is open. */
@@ -39,6 +45,10 @@ export interface Core {
   readonly passthrough: Passthrough;
   /** Our name in `Via`. */
   readonly instanceId: string;
+  readonly rates: RateLimiter;
+  /** How slowly bodies may come. */
+  readonly pace: PaceLimits;
+  readClient(req: IncomingMessage): ClientInfo;
 }
 
 /** Opens on the first request and from then on at once. */
@@ -75,9 +85,9 @@ async function answer<Row extends Endpoint>(
 ): Promise<void> {
   const startedAt = performance.now();
   const id = requestIdOf(res) ?? runtime.newId();
-  const seen: Seen = { op: 'unmatched', principal: '' };
   // Read now: a connection that is closed has none.
   const remoteAddress = req.socket.remoteAddress ?? '';
+  const seen: Seen = { op: 'unmatched', principal: '', clientAddress: remoteAddress };
   let outcome: Outcome;
   try {
     const reply = await dispatch(surface, source, req, location, seen);
@@ -87,14 +97,13 @@ async function answer<Row extends Endpoint>(
     outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
     outcome = { ...outcome, errorCode: error.code };
   }
-  if (runtime.events.listenerCount('request') === 0) return;
+  const method = req.method ?? '';
   const { status, errorCode, provenance } = outcome;
+  const told = { id, ...seen, method, url: shownUrl(req.url ?? ''), status };
+  if (surface.audited === true && method !== 'GET' && errorCode === undefined) runtime.log.info(told, 'changed');
+  if (runtime.events.listenerCount('request') === 0) return;
   runtime.emit('request', {
-    id,
-    ...seen,
-    method: req.method ?? '',
-    url: req.url ?? '',
-    status,
+    ...told,
     durationMs: performance.now() - startedAt,
     remoteAddress,
     ...(errorCode === undefined ? {} : { errorCode }),
@@ -130,7 +139,7 @@ async function deliver(
   try {
     await send(req, res, reply, { id, now: runtime.now(), log: runtime.log });
   } catch (cause) {
-    runtime.log.error({ err: cause, id, method: req.method, url: req.url }, 'an answer could not be sent');
+    runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'an answer could not be sent');
     res.destroy();
   }
   return { status: reply.status, provenance: reply.provenance };
@@ -147,18 +156,19 @@ function asRegistryError(thrown: unknown, req: IncomingMessage, runtime: Runtime
   if (thrown instanceof RegistryError) {
     const { code, status, message, detail, cause } = thrown;
     if (status >= 500) {
-      runtime.log.warn({ id, method: req.method, url: req.url, code, status, detail, err: cause }, message);
+      runtime.log.warn({ ...describeRequest(req, id), code, status, detail, err: cause }, message);
     }
     return thrown;
   }
   // A client that went away is no fault of ours: nobody reads this answer.
   if (req.destroyed && !req.complete) {
-    runtime.log.debug(
-      { err: thrown, id, method: req.method, url: req.url },
-      'the client left before its request ended',
-    );
+    runtime.log.debug({ err: thrown, ...describeRequest(req, id) }, 'the client left before its request ended');
     return new RegistryError('BLOB_UPLOAD_INVALID', { message: 'the request body ended early' });
   }
-  runtime.log.error({ err: thrown, id, method: req.method, url: req.url }, 'a request failed');
+  runtime.log.error({ err: thrown, ...describeRequest(req, id) }, 'a request failed');
   return new RegistryError('UNKNOWN', { detail: { requestId: id } });
+}
+
+function describeRequest({ method, url }: IncomingMessage, id: string): object {
+  return { id, method, url: shownUrl(url ?? '') };
 }

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { RepositoryDirectory } from '../ports.js';
 import { registryRoutes, type RegistryEndpoint, type RegistryOp, type RegistryParams } from '../protocol/endpoints.js';
-import { RegistryError } from '../protocol/errors.js';
 import { managementRoutes, type ManagementEndpoint } from '../protocol/management.js';
 import type { Handler } from './exchange.js';
 import type { Surface } from './handler.js';
@@ -9,14 +8,19 @@ import * as blobs from './handlers/blobs.js';
 import { checkVersion, createListCatalog } from './handlers/discovery.js';
 import { createManagementHandlers, type ManagementParts } from './handlers/management.js';
 import * as manifests from './handlers/manifests.js';
+import { createGetToken, createPostToken, type TokenParts } from './handlers/token.js';
 import * as uploads from './handlers/uploads.js';
+import { keepLocal } from './web-pages.js';
 
 /** `/v2` under the prefix. The URL is the one that the client sent, so that it does not matter where the host mounts us. */
-export function createRegistrySurface(prefix: string, directory: () => RepositoryDirectory): Surface<RegistryEndpoint> {
+export function createRegistrySurface(prefix: string, parts: () => TokenParts): Surface<RegistryEndpoint> {
+  const directory = (): RepositoryDirectory => parts().directory;
   const handlers: { readonly [O in RegistryOp]: Handler<RegistryParams<O>> } = {
     'version.check': checkVersion,
     'version.checkHead': checkVersion,
-    'catalog.list': createListCatalog(directory),
+    'token.get': createGetToken(parts),
+    'token.post': createPostToken(parts),
+    'catalog.list': createListCatalog(parts),
     'upload.start': uploads.createStartUpload(directory),
     'upload.status': uploads.getUploadStatus,
     'upload.statusHead': uploads.getUploadStatus,
@@ -44,6 +48,11 @@ export function createRegistrySurface(prefix: string, directory: () => Repositor
   };
 }
 
+/** What is ours of `/api/v1`: the rest is the host's. */
+const managementPaths = ['health', 'repositories', 'gc', 'explain', 'accounts', 'rules', 'keys'].map(
+  (noun) => `/api/v1/${noun}`,
+);
+
 /** The management API, relative to where the host mounts it. */
 export function createManagementSurface(
   parts: () => ManagementParts,
@@ -52,18 +61,16 @@ export function createManagementSurface(
 ): Surface<ManagementEndpoint> {
   return {
     routes: managementRoutes,
+    audited: true,
     handlers: createManagementHandlers(parts, ready),
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');
-      const ours = ['/api/v1/health', '/api/v1/repositories', '/api/v1/gc', '/api/v1/explain'].some((path) =>
-        isUnder(url, path),
-      );
-      if (!ours) return undefined;
+      if (!managementPaths.some((path) => isUnder(url, path))) return undefined;
       const whole = toOriginForm(originalUrlOf(req));
       return { prefix: whole.endsWith(url) ? whole.slice(0, -url.length) : '', url };
     },
-    guard: (req) => {
-      if (isOpen()) refuseWebPages(req);
+    guard: (req, row) => {
+      if (isOpen()) keepLocal(req, row);
     },
   };
 }
@@ -85,26 +92,4 @@ function isUnder(url: string, path: string): boolean {
 function toOriginForm(url: string): string {
   if (url.startsWith('/')) return url;
   return /^https?:\/\/[^/?#]*(?<rest>[/?].*)?$/i.exec(url)?.groups?.['rest'] ?? url;
-}
-
-const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$/i;
-
-/**
- * Where nobody has to log in, a page in the user's own browser must not administer: neither from another origin, nor under
- * a name that its server makes point to this machine (DNS rebinding).
- */
-function refuseWebPages(req: IncomingMessage): void {
-  const { host, origin } = req.headers;
-  const local = req.socket.localAddress ?? '';
-  const onLoopback = local === '::1' || local.startsWith('127.') || local.startsWith('::ffff:127.');
-  if (onLoopback && !loopbackHost.test(host ?? '')) {
-    throw new RegistryError('DENIED', {
-      message: 'the management API of an open registry answers to a loopback Host only',
-    });
-  }
-  if (origin !== undefined && origin.replace(/^https?:\/\//, '') !== host) {
-    throw new RegistryError('DENIED', {
-      message: 'the management API of an open registry answers to no foreign Origin',
-    });
-  }
 }

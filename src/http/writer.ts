@@ -1,26 +1,17 @@
-import type { Repository, RepositoryDirectory, RepositoryWriter } from '../ports.js';
+import type { Repository, RepositoryWriter } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Target } from './exchange.js';
 
-/** The writer of a repository that takes writes, as `refuseWrites` has made sure of. */
+/** The writer of a repository that takes writes, as was made sure of before. */
 export function writerOf({ repository }: Target): RepositoryWriter {
-  if (repository.writer !== undefined) return repository.writer;
-  throw unsupported(repository, []);
+  return repository.writer ?? refuseWrites(repository, []);
 }
 
-/** @throws RegistryError UNSUPPORTED 405 when nothing can be written to the repository; it says where to push. */
-export function refuseWrites(repository: Repository, directory: RepositoryDirectory): void {
-  if (repository.writer !== undefined) return;
-  const writable = directory.list().filter((entry) => entry.repository.writer !== undefined);
-  throw unsupported(
-    repository,
-    writable.map((entry) => entry.repository.config.name),
-  );
-}
-
-function unsupported({ config }: Repository, pushTo: readonly string[]): RegistryError {
+/** @throws RegistryError UNSUPPORTED 405: nothing can be written to it; and to which of the known ones it can. */
+export function refuseWrites({ config }: Repository, known: readonly Repository[]): never {
+  const pushTo = known.filter(({ writer }) => writer !== undefined).map((repository) => repository.config.name);
   const advice = pushTo.length === 0 ? '' : `: push to one of ${pushTo.join(', ')}`;
-  return new RegistryError('UNSUPPORTED', {
+  throw new RegistryError('UNSUPPORTED', {
     message: `'${config.name}' is a ${config.type} repository that takes no pushes or deletes${advice}`,
     detail: { repository: config.name, type: config.type, pushTo },
   });

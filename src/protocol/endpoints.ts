@@ -24,6 +24,22 @@ export const endpoints = [
     summary: 'The same, without a body.',
   },
   {
+    op: 'token.get',
+    method: 'GET',
+    path: '/v2/token',
+    access: 'token',
+    spec: 'docker token auth',
+    summary: 'Gives an access token for each `scope` that is allowed; `offline_token=true` a refresh token too.',
+  },
+  {
+    op: 'token.post',
+    method: 'POST',
+    path: '/v2/token',
+    access: 'token',
+    spec: 'docker token auth (OAuth2)',
+    summary: 'The same for a password or a refresh token in a form: `grant_type`.',
+  },
+  {
     op: 'catalog.list',
     method: 'GET',
     path: '/v2/_catalog',

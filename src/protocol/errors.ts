@@ -25,6 +25,7 @@ export const errorTable = {
   UNKNOWN: { status: 500, message: 'internal error' },
 
   OPTIONS_INVALID: { status: 400, message: 'the document has problems' },
+  NOT_FOUND: { status: 404, message: 'there is no such thing' },
   CONFLICT: { status: 409, message: 'the request conflicts with the present state' },
 } as const satisfies Record<string, { status: number; message: string }>;
 

@@ -1,3 +1,4 @@
+import { accessEndpoints } from './access-endpoints.js';
 import { RegistryError } from './errors.js';
 import { describeProblems, repositoryConfigSchema, type Problem, type RepositoryConfig } from './repository-config.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
@@ -16,9 +17,9 @@ export const managementEndpoints = [
     op: 'repository.list',
     method: 'GET',
     path: '/api/v1/repositories',
-    access: 'admin',
+    access: 'login',
     spec: 'ours',
-    summary: 'Lists the repositories.',
+    summary: 'Lists the repositories that the caller may pull from.',
   },
   {
     op: 'repository.create',
@@ -80,7 +81,7 @@ export const managementEndpoints = [
     op: 'explain.get',
     method: 'GET',
     path: '/api/v1/explain',
-    access: 'admin',
+    access: 'login',
     spec: 'ours',
     summary: 'Tells who would answer for `name` and `reference`, from where, how fresh and why; asks no upstream.',
   },
@@ -92,6 +93,7 @@ export const managementEndpoints = [
     spec: 'ours',
     summary: 'Reclaims space now; `dry_run=true` only counts.',
   },
+  ...accessEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 export type ManagementEndpoint = (typeof managementEndpoints)[number];

@@ -31,6 +31,11 @@ export function parseName(text: string): WireName {
   });
 }
 
+/** `undefined` for what is no name. */
+export function tryParseName(text: string): WireName | undefined {
+  return text.length <= nameMaxLength && namePattern.test(text) ? (text as WireName) : undefined;
+}
+
 /** The name of a configured repository: one path component. @throws RegistryError NAME_INVALID. */
 export function parseRepositoryName(text: string): string {
   if (isRepositoryName(text)) return text;

@@ -1,3 +1,4 @@
+import { parseAccountName, parseRuleId, parseTokenId } from './access-names.js';
 import { parseDigest, type Digest } from './digest.js';
 import { RegistryError } from './errors.js';
 import {
@@ -17,7 +18,7 @@ export interface Endpoint {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** `:name` and `:image` take one or more path segments, every other placeholder one. */
   readonly path: string;
-  readonly access: 'none' | 'ping' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
+  readonly access: 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
   readonly spec: string;
   readonly summary: string;
 }
@@ -30,6 +31,9 @@ interface Placeholders {
   reference: Reference;
   session: SessionId;
   repository: string;
+  account: string;
+  token: string;
+  rule: string;
 }
 
 type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -50,6 +54,9 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   reference: parseReference,
   session: parseSessionId,
   repository: parseRepositoryName,
+  account: parseAccountName,
+  token: parseTokenId,
+  rule: parseRuleId,
 };
 
 /** Longer paths name nothing: a name, a digest and the words between them fit in half of it. */

@@ -1,10 +1,10 @@
 import {
   type Addressing,
-  type ImageKey,
   type MetadataStore,
   type Repository,
   type RepositoryDirectory,
   type RepositoryRecord,
+  type Resolved,
   type Runtime,
 } from '../ports.js';
 import { canonicalNamespace } from '../protocol/docker-hub.js';
@@ -70,20 +70,20 @@ export class Directory implements RepositoryDirectory {
   }
 
   /** By `ns`, else by host, else by the first part of the name, else by default (design: precedence). */
-  resolve(
-    name: WireName,
-    { host, namespace }: Addressing = {},
-  ): { readonly repository: Repository; readonly at: ImageKey; readonly namespace?: string } | undefined {
+  resolve(name: WireName, { host, namespace }: Addressing = {}): Resolved {
     const byNamespace = namespace === undefined ? undefined : this.#namespaces.get(canonicalNamespace(namespace));
-    if (byNamespace !== undefined && namespace !== undefined) {
-      const found = this.#at(byNamespace, name);
-      return found && { ...found, namespace };
-    }
+    if (byNamespace !== undefined && namespace !== undefined) return { ...this.#at(byNamespace, name), namespace };
     const byHost = host === undefined || this.#hosts.size === 0 ? undefined : this.#findHost(host.toLowerCase());
     if (byHost !== undefined) return this.#at(byHost, name);
     const slash = name.indexOf('/');
-    const byPath = slash < 0 ? undefined : this.#at(name.slice(0, slash), name.slice(slash + 1));
-    return byPath ?? (this.#defaultRepository === undefined ? undefined : this.#at(this.#defaultRepository, name));
+    const byPath = slash < 0 ? this.#at(name, '') : this.#at(name.slice(0, slash), name.slice(slash + 1));
+    const isKnown = byPath.repository !== undefined && slash > 0;
+    return isKnown || this.#defaultRepository === undefined ? byPath : this.#at(this.#defaultRepository, name);
+  }
+
+  resolveAll(name: WireName, host: string | undefined): readonly Resolved[] {
+    const byNamespace = [...this.#namespaces.values()].map((repository) => this.#at(repository, name));
+    return [this.resolve(name, { host }), ...byNamespace];
   }
 
   /** With its port, or for any port. */
@@ -91,9 +91,10 @@ export class Directory implements RepositoryDirectory {
     return this.#hosts.get(host) ?? this.#hosts.get(host.replace(/:[0-9]+$/, ''));
   }
 
-  #at(name: string, image: string): { readonly repository: Repository; readonly at: ImageKey } | undefined {
-    const entry = this.#entries.get(name);
-    return entry && { repository: entry.repository, at: { repository: name, image } };
+  /** A name without an image names no image of a repository. */
+  #at(repository: string, image: string): Resolved {
+    const found = image === '' ? undefined : this.#entries.get(repository)?.repository;
+    return { repository: found, at: { repository, image } };
   }
 
   get(name: string): Entry | undefined {

@@ -18,7 +18,7 @@ import type { SessionId, Tag } from '../protocol/names.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local.js';
 import { busy, recordManifest, repositoryGone } from './manifest-record.js';
-import { publish, UploadSessions } from './upload-session.js';
+import { appendBounded, publish, UploadSessions } from './upload-session.js';
 
 /** How many images an anonymous mount looks at for one that the caller may pull. */
 const mountSourcesMost = 1000;
@@ -76,7 +76,7 @@ export class LocalWriter implements RepositoryWriter {
     const at = this.#at(image);
     const staged = await this.#parts.blobs.stage(this.#parts.runtime.newId(), { algorithm: algorithmOf(digest) });
     try {
-      await staged.append(source);
+      await appendBounded(staged, source, Infinity, this.#parts.blobMaxBytes);
       await publish(this.#parts, staged, digest, ({ size }) => this.#link(at, digest, size));
     } catch (error) {
       await staged.discard();
@@ -162,7 +162,7 @@ export class LocalWriter implements RepositoryWriter {
   async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {
     if (from !== undefined) return (await caller.mayPull(from)) ? from : undefined;
     const { items } = await this.#parts.metadata.imagesLinking(digest, { limit: mountSourcesMost });
-    for (const at of items) if (await caller.mayPull(at)) return at;
+    for (const at of items) if (await caller.mayMountFrom(at)) return at;
     return undefined;
   }
 

@@ -42,6 +42,8 @@ export interface LocalParts {
   readonly sessionLocks: KeyedMutex;
   /** How long a blob that no manifest names is kept. */
   readonly graceMs: number;
+  /** The size of a blob that is pushed; Infinity: any. */
+  readonly blobMaxBytes: number;
 }
 
 /** A repository that the registry stores itself. */

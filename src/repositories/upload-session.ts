@@ -23,6 +23,8 @@ export interface SessionParts {
   readonly metadata: MetadataStore;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
+  /** The size of a blob that is pushed. */
+  readonly blobMaxBytes: number;
 }
 
 export interface PublishParts {
@@ -85,7 +87,7 @@ export class UploadSessions {
   async receive(id: SessionId, staged: StagedBlob, chunk: UploadChunk, onBreak: 'keep' | 'undo'): Promise<void> {
     this.#receiving.set(id, { source: chunk.source, staged });
     try {
-      await receiveChunk(staged, chunk, onBreak);
+      await receiveChunk(staged, chunk, onBreak, this.#parts.blobMaxBytes);
     } finally {
       this.#receiving.delete(id);
     }
@@ -123,12 +125,13 @@ export class UploadSessions {
  * Appends a chunk. One with a range that is refused, breaks or has the wrong length leaves the session as it was. A stream
  * that breaks keeps what arrived, which the next status tells, unless `onBreak` says otherwise: a client whose closing PUT
  * failed sends its whole body again to the same Location.
- * @throws RegistryError RANGE_INVALID, SIZE_INVALID.
+ * @throws RegistryError RANGE_INVALID; SIZE_INVALID, also for a blob that becomes larger than `blobMaxBytes`.
  */
 export async function receiveChunk(
   staged: StagedBlob,
-  { source, range }: UploadChunk,
+  { source, range, announcedBytes = 0 }: UploadChunk,
   onBreak: 'keep' | 'undo',
+  blobMaxBytes: number,
 ): Promise<void> {
   const before = staged.size;
   if (range !== undefined && range.start !== before) {
@@ -138,8 +141,9 @@ export async function receiveChunk(
     });
   }
   const length = range === undefined ? undefined : range.end - range.start + 1;
+  if (before + (length ?? announcedBytes) > blobMaxBytes) throw blobTooLarge(blobMaxBytes);
   try {
-    await staged.append(source, length === undefined ? {} : { maxBytes: length });
+    await appendBounded(staged, source, before + (length ?? Infinity), blobMaxBytes);
     if (length !== undefined && staged.size - before !== length) {
       throw new RegistryError('SIZE_INVALID', { detail: { expected: length, found: staged.size - before } });
     }
@@ -147,6 +151,30 @@ export async function receiveChunk(
     if (length !== undefined || onBreak === 'undo') await staged.truncate(before);
     throw error;
   }
+}
+
+/** Appends up to an end that was announced. @throws RegistryError SIZE_INVALID, 413 for what no blob may have. */
+export async function appendBounded(
+  staged: StagedBlob,
+  source: Readable,
+  end: number,
+  blobMaxBytes: number,
+): Promise<void> {
+  const most = Math.max(0, Math.min(end, blobMaxBytes) - staged.size);
+  try {
+    await staged.append(source, Number.isFinite(most) ? { maxBytes: most } : {});
+  } catch (error) {
+    const isTooLarge = error instanceof RegistryError && error.code === 'SIZE_INVALID' && end > blobMaxBytes;
+    throw isTooLarge ? blobTooLarge(blobMaxBytes) : error;
+  }
+}
+
+function blobTooLarge(maxBytes: number): RegistryError {
+  return new RegistryError('SIZE_INVALID', {
+    status: 413,
+    message: 'the blob is larger than this registry takes',
+    detail: { maxBytes },
+  });
 }
 
 /**

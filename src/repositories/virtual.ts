@@ -130,12 +130,10 @@ export class VirtualRepository implements Repository {
     for (const member of this.#members()) {
       const { repository } = member;
       const { name, type } = repository.config;
-      const reason = isAsked(member, image)
-        ? (await mayPull(caller, member, image))
-          ? undefined
-          : 'you may not pull it there'
-        : 'its include, exclude or the reserved patterns leave it out';
-      if (reason === undefined) members.push(await repository.explain(caller, image, reference));
+      // Of what the caller may not pull, not even that it is a member.
+      if (!(await mayPull(caller, member, image))) continue;
+      const reason = 'its include, exclude or the reserved patterns leave it out';
+      if (isAsked(member, image)) members.push(await repository.explain(caller, image, reference));
       else members.push({ repository: name, type, image, answer: 'left out', reason });
     }
     const answering = members.find(({ answer }) => answer !== 'absent' && answer !== 'left out');

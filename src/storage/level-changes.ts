@@ -22,6 +22,7 @@ import {
   nextIdKey,
   ownSessionKey,
   purgingKey,
+  recordKey,
   referrerPrefix,
   repositoryKey,
   sessionKey,
@@ -70,6 +71,10 @@ export async function recordChange(view: LevelView, change: Change): Promise<voi
       return view.put(condemnedKey(change.digest), '');
     case 'bytes.forget':
       return view.delete(condemnedKey(change.digest));
+    case 'record.put':
+      return view.put(recordKey(change.kind, change.id), change.value);
+    case 'record.delete':
+      return view.delete(recordKey(change.kind, change.id));
   }
 }
 

@@ -11,6 +11,7 @@
  *   !|purging|4                                           1767225600000   a deleted repository with keys left, and since when
  *   !|session|0b9c…                                       {repositoryId, session}
  *   !|condemned|sha256:ab…                                ""
+ *   !|record|account|ci                                   {…}             a document of this kind and id
  *   !|holder|sha256:ab…|link|5|team/app                   ""              digest → who links it
  *   !|holder|sha256:cd…|manifest|5|team/app               ""              digest → who has a manifest record of it
  *   !|since|sha256:ab…                                    1767225600000   bytes candidate → where in `due` it is
@@ -34,7 +35,15 @@
  */
 import type { Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
-import type { BlobLink, ImageRecord, ManifestRecord, RepositoryRecord, SessionRecord, TagRecord } from '../ports.js';
+import type {
+  BlobLink,
+  ImageRecord,
+  ManifestRecord,
+  RecordKind,
+  RepositoryRecord,
+  SessionRecord,
+  TagRecord,
+} from '../ports.js';
 
 declare const valueOf: unique symbol;
 /** A key, and the type of what lies there. */
@@ -91,6 +100,10 @@ export function ownSessionKey(repository: RepositoryId, id: SessionId): Key<''> 
 
 export function condemnedKey(digest: Digest): Key<''> {
   return `!\0condemned\0${digest}` as Key<''>;
+}
+
+export function recordKey(kind: RecordKind, id: string): Key<object> {
+  return `${recordPrefix}${kind}\0${id}` as Key<object>;
 }
 
 export function imageKey({ id, image }: Place): Key<StoredImage> {
@@ -215,6 +228,7 @@ export const repositoryPrefix = '!\0repository\0';
 export const purgingPrefix = '!\0purging\0';
 export const sessionPrefix = '!\0session\0';
 export const condemnedPrefix = '!\0condemned\0';
+export const recordPrefix = '!\0record\0';
 /** Everything that a repository holds. */
 export function ownedPrefix(id: RepositoryId): string {
   return `${id}\0`;

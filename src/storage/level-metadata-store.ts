@@ -12,6 +12,7 @@ import type {
   Page,
   PageRequest,
   Precondition,
+  RecordKind,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
@@ -30,6 +31,7 @@ import {
   namedPrefix,
   parseDueKey,
   rangeEnd,
+  recordKey,
   referrerPrefix,
   sessionKey,
   sessionPrefix,
@@ -220,6 +222,14 @@ export class LevelMetadataStore implements MetadataStore {
       if (residents.nameOf(id) !== undefined) total = await usage.load(this.#index, id);
     }, false);
     return usage.get(id) ?? total ?? 0;
+  }
+
+  async record(kind: RecordKind, id: string): Promise<object | undefined> {
+    return this.#open().get(recordKey(kind, id));
+  }
+
+  async records(kind: RecordKind): Promise<readonly { readonly id: string; readonly value: object }[]> {
+    return this.#open().residents.records(kind);
   }
 
   async condemned(): Promise<readonly Digest[]> {

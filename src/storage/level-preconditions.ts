@@ -4,6 +4,7 @@ import {
   linkKey,
   manifestKey,
   namedPrefix,
+  recordKey,
   repositoryKey,
   sessionKey,
   tagKey,
@@ -23,6 +24,7 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   const { type } = precondition;
   if (type === 'repository') return isThere(view.get(repositoryKey(precondition.name)), precondition.is);
   if (type === 'session') return isThere(findSession(view, precondition.id), precondition.is);
+  if (type === 'record') return isThere(view.get(recordKey(precondition.kind, precondition.id)), precondition.is);
   if (type === 'referenced' || type === 'unreferenced') {
     return (await view.hasMembers(holderPrefix(precondition.digest))) === (type === 'referenced');
   }
@@ -62,6 +64,7 @@ function describe(precondition: Precondition): string {
   const { type } = precondition;
   if (type === 'repository') return `the repository ${precondition.name} is ${precondition.is}`;
   if (type === 'session') return `the session ${precondition.id} is ${precondition.is}`;
+  if (type === 'record') return `the ${precondition.kind} ${precondition.id} is ${precondition.is}`;
   if (type === 'referenced') return `something refers to ${precondition.digest}`;
   if (type === 'unreferenced') return `nothing refers to ${precondition.digest}`;
   const image = `${precondition.at.repository}/${precondition.at.image}`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConflictError, type Candidate, type Change, type MetadataStore } from '../../src/ports.js';
+import { ConflictError, type Candidate, type Change, type MetadataStore, type RecordKind } from '../../src/ports.js';
 import { cache } from './metadata-cache.js';
 import { deletedRepositories, garbage, type Candidates, type Write } from './metadata-garbage.js';
 import {
@@ -10,6 +10,7 @@ import {
   link,
   manifest,
   putManifest,
+  record,
   repository,
   session,
   tag,
@@ -29,6 +30,7 @@ export function metadataChangesContract(current: () => MetadataStore): void {
   describe('tags and sessions', () => tagsAndSessions(current, write));
   describe('what a cache keeps', () => cache(current, write));
   describe('candidates and condemned bytes', () => garbage(current, write, candidates));
+  describe('documents', () => documents(current, write));
   describe('deleted repositories', () => deletedRepositories(current, write, candidates));
 }
 
@@ -223,5 +225,75 @@ function tagsAndSessions(current: () => MetadataStore, write: Write): void {
     await write({ type: 'session.delete', id: record.id }, { type: 'session.delete', id: session('2', at).id });
     expect(await current().session(record.id)).toBeUndefined();
     expect(await collect(current().sessions())).toEqual([]);
+  });
+}
+
+function documents(current: () => MetadataStore, write: Write): void {
+  const idsOf = async (kind: RecordKind) => (await current().records(kind)).map(({ id }) => id);
+
+  it('are read as they were put, each under its kind and id', async () => {
+    const value = { name: 'é\n"', groups: ['a', 'b'], limits: [{ allow: ['pull'] }], at: 5, off: false, none: null };
+    await write(record('account', 'ci', value), record('account-token', 'ci'), record('account', 'empty', {}));
+    expect(await current().record('account', 'ci')).toEqual(value);
+    expect(await current().record('account', 'empty')).toEqual({});
+    expect(await current().record('account-token', 'ci')).toEqual({ id: 'ci' });
+    expect(await current().record('rule', 'ci')).toBeUndefined();
+    expect(await current().record('account', 'c')).toBeUndefined();
+    expect(await current().records('signing-key')).toEqual([]);
+  });
+
+  it('are listed by id in byte order', async () => {
+    const ids = ['', '1', '10', '2', 'A', '_', 'a', 'a b', 'ab', 'é', '\uFF5E', '\u{1F600}'];
+    await write(...ids.toReversed().map((id) => record('rule', id)), record('account', 'x'));
+    expect(await current().records('rule')).toEqual(ids.map((id) => ({ id, value: { id } })));
+  });
+
+  it('are replaced whole and deleted, and lists follow', async () => {
+    await write(record('rule', 'a', { one: 1 }), record('rule', 'b'));
+    expect(await idsOf('rule')).toEqual(['a', 'b']);
+    await write(record('rule', 'a', { two: 2 }), record('rule', 'c'));
+    expect(await current().record('rule', 'a')).toEqual({ two: 2 });
+    expect(await idsOf('rule')).toEqual(['a', 'b', 'c']);
+    const remove = (id: string): Change => ({ type: 'record.delete', kind: 'rule', id });
+    await write(remove('a'), remove('not there'), record('rule', 'd'), remove('d'));
+    expect(await current().record('rule', 'a')).toBeUndefined();
+    expect(await idsOf('rule')).toEqual(['b', 'c']);
+  });
+
+  it('are written all or none, with whatever is beside them', async () => {
+    await write(record('account', 'a'), record('account-token', 't'));
+    const refused = current().apply(
+      [record('account', 'b'), { type: 'record.delete', kind: 'account-token', id: 't' }, link('l', 1)],
+      { durable: true, require: [{ type: 'record', kind: 'account', id: 'a', is: 'absent' }] },
+    );
+    await expect(refused).rejects.toThrow(ConflictError);
+    const failed = write(record('account', 'b'), { type: 'repository.delete', name: 'x', when: 1 });
+    await expect(failed).rejects.toThrow(ConflictError);
+    expect([await idsOf('account'), await idsOf('account-token')]).toEqual([['a'], ['t']]);
+    expect(await current().link(at, digest('l'))).toBeUndefined();
+  });
+
+  it('one of many wins that need the same one to be absent', async () => {
+    const writes = Array.from({ length: 50 }, (_, i) =>
+      current().apply([record('account', 'a', { i })], {
+        durable: i % 2 === 0,
+        require: [{ type: 'record', kind: 'account', id: 'a', is: 'absent' }],
+      }),
+    );
+    const outcomes = (await Promise.allSettled(writes)).map(({ status }) => status);
+    const winner = outcomes.indexOf('fulfilled');
+    expect(outcomes.lastIndexOf('fulfilled')).toBe(winner);
+    expect(await current().record('account', 'a')).toEqual({ i: winner });
+  });
+
+  it('belong to the store: neither who put one nor who reads one changes it', async () => {
+    const value = { groups: ['a'] };
+    await write(record('account', 'ci', value));
+    value.groups.push('b');
+    const read = (await current().record('account', 'ci')) as typeof value;
+    const listed = (await current().records('account')).map((found) => found.value as typeof value);
+    expect(() => read.groups.push('c')).toThrow(TypeError);
+    expect(() => listed[0]?.groups.push('d')).toThrow(TypeError);
+    expect(await current().record('account', 'ci')).toEqual({ groups: ['a'] });
   });
 }

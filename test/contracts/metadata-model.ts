@@ -7,6 +7,7 @@ import {
   type ImageKey,
   type ImageRecord,
   type ManifestRecord,
+  type RecordKind,
   type RepositoryRecord,
   type SessionRecord,
   type TagRecord,
@@ -34,11 +35,19 @@ interface ModelState {
   /** By what they are about, as text. */
   readonly candidates: Map<string, Candidate>;
   readonly condemned: Set<Digest>;
+  /** By kind and id. */
+  readonly records: Map<string, object>;
 }
 
 /** An index as plain as can be: no reverse keys, no counts, everything is looked up by looking at everything. */
 export class MetadataModel {
-  #state: ModelState = { repositories: new Map(), deleted: [], candidates: new Map(), condemned: new Set() };
+  #state: ModelState = {
+    repositories: new Map(),
+    deleted: [],
+    candidates: new Map(),
+    condemned: new Set(),
+    records: new Map(),
+  };
 
   apply(changes: readonly Change[]): void {
     const before = structuredClone(this.#state);
@@ -158,6 +167,15 @@ export class MetadataModel {
     return [...this.#state.condemned].sort();
   }
 
+  record(kind: RecordKind, id: string): object | undefined {
+    return this.#state.records.get(`${kind} ${id}`);
+  }
+
+  records(kind: RecordKind): { id: string; value: object }[] {
+    const mine = [...this.#state.records].filter(([key]) => key.startsWith(`${kind} `));
+    return mine.map(([key, value]) => ({ id: key.slice(kind.length + 1), value })).sort(by(({ id }) => id));
+  }
+
   // -------------------------------------------------------------------------------------------- changes
 
   #record(change: Change): void {
@@ -235,6 +253,12 @@ export class MetadataModel {
         return;
       case 'bytes.forget':
         this.#state.condemned.delete(change.digest);
+        return;
+      case 'record.put':
+        this.#state.records.set(`${change.kind} ${change.id}`, change.value);
+        return;
+      case 'record.delete':
+        this.#state.records.delete(`${change.kind} ${change.id}`);
     }
   }
 

@@ -9,6 +9,8 @@ export interface World {
   readonly images: readonly ImageKey[];
   readonly digests: readonly Digest[];
   readonly sessions: readonly string[];
+  /** Ids of documents. */
+  readonly records: readonly string[];
 }
 
 export interface Write {
@@ -21,6 +23,8 @@ export type Step =
   { readonly kind: 'apply'; readonly writes: readonly Write[] } | { readonly kind: 'purge'; readonly when: number };
 
 export const tags = ['a', 'B', '1'].map((name) => tagName(name));
+/** One begins like another. */
+export const kinds = ['account', 'account-token', 'rule'] as const;
 
 /** What every run begins with. */
 export const openings: ((world: World) => Step)[] = [
@@ -92,6 +96,8 @@ function change(): fc.Arbitrary<(world: World) => Change> {
     [1, ({ digest }) => ({ type: 'bytes.condemn', digest })],
     [2, ({ digest }) => ({ type: 'bytes.forget', digest })],
     [2, ({ at, when, flag }) => putRepository(at.repository, when, flag)],
+    [2, ({ kind, record, when }) => ({ type: 'record.put', kind, id: record, value: { when } })],
+    [1, ({ kind, record }) => ({ type: 'record.delete', kind, id: record })],
     [1, ({ at, when }) => ({ type: 'repository.delete', name: at.repository, when })],
   ];
   const makers = weighted.map(([weight, make]) => ({ weight, arbitrary: fc.constant(make) }));
@@ -110,6 +116,7 @@ function precondition(): fc.Arbitrary<(world: World) => Precondition> {
     ({ at, digest, is, when, flag }) => ({ type: 'link', at, digest, is: flag ? is : { linkedAt: when } }),
     ({ at, digest }) => ({ type: 'unnamed', at, digest }),
     ({ digest }) => ({ type: 'unreferenced', digest }),
+    ({ kind, record, is }) => ({ type: 'record', kind, id: record, is }),
     ({ sessionNumber, at, is }) => ({ type: 'session', id: session(sessionNumber, at).id, is }),
   ];
   return fc.tuple(fc.constantFrom(...makers), choice()).map(
@@ -129,6 +136,8 @@ function resolveChoice(world: World, chosen: Choice) {
     size: 100 + 10 ** chosen.digest,
     tag: tags[chosen.tag] as (typeof tags)[number],
     sessionNumber: world.sessions[chosen.session] as string,
+    record: world.records[chosen.session] as string,
+    kind: kinds[chosen.tag] as (typeof kinds)[number],
     when: chosen.when,
     flag: chosen.flag,
     is: chosen.named.length % 2 === 0 ? ('present' as const) : ('absent' as const),

@@ -9,7 +9,7 @@ import {
 } from '../../src/ports.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { identify, MetadataModel } from './metadata-model.js';
-import { openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';
+import { kinds, openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';
 import { collect, digest } from './metadata-samples.js';
 
 const whole = { limit: 100 };
@@ -66,6 +66,7 @@ function makeWorld(): World {
     images: repositories.flatMap((repository) => ['x', 'x/y'].map((image) => ({ repository, image }))),
     digests: ['0', '1', '2', '3', '4'].map((name) => digest(`${run} ${name}`)),
     sessions: [`${runs}0`, `${runs}1`],
+    records: [`${run}-b`, `${run}-a`],
   };
 }
 
@@ -115,6 +116,7 @@ function holds(model: MetadataModel, precondition: Precondition): boolean {
     return typeof is === 'string' ? isThere(link, is) : 'linkedAt' in is && link?.linkedAt === is.linkedAt;
   }
   if (type === 'manifest') return isThere(model.manifest(precondition.at, precondition.digest), precondition.is);
+  if (type === 'record') return isThere(model.record(precondition.kind, precondition.id), precondition.is);
   if (type === 'session')
     return isThere(
       model.sessions().find(({ id }) => id === precondition.id),
@@ -147,6 +149,11 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
     expect(await store.usage(name)).toBe(model.usage(name));
   }
   for (const at of world.images) await compareImage(store, model, world, at);
+  for (const kind of kinds) {
+    const all = await store.records(kind);
+    expect(all.filter(({ id }) => world.records.includes(id))).toEqual(model.records(kind));
+    for (const id of world.records) expect(await store.record(kind, id)).toEqual(model.record(kind, id));
+  }
   const candidates = (await store.candidates(Infinity, 10_000)).filter((candidate) =>
     world.digests.includes(candidate.digest),
   );

@@ -1,5 +1,5 @@
 /** Short names for what the metadata store's suites write again and again. */
-import type { Change, ImageKey, ManifestRecord, SessionRecord } from '../../src/ports.js';
+import type { Change, ImageKey, ManifestRecord, RecordKind, SessionRecord } from '../../src/ports.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseSessionId, parseTag, type Tag } from '../../src/protocol/names.js';
 
@@ -50,6 +50,10 @@ export function tag(name: string, manifestName: string, updatedAt = 1): Change {
 
 export function touched(when: number, names: readonly string[], image = at): Change {
   return { type: 'cache.touched', at: image, digests: names.map(digest), when };
+}
+
+export function record(kind: RecordKind, id: string, value: object = { id }): Change {
+  return { type: 'record.put', kind, id, value };
 }
 
 /** The session with this number. */

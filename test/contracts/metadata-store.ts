@@ -8,6 +8,7 @@ import {
   link,
   manifest,
   putManifest,
+  record,
   repository,
   session,
   tag,
@@ -82,9 +83,13 @@ function preconditions(store: () => MetadataStore): void {
       { require: { type: 'session', id, is: 'present' }, holds: true },
       { require: { type: 'session', id, is: 'absent' }, holds: false },
       { require: { type: 'session', id: session('2', at).id, is: 'absent' }, holds: true },
+      { require: { type: 'record', kind: 'rule', id: '1', is: 'present' }, holds: true },
+      { require: { type: 'record', kind: 'rule', id: '1', is: 'absent' }, holds: false },
+      { require: { type: 'record', kind: 'rule', id: '2', is: 'present' }, holds: false },
+      { require: { type: 'record', kind: 'account', id: '1', is: 'absent' }, holds: true },
     ];
     it.each(cases)('$require gives $holds', async ({ require, holds }) => {
-      const changes = [link('l', 1), ...putManifest('m', { references: [digest('l')] }, 'v1')];
+      const changes = [link('l', 1), ...putManifest('m', { references: [digest('l')] }, 'v1'), record('rule', '1')];
       await store().apply([...changes, { type: 'session.put', session: session('1', at) }], { durable: false });
       const write = store().apply([link('new', 3)], { durable: false, require: [require] });
       if (holds) await write;

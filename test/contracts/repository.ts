@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Caller, PageRequest, Repository, RepositoryWriter } from '../../src/ports.js';
+import type { PageRequest, Repository, RepositoryWriter } from '../../src/ports.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag, type SessionId } from '../../src/protocol/names.js';
 import { readBytes } from '../../src/util/streams.js';
+import { callerWho } from '../support/callers.js';
 import {
   describeBytes,
   describeManifest,
@@ -32,8 +33,8 @@ export interface RepositoryFixture {
   dispose(): Promise<void>;
 }
 
-const caller: Caller = { principal: { id: 'somebody' }, trail: [], mayPull: () => Promise.resolve(true) };
-const stranger: Caller = { principal: { id: 'stranger' }, trail: [], mayPull: () => Promise.resolve(false) };
+const caller = callerWho('somebody', () => true);
+const stranger = callerWho('stranger', () => false);
 const name = 'team/app';
 const unknownDigest = digestOf(Buffer.from('nobody has this'));
 const unknownSession = '00000000-0000-4000-8000-ffffffffffff' as SessionId;

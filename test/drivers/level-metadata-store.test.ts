@@ -15,6 +15,7 @@ import {
   digest,
   link,
   putManifest,
+  record,
   repository,
   session,
   tag,
@@ -73,6 +74,9 @@ describe('LevelMetadataStore on its folder', () => {
       link('l', 1),
       ...putManifest('m', { subject: digest('s') }, 'b', 'a'),
       touched(7, ['l', 'm']),
+      record('rule', '2'),
+      record('rule', '1', { allow: ['pull'] }),
+      record('account', '1'),
     ];
     await before.apply([...writes, { type: 'session.put', session: session('1', at) }], { durable: false });
     const garbage = [
@@ -90,6 +94,8 @@ describe('LevelMetadataStore on its folder', () => {
       await store.evictable('r', whole),
       await store.usage('r'),
       await store.condemned(),
+      await store.record('rule', '1'),
+      await store.records('rule'),
       await collect(store.sessions()),
     ];
     const found = await read(before);
@@ -144,7 +150,8 @@ describe('LevelMetadataStore on its folder', () => {
     const settled = (await store.candidates(Infinity, 99)).map(
       (candidate) => ({ type: 'candidate.delete', candidate }) as const,
     );
-    await store.apply(settled, { durable: false });
+    await store.apply([...settled, record('rule', '1')], { durable: false });
+    await store.apply([{ type: 'record.delete', kind: 'rule', id: '1' }], { durable: false });
     await store.close();
     const raw = new Level(folder);
     expect(await raw.keys().all()).toEqual(['!\0next-id', '!\0repository\0r']);
@@ -225,6 +232,8 @@ describe('LevelMetadataStore on its folder', () => {
     await expect(store.repositories()).rejects.toThrow(closed);
     await expect(store.purge(1)).rejects.toThrow(closed);
     await expect(store.usage('r')).rejects.toThrow(closed);
+    await expect(store.record('rule', '1')).rejects.toThrow(closed);
+    await expect(store.records('rule')).rejects.toThrow(closed);
     await expect(store.evictable('r', whole)).rejects.toThrow(closed);
     await expect(collect(store.sessions())).rejects.toThrow(closed);
     expect(await (await openStore()).image(at)).toMatchObject({ bytes: 500 });

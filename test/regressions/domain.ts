@@ -3,7 +3,6 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import type {
   BlobStore,
-  Caller,
   Candidate,
   ImageKey,
   MetadataStore,
@@ -27,6 +26,7 @@ import {
 } from '../../src/storage/memory-blob-store.js';
 import { KeyedMutex } from '../../src/util/concurrency.js';
 import { readBytes } from '../../src/util/streams.js';
+import { callerWho } from '../support/callers.js';
 import {
   describeBytes,
   describeManifest,
@@ -45,8 +45,8 @@ export const grace = day;
 export const uploadExpiry = 7 * day;
 export const farFuture = Number.MAX_SAFE_INTEGER;
 
-export const anyone: Caller = { principal: { id: 'anyone' }, trail: [], mayPull: () => Promise.resolve(true) };
-export const nobody: Caller = { principal: { id: 'nobody' }, trail: [], mayPull: () => Promise.resolve(false) };
+export const anyone = callerWho('anyone', () => true);
+export const nobody = callerWho('nobody', () => false);
 
 /** A clock that stands until it is moved, ids that count, and a log that remembers. */
 export class TestRuntime implements Runtime {
@@ -277,6 +277,7 @@ export class Domain {
       digestLocks: new KeyedMutex(),
       sessionLocks: new KeyedMutex(),
       graceMs: this.graceMs,
+      blobMaxBytes: Infinity,
     };
   }
 }

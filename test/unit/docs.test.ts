@@ -1,8 +1,10 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { createLocalAccess } from '../../src/access/local-access.js';
+import { anonymous } from '../../src/ports.js';
 import { endpoints } from '../../src/protocol/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
 import { managementEndpoints } from '../../src/protocol/management.js';
@@ -63,13 +65,12 @@ interface Field {
   readonly fallback: string | undefined;
 }
 
-/**
- * The fields of an interface of src/options.ts, those that it inherits first, with what their docstring says after
- * `@default`.
- */
+const optionSources = ['src/options.ts', 'src/access-options.ts', 'src/repository-options.ts'].map(read).join('\n');
+
+/** The fields of an interface of options, those that it inherits first, with what their docstring says after `@default`. */
 function fieldsOf(name: string, prefix: string): Field[] {
   const pattern = new RegExp(`^(?:export )?interface ${name}(?: extends (\\w+))? \\{\\n(.*?)^\\}`, 'ms');
-  const [, base, body = ''] = pattern.exec(read('src/options.ts')) ?? [];
+  const [, base, body = ''] = pattern.exec(optionSources) ?? [];
   const fields = body.matchAll(/(?<doc>^ {2}\/\*\*(?:(?!\*\/).)*\*\/\n)?^ {2}readonly (?<field>\w+)\??:/gms);
   const own = [...fields].map(({ groups }) => ({
     name: prefix + (groups?.['field'] ?? ''),
@@ -85,10 +86,18 @@ function repositoryFields(): Field[] {
   return [...new Map(fields.map((field) => [field.name, field])).values()];
 }
 
+/** The rows of the table of options in a document. */
+function optionRows(markdown: string, end = '\n## '): ReadonlyMap<string, string> {
+  const start = markdown.indexOf('\n## Options\n') + 1;
+  const length = markdown.slice(start).indexOf(end);
+  return rowsOf(length < 0 ? markdown.slice(start) : markdown.slice(start, start + length));
+}
+
 describe('README.md', () => {
   const fields = [
     ...fieldsOf('RegistryOptions', ''),
     ...repositoryFields(),
+    ...fieldsOf('LimitOptions', 'limits.'),
     ...fieldsOf('GarbageCollectionOptions', 'garbageCollection.'),
   ];
   const flags = [...read('src/cli.ts').matchAll(/'(--[a-z][a-z-]*)(?: <[a-z]+>)?'/g)].map((match) => match[1] ?? '');
@@ -100,6 +109,7 @@ describe('README.md', () => {
     expect(names).toEqual(expect.arrayContaining(['repositories[].sparse', 'garbageCollection.graceSeconds']));
     expect(names).toEqual(expect.arrayContaining(['repositories[].name', 'repositories[].tagTtlRules']));
     expect(names).toEqual(expect.arrayContaining(['repositories[].pushTo', 'hosts', 'defaultRepository']));
+    expect(names).toEqual(expect.arrayContaining(['limits.blobMaxBytes', 'publicUrl', 'trustedProxies']));
     expect(flags).toEqual(expect.arrayContaining(['--host', '--port', '--data', '--config', '--open', '--log-level']));
   });
 
@@ -115,9 +125,8 @@ describe('README.md', () => {
   it('has no option and no flag that is none', () => {
     const flagRows = [...rows.keys()].filter((cell) => cell.startsWith('--')).map((cell) => cell.split(' ')[0] ?? '');
     expect(flagRows.toSorted()).toEqual(flags.toSorted());
-    const heading = readme.indexOf('## Options');
-    const table = readme.slice(heading, readme.indexOf('### The command', heading));
-    expect([...rowsOf(table).keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
+    const options = optionRows(readme, '### The command');
+    expect([...options.keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
   });
 
   it('shows every setting of the server section', () => {
@@ -131,8 +140,36 @@ describe('README.md', () => {
   });
 });
 
+describe('docs/access.md', () => {
+  const fields = [
+    ...fieldsOf('AccessOptions', 'access.'),
+    ...fieldsOf('AccessRuleOptions', 'access.rules[].'),
+    ...fieldsOf('OwnTokensOptions', 'access.tokens.'),
+    ...fieldsOf('TokenServerOptions', 'access.tokenServer.'),
+    ...fieldsOf('OidcIssuerOptions', 'access.oidc[].'),
+    ...fieldsOf('OidcIdentityOptions', 'access.oidc[].identities[].'),
+  ];
+  const rows = optionRows(read('docs/access.md'));
+
+  it('is held to all options of access that there are', () => {
+    const names = fields.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['access.rules', 'access.rules[].names', 'access.htpasswd']));
+    expect(names).toEqual(expect.arrayContaining(['access.tokens.lifetimeSeconds', 'access.tokenServer.realm']));
+    expect(names).toEqual(expect.arrayContaining(['access.oidc[].issuer', 'access.oidc[].identities[].user']));
+  });
+
+  it.each(fields)('has the option $name with its default', ({ name, fallback }) => {
+    expect([...rows.keys()]).toContain(name);
+    if (fallback !== undefined) expect(rows.get(name)?.split('|')[2]).toContain(fallback);
+  });
+
+  it('has no option that is none', () => {
+    expect([...rows.keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
+  });
+});
+
 describe('YAML in Markdown', () => {
-  const files = ['README.md', 'docs/remote.md', 'docs/virtual.md'];
+  const files = ['README.md', 'docs/access.md', 'docs/remote.md', 'docs/security.md', 'docs/virtual.md'];
   const blocks = files.flatMap((file) =>
     [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
   );
@@ -142,7 +179,9 @@ describe('YAML in Markdown', () => {
   });
 
   it.each(blocks)('of %s is a config file that is accepted', (_file, text) => {
-    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret' };
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const keys = { SIGNING_KEY: String(key), OLD_SIGNING_KEY: String(key) };
+    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', ...keys };
     expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
   });
 });
@@ -163,7 +202,7 @@ describe('docs/security.md', () => {
       .split('\n')
       .find((line) => line.startsWith('|') && (line.split('|')[1] ?? '').split(/[,\s]+/).includes(kind));
     const who = async (mode: 'open' | 'read-only'): Promise<string> =>
-      (await createLocalAccess(mode).permits({ id: 'anonymous' }, kind)) ? 'anybody' : 'nobody';
+      (await createLocalAccess(mode).permits(anonymous, kind)) ? 'anybody' : 'nobody';
     const [, , open, readOnly] = (row ?? '').split('|').map((cell) => cell.trim());
     expect([open, readOnly]).toEqual([await who('open'), await who('read-only')]);
   });

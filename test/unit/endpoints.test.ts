@@ -20,6 +20,9 @@ const placeholders = fc.record({
   digest: arbitrary.digest,
   reference: fc.oneof(arbitrary.tag, arbitrary.digest),
   session: arbitrary.session,
+  account: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,30}$/),
+  token: fc.stringMatching(/^[a-f0-9]{16}$/),
+  rule: fc.oneof(fc.uuid(), fc.constantFrom('declared-1', 'declared-20')),
 });
 
 /** The values of the placeholders that the path has, as text. */

@@ -28,6 +28,8 @@ describe('resolveOptions', () => {
       hosts: {},
       namespaces: {},
       prefix: '',
+      trustedProxies: [],
+      limits: { minBytesPerSecond: 1024 },
       garbageCollection: { graceSeconds: 86_400, intervalSeconds: 3600, uploadExpirySeconds: 604_800 },
       manifestCacheMaxBytes: 67_108_864,
     });

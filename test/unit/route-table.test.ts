@@ -125,6 +125,10 @@ describe('RouteTable over /api/v1', () => {
       'image.tags',
       { repository: 'a', image: 'x/images/y/tags' },
     ],
+    ['GET', '/api/v1/accounts', 'account.list', {}],
+    ['GET', '/api/v1/accounts/tokens', 'account.get', { account: 'tokens' }],
+    ['GET', '/api/v1/accounts/a%40b.example/tokens', 'account.tokens', { account: 'a@b.example' }],
+    ['GET', '/api/v1/rules/declared-1', 'rule.get', { rule: 'declared-1' }],
   ])('%s %s is %s', (method, path, op, params) => {
     const match = managementRoutes.match(method, path);
     expect([match?.row.op, match?.params]).toEqual([op, params]);
@@ -144,6 +148,21 @@ describe('RouteTable over /api/v1', () => {
     ['/api/v1/repositories/%00', 'NAME_INVALID'],
   ])('refuses %s: %s', (path, code) => {
     expect(refusalOf(() => managementRoutes.match('GET', path))).toMatchObject({ code, status: 400 });
+  });
+
+  it.each([
+    ['GET', '/api/v1/accounts/a%2Fb'],
+    ['GET', '/api/v1/accounts/%2e%2e'],
+    ['GET', '/api/v1/accounts/a%20b'],
+    ['GET', `/api/v1/accounts/${'a'.repeat(129)}`],
+    ['DELETE', '/api/v1/accounts/a/tokens/aat_0123456789abcdef_secret'],
+    ['DELETE', '/api/v1/accounts/a/tokens/0123456789ABCDEF'],
+    ['GET', '/api/v1/rules/a%00'],
+    ['GET', '/api/v1/rules/A'],
+  ])('%s %s names nothing that there can be', (method, path) => {
+    const refusal = refusalOf(() => managementRoutes.match(method, path));
+    expect(refusal).toMatchObject({ code: 'NOT_FOUND', status: 404 });
+    expect(JSON.stringify(refusal.detail) ?? '').not.toContain('secret');
   });
 });
 

@@ -1,4 +1,4 @@
-import type { ImageRecord, RepositoryDirectory } from '../../ports.js';
+import type { AccessControl, ImageRecord, RepositoryDirectory } from '../../ports.js';
 import type { RegistryParams } from '../../protocol/endpoints.js';
 import { formatNextLink, parsePageSize } from '../../protocol/headers.js';
 import type { Exchange, Handler } from '../exchange.js';
@@ -11,14 +11,18 @@ const catalogPageMost = 10_000;
 export const checkVersion: Handler<RegistryParams<'version.check'>> = () => Promise.resolve(jsonReply(200, {}));
 
 /** The catalog (an extension): the images of all repositories in byte order of their names; `n`, `last`. */
-export function createListCatalog(directory: () => RepositoryDirectory): Handler<RegistryParams<'catalog.list'>> {
+export function createListCatalog(
+  parts: () => { readonly access: AccessControl; readonly directory: RepositoryDirectory },
+): Handler<RegistryParams<'catalog.list'>> {
   return async ({ query, caller, path }): Promise<Reply> => {
+    const { access, directory } = parts();
     const limit = parsePageSize(query.get('n') ?? String(catalogPageDefault), catalogPageMost);
     const last = query.get('last') ?? '';
     const names: string[] = [];
-    for (const { repository } of directory().list()) {
+    for (const { repository } of directory.list()) {
       const { name } = repository.config;
       if (names.length > limit) break;
+      if (!(await access.knows(caller.principal, name))) continue;
       for await (const { image } of imagesAfter(name, last, limit, (page) => repository.listImages(caller, page))) {
         if (await caller.mayPull({ repository: name, image })) names.push(`${name}/${image}`);
         if (names.length > limit) break;

@@ -1,5 +1,12 @@
-import type { IncomingMessage } from 'node:http';
-import type { GarbageCollector, Repository, RepositoryDirectory, RepositoryRecord, TagEntry } from '../../ports.js';
+import type {
+  AccessControl,
+  Caller,
+  GarbageCollector,
+  Repository,
+  RepositoryDirectory,
+  RepositoryRecord,
+  TagEntry,
+} from '../../ports.js';
 import { RegistryError } from '../../protocol/errors.js';
 import {
   decodeRepository,
@@ -11,17 +18,18 @@ import {
   type ManagementParams,
 } from '../../protocol/management.js';
 import { parseName, parseReference, parseTag } from '../../protocol/names.js';
-import { readBody } from '../body.js';
+import { readDocument } from '../document.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
+import { createAccessHandlers, type AccessParts } from './access.js';
 import { nextLink, pageOf } from './discovery.js';
 
-const documentMaxBytes = 1024 * 1024;
 const pageMost = 1000;
 
-export interface ManagementParts {
+export interface ManagementParts extends AccessParts {
   readonly directory: RepositoryDirectory;
   readonly garbage: GarbageCollector;
+  readonly access: AccessControl;
 }
 
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
@@ -38,14 +46,7 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
       await ready();
       return jsonReply(200, { status: 'ok' });
     },
-    'repository.list': () =>
-      Promise.resolve(
-        jsonReply(200, {
-          repositories: parts()
-            .directory.list()
-            .map(({ record }) => encodeRepository(record)),
-        }),
-      ),
+    'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
     'repository.create': async ({ req, prefix }) => {
       const record = await parts().directory.create(decodeRepository(await readDocument(req)));
       return jsonReply(201, encodeRepository(record), {
@@ -73,17 +74,40 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
       const { repository } = find(params.repository);
       return jsonReply(200, await purgeCache(repository, query));
     },
-    'explain.get': async ({ caller, query }) => {
-      const name = parseName(query.get('name') ?? '');
-      const reference = parseReference(query.get('reference') ?? 'latest');
-      const namespace = query.get('ns') ?? undefined;
-      const target = parts().directory.resolve(name, { host: query.get('host') ?? undefined, namespace });
-      if (target === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
-      const explanation = await target.repository.explain(caller, target.at.image, reference);
-      return jsonReply(200, encodeExplanation(explanation));
-    },
+    'explain.get': (exchange) => explain(parts().directory, exchange),
     'garbage.collect': async ({ query }) => jsonReply(200, await collectGarbage(parts().garbage, query)),
+    ...createAccessHandlers(parts),
   };
+}
+
+/** Whole for those who administer a repository; for those who may pull of it, that it is there. */
+async function listShown({ directory, access }: ManagementParts, { principal }: Caller): Promise<readonly object[]> {
+  const shown: object[] = [];
+  for (const { record } of directory.list()) {
+    const { name } = record.config;
+    const whole = encodeRepository(record);
+    if (await access.permits(principal, 'admin', { at: { repository: name } })) shown.push(whole);
+    else if (await access.knows(principal, name)) {
+      const { package_type, repo_type, description } = whole;
+      shown.push({ name, package_type, repo_type, description });
+    }
+  }
+  return shown;
+}
+
+/** Of what the caller may not pull, the same as of what is not there. */
+async function explain(
+  directory: RepositoryDirectory,
+  { caller, query }: Exchange<ManagementParams<'explain.get'>>,
+): Promise<Reply> {
+  const name = parseName(query.get('name') ?? '');
+  const reference = parseReference(query.get('reference') ?? 'latest');
+  const namespace = query.get('ns') ?? undefined;
+  const { at, repository } = directory.resolve(name, { host: query.get('host') ?? undefined, namespace });
+  if (repository === undefined || !(await caller.mayPull(at))) {
+    throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
+  }
+  return jsonReply(200, encodeExplanation(await repository.explain(caller, at.image, reference)));
 }
 
 async function listImages(repository: Repository, exchange: Exchange<ManagementParams<'image.list'>>): Promise<Reply> {
@@ -157,19 +181,4 @@ async function purgeCache(repository: Repository, query: URLSearchParams): Promi
     tag === null ? undefined : parseTag(tag),
   );
   return { manifests: purged.manifests, blobs: purged.blobs, tags: purged.tags };
-}
-
-/** JSON and nothing else: a web page cannot send it across origins without asking first. */
-async function readDocument(req: IncomingMessage): Promise<unknown> {
-  if (!/^application\/json\s*(?:;|$)/i.test(req.headers['content-type'] ?? '')) {
-    throw new RegistryError('UNSUPPORTED', { status: 415, message: 'the body must be application/json' });
-  }
-  const tooLarge = (): RegistryError =>
-    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: documentMaxBytes } });
-  const bytes = await readBody(req, documentMaxBytes, tooLarge);
-  try {
-    return JSON.parse(bytes.toString('utf8')) as unknown;
-  } catch (cause) {
-    throw new RegistryError('OPTIONS_INVALID', { message: 'the body is not JSON', cause });
-  }
 }

@@ -4,7 +4,7 @@ import { parseAlgorithm, parseDigest, type Digest } from '../../protocol/digest.
 import { locations, type RegistryParams } from '../../protocol/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatProgress, parseContentRange } from '../../protocol/headers.js';
-import { parseName, type SessionId, type WireName } from '../../protocol/names.js';
+import { tryParseName, type SessionId } from '../../protocol/names.js';
 import { contentLengthOf, openBody } from '../body.js';
 import type { Exchange, Handler, Target } from '../exchange.js';
 import type { Reply } from '../reply.js';
@@ -72,9 +72,9 @@ export const cancelUpload: Handler<RegistryParams<'upload.cancel'>> = async ({ t
 function readChunk(req: IncomingMessage): UploadChunk {
   const source = openBody(req);
   const header = req.headers['content-range'];
-  if (header === undefined) return { source };
-  const range = parseContentRange(header);
   const announced = contentLengthOf(req);
+  if (header === undefined) return { source, announcedBytes: announced };
+  const range = parseContentRange(header);
   if (announced === undefined || announced === range.end - range.start + 1) return { source, range };
   throw new RegistryError('SIZE_INVALID', {
     message: 'Content-Range and Content-Length differ',
@@ -121,15 +121,8 @@ async function resolveSource(
 ): Promise<ImageKey | undefined | 'unknown'> {
   if (from === null) return undefined;
   const name = tryParseName(from);
-  const source = name === undefined ? undefined : directory.resolve(name);
-  if (source === undefined || !(await caller.mayPull(source.at))) return 'unknown';
+  if (name === undefined) return 'unknown';
+  const source = directory.resolve(name);
+  if (source.repository === undefined || !(await caller.mayMountFrom(source.at, name))) return 'unknown';
   return (await source.repository.findHeldBlob(caller, source.at.image, digest))?.at ?? 'unknown';
-}
-
-function tryParseName(text: string): WireName | undefined {
-  try {
-    return parseName(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,0 +1,87 @@
+import type { JWTPayload } from 'jose';
+import type { Identity, IdentitySource, Principal, Runtime } from '../ports.js';
+import { matchesPattern } from '../protocol/patterns.js';
+import type { OidcIssuerConfig } from '../protocol/token-config.js';
+import { IssuerKeys } from './issuer-keys.js';
+import { foreignLeewaySeconds, foreignRules, readIssuer, verifyToken } from './token-verification.js';
+
+interface Issuer {
+  readonly config: OidcIssuerConfig;
+  readonly keys: IssuerKeys;
+}
+
+const claimMaxChars = 1024;
+
+/** Identity tokens of others, such as a CI system's for its jobs: as the password with any name, or as a bearer token. */
+export class OidcSource implements IdentitySource {
+  readonly kind = 'oidc';
+  readonly #issuers: ReadonlyMap<string, Issuer>;
+  readonly #now: () => number;
+
+  /** No issuer is asked before the first token of it comes. */
+  constructor(issuers: readonly OidcIssuerConfig[], runtime: Pick<Runtime, 'now' | 'log'>) {
+    this.#now = () => runtime.now();
+    this.#issuers = new Map(
+      issuers.map((config) => {
+        const { issuer, jwksUrl } = config;
+        return [issuer, { config, keys: new IssuerKeys({ issuer, jwksUrl, runtime }) }];
+      }),
+    );
+  }
+
+  /** A password that says it is a token of one of the issuers. */
+  claims(_username: string, password: string): boolean {
+    return this.#issuerOf(password) !== undefined;
+  }
+
+  /** @throws RegistryError UNAVAILABLE when the issuer's keys cannot be fetched. */
+  async login(_username: string, password: string): Promise<Identity | undefined> {
+    const issuer = this.#issuerOf(password);
+    if (issuer === undefined) return undefined;
+    const { config, keys } = issuer;
+    const { payload } =
+      (await verifyToken(password, (header) => keys.find(header), {
+        ...foreignRules,
+        issuer: config.issuer,
+        audience: [...config.audience],
+        now: this.#now(),
+      })) ?? {};
+    if (payload?.exp === undefined || this.#isOfFuture(payload)) return undefined;
+    const found = config.identities.find(({ claims }) => matchesClaims(claims, payload));
+    // With the leeway, as the token itself is believed.
+    const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
+    return found && { id: found.user, groups: found.groups, expiresAt };
+  }
+
+  /** The same for a token in `Authorization: Bearer`. `undefined`: it is from somebody else. */
+  async identify(token: string): Promise<Principal | 'invalid_token' | undefined> {
+    if (this.#issuerOf(token) === undefined) return undefined;
+    const identity = await this.login('', token);
+    return identity === undefined ? 'invalid_token' : { ...identity, via: 'bearer', source: this.kind };
+  }
+
+  /** Nobody: only the issuer knows, and it is not asked. */
+  revive(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  #issuerOf(token: string): Issuer | undefined {
+    return this.#issuers.get(readIssuer(token) ?? '');
+  }
+
+  #isOfFuture({ iat }: JWTPayload): boolean {
+    return iat !== undefined && iat * 1000 > this.#now() + foreignLeewaySeconds * 1000;
+  }
+}
+
+function matchesClaims(patterns: Readonly<Record<string, string>>, payload: JWTPayload): boolean {
+  return Object.entries(patterns).every(([name, pattern]) => matchesClaim(pattern, payload[name]));
+}
+
+function matchesClaim(pattern: string, value: unknown): boolean {
+  if (Array.isArray(value)) return value.some((item: unknown) => !Array.isArray(item) && matchesClaim(pattern, item));
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false;
+  const text = String(value);
+  // Matching takes time in proportion to the square of the length.
+  return text.length <= claimMaxChars && matchesPattern(pattern, text);
+}

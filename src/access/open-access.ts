@@ -1,0 +1,126 @@
+import type { AccessControl, IdentitySource, MetadataStore, Runtime, SigningKeyInfo } from '../ports.js';
+import type { AccessRule } from '../protocol/access-config.js';
+import type { AccessSettings } from '../protocol/access-settings.js';
+import { RegistryError } from '../protocol/errors.js';
+import { StoredAccounts } from './accounts.js';
+import { BearerTokens } from './bearer-token.js';
+import type { ChallengeOptions } from './challenge.js';
+import { ExternalTokens } from './external-tokens.js';
+import { HtpasswdSource } from './htpasswd.js';
+import { LoginThrottle } from './login-throttle.js';
+import { OidcSource } from './oidc.js';
+import { StoredRuleBook } from './rule-book.js';
+import { RuledAccess, type AuthenticateHost, type IdentifyToken } from './ruled-access.js';
+import { PasswordClient } from './password-client.js';
+import { openSigningKeys, type SigningKeys } from './signing-keys.js';
+
+export interface AccessParts {
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+  /** What precedes `/v2`. */
+  readonly prefix: string;
+}
+
+/** A token server alone decides, where there are no rules: whoever has a token of it may do what that grants, and nobody else. */
+const rulesOfTokenServer: readonly AccessRule[] = [{ anonymous: true, allow: ['pull', 'push', 'delete'] }];
+
+/** Access by rules with all sources of identity that the settings name. @throws Error when the htpasswd file is unusable. */
+export async function openAccess(settings: AccessSettings, parts: AccessParts): Promise<AccessControl> {
+  const { metadata, runtime } = parts;
+  const { tokenServer, challenge } = settings;
+  const isServed = tokenServer !== undefined;
+  const declared = isServed && settings.rules.length === 0 ? rulesOfTokenServer : settings.rules;
+  const rules = new StoredRuleBook(declared, metadata, runtime);
+  const htpasswd =
+    settings.htpasswd === undefined
+      ? undefined
+      : await HtpasswdSource.open({
+          path: settings.htpasswd,
+          verifier: new PasswordClient(),
+          runtime,
+        });
+  const accounts = new StoredAccounts(metadata, runtime, (name) => htpasswd?.has(name) ?? false);
+  const oidc = new OidcSource(settings.oidc, runtime);
+  // The file last: it takes any password for its own.
+  const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];
+  const hasTokens = !isServed && challenge === 'bearer';
+  const keys = hasTokens ? await openKeys(settings, parts) : undefined;
+  const tokens = keys && createTokens(settings, keys, sources, runtime);
+  const external = isServed ? new ExternalTokens(tokenServer, runtime) : undefined;
+  const bearers: readonly (IdentifyToken | undefined)[] = [
+    (token) => identifyAccount(accounts, token),
+    tokens && ((token) => tokens.identify(token)),
+    external && ((token) => external.identify(token)),
+    (token) => oidc.identify(token),
+  ];
+  return new RuledAccess({
+    rules: () => rules.rules(),
+    authenticateHost: settings.authenticate as AuthenticateHost | undefined,
+    sources,
+    throttle: new LoginThrottle(() => runtime.now()),
+    bearers: bearers.filter((identify) => identify !== undefined),
+    challenge: describeChallenge(settings, parts.prefix),
+    groupsOf: createGroups(settings.groups),
+    grantsBy: isServed ? 'repository' : 'wire name',
+    needsGrants: declared === rulesOfTokenServer,
+    tokens,
+    administration: { accounts, rules, ...administerKeys(keys) },
+  });
+}
+
+async function identifyAccount(accounts: StoredAccounts, token: string): ReturnType<IdentifyToken> {
+  if (!accounts.claims('', token)) return undefined;
+  const identity = await accounts.identify(token);
+  return identity === undefined ? 'invalid_token' : { ...identity, via: 'bearer', source: accounts.kind };
+}
+
+function openKeys({ tokens }: AccessSettings, { metadata, runtime }: AccessParts): Promise<SigningKeys> {
+  return openSigningKeys({
+    keys: tokens.keys,
+    store: metadata,
+    runtime,
+    rotateSeconds: tokens.rotateSeconds,
+    keepSeconds: Math.max(tokens.refreshLifetimeSeconds, tokens.lifetimeSeconds),
+  });
+}
+
+function createTokens(
+  { tokens }: AccessSettings,
+  keys: SigningKeys,
+  sources: readonly IdentitySource[],
+  runtime: Runtime,
+): BearerTokens {
+  return new BearerTokens({
+    ...tokens,
+    keys,
+    runtime,
+    revive: async (kind, id, stamp) => sources.find((source) => source.kind === kind)?.revive(id, stamp),
+  });
+}
+
+function describeChallenge({ challenge, tokens, tokenServer }: AccessSettings, prefix: string): ChallengeOptions {
+  if (challenge === 'basic') return { scheme: 'basic' };
+  const { service } = tokenServer ?? tokens;
+  return { scheme: 'bearer', realm: tokenServer?.realm, service, prefix };
+}
+
+function createGroups(groups: AccessSettings['groups']): (id: string) => readonly string[] {
+  const byMember = new Map<string, string[]>();
+  for (const [group, members] of Object.entries(groups)) {
+    for (const member of members) byMember.set(member, [...(byMember.get(member) ?? []), group]);
+  }
+  return (id) => byMember.get(id) ?? [];
+}
+
+function administerKeys(keys: SigningKeys | undefined): {
+  rotateKeys(): Promise<SigningKeyInfo>;
+  listKeys(): Promise<readonly SigningKeyInfo[]>;
+} {
+  return {
+    rotateKeys: () => {
+      if (keys !== undefined) return keys.rotate();
+      return Promise.reject(new RegistryError('CONFLICT', { message: 'this registry signs no tokens' }));
+    },
+    listKeys: () => keys?.list() ?? Promise.resolve([]),
+  };
+}

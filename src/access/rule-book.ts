@@ -1,0 +1,92 @@
+import {
+  ConflictError,
+  type Change,
+  type MetadataStore,
+  type Precondition,
+  type RuleBook,
+  type RuleRecord,
+  type Runtime,
+} from '../ports.js';
+import type { AccessRule } from '../protocol/access-config.js';
+import { RegistryError } from '../protocol/errors.js';
+import { RuleSet } from './rules.js';
+
+/** All rules, as they follow from what the store said. */
+interface Snapshot {
+  /** The very list that the store gave. */
+  readonly stored: Awaited<ReturnType<MetadataStore['records']>>;
+  readonly list: readonly RuleRecord[];
+  readonly rules: RuleSet;
+}
+
+/** The rules that the options declare, and those that are made through the API. */
+export class StoredRuleBook implements RuleBook {
+  readonly #declared: readonly RuleRecord[];
+  readonly #metadata: MetadataStore;
+  readonly #runtime: Runtime;
+  #snapshot: Snapshot | undefined;
+
+  constructor(declared: readonly AccessRule[], metadata: MetadataStore, runtime: Runtime) {
+    this.#declared = declared.map((rule, i) => ({ id: `declared-${i + 1}`, origin: 'declared', rule }));
+    this.#metadata = metadata;
+    this.#runtime = runtime;
+  }
+
+  async list(): Promise<readonly RuleRecord[]> {
+    return (await this.#current()).list;
+  }
+
+  /** The rules as they are now, ready to be asked. Meant for every request: the same object until a rule changes. */
+  async rules(): Promise<RuleSet> {
+    return (await this.#current()).rules;
+  }
+
+  async create(rule: AccessRule): Promise<RuleRecord> {
+    const id = this.#runtime.newId();
+    await this.#metadata.apply([putRule(id, rule)], { durable: true, require: [ruleIs(id, 'absent')] });
+    return { id, origin: 'managed', rule };
+  }
+
+  async replace(id: string, rule: AccessRule): Promise<RuleRecord | undefined> {
+    const isReplaced = await this.#change(id, putRule(id, rule));
+    return isReplaced ? { id, origin: 'managed', rule } : undefined;
+  }
+
+  async delete(id: string): Promise<boolean> {
+    return this.#change(id, { type: 'record.delete', kind: 'rule', id });
+  }
+
+  /** False when there is no such rule. @throws RegistryError CONFLICT for a declared one. */
+  async #change(id: string, change: Change): Promise<boolean> {
+    if (this.#declared.some((record) => record.id === id)) {
+      const message = `rule '${id}' is declared in the registry's options and can be changed there only`;
+      throw new RegistryError('CONFLICT', { message, detail: { rule: id } });
+    }
+    try {
+      await this.#metadata.apply([change], { durable: true, require: [ruleIs(id, 'present')] });
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+
+  /** By what the store gives, not by our own writes: others may write too. A store that keeps its list spares all work. */
+  async #current(): Promise<Snapshot> {
+    const stored = await this.#metadata.records('rule');
+    if (this.#snapshot?.stored !== stored) {
+      const managed = stored.map(({ id, value }): RuleRecord => ({ id, origin: 'managed', rule: value as AccessRule }));
+      const list = [...this.#declared, ...managed];
+      this.#snapshot = { stored, list, rules: new RuleSet(list.map(({ rule }) => rule)) };
+    }
+    return this.#snapshot;
+  }
+}
+
+function putRule(id: string, rule: AccessRule): Change {
+  return { type: 'record.put', kind: 'rule', id, value: rule };
+}
+
+function ruleIs(id: string, is: 'present' | 'absent'): Precondition {
+  return { type: 'record', kind: 'rule', id, is };
+}

@@ -1,0 +1,76 @@
+import type { AccessLimit, AccessRule, Permission } from '../protocol/access-config.js';
+import { matchesPattern } from '../protocol/patterns.js';
+import { anonymous, type Principal } from '../ports.js';
+
+/** An image, or a repository as a whole. */
+export interface Subject {
+  readonly repository: string;
+  readonly image?: string;
+}
+
+export function isAnonymous({ id }: Principal): boolean {
+  return id === anonymous.id;
+}
+
+/** The rules, asked. Deny by default: a right is there when one rule gives it, and the limits of the caller's token do too. */
+export class RuleSet {
+  readonly #rules: readonly AccessRule[];
+
+  constructor(rules: readonly AccessRule[]) {
+    this.#rules = rules;
+  }
+
+  /** `admin` is asked of a repository as a whole, or with no subject of the registry; the others of an image. */
+  permits(principal: Principal, permission: Permission, subject?: Subject): boolean {
+    const { limits } = principal;
+    if (limits !== undefined && !limits.some((limit) => gives(limit, permission, subject))) return false;
+    return this.#rules.some((rule) => gives(rule, permission, subject) && isFor(rule, principal));
+  }
+
+  /** Whether it may pull something of the repository; without one, something at all. */
+  mayPullSome(principal: Principal, repository?: string): boolean {
+    const { limits } = principal;
+    if (limits !== undefined && !limits.some((limit) => givesSome(limit, repository))) return false;
+    return this.#rules.some((rule) => givesSome(rule, repository) && isFor(rule, principal));
+  }
+}
+
+function isFor({ users, groups, anonymous: everybody, authenticated }: AccessRule, principal: Principal): boolean {
+  if (everybody === true) return true;
+  if (isAnonymous(principal)) return false;
+  if (authenticated === true || users?.includes(principal.id) === true) return true;
+  return groups?.some((group) => principal.groups.includes(group)) === true;
+}
+
+type Allowance = AccessLimit | AccessRule;
+
+function gives({ names, allow }: Allowance, permission: Permission, subject: Subject | undefined): boolean {
+  if (!allow.includes(permission) && !allow.includes('admin')) return false;
+  if (names === undefined) return true;
+  if (subject === undefined) return names.includes('**');
+  const { repository, image } = subject;
+  if (permission === 'admin' || image === undefined) return names.some((name) => coversWhole(name, repository));
+  return names.some((name) => matchesPattern(toImagePattern(name), `${repository}/${image}`));
+}
+
+function givesSome({ names, allow }: Allowance, repository: string | undefined): boolean {
+  if (!allow.includes('pull') && !allow.includes('admin')) return false;
+  return names === undefined || repository === undefined || names.some((name) => mayTouch(name, repository));
+}
+
+/** A repository's name alone stands for all of its images. */
+function toImagePattern(name: string): string {
+  return name.includes('/') || name === '**' ? name : `${name}/**`;
+}
+
+function coversWhole(name: string, repository: string): boolean {
+  const pattern = toImagePattern(name);
+  return pattern === '**' || (pattern.endsWith('/**') && matchesPattern(pattern.slice(0, -3), repository));
+}
+
+/** Whether the pattern may match an image of the repository; where `**` stands in its first part, anything that begins alike. */
+function mayTouch(name: string, repository: string): boolean {
+  const [first = ''] = toImagePattern(name).split('/');
+  const stars = first.indexOf('**');
+  return stars < 0 ? matchesPattern(first, repository) : matchesPattern(`${first.slice(0, stars)}**`, repository);
+}

@@ -1,0 +1,140 @@
+import type { AccessAdministration, Account, RuleRecord } from '../../ports.js';
+import {
+  decodeAccount,
+  decodeRule,
+  decodeToken,
+  encodeAccount,
+  encodeKey,
+  encodeRule,
+  encodeToken,
+} from '../../protocol/access-documents.js';
+import type { accessEndpoints } from '../../protocol/access-endpoints.js';
+import { notFound } from '../../protocol/access-names.js';
+import { RegistryError } from '../../protocol/errors.js';
+import type { ManagementParams } from '../../protocol/management.js';
+import { readDocument } from '../document.js';
+import type { Handler } from '../exchange.js';
+import { jsonReply } from '../reply.js';
+
+export interface AccessParts {
+  /** Absent where nobody logs in. */
+  readonly administration: AccessAdministration | undefined;
+  /** What time it is. */
+  readonly now: () => number;
+}
+
+type AccessOp = (typeof accessEndpoints)[number]['op'];
+type Handlers = { readonly [O in AccessOp]: Handler<ManagementParams<O>> };
+type HandlersOf<Noun extends string> = Pick<Handlers, Extract<AccessOp, `${Noun}.${string}`>>;
+
+/** The handlers of the management API for accounts, tokens, rules and keys; `parts` is asked for at each request. */
+export function createAccessHandlers(parts: () => AccessParts): Handlers {
+  const administration = (): AccessAdministration => {
+    const found = parts().administration;
+    if (found !== undefined) return found;
+    throw new RegistryError('UNSUPPORTED', {
+      status: 404,
+      message: 'this registry knows nobody: there are accounts, rules and keys only where its option access has rules',
+    });
+  };
+  return {
+    ...createAccountHandlers(administration),
+    ...createTokenHandlers(administration, () => parts().now()),
+    ...createRuleHandlers(administration),
+    'key.list': async () => jsonReply(200, { keys: (await administration().listKeys()).map(encodeKey) }),
+    'key.rotate': async () => jsonReply(201, encodeKey(await administration().rotateKeys())),
+  };
+}
+
+type AccountHandlers = HandlersOf<'account'>;
+type TokenOp = 'account.tokens' | 'account.createToken' | 'account.deleteToken';
+
+function createAccountHandlers(administration: () => AccessAdministration): Omit<AccountHandlers, TokenOp> {
+  return {
+    'account.list': async () => {
+      const accounts = await administration().accounts.list();
+      return jsonReply(200, { accounts: accounts.map(encodeAccount) });
+    },
+    'account.create': async ({ req, prefix }) => {
+      const { accounts } = administration();
+      const account = await accounts.create(decodeAccount(await readDocument(req)));
+      return jsonReply(201, encodeAccount(account), { Location: `${prefix}/api/v1/accounts/${account.name}` });
+    },
+    'account.get': async ({ params }) => jsonReply(200, encodeAccount(await findAccount(administration(), params))),
+    'account.replace': async ({ req, params }) => {
+      const { accounts } = administration();
+      const account = await accounts.replace(decodeAccount(await readDocument(req), params.account));
+      if (account === undefined) throw notFound('account', params.account);
+      return jsonReply(200, encodeAccount(account));
+    },
+    'account.delete': async ({ params }) => {
+      if (!(await administration().accounts.delete(params.account))) throw notFound('account', params.account);
+      return { status: 204 };
+    },
+  };
+}
+
+function createTokenHandlers(
+  administration: () => AccessAdministration,
+  now: () => number,
+): Pick<AccountHandlers, TokenOp> {
+  return {
+    'account.tokens': async ({ params }) => {
+      const { name } = await findAccount(administration(), params);
+      const tokens = await administration().accounts.tokens(name);
+      return jsonReply(200, { tokens: tokens.map(encodeToken) });
+    },
+    'account.createToken': async ({ req, prefix, params }) => {
+      const { name } = await findAccount(administration(), params);
+      const settings = decodeToken(await readDocument(req), now());
+      const { token, secret } = await administration().accounts.createToken(name, settings);
+      const location = `${prefix}/api/v1/accounts/${name}/tokens/${token.id}`;
+      const headers = { Location: location, 'Cache-Control': 'no-store, no-transform' };
+      return jsonReply(201, { ...encodeToken(token), token: secret }, headers);
+    },
+    'account.deleteToken': async ({ params }) => {
+      const { name } = await findAccount(administration(), params);
+      if (!(await administration().accounts.deleteToken(name, params.token))) throw notFound('token');
+      return { status: 204 };
+    },
+  };
+}
+
+function createRuleHandlers(administration: () => AccessAdministration): HandlersOf<'rule'> {
+  return {
+    'rule.list': async () => jsonReply(200, { rules: (await administration().rules.list()).map(encodeRule) }),
+    'rule.create': async ({ req, prefix }) => {
+      const { rules } = administration();
+      const record = await rules.create(decodeRule(await readDocument(req)));
+      return jsonReply(201, encodeRule(record), { Location: `${prefix}/api/v1/rules/${record.id}` });
+    },
+    'rule.get': async ({ params }) => jsonReply(200, encodeRule(await findRule(administration(), params))),
+    'rule.replace': async ({ req, params }) => {
+      const { rules } = administration();
+      const record = await rules.replace(params.rule, decodeRule(await readDocument(req), params.rule));
+      if (record === undefined) throw notFound('rule', params.rule);
+      return jsonReply(200, encodeRule(record));
+    },
+    'rule.delete': async ({ params }) => {
+      if (!(await administration().rules.delete(params.rule))) throw notFound('rule', params.rule);
+      return { status: 204 };
+    },
+  };
+}
+
+/** @throws RegistryError NOT_FOUND. */
+async function findAccount(
+  { accounts }: AccessAdministration,
+  { account: name }: { readonly account: string },
+): Promise<Account> {
+  const account = await accounts.get(name);
+  if (account === undefined) throw notFound('account', name);
+  return account;
+}
+
+/** @throws RegistryError NOT_FOUND. */
+async function findRule({ rules }: AccessAdministration, { rule: id }: { readonly rule: string }): Promise<RuleRecord> {
+  const record = (await rules.list()).find((found) => found.id === id);
+  if (record === undefined) throw notFound('rule', id);
+  return record;
+}

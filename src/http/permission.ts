@@ -1,0 +1,77 @@
+import type {
+  Access,
+  AccessControl,
+  AccessQuestion,
+  Caller,
+  ImageKey,
+  Principal,
+  Repository,
+  Resolved,
+  TokenGrant,
+} from '../ports.js';
+import type { Endpoint, Match } from '../protocol/route-table.js';
+import { tryParseName, type WireName } from '../protocol/names.js';
+
+/**
+ * What a token needs for a request, by names on the wire, as its challenge tells (protocol: challenge). A mount reads from
+ * its source too.
+ */
+export function wantedGrants({ row, params }: Match<Endpoint>, query: URLSearchParams): readonly TokenGrant[] {
+  if (row.access === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }];
+  const name = params['name'] as WireName | undefined;
+  if (name === undefined) return [];
+  if (row.access === 'pull') return [grant(name, 'pull')];
+  if (row.access === 'delete') return [grant(name, 'delete')];
+  const from = query.has('mount') ? tryParseName(query.get('from') ?? '') : undefined;
+  return [grant(name, 'pull', 'push'), ...(from === undefined ? [] : [grant(from, 'pull')])];
+}
+
+/**
+ * Whether an image may be pulled, pushed to or deleted from as it was named. A virtual repository hands writes to its target:
+ * the right is needed on both.
+ */
+export async function mayUse(
+  access: AccessControl,
+  principal: Principal,
+  permission: Extract<Access, 'pull' | 'push' | 'delete'>,
+  { at, repository }: Resolved,
+  name?: string,
+): Promise<boolean> {
+  if (!(await access.permits(principal, permission, { at, name }))) return false;
+  const target = permission === 'pull' ? undefined : pushTargetOf(repository, at);
+  return target === undefined || access.permits(principal, permission, { at: target });
+}
+
+/**
+ * The caller as repositories and handlers ask about it. A virtual repository leaves out members that the caller may not pull
+ * from. Clients that show their credentials only when asked (containerd, oras) would get what is left, perhaps another image
+ * of the same name: they are asked.
+ */
+export function createCaller(
+  access: AccessControl,
+  principal: Principal,
+  trail: readonly string[],
+  question: AccessQuestion,
+): Caller {
+  const showsNothing = principal.via === 'anonymous' && question.access === 'pull';
+  return {
+    principal,
+    trail,
+    mayPull: async (at) => {
+      const isPermitted = await access.permits(principal, 'pull', { at });
+      if (!isPermitted && showsNothing && access.asksFirst) throw access.refusal(principal, question);
+      return isPermitted;
+    },
+    mayMountFrom: (at, name) => access.permits(principal, 'pull', { at, name: name ?? `${at.repository}/${at.image}` }),
+    mayPush: (at) => access.permits(principal, 'push', { at }),
+  };
+}
+
+function pushTargetOf(repository: Repository | undefined, { image }: ImageKey): ImageKey | undefined {
+  if (repository?.config.type !== 'virtual' || repository.config.pushTo === undefined) return undefined;
+  return { repository: repository.config.pushTo, image };
+}
+
+function grant(name: WireName, ...actions: string[]): TokenGrant {
+  return { type: 'repository', name, actions };
+}

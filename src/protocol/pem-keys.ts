@@ -1,0 +1,30 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+
+/** A P-256 key in PEM: a private one (PKCS #8 or SEC 1), or a public one. `undefined` for anything else. */
+export function parseEs256Pem(pem: string): KeyObject | undefined {
+  const key = parseKey(pem);
+  return key?.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined;
+}
+
+/** The public keys of a PEM text, which may hold several keys or certificates. `undefined` when one is of no use to verify with. */
+export function parsePublicPems(text: string): KeyObject[] | undefined {
+  const pems = text.match(/-----BEGIN ([A-Z0-9 ]+)-----[^-]+-----END \1-----/g) ?? [];
+  const keys = pems.map((pem) => (/^-----BEGIN [A-Z0-9 ]*PRIVATE/.test(pem) ? undefined : parseKey(pem)));
+  return keys.length > 0 && keys.every((key) => key !== undefined && isForSignatures(key))
+    ? (keys as KeyObject[])
+    : undefined;
+}
+
+function isForSignatures({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
+  if (type === 'rsa') return (details?.modulusLength ?? 0) >= 2048;
+  if (type === 'ec') return ['prime256v1', 'secp384r1', 'secp521r1'].includes(details?.namedCurve ?? '');
+  return type === 'ed25519';
+}
+
+function parseKey(pem: string): KeyObject | undefined {
+  try {
+    return /-----BEGIN [A-Z0-9 ]*PRIVATE/.test(pem) ? createPrivateKey(pem) : createPublicKey(pem);
+  } catch {
+    return undefined;
+  }
+}

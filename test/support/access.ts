@@ -1,0 +1,112 @@
+import { hashSync } from 'bcryptjs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { AccessOptions, RegistryOptions } from '../../src/index.js';
+import { Client, type Answer, type Method, type Send } from './client.js';
+import { describeBytes, digest, manifestOf, types, type Manifest } from './content.js';
+import { startMemoryRegistry, startRegistry, type TestRegistry } from './registry.js';
+import type { Cleanups } from './remote.js';
+import { makeScratchFolder, removeScratchFolder } from './scratch.js';
+
+export const json = { 'Content-Type': 'application/json' };
+export const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
+
+export function passwordOf(user: string): string {
+  return `password of ${user}`;
+}
+
+export function basic(user: string, password = passwordOf(user)): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
+/** The lines of an htpasswd file, with the cheapest bcrypt there is. */
+export function htpasswdOf(users: readonly string[], password = passwordOf): string {
+  return users.map((user) => `${user}:${hashSync(password(user), 4)}\n`).join('');
+}
+
+/** Asks as somebody. */
+export type Ask = (method: Method, path: string, send?: Send) => Promise<Answer>;
+
+export interface AccessScene {
+  readonly server: TestRegistry;
+  /** As nobody. */
+  readonly ask: Ask;
+  /** As whoever this `Authorization` is from; headers that are sent along stand above it. */
+  readonly as: (authorization: string) => Ask;
+  /** An access token for the scopes. */
+  readonly token: (scopes: string | readonly string[], authorization?: string) => Promise<string>;
+  /** The path of the htpasswd file. */
+  readonly htpasswd: string;
+}
+
+export type SceneOptions = Omit<Partial<RegistryOptions>, 'access'> & {
+  readonly access?: AccessOptions;
+  /** Who is in the htpasswd file. */
+  readonly users?: readonly string[];
+  readonly password?: (user: string) => string;
+};
+
+/** A registry with rules and an htpasswd file; on disk where a storage folder is given. */
+export async function startAccess(
+  cleanups: Cleanups,
+  { users = ['root'], password = passwordOf, access, ...options }: SceneOptions,
+): Promise<AccessScene> {
+  const folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
+  const htpasswd = join(folder, 'users.htpasswd');
+  await writeFile(htpasswd, htpasswdOf(users, password));
+  const start = options.storage === undefined ? startMemoryRegistry : startRegistry;
+  const server = await start({ ...options, access: { htpasswd, ...access } });
+  cleanups.add(() => server.close());
+  const client = new Client(server.url);
+  cleanups.add(() => client.close());
+  const ask: Ask = (method, path, send) => client.send(method, path, send);
+  const as = (authorization: string): Ask => {
+    return (method, path, { headers, ...send } = {}) =>
+      ask(method, path, { ...send, headers: { Authorization: authorization, ...headers } });
+  };
+  const token: AccessScene['token'] = async (scopes, authorization) => {
+    const query = new URLSearchParams([scopes].flat().map((scope) => ['scope', scope] as [string, string]));
+    const headers = authorization === undefined ? {} : { Authorization: authorization };
+    const answer = await ask('GET', `/v2/token?${query.toString()}`, { headers });
+    expect(answer.status, answer.body.toString()).toBe(200);
+    return (answer.json() as { token: string }).token;
+  };
+  return { server, ask, as, token, htpasswd };
+}
+
+export interface PushedImage {
+  readonly blob: Buffer;
+  readonly digest: string;
+  readonly manifest: Manifest;
+}
+
+/** Pushes one layer and a manifest of it; content that differs by `label`. */
+export async function pushImage(ask: Ask, name: string, label = name, tag = 'v1'): Promise<PushedImage> {
+  const blob = Buffer.from(`layer of ${label}`);
+  const pushed = await ask('POST', `/v2/${name}/blobs/uploads/?digest=${digest(blob)}`, { body: blob });
+  expect(pushed.status, pushed.body.toString()).toBe(201);
+  const manifest = manifestOf(types.ociImage, {
+    config: describeBytes(types.ociConfig, blob),
+    layers: [describeBytes(types.ociLayer, blob)],
+  });
+  const headers = { 'Content-Type': manifest.type };
+  const answer = await ask('PUT', `/v2/${name}/manifests/${tag}`, { headers, body: manifest.bytes });
+  expect(answer.status, answer.body.toString()).toBe(201);
+  return { blob, digest: digest(blob), manifest };
+}
+
+/** Sends a document to the management API, and expects that status. */
+export async function manage(ask: Ask, method: Method, path: string, document: object, status = 201): Promise<unknown> {
+  const answer = await ask(method, `/api/v1/${path}`, { headers: json, body: JSON.stringify(document) });
+  expect(answer.status, answer.body.toString()).toBe(status);
+  return answer.json();
+}
+
+/** The whole of an answer that must not differ, without what always does. */
+export function comparable({ status, headers, body }: Answer, ...names: readonly string[]): object {
+  const { date: _date, 'x-request-id': _id, 'content-length': _length, ...kept } = headers;
+  const hide = (text: string): string => names.reduce((rest, name) => rest.replaceAll(name, '<name>'), text);
+  return { status, headers: hide(JSON.stringify(kept)), body: hide(body.toString()) };
+}

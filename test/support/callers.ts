@@ -1,0 +1,13 @@
+import type { Caller, ImageKey } from '../../src/ports.js';
+
+/** A caller who may pull, mount and push what a rule says. */
+export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
+  const answer = (at: ImageKey): Promise<boolean> => Promise.resolve(may(at));
+  return {
+    principal: { id, groups: [], via: 'basic' },
+    trail: [],
+    mayPull: answer,
+    mayMountFrom: answer,
+    mayPush: answer,
+  };
+}
