@@ -9,7 +9,7 @@ export default defineConfig({
     // The package by its own name is its sources here, so that a test never sees a stale build.
     alias: [
       { find: /^artifactapi$/, replacement: source('src/index.ts') },
-      { find: /^artifactapi\/(connect|express)$/, replacement: source('adapters/$1.ts') },
+      { find: /^artifactapi\/(connect|express|fastify|hono|koa|node)$/, replacement: source('adapters/$1.ts') },
     ],
   },
   test: {

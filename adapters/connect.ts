@@ -1,18 +1,13 @@
 import type { Middleware, Registry } from 'artifactapi';
+import type { MountOptions } from 'artifactapi/node';
+
+export type { MountOptions };
 
 /** As much of a Connect app as is used here. */
 export interface ConnectApp {
   use(handler: Middleware): unknown;
   use(path: string, handler: Middleware): unknown;
   readonly stack: readonly { readonly route: string; readonly handle: unknown }[];
-}
-
-export interface MountOptions {
-  /**
-   * Where to mount the management API: `/` gives `/api/v1/repositories`.
-   * @default it is not mounted
-   */
-  readonly management?: string;
 }
 
 /**

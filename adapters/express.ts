@@ -1,17 +1,12 @@
 import type { Middleware, Registry } from 'artifactapi';
+import type { MountOptions } from 'artifactapi/node';
+
+export type { MountOptions };
 
 /** As much of an Express app as is used here, of version 4 or 5. */
 export interface ExpressApp {
   use(handler: Middleware): unknown;
   use(path: string, handler: Middleware): unknown;
-}
-
-export interface MountOptions {
-  /**
-   * Where to mount the management API: `/` gives `/api/v1/repositories`.
-   * @default it is not mounted
-   */
-  readonly management?: string;
 }
 
 /**

@@ -35,5 +35,6 @@ export type {
   RepositoryRecord,
   RequestEvent,
 } from './ports.js';
+export { managementRoots } from './protocol/management.js';
 export type { RepositoryConfig, Problem, UpstreamCredentials } from './protocol/repository-config.js';
 export { RegistryError, type ErrorCode } from './protocol/errors.js';

@@ -10,6 +10,13 @@ interface SourceFile {
   readonly lines: number;
 }
 
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, object>>;
+}
+
 /** What each layer may import of ours. The composition roots may import everything. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   http: ['http', 'ports', 'protocol', 'util'],
@@ -43,7 +50,8 @@ const roots = new Set([
 const homes: Readonly<Record<string, readonly RegExp[]>> = {
   level: [/^src\/storage\/level-/],
   'classic-level': [/^src\/storage\/level-/],
-  connect: [/^src\/server\.ts$/, /^adapters\/connect\.ts$/],
+  connect: [/^src\/server\.ts$/],
+  fastify: [/^adapters\/fastify\.ts$/],
   commander: [/^src\/cli\.ts$/],
   pino: [/^src\/(?:cli|server)\.ts$/],
   yaml: [/^src\/config-file\.ts$/],
@@ -117,10 +125,14 @@ describe('the layers', () => {
     }
   });
 
-  it('adapters import the package by its name and types of their framework, nothing else', () => {
-    for (const { file, imports } of sources.filter((source) => source.file.startsWith('adapters/'))) {
+  it('adapters import the package by its name and types of their framework, nothing else of ours or others', () => {
+    for (const { file } of sources.filter((source) => source.file.startsWith('adapters/'))) {
+      const text = readFileSync(path.join(root, file), 'utf8');
+      const values = [...text.matchAll(/^(?:import|export) (?!type )[^;]*?from '([^']+)'/gm)].map(
+        ([, name = '']) => name,
+      );
       expect(
-        imports.filter((name) => name.startsWith('.')),
+        values.filter((name) => !name.startsWith('node:') && packageOf(name) !== 'artifactapi'),
         file,
       ).toEqual([]);
     }
@@ -141,19 +153,34 @@ describe('the packages', () => {
     expect(strays).toEqual([]);
   });
 
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Manifest;
+
   it('every dependency is used, and every used package is a dependency', () => {
-    const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { dependencies: object };
-    const packages = new Set(external.map(({ name }) => packageOf(name)).filter((name) => name !== 'artifactapi'));
-    expect([...packages].sort()).toEqual(Object.keys(manifest.dependencies).sort());
+    const inSrc = external.filter(({ file }) => file.startsWith('src/')).map(({ name }) => packageOf(name));
+    expect([...new Set(inSrc)].sort()).toEqual(Object.keys(manifest.dependencies).sort());
+  });
+
+  it('frameworks are peers, each optional, and one that is tested', () => {
+    const peers = Object.keys(manifest.peerDependencies);
+    const inAdapters = external.filter(({ file }) => file.startsWith('adapters/')).map(({ name }) => packageOf(name));
+    expect(peers).toEqual(expect.arrayContaining(inAdapters.filter((name) => name !== 'artifactapi')));
+    expect(manifest.peerDependenciesMeta).toEqual(Object.fromEntries(peers.map((name) => [name, { optional: true }])));
+    expect(Object.keys(manifest.devDependencies)).toEqual(expect.arrayContaining(peers));
   });
 
   it('every version is pinned exactly', () => {
-    const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as Record<
-      string,
-      Record<string, string>
-    >;
-    const versions = Object.entries({ ...manifest['dependencies'], ...manifest['devDependencies'] });
+    const versions = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
     expect(versions.filter(([, version]) => !/^(?:npm:[^@]+@)?\d+\.\d+\.\d+$/.test(version))).toEqual([]);
+  });
+});
+
+describe('the adapters', () => {
+  it('are 40 lines or less each, and published under their names', () => {
+    const adapters = sources.filter(({ file }) => file.startsWith('adapters/'));
+    expect(adapters.filter(({ lines }) => lines > 41)).toEqual([]);
+    const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: object };
+    const published = adapters.map(({ file }) => file.replace(/^adapters\/(.*)\.ts$/, './$1'));
+    expect(Object.keys(exports).sort()).toEqual(['.', './package.json', ...published].sort());
   });
 });
 

@@ -14,14 +14,16 @@ export interface Daemon {
 
 export interface DaemonOptions {
   readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
   /** Gets stdout and stderr: a file, since a daemon's children may outlive a pipe's reader. */
   readonly logFile: string;
 }
 
 /** Starts a program that stays. It is our own child, ended by its own process id and nothing else. */
-export function startDaemon(path: string, args: readonly string[], { env, logFile }: DaemonOptions): Daemon {
+export function startDaemon(path: string, args: readonly string[], options: DaemonOptions): Daemon {
+  const { env = process.env, cwd, logFile } = options;
   const log = openSync(logFile, 'a');
-  const child = spawn(path, [...args], { env: env ?? process.env, stdio: ['ignore', log, log] });
+  const child = spawn(path, [...args], { env, cwd, stdio: ['ignore', log, log] });
   closeSync(log);
   let failure = '';
   child.on('error', (error) => (failure = String(error)));

@@ -61,7 +61,7 @@ export interface CoreSource {
 
 /**
  * The middleware of a surface. Matches, waits for the registry, authenticates, resolves, permits, handles, answers; what is
- * not ours goes to `next`. Nothing it does rejects or throws to the host.
+ * not ours goes to `next`, before the call returns. Nothing it does rejects or throws to the host.
  */
 export function createHandler<Row extends Endpoint>(
   surface: Surface<Row>,

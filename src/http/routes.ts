@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { RepositoryDirectory } from '../ports.js';
 import { registryRoutes, type RegistryEndpoint, type RegistryOp, type RegistryParams } from '../protocol/endpoints.js';
-import { managementRoutes, type ManagementEndpoint } from '../protocol/management.js';
+import { managementRoots, managementRoutes, type ManagementEndpoint } from '../protocol/management.js';
 import type { Handler } from './exchange.js';
 import type { Surface } from './handler.js';
 import * as blobs from './handlers/blobs.js';
@@ -48,11 +48,6 @@ export function createRegistrySurface(prefix: string, parts: () => TokenParts): 
   };
 }
 
-/** What is ours of `/api/v1`: the rest is the host's. */
-const managementPaths = ['health', 'repositories', 'gc', 'explain', 'accounts', 'rules', 'keys'].map(
-  (noun) => `/api/v1/${noun}`,
-);
-
 /** The management API, relative to where the host mounts it. */
 export function createManagementSurface(
   parts: () => ManagementParts,
@@ -65,7 +60,7 @@ export function createManagementSurface(
     handlers: createManagementHandlers(parts, ready),
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');
-      if (!managementPaths.some((path) => isUnder(url, path))) return undefined;
+      if (!managementRoots.some((root) => isUnder(url, root))) return undefined;
       const whole = toOriginForm(originalUrlOf(req));
       return { prefix: whole.endsWith(url) ? whole.slice(0, -url.length) : '', url };
     },

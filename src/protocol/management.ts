@@ -100,6 +100,11 @@ export type ManagementEndpoint = (typeof managementEndpoints)[number];
 export type ManagementOp = ManagementEndpoint['op'];
 export type ManagementParams<O extends ManagementOp> = ParamsOf<Extract<ManagementEndpoint, { op: O }>['path']>;
 
+/** The paths that all of it lies at or under: `/api/v1/health`, `/api/v1/repositories` and so on, each once. */
+export const managementRoots: readonly string[] = [
+  ...new Set(managementEndpoints.map(({ path }) => path.split('/').slice(0, 4).join('/'))),
+];
+
 export const managementRoutes = new RouteTable<ManagementEndpoint>(managementEndpoints);
 
 /** A repository as the API shows it. Secrets are written but never shown: `has_credentials` tells whether there are any. */

@@ -1,13 +1,23 @@
 import type { RequestListener } from 'node:http';
+import { createAdaptorServer } from '@hono/node-server';
 import connect from 'connect';
 import express from 'express';
 import express4 from 'express4';
+import fastify, { type FastifyInstance } from 'fastify';
+import { Hono } from 'hono';
+import Koa from 'koa';
 import { mountRegistry as mountInConnect } from 'artifactapi/connect';
 import { mountRegistry as mountInExpress } from 'artifactapi/express';
-import { createRegistry, type Registry } from 'artifactapi';
+import { mountRegistry as mountInFastify } from 'artifactapi/fastify';
+import { mountRegistry as mountInHono, type HonoMount } from 'artifactapi/hono';
+import { mountRegistry as mountInKoa } from 'artifactapi/koa';
+import { createRegistryListener, type MountOptions } from 'artifactapi/node';
+import { createRegistry, type Middleware, type Registry } from 'artifactapi';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { managementEndpoints } from '../../src/protocol/management.js';
 import { Client } from '../support/client.js';
 import { types } from '../support/content.js';
+import { koaListener } from '../support/hosts.js';
 import { pushAndPull } from '../support/push-and-pull.js';
 import { listen } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
@@ -39,72 +49,130 @@ async function clientOf(listener: RequestListener): Promise<Client> {
   return client;
 }
 
-/** A host with a JSON route of its own behind the registry. */
-function expressHost(create: typeof express, mount: (app: express.Express) => void): RequestListener {
-  const app = create();
-  mount(app);
-  app.use(create.json());
-  app.post('/echo', (req, res) => void res.json(req.body));
-  app.get('/v2.evil/', (_req, res) => void res.send('host'));
-  return app;
-}
-
-/** What a host without a framework does. */
-function bareHost(passedOn: RequestListener): RequestListener {
-  return (req, res) => registry.middleware(req, res, () => registry.management(req, res, () => passedOn(req, res)));
-}
-
-function connectHost(mount: (app: connect.Server) => void): RequestListener {
-  const app = connect();
-  mount(app);
-  app.use(express.json());
-  app.use('/echo', (req, res) => res.end(JSON.stringify((req as unknown as { body: unknown }).body)));
-  app.use('/v2.evil', (_req, res) => res.end('host'));
-  return app;
-}
-
-const everywhere = { management: '/' };
-const hosts: readonly [string, () => RequestListener][] = [
-  ['Express 5', () => expressHost(express, (app) => mountInExpress(app, registry, everywhere))],
-  ['Express 4', () => expressHost(express4, (app) => mountInExpress(app, registry, everywhere))],
-  ['Express 5, under /v2', () => expressHost(express, (app) => void app.use('/v2', registry.middleware))],
-  ['Express 4, under /v2', () => expressHost(express4, (app) => void app.use('/v2', registry.middleware))],
-  ['Connect', () => connectHost((app) => mountInConnect(app, registry, everywhere))],
-  ['Connect, under /v2', () => connectHost((app) => void app.use('/v2', registry.middleware))],
-  ['node:http', () => bareHost(connectHost(() => {}))],
-];
-
-describe.each(hosts)('in %s', (host, createHost) => {
-  it('takes pushes and answers pulls', async () => {
-    const client = await clientOf(createHost());
-    expect((await client.get('/v2/')).header('docker-distribution-api-version')).toBe('registry/2.0');
-    await pushAndPull(client, `local/${host.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`);
-  });
-
-  it('leaves the routes of the host and their body parsers alone', async () => {
-    const client = await clientOf(createHost());
-    const answer = await client.post('/echo', { headers: { 'Content-Type': 'application/json' }, body: '{"a":1}' });
-    expect(answer.json()).toEqual({ a: 1 });
-    expect((await client.get('/v2.evil/')).body.toString()).toBe('host');
-    expect((await client.get('/nowhere')).status).toBe(404);
-  });
-
-  it('has the management API only where it was mounted', async () => {
-    const client = await clientOf(createHost());
-    expect((await client.get('/api/v1/repositories')).status).toBe(host.endsWith('/v2') ? 404 : 200);
+/** What Express and Connect are given without an adapter. */
+describe.each<[string, (middleware: Middleware) => RequestListener]>([
+  ['Express 5', (middleware) => express().use('/v2', middleware)],
+  ['Express 4', (middleware) => express4().use('/v2', middleware)],
+  ['Connect', (middleware) => connect().use('/v2', middleware)],
+])('the middleware under /v2 of %s', (host, createHost) => {
+  it('serves the same URLs, and nothing beside them', async () => {
+    const client = await clientOf(createHost(registry.middleware));
+    await pushAndPull(client, `local/${host.toLowerCase().replace(' ', '-')}`);
+    for (const path of ['/v2.evil/', '/api/v1/repositories', '/']) expect((await client.get(path)).status).toBe(404);
   });
 });
 
-describe('the management API', () => {
-  it.each<[string, () => RequestListener]>([
-    ['Express 5', () => expressHost(express, (app) => mountInExpress(app, registry, { management: '/registry' }))],
-    ['Express 4', () => expressHost(express4, (app) => mountInExpress(app, registry, { management: '/registry' }))],
-    ['Connect', () => connectHost((app) => mountInConnect(app, registry, { management: '/registry' }))],
-  ])('can be mounted at another path of %s', async (_host, createHost) => {
-    const client = await clientOf(createHost());
-    expect((await client.get('/registry/api/v1/repositories')).status).toBe(200);
-    expect((await client.get('/api/v1/repositories')).status).toBe(404);
+type Mount = (options: MountOptions) => RequestListener | Promise<RequestListener>;
+
+const mounts: readonly [string, Mount][] = [
+  ['Express 5', (options) => mounted(express(), (app) => mountInExpress(app, registry, options))],
+  ['Express 4', (options) => mounted(express4(), (app) => mountInExpress(app, registry, options))],
+  ['Connect', (options) => mounted(connect(), (app) => mountInConnect(app, registry, options))],
+  ['Fastify', (options) => fastifyListener((app) => mountInFastify(app, registry, options))],
+  ['Koa', (options) => koaListener(mounted(new Koa(), (app) => mountInKoa(app, registry, options)))],
+  ['Hono', (options) => honoListener(mountInHono(new Hono(), registry, options))],
+  ['node:http', (options) => createRegistryListener(registry, options)],
+];
+
+function mounted<App>(app: App, mount: (app: App) => void): App {
+  mount(app);
+  return app;
+}
+
+async function fastifyListener(mount: (app: FastifyInstance) => void): Promise<RequestListener> {
+  const app = mounted(fastify(), mount);
+  await app.ready();
+  return (req, res) => app.routing(req, res);
+}
+
+function honoListener(mount: HonoMount<Hono['fetch']>): RequestListener {
+  const [listener] = createAdaptorServer(mount).listeners('request');
+  return listener as RequestListener;
+}
+
+describe.each(mounts)('the management API in %s', (_host, mount) => {
+  it('is nowhere unless it is mounted', async () => {
+    const client = await clientOf(await mount({}));
+    expect((await client.get('/api/v1/health')).status).toBe(404);
+    expect((await client.get('/v2/')).status).toBe(200);
   });
+
+  it.each(['/registry', '/registry/'])('can be mounted at %s', async (management) => {
+    const client = await clientOf(await mount({ management }));
+    const made = await client.post('/registry/api/v1/repositories', {
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"name":"made","package_type":"docker","repo_type":"local"}',
+    });
+    expect([made.status, made.header('location')]).toEqual([201, '/registry/api/v1/repositories/made']);
+    expect((await client.delete(made.header('location'))).status).toBe(204);
+    // A guard of the host for /registry/ must not be passed by another spelling.
+    for (const path of ['', '/registry-2', '/registryhttp://host', '/registry/registry']) {
+      expect([path, (await client.get(`${path}/api/v1/health`)).status]).toEqual([path, 404]);
+    }
+  });
+
+  it('has every one of its paths', async () => {
+    const client = await clientOf(await mount({ management: '/' }));
+    for (const { method, path } of managementEndpoints) {
+      // Any value: what counts is who answers.
+      const answer = await client.send(method, path.replaceAll(/:\w+/g, 'x'));
+      expect(answer.header('docker-distribution-api-version'), `${method} ${path}`).toBe('registry/2.0');
+    }
+  });
+});
+
+it('what the management API leaves to a host without a framework has its whole URL', async () => {
+  const fallback: RequestListener = (req, res) => res.end(req.url);
+  const client = await clientOf(createRegistryListener(registry, { management: '/registry', fallback }));
+  for (const path of ['/registry/others?n=1', '/registry', '/others']) {
+    expect((await client.get(path)).body.toString()).toBe(path);
+  }
+});
+
+it('a plugin of Fastify can mount it too', async () => {
+  const client = await clientOf(
+    await fastifyListener((app) => {
+      void app.register((scope, _options, done) => {
+        mountInFastify(scope, registry);
+        done();
+      });
+    }),
+  );
+  await pushAndPull(client, 'local/plugin');
+});
+
+it('a hook of Fastify that is late, before handlers, is heard before the registry', async () => {
+  const client = await clientOf(
+    await fastifyListener((app) => {
+      mountInFastify(app, registry);
+      app.addHook('preHandler', (_request, reply) => reply.code(401).send());
+    }),
+  );
+  expect((await client.get('/v2/')).status).toBe(401);
+  expect((await client.put('/v2/local/app/manifests/v1', { body: '{}' })).status).toBe(401);
+});
+
+it('middleware of Koa before it sees the end of the answer', async () => {
+  const seen: unknown[] = [];
+  const app = new Koa();
+  app.use(async (context, next) => {
+    await next();
+    seen.push(context.status, context.res.writableFinished);
+  });
+  mountInKoa(app, registry);
+  const client = await clientOf(koaListener(app));
+  await client.get('/v2/local/app/manifests/absent');
+  await client.get('/v2.evil/');
+  expect(seen).toEqual([404, true, 404, false]);
+});
+
+it('errors of later middleware of Koa stay its own', async () => {
+  const app = new Koa();
+  mountInKoa(app, registry, { management: '/' });
+  app.use((context) => context.throw(409, 'of the host'));
+  const client = await clientOf(koaListener(app));
+  const answer = await client.get('/hello');
+  expect([answer.status, answer.body.toString()]).toEqual([409, 'of the host']);
 });
 
 describe('behind a body parser', () => {
@@ -137,6 +205,18 @@ describe('behind a body parser', () => {
         connect()
           .use(express.json({ type: () => true }))
           .use(registry.middleware),
+    ],
+    [
+      'Koa',
+      () => {
+        const app = new Koa();
+        app.use(async ({ req }, next) => {
+          await req.resume().toArray();
+          return next();
+        });
+        mountInKoa(app, registry);
+        return koaListener(app);
+      },
     ],
   ])('that was not noticed, a push says what is wrong: %s', async (_host, createHost) => {
     const client = await clientOf(createHost());

@@ -46,14 +46,18 @@ export class Answer {
 /** Sends paths as they are written, and gives answers as they came: nothing is normalised, redirected or decoded. */
 export class Client {
   readonly #origin: string;
+  readonly #place: string;
   readonly #agent = new Agent({ keepAliveTimeout: 1000 });
 
-  constructor(origin: string) {
+  /** @param place what precedes `/v2/` where a path begins with it; a Location has it already. */
+  constructor(origin: string, place = '') {
     this.#origin = origin;
+    this.#place = place;
   }
 
   async send(method: Method, path: string, { headers, body }: Send = {}): Promise<Answer> {
-    const options: Dispatcher.RequestOptions = { origin: this.#origin, path, method, body: body ?? null };
+    const whole = path.startsWith('/v2/') ? this.#place + path : path;
+    const options: Dispatcher.RequestOptions = { origin: this.#origin, path: whole, method, body: body ?? null };
     const response = await this.#agent.request(headers === undefined ? options : { ...options, headers });
     const bytes = Buffer.from(await response.body.arrayBuffer());
     return new Answer(response.statusCode, response.headers, bytes);

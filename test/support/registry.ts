@@ -32,8 +32,12 @@ export interface Listening {
 }
 
 /** A server on a port of the system's choice, on loopback. */
-export async function listen(listener: RequestListener): Promise<Listening> {
-  const server = createServer(listener);
+export function listen(listener: RequestListener): Promise<Listening> {
+  return listenOn(createServer(listener));
+}
+
+/** The same for a server that a host has made. */
+export async function listenOn(server: Server): Promise<Listening> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

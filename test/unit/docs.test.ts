@@ -129,6 +129,15 @@ describe('README.md', () => {
     expect([...options.keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
   });
 
+  it('shows every adapter, and leads to every example that is a server', () => {
+    const { exports } = JSON.parse(read('package.json')) as { exports: object };
+    const adapters = Object.keys(exports).filter((entry) => entry !== '.' && entry !== './package.json');
+    expect(adapters.filter((entry) => !readme.includes(`from 'artifactapi${entry.slice(1)}'`))).toEqual([]);
+    const servers = listFiles('examples').filter((file) => file.endsWith('/server.mjs'));
+    expect(servers).toContain('examples/express/server.mjs');
+    expect(servers.filter((file) => !readme.includes(`(${path.dirname(file)}/README.md)`))).toEqual([]);
+  });
+
   it('shows every setting of the server section', () => {
     const section =
       /const serverSchema = z\.strictObject\(\{\n(.*?)\n\}\);/s.exec(read('src/config-file.ts'))?.[1] ?? '';
@@ -220,9 +229,10 @@ describe('docs/storage-layout.md', () => {
 });
 
 describe('AGENTS.md', () => {
-  it('maps every file of src/, and none that is gone', () => {
-    const mapped = [...read('AGENTS.md').matchAll(/^- `(src\/[^`]+)` — /gm)].map((match) => match[1] ?? '');
-    expect(mapped.toSorted()).toEqual(listFiles('src').toSorted());
+  it('maps every file of src/ and adapters/, and none that is gone', () => {
+    const rows = [...read('AGENTS.md').matchAll(/^- (`(?:src|adapters)\/.+?) — /gm)].map((match) => match[1] ?? '');
+    const mapped = rows.flatMap((row) => row.split(', ').map((file) => file.replaceAll('`', '')));
+    expect(mapped.toSorted()).toEqual([...listFiles('src'), ...listFiles('adapters')].toSorted());
   });
 });
 

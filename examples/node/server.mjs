@@ -1,0 +1,30 @@
+// A server of node:http, without a framework, that is a docker registry too.
+import { createServer } from 'node:http';
+import { createRegistry } from 'artifactapi';
+import { createRegistryListener } from 'artifactapi/node';
+
+const registry = createRegistry({
+  storage: process.env.DATA ?? './data',
+  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  access: 'open',
+  repositories: [{ name: 'docker-internal', type: 'local' }],
+});
+
+const listener = createRegistryListener(registry, {
+  management: '/',
+  fallback: (_req, res) => res.end('the gateway goes on as before\n'),
+});
+
+// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, listener);
+server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
+  const { port } = server.address();
+  console.log(`listening on http://127.0.0.1:${port}`);
+  console.log(`try: docker push 127.0.0.1:${port}/docker-internal/app:1`);
+});
+
+process.once('SIGTERM', stop).once('SIGINT', stop);
+
+function stop() {
+  server.close(() => void registry.close());
+}

@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+
+const root = path.join(import.meta.dirname, '../..');
+const run = promisify(execFile);
+
+function compiledFrom(folder: string): string[] {
+  return readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => path.posix.join('dist', folder, file.split(path.sep).join('/')))
+    .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
+}
+
+it('what is packed is what was compiled of the sources, and four files beside it', async () => {
+  const { stdout } = await run('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { cwd: root });
+  const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
+  const expected = [...compiledFrom('src'), ...compiledFrom('adapters')];
+  // More than that: a file of a source that is gone. Remove dist/ and build.
+  expect(packed?.files.map((file) => file.path).toSorted()).toEqual(
+    [...expected, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
+  );
+});
+
+const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: object };
+const entries = Object.keys(exports).filter((entry) => entry !== './package.json');
+
+it.each(entries)('%s is loaded by import and by require, and gives the same', async (entry) => {
+  const name = JSON.stringify(`artifactapi${entry.slice(1)}`);
+  const keys = `import(${name}).then((it) => console.log(JSON.stringify([Object.keys(require(${name})), Object.keys(it)])))`;
+  const { stdout } = await run(process.execPath, ['-e', keys], { cwd: root });
+  const [required, imported] = JSON.parse(stdout) as [string[], string[]];
+  expect(required).toEqual(imported);
+  expect(imported).not.toEqual([]);
+});
