@@ -157,6 +157,7 @@ async function takeSample({ bench: { drain, options }, folder, sources, upstream
   const server = await ServerProcess.start(await peer.command(home, upstream?.port));
   try {
     return await measure.run({
+      id: peer.id,
       drain,
       server,
       upstream,

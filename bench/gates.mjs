@@ -46,6 +46,10 @@ export const gates = [
   ...compared('warm-tag-c16', { debian: 20 }),
   ...compared('warm-tag-c64', { debian: 20 }),
   ...compared('warm-digest', { debian: 10 }),
+  ...['archives-tar', 'archives-form'].flatMap((measure) => [
+    ...compared(measure, { 'post-put': 0.7 }),
+    memoryAtMost(measure, 150),
+  ]),
   ...compared('passthrough-small', { 'http-proxy': 0.9 }),
 ];
 
@@ -78,6 +82,22 @@ function cpuAtMost(measure, peer, limit) {
     find: (result) => costRatio(result, peer, 'cpu'),
     keeps: (found) => found <= limit,
     unit: 'x',
+  };
+}
+
+/**
+ * In each round.
+ * @param {string} measure
+ * @param {number} limit
+ * @returns {Gate}
+ */
+function memoryAtMost(measure, limit) {
+  return {
+    measure,
+    bound: `memory at most ${limit} MB`,
+    find: (result) => Math.max(...valuesOf(result, 'ours', 'memoryMb')),
+    keeps: (found) => found <= limit,
+    unit: ' MB',
   };
 }
 

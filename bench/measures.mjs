@@ -1,7 +1,8 @@
-/** What a registry is measured by; what one in front of another is measured by is in cache-measures.mjs. */
+/** What a registry is measured by; cache-measures.mjs and archive-measures.mjs have the rest. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
 import { warmMemory } from './workspace.mjs';
+import { archiveMeasures } from './archive-measures.mjs';
 import { cacheMeasures } from './cache-measures.mjs';
 import { places, tagName } from './library.mjs';
 import { byBytes, byCount } from './samples.mjs';
@@ -9,6 +10,7 @@ import { byBytes, byCount } from './samples.mjs';
 /**
  * A server that was started for one run.
  * @typedef {object} Context
+ * @property {string} id Which server it is, of those that take turns.
  * @property {string} drain
  * @property {import('./server-process.mjs').ServerProcess} server
  * @property {import('./server-process.mjs').ServerProcess | undefined} upstream
@@ -53,6 +55,7 @@ export const measures = [
   list('catalog', 'catalog, page of 1000', 'catalog', ({ repositories }) => `_catalog?n=${repositories}`),
   start(),
   ...cacheMeasures,
+  ...archiveMeasures,
 ];
 
 /**

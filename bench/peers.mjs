@@ -32,6 +32,16 @@ export function ours(program, version) {
 }
 
 /**
+ * The same program again, for the other way to bring it the same bytes.
+ * @param {string} program
+ * @param {string} version
+ * @returns {Peer}
+ */
+export function postPut(program, version) {
+  return { ...ours(program, version), id: 'post-put', title: 'the same, layer by layer by POST and PUT' };
+}
+
+/**
  * With one remote repository: a cache, or a way through.
  * @param {string} program
  * @param {string} version

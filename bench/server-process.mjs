@@ -64,6 +64,12 @@ export class ServerProcess {
     return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
   }
 
+  /** Its largest resident size so far. */
+  async peakMb() {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+  }
+
   /** What all its threads have used. */
   async cpuSeconds() {
     const stat = await readFile(`/proc/${this.pid}/stat`, 'utf8');

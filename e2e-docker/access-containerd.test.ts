@@ -56,10 +56,12 @@ describeClient('containerd', needs, () => {
       await pull('inside/team/pushed:1', '--plain-http', ...as('ana'));
     });
 
-    test('logs in where everybody may pull, and gets what is the team’s alone', async () => {
-      await push('docker-internal/team/inner:1', 'ana');
-      await pull('all/team/inner:1', '--plain-http', ...as('ana'));
-    });
+    // With Basic nobody is asked who may pull something anyway: a client without credentials could not go on.
+    if (challenge === 'bearer')
+      test('logs in where everybody may pull, and gets what is the team’s alone', async () => {
+        await push('docker-internal/team/inner:1', 'ana');
+        await pull('all/team/inner:1', '--plain-http', ...as('ana'));
+      });
 
     test('pulls with a password that hosts.toml has', async () => {
       const hosts = join(bed.folder, 'hosts');

@@ -5,6 +5,7 @@ import { createRequire } from 'node:module';
 import { BlockList } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
+import { addArchiveCommands } from './cli-archives.js';
 import { logLevels, type LogLevel } from './config-file.js';
 import { formatGreeting } from './greeting.js';
 import { createRegistry, type Logger as RegistryLogger, type Registry } from './index.js';
@@ -37,6 +38,7 @@ function buildProgram(): Command {
     .option('--tls-key <file>', 'the private key of the certificate (PEM)')
     .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
     .action(serve);
+  addArchiveCommands(program);
   return program;
 }
 

@@ -76,6 +76,8 @@ export interface StagedBlob {
   append(source: Readable, options?: { readonly maxBytes?: number }): Promise<number>;
   /** Back to an earlier offset: what came after it is dropped. */
   truncate(size: number): Promise<void>;
+  /** The digest of the bytes so far, for those who have none to expect. */
+  digest(algorithm: Algorithm): Promise<Digest>;
   /**
    * Verifies the digest, makes the bytes durable and publishes them atomically under it. Bytes that are already published
    * are replaced: a damaged blob heals by being pushed again.
@@ -564,7 +566,21 @@ export interface UploadChunk {
   readonly announcedBytes?: number | undefined;
 }
 
+/** Bytes that came in and that no image shows: `publish` or `discard` ends it. */
+export interface ReceivedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  /** Small bytes, or a small part of large ones. Not after `publish`. */
+  read(range?: ByteRange): Promise<Buffer>;
+  /** Makes them durable and visible in these images at once. */
+  publish(images: readonly string[]): Promise<void>;
+  /** Drops them. Nothing happens when they are published or dropped already. */
+  discard(): Promise<void>;
+}
+
 export interface RepositoryWriter {
+  /** Whether a manifest may name what is not here. */
+  readonly sparse: boolean;
   startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus>;
   /** @throws BLOB_UPLOAD_UNKNOWN, like all that take a session. */
   uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
@@ -575,6 +591,8 @@ export interface RepositoryWriter {
   cancelUpload(image: string, id: SessionId): Promise<void>;
   /** The whole blob in one request (end-4b). @throws DIGEST_INVALID. */
   putBlob(image: string, digest: Digest, source: Readable): Promise<void>;
+  /** Takes in bytes that belong to no image yet. What a source brought that breaks is dropped. */
+  receiveBlob(source: Readable, algorithm: Algorithm): Promise<ReceivedBlob>;
   /** Links a blob that another image of the registry shows to the caller; false when there is none such. */
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**
@@ -626,6 +644,75 @@ export interface RepositoryDirectory {
   replace(config: RepositoryConfig): Promise<RepositoryRecord>;
   /** @throws CONFLICT for a declared repository; NAME_UNKNOWN. */
   delete(name: string): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------ archives
+
+/** Images as one file: what `docker save` writes, or an OCI image layout in a tar. */
+export interface Archives {
+  /**
+   * Reads an archive, plain or compressed, in constant memory, and puts what it holds into the repository: content before
+   * manifests before tags, and nothing before all of it was verified.
+   * @throws RegistryError ARCHIVE_INVALID, DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, SIZE_INVALID, and what
+   * `permit` throws; then nothing is left of it, and a source that is not over is left for the caller to drain.
+   */
+  import(repository: Repository, source: Readable, request: ImportRequest): Promise<ImportReport>;
+  /**
+   * Images as an OCI layout that `docker load` takes too; the same images always give the same bytes. All is known to be
+   * here before this resolves; bytes that differ from their digest make `writeTo` reject.
+   * @throws RegistryError MANIFEST_UNKNOWN, BLOB_UNKNOWN.
+   */
+  export(repository: Repository, request: ExportRequest): Promise<BlobContent>;
+}
+
+export interface ImportRequest {
+  readonly caller: Caller;
+  /** Where it all goes, instead of where the archive says. */
+  readonly image?: string | undefined;
+  /** Instead of those that the archive says; for one image only. */
+  readonly tags: readonly Tag[];
+  /** Asked for each image before anything is visible. Throws what refuses. */
+  permit(at: ImageKey): Promise<void>;
+}
+
+export interface ImportReport {
+  readonly images: readonly ImportedImage[];
+  readonly manifests: Counted;
+  readonly blobs: Counted;
+}
+
+export interface ImportedImage {
+  readonly image: string;
+  readonly tags: readonly Tag[];
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** `os/architecture[/variant]`, as its index or its config says. */
+  readonly platforms: readonly string[];
+  /** Its manifests, configs and layers, each digest once. */
+  readonly bytes: number;
+}
+
+/** Of things with a digest, each once. */
+export interface Counted {
+  readonly total: number;
+  readonly bytes: number;
+  /** What every image that it belongs to had before. */
+  readonly presentTotal: number;
+  readonly presentBytes: number;
+}
+
+export interface ExportRequest {
+  readonly caller: Caller;
+  readonly names: readonly ExportName[];
+  /** Of an index, only what fits: `os/architecture[/variant]`. */
+  readonly platform?: string | undefined;
+}
+
+export interface ExportName {
+  readonly image: string;
+  readonly reference: Reference;
+  /** What it is called in the archive, `name:tag`; by default `<repository>/<image>:<tag>`. */
+  readonly as?: string | undefined;
 }
 
 // ------------------------------------------------------------------------------------------------ access, garbage, runtime
@@ -693,7 +780,7 @@ export interface AccessControl {
    */
   authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal>;
   permits(principal: Principal, access: Access, target?: AccessTarget): Promise<boolean>;
-  /** Whether it may pull something of the repository, and so know that it is there. */
+  /** Whether it may do something to an image of the repository, and so know that it is there. */
   knows(principal: Principal, repository: string): Promise<boolean>;
   /** Why not, as the error to answer, with the challenge that belongs to it. */
   refusal(principal: Principal, question: AccessQuestion): Error;

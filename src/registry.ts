@@ -1,6 +1,8 @@
 import type { EventEmitter } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { createLocalAccess } from './access/local-access.js';
+import { exportArchive } from './archives/archive-export.js';
+import { importArchive } from './archives/archive-import.js';
 import { createHandler, type Core, type CoreSource, type Middleware } from './http/handler.js';
 import { defaultPace } from './http/body-pace.js';
 import { createClientReader } from './http/client-info.js';
@@ -12,6 +14,7 @@ import { resolveOptions, type RegistryOptions, type ResolvedOptions } from './op
 import type {
   AccessAdministration,
   AccessControl,
+  Archives,
   GarbageReport,
   MetadataStore,
   RegistryEvents,
@@ -61,6 +64,7 @@ interface OpenRegistry extends Core {
   readonly garbage: OnlineGarbageCollector;
   readonly administration: AccessAdministration | undefined;
   now(): number;
+  readonly archives: Archives;
   /** Ends background work and closes the stores. */
   close(): Promise<void>;
 }
@@ -230,6 +234,7 @@ async function openOn(
     administration: access.administration,
     directory,
     garbage,
+    archives: { import: importArchive, export: exportArchive },
     passthrough,
     instanceId,
     pace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },

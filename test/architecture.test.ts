@@ -20,6 +20,7 @@ interface Manifest {
 /** What each layer may import of ours. The composition roots may import everything. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   http: ['http', 'ports', 'protocol', 'util'],
+  archives: ['archives', 'ports', 'protocol', 'util'],
   repositories: ['repositories', 'ports', 'protocol', 'util'],
   storage: ['storage', 'ports', 'protocol', 'util'],
   upstream: ['upstream', 'ports', 'protocol', 'util'],
@@ -36,6 +37,9 @@ const roots = new Set([
   'index',
   'registry',
   'cli',
+  'cli-archives',
+  'archive-client',
+  'progress',
   'server',
   'config-file',
   'connections',
@@ -52,7 +56,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   'classic-level': [/^src\/storage\/level-/],
   connect: [/^src\/server\.ts$/],
   fastify: [/^adapters\/fastify\.ts$/],
-  commander: [/^src\/cli\.ts$/],
+  commander: [/^src\/cli(?:-[a-z]+)?\.ts$/],
   pino: [/^src\/(?:cli|server)\.ts$/],
   yaml: [/^src\/config-file\.ts$/],
   'range-parser': [/^src\/protocol\/headers\.ts$/],
@@ -62,6 +66,9 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   bcryptjs: [/^src\/access\/password-/],
   'http-proxy': [/^src\/http\/passthrough\.ts$/],
   undici: [/^src\/upstream\//],
+  busboy: [/^src\/http\/archive-body\.ts$/],
+  'tar-stream': [/^src\/archives\//],
+  fzstd: [/^src\/archives\/archive-bytes\.ts$/],
   zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],
 };
 

@@ -10,6 +10,8 @@ import type { Workspace } from './test-bed.js';
 export interface DockerEngine {
   /** Runs the docker command against this engine. */
   docker(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  /** As `DOCKER_HOST` has it. */
+  readonly host: string;
   stop(): Promise<void>;
 }
 
@@ -49,7 +51,7 @@ export async function startDockerEngine(bed: Workspace, daemonJson?: string): Pr
     await stop();
     throw error;
   }
-  return { docker, stop };
+  return { docker, host: env.DOCKER_HOST, stop };
 }
 
 function engineSettings(folder: string, socket: string, bridge: string, containerd: string): string[] {

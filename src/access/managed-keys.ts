@@ -15,6 +15,8 @@ interface ManagedKey extends KeyRecord {
   readonly replacedAt?: number;
 }
 
+type Records = Awaited<ReturnType<SigningKeysOptions['store']['records']>>;
+
 type Imported = Readonly<Record<'private' | 'public', CryptoKey>>;
 
 /**
@@ -27,6 +29,8 @@ export class ManagedKeys implements SigningKeys {
   /** What WebCrypto made of the records, by id; no more of them than there are records. */
   readonly #imported = new Map<string, Promise<Imported>>();
   readonly #rotations = new SingleFlight<ManagedKey>();
+  /** What was read of the very list that the store gave last. */
+  #loaded: { readonly records: Records; readonly keys: readonly ManagedKey[] } | undefined;
 
   private constructor(options: SigningKeysOptions) {
     this.#options = options;
@@ -106,8 +110,13 @@ export class ManagedKeys implements SigningKeys {
   }
 
   /** Oldest first. */
-  async #load(): Promise<ManagedKey[]> {
+  async #load(): Promise<readonly ManagedKey[]> {
     const records = await this.#options.store.records('signing-key');
+    if (this.#loaded?.records !== records) this.#loaded = { records, keys: this.#read(records) };
+    return this.#loaded.keys;
+  }
+
+  #read(records: Records): readonly ManagedKey[] {
     const keys = records.map(({ id, value }): ManagedKey => ({ id, ...(value as KeyRecord) }));
     for (const id of this.#imported.keys()) if (!keys.some((key) => key.id === id)) this.#imported.delete(id);
     keys.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));

@@ -66,6 +66,8 @@ export class OidcSource implements IdentitySource {
   }
 
   #issuerOf(token: string): Issuer | undefined {
+    // Most passwords are none.
+    if (this.#issuers.size === 0 || token.split('.', 4).length !== 3) return undefined;
     return this.#issuers.get(readIssuer(token) ?? '');
   }
 

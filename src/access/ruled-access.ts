@@ -14,6 +14,7 @@ import {
 } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import { covers } from '../protocol/token-scope.js';
+import { KeyedMutex } from '../util/concurrency.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
 import type { LoginThrottle } from './login-throttle.js';
@@ -65,6 +66,7 @@ export class RuledAccess implements AccessControl {
   readonly administration: AccessAdministration;
   readonly tokens: TokenIssuer | undefined;
   readonly #parts: RuledAccessParts;
+  readonly #logins = new KeyedMutex();
 
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
@@ -107,7 +109,7 @@ export class RuledAccess implements AccessControl {
   async knows(principal: Principal, repository: string): Promise<boolean> {
     const isOf = ({ type, name }: TokenGrant): boolean => type === 'repository' && name.startsWith(`${repository}/`);
     if (this.#parts.needsGrants && principal.grants?.some(isOf) !== true) return false;
-    return (await this.#parts.rules()).mayPullSome(principal, repository);
+    return (await this.#parts.rules()).mayKnow(principal, repository);
   }
 
   refusal(principal: Principal, question: AccessQuestion): Error {
@@ -138,8 +140,10 @@ export class RuledAccess implements AccessControl {
     if (grants === undefined) return !(isForClients && this.#parts.needsGrants);
     if (!isForClients) return false;
     if (access === 'catalog') return covers(grants, { type: 'registry', name: 'catalog', action: '*' });
-    if (name === undefined) return true;
-    const granted = this.#parts.grantsBy === 'repository' ? `${at?.repository}/${at?.image}` : name;
+    const { grantsBy, needsGrants } = this.#parts;
+    // Where nothing but grants decides, they do for members and push targets too.
+    if (name === undefined && !needsGrants) return true;
+    const granted = grantsBy === 'repository' || name === undefined ? `${at?.repository}/${at?.image}` : name;
     return covers(grants, { type: 'repository', name: granted, action: access });
   }
 
@@ -153,7 +157,13 @@ export class RuledAccess implements AccessControl {
   }
 
   /** @throws RegistryError UNAUTHORIZED, the same for an unknown name and a wrong password; TOOMANYREQUESTS. */
-  async #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
+  #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
+    // One after the other for a name and an address: else many guesses at once would all pass the throttle.
+    const key = `${question.client.address} ${username}`;
+    return this.#logins.run(key, () => this.#loginInTurn(username, password, question));
+  }
+
+  async #loginInTurn(username: string, password: string, question: AccessQuestion): Promise<Principal> {
     const { sources, throttle } = this.#parts;
     const { client } = question;
     throttle.admit(client.address, username);
@@ -163,7 +173,8 @@ export class RuledAccess implements AccessControl {
       throttle.failed(client.address, username);
       throw this.#unauthorized(question, 'wrong name or password');
     }
-    throttle.succeeded(client.address, username);
+    // A job's token is good with any name: that says nothing of who guesses the password of that name.
+    if (identity.id === username) throttle.succeeded(client.address, username);
     return this.#withGroups(toPrincipal(identity, source.kind));
   }
 
@@ -193,9 +204,16 @@ function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['k
 }
 
 /** Of what the host gives, no more than it was asked for. @throws Error for an id that is none: nobody is let in by a mistake. */
-function toHostPrincipal({ id, groups = [] }: HostIdentity): Principal {
-  if (typeof id === 'string' && id !== '') return { id, groups, via: 'host', source: 'host' };
-  throw new Error('access.authenticate must give an id, or undefined for whoever it does not know');
+function toHostPrincipal({ id, groups }: HostIdentity): Principal {
+  if (typeof id !== 'string' || id === '') {
+    throw new Error('access.authenticate must give an id, or undefined for whoever it does not know');
+  }
+  // A text would be searched like a list.
+  const list: unknown = groups ?? [];
+  if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) {
+    throw new Error('access.authenticate must give groups as a list of texts');
+  }
+  return { id, groups: list, via: 'host', source: 'host' };
 }
 
 /** As distribution tells it, an entry for each action. */

@@ -24,14 +24,24 @@ export class RuleSet {
   permits(principal: Principal, permission: Permission, subject?: Subject): boolean {
     const { limits } = principal;
     if (limits !== undefined && !limits.some((limit) => gives(limit, permission, subject))) return false;
-    return this.#rules.some((rule) => gives(rule, permission, subject) && isFor(rule, principal));
+    return this.#rules.some((rule) => isFor(rule, principal) && gives(rule, permission, subject));
   }
 
-  /** Whether it may pull something of the repository; without one, something at all. */
-  mayPullSome(principal: Principal, repository?: string): boolean {
-    const { limits } = principal;
-    if (limits !== undefined && !limits.some((limit) => givesSome(limit, repository))) return false;
-    return this.#rules.some((rule) => givesSome(rule, repository) && isFor(rule, principal));
+  /** Whether it may pull anything at all. */
+  mayPullSome(principal: Principal): boolean {
+    return this.#some(principal, (allowance) => givesSome(allowance, 'pull'));
+  }
+
+  /** Whether it may do something to an image of the repository. */
+  mayKnow(principal: Principal, repository: string): boolean {
+    return (['pull', 'push', 'delete'] as const).some((permission) =>
+      this.#some(principal, (allowance) => givesSome(allowance, permission, repository)),
+    );
+  }
+
+  #some(principal: Principal, isSuch: (allowance: Allowance) => boolean): boolean {
+    if (principal.limits?.some(isSuch) === false) return false;
+    return this.#rules.some((rule) => isFor(rule, principal) && isSuch(rule));
   }
 }
 
@@ -53,8 +63,8 @@ function gives({ names, allow }: Allowance, permission: Permission, subject: Sub
   return names.some((name) => matchesPattern(toImagePattern(name), `${repository}/${image}`));
 }
 
-function givesSome({ names, allow }: Allowance, repository: string | undefined): boolean {
-  if (!allow.includes('pull') && !allow.includes('admin')) return false;
+function givesSome({ names, allow }: Allowance, permission: Permission, repository?: string): boolean {
+  if (!allow.includes(permission) && !allow.includes('admin')) return false;
   return names === undefined || repository === undefined || names.some((name) => mayTouch(name, repository));
 }
 

@@ -1,5 +1,12 @@
 import type { IncomingMessage } from 'node:http';
-import { anonymous, type AccessQuestion, type ClientInfo, type Principal, type Resolved } from '../ports.js';
+import {
+  anonymous,
+  type AccessQuestion,
+  type ClientInfo,
+  type ImageKey,
+  type Principal,
+  type Resolved,
+} from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import type { Endpoint, Match } from '../protocol/route-table.js';
@@ -42,8 +49,7 @@ export async function dispatch<Row extends Endpoint>(
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, wanted: wantedGrants(match, query) };
-  const principal = await admit(core, match, req, question, resolved);
-  seen.principal = principal.id;
+  const principal = await admit(core, match, req, question, resolved, seen);
   const trail = readTrail(req.headers.via, core.instanceId);
   const caller = createCaller(core.access, principal, trail, question);
   const target = resolved && (await findTarget(core, principal, match, resolved));
@@ -53,7 +59,9 @@ export async function dispatch<Row extends Endpoint>(
   }
   // The table pairs each op with the parameters of its own path; the compiler proved it where the record was written.
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
-  const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target };
+  const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
+    requirePermission(core, principal, question, permission, at);
+  const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target, require };
   const work = handler(exchange as Exchange<unknown>);
   // A body that comes too slowly is answered before the work on it has ended.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
@@ -85,12 +93,14 @@ async function admit(
   req: IncomingMessage,
   question: AccessQuestion,
   resolved: Resolved | undefined,
+  seen: Seen,
 ): Promise<Principal> {
   const { access, rates } = core;
   if (access.openToAll) refuseForeignPages(req, row, question.client);
   // Whoever asks about health need not be anybody, nor have credentials that still hold.
-  if (row.access === 'none') return anonymous;
-  const principal = await access.authenticate(req, question);
+  const principal = row.access === 'none' ? anonymous : await access.authenticate(req, question);
+  seen.principal = principal.id;
+  if (row.access === 'none') return principal;
   rates.admitPrincipal(principal);
   // Browsers send a password that they know by themselves, too.
   const isBrowsers = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
@@ -114,6 +124,18 @@ function permits(
   }
   const repository = params['repository'] as string | undefined;
   return access.permits(principal, row.access, repository === undefined ? {} : { at: { repository } });
+}
+
+/** For an image that the path does not name. @throws what refuses it. */
+async function requirePermission(
+  { access, directory }: Core,
+  principal: Principal,
+  question: AccessQuestion,
+  permission: 'pull' | 'push',
+  at: ImageKey,
+): Promise<void> {
+  const repository = directory.get(at.repository)?.repository;
+  if (!(await mayUse(access, principal, permission, { at, repository }))) throw access.refusal(principal, question);
 }
 
 function ignore(): void {}

@@ -22,6 +22,8 @@ export interface Exchange<Params> {
   readonly params: Params;
   readonly caller: Caller;
   readonly client: ClientInfo;
+  /** For images that the path does not name. @throws what refuses the access. */
+  require(permission: 'pull' | 'push', at: ImageKey): Promise<void>;
   readonly target: Params extends { readonly name: WireName } ? Target : undefined;
 }
 

@@ -100,7 +100,9 @@ async function answer<Row extends Endpoint>(
   const method = req.method ?? '';
   const { status, errorCode, provenance } = outcome;
   const told = { id, ...seen, method, url: shownUrl(req.url ?? ''), status };
-  if (surface.audited === true && method !== 'GET' && errorCode === undefined) runtime.log.info(told, 'changed');
+  if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
+    runtime.log.info({ ...told, made: outcome.made }, 'changed');
+  }
   if (runtime.events.listenerCount('request') === 0) return;
   runtime.emit('request', {
     ...told,
@@ -115,6 +117,8 @@ interface Outcome {
   readonly status: number;
   readonly errorCode?: string | undefined;
   readonly provenance?: Provenance | undefined;
+  /** Where what was made is found. */
+  readonly made?: string | undefined;
 }
 
 interface Delivery {
@@ -142,7 +146,7 @@ async function deliver(
     runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'an answer could not be sent');
     res.destroy();
   }
-  return { status: reply.status, provenance: reply.provenance };
+  return { status: reply.status, provenance: reply.provenance, made: reply.headers?.['Location']?.toString() };
 }
 
 /** The host's own id of the request, where it has given one: so that its log and ours name the same. */

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Principal } from '../ports.js';
+import { anonymous, type Principal } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import { customerOf } from '../util/addresses.js';
 
@@ -31,8 +31,9 @@ export class RateLimiter {
   }
 
   /** Whoever did not log in is limited by the address alone. @throws as `admitClient`. */
-  admitPrincipal({ via, id }: Pick<Principal, 'via' | 'id'>): void {
-    if (via !== 'anonymous') this.#principals?.take(id);
+  admitPrincipal({ id }: Pick<Principal, 'id'>): void {
+    // With a token for nobody, or an empty password, it is nobody still.
+    if (id !== anonymous.id) this.#principals?.take(id);
   }
 }
 

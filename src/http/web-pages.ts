@@ -5,6 +5,9 @@ import type { Endpoint } from '../protocol/route-table.js';
 
 const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$/i;
 
+/** What proxies add: one that adds nothing and says that it asks for loopback cannot be told from somebody who is here. */
+const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
+
 /**
  * Where nobody has to log in, only whoever is on this machine administers; and not a page in a user's own browser under a
  * name that its server makes point here (DNS rebinding), nor who comes by a proxy.
@@ -12,9 +15,10 @@ const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$
 export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endpoint): void {
   const local = socket.localAddress ?? '';
   const onLoopback = local === '::1' || local.startsWith('127.') || local.startsWith('::ffff:127.');
-  if (onLoopback && !loopbackHost.test(headers.host ?? '')) {
+  const isPassedOn = proxyHeaders.some((name) => headers[name] !== undefined);
+  if (onLoopback && (isPassedOn || !loopbackHost.test(headers.host ?? ''))) {
     throw new RegistryError('DENIED', {
-      message: 'the management API of an open registry answers to a loopback Host only',
+      message: 'the management API of an open registry answers to a loopback Host only, and to no proxy',
     });
   }
   if (!onLoopback && access !== 'none') {

@@ -24,6 +24,7 @@ export const errorTable = {
   UNAVAILABLE: { status: 503, message: 'service unavailable' },
   UNKNOWN: { status: 500, message: 'internal error' },
 
+  ARCHIVE_INVALID: { status: 400, message: 'the archive is broken, or is neither of docker save nor an OCI layout' },
   OPTIONS_INVALID: { status: 400, message: 'the document has problems' },
   NOT_FOUND: { status: 404, message: 'there is no such thing' },
   CONFLICT: { status: 409, message: 'the request conflicts with the present state' },

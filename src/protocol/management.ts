@@ -1,6 +1,12 @@
 import { accessEndpoints } from './access-endpoints.js';
 import { RegistryError } from './errors.js';
-import { describeProblems, repositoryConfigSchema, type Problem, type RepositoryConfig } from './repository-config.js';
+import {
+  describeProblems,
+  repositoryConfigSchema,
+  type Problem,
+  type RemoteRepositoryConfig,
+  type RepositoryConfig,
+} from './repository-config.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 
 /** The management API, by the same mechanism as `/v2`. Mounted where the host likes: paths are relative to that place. */
@@ -68,6 +74,22 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'ours',
     summary: "Lists an image's tags with digests, types and sizes; `n`, `last`.",
+  },
+  {
+    op: 'archive.import',
+    method: 'POST',
+    path: '/api/v1/repositories/:repository/import',
+    access: 'login',
+    spec: 'ours',
+    summary: 'Takes a `docker save` or OCI layout tar, raw or as a form, plain or compressed; `image`, `tag`.',
+  },
+  {
+    op: 'archive.export',
+    method: 'GET',
+    path: '/api/v1/repositories/:repository/export',
+    access: 'login',
+    spec: 'ours',
+    summary: 'Sends images as a tar, an OCI layout that `docker load` takes too; `name`, `platform`, `as`.',
   },
   {
     op: 'cache.purge',
@@ -156,8 +178,8 @@ export function decodeRepository(
     else if (!shownOnly.has(key))
       settings[key === 'repo_type' ? 'type' : toCamelCase(key)] = mapKeys(value, toCamelCase);
   }
-  const isElsewhere = replaced?.before?.type === 'remote' && !isSameOrigin(replaced.before.url, settings['url']);
-  // Kept secrets never go to another host than the one that they were given for.
+  const isElsewhere = replaced?.before?.type === 'remote' && !leadsToSame(replaced.before, settings);
+  // Kept secrets never go to another host than the one that they were given for, nor by another way.
   if ((isElsewhere && !('credentials' in rest)) || settings['credentials'] == null) delete settings['credentials'];
   const checked = repositoryConfigSchema.safeParse(settings);
   if (!checked.success) {
@@ -167,8 +189,12 @@ export function decodeRepository(
   return checked.data;
 }
 
-function isSameOrigin(before: string, now: unknown): boolean {
-  return typeof now === 'string' && URL.canParse(now) && new URL(now).origin === new URL(before).origin;
+/** A proxy, or who else is believed to be the host, sees what is sent. */
+function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string, unknown>>): boolean {
+  const { url } = now;
+  const isSameOrigin =
+    typeof url === 'string' && URL.canParse(url) && new URL(url).origin === new URL(before.url).origin;
+  return isSameOrigin && now['proxy'] === before.proxy && now['ca'] === before.ca;
 }
 
 /** The state of a remote, with times as RFC 3339. */

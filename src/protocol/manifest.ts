@@ -19,6 +19,11 @@ export const ociIndexType = indexTypes.oci;
 /** The four types that we store. Docker's schema 1 is refused: current clients refuse it too. */
 export const manifestTypes: readonly string[] = [imageTypes.oci, indexTypes.oci, imageTypes.docker, indexTypes.docker];
 
+/** Whether a manifest of this type names other manifests. */
+export function isIndexType(mediaType: string): boolean {
+  return mediaType === indexTypes.oci || mediaType === indexTypes.docker;
+}
+
 /** A manifest that was checked, with what the registry needs to know of it. The bytes are kept as they came. */
 export interface ParsedManifest {
   readonly bytes: Buffer;
@@ -81,8 +86,7 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined, ex
   }
   const json = parseJson(bytes);
   const mediaType = chooseMediaType(json, contentType);
-  const isIndex = mediaType === indexTypes.oci || mediaType === indexTypes.docker;
-  return { bytes, digest, mediaType, ...(isIndex ? readIndex(json) : readImage(json)) };
+  return { bytes, digest, mediaType, ...(isIndexType(mediaType) ? readIndex(json) : readImage(json)) };
 }
 
 type Facts = Omit<ParsedManifest, 'bytes' | 'digest' | 'mediaType'>;

@@ -7,6 +7,7 @@ import {
   type ImageKey,
   type Precondition,
   type LocalRepositoryConfig,
+  type ReceivedBlob,
   type RepositoryWriter,
   type UploadChunk,
   type UploadStatus,
@@ -18,6 +19,7 @@ import type { SessionId, Tag } from '../protocol/names.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local.js';
 import { busy, recordManifest, repositoryGone } from './manifest-record.js';
+import { receiveBlob } from './received-blob.js';
 import { appendBounded, publish, UploadSessions } from './upload-session.js';
 
 /** How many images an anonymous mount looks at for one that the caller may pull. */
@@ -25,11 +27,13 @@ const mountSourcesMost = 1000;
 
 /** What can be written to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
+  readonly sparse: boolean;
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts) {
+    this.sparse = config.sparse;
     this.#config = config;
     this.#parts = parts;
     this.#sessions = new UploadSessions(parts);
@@ -56,7 +60,7 @@ export class LocalWriter implements RepositoryWriter {
     await this.#sessions.use(at, id, async (staged) => {
       await this.#sessions.receive(id, staged, chunk, 'undo');
       try {
-        await publish(this.#parts, staged, digest, ({ size }) => this.#link(at, digest, size, id));
+        await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size, id));
       } catch (error) {
         // Bytes with another digest will not get this one by more of them: the session ends (end-6).
         if (error instanceof RegistryError && error.code === 'DIGEST_INVALID') await this.#sessions.end(id, staged);
@@ -77,11 +81,21 @@ export class LocalWriter implements RepositoryWriter {
     const staged = await this.#parts.blobs.stage(this.#parts.runtime.newId(), { algorithm: algorithmOf(digest) });
     try {
       await appendBounded(staged, source, Infinity, this.#parts.blobMaxBytes);
-      await publish(this.#parts, staged, digest, ({ size }) => this.#link(at, digest, size));
+      await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size));
     } catch (error) {
       await staged.discard();
       throw error;
     }
+  }
+
+  receiveBlob(source: Readable, algorithm: Algorithm): Promise<ReceivedBlob> {
+    return receiveBlob(this.#parts, source, algorithm, (images, digest, size) =>
+      this.#link(
+        images.map((image) => this.#at(image)),
+        digest,
+        size,
+      ),
+    );
   }
 
   async mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean> {
@@ -147,16 +161,17 @@ export class LocalWriter implements RepositoryWriter {
   }
 
   /** Not synced: the durable write of the manifest that names the blob writes its link again (design: durability). */
-  async #link(at: ImageKey, digest: Digest, size: number, session?: SessionId): Promise<void> {
+  async #link(images: readonly ImageKey[], digest: Digest, size: number, session?: SessionId): Promise<void> {
     const { metadata, runtime } = this.#parts;
-    const changes: Change[] = [{ type: 'blob.link', at, digest, size, when: runtime.now() }];
+    const when = runtime.now();
+    const changes: Change[] = images.map((at) => ({ type: 'blob.link', at, digest, size, when }));
     const require: Precondition[] = [];
     if (session !== undefined) {
       changes.push({ type: 'session.delete', id: session });
       require.push({ type: 'session', id: session, is: 'present' });
     }
     await this.#orRefuse(metadata.apply(changes, { durable: false, require }), session);
-    runtime.emit('blob.pushed', { at, digest, size });
+    for (const at of images) runtime.emit('blob.pushed', { at, digest, size });
   }
 
   async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {

@@ -1,5 +1,13 @@
 import type { Readable } from 'node:stream';
-import type { Caller, FindSource, ImageKey, RepositoryWriter, UploadChunk, UploadStatus } from '../ports.js';
+import type {
+  Caller,
+  FindSource,
+  ImageKey,
+  ReceivedBlob,
+  RepositoryWriter,
+  UploadChunk,
+  UploadStatus,
+} from '../ports.js';
 import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
@@ -14,6 +22,10 @@ export class VirtualWriter implements RepositoryWriter {
   constructor(target: RepositoryWriter, findHeld: FindHeld) {
     this.#target = target;
     this.#findHeld = findHeld;
+  }
+
+  get sparse(): boolean {
+    return this.#target.sparse;
   }
 
   startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus> {
@@ -38,6 +50,10 @@ export class VirtualWriter implements RepositoryWriter {
 
   putBlob(image: string, digest: Digest, source: Readable): Promise<void> {
     return this.#target.putBlob(image, digest, source);
+  }
+
+  receiveBlob(source: Readable, algorithm: Algorithm): Promise<ReceivedBlob> {
+    return this.#target.receiveBlob(source, algorithm);
   }
 
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean> {

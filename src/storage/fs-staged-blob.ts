@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { BlobContent, BlobInfo, ByteRange, StagedBlob } from '../ports.js';
-import { algorithmOf, type Digest } from '../protocol/digest.js';
+import { algorithmOf, type Algorithm, type Digest } from '../protocol/digest.js';
 import { writeInBatches } from '../util/streams.js';
 import { FilePieces, type BufferPool } from './file-content.js';
 import { closeFile, openFile } from './files.js';
@@ -94,6 +94,10 @@ export class FsStagedBlob implements StagedBlob {
       this.#hash.truncate(size);
       this.#growth.landed(size);
     });
+  }
+
+  digest(algorithm: Algorithm): Promise<Digest> {
+    return this.#exclusive(async () => this.#hash.digest(algorithm, await this.#file.open(), this.size));
   }
 
   commit(expected: Digest): Promise<BlobInfo> {

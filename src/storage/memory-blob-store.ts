@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob } from '../ports.js';
-import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
+import { algorithmOf, digestOf, type Algorithm, type Digest } from '../protocol/digest.js';
 import { SinkWriter } from '../util/sink-writer.js';
 import { writeInBatches } from '../util/streams.js';
 import type { PieceReader } from './file-content.js';
@@ -121,6 +121,10 @@ class MemoryStagedBlob implements StagedBlob {
       }
       if (size !== this.size) this.#put(this.#bytes.subarray(0, size));
     });
+  }
+
+  digest(algorithm: Algorithm): Promise<Digest> {
+    return this.#exclusive(async () => digestOf(this.#bytes, algorithm));
   }
 
   commit(expected: Digest): Promise<BlobInfo> {

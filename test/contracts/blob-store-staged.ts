@@ -71,6 +71,19 @@ export function staging(store: () => BlobStore): void {
     await expect(staged.commit(digestOf(bytes.subarray(0, 30)))).resolves.toMatchObject({ size: 30 });
   });
 
+  it.each([0, 10, 3 * MiB])('tells the digest of the %i bytes so far, by any algorithm', async (size) => {
+    const bytes = patternBytes(size);
+    const staged = await store().stage('told');
+    await staged.append(sourceOf(bytes));
+    for (const algorithm of ['sha256', 'sha512', 'sha256'] as const) {
+      expect(await staged.digest(algorithm)).toBe(digestOf(bytes, algorithm));
+    }
+    await staged.append(sourceOf(Buffer.from('more')));
+    const more = digestOf(Buffer.concat([bytes, Buffer.from('more')]));
+    expect(await staged.digest('sha256')).toBe(more);
+    await expect(staged.commit(more)).resolves.toMatchObject({ size: size + 4 });
+  });
+
   it('discards, at any time and twice', async () => {
     for (const size of [0, 10, 3 * MiB]) {
       const staged: StagedBlob = await store().stage(`discarded-${size}`);

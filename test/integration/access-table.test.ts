@@ -3,6 +3,7 @@ import { endpoints, type RegistryOp } from '../../src/protocol/endpoints.js';
 import { managementEndpoints, type ManagementOp } from '../../src/protocol/management.js';
 import { buildPath, type Endpoint } from '../../src/protocol/route-table.js';
 import { basic, form, json, manage, pushImage, startAccess, type AccessScene, type Ask } from '../support/access.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../support/archives.js';
 import type { Answer, Send } from '../support/client.js';
 import { digest, imageManifest } from '../support/content.js';
 import { Cleanups, MovableClock } from '../support/remote.js';
@@ -60,6 +61,8 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'repository.delete':   [401, 403, 403, 403, 403, 204, 204, 401, 401, 401, 401, 403, 403],
   'image.list':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'image.tags':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'archive.import':      [401, 404, 403, 201, 403, 201, 201, 401, 401, 401, 401, 403, 201],
+  'archive.export':      [401, 404, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'cache.purge':         [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'explain.get':         [401, 404, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'garbage.collect':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
@@ -108,6 +111,8 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   },
   'repository.create': ({ repository }) => document({ ...localOf(`${repository}-new`) }),
   'repository.replace': ({ repository }) => document({ ...remoteOf(repository), description: 'changed' }),
+  'archive.import': ({ image }) => ({ query: `image=${image}&tag=v2`, body: archive }),
+  'archive.export': ({ image }) => ({ query: `name=${image}:v1` }),
   'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
@@ -131,6 +136,7 @@ let scene: AccessScene;
 let root: Ask;
 let expired: string;
 let limited: string;
+let archive: Buffer;
 let made = 0;
 
 beforeAll(async () => {
@@ -158,6 +164,8 @@ beforeAll(async () => {
     },
   });
   root = scene.as(basic('root'));
+  const built = buildImage('archived');
+  archive = await tarOf(entriesOf(layoutOf(built, 'v1')));
   expired = `Bearer ${await scene.token('repository:team-main/app:*', basic('root'))}`;
   clock.advance(301);
   await manage(root, 'POST', 'accounts', { name: 'robot' });
@@ -253,7 +261,7 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     return { ...content, rule: id };
   }
   if (path.includes(':repository')) {
-    const isLocal = path.includes(':image');
+    const isLocal = path.includes(':image') || op.startsWith('archive.');
     await manage(root, 'POST', 'repositories', (isLocal ? localOf : remoteOf)(repository));
     if (isLocal) await pushImage(root, `${repository}/${image}`);
   }

@@ -74,22 +74,20 @@ describe('a client', () => {
 describe('a principal', () => {
   it('is limited by itself, whatever its address', () => {
     const { limiter } = setUp({ requestsPerMinutePerPrincipal: 2 });
-    expect(countAdmitted(5, () => limiter.admitPrincipal({ via: 'basic', id: 'jane' }))).toBe(2);
-    expect(countAdmitted(5, () => limiter.admitPrincipal({ via: 'bearer', id: 'jane' }))).toBe(0);
-    expect(countAdmitted(5, () => limiter.admitPrincipal({ via: 'host', id: 'joe' }))).toBe(2);
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(2);
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(0);
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'joe' }))).toBe(2);
     expect(countAdmitted(5, () => limiter.admitClient('192.0.2.1'))).toBe(5);
   });
 
   it('that nobody knows is limited by the address alone', () => {
     const { limiter } = setUp({ requestsPerMinutePerPrincipal: 1 });
-    expect(countAdmitted(5, () => limiter.admitPrincipal({ via: 'anonymous', id: 'anonymous' }))).toBe(5);
-    // A user may be called so.
-    expect(countAdmitted(5, () => limiter.admitPrincipal({ via: 'basic', id: 'anonymous' }))).toBe(1);
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'anonymous' }))).toBe(5);
   });
 });
 
 it('without limits nobody is refused', () => {
   const { limiter } = setUp({});
   expect(countAdmitted(1000, () => limiter.admitClient('192.0.2.1'))).toBe(1000);
-  expect(countAdmitted(1000, () => limiter.admitPrincipal({ via: 'basic', id: 'jane' }))).toBe(1000);
+  expect(countAdmitted(1000, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(1000);
 });

@@ -90,7 +90,7 @@ describe('the rule book', () => {
     expect(await mayPush()).toBe(true);
     await book.delete(id);
     expect(await mayPush()).toBe(false);
-    expect((await book.rules()).mayPullSome(bob, 'public')).toBe(true);
+    expect((await book.rules()).mayKnow(bob, 'public')).toBe(true);
   });
 
   it('follows what another writes', async () => {

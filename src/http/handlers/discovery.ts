@@ -44,9 +44,12 @@ async function* imagesAfter(
   const own = `${repository}/`;
   let after = last.startsWith(own) ? last.slice(own.length) : undefined;
   if (after === undefined && own < last) return;
+  let pageSize = Math.min(limit + 1, 1000);
   for (;;) {
-    const { items, more } = await list({ limit: Math.min(limit + 1, 1000), ...(after === undefined ? {} : { after }) });
+    const { items, more } = await list({ limit: pageSize, ...(after === undefined ? {} : { after }) });
     yield* items;
+    // Much may be left out of what comes.
+    pageSize = 1000;
     after = items.at(-1)?.image;
     if (!more || after === undefined) return;
   }

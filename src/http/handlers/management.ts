@@ -1,5 +1,6 @@
 import type {
   AccessControl,
+  Archives,
   Caller,
   GarbageCollector,
   Repository,
@@ -22,6 +23,8 @@ import { readDocument } from '../document.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AccessParts } from './access.js';
+import { refuseWrites } from '../writer.js';
+import { exportArchive, importArchive } from './archives.js';
 import { nextLink, pageOf } from './discovery.js';
 
 const pageMost = 1000;
@@ -30,6 +33,7 @@ export interface ManagementParts extends AccessParts {
   readonly directory: RepositoryDirectory;
   readonly garbage: GarbageCollector;
   readonly access: AccessControl;
+  readonly archives: Archives;
 }
 
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
@@ -70,6 +74,12 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
     },
     'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange),
     'image.tags': (exchange) => listTags(find(exchange.params.repository).repository, exchange),
+    'archive.import': async (exchange) => {
+      const repository = await findKnown(parts(), exchange);
+      if (repository.writer === undefined) refuseWrites(repository, []);
+      return importArchive(repository, parts().archives, exchange);
+    },
+    'archive.export': async (exchange) => exportArchive(await findKnown(parts(), exchange), parts().archives, exchange),
     'cache.purge': async ({ params, query }) => {
       const { repository } = find(params.repository);
       return jsonReply(200, await purgeCache(repository, query));
@@ -78,6 +88,16 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
     'garbage.collect': async ({ query }) => jsonReply(200, await collectGarbage(parts().garbage, query)),
     ...createAccessHandlers(parts),
   };
+}
+
+/** Of what the caller may know nothing of, the same as of what is not there: each image is decided later. */
+async function findKnown(
+  { directory, access }: ManagementParts,
+  { params: { repository: name }, caller }: Exchange<{ readonly repository: string }>,
+): Promise<Repository> {
+  const found = directory.get(name);
+  if (found !== undefined && (await access.knows(caller.principal, name))) return found.repository;
+  throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
 }
 
 /** Whole for those who administer a repository; for those who may pull of it, that it is there. */

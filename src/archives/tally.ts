@@ -1,0 +1,58 @@
+import type { Counted, ImportReport } from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import { flatten, type PlannedManifest } from './archive-plan.js';
+import type { ImageTarget } from './archive-targets.js';
+
+type Kind = 'manifests' | 'blobs';
+
+/** Counts what an archive brought, and what of it was there already. */
+export class Tally {
+  readonly #seen: Record<Kind, Map<Digest, { readonly size: number; present: boolean }>> = {
+    manifests: new Map(),
+    blobs: new Map(),
+  };
+
+  /** Once for each image that it goes to. */
+  count(kind: Kind, digest: Digest, size: number, present: boolean): void {
+    const before = this.#seen[kind].get(digest);
+    this.#seen[kind].set(digest, { size, present: present && (before?.present ?? true) });
+  }
+
+  report(targets: readonly ImageTarget[]): ImportReport {
+    const images = targets.map(({ image, tags, top }) => ({
+      image,
+      tags: [...tags],
+      digest: top.manifest.digest,
+      mediaType: top.manifest.mediaType,
+      platforms: platformsOf(top),
+      bytes: weigh(top),
+    }));
+    return { images, manifests: this.#sum('manifests'), blobs: this.#sum('blobs') };
+  }
+
+  #sum(kind: Kind): Counted {
+    const all = [...this.#seen[kind].values()];
+    const present = all.filter((item) => item.present);
+    return {
+      total: all.length,
+      bytes: all.reduce((sum, { size }) => sum + size, 0),
+      presentTotal: present.length,
+      presentBytes: present.reduce((sum, { size }) => sum + size, 0),
+    };
+  }
+}
+
+/** Of an index, what its entries say, else what the configs below it say. */
+function platformsOf({ platforms, children }: PlannedManifest): readonly string[] {
+  return [...new Set(platforms.length > 0 ? platforms : children.flatMap(platformsOf))];
+}
+
+/** Everything below the manifest and itself, each digest once. */
+function weigh(top: PlannedManifest): number {
+  const sizes = new Map<Digest, number>();
+  for (const { manifest, blobs } of flatten(top)) {
+    sizes.set(manifest.digest, manifest.bytes.length);
+    for (const { digest, size } of blobs.values()) sizes.set(digest, size);
+  }
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}

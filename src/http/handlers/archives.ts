@@ -1,0 +1,132 @@
+import type {
+  Archives,
+  Counted,
+  ExportName,
+  ImportedImage,
+  ImportReport,
+  ImportRequest,
+  Repository,
+} from '../../ports.js';
+import { RegistryError } from '../../protocol/errors.js';
+import type { ManagementParams } from '../../protocol/management.js';
+import { formatReference, parseName, parseReference, parseTag } from '../../protocol/names.js';
+import { openArchiveBody } from '../archive-body.js';
+import type { Exchange } from '../exchange.js';
+import { jsonReply, type Reply } from '../reply.js';
+
+const namesMost = 100;
+const aliasPattern = /^[A-Za-z0-9._:/-]{1,512}$/;
+const platformPattern = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
+
+/** A tar comes in, as the body or as the file of a form whose fields stand beside the query. */
+export async function importArchive(
+  repository: Repository,
+  archives: Archives,
+  exchange: Exchange<ManagementParams<'archive.import'>>,
+): Promise<Reply> {
+  const { req, caller, query } = exchange;
+  const body = await openArchiveBody(req);
+  try {
+    const asked = readAsked([...query, ...body.fields]);
+    const permit: ImportRequest['permit'] = (at) => exchange.require('push', at);
+    const report = await archives.import(repository, body.source, { ...asked, caller, permit });
+    await body.finish();
+    return jsonReply(201, encodeReport(repository.config.name, report));
+  } catch (error) {
+    body.abandon();
+    throw error;
+  }
+}
+
+/** Images go out as a tar, whose size is known before it begins. */
+export async function exportArchive(
+  repository: Repository,
+  archives: Archives,
+  exchange: Exchange<ManagementParams<'archive.export'>>,
+): Promise<Reply> {
+  const { caller, query } = exchange;
+  const names = readNames(query);
+  for (const { image } of names) await exchange.require('pull', { repository: repository.config.name, image });
+  const content = await archives.export(repository, { caller, names, platform: readPlatform(query) });
+  return {
+    status: 200,
+    headers: {
+      'Content-Type': 'application/x-tar',
+      'Content-Disposition': `attachment; filename="${fileNameOf(repository, names)}"`,
+    },
+    body: { content, length: content.size },
+  };
+}
+
+function readAsked(fields: readonly (readonly [string, string])[]): Pick<ImportRequest, 'image' | 'tags'> {
+  const images = fields.filter(([name]) => name === 'image').map(([, value]) => parseName(value));
+  const tags = fields.filter(([name]) => name === 'tag').map(([, value]) => parseTag(value));
+  if (new Set(images).size > 1) throw optionInvalid('image', 'is asked for twice');
+  return { image: images[0], tags: [...new Set(tags)] };
+}
+
+/** `name=team/app:1.2`, and `image` with `reference`, each as often as one likes. */
+function readNames(query: URLSearchParams): readonly ExportName[] {
+  const names = [
+    ...query.getAll('name').map(readName),
+    ...query.getAll('image').flatMap((image) => {
+      const references = query.has('reference') ? query.getAll('reference') : ['latest'];
+      return references.map((reference) => ({ image: parseName(image), reference: parseReference(reference) }));
+    }),
+  ];
+  const as = query.get('as') ?? undefined;
+  const [first] = names;
+  if (first === undefined) throw optionInvalid('name', 'is needed: name=team/app:1.2, as often as there are images');
+  if (names.length > namesMost) throw optionInvalid('name', `may come ${namesMost} times`);
+  if (as === undefined) return names;
+  if (names.length > 1) throw optionInvalid('as', 'fits one image only');
+  if (!aliasPattern.test(as)) throw optionInvalid('as', 'is no name of an image');
+  return [{ ...first, as: as.includes(':', as.lastIndexOf('/') + 1) ? as : `${as}:latest` }];
+}
+
+function readName(text: string): ExportName {
+  const at = text.indexOf('@');
+  const colon = at < 0 ? text.indexOf(':') : at;
+  if (colon < 0) return { image: parseName(text), reference: { tag: parseTag('latest') } };
+  return { image: parseName(text.slice(0, colon)), reference: parseReference(text.slice(colon + 1)) };
+}
+
+function readPlatform(query: URLSearchParams): string | undefined {
+  const platform = query.get('platform') ?? undefined;
+  if (platform === undefined || platformPattern.test(platform)) return platform;
+  throw optionInvalid('platform', 'must be os/architecture, perhaps with a variant: linux/arm64, linux/arm/v7');
+}
+
+function fileNameOf(repository: Repository, names: readonly ExportName[]): string {
+  const [first, ...others] = names;
+  if (first === undefined || others.length > 0) return `${repository.config.name}.tar`;
+  return `${first.image.replaceAll('/', '-')}-${formatReference(first.reference).replace(':', '-')}.tar`;
+}
+
+function encodeReport(repository: string, { images, manifests, blobs }: ImportReport): object {
+  return {
+    images: images.map((image) => encodeImage(repository, image)),
+    manifests: encodeCounted(manifests),
+    blobs: encodeCounted(blobs),
+  };
+}
+
+function encodeImage(repository: string, { image, tags, digest, mediaType, platforms, bytes }: ImportedImage): object {
+  return {
+    name: `${repository}/${image}`,
+    image,
+    tags,
+    digest,
+    media_type: mediaType,
+    platforms,
+    size_bytes: bytes,
+  };
+}
+
+function encodeCounted({ total, bytes, presentTotal, presentBytes }: Counted): object {
+  return { total, bytes, already_present: presentTotal, already_present_bytes: presentBytes };
+}
+
+function optionInvalid(path: string, problem: string): RegistryError {
+  return new RegistryError('OPTIONS_INVALID', { message: `${path} ${problem}`, detail: [{ path, problem }] });
+}
