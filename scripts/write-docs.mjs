@@ -1,6 +1,8 @@
-// Writes docs/http-api.md from the tables of the compiled package: `npm run docs`. A test fails when the file is stale.
-import { writeFile } from 'node:fs/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+// Writes docs/http-api.md and docs/openapi.json from the tables of the compiled package: `npm run docs`. A test fails when
+// one of them is stale.
+import { readFile, writeFile } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
+import { buildOpenApi } from './openapi.mjs';
 
 /**
  * @typedef {{ op: string, method: string, path: string, access: string, spec: string, summary: string }} Operation
@@ -8,11 +10,29 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
  * @property {readonly Operation[]} endpoints Everything under `/v2`.
  * @property {readonly Operation[]} managementEndpoints Everything under `/api/v1`.
  * @property {Readonly<Record<string, { status: number, message: string }>>} errorTable
+ * @property {Readonly<Record<string, RegExp>>} placeholderPatterns What a placeholder takes.
+ * @property {Documents} documents What checks the documents that the management API takes.
+ * @property {string} version Of the package.
+ *
+ * @typedef {object} Documents
+ * @property {Readonly<Record<string, import('zod').ZodType>>} repositories By type.
+ * @property {import('zod').ZodType} account
+ * @property {import('zod').ZodType} token
+ * @property {import('zod').ZodType} rule
  */
 
 /**
- * docs/http-api.md. The same tables always give the same text.
+ * docs/openapi.json. The same tables always give the same text.
  * @param {Tables} tables
+ * @returns {string}
+ */
+export function renderOpenApi(tables) {
+  return `${JSON.stringify(buildOpenApi(tables), null, 2)}\n`;
+}
+
+/**
+ * docs/http-api.md. The same tables always give the same text.
+ * @param {Pick<Tables, 'endpoints' | 'managementEndpoints' | 'errorTable'>} tables
  * @returns {string}
  */
 export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
@@ -83,14 +103,31 @@ function quote(text) {
   return `\`${text}\``;
 }
 
-async function writeDocs() {
+/** @returns {Promise<Tables>} */
+async function loadTables() {
   const load = (/** @type {string} */ module) =>
     import(new URL(`../dist/src/protocol/${module}.js`, import.meta.url).href);
-  const [{ endpoints }, { managementEndpoints }, { errorTable }] = await Promise.all(
-    ['endpoints', 'management', 'errors'].map(load),
-  );
-  const file = fileURLToPath(new URL('../docs/http-api.md', import.meta.url));
-  await writeFile(file, renderHttpApi({ endpoints, managementEndpoints, errorTable }));
+  const { endpoints } = await load('endpoints');
+  const { managementEndpoints } = await load('management');
+  const { errorTable } = await load('errors');
+  const { placeholderPatterns } = await load('route-table');
+  const { repositorySchemas } = await load('repository-config');
+  const { accountSchema, tokenSchema } = await load('access-documents');
+  const { accessRuleSchema } = await load('access-config');
+  const documents = {
+    repositories: repositorySchemas,
+    account: accountSchema,
+    token: tokenSchema,
+    rule: accessRuleSchema,
+  };
+  const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
+  return { endpoints, managementEndpoints, errorTable, placeholderPatterns, documents, version };
+}
+
+async function writeDocs() {
+  const tables = await loadTables();
+  await writeFile(new URL('../docs/http-api.md', import.meta.url), renderHttpApi(tables));
+  await writeFile(new URL('../docs/openapi.json', import.meta.url), renderOpenApi(tables));
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await writeDocs();

@@ -12,6 +12,8 @@ export interface DockerEngine {
   docker(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   /** As `DOCKER_HOST` has it. */
   readonly host: string;
+  /** The environment in which a docker command finds it. */
+  readonly env: NodeJS.ProcessEnv;
   stop(): Promise<void>;
 }
 
@@ -51,7 +53,7 @@ export async function startDockerEngine(bed: Workspace, daemonJson?: string): Pr
     await stop();
     throw error;
   }
-  return { docker, host: env.DOCKER_HOST, stop };
+  return { docker, host: env.DOCKER_HOST, env, stop };
 }
 
 function engineSettings(folder: string, socket: string, bridge: string, containerd: string): string[] {
@@ -62,7 +64,7 @@ function engineSettings(folder: string, socket: string, bridge: string, containe
     `--host=unix://${socket}`,
     `--containerd=${containerd}`,
     `--bridge=${bridge}`,
-    // Containers here have no network, and the machine's packet filter is not ours to change.
+    // Containers here reach nothing outside, and the machine's packet filter is not ours to change.
     '--iptables=false',
     '--ip6tables=false',
     '--ip-forward=false',

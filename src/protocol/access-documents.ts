@@ -6,7 +6,7 @@ import {
   type AccessLimit,
   type AccessRule,
 } from './access-config.js';
-import { isAccountName } from './access-names.js';
+import { accountPattern, isAccountName } from './access-names.js';
 import { encodeTime, problemsFound } from './management.js';
 import { describeProblems, type Problem } from './repository-config.js';
 
@@ -34,10 +34,12 @@ export function encodeAccount(
 }
 
 const descriptionSchema = z.string().max(1000).default('');
-const accountSchema = z.strictObject({
+/** An account as it is written. */
+export const accountSchema = z.strictObject({
   name: z
     .string()
-    .refine(isAccountName, 'must have 1 to 128 letters, digits and . _ @ + -, and begin with a letter or digit'),
+    .refine(isAccountName, 'must have 1 to 128 letters, digits and . _ @ + -, and begin with a letter or digit')
+    .meta({ pattern: accountPattern.source }),
   description: descriptionSchema,
   groups: z.array(identityNameSchema).max(100).default([]),
   disabled: z.boolean().default(false),
@@ -76,7 +78,8 @@ export function encodeToken(token: {
   };
 }
 
-const tokenSchema = z.strictObject({
+/** A token as it is asked for. */
+export const tokenSchema = z.strictObject({
   description: descriptionSchema,
   limits: z
     .array(accessLimitSchema)

@@ -4,9 +4,10 @@ import { RegistryError } from './errors.js';
  * An account's name: what every client sends alike as a user name, and what a path holds as it is. Narrower than what
  * other sources of identity may call people.
  */
-const accountPattern = /^[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,127}$/;
-const tokenIdPattern = /^[a-f0-9]{16}$/;
-const ruleIdPattern = /^[a-z0-9-]{1,64}$/;
+export const accountPattern = /^[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,127}$/;
+/** Ids that we make, of tokens and of rules. */
+export const tokenIdPattern = /^[a-f0-9]{16}$/;
+export const ruleIdPattern = /^[a-z0-9-]{1,64}$/;
 
 export function isAccountName(text: string): boolean {
   return text.length <= 128 && accountPattern.test(text);

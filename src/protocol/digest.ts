@@ -11,6 +11,8 @@ export type Digest = string & { readonly [digestBrand]: true };
 
 const hexLength: Record<Algorithm, number> = { sha256: 64, sha512: 128 };
 const hexPattern: Record<Algorithm, RegExp> = { sha256: /^[a-f0-9]{64}$/, sha512: /^[a-f0-9]{128}$/ };
+/** A digest that `parseDigest` takes. */
+export const digestPattern = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
 /** "sha512:" and 128 digits: nothing longer can be a digest that we serve. */
 const digestMaxLength = 'sha512:'.length + hexLength.sha512;
 /** The general grammar of image-spec's descriptor.md: what a manifest may mention without our being able to verify it. */

@@ -81,7 +81,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/import',
     access: 'login',
     spec: 'ours',
-    summary: 'Takes a `docker save` or OCI layout tar, raw or as a form, plain or compressed; `image`, `tag`.',
+    summary: 'Takes a tar of docker save or an OCI layout, raw or as a form, plain or compressed; `image`, `tag`.',
   },
   {
     op: 'archive.export',
@@ -89,7 +89,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/export',
     access: 'login',
     spec: 'ours',
-    summary: 'Sends images as a tar, an OCI layout that `docker load` takes too; `name`, `platform`, `as`.',
+    summary: 'Sends images as a tar, an OCI layout that docker load takes too; `name`, `platform`, `as`.',
   },
   {
     op: 'cache.purge',

@@ -17,10 +17,11 @@ export type Reference = { readonly tag: Tag } | { readonly digest: Digest };
 /** Many clients cap host + "/" + name at 255; the host is theirs, so the name alone is what we can hold them to. */
 export const nameMaxLength = 255;
 const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
-const componentPattern = new RegExp(`^${component}$`);
-const namePattern = new RegExp(`^${component}(?:/${component})*$`);
-const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
-const sessionPattern = /^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}$/;
+/** The grammar of names, tags and session ids, but for lengths: the parsers below decide. */
+export const repositoryNamePattern = new RegExp(`^${component}$`);
+export const namePattern = new RegExp(`^${component}(?:/${component})*$`);
+export const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
+export const sessionPattern = /^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}$/;
 
 /** @throws RegistryError NAME_INVALID. Lengths are checked before patterns: a pattern never sees an unbounded string. */
 export function parseName(text: string): WireName {
@@ -47,7 +48,7 @@ export function parseRepositoryName(text: string): string {
 }
 
 export function isRepositoryName(text: string): boolean {
-  return text.length <= 128 && componentPattern.test(text);
+  return text.length <= 128 && repositoryNamePattern.test(text);
 }
 
 /** @throws RegistryError TAG_INVALID. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isRepositoryName } from './names.js';
+import { isRepositoryName, repositoryNamePattern } from './names.js';
 
 /** A configured repository, in code and config file. The wire's form is made from it by protocol/management.ts. */
 export type RepositoryConfig = LocalRepositoryConfig | RemoteRepositoryConfig | VirtualRepositoryConfig;
@@ -81,7 +81,8 @@ export interface Problem {
 
 const nameSchema = z
   .string()
-  .refine(isRepositoryName, 'must be one part of lower-case letters and digits, parted by one of . _ __ -');
+  .refine(isRepositoryName, 'must be one part of lower-case letters and digits, parted by one of . _ __ -')
+  .meta({ pattern: repositoryNamePattern.source, maxLength: 128 });
 const patternSchema = z.string().min(1).max(255);
 const seconds = (byDefault: number) => z.number().min(0).max(1e9).default(byDefault);
 const common = { name: nameSchema, description: z.string().max(1000).default('') };
@@ -139,12 +140,15 @@ const virtualSchema = z.strictObject({
   reserved: z.array(patternSchema).default([]),
 });
 
-const schemas = { local: localSchema, remote: remoteSchema, virtual: virtualSchema };
+/** The settings of each type. */
+export const repositorySchemas = { local: localSchema, remote: remoteSchema, virtual: virtualSchema };
 
 /** The one checker of repository settings, for code, config file and management API. */
 export const repositoryConfigSchema: z.ZodType<RepositoryConfig> = z.unknown().transform((value, context) => {
   const type: unknown = isObject(value) && 'type' in value ? value.type : undefined;
-  const schema = Object.hasOwn(schemas, String(type)) ? schemas[type as keyof typeof schemas] : undefined;
+  const schema = Object.hasOwn(repositorySchemas, String(type))
+    ? repositorySchemas[type as keyof typeof repositorySchemas]
+    : undefined;
   const checked = (schema ?? commonSchema).safeParse(value);
   if (schema !== undefined && checked.success) return checked.data as RepositoryConfig;
   // Of a repository of no known type, what all types have is checked: every problem is told at once.

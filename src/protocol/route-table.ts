@@ -1,12 +1,23 @@
-import { parseAccountName, parseRuleId, parseTokenId } from './access-names.js';
-import { parseDigest, type Digest } from './digest.js';
+import {
+  accountPattern,
+  parseAccountName,
+  parseRuleId,
+  parseTokenId,
+  ruleIdPattern,
+  tokenIdPattern,
+} from './access-names.js';
+import { digestPattern, parseDigest, type Digest } from './digest.js';
 import { RegistryError } from './errors.js';
 import {
   formatReference,
+  namePattern,
   parseName,
   parseReference,
   parseRepositoryName,
   parseSessionId,
+  repositoryNamePattern,
+  sessionPattern,
+  tagPattern,
   type Reference,
   type SessionId,
   type WireName,
@@ -57,6 +68,19 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   account: parseAccountName,
   token: parseTokenId,
   rule: parseRuleId,
+};
+
+/** What the parsers take, but for lengths: for the OpenAPI document. */
+export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp } = {
+  name: namePattern,
+  image: namePattern,
+  digest: digestPattern,
+  reference: new RegExp(`${tagPattern.source}|${digestPattern.source}`),
+  session: sessionPattern,
+  repository: repositoryNamePattern,
+  account: accountPattern,
+  token: tokenIdPattern,
+  rule: ruleIdPattern,
 };
 
 /** Longer paths name nothing: a name, a digest and the words between them fit in half of it. */

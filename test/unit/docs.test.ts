@@ -1,33 +1,21 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { describe, expect, it } from 'vitest';
 import { createLocalAccess } from '../../src/access/local-access.js';
 import { anonymous } from '../../src/ports.js';
 import { endpoints } from '../../src/protocol/endpoints.js';
-import { errorTable } from '../../src/protocol/errors.js';
 import { managementEndpoints } from '../../src/protocol/management.js';
 import { resolveServeSettings } from '../../src/serve-settings.js';
+import { loadWriter, operationsOf, tablesOf, type OpenApi } from '../support/openapi.js';
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 const readme = read('README.md');
 
-interface Writer {
-  readonly renderHttpApi: (tables: Tables) => string;
-}
-
-interface Tables {
-  readonly endpoints: readonly object[];
-  readonly managementEndpoints: readonly object[];
-  readonly errorTable: object;
-}
-
-/** Plain JavaScript, since `npm run docs` runs it without a build of its own: so it has no types to import. */
-async function loadWriter(): Promise<Writer> {
-  return (await import(pathToFileURL(path.join(root, 'scripts/write-docs.mjs')).href)) as Writer;
-}
+const { version } = JSON.parse(read('package.json')) as { version: string };
+const tables = tablesOf(version);
 
 /** Files below a folder, without what is installed, built or left by a run. */
 function listFiles(folder: string): string[] {
@@ -48,14 +36,55 @@ function rowsOf(markdown: string): ReadonlyMap<string, string> {
 describe('docs/http-api.md', () => {
   it('is what the tables say: if not, run `npm run docs`', async () => {
     const { renderHttpApi } = await loadWriter();
-    expect(read('docs/http-api.md')).toBe(renderHttpApi({ endpoints, managementEndpoints, errorTable }));
+    expect(read('docs/http-api.md')).toBe(renderHttpApi(tables));
   });
 
   it('changes with a table', async () => {
     const { renderHttpApi } = await loadWriter();
     const [first, ...rest] = endpoints;
     const changed = [{ ...first, path: '/v3/' }, ...rest];
-    expect(renderHttpApi({ endpoints: changed, managementEndpoints, errorTable })).not.toBe(read('docs/http-api.md'));
+    expect(renderHttpApi({ ...tables, endpoints: changed })).not.toBe(read('docs/http-api.md'));
+  });
+});
+
+describe('docs/openapi.json', () => {
+  const text = read('docs/openapi.json');
+  const document = JSON.parse(text) as OpenApi;
+  const operations = operationsOf(document);
+  const rows = [...endpoints, ...managementEndpoints];
+
+  it('is what the tables say: if not, run `npm run docs`', async () => {
+    const { renderOpenApi } = await loadWriter();
+    expect(text).toBe(renderOpenApi(tables));
+  });
+
+  it('is OpenAPI 3.1', async () => {
+    expect(document.openapi).toBe('3.1.0');
+    expect(await new Validator().validate(text)).toEqual({ valid: true });
+  });
+
+  it('has every operation of the tables, and no other', () => {
+    expect([...operations.keys()].toSorted()).toEqual(rows.map(({ op }) => op).toSorted());
+  });
+
+  it('is not written for an operation of which it is not known what it takes', async () => {
+    const { renderOpenApi } = await loadWriter();
+    const added = { ...endpoints[0], op: 'version.other' };
+    expect(() => renderOpenApi({ ...tables, endpoints: [...endpoints, added] })).toThrow('version.other');
+  });
+
+  // A summary puts in backticks what belongs to the request or the answer.
+  const named = rows.flatMap(({ op, summary }) =>
+    [...summary.matchAll(/`([^`=]+)[^`]*`/g)].map((match) => [op, match[1] ?? ''] as const),
+  );
+
+  it.each(named)('%s has %s, which its summary names', (op, name) => {
+    const followed = JSON.stringify({ ...operations.get(op), summary: '' }).replace(
+      /"#\/components\/schemas\/(\w+)"/g,
+      (_, schema: string) =>
+        JSON.stringify((document.components as { schemas: Record<string, object> }).schemas[schema]),
+    );
+    expect(followed).toContain(`"${name}"`);
   });
 });
 

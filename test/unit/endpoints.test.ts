@@ -10,7 +10,7 @@ import {
   type Reference,
 } from '../../src/protocol/names.js';
 import { parseDigest } from '../../src/protocol/digest.js';
-import { buildPath, type Endpoint, type RouteTable } from '../../src/protocol/route-table.js';
+import { buildPath, placeholderPatterns, type Endpoint, type RouteTable } from '../../src/protocol/route-table.js';
 import * as arbitrary from '../support/arbitraries.js';
 
 const placeholders = fc.record({
@@ -88,6 +88,13 @@ describe.each(tables)('$title', ({ rows, routes }) => {
     expect(spec).not.toBe('');
     expect(path.startsWith('/')).toBe(true);
     expect(access).not.toBe('');
+  });
+});
+
+describe('placeholderPatterns', () => {
+  it.each(Object.entries(placeholderPatterns))('takes of %s what its parser takes', (name, pattern) => {
+    fc.assert(fc.property(placeholders, (values) => pattern.test((values as Record<string, string>)[name] ?? '')));
+    for (const other of ['', ' ', '/', '..', 'ä', 'a b', 'a:b']) expect(pattern.test(other), other).toBe(false);
   });
 });
 

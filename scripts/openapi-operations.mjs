@@ -1,0 +1,302 @@
+// What the OpenAPI document says of each operation besides its row in src/protocol/: query, headers, body and answers.
+// test/integration/openapi.test.ts holds it to what the registry does.
+
+/**
+ * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
+ * @typedef {{ name: string, in: 'query' | 'header', required?: boolean, schema: Schema, description: string }} Parameter
+ * @typedef {{ schema?: Schema, types?: readonly string[], headers?: readonly string[] }} Content
+ * @typedef {{ parameters?: readonly Parameter[], body?: Content, answers: Readonly<Record<number, Content>> }} Details
+ */
+
+/** @returns {Schema} */
+export const ref = (/** @type {string} */ name) => ({ $ref: `#/components/schemas/${name}` });
+
+const text = { type: 'string' };
+const count = { type: 'integer', minimum: 0 };
+const time = { type: 'string', format: 'date-time' };
+
+/** @returns {Schema} */
+function object(/** @type {Readonly<Record<string, Schema>>} */ properties, required = Object.keys(properties)) {
+  return { type: 'object', properties, required };
+}
+
+/** @returns {Schema} */
+const listOf = (/** @type {string} */ key, /** @type {Schema} */ items) => object({ [key]: { type: 'array', items } });
+
+/** @returns {Parameter} */
+const query = (/** @type {string} */ name, /** @type {string} */ description, schema = text, required = false) => ({
+  name,
+  in: 'query',
+  required,
+  schema,
+  description,
+});
+
+/** @returns {Parameter} */
+const header = (/** @type {string} */ name, /** @type {string} */ description) => ({
+  name,
+  in: 'header',
+  schema: text,
+  description,
+});
+
+const pages = [query('n', 'How many at most.', count), query('last', 'The last item of the page before.')];
+const several = { type: 'array', items: text };
+const revalidated = header('If-None-Match', 'The digest in quotes: 304 when this is still the content.');
+const contentRange = header('Content-Range', '`<start>-<end>`, without a unit: the chunk begins where the upload is.');
+const page = (/** @type {Schema} */ schema) => ({ 200: { schema, headers: ['Link'] } });
+const created = (/** @type {Schema} */ schema) => ({ 201: { schema, headers: ['Location'] } });
+
+const binary = { types: ['application/octet-stream'] };
+const manifestTypes = ['oci.image.manifest.v1', 'oci.image.index.v1']
+  .concat(['docker.distribution.manifest.v2', 'docker.distribution.manifest.list.v2'])
+  .map((type) => `application/vnd.${type}+json`);
+const manifest = { types: manifestTypes, schema: { type: 'object' }, headers: ['Docker-Content-Digest', 'ETag'] };
+const blob = { ...binary, headers: ['Docker-Content-Digest', 'ETag', 'Accept-Ranges'] };
+const uploadHeaders = ['Location', 'Range', 'Docker-Upload-UUID'];
+const blobCreated = { headers: ['Location', 'Docker-Content-Digest'] };
+
+const counted = object({ total: count, bytes: count, already_present: count, already_present_bytes: count });
+const imported = object(
+  {
+    ...{ name: text, image: text, tags: several, digest: text, media_type: text },
+    ...{ platforms: several, size_bytes: count },
+  },
+  ['name', 'image', 'tags', 'digest', 'media_type', 'size_bytes'],
+);
+
+/** Those of the registry. @type {Readonly<Record<string, Details>>} */
+const registryOperations = {
+  'version.check': { answers: { 200: { schema: { type: 'object' } } } },
+  'version.checkHead': { answers: { 200: {} } },
+  'token.get': {
+    parameters: [
+      query('scope', '`repository:<name>:pull,push`; several, or several in one with spaces between.', several),
+      query('service', 'What the challenge named.'),
+      query('offline_token', '`true`: with a refresh token.'),
+    ],
+    answers: { 200: { schema: ref('AccessToken') } },
+  },
+  'token.post': {
+    body: { types: ['application/x-www-form-urlencoded'], schema: ref('TokenForm') },
+    answers: { 200: { schema: ref('AccessToken') } },
+  },
+  'catalog.list': { parameters: pages, answers: page(listOf('repositories', text)) },
+  'upload.start': {
+    parameters: [
+      query('digest', 'The body is the whole blob, and this its digest.', ref('Digest')),
+      query('mount', 'A blob that another image has.', ref('Digest')),
+      query('from', 'The name of that image.', ref('Name')),
+      query('digest-algorithm', 'What the blob will be verified with.', { enum: ['sha256', 'sha512'] }),
+    ],
+    body: binary,
+    answers: { 201: blobCreated, 202: { headers: uploadHeaders } },
+  },
+  'upload.status': { answers: { 204: { headers: uploadHeaders } } },
+  'upload.statusHead': { answers: { 204: { headers: uploadHeaders } } },
+  'upload.append': { parameters: [contentRange], body: binary, answers: { 202: { headers: uploadHeaders } } },
+  'upload.complete': {
+    parameters: [query('digest', 'Of the whole blob.', ref('Digest'), true), contentRange],
+    body: binary,
+    answers: { 201: blobCreated },
+  },
+  'upload.cancel': { answers: { 204: {} } },
+  'blob.stat': { parameters: [revalidated], answers: { 200: { headers: blob.headers }, 304: {} } },
+  'blob.get': {
+    parameters: [
+      header('Range', '`bytes=<start>-<end>`, one range; several get the whole.'),
+      header('If-Range', 'The digest in quotes.'),
+      revalidated,
+    ],
+    answers: { 200: blob, 206: { ...blob, headers: [...blob.headers, 'Content-Range'] }, 304: {} },
+  },
+  'blob.delete': { answers: { 202: {} } },
+  'manifest.stat': { parameters: [revalidated], answers: { 200: { headers: manifest.headers }, 304: {} } },
+  'manifest.get': { parameters: [revalidated], answers: { 200: manifest, 304: {} } },
+  'manifest.put': {
+    parameters: [query('tag', 'For a push by digest: a tag that it gets; may come several times.', several)],
+    body: { types: manifestTypes, schema: { type: 'object' } },
+    answers: { 201: { headers: ['Location', 'Docker-Content-Digest', 'OCI-Subject', 'OCI-Tag'] } },
+  },
+  'manifest.delete': { answers: { 202: {} } },
+  'tag.list': { parameters: pages, answers: page(object({ name: ref('Name'), tags: { type: 'array', items: text } })) },
+  'referrer.list': {
+    parameters: [query('artifactType', 'Those of this type alone; may come several times.', several), ...pages],
+    answers: {
+      200: {
+        types: ['application/vnd.oci.image.index.v1+json'],
+        schema: object({
+          schemaVersion: { const: 2 },
+          mediaType: text,
+          manifests: { type: 'array', items: { type: 'object' } },
+        }),
+        headers: ['Link', 'OCI-Filters-Applied'],
+      },
+    },
+  },
+};
+
+const repositoryRead = { 200: { schema: ref('Repository') } };
+const accountRead = { 200: { schema: ref('Account') } };
+const ruleRead = { 200: { schema: ref('Rule') } };
+const named = (/** @type {string} */ schema) => ({ allOf: [ref(schema), { required: ['name'] }] });
+
+/** Those of the management API. @type {Readonly<Record<string, Details>>} */
+const managementOperations = {
+  'health.get': { answers: { 200: { schema: object({ status: { const: 'ok' } }) } } },
+  'repository.list': {
+    answers: { 200: { schema: listOf('repositories', { anyOf: [ref('Repository'), ref('RepositorySummary')] }) } },
+  },
+  'repository.create': { body: { schema: named('Repository') }, answers: created(ref('Repository')) },
+  'repository.get': { answers: repositoryRead },
+  'repository.replace': { body: { schema: ref('Repository') }, answers: repositoryRead },
+  'repository.delete': { answers: { 204: {} } },
+  'image.list': { parameters: pages, answers: page(listOf('images', ref('Image'))) },
+  'image.tags': { parameters: pages, answers: page(listOf('tags', ref('Tag'))) },
+  'archive.import': {
+    parameters: [
+      query('image', 'Where all of it goes; else where the archive says.', ref('Name')),
+      query('tag', 'Under these tags; else those of the archive. As often as there are tags.', several),
+    ],
+    body: { types: ['application/x-tar', 'application/octet-stream', 'multipart/form-data'] },
+    answers: {
+      201: { schema: object({ images: { type: 'array', items: imported }, manifests: counted, blobs: counted }) },
+    },
+  },
+  'archive.export': {
+    parameters: [
+      query('name', '`team/app:1.2` or `team/app@sha256:…`. As often as there are images.', several),
+      query('image', 'An image, with `reference`.', ref('Name')),
+      query('reference', 'Tags or digests of it.', several),
+      query('platform', '`linux/amd64`: of several platforms this one.'),
+      query('as', 'What the image is called in the archive.'),
+    ],
+    answers: { 200: { types: ['application/x-tar'], headers: ['Content-Disposition'] } },
+  },
+  'cache.purge': {
+    parameters: [query('image', 'This image alone.', ref('Name')), query('tag', 'This tag of it alone.')],
+    answers: { 200: { schema: object({ manifests: count, blobs: count, tags: count }) } },
+  },
+  'explain.get': {
+    parameters: [
+      query('name', 'As a client has it: repository and image.', ref('Name'), true),
+      query('reference', 'A tag or a digest.', { type: 'string', default: 'latest' }),
+      query('ns', 'As if it had come with this namespace.'),
+      query('host', 'As if it had come to this host.'),
+    ],
+    answers: { 200: { schema: ref('Explanation') } },
+  },
+  'garbage.collect': {
+    parameters: [query('dry_run', '`true` counts and deletes nothing.', { type: 'boolean', default: false })],
+    answers: { 200: { schema: ref('CollectionReport') } },
+  },
+  'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
+  'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
+  'account.get': { answers: accountRead },
+  'account.replace': { body: { schema: ref('Account') }, answers: accountRead },
+  'account.delete': { answers: { 204: {} } },
+  'account.tokens': { answers: { 200: { schema: listOf('tokens', ref('Token')) } } },
+  'account.createToken': {
+    body: { schema: ref('TokenSettings') },
+    answers: created({ allOf: [ref('Token'), object({ token: text })] }),
+  },
+  'account.deleteToken': { answers: { 204: {} } },
+  'rule.list': { answers: { 200: { schema: listOf('rules', ref('Rule')) } } },
+  'rule.create': { body: { schema: ref('Rule') }, answers: created(ref('Rule')) },
+  'rule.get': { answers: ruleRead },
+  'rule.replace': { body: { schema: ref('Rule') }, answers: ruleRead },
+  'rule.delete': { answers: { 204: {} } },
+  'key.list': { answers: { 200: { schema: listOf('keys', ref('Key')) } } },
+  'key.rotate': { answers: { 201: { schema: ref('Key') } } },
+};
+
+/** By `op`. @type {Readonly<Record<string, Details>>} */
+export const operations = { ...registryOperations, ...managementOperations };
+
+/** On every operation that pulls. */
+export const namespaceParameter = query('ns', 'The registry that a mirror is asked for: `docker.io`.');
+
+const origin = { enum: ['declared', 'managed'], readOnly: true };
+
+/** What the API shows beside the settings; passed over in a document that is put back. */
+export const shownWith = {
+  repository: { origin, created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
+  remote: { has_credentials: { type: 'boolean', readOnly: true }, status: { type: 'object', readOnly: true } },
+  account: { created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
+  rule: { id: { ...text, readOnly: true }, origin },
+};
+
+/** Schemas of what is only ever answered, or has no checker of its own. @type {Readonly<Record<string, Schema>>} */
+export const answerSchemas = {
+  AccessToken: object(
+    { token: text, access_token: text, scope: text, expires_in: count, issued_at: time, refresh_token: text },
+    ['token', 'access_token', 'scope', 'expires_in', 'issued_at'],
+  ),
+  TokenForm: object(
+    {
+      grant_type: { enum: ['password', 'refresh_token'] },
+      username: text,
+      password: text,
+      refresh_token: text,
+      scope: { ...several, description: 'As in the query of the GET.' },
+      service: text,
+      client_id: text,
+      access_type: { ...text, description: '`offline`: with a refresh token.' },
+    },
+    ['grant_type'],
+  ),
+  RepositorySummary: {
+    ...object({ name: text, package_type: { const: 'docker' }, repo_type: text, description: text }),
+    description: 'What those see who may pull, and not administer.',
+    additionalProperties: false,
+  },
+  Image: object({ name: ref('Name'), manifests: count, tags: count, size_bytes: count, updated_at: time }),
+  Tag: object(
+    {
+      name: text,
+      digest: ref('Digest'),
+      media_type: text,
+      manifest_size_bytes: count,
+      size_bytes: count,
+      updated_at: time,
+    },
+    ['name'],
+  ),
+  Explanation: object(
+    {
+      repository: text,
+      type: { enum: ['local', 'remote', 'virtual'] },
+      image: text,
+      answer: { enum: ['stored', 'cached', 'revalidate', 'upstream', 'absent', 'left out'] },
+      reason: text,
+      digest: ref('Digest'),
+      upstream: text,
+      checked_at: time,
+      fresh_until: time,
+      members: { type: 'array', items: ref('Explanation') },
+    },
+    ['repository', 'type', 'image', 'answer', 'reason'],
+  ),
+  CollectionReport: object({
+    dry_run: { type: 'boolean' },
+    started_at: time,
+    finished_at: time,
+    examined: count,
+    unlinked: count,
+    blobs_deleted: count,
+    bytes_freed: count,
+    uploads_expired: count,
+  }),
+  Token: object(
+    {
+      id: text,
+      account: text,
+      description: text,
+      limits: { type: 'array', items: { type: 'object' } },
+      created_at: time,
+      expires_at: time,
+    },
+    ['id', 'account', 'description', 'created_at'],
+  ),
+  Key: object({ id: text, origin, signs: { type: 'boolean' }, created_at: time }),
+};

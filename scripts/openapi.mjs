@@ -1,0 +1,194 @@
+// The OpenAPI document, from the tables of src/protocol/ and the schemas that check what the API takes.
+import { STATUS_CODES } from 'node:http';
+import { z } from 'zod';
+import { answerSchemas, namespaceParameter, operations, ref, shownWith } from './openapi-operations.mjs';
+
+/**
+ * @typedef {import('./write-docs.mjs').Tables} Tables
+ * @typedef {import('./write-docs.mjs').Operation} Operation
+ * @typedef {import('./openapi-operations.mjs').Schema} Schema
+ * @typedef {import('./openapi-operations.mjs').Content} Content
+ */
+
+/** Placeholders that take several path segments, which OpenAPI cannot say. */
+const wide = new Set(['name', 'image']);
+
+/**
+ * docs/openapi.json. The same tables always give the same document.
+ * @param {Tables} tables
+ * @returns {object}
+ */
+export function buildOpenApi(tables) {
+  const { endpoints, managementEndpoints, version } = tables;
+  const paths = {};
+  for (const row of [...endpoints, ...managementEndpoints]) {
+    const path = row.path.replace(/:([a-z]+)/g, '{$1}');
+    paths[path] ??= describePath(row.path, tables);
+    paths[path][row.method.toLowerCase()] = describeOperation(row);
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'artifactapi',
+      version,
+      description: [
+        'The registry under `/v2` is that of the OCI distribution specification; clients insist on it at the root of the host.',
+        'The management API under `/api/v1` is where the host mounts it. `{name}` and `{image}` take several path segments:',
+        'their slashes are sent as they are. `x-access` is what the caller needs, see docs/security.md.',
+      ].join(' '),
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    // Which of them, or whether nobody has to log in, is the registry's configuration.
+    security: [{ basic: [] }, { bearer: [] }, {}],
+    paths,
+    components: describeComponents(tables),
+  };
+}
+
+function describePath(/** @type {string} */ path, /** @type {Tables} */ { placeholderPatterns }) {
+  const names = [...path.matchAll(/:([a-z]+)/g)].map((match) => match[1]);
+  if (names.length === 0) return {};
+  const parameters = names.map((name) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string', pattern: placeholderPatterns[name].source },
+    ...(wide.has(name) ? { 'x-multi-segment': true, description: 'One or more path segments.' } : {}),
+  }));
+  return { parameters };
+}
+
+function describeOperation(/** @type {Operation} */ { op, access, spec, summary }) {
+  const details = operations[op];
+  if (details === undefined) throw new Error(`scripts/openapi-operations.mjs says nothing of ${op}`);
+  const { parameters = [], body, answers } = details;
+  const all = access === 'pull' ? [...parameters, namespaceParameter] : parameters;
+  const statuses = Object.entries(answers).map(([status, content]) => [
+    status,
+    { description: STATUS_CODES[status], ...describeHeaders(content), ...describeContent(content) },
+  ]);
+  return {
+    operationId: op,
+    tags: [op.split('.')[0]],
+    summary,
+    ...(all.length === 0 ? {} : { parameters: all }),
+    ...(body === undefined ? {} : { requestBody: { required: body.schema !== undefined, ...describeContent(body) } }),
+    responses: { ...Object.fromEntries(statuses), default: { $ref: '#/components/responses/Refusal' } },
+    ...(access === 'none' ? { security: [] } : {}),
+    'x-access': access,
+    'x-spec': spec,
+  };
+}
+
+/** A body without a type is JSON; one without a schema has bytes. */
+function describeContent(/** @type {Content} */ { schema, types = schema === undefined ? [] : ['application/json'] }) {
+  if (types.length === 0) return {};
+  return { content: Object.fromEntries(types.map((type) => [type, schema === undefined ? {} : { schema }])) };
+}
+
+function describeHeaders(/** @type {Content} */ { headers = [] }) {
+  if (headers.length === 0) return {};
+  return { headers: Object.fromEntries(headers.map((name) => [name, { schema: { type: 'string' } }])) };
+}
+
+function describeComponents(/** @type {Tables} */ tables) {
+  const { errorTable, placeholderPatterns } = tables;
+  const body = {
+    type: 'object',
+    properties: { code: { enum: Object.keys(errorTable) }, message: { type: 'string' }, detail: {} },
+    required: ['code', 'message'],
+  };
+  return {
+    schemas: {
+      Name: { type: 'string', pattern: placeholderPatterns.name.source, maxLength: 255 },
+      Digest: { type: 'string', pattern: placeholderPatterns.digest.source },
+      ...describeDocuments(tables.documents),
+      ...answerSchemas,
+      Errors: {
+        type: 'object',
+        properties: { errors: { type: 'array', minItems: 1, items: body } },
+        required: ['errors'],
+        'x-codes': errorTable,
+      },
+    },
+    responses: {
+      Refusal: {
+        description: 'Why not. Each code has the status of `x-codes` unless the case has a better one.',
+        ...describeHeaders({ headers: ['WWW-Authenticate', 'Retry-After', 'Allow'] }),
+        ...describeContent({ schema: ref('Errors') }),
+      },
+    },
+    securitySchemes: {
+      basic: { type: 'http', scheme: 'basic' },
+      bearer: { type: 'http', scheme: 'bearer', description: 'A token of `GET /v2/token`, or of another server.' },
+    },
+  };
+}
+
+/** What the API takes and shows. A PUT has the name in its path, so no schema asks for one. */
+function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule }) {
+  const types = Object.entries(repositories).map(([type, checker]) => [
+    `${type.charAt(0).toUpperCase()}${type.slice(1)}Repository`,
+    describeRepository(type, describeChecker(checker)),
+  ]);
+  return {
+    Repository: { oneOf: types.map(([name]) => ref(name)) },
+    ...Object.fromEntries(types),
+    Account: withShown(describeChecker(account), shownWith.account),
+    TokenSettings: describeChecker(token),
+    Rule: withShown(describeChecker(rule), shownWith.rule),
+  };
+}
+
+/** As `encodeRepository` and `decodeRepository` have it: snake case, `repo_type` and `package_type`. */
+function describeRepository(/** @type {string} */ type, /** @type {any} */ schema) {
+  const { type: repoType, ...settings } = schema.properties;
+  if (type === 'remote') {
+    const { anyOf } = settings.credentials;
+    settings.credentials = {
+      anyOf: [...anyOf, { type: 'null' }],
+      writeOnly: true,
+      description: '`null` takes them away.',
+    };
+  }
+  const shown = { ...(type === 'remote' ? shownWith.remote : {}), ...shownWith.repository };
+  const properties = { package_type: { const: 'docker' }, repo_type: repoType, ...settings, ...shown };
+  const required = ['package_type', 'repo_type', ...schema.required.filter((name) => name !== 'type')];
+  return toSnakeCase({ ...schema, properties, required });
+}
+
+/** What a zod schema takes, without what only code can give, and what JSON Schema cannot say. */
+function describeChecker(/** @type {z.ZodType} */ checker) {
+  const { $schema: _dialect, ...schema } = z.toJSONSchema(checker, {
+    io: 'input',
+    unrepresentable: 'any',
+    override: dropFunctions,
+  });
+  const required = (schema.required ?? []).filter((name) => name !== 'name');
+  return { ...schema, required };
+}
+
+/** A schema of a function is an empty one, which would let everything through. */
+function dropFunctions(/** @type {{ jsonSchema: { anyOf?: object[] } }} */ { jsonSchema }) {
+  if (jsonSchema.anyOf !== undefined) {
+    jsonSchema.anyOf = jsonSchema.anyOf.filter((option) => Object.keys(option).length > 0);
+  }
+}
+
+function withShown(/** @type {any} */ schema, /** @type {object} */ shown) {
+  return { ...schema, properties: { ...schema.properties, ...shown } };
+}
+
+/** The names of properties, at any depth. */
+function toSnakeCase(/** @type {any} */ schema) {
+  if (Array.isArray(schema)) return schema.map(toSnakeCase);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const spell = (/** @type {string} */ name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  const entries = Object.entries(schema).map(([key, value]) => {
+    if (key === 'required') return [key, value.map(spell)];
+    if (key !== 'properties') return [key, toSnakeCase(value)];
+    return [key, Object.fromEntries(Object.entries(value).map(([name, each]) => [spell(name), toSnakeCase(each)]))];
+  });
+  return Object.fromEntries(entries);
+}

@@ -1,0 +1,65 @@
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { accessRuleSchema } from '../../src/protocol/access-config.js';
+import { accountSchema, tokenSchema } from '../../src/protocol/access-documents.js';
+import { endpoints } from '../../src/protocol/endpoints.js';
+import { errorTable } from '../../src/protocol/errors.js';
+import { managementEndpoints } from '../../src/protocol/management.js';
+import { repositorySchemas } from '../../src/protocol/repository-config.js';
+import { placeholderPatterns } from '../../src/protocol/route-table.js';
+
+/** What the writers of documents take: the tables of src/protocol/. */
+export interface Tables {
+  readonly endpoints: readonly object[];
+  readonly managementEndpoints: readonly object[];
+  readonly errorTable: object;
+  readonly placeholderPatterns: object;
+  readonly documents: object;
+  readonly version: string;
+}
+
+export interface Writer {
+  readonly renderHttpApi: (tables: Tables) => string;
+  readonly renderOpenApi: (tables: Tables) => string;
+}
+
+/** Plain JavaScript, since `npm run docs` runs it without a build of its own: so it has no types to import. */
+export async function loadWriter(): Promise<Writer> {
+  const file = path.join(import.meta.dirname, '../../scripts/write-docs.mjs');
+  return (await import(pathToFileURL(file).href)) as Writer;
+}
+
+/** As the sources have them, whatever was built. */
+export function tablesOf(version: string): Tables {
+  const documents = {
+    repositories: repositorySchemas,
+    account: accountSchema,
+    token: tokenSchema,
+    rule: accessRuleSchema,
+  };
+  return { endpoints, managementEndpoints, errorTable, placeholderPatterns, documents, version };
+}
+
+export interface Content {
+  readonly content?: Readonly<Record<string, { readonly schema?: object }>>;
+}
+
+export interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly schema: object }[];
+  readonly requestBody?: Content;
+  readonly responses: Readonly<Record<string, Content & { readonly headers?: object }>>;
+}
+
+export interface OpenApi {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: object;
+}
+
+/** The operations of the document by their id. */
+export function operationsOf({ paths }: OpenApi): ReadonlyMap<string, Operation> {
+  const all = Object.values(paths).flatMap((path) => Object.values(path));
+  return new Map(all.filter((one) => 'operationId' in one).map((operation) => [operation.operationId, operation]));
+}
