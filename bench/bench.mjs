@@ -89,7 +89,7 @@ async function takeMode(bench, mode) {
   /** @type {Stage} */
   const stage = { bench, measures, servers, folder, sources, ...(upstream === undefined ? {} : { upstream }) };
   try {
-    if (mode === 'registry') await fillRegistries(stage);
+    if (mode === 'registry' || mode === 'sidecar') await fillRegistries(stage);
     if (mode === 'cache') {
       await fillUpstream(stage, upstreamPeer?.prefix ?? '');
       await fillCaches(stage);

@@ -1,13 +1,13 @@
 /** What must not outlive this process: servers, by their pid, and folders. Also when it is interrupted or fails. */
 import { rmSync } from 'node:fs';
 
-/** @type {Set<import('node:child_process').ChildProcess>} */
-const children = new Set();
+/** @type {Map<import('node:child_process').ChildProcess, NodeJS.Signals>} */
+const children = new Map();
 /** @type {Set<string>} */
 const folders = new Set();
 
 process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
+  for (const [child, signal] of children) child.kill(signal);
   for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 for (const [signal, status] of /** @type {const} */ ([
@@ -21,10 +21,11 @@ for (const [signal, status] of /** @type {const} */ ([
 /**
  * @template {import('node:child_process').ChildProcess} C
  * @param {C} child
+ * @param {NodeJS.Signals} [signal] SIGTERM for one that has children of its own to end.
  * @returns {C}
  */
-export function endWithUs(child) {
-  children.add(child);
+export function endWithUs(child, signal = 'SIGKILL') {
+  children.set(child, signal);
   child.once('exit', () => children.delete(child));
   return child;
 }

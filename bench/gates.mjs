@@ -51,6 +51,11 @@ export const gates = [
     memoryAtMost(measure, 150),
   ]),
   ...compared('passthrough-small', { 'http-proxy': 0.9 }),
+  ...['nginx-pull-c1', 'nginx-pull-c8'].flatMap((measure) => [
+    ...compared(measure, { proxied: 2 }),
+    cpuAtMost(measure, 'proxied', 0.4),
+  ]),
+  ...compared('nginx-small-blob', { proxied: 0.9 }),
 ];
 
 /**

@@ -1,13 +1,13 @@
 /** Who is measured against whom, and in front of which upstream. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bareProxy, ours, oursBefore, postPut, staticUpstream } from './peers.mjs';
+import { bareProxy, ours, oursBefore, oursBehindNginx, postPut, staticUpstream } from './peers.mjs';
 import { findDebian, findPeers } from './tools.mjs';
 
 /**
  * `registry`: what servers hold themselves; `cache`: what an upstream holds; `passthrough`: the way to an
- * upstream; `archives`: archives that come in.
- * @typedef {'registry' | 'cache' | 'passthrough' | 'archives'} Mode
+ * upstream; `archives`: archives that come in; `sidecar`: ours behind nginx, which sends blobs itself or passes their bytes on.
+ * @typedef {'registry' | 'cache' | 'passthrough' | 'archives' | 'sidecar'} Mode
  */
 
 /**
@@ -35,6 +35,7 @@ export async function makeLineUps(root, tools, program, without) {
     cache: { servers: [oursBefore(program, version, true), ...peers], upstream: registry },
     archives: { servers: [ours(program, version), postPut(program, version)] },
     passthrough: { servers: [oursBefore(program, version, false), proxy], upstream: staticUpstream() },
+    sidecar: { servers: [oursBehindNginx(program, version, true), oursBehindNginx(program, version, false)] },
   };
 }
 

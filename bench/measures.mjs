@@ -1,4 +1,4 @@
-/** What a registry is measured by; cache-measures.mjs and archive-measures.mjs have the rest. */
+/** What a registry is measured by; cache-measures.mjs, archive-measures.mjs and sidecar-measures.mjs have the rest. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
 import { warmMemory } from './workspace.mjs';
@@ -6,6 +6,7 @@ import { archiveMeasures } from './archive-measures.mjs';
 import { cacheMeasures } from './cache-measures.mjs';
 import { places, tagName } from './library.mjs';
 import { byBytes, byCount } from './samples.mjs';
+import { sidecarMeasures } from './sidecar-measures.mjs';
 
 /**
  * A server that was started for one run.
@@ -56,6 +57,7 @@ export const measures = [
   start(),
   ...cacheMeasures,
   ...archiveMeasures,
+  ...sidecarMeasures,
 ];
 
 /**

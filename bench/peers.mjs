@@ -66,6 +66,33 @@ export function oursBefore(program, version, cache) {
 }
 
 /**
+ * Behind nginx, which sends blobs itself, or gets all bytes from the registry.
+ * @param {string} program
+ * @param {string} version
+ * @param {boolean} offloads
+ * @returns {Peer}
+ */
+export function oursBehindNginx(program, version, offloads) {
+  return {
+    ...ours(program, version),
+    id: offloads ? 'ours' : 'proxied',
+    title: `artifactapi ${version} behind nginx, ${offloads ? 'which sends blobs' : 'bytes through it'}`,
+    command: async (folder) => {
+      const port = await freePort();
+      const sidecar = [
+        join(import.meta.dirname, 'sidecar.mjs'),
+        program,
+        folder,
+        String(await freePort()),
+        String(port),
+      ];
+      const args = [...sidecar, ...(offloads ? ['x-accel'] : [])];
+      return { program: process.execPath, args, hasChildren: true, port };
+    },
+  };
+}
+
+/**
  * The CNCF distribution, whose settings are the same from 2 to 3; with an upstream it is a pull-through cache of it.
  * @param {string} id
  * @param {string} program

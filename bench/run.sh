@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Measures the registry beside others, see README.md. Brings what is missing on a Debian machine: a C compiler and the
-# headers of OpenSSL for the load client, and the docker-registry to compare with.
+# headers of OpenSSL for the load client, the docker-registry to compare with, and nginx.
 #
 #   npm run bench -- --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-PATH=$PATH:/usr/local/go/bin
+PATH=$PATH:/usr/local/go/bin:/usr/sbin
 
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
@@ -16,6 +16,7 @@ missing() {
   command -v gcc >/dev/null || printf '%s\n' gcc libc6-dev
   [ -e /usr/include/openssl/sha.h ] || echo libssl-dev
   command -v docker-registry >/dev/null || echo docker-registry
+  command -v nginx >/dev/null || echo nginx-light
 }
 
 mapfile -t packages < <(missing)

@@ -11,6 +11,7 @@ import { endWithUs } from './cleanup.mjs';
  * @property {string} program
  * @property {string[]} args
  * @property {Record<string, string>} [environment]
+ * @property {boolean} [hasChildren] It ends them when it is told to end.
  * @property {number} [port] Where it will listen; absent when it says so on its standard output.
  */
 
@@ -31,10 +32,11 @@ export class ServerProcess {
   startMs = 0;
 
   /** @param {Command} command */
-  constructor({ program, args, environment }) {
+  constructor({ program, args, environment, hasChildren = false }) {
     // An outgoing proxy of this machine is no way to loopback.
     const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1', ...environment };
-    this.#child = endWithUs(spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env }));
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.#child = endWithUs(child, hasChildren ? 'SIGTERM' : 'SIGKILL');
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on('data', (chunk) => (this.#output = (this.#output + String(chunk)).slice(-20_000)));
     }
@@ -58,10 +60,12 @@ export class ServerProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** Its resident size now. */
+  /** The resident size now, of it and its children. */
   async residentMb() {
-    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+    return sumOf(this.pid, async (pid) => {
+      const status = await readFile(`/proc/${pid}/status`, 'utf8');
+      return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
+    });
   }
 
   /** Its largest resident size so far. */
@@ -70,12 +74,14 @@ export class ServerProcess {
     return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
   }
 
-  /** What all its threads have used. */
+  /** What all threads have used, of it and its children. */
   async cpuSeconds() {
-    const stat = await readFile(`/proc/${this.pid}/stat`, 'utf8');
-    // The name, second and in parentheses, may have blanks in it. User and kernel time are the 14th and 15th field.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    return sumOf(this.pid, async (pid) => {
+      const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+      // The name, second and in parentheses, may have blanks in it. User and kernel time are the 14th and 15th field.
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    });
   }
 
   /** The same, once it has rested for a while. */
@@ -141,6 +147,19 @@ export class ServerProcess {
       return undefined;
     }
   }
+}
+
+/**
+ * Of a process and all that descend from it.
+ * @param {number} pid
+ * @param {(pid: number) => Promise<number>} find
+ * @returns {Promise<number>}
+ */
+async function sumOf(pid, find) {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  const pids = children.split(' ').filter(Boolean).map(Number);
+  const found = await Promise.all([find(pid), ...pids.map((child) => sumOf(child, find))]);
+  return found.reduce((sum, value) => sum + value, 0);
 }
 
 /** A port that is free now, of the system's choice. */

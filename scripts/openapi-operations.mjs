@@ -59,8 +59,13 @@ const blobCreated = { headers: ['Location', 'Docker-Content-Digest'] };
 const counted = object({ total: count, bytes: count, already_present: count, already_present_bytes: count });
 const imported = object(
   {
-    ...{ name: text, image: text, tags: several, digest: text, media_type: text },
-    ...{ platforms: several, size_bytes: count },
+    name: text,
+    image: text,
+    tags: several,
+    digest: text,
+    media_type: text,
+    platforms: several,
+    size_bytes: count,
   },
   ['name', 'image', 'tags', 'digest', 'media_type', 'size_bytes'],
 );

@@ -11,6 +11,11 @@ export interface Stores {
   readonly metadata: MetadataStore;
 }
 
+/** Where the blobs of a folder's stores lie as files. */
+export function blobsFolderOf(storage: RegistryOptions['storage']): string | undefined {
+  return typeof storage === 'string' ? path.join(storage, 'blobs') : undefined;
+}
+
 /** Those that were given, or the stores of a folder, which is made when absent. */
 export async function openStores(storage: RegistryOptions['storage']): Promise<Stores> {
   if (typeof storage !== 'string') return storage;

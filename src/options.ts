@@ -59,6 +59,12 @@ export interface RegistryOptions {
    * @default []
    */
   readonly trustedProxies?: readonly string[];
+  /**
+   * Has the trusted proxy send blobs: `x-accel` for nginx with the configuration in `adapters/nginx/`, `x-sendfile` for
+   * Apache and its like. Any other client gets the bytes from us.
+   * @default we send them
+   */
+  readonly sendfile?: 'x-accel' | 'x-sendfile';
   /** What a client may ask of the registry. */
   readonly limits?: LimitOptions;
   /** When space is reclaimed. */
@@ -127,6 +133,7 @@ export interface ResolvedOptions {
   readonly prefix: string;
   readonly publicUrl?: string | undefined;
   readonly trustedProxies: readonly string[];
+  readonly sendfile?: 'x-accel' | 'x-sendfile' | undefined;
   readonly limits: ResolvedLimits;
   readonly garbageCollection: Required<GarbageCollectionOptions>;
   readonly manifestCacheMaxBytes: number;
@@ -195,6 +202,7 @@ const optionsSchema = z.strictObject({
   trustedProxies: z
     .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network as in 10.0.0.0/8'))
     .default([]),
+  sendfile: z.enum(['x-accel', 'x-sendfile']).optional(),
   limits: z
     .strictObject({
       requestsPerMinutePerClient: countSchema.optional(),
@@ -226,12 +234,22 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
   const checked = optionsSchema.safeParse(options);
   const problems = [
     ...(checked.success
-      ? checkTogether(checked.data.repositories, (i) => `repositories[${i}].`)
+      ? [...checkTogether(checked.data.repositories, (i) => `repositories[${i}].`), ...checkSendfile(checked.data)]
       : describeProblems(checked.error)),
     ...findTakenNames(options),
   ];
   if (checked.success && problems.length === 0) return checked.data;
   throw new OptionsError(problems);
+}
+
+/** What would leave the option without any effect, unnoticed. */
+function checkSendfile({ sendfile, storage, trustedProxies }: ResolvedOptions): Problem[] {
+  if (sendfile === undefined) return [];
+  const path = 'sendfile';
+  return [
+    ...(trustedProxies.length === 0 ? [{ path, problem: "needs the proxy's address in trustedProxies" }] : []),
+    ...(sendfile === 'x-accel' && typeof storage !== 'string' ? [{ path, problem: 'needs a data folder' }] : []),
+  ];
 }
 
 /** Of the options as they came: beside other problems too. */

@@ -6,10 +6,11 @@ import { importArchive } from './archives/archive-import.js';
 import { createHandler, type Core, type CoreSource, type Middleware } from './http/handler.js';
 import { defaultPace } from './http/body-pace.js';
 import { createClientReader } from './http/client-info.js';
+import { createOffload } from './http/offload.js';
 import { createPassthrough } from './http/passthrough.js';
 import { RateLimiter } from './http/rate-limit.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
-import { openStores, type Stores } from './open-stores.js';
+import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { resolveOptions, type RegistryOptions, type ResolvedOptions } from './options.js';
 import type {
   AccessAdministration,
@@ -239,6 +240,7 @@ async function openOn(
     instanceId,
     pace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
     rates: new RateLimiter(options.limits, () => runtime.now()),
+    offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),
     now: () => runtime.now(),
     close,

@@ -37,6 +37,10 @@ export interface AccessBedOptions {
   readonly challenge?: 'bearer' | 'basic';
   /** @default false: plain HTTP */
   readonly tls?: boolean;
+  /** More of its config file. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** `info` logs every request. @default 'warn' */
+  readonly logLevel?: 'info' | 'warn';
   /** Added to the environment of clients. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -57,14 +61,14 @@ export const accessWays: readonly [string, AccessBedOptions][] = [
  * team. Over TLS, clients trust its certificate as they do the authorities of the machine.
  */
 export async function openAccessBed(options: AccessBedOptions = {}): Promise<AccessBed> {
-  const { challenge = 'bearer', tls = false, env = {} } = options;
+  const { challenge = 'bearer', tls = false, env = {}, settings, logLevel = 'warn' } = options;
   const workspace = await openWorkspace(tls ? { ...env, SSL_CERT_FILE: certificate } : env);
   try {
     const file = join(workspace.folder, 'htpasswd');
     await writeFile(file, htpasswd.join('\n'));
     const server = tls ? { server: { tls: { cert: certificate, key } } } : {};
-    const config = { ...configuration(file, challenge), ...server };
-    const registry = await startRegistry(workspace.folder, { config });
+    const config = { ...configuration(file, challenge), ...server, ...settings };
+    const registry = await startRegistry(workspace.folder, { config, logLevel });
     workspace.onClose(() => registry.stop());
     const agent = new Agent({ connect: { ca: await readFile(certificate) } });
     workspace.onClose(() => agent.close());

@@ -65,7 +65,7 @@ export async function dispatch<Row extends Endpoint>(
   const work = handler(exchange as Exchange<unknown>);
   // A body that comes too slowly is answered before the work on it has ended.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
-  const reply = await keepPace(req, work, core.pace);
+  const reply = core.offload(req, await keepPace(req, work, core.pace));
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
 }
 

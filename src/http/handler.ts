@@ -5,6 +5,7 @@ import type { Endpoint, RouteTable } from '../protocol/route-table.js';
 import type { PaceLimits } from './body-pace.js';
 import { dispatch } from './dispatch.js';
 import type { Handler } from './exchange.js';
+import type { Offload } from './offload.js';
 import type { Passthrough } from './passthrough.js';
 import type { RateLimiter } from './rate-limit.js';
 import { errorReply, send, type ForwardReply, type Reply } from './reply.js';
@@ -48,6 +49,8 @@ export interface Core {
   readonly rates: RateLimiter;
   /** How slowly bodies may come. */
   readonly pace: PaceLimits;
+  /** Has the proxy in front send files. */
+  readonly offload: Offload;
   readClient(req: IncomingMessage): ClientInfo;
 }
 

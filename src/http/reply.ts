@@ -31,6 +31,8 @@ export interface BlobBody {
   readonly content: BlobContent;
   /** The length of the range that is sent. */
   readonly length: number;
+  /** Headers that have the proxy in front send the file: it gets these and no byte, and makes the answer of the reply. */
+  readonly offload?: Readonly<Record<string, string>>;
 }
 
 export function jsonReply(status: number, value: unknown, headers: Reply['headers'] = {}): Reply {
@@ -61,22 +63,29 @@ export async function send(
 ): Promise<void> {
   if (res.destroyed) return;
   const { status, headers, body, provenance, namespace } = reply;
-  const length = typeof body === 'object' && 'content' in body ? body.length : Buffer.byteLength(body ?? '');
+  const offload = typeof body === 'object' && 'content' in body ? body.offload : undefined;
   const bare = status === 204 || status === 304;
-  res.writeHead(status, {
+  // A web server makes a range of nothing but a 200.
+  res.writeHead(offload === undefined ? status : 200, {
     'Docker-Distribution-API-Version': 'registry/2.0',
     'X-Request-Id': id,
-    ...(bare ? {} : { 'Content-Length': length }),
+    ...(bare ? {} : { 'Content-Length': lengthOf(body) }),
     // A compressing middleware of the host would break lengths, ranges and digests.
     'Cache-Control': 'no-transform',
     ...describeProvenance(provenance, now),
     ...(namespace === undefined ? {} : { 'OCI-Namespace': namespace }),
     ...(headers as Record<string, string | string[]>),
+    ...offload,
   });
-  if (body === undefined || bare || req.method === 'HEAD') res.end();
+  if (body === undefined || bare || offload !== undefined || req.method === 'HEAD') res.end();
   else if (typeof body === 'object' && 'content' in body) await sendContent(res, body, log);
   else res.end(body);
   if (!req.complete) await discardRest(req, res);
+}
+
+function lengthOf(body: Reply['body']): number {
+  if (typeof body !== 'object' || !('content' in body)) return Buffer.byteLength(body ?? '');
+  return body.offload === undefined ? body.length : 0;
 }
 
 async function sendContent(res: ServerResponse, { content }: BlobBody, log: Logger): Promise<void> {

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, it } from 'vitest';
+import { resolveServeSettings } from '../../src/serve-settings.js';
 import { Client } from '../support/client.js';
 import { Command, originOf } from '../support/command.js';
 import { digest } from '../support/content.js';
@@ -10,6 +12,12 @@ import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+it.each(['mirror/config.yaml', 'nginx-sidecar/config.yml'])('examples/%s is accepted', async (file) => {
+  const from = path.join(import.meta.dirname, '../../examples', file);
+  const text = await readFile(from, 'utf8');
+  expect(resolveServeSettings({}, { path: from, text }, {})).toMatchObject({ host: '127.0.0.1', port: 5000 });
 });
 
 /** Those that are servers, with what their host answers behind the registry. */

@@ -207,7 +207,14 @@ describe('docs/access.md', () => {
 });
 
 describe('YAML in Markdown', () => {
-  const files = ['README.md', 'docs/access.md', 'docs/remote.md', 'docs/security.md', 'docs/virtual.md'];
+  const files = [
+    'README.md',
+    'docs/access.md',
+    'docs/nginx.md',
+    'docs/remote.md',
+    'docs/security.md',
+    'docs/virtual.md',
+  ];
   const blocks = files.flatMap((file) =>
     [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
   );

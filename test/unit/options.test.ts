@@ -57,6 +57,15 @@ describe('resolveOptions', () => {
     expect(resolved.logger).toBe(logger);
   });
 
+  it.each([
+    ['without a proxy that is trusted', { sendfile: 'x-accel' }, "needs the proxy's address in trustedProxies"],
+    ['x-accel without a folder', { sendfile: 'x-accel', storage: {}, trustedProxies: ['::1'] }, 'needs a data folder'],
+  ])('refuses sendfile where it would do nothing: %s', (_title, options, problem) => {
+    const storage = 'storage' in options ? { blobs: {}, metadata: {} } : './data';
+    expect(problemsOf({ ...options, storage })).toEqual([{ path: 'sendfile', problem }]);
+    expect(pathsOf({ ...options, storage, sendfile: 'yes' })).toEqual(['sendfile']);
+  });
+
   it('leaves its argument as it is', () => {
     const options = Object.freeze({
       storage: 'x',

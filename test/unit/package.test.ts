@@ -14,13 +14,13 @@ function compiledFrom(folder: string): string[] {
     .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
 }
 
-it('what is packed is what was compiled of the sources, and four files beside it', async () => {
+it('what is packed is what was compiled of the sources, and five files beside it', async () => {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { cwd: root });
   const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
   const expected = [...compiledFrom('src'), ...compiledFrom('adapters')];
   // More than that: a file of a source that is gone. Remove dist/ and build.
   expect(packed?.files.map((file) => file.path).toSorted()).toEqual(
-    [...expected, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
+    [...expected, 'CHANGELOG.md', 'LICENSE', 'README.md', 'adapters/nginx/artifactapi.conf', 'package.json'].toSorted(),
   );
 });
 
