@@ -4,6 +4,9 @@ import { defineConfig } from 'vitest/config';
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+/** These look at what is loaded and when, or put something else in its place. */
+const alone = ['test/unit/passthrough.test.ts', 'test/unit/staged-file.test.ts'];
+
 export default defineConfig({
   resolve: {
     // The package by its own name is its sources here, so that a test never sees a stale build.
@@ -13,13 +16,16 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    // A process a file: LevelDB's lock on a folder belongs to the process.
     pool: 'forks',
     // One more than there are processors: many tests wait more than they work.
     maxWorkers: availableParallelism() + 1,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     dangerouslyIgnoreUnhandledErrors: false,
+    projects: [
+      // Files share what is loaded: half of the time would go into loading it again for each.
+      { extends: true, test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: alone, isolate: false } },
+      { extends: true, test: { name: 'alone', include: alone } },
+    ],
   },
 });

@@ -13,7 +13,7 @@ PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin
 packages=(
   docker:docker.io dockerd:docker.io containerd:containerd ctr:containerd runc:runc
   podman:podman conmon:conmon buildah:buildah skopeo:skopeo
-  docker-registry:docker-registry nginx:nginx-light
+  docker-registry:docker-registry nginx:nginx-light openssl:openssl
   busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
 )
 newer=(crane oras cosign)

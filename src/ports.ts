@@ -780,8 +780,8 @@ export interface AccessControl {
    */
   authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal>;
   permits(principal: Principal, access: Access, target?: AccessTarget): Promise<boolean>;
-  /** Whether it may do something to an image of the repository, and so know that it is there. */
-  knows(principal: Principal, repository: string): Promise<boolean>;
+  /** Whether it may do something, or this, to an image of the repository, and so know that it is there. */
+  knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean>;
   /** Why not, as the error to answer, with the challenge that belongs to it. */
   refusal(principal: Principal, question: AccessQuestion): Error;
   /** Whether anybody may administer: then the management API guards itself against web pages (design: secure by default). */

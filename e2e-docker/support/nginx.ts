@@ -99,7 +99,7 @@ function parseLog(text: string): NginxRequest[] {
 }
 
 /** One that is free now, of the system's choice: nginx does not tell which one it has got. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

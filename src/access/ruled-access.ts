@@ -106,10 +106,10 @@ export class RuledAccess implements AccessControl {
     return rules.permits(principal, access, at);
   }
 
-  async knows(principal: Principal, repository: string): Promise<boolean> {
+  async knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean> {
     const isOf = ({ type, name }: TokenGrant): boolean => type === 'repository' && name.startsWith(`${repository}/`);
     if (this.#parts.needsGrants && principal.grants?.some(isOf) !== true) return false;
-    return (await this.#parts.rules()).mayKnow(principal, repository);
+    return (await this.#parts.rules()).mayKnow(principal, repository, permission && [permission]);
   }
 
   refusal(principal: Principal, question: AccessQuestion): Error {

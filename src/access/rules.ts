@@ -32,9 +32,13 @@ export class RuleSet {
     return this.#some(principal, (allowance) => givesSome(allowance, 'pull'));
   }
 
-  /** Whether it may do something to an image of the repository. */
-  mayKnow(principal: Principal, repository: string): boolean {
-    return (['pull', 'push', 'delete'] as const).some((permission) =>
+  /** Whether it may do something of this to an image of the repository. */
+  mayKnow(
+    principal: Principal,
+    repository: string,
+    permissions: readonly Permission[] = ['pull', 'push', 'delete'],
+  ): boolean {
+    return permissions.some((permission) =>
       this.#some(principal, (allowance) => givesSome(allowance, permission, repository)),
     );
   }

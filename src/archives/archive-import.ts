@@ -5,11 +5,15 @@ import type { Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import { ArchiveContents } from './archive-contents.js';
-import { flatten, type PlannedImage } from './archive-plan.js';
+import { flatten, type PlannedImage, type PlannedManifest } from './archive-plan.js';
 import { chooseTargets, type ImageTarget } from './archive-targets.js';
 import { planLayout } from './layout-plan.js';
 import { planSaved } from './save-plan.js';
 import { Tally } from './tally.js';
+
+const targetsMost = 1000;
+/** In all of the images together. */
+const contentsMost = 20_000;
 
 /** What goes into an image: of all its targets, each digest once. */
 interface ImageContent {
@@ -33,6 +37,7 @@ export async function importArchive(
   const contents = await ArchiveContents.receive(source, writer);
   try {
     const targets = chooseTargets(await planImages(contents), { repository: config.name, ...request });
+    refuseTooMuch(targets);
     for (const { image } of targets) await request.permit({ repository: config.name, image });
     const images = collectImages(targets, writer.sparse);
     await checkComplete(repository, images, request);
@@ -49,6 +54,22 @@ function planImages(contents: ArchiveContents): Promise<readonly PlannedImage[]>
   if (contents.has(indexFile)) return planLayout(contents);
   if (contents.has(saveFile)) return planSaved(contents);
   throw archiveInvalid(`the archive has neither ${indexFile} nor ${saveFile}`);
+}
+
+/** Many names of large indexes are little to send, and each of the one goes with all of the other. */
+function refuseTooMuch(targets: readonly ImageTarget[]): void {
+  const weights = new Map<PlannedManifest, number>();
+  const weigh = (top: PlannedManifest): number => {
+    const weight = weights.get(top) ?? flatten(top).reduce((sum, { blobs }) => sum + 1 + blobs.size, 0);
+    weights.set(top, weight);
+    return weight;
+  };
+  const found = targets.reduce((sum, { top }) => sum + weigh(top), 0);
+  if (targets.length <= targetsMost && found <= contentsMost) return;
+  throw new RegistryError('SIZE_INVALID', {
+    status: 413,
+    message: `the archive has more than ${targetsMost} images, or more than ${contentsMost} manifests and blobs in them`,
+  });
 }
 
 /** @throws RegistryError MANIFEST_BLOB_UNKNOWN for an index that lacks a part, where the repository takes none such. */

@@ -9,7 +9,8 @@ import {
   type SavedImage,
 } from '../protocol/archive.js';
 import type { Digest } from '../protocol/digest.js';
-import { parseManifest } from '../protocol/manifest.js';
+import { RegistryError } from '../protocol/errors.js';
+import { manifestMaxBytes, parseManifest } from '../protocol/manifest.js';
 import { packingOf } from './archive-bytes.js';
 import { digestDiffers, type ArchiveContents } from './archive-contents.js';
 import type { PlannedImage } from './archive-plan.js';
@@ -45,10 +46,14 @@ async function planImage(contents: ArchiveContents, image: SavedImage): Promise<
   }
   const blobs = new Map<Digest, ReceivedBlob>([[config.digest, config]]);
   const layers: PackedLayer[] = [];
+  const described = new Map<string, PackedLayer>();
   for (const [index, path] of image.layers.entries()) {
     const file = findFile(contents, path);
     blobs.set(file.digest, file);
-    layers.push(await describeLayer(path, file, diffIds[index]));
+    const key = `${path} ${diffIds[index]}`;
+    const layer = described.get(key) ?? (await describeLayer(path, file, diffIds[index]));
+    described.set(key, layer);
+    layers.push(layer);
   }
   const manifest = {
     schemaVersion: 2,
@@ -57,10 +62,15 @@ async function planImage(contents: ArchiveContents, image: SavedImage): Promise<
     layers,
   };
   const platform = readPlatform(configBytes);
+  const bytes = Buffer.from(JSON.stringify(manifest));
+  // As for one that is pushed: clients take no larger one.
+  if (bytes.length > manifestMaxBytes) {
+    throw new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: manifestMaxBytes } });
+  }
   return {
     names: image.tags,
     top: {
-      manifest: parseManifest(Buffer.from(JSON.stringify(manifest)), dockerTypes.manifest),
+      manifest: parseManifest(bytes, dockerTypes.manifest),
       children: [],
       blobs,
       lacks: [],

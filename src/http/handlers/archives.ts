@@ -25,10 +25,12 @@ export async function importArchive(
   exchange: Exchange<ManagementParams<'archive.import'>>,
 ): Promise<Reply> {
   const { req, caller, query } = exchange;
+  const permit: ImportRequest['permit'] = (at) => exchange.require('push', at);
   const body = await openArchiveBody(req);
   try {
     const asked = readAsked([...query, ...body.fields]);
-    const permit: ImportRequest['permit'] = (at) => exchange.require('push', at);
+    // Where it is known already, before anything is taken in.
+    if (asked.image !== undefined) await permit({ repository: repository.config.name, image: asked.image });
     const report = await archives.import(repository, body.source, { ...asked, caller, permit });
     await body.finish();
     return jsonReply(201, encodeReport(repository.config.name, report));

@@ -19,6 +19,7 @@ import {
   type ManagementParams,
 } from '../../protocol/management.js';
 import { parseName, parseReference, parseTag } from '../../protocol/names.js';
+import { BoundedTasks } from '../bounded-tasks.js';
 import { readDocument } from '../document.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
@@ -28,6 +29,8 @@ import { exportArchive, importArchive } from './archives.js';
 import { nextLink, pageOf } from './discovery.js';
 
 const pageMost = 1000;
+/** Each may hold some 64 MiB of memory, and all of its archive on the disk. */
+const importsMost = 8;
 
 export interface ManagementParts extends AccessParts {
   readonly directory: RepositoryDirectory;
@@ -45,6 +48,7 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
     if (found !== undefined) return found;
     throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
   };
+  const imports = new BoundedTasks(importsMost);
   return {
     'health.get': async () => {
       await ready();
@@ -76,8 +80,9 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
     'image.tags': (exchange) => listTags(find(exchange.params.repository).repository, exchange),
     'archive.import': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
+      await requireSomePush(parts(), exchange);
       if (repository.writer === undefined) refuseWrites(repository, []);
-      return importArchive(repository, parts().archives, exchange);
+      return imports.run(() => importArchive(repository, parts().archives, exchange));
     },
     'archive.export': async (exchange) => exportArchive(await findKnown(parts(), exchange), parts().archives, exchange),
     'cache.purge': async ({ params, query }) => {
@@ -98,6 +103,15 @@ async function findKnown(
   const found = directory.get(name);
   if (found !== undefined && (await access.knows(caller.principal, name))) return found.repository;
   throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
+}
+
+/** Which images an archive goes to is told at its end: before it is taken in, that there may be one. */
+async function requireSomePush(
+  { access }: ManagementParts,
+  { params: { repository }, caller: { principal }, client }: Exchange<{ readonly repository: string }>,
+): Promise<void> {
+  if (await access.knows(principal, repository, 'push')) return;
+  throw access.refusal(principal, { access: 'push', client, wanted: [] });
 }
 
 /** Whole for those who administer a repository; for those who may pull of it, that it is there. */

@@ -1,0 +1,59 @@
+// A gateway in Express with a login of its own, which the registry knows too: browsers by their session, docker by password.
+import { randomBytes, scryptSync, timingSafeEqual } from 'node:crypto';
+import { createServer } from 'node:http';
+import express from 'express';
+import { createRegistry } from 'artifactapi';
+import { mountRegistry } from 'artifactapi/express';
+
+const hash = (password, salt) => scryptSync(password, salt, 32, { N: 4096 });
+const addUser = (id, groups, password, salt = randomBytes(16)) => ({ id, groups, salt, hash: hash(password, salt) });
+const users = new Map([
+  ['ana', addUser('ana', ['team', 'operators'], process.env.ANA_PASSWORD ?? 'secret')],
+  ['ben', addUser('ben', ['team'], process.env.BEN_PASSWORD ?? 'secret too')],
+]); // in place of your database
+const nobody = addUser('', [], randomBytes(16));
+const sessions = new Map(); // id in the cookie → user
+
+function checkPassword(name, password) {
+  const { salt, hash: expected } = users.get(name) ?? nobody; // as much work for a name that is not there
+  return timingSafeEqual(hash(password, salt), expected) ? users.get(name) : undefined;
+}
+
+/** Who a request is from. `undefined` is no refusal: then the registry looks for a token of its own, and asks its rules. */
+function authenticate({ headers: { cookie = '', authorization = '' } }) {
+  const [, basic] = /^Basic (\S+)$/i.exec(authorization) ?? [];
+  if (basic === undefined) return sessions.get(/(?:^|; )session=(\w+)/.exec(cookie)?.[1]);
+  const [, name, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
+  return name === undefined ? undefined : checkPassword(name, password);
+}
+
+const registry = createRegistry({
+  storage: process.env.DATA ?? './data',
+  repositories: [{ name: 'docker-internal', type: 'local' }],
+  access: {
+    authenticate,
+    rules: [
+      { names: 'docker-internal', groups: ['team'], allow: ['pull', 'push'] },
+      { groups: ['operators'], allow: ['admin'] },
+    ],
+  },
+});
+
+const app = express();
+mountRegistry(app, registry, { management: '/' }); // before body parsers, and before any login wall
+app.post('/login', express.json(), ({ body }, res) => {
+  const user = checkPassword(String(body?.name), String(body?.password));
+  if (user !== undefined) {
+    const id = randomBytes(16).toString('hex');
+    sessions.set(id, user);
+    res.cookie('session', id, { httpOnly: true, sameSite: 'strict' }); // with TLS `secure`, too
+  }
+  res.status(user === undefined ? 401 : 200).json({ user: user?.id ?? null });
+});
+
+const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
+server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
+  console.log(`listening on http://127.0.0.1:${server.address().port}`);
+});
+const stop = () => server.close(() => void registry.close());
+process.once('SIGTERM', stop).once('SIGINT', stop);
