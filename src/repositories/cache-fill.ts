@@ -1,7 +1,6 @@
 import {
   ConflictError,
   type BlobInfo,
-  type BlobStore,
   type ImageKey,
   type UpstreamBlob,
   type UpstreamReason,
@@ -13,6 +12,7 @@ import { FillFailures } from './fill-failures.js';
 import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferSource } from './fill-transfer.js';
 import { FillLinks } from './fill-links.js';
 import { RunningFill, StoredFill, type Fill, type OnLinked } from './fill.js';
+import { stageTransient } from './staged-leftovers.js';
 import { publish, type PublishParts } from './upload-session.js';
 
 export interface CacheFillParts extends PublishParts {
@@ -28,16 +28,6 @@ export interface FillRequest extends TransferSource {
   /** What a manifest says: `failed` when the upstream says otherwise. */
   readonly expectedSize?: number | undefined;
   readonly onLinked?: OnLinked | undefined;
-}
-
-/** Staged bytes with this prefix are a fill's, and worth nothing after a restart. */
-const stagedPrefix = 'fill-';
-
-/** Drops what fills of an earlier process left. Call it before the first fetch. */
-export async function discardLeftovers(blobs: BlobStore): Promise<void> {
-  for await (const { id } of blobs.listStaged()) {
-    if (id.startsWith(stagedPrefix)) await (await blobs.stage(id)).discard();
-  }
 }
 
 type Opening = Promise<UpstreamResult<Fill>>;
@@ -137,8 +127,7 @@ export class CacheFills {
       return { type: 'failed', reason: { upstream: upstream.host, reason } };
     }
     try {
-      const id = `${stagedPrefix}${this.#parts.runtime.newId()}`;
-      const staged = await this.#parts.blobs.stage(id, { algorithm: algorithmOf(digest) });
+      const staged = await stageTransient(this.#parts, 'fill', algorithmOf(digest));
       const fill = new RunningFill(digest, staged, size ?? expectedSize, (running) =>
         this.#run(request, running, answer.value),
       );

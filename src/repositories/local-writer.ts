@@ -20,6 +20,7 @@ import { renewLease } from './lease.js';
 import type { LocalParts } from './local.js';
 import { busy, recordManifest, repositoryGone } from './manifest-record.js';
 import { receiveBlob } from './received-blob.js';
+import { stageTransient } from './staged-leftovers.js';
 import { appendBounded, publish, UploadSessions } from './upload-session.js';
 
 /** How many images an anonymous mount looks at for one that the caller may pull. */
@@ -78,7 +79,7 @@ export class LocalWriter implements RepositoryWriter {
 
   async putBlob(image: string, digest: Digest, source: Readable): Promise<void> {
     const at = this.#at(image);
-    const staged = await this.#parts.blobs.stage(this.#parts.runtime.newId(), { algorithm: algorithmOf(digest) });
+    const staged = await stageTransient(this.#parts, 'once', algorithmOf(digest));
     try {
       await appendBounded(staged, source, Infinity, this.#parts.blobMaxBytes);
       await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size));
@@ -118,8 +119,8 @@ export class LocalWriter implements RepositoryWriter {
     { findSource }: { readonly findSource?: FindSource | undefined } = {},
   ): Promise<void> {
     const at = this.#at(image);
-    const { blobs, runtime, manifests } = this.#parts;
-    const staged = await blobs.stage(runtime.newId(), { algorithm: algorithmOf(manifest.digest) });
+    const { runtime, manifests } = this.#parts;
+    const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
     try {
       await staged.append(Readable.from([manifest.bytes]));
       await publish(this.#parts, staged, manifest.digest, () =>

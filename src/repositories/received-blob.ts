@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { ByteRange, ReceivedBlob, StagedBlob } from '../ports.js';
 import type { Algorithm, Digest } from '../protocol/digest.js';
 import { readBytes } from '../util/streams.js';
+import { stageTransient } from './staged-leftovers.js';
 import { appendBounded, publish, type PublishParts } from './upload-session.js';
 
 type Link = (images: readonly string[], digest: Digest, size: number) => Promise<void>;
@@ -13,7 +14,7 @@ export async function receiveBlob(
   algorithm: Algorithm,
   link: Link,
 ): Promise<ReceivedBlob> {
-  const staged = await parts.blobs.stage(parts.runtime.newId(), { algorithm });
+  const staged = await stageTransient(parts, 'once', algorithm);
   try {
     await appendBounded(staged, source, Infinity, parts.blobMaxBytes);
     const { size } = staged;

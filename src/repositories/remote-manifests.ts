@@ -10,6 +10,7 @@ import { readBytes } from '../util/streams.js';
 import { recordManifest } from './manifest-record.js';
 import type { RemoteContext } from './remote-context.js';
 import { describeFailure, toRefusal } from './remote-verdict.js';
+import { stageTransient } from './staged-leftovers.js';
 import { publish } from './upload-session.js';
 
 /** A manifest that the cache holds, and how it came to be answered. */
@@ -167,10 +168,7 @@ export class RemoteManifests {
     const { parts } = this.#context;
     const at = this.#context.at(image);
     const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
-    // Named as a fill's: what a dying process leaves of it is dropped at the next start.
-    const staged = await parts.blobs.stage(`fill-${parts.runtime.newId()}`, {
-      algorithm: algorithmOf(manifest.digest),
-    });
+    const staged = await stageTransient(parts, 'fill', algorithmOf(manifest.digest));
     const checkedAt = parts.runtime.now();
     try {
       await staged.append(Readable.from([manifest.bytes]));

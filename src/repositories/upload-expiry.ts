@@ -1,6 +1,7 @@
 import type { BlobStore, MetadataStore, Runtime } from '../ports.js';
 import type { SessionId } from '../protocol/names.js';
 import type { KeyedMutex } from '../util/concurrency.js';
+import { isTransient } from './staged-leftovers.js';
 
 export interface ExpiryParts {
   readonly blobs: BlobStore;
@@ -11,8 +12,8 @@ export interface ExpiryParts {
 }
 
 /**
- * Ends the uploads that rest for too long, and discards staged bytes that no session owns (a whole-blob POST that was
- * killed). Resolves to the number of sessions that ended, or with `dryRun` would end.
+ * Ends the uploads that rest for too long, and discards staged bytes whose session is lost. What needs no session is left
+ * alone: a request may be at it. Resolves to the number of sessions that ended, or with `dryRun` would end.
  */
 export async function expireUploads(
   parts: ExpiryParts,
@@ -21,7 +22,9 @@ export async function expireUploads(
   const { blobs, metadata, runtime, sessionLocks, uploadExpiryMs } = parts;
   const oldest = runtime.now() - uploadExpiryMs;
   const staged = new Map<string, { readonly size: number; readonly modifiedAt: number }>();
-  for await (const { id, size, modifiedAt } of blobs.listStaged()) staged.set(id, { size, modifiedAt });
+  for await (const { id, size, modifiedAt } of blobs.listStaged()) {
+    if (!isTransient(id)) staged.set(id, { size, modifiedAt });
+  }
   let expired = 0;
   for await (const { id, startedAt } of metadata.sessions()) {
     const seen = staged.get(id);

@@ -14,6 +14,8 @@ import { indexManifest } from '../support/content.js';
 import { Cleanups } from '../support/remote.js';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { paxRecord, rawEntry } from '../support/raw-tar.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
 // What a review of archives found, each by the name of what went wrong.
@@ -90,6 +92,22 @@ describe('a manifest that was made of an archive was larger than any that may be
     };
     const answer = await send('root', await tarOf(entriesOf(files)));
     expect([answer.status, answer.codes]).toEqual([413, ['SIZE_INVALID']]);
+    expect(await staged()).toEqual([]);
+  });
+});
+
+describe('a small archive of headers without files stopped the process', () => {
+  const attributes = Array.from({ length: 100_000 }, (_, i) => `11 ${i.toString(36).padStart(6, '0')}=\n`).join('');
+  const large = rawEntry('g', 'global', attributes.slice(0, 1024 * 1024));
+  const small = rawEntry('g', 'global', paxRecord('comment', 'c'));
+  const run = Buffer.concat(Array.from({ length: 50 }, () => rawEntry('x', 'attributes', paxRecord('a', 'b'))));
+
+  it.each([
+    ['a large global one', large, 413, 'SIZE_INVALID'],
+    ['a small global one', small, 400, 'ARCHIVE_INVALID'],
+  ])('%s and many that repeat it', async (_title, global, status, code) => {
+    const answer = await send('root', gzipSync(Buffer.concat([global, run, Buffer.alloc(1024)])));
+    expect([answer.status, answer.codes]).toEqual([status, [code]]);
     expect(await staged()).toEqual([]);
   });
 });

@@ -3,12 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore, ImageKey, MetadataStore, StagedBlob, UpstreamResult } from '../../src/ports.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { RegistryError } from '../../src/protocol/errors.js';
-import {
-  CacheFills,
-  discardLeftovers,
-  type CacheFillParts,
-  type FillRequest,
-} from '../../src/repositories/cache-fill.js';
+import { CacheFills, type CacheFillParts, type FillRequest } from '../../src/repositories/cache-fill.js';
 import type { Fill } from '../../src/repositories/fill.js';
 import { KeyedMutex } from '../../src/util/concurrency.js';
 import { readBytes } from '../../src/util/streams.js';
@@ -469,12 +464,5 @@ describe('closing and starting', () => {
     expect(body.destroyed).toBe(true);
     await expectNothing();
     await expect(fills.fetch(request(upstream))).rejects.toThrow('the registry is closing');
-  });
-
-  it('discards what an earlier process left, and nothing else', async () => {
-    await (await domain.blobs.stage('fill-123')).append(sourceOf(bytes));
-    await (await domain.blobs.stage('session')).append(sourceOf(bytes));
-    await discardLeftovers(domain.blobs);
-    expect(await collect(domain.blobs.listStaged())).toMatchObject([{ id: 'session' }]);
   });
 });

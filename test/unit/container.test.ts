@@ -96,6 +96,10 @@ describe('examples/container/compose.yaml', () => {
     expect(readExample('nginx.conf')).toContain('proxy_pass http://registry:5000;');
   });
 
+  it('believes no client where it comes from', () => {
+    expect(readExample('nginx.conf')).toContain('proxy_set_header X-Forwarded-For $remote_addr;');
+  });
+
   it('gives a stop more time than requests in flight have', () => {
     const { stopSeconds } = settingsOf(readExample('config.yaml'));
     expect(Number.parseInt(String(services.registry['stop_grace_period']), 10)).toBeGreaterThan(stopSeconds);
@@ -117,7 +121,7 @@ describe('examples/container/kubernetes.yaml', () => {
   it('is YAML that says everything once', () => {
     expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
     const kinds = manifests.map(({ kind }) => kind);
-    expect(kinds).toEqual(['ConfigMap', 'Secret', 'PersistentVolumeClaim', 'Deployment', 'Service']);
+    expect(kinds).toEqual(['ConfigMap', 'PersistentVolumeClaim', 'Deployment', 'Service']);
   });
 
   it('runs one at a time, since one process owns the data folder', () => {
@@ -143,16 +147,17 @@ describe('examples/container/kubernetes.yaml', () => {
     expect(container.ports).toEqual([{ name: 'http', containerPort: Number(instruction('EXPOSE')) }]);
   });
 
-  it('mounts the volumes that it has, each of something that is here', () => {
+  it('mounts the volumes that it has, each of something that is here, but for the passwords', () => {
     const { volumeMounts } = container;
     expect(volumeMounts.map(({ name }) => name)).toEqual(pod.volumes.map(({ name }) => name));
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(
       expect.arrayContaining(['/data', path.dirname(configPath)]),
     );
-    const sources = [['PersistentVolumeClaim'], ['ConfigMap'], ['Secret']].map(
-      ([kind = '']) => find(kind).metadata.name,
-    );
-    expect(sources).toEqual(['artifactapi', 'artifactapi', 'artifactapi']);
+    expect(pod.volumes).toMatchObject([
+      { persistentVolumeClaim: { claimName: find('PersistentVolumeClaim').metadata.name } },
+      { configMap: { name: find('ConfigMap').metadata.name } },
+      { secret: { secretName: 'artifactapi' } },
+    ]);
   });
 
   it('has a config that is accepted, whose password file is mounted, and time for its stop', () => {

@@ -478,8 +478,8 @@ describe('the garbage collector', () => {
       expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
-    it('leave no staged bytes behind that no session owns', async () => {
-      await (await domain.blobs.stage('killed-in-a-whole-blob-post')).append(Readable.from([layer]));
+    it('leave no staged bytes behind whose session is lost', async () => {
+      await (await domain.blobs.stage('of-a-session-that-a-power-cut-took')).append(Readable.from([layer]));
       await domain.restart();
       advance(uploadExpiry - hour);
       await collect();

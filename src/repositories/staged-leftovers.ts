@@ -1,0 +1,36 @@
+import type { BlobStore, Runtime, StagedBlob } from '../ports.js';
+import type { Algorithm } from '../protocol/digest.js';
+
+/** How the ids of staged bytes begin that belong to no session; a session's id is a UUID and never does. */
+const prefixes = {
+  /** What comes from an upstream. */
+  fill: 'fill-',
+  /** What one request brings: an archive, a whole blob, a manifest. */
+  once: 'once-',
+} as const;
+
+export interface StagingParts {
+  readonly blobs: BlobStore;
+  readonly runtime: Runtime;
+}
+
+/** Stages bytes that nobody can go on with after a restart: whoever stages them commits or discards them. */
+export function stageTransient(
+  { blobs, runtime }: StagingParts,
+  origin: keyof typeof prefixes,
+  algorithm: Algorithm,
+): Promise<StagedBlob> {
+  return blobs.stage(`${prefixes[origin]}${runtime.newId()}`, { algorithm });
+}
+
+/** Whether the staged bytes are such ones: while the process lives, they are in use however old they are. */
+export function isTransient(id: string): boolean {
+  return Object.values(prefixes).some((prefix) => id.startsWith(prefix));
+}
+
+/** Drops what an earlier process left of them. Call it before anything is staged. */
+export async function discardLeftovers(blobs: BlobStore): Promise<void> {
+  for await (const { id } of blobs.listStaged()) {
+    if (isTransient(id)) await (await blobs.stage(id)).discard();
+  }
+}
