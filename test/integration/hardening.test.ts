@@ -85,7 +85,12 @@ const refused: readonly (readonly [request: string, status: number, message: str
   [`GET /v2/ HTTP/1.1\r\n${host}X: ${'x'.repeat(70_000)}\r\n\r\n`, 431, 'the headers are too large'],
   [`GET /v2/ HTTP/1.1\r\n${host}X: ${'x'.repeat(2_000_000)}\r\n\r\n`, 431, 'the headers are too large'],
   [`GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(200)}\r\n`, 431, 'there are too many headers'],
-  [`GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(3000)}\r\n`, 431, 'there are too many headers'],
+  // Newer releases of Node count them before we do.
+  [
+    `GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(3000)}\r\n`,
+    431,
+    expect.stringMatching(/headers are too large|too many headers/) as string,
+  ],
   [`GET /v2/?n=${'1'.repeat(8192)} HTTP/1.1\r\n${host}\r\n`, 414, 'the URL is too long'],
   // What a registry does not do.
   ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405, 'this is no proxy'],

@@ -183,7 +183,7 @@ describe('lists', () => {
 
   it('of tags: 404 when the upstream has no such image, asked once by 20', async () => {
     const { fault, client } = await startRemote(cleanups);
-    fault.fault('/tags/', { delayMs: 30 });
+    fault.fault('/tags/', { delayMs: 500 });
     const answers = await Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/tags/list`)));
     expect(new Set(answers.map(({ status, codes }) => `${status} ${codes.join(',')}`))).toEqual(
       new Set(['404 NAME_UNKNOWN']),
