@@ -10,7 +10,10 @@ const run = join(folder, 'nginx');
 await mkdir(run, { recursive: true });
 const config = join(folder, 'config.yml');
 // JSON is YAML too.
-await writeFile(config, JSON.stringify({ trustedProxies: ['127.0.0.1'], ...(sendfile === '' ? {} : { sendfile }) }));
+await writeFile(
+  config,
+  JSON.stringify({ access: 'open', trustedProxies: ['127.0.0.1'], ...(sendfile === '' ? {} : { sendfile }) }),
+);
 const nginxConfig = join(run, 'nginx.conf');
 await writeFile(nginxConfig, configure());
 

@@ -25,6 +25,7 @@ describeClient('nginx in front of a cache', ['nginx'], () => {
     const config = {
       repositories: [{ name: 'hub', type: 'remote', url: upstream.registry.origin }],
       namespaces: { 'up.example': 'hub' },
+      access: 'open',
       trustedProxies: ['127.0.0.1'],
       sendfile: 'x-accel',
     };

@@ -70,8 +70,10 @@ async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
 async function start(settings: ServeSettings): Promise<void> {
   const { host, storage } = settings;
   const onLoopback = await isLoopback(host);
-  const access = settings.access ?? (onLoopback ? 'open' : undefined);
-  if (access === undefined) throw explainUnguarded(host);
+  // Who names a proxy lets others in by it.
+  const isProxied = (settings.registry.trustedProxies ?? []).length > 0;
+  const access = settings.access ?? (onLoopback && !isProxied ? 'open' : undefined);
+  if (access === undefined) throw explainUnguarded(isProxied ? 'the registry through a trusted proxy' : host);
   const tls = await readTls(settings.tls);
   const log = createLog(settings.logLevel);
   let isOpening = true;
@@ -86,7 +88,8 @@ async function start(settings: ServeSettings): Promise<void> {
     throw cause;
   });
   stopOnSignal(server, settings.stopSeconds, log);
-  const repository = registry.repositories.list()[0]?.repository.config.name;
+  const repositories = registry.repositories.list().map(({ repository }) => repository);
+  const repository = (repositories.find(({ writer }) => writer !== undefined) ?? repositories[0])?.config.name;
   const mode = typeof access === 'string' ? access : 'rules';
   const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
   process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));

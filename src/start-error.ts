@@ -53,11 +53,12 @@ export function explainTlsError(cause: unknown): StartError {
   return new StartError(`the TLS certificate and key cannot be used: ${messagesOf(cause)}`, cause);
 }
 
-export function explainUnguarded(host: string): StartError {
+/** @param what others can reach: the address, or what else stands in `others can reach …`. */
+export function explainUnguarded(what: string): StartError {
   return new StartError(
     [
-      `others can reach ${host}, and nobody has said who may use the registry. Do one of these:`,
-      '  set access in the config file: with "access: read-only", everybody may pull and nobody may write;',
+      `others can reach ${what}, and nobody has said who may use the registry. Do one of these:`,
+      '  set access in the config file: rules; or with "access: read-only", everybody may pull and nobody may write;',
       '  pass --open: whoever reaches that address may pull, push and delete;',
       '  listen on this machine alone: --host 127.0.0.1',
     ].join('\n'),

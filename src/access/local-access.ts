@@ -13,7 +13,9 @@ export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
     knows: () => Promise.resolve(true),
     // Nobody can log in here, so a 401 would only make clients ask for a password that nothing takes.
     refusal: () =>
-      new RegistryError('DENIED', { message: "this registry is read-only: its option access is not 'open'" }),
+      new RegistryError('DENIED', {
+        message: 'this registry is read-only: to let somebody do more, set rules in its option access',
+      }),
     close: () => Promise.resolve(),
   };
 }

@@ -101,6 +101,13 @@ describe('artifactapi', () => {
     expect(stderr).not.toMatch(/\n\s+at |"level"/);
   });
 
+  it('is not open by itself where a proxy lets others in', async () => {
+    const file = await writeConfig('trustedProxies: [127.0.0.1]\n');
+    const { code, stderr } = await run(['serve', '--port', '0', '--config', file]).ended();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/others can reach the registry through a trusted proxy, and nobody has said who/);
+  });
+
   it('tells every problem of the config file at once', async () => {
     const file = await writeConfig(
       "access: all\nrepositories: [{ name: A, type: local }, { name: '${ABSENT_IN_TESTS}', type: local }]\nserver: { port: x }\n",
