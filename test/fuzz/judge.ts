@@ -37,8 +37,7 @@ export function judgeExchange({ sent, received, requests }: Exchanged, scene: Sc
   }
   if (received.includes(marker)) problems.push('it shows what is secret');
   try {
-    const methods = requests.map(({ method }) => method);
-    for (const answer of parseAnswers(received, methods)) {
+    for (const answer of parseAnswers(received)) {
       problems.push(...judgeAnswer(answer, sent.text, scene));
       const event = scene.events.get(answer.headers.get('x-request-id') ?? '');
       if (event !== undefined) problems.push(...judgeEvent(event, isFromAna));
