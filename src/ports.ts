@@ -416,7 +416,6 @@ export interface Caller {
   mayPull(at: ImageKey): Promise<boolean>;
   /** Of another image than the one that was asked for: what limits the caller's token counts too. */
   mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
-  mayPush(at: ImageKey): Promise<boolean>;
 }
 
 export interface ManifestInfo {

@@ -63,7 +63,6 @@ export function createCaller(
       return isPermitted;
     },
     mayMountFrom: (at, name) => access.permits(principal, 'pull', { at, name: name ?? `${at.repository}/${at.image}` }),
-    mayPush: (at) => access.permits(principal, 'push', { at }),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Caller, ImageKey } from '../../src/ports.js';
 
-/** A caller who may pull, mount and push what a rule says. */
+/** A caller who may pull and mount what a rule says. */
 export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
   const answer = (at: ImageKey): Promise<boolean> => Promise.resolve(may(at));
   return {
@@ -8,6 +8,5 @@ export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
     trail: [],
     mayPull: answer,
     mayMountFrom: answer,
-    mayPush: answer,
   };
 }
