@@ -36,6 +36,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 const roots = new Set([
   'index',
   'registry',
+  'registry-life',
+  'open-registry',
   'cli',
   'cli-archives',
   'archive-client',
