@@ -203,6 +203,18 @@ describe('the files', () => {
     }
   });
 
+  it('leave calls that behave differently on Windows to storage/files.ts', () => {
+    const direct =
+      /^import [^;]*\b(?:rename|unlink|rm|fsync)(?:Sync)?\b[^;]* from 'node:fs|\bfs\.(?:rename|unlink|rm|fsync)/m;
+    const strays = sources
+      .map(({ file }) => file)
+      .filter((file) => file.startsWith('src/storage/') && file !== 'src/storage/system-calls.ts')
+      .filter((file) => direct.test(readFileSync(path.join(root, file), 'utf8')));
+    expect(strays).toEqual([]);
+    const users = sources.filter(({ imports }) => imports.includes('./system-calls.js')).map(({ file }) => file);
+    expect(users.sort()).toEqual(['src/storage/files.ts', 'src/storage/folder-handles.ts']);
+  });
+
   it('are short: none above 300 lines but the page of ports, and half of them below 150', () => {
     const lengths = sources
       .filter(({ file }) => file !== 'src/ports.ts')

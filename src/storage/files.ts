@@ -1,25 +1,20 @@
-/** File-system calls on plain descriptors, as promises. Descriptors are numbers here because the hash worker shares them. */
+/**
+ * File-system calls as promises: on plain descriptors, which are numbers because the hash worker shares them, and those
+ * that behave differently on Windows.
+ */
 import fs from 'node:fs';
 import { promisify } from 'node:util';
+import { createSystemCalls } from './system-calls.js';
+
+export const { renameFile, unlinkFile, removeFile, openFolder, syncFolder } = createSystemCalls();
 
 export const openFile = promisify(fs.open);
 export const closeFile = promisify(fs.close);
 export const syncData = promisify(fs.fdatasync);
 export const cutFile = promisify(fs.ftruncate);
 export const statOpen = promisify(fs.fstat);
-export const syncAll = promisify(fs.fsync);
 const read = promisify(fs.read);
 const writev = promisify(fs.writev);
-
-/** Makes the names in a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  const fd = await openFile(path, 'r');
-  try {
-    await syncAll(fd);
-  } finally {
-    await closeFile(fd);
-  }
-}
 
 /** The file is shorter than it should be. */
 export class TruncatedFileError extends Error {

@@ -1,26 +1,27 @@
-import { closeFile, openFile, syncAll } from './files.js';
+import { openFolder } from './files.js';
+import type { OpenFolder } from './system-calls.js';
 
 /**
  * Makes names in folders durable, with a descriptor that is kept for each folder: a few hundred at most, and every blob that
  * is published would open and close one.
  */
 export class FolderHandles {
-  readonly #descriptors = new Map<string, Promise<number>>();
+  readonly #folders = new Map<string, Promise<OpenFolder>>();
 
   async sync(folder: string): Promise<void> {
-    let opening = this.#descriptors.get(folder);
+    let opening = this.#folders.get(folder);
     if (opening === undefined) {
-      opening = openFile(folder, 'r');
-      this.#descriptors.set(folder, opening);
-      opening.catch(() => this.#descriptors.delete(folder));
+      opening = openFolder(folder);
+      this.#folders.set(folder, opening);
+      opening.catch(() => this.#folders.delete(folder));
     }
-    await syncAll(await opening);
+    await (await opening).sync();
   }
 
   /** Nobody syncs any more. */
   async close(): Promise<void> {
-    const openings = await Promise.allSettled(this.#descriptors.values());
-    this.#descriptors.clear();
-    for (const opening of openings) if (opening.status === 'fulfilled') await closeFile(opening.value);
+    const openings = await Promise.allSettled(this.#folders.values());
+    this.#folders.clear();
+    for (const opening of openings) if (opening.status === 'fulfilled') await opening.value.close();
   }
 }

@@ -1,9 +1,9 @@
-import { rename, unlink } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob, StageOptions } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
 import { BlobFolders, statFile } from './blob-folders.js';
 import { BufferPool, FileContent } from './file-content.js';
+import { renameFile, unlinkFile } from './files.js';
 import { FolderHandles } from './folder-handles.js';
 import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
 import { HashClient } from './hash-client.js';
@@ -120,7 +120,7 @@ export class FsBlobStore implements BlobStore {
   async delete(digest: Digest): Promise<boolean> {
     this.#forget(digest);
     try {
-      await unlink(this.#folders.blob(digest));
+      await unlinkFile(this.#folders.blob(digest));
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return false;
       throw error;
@@ -153,7 +153,7 @@ export class FsBlobStore implements BlobStore {
   }
 
   async #publish(path: string, digest: Digest): Promise<void> {
-    await rename(path, this.#folders.blob(digest));
+    await renameFile(path, this.#folders.blob(digest));
     this.#forget(digest);
   }
 

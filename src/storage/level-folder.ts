@@ -1,5 +1,6 @@
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { syncFolder } from './files.js';
 
 /**
  * Makes a folder and its parents, durably: LevelDB syncs what is inside its folder, and that the folder itself is in its
@@ -14,14 +15,4 @@ export async function makeFolder(folder: string): Promise<void> {
     parent = dirname(parent);
     await syncFolder(parent);
   } while (parent.length >= resolve(first).length);
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  // Where a system cannot open a folder, it cannot sync one either.
-  const handle = await open(folder, 'r').catch(() => undefined);
-  try {
-    await handle?.sync();
-  } finally {
-    await handle?.close();
-  }
 }

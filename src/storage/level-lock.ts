@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
-import { readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeFile, renameFile } from './files.js';
 
 /**
  * The index folders that this process has open, by real path. State of the module, against the house rule, because it
@@ -57,7 +58,7 @@ export class FolderLock {
     const path = join(this.#folder, ownerFile);
     const draft = `${path}.${process.pid}`;
     await writeFile(draft, JSON.stringify(describeSelf()));
-    await rename(draft, path);
+    await renameFile(draft, path);
     this.#confirmed = true;
   }
 
@@ -65,7 +66,7 @@ export class FolderLock {
     if (this.#released) return;
     this.#released = true;
     try {
-      if (this.#confirmed) await rm(join(this.#folder, ownerFile), { force: true });
+      if (this.#confirmed) await removeFile(join(this.#folder, ownerFile));
     } finally {
       openFolders.delete(this.#folder);
     }

@@ -1,6 +1,4 @@
-import { unlink } from 'node:fs/promises';
-import { closeFile, cutFile, openFile, statOpen, syncData, writeFully } from './files.js';
-import { hasCode } from './storage-errors.js';
+import { closeFile, cutFile, openFile, removeFile, statOpen, syncData, writeFully } from './files.js';
 
 /** So often the written bytes are sent to the disk in the background: the last flush has little left to do then. */
 const flushEveryBytes = 64 * 1024 * 1024;
@@ -122,9 +120,7 @@ export class StagedFile {
   async remove(): Promise<void> {
     await this.close();
     if (!this.#exists) return;
-    await unlink(this.path).catch((error: unknown) => {
-      if (!hasCode(error, 'ENOENT')) throw error;
-    });
+    await removeFile(this.path);
     this.#exists = false;
     this.#size = 0;
   }
