@@ -321,7 +321,33 @@ export interface MetadataStore {
     changes: readonly Change[],
     options: { readonly durable: boolean; readonly require?: readonly Precondition[] },
   ): Promise<void>;
+  /**
+   * Writes one entry durably and reads it back.
+   * @throws RegistryError UNAVAILABLE (503, or 507 when the disk is full) while the index refuses writes.
+   */
+  check(): Promise<void>;
+  /** Returns what went wrong with the index since it was opened. Does no I/O. */
+  status(): MetadataStatus;
   close(): Promise<void>;
+}
+
+/** The health of a metadata store since it was opened. */
+export interface MetadataStatus {
+  /** False from a failed write until the index accepts writes again. */
+  readonly writable: boolean;
+  /** How many times the index was closed and opened again after a failed write. */
+  readonly reopens: number;
+  /** The last failed write, sync, reopen or read. */
+  readonly lastFailure?: IndexFailure;
+}
+
+export interface IndexFailure {
+  /** In words, without a stack. */
+  readonly message: string;
+  /** When it happened. */
+  readonly at: number;
+  /** True when the disk is full. */
+  readonly noSpace: boolean;
 }
 
 // ------------------------------------------------------------------------------------------------ upstream
@@ -978,6 +1004,10 @@ export interface RegistryEvents {
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];
+  /** The index refuses writes from now on: a write failed, and so did the attempt to reopen it and to write again. */
+  'index.failed': [IndexFailure];
+  /** The index was closed and opened again after a failed write, and accepts writes. */
+  'index.reopened': [{ reopens: number; failure: IndexFailure }];
 }
 
 /** Everything that is not deterministic. */

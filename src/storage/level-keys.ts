@@ -6,6 +6,7 @@
  * batch that takes one). So a deleted repository is forgotten by dropping its name, and what lies under its id goes later.
  * `\0` is smaller than every character of a name, a tag or a digest: keys sort as their last parts do, in byte order.
  *
+ *   !|check                                               7               written and read back by health checks
  *   !|next-id                                             7               the id that the next repository gets
  *   !|repository|docker-internal                          {id, record}
  *   !|purging|4                                           1767225600000   a deleted repository with keys left, and since when
@@ -81,6 +82,8 @@ export type CandidateTarget =
   | { readonly kind: 'bytes'; readonly digest: Digest };
 
 export const nextIdKey = '!\0next-id' as Key<number>;
+
+export const checkKey = '!\0check' as Key<number>;
 
 export function repositoryKey(name: string): Key<StoredRepository> {
   return `!\0repository\0${name}` as Key<StoredRepository>;

@@ -8,6 +8,7 @@ import type {
   ImageKey,
   ImageRecord,
   ManifestRecord,
+  MetadataStatus,
   MetadataStore,
   Page,
   PageRequest,
@@ -17,10 +18,13 @@ import type {
   SessionRecord,
   TagRecord,
 } from '../ports.js';
+import { RegistryError } from '../protocol/errors.js';
 import { recordChange } from './level-changes.js';
+import { explainFailure, type IndexOptions } from './level-database.js';
 import { makeFolder } from './level-folder.js';
 import { LevelIndex } from './level-index.js';
 import {
+  checkKey,
   dueBefore,
   holderMember,
   holderPrefix,
@@ -49,11 +53,6 @@ import { sliceTags } from './level-tag-lists.js';
 import { readOldest } from './level-touches.js';
 import { LevelWriter } from './level-writer.js';
 
-export interface LevelMetadataStoreOptions {
-  /** How much of the hot records to keep in memory. @default 32 MiB */
-  readonly cacheBytes?: number;
-}
-
 const defaultCacheBytes = 32 * 1024 * 1024;
 /** A longer list of tags is read page by page and not kept. */
 const wholeListTags = 20_000;
@@ -67,6 +66,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
   #closing: Promise<void> | undefined;
+  #checks = 0;
 
   private constructor(folder: string, lock: FolderLock, index: LevelIndex) {
     this.#folder = folder;
@@ -77,7 +77,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   /** Opens the folder, and makes it where there is none. @throws Error that names the folder when somebody has it open. */
-  static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
+  static async open(folder: string, options: IndexOptions = {}): Promise<LevelMetadataStore> {
     await makeFolder(folder);
     const lock = await FolderLock.claim(folder);
     let index: LevelIndex | undefined;
@@ -263,6 +263,22 @@ export class LevelMetadataStore implements MetadataStore {
     return residents.purging().length > 0;
   }
 
+  async check(): Promise<void> {
+    this.#checks += 1;
+    const expected = this.#checks;
+    this.#open();
+    await this.#writer.run(async (view) => view.put(checkKey, expected), true);
+    const found = this.#open().get(checkKey);
+    // A later check may have overtaken this one.
+    if (found === undefined || found < expected) {
+      throw new RegistryError('UNAVAILABLE', { message: `the index returned ${found} instead of ${expected}` });
+    }
+  }
+
+  status(): MetadataStatus {
+    return { writable: true, reopens: 0 };
+  }
+
   // -------------------------------------------------------------------------------------------- inside
 
   #open(): LevelIndex {
@@ -280,15 +296,4 @@ export class LevelMetadataStore implements MetadataStore {
     if (stored === undefined) return undefined;
     return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;
   }
-}
-
-/** LevelDB's own words name no folder, and the reason is in the cause. */
-function explainFailure(folder: string, error: unknown): Error {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
-  if (cause !== undefined && 'code' in cause && cause.code === 'LEVEL_LOCKED') {
-    return new Error(`another process has ${folder} open`, { cause: error });
-  }
-  const reason = cause ?? error;
-  const message = reason instanceof Error ? reason.message : String(reason);
-  return new Error(`the index ${folder} could not be opened: ${message}`, { cause: error });
 }

@@ -43,6 +43,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     preconditions(store);
     paging(store);
     concurrency(store);
+    health(store);
   });
 
   describe(`${name} agrees with a plain model`, () => {
@@ -50,6 +51,14 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     afterAll(async () => (await shared)?.dispose());
     // One store for all runs: each takes names and digests of its own.
     metadataPropertiesContract(async () => (await (shared ??= create())).store);
+  });
+}
+
+function health(store: () => MetadataStore): void {
+  it('check() resolves while the index takes writes, also many at a time, and status() reports no failure', async () => {
+    await Promise.all([store().check(), store().check(), store().check()]);
+    await store().check();
+    expect(store().status()).toEqual({ writable: true, reopens: 0 });
   });
 }
 
