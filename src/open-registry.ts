@@ -113,11 +113,12 @@ async function openOn(
   const stopCollecting = collectInBackground(garbage, options, runtime);
   const close = async (): Promise<void> => {
     stopCollecting();
+    // First: an eviction that closes waits for the pass that it asked for.
+    await garbage.close();
     await fills.close();
     await directory.close();
     passthrough.close();
     await touches.close();
-    await garbage.close();
     await access.close();
     await closeStores();
   };

@@ -294,6 +294,8 @@ export interface MetadataStore {
   imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>>;
   /** Whether any link (but those of some images) or manifest record of any image has the digest. What a deleted repository held counts until it is purged. */
   isReferenced(digest: Digest, butByLinksOf?: readonly ImageKey[]): Promise<boolean>;
+  /** Whether the bytes have a candidate. */
+  isCandidate(digest: Digest): Promise<boolean>;
   session(id: SessionId): Promise<SessionRecord | undefined>;
   sessions(): AsyncIterable<SessionRecord>;
   /** The candidates from before a time, oldest first. Settled ones are gone, so the next page is asked for the same way. */
@@ -962,7 +964,7 @@ export interface GarbageReport {
 }
 
 export interface GarbageCollector {
-  /** One pass. A second call while one runs joins it. */
+  /** One pass that starts after the call. Calls that wait for a running pass to end share the next one. */
   collect(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
 }
 

@@ -18,7 +18,7 @@ export interface Registry {
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
   readonly repositories: RepositoryDirectory;
-  /** Reclaims space now. A second call while one runs joins it. */
+  /** Collects garbage now, in a pass that starts after the call. Calls that wait for a running pass share the next one. */
   collectGarbage(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
   /** Ends background work and closes the stores. Stop the server first: requests fail from here on. */
   close(): Promise<void>;

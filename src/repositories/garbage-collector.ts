@@ -41,6 +41,8 @@ const pageSize = 256;
 export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
   #running: Promise<GarbageReport> | undefined;
+  /** The pass that starts when the running one ends. */
+  #next: Promise<GarbageReport> | undefined;
   #purging: Promise<void> | undefined;
   #audited = false;
   #closed = false;
@@ -51,7 +53,17 @@ export class OnlineGarbageCollector implements GarbageCollector {
 
   collect({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GarbageReport> {
     if (dryRun) return previewCollection(this.#parts, !this.#audited);
-    this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    if (this.#running === undefined && this.#next === undefined) return this.#start();
+    // The running pass may have looked already at what the caller has just dropped.
+    this.#next ??= Promise.allSettled([this.#running]).then(() => {
+      this.#next = undefined;
+      return this.#start();
+    });
+    return this.#next;
+  }
+
+  #start(): Promise<GarbageReport> {
+    this.#running = this.#run().finally(() => (this.#running = undefined));
     return this.#running;
   }
 
@@ -65,6 +77,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running?.catch(() => undefined);
+    await this.#next?.catch(() => undefined);
     await this.#purging?.catch(() => undefined);
   }
 
@@ -73,11 +86,14 @@ export class OnlineGarbageCollector implements GarbageCollector {
    * meanwhile keeps them: a power cut may have undone the end of the first deletion alone.
    */
   async recover(): Promise<void> {
-    const { metadata } = this.#parts;
+    const { metadata, runtime, graceMs } = this.#parts;
     for (const digest of await metadata.condemned()) {
       if (await metadata.isReferenced(digest))
         await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
-      else await this.#examine({ kind: 'bytes', digest, since: 0 }, () => this.#deleteCondemned(digest, []));
+      else {
+        const before = runtime.now() - graceMs;
+        await this.#examine({ kind: 'bytes', digest, since: 0 }, before, () => this.#deleteCondemned(digest, []));
+      }
     }
   }
 
@@ -114,7 +130,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
       if (candidates.length === 0) return;
       tally.examined += candidates.length;
       const settling = candidates.map((candidate) =>
-        this.#examine(candidate, () =>
+        this.#examine(candidate, before, () =>
           candidate.kind === 'link' ? this.#settleLink(candidate, tally) : this.#settleBytes(candidate, tally),
         ),
       );
@@ -124,15 +140,18 @@ export class OnlineGarbageCollector implements GarbageCollector {
     }
   }
 
-  /** One thing that cannot be deleted keeps nothing else from going: it is logged and put off by a grace period. */
-  async #examine(candidate: Candidate, task: () => Promise<unknown>): Promise<void> {
+  /**
+   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of this
+   * pass's range: this pass does not see it again, and the next pass retries it.
+   */
+  async #examine(candidate: Candidate, before: number, task: () => Promise<unknown>): Promise<void> {
     const { metadata, runtime } = this.#parts;
     try {
       await task();
     } catch (cause) {
       const { digest } = candidate;
-      runtime.log.error({ err: cause, digest }, 'something that nothing refers to could not be reclaimed');
-      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: runtime.now() } };
+      runtime.log.error({ err: cause, digest }, 'garbage candidate failed, retrying in the next pass');
+      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: before } };
       const pardon: readonly Change[] = candidate.kind === 'bytes' ? [{ type: 'bytes.forget', digest }] : [];
       await metadata.apply([later, ...pardon], { durable: false });
     }
@@ -210,7 +229,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     let found = false;
     for await (const { digest, modifiedAt } of blobs.list()) {
       if (this.#closed) return found;
-      if (await metadata.isReferenced(digest)) continue;
+      if ((await metadata.isReferenced(digest)) || (await metadata.isCandidate(digest))) continue;
       found = true;
       const candidate: Candidate = { kind: 'bytes', digest, since: modifiedAt };
       await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });

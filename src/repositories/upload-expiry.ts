@@ -30,12 +30,23 @@ export async function expireUploads(
     const seen = staged.get(id);
     staged.delete(id);
     if (isStopped() || Math.max(startedAt, seen?.modifiedAt ?? 0) >= oldest || sessionLocks.isHeld(id)) continue;
-    if (dryRun || (await endSession(parts, id, seen?.size ?? 0))) expired++;
+    if (dryRun || (await attempt(parts, id, () => endSession(parts, id, seen?.size ?? 0))) === true) expired++;
   }
   for (const [id, { modifiedAt }] of staged) {
-    if (modifiedAt < oldest && !dryRun && !isStopped()) await (await blobs.stage(id)).discard();
+    if (modifiedAt >= oldest || dryRun || isStopped()) continue;
+    await attempt(parts, id, async () => (await blobs.stage(id)).discard());
   }
   return expired;
+}
+
+/** Logs a failure, so that one upload does not stop the others: the next collection retries it. */
+async function attempt<T>({ runtime }: ExpiryParts, id: string, task: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await task();
+  } catch (cause) {
+    runtime.log.error({ err: cause, upload: id }, 'upload expiry failed, retrying in the next collection');
+    return undefined;
+  }
 }
 
 /** False when the upload went on, or ended, since it was looked at. */

@@ -178,23 +178,32 @@ function blobTooLarge(maxBytes: number): RegistryError {
 }
 
 /**
- * Commits under the digest's lock and links before it is released, so that no collector comes between. Bytes that could
- * not be linked are left to the collector.
+ * Commits under the digest's lock and links before it is released, so that no collector comes between. Bytes that were
+ * published and not linked get a candidate: a commit can fail after the rename, when the folder cannot be synced.
  */
 export async function publish(
-  { digestLocks, metadata, runtime }: PublishParts,
+  parts: PublishParts,
   staged: StagedBlob,
   digest: Digest,
   link: (info: BlobInfo) => Promise<void>,
 ): Promise<void> {
-  await digestLocks.run(digest, async () => {
-    const info = await staged.commit(digest);
+  await parts.digestLocks.run(digest, async () => {
     try {
-      await link(info);
+      await link(await staged.commit(digest));
     } catch (error) {
-      const candidate: Candidate = { kind: 'bytes', digest, since: runtime.now() };
-      await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
+      await leaveCandidate(parts, digest);
       throw error;
     }
   });
+}
+
+/** Never rejects: the caller reports the failure that came before. */
+async function leaveCandidate({ blobs, metadata, runtime }: PublishParts, digest: Digest): Promise<void> {
+  try {
+    if ((await blobs.stat(digest)) === undefined || (await metadata.isCandidate(digest))) return;
+    const candidate: Candidate = { kind: 'bytes', digest, since: runtime.now() };
+    await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
+  } catch (cause) {
+    runtime.log.error({ err: cause, digest }, 'failed to record a garbage candidate, left to the next audit');
+  }
 }

@@ -19,13 +19,13 @@ import type {
   TagRecord,
 } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
+import { readCandidates } from './level-candidates.js';
 import { recordChange } from './level-changes.js';
 import { explainFailure, type IndexOptions } from './level-database.js';
 import { makeFolder } from './level-folder.js';
 import { LevelIndex } from './level-index.js';
 import {
   checkKey,
-  dueBefore,
   holderMember,
   holderPrefix,
   imageKey,
@@ -33,12 +33,12 @@ import {
   linkKey,
   manifestKey,
   namedPrefix,
-  parseDueKey,
   rangeEnd,
   recordKey,
   referrerPrefix,
   sessionKey,
   sessionPrefix,
+  sinceKey,
   tagKey,
   tagPrefix,
   type Place,
@@ -180,6 +180,10 @@ export class LevelMetadataStore implements MetadataStore {
     return holders.some((holder) => !ignored.has(holder));
   }
 
+  async isCandidate(digest: Digest): Promise<boolean> {
+    return this.#open().get(sinceKey({ kind: 'bytes', digest })) !== undefined;
+  }
+
   async session(id: SessionId): Promise<SessionRecord | undefined> {
     return this.#aliveSession(this.#open().get(sessionKey(id)));
   }
@@ -191,16 +195,8 @@ export class LevelMetadataStore implements MetadataStore {
     }
   }
 
-  /** Links of deleted repositories are left out: `purge` turns them into candidates for their bytes. */
   async candidates(before: number, limit: number): Promise<readonly Candidate[]> {
-    const { residents } = this.#open();
-    return this.#index.scan(dueBefore(before), limit, (key): Candidate | undefined => {
-      const { target, since } = parseDueKey(key);
-      if (target.kind === 'bytes') return { kind: 'bytes', digest: target.digest, since };
-      const repository = residents.nameOf(target.place.id);
-      if (repository === undefined) return undefined;
-      return { kind: 'link', at: { repository, image: target.place.image }, digest: target.digest, since };
-    });
+    return readCandidates(this.#open(), before, limit);
   }
 
   async evictable(

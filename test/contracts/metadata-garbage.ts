@@ -35,6 +35,15 @@ export function garbage(current: () => MetadataStore, write: Write, candidates: 
     expect(await candidates()).toEqual(['bytes l 7']);
   });
 
+  it('isCandidate is true for bytes with a candidate, and false for a candidate of their link', async () => {
+    await write({ type: 'candidate.put', candidate: link5 });
+    expect(await current().isCandidate(digest('l'))).toBe(false);
+    await write({ type: 'candidate.put', candidate: bytes5 });
+    expect(await current().isCandidate(digest('l'))).toBe(true);
+    await write({ type: 'candidate.delete', candidate: bytes5 });
+    expect(await current().isCandidate(digest('l'))).toBe(false);
+  });
+
   it('condemned bytes refuse links and manifests until they are forgotten', async () => {
     await write({ type: 'bytes.condemn', digest: digest('l') });
     expect(await current().condemned()).toEqual([digest('l')]);

@@ -159,6 +159,10 @@ export class MetadataModel {
     return all.sort(by(({ id }) => id));
   }
 
+  isCandidate(digest: Digest): boolean {
+    return this.candidates().some((candidate) => candidate.kind === 'bytes' && candidate.digest === digest);
+  }
+
   candidates(): Candidate[] {
     return [...this.#state.candidates.values()];
   }

@@ -162,6 +162,7 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
   for (const found of world.digests) {
     expect((await store.imagesLinking(found, whole)).items).toEqual(model.imagesLinking(found));
     expect(await store.isReferenced(found)).toBe(model.isReferenced(found));
+    expect(await store.isCandidate(found)).toBe(model.isCandidate(found));
   }
 }
 
