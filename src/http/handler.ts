@@ -8,7 +8,7 @@ import type { Handler } from './exchange.js';
 import type { Offload } from './offload.js';
 import type { Passthrough } from './passthrough.js';
 import type { RateLimiter } from './rate-limit.js';
-import { errorReply, send, type ForwardReply, type Reply } from './reply.js';
+import { errorReply, isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
 import { shownUrl } from './shown-url.js';
 
 /** What Connect, Express and a bare server call; the types are structural so that none of them is needed. */
@@ -131,7 +131,7 @@ interface Delivery {
   readonly location: Location;
 }
 
-/** Writes the reply, or hands the exchange on. @throws RegistryError what a hand-over was refused with, before any byte. */
+/** Writes the reply, or hands the exchange on. @throws what a hand-over was refused with, or a blob failed with, before any byte. */
 async function deliver(
   req: IncomingMessage,
   res: ServerResponse,
@@ -146,6 +146,7 @@ async function deliver(
   try {
     await send(req, res, reply, { id, now: runtime.now(), log: runtime.log });
   } catch (cause) {
+    if (isBlobBody(reply.body) && !res.headersSent && !res.destroyed) throw cause;
     runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'an answer could not be sent');
     res.destroy();
   }

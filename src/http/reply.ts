@@ -54,6 +54,7 @@ const drainLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000 };
 /**
  * Writes the answer; resolves when the client has it or is gone. When bytes cannot be read half-way, the connection is
  * destroyed: a truncated blob must not look complete.
+ * @throws what failed before the first byte of a blob was sent; the response is as it was, for another answer.
  */
 export async function send(
   req: IncomingMessage,
@@ -63,10 +64,9 @@ export async function send(
 ): Promise<void> {
   if (res.destroyed) return;
   const { status, headers, body, provenance, namespace } = reply;
-  const offload = typeof body === 'object' && 'content' in body ? body.offload : undefined;
+  const blob = isBlobBody(body) ? body : undefined;
   const bare = status === 204 || status === 304;
-  // A web server makes a range of nothing but a 200.
-  res.writeHead(offload === undefined ? status : 200, {
+  const all = {
     'Docker-Distribution-API-Version': 'registry/2.0',
     'X-Request-Id': id,
     ...(bare ? {} : { 'Content-Length': lengthOf(body) }),
@@ -75,24 +75,47 @@ export async function send(
     ...describeProvenance(provenance, now),
     ...(namespace === undefined ? {} : { 'OCI-Namespace': namespace }),
     ...(headers as Record<string, string | string[]>),
-    ...offload,
-  });
-  if (body === undefined || bare || offload !== undefined || req.method === 'HEAD') res.end();
-  else if (typeof body === 'object' && 'content' in body) await sendContent(res, body, log);
-  else res.end(body);
+    ...blob?.offload,
+  };
+  if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
+    await sendContent(res, status, all, blob, log);
+  } else {
+    // A web server makes a range of nothing but a 200.
+    res.writeHead(blob?.offload === undefined ? status : 200, all);
+    if (isBlobBody(body) || bare || req.method === 'HEAD') res.end();
+    else res.end(body);
+  }
   if (!req.complete) await discardRest(req, res);
 }
 
+/** Whether the body is a blob, which is read while it is sent. */
+export function isBlobBody(body: Reply['body']): body is BlobBody {
+  return typeof body === 'object' && 'content' in body;
+}
+
 function lengthOf(body: Reply['body']): number {
-  if (typeof body !== 'object' || !('content' in body)) return Buffer.byteLength(body ?? '');
+  if (!isBlobBody(body)) return Buffer.byteLength(body ?? '');
   return body.offload === undefined ? body.length : 0;
 }
 
-async function sendContent(res: ServerResponse, { content }: BlobBody, log: Logger): Promise<void> {
+/** The headers leave with the first byte, so that a file that cannot be opened is answered with an error. */
+async function sendContent(
+  res: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string | number | string[]>>,
+  { content }: BlobBody,
+  log: Logger,
+): Promise<void> {
+  res.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   try {
     await content.writeTo(res);
     res.end();
   } catch (cause) {
+    if (!res.headersSent && !res.destroyed) {
+      for (const name of Object.keys(headers)) res.removeHeader(name);
+      throw cause;
+    }
     if (!res.destroyed) log.error({ err: cause, path: content.path }, 'a blob could not be sent to its end');
     res.destroy();
   }
