@@ -5,7 +5,10 @@ import { defineConfig } from 'vitest/config';
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** These look at what is loaded and when, or put something else in its place. */
-const alone = ['test/unit/passthrough.test.ts', 'test/unit/staged-file.test.ts', 'test/unit/windows-files.test.ts'];
+const alone = ['test/unit/passthrough.test.ts', 'test/unit/staged-file.test.ts'];
+
+/** Runs by themselves: `npm run faults`. */
+const slow = ['test/faults/**'];
 
 export default defineConfig({
   resolve: {
@@ -24,7 +27,10 @@ export default defineConfig({
     dangerouslyIgnoreUnhandledErrors: false,
     projects: [
       // Files share what is loaded: half of the time would go into loading it again for each.
-      { extends: true, test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: alone, isolate: false } },
+      {
+        extends: true,
+        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: [...alone, ...slow], isolate: false },
+      },
       { extends: true, test: { name: 'alone', include: alone } },
     ],
   },

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the clients of the end-to-end tests on a Debian machine, as root or with sudo. What is there already is left
+# Installs the clients of the end-to-end tests, and what test/faults/ needs, on a Debian machine, as root or with sudo. What is there already is left
 # alone, so a second run takes no time. Programs that the release lacks go into .e2e-tools/, beside the system:
 # those of Debian's next release, unpacked there; helm, which Debian has not, and crane, where that does not serve, are
 # built with Go.
@@ -15,6 +15,7 @@ packages=(
   podman:podman conmon:conmon buildah:buildah skopeo:skopeo
   docker-registry:docker-registry nginx:nginx-light openssl:openssl
   busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
+  gcc:build-essential mkfs.ext4:e2fsprogs
 )
 newer=(crane oras cosign)
 # What Go builds: crane in 15 seconds, helm in one and a half minutes on two cores, with 1.1 GB for Go's caches.

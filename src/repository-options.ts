@@ -1,4 +1,4 @@
-import type { Sparse, UpstreamCredentials } from './protocol/repository-config.js';
+import type { UpstreamCredentials } from './protocol/repository-config.js';
 
 interface CommonRepositoryOptions {
   /** The first part of the names of its images: `docker-internal` in `host/docker-internal/team/app`. */
@@ -14,11 +14,10 @@ interface CommonRepositoryOptions {
 export interface LocalRepositoryOptions extends CommonRepositoryOptions {
   readonly type: 'local';
   /**
-   * Which content a pushed manifest may name although it is missing. `'indexes'`: the children of an index, but not the
-   * config and layers of an image manifest. `true`: anything. `false`: nothing. Layers with `urls` may always be missing.
-   * @default 'indexes'
+   * Accept manifests that name blobs or manifests which the image does not hold.
+   * @default true
    */
-  readonly sparse?: Sparse;
+  readonly sparse?: boolean;
 }
 
 /** Another registry: a pull-through cache of it, or a way through to it. */

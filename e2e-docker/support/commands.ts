@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -20,8 +20,9 @@ export const toolPath = [
   ...(process.env['PATH'] ?? '').split(delimiter),
 ].join(delimiter);
 
-/** The full path of a program on `toolPath`, or undefined where it is not installed. */
+/** The full path of a program on `toolPath`, or undefined where it is not installed. A full path stands for itself. */
 export function findTool(name: string): string | undefined {
+  if (isAbsolute(name)) return isExecutable(name) ? name : undefined;
   return toolPath
     .split(delimiter)
     .map((folder) => join(folder, name))

@@ -26,6 +26,10 @@ export interface RegistryServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** @default one that the system chooses */
   readonly port?: number;
+  /** The data folder. @default `folder/data` */
+  readonly data?: string;
+  /** More flags of `artifactapi serve`. */
+  readonly flags?: readonly string[];
 }
 
 let starts = 0;
@@ -36,14 +40,14 @@ let starts = 0;
  * (E2E_SERVER_CLI), to tell a fault of these tests from one of the server's.
  */
 export async function startRegistry(folder: string, options: RegistryServerOptions = {}): Promise<RegistryServer> {
-  const { config, logLevel = 'warn', env = {}, port = 0 } = options;
+  const { config, logLevel = 'warn', env = {}, port = 0, data = join(folder, 'data'), flags = [] } = options;
   const cli = process.env['E2E_SERVER_CLI'] ?? join(projectRoot, 'dist/src/cli.js');
   if (!existsSync(cli)) throw new Error(`${cli} is missing: run npm run build`);
   await mkdir(folder, { recursive: true });
   const start = ++starts;
   const logFile = join(folder, `server-${start}.log`);
   const listen = ['--host', '127.0.0.1', '--port', String(port)];
-  const settings = [...listen, '--data', join(folder, 'data'), '--log-level', logLevel];
+  const settings = [...listen, '--data', data, '--log-level', logLevel, ...flags];
   if (config !== undefined) settings.push('--config', await writeConfig(join(folder, `config-${start}.yaml`), config));
   const daemon = startDaemon(process.execPath, [cli, 'serve', ...settings], {
     env: { ...process.env, ...env },

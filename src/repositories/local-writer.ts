@@ -9,7 +9,6 @@ import {
   type LocalRepositoryConfig,
   type ReceivedBlob,
   type RepositoryWriter,
-  type Sparse,
   type UploadChunk,
   type UploadStatus,
 } from '../ports.js';
@@ -29,7 +28,7 @@ const mountSourcesMost = 1000;
 
 /** What can be written to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
-  readonly sparse: Sparse;
+  readonly sparse: boolean;
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;

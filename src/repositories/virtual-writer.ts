@@ -5,7 +5,6 @@ import type {
   ImageKey,
   ReceivedBlob,
   RepositoryWriter,
-  Sparse,
   UploadChunk,
   UploadStatus,
 } from '../ports.js';
@@ -25,7 +24,7 @@ export class VirtualWriter implements RepositoryWriter {
     this.#findHeld = findHeld;
   }
 
-  get sparse(): Sparse {
+  get sparse(): boolean {
     return this.#target.sparse;
   }
 

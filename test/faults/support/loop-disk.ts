@@ -1,0 +1,158 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findTool, run } from '../../../e2e-docker/support/commands.js';
+import { compile } from './compile.js';
+
+export type FileSystem = 'ext4' | 'xfs';
+
+/** What a mounted folder is made with; with `statfs`, less is free. */
+const makers: Readonly<Record<FileSystem, readonly string[]>> = {
+  ext4: ['mkfs.ext4', '-q', '-F', '-m', '0'],
+  xfs: ['mkfs.xfs', '-q', '-f'],
+};
+
+/**
+ * A file system of its own in a file, mounted by loop: it can be filled, and its power can be cut. It is unmounted by
+ * `release`, when this process exits, or by the next process that makes one.
+ */
+export class LoopDisk {
+  /** Where it is mounted. */
+  readonly path: string;
+  /** Beside the disk, and never cut or full: for logs and configuration. */
+  readonly folder: string;
+  readonly #image: string;
+  readonly #cut: string;
+  readonly #onExit = (): void => unmountNow(this.folder);
+
+  private constructor(folder: string, image: string, cut: string) {
+    this.folder = folder;
+    this.path = join(folder, 'disk');
+    this.#image = image;
+    this.#cut = cut;
+  }
+
+  static async create(fileSystem: FileSystem, sizeMiB: number): Promise<LoopDisk> {
+    releaseAbandoned();
+    const folder = await mkdtemp(join(tmpdir(), `${prefix}${process.pid}-`));
+    const image = join(await chooseImageFolder(folder, sizeMiB), `${basename(folder)}.image`);
+    const disk = new LoopDisk(folder, image, await compile('cut', folder));
+    process.once('exit', disk.#onExit);
+    try {
+      await writeFile(disk.#image, '');
+      await truncate(disk.#image, sizeMiB * 1024 * 1024);
+      const [maker = '', ...flags] = makers[fileSystem];
+      await run(maker, [...flags, disk.#image]);
+      await mkdir(disk.path);
+      await disk.mount();
+      return disk;
+    } catch (error) {
+      await disk.release();
+      throw error;
+    }
+  }
+
+  async mount(): Promise<void> {
+    await run('mount', ['-o', 'loop', this.#image, this.path]);
+  }
+
+  /** A process that was just killed may still hold it for a moment. */
+  async unmount(): Promise<void> {
+    for (let attempt = 1; isMounted(this.path); attempt++) {
+      try {
+        await run('umount', [this.path]);
+      } catch (error) {
+        if (attempt === 50) throw error;
+        await sleep(100);
+      }
+    }
+  }
+
+  /** Cuts the power: what has not reached the disk never will. The file system is dead until it is mounted again. */
+  async cut(): Promise<void> {
+    await run(this.#cut, [this.path]);
+  }
+
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.path);
+    return bavail * bsize;
+  }
+
+  async release(): Promise<void> {
+    await this.unmount().catch(() => unmountNow(this.folder));
+    process.off('exit', this.#onExit);
+    await rm(this.#image, { force: true });
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+const memory = '/dev/shm';
+
+/** In memory, where a flush takes no time, if there is room for the whole disk. */
+async function chooseImageFolder(folder: string, sizeMiB: number): Promise<string> {
+  const room = await statfs(memory).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => 0,
+  );
+  return room > 4 * sizeMiB * 1024 * 1024 ? memory : folder;
+}
+
+/** Why no file system can be mounted here; undefined where one can. */
+export async function findMountObstacle(fileSystem: FileSystem): Promise<string | undefined> {
+  const missing = ['gcc', 'mount', 'umount', makers[fileSystem][0] ?? ''].filter(
+    (tool) => findTool(tool) === undefined,
+  );
+  if (missing.length > 0)
+    return `${missing.join(', ')} missing: install ${fileSystem === 'xfs' ? 'xfsprogs' : 'e2fsprogs and build-essential'}`;
+  if (process.getuid?.() !== 0) return 'mounting needs root';
+  try {
+    await (await LoopDisk.create(fileSystem, fileSystem === 'xfs' ? 320 : 16)).release();
+    return undefined;
+  } catch (error) {
+    return `loop mounts are not permitted: ${(error as Error).message}`;
+  }
+}
+
+const prefix = 'faults-disk-';
+
+function mounts(): readonly string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '');
+}
+
+function isMounted(path: string): boolean {
+  return mounts().includes(path);
+}
+
+function unmountNow(folder: string): void {
+  for (const mount of mounts()
+    .filter((path) => path.startsWith(`${folder}/`))
+    .toReversed()) {
+    spawnSync(findTool('umount') ?? 'umount', ['--lazy', mount]);
+  }
+}
+
+/** Those of a process that was killed before it could unmount. */
+function releaseAbandoned(): void {
+  const pattern = new RegExp(`^(.*/${prefix}(\\d+)-\\w+)/`);
+  for (const mount of mounts()) {
+    const [, folder, pid] = pattern.exec(mount) ?? [];
+    if (folder === undefined || isAlive(Number(pid))) continue;
+    unmountNow(folder);
+    rmSync(folder, { recursive: true, force: true });
+    rmSync(join(memory, `${basename(folder)}.image`), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}

@@ -1,0 +1,178 @@
+import { Agent } from 'undici';
+import { header, http, type HttpOptions, type HttpResponse } from '../../../e2e-docker/support/registry-http.js';
+import { sha256, type Content, type Image } from '../../../e2e-docker/support/images.js';
+
+/** An answer that a fault explains: a clear refusal with an OCI body. */
+export interface Refusal {
+  readonly step: string;
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** An answer that no fault explains, or no answer. */
+export class WrongAnswer extends Error {
+  override readonly name = 'WrongAnswer';
+}
+
+const manifestTypes = 'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json';
+
+/**
+ * Pushes, deletes and pulls like a client that tries a refused step again at once. It takes at most `patience` refusals
+ * (500, 503 or 507 with an OCI error) between two calls of `begin`; anything else that is not success is a WrongAnswer.
+ */
+export class PatientClient {
+  readonly #origin: string;
+  readonly #agent = new Agent({ headersTimeout: 10_000, bodyTimeout: 10_000, keepAliveTimeout: 1000 });
+  #patience = 0;
+  refusals: Refusal[] = [];
+  step = '';
+
+  constructor(origin: string) {
+    this.#origin = origin;
+  }
+
+  begin(patience: number): void {
+    this.#patience = patience;
+    this.refusals = [];
+    this.step = '';
+  }
+
+  async send(step: string, path: string, options: HttpOptions = {}): Promise<HttpResponse> {
+    this.step = step;
+    try {
+      return await http(new URL(path, this.#origin), { ...options, dispatcher: this.#agent });
+    } catch (cause) {
+      throw new WrongAnswer(`${step}: no answer: ${String(cause)}`, { cause });
+    }
+  }
+
+  /** One attempt; `undefined` when it was refused. */
+  async attempt(
+    step: string,
+    path: string,
+    good: readonly number[],
+    options: HttpOptions = {},
+  ): Promise<HttpResponse | undefined> {
+    const answer = await this.send(step, path, options);
+    if (good.includes(answer.status)) return answer;
+    this.#refused(step, answer);
+    return undefined;
+  }
+
+  /** Tries again until it succeeds. A repeated request may also be answered with one of `again`. */
+  async insist(
+    step: string,
+    path: string,
+    good: readonly number[],
+    options: HttpOptions & { readonly again?: readonly number[] } = {},
+  ): Promise<HttpResponse> {
+    const { again = [], ...request } = options;
+    let answer = await this.attempt(step, path, good, request);
+    while (answer === undefined) answer = await this.attempt(`${step} again`, path, [...good, ...again], request);
+    return answer;
+  }
+
+  async pushBlob(name: string, blob: Content): Promise<void> {
+    for (;;) {
+      const started = await this.insist('POST upload', `/v2/${name}/blobs/uploads/`, [202], { method: 'POST' });
+      if (await this.#upload(name, header(started, 'location'), blob)) return;
+    }
+  }
+
+  /** In two chunks and a closing PUT; asks how far it got after a refusal. False when it has to be begun anew. */
+  async #upload(name: string, location: string, { bytes, digest }: Content): Promise<boolean> {
+    const half = bytes.length >> 1;
+    const close = `${location}${location.includes('?') ? '&' : '?'}digest=${digest}`;
+    let at = 0;
+    for (;;) {
+      const end = at < half ? half : bytes.length;
+      const headers = { 'content-range': `${at}-${end - 1}`, 'content-type': 'application/octet-stream' };
+      const body = bytes.subarray(at, end);
+      if (at === bytes.length) {
+        if ((await this.attempt('PUT upload', close, [201], { method: 'PUT' })) !== undefined) return true;
+      } else if (
+        (await this.attempt('PATCH upload', location, [202], { method: 'PATCH', headers, body })) !== undefined
+      ) {
+        at = end;
+        continue;
+      }
+      // A closing PUT that was refused may have had its effect.
+      const status = await this.insist('GET upload', location, at === bytes.length ? [204, 404] : [204]);
+      if (status.status === 404) break;
+      at = receivedBytes(status);
+    }
+    const path = `/v2/${name}/blobs/${digest}`;
+    return (await this.insist('HEAD blob', path, [200, 404], { method: 'HEAD' })).status === 200;
+  }
+
+  async putManifest(step: string, name: string, reference: string, manifest: Content): Promise<void> {
+    const headers = { 'content-type': manifest.mediaType };
+    const options = { method: 'PUT', headers, body: manifest.bytes } as const;
+    await this.insist(step, `/v2/${name}/manifests/${reference}`, [201], options);
+  }
+
+  /** A repeated DELETE finds nothing where the refused one had its effect. */
+  async delete(step: string, path: string): Promise<void> {
+    await this.insist(step, path, [202], { method: 'DELETE', again: [404] });
+  }
+
+  /** Uploads a few bytes and cancels. */
+  async cancelUpload(name: string, bytes: Buffer): Promise<void> {
+    const started = await this.insist('POST upload to cancel', `/v2/${name}/blobs/uploads/`, [202], { method: 'POST' });
+    const location = header(started, 'location');
+    await this.attempt('PATCH upload to cancel', location, [202], { method: 'PATCH', body: bytes });
+    await this.insist('DELETE upload', location, [204], { method: 'DELETE', again: [404] });
+  }
+
+  async collect(): Promise<void> {
+    await this.insist('collect', '/api/v1/gc', [200], { method: 'POST' });
+  }
+
+  /** Pulls the image and compares every byte. */
+  async pull(name: string, reference: string, image: Image): Promise<void> {
+    await this.#pullPart(`/v2/${name}/manifests/${reference}`, image.manifest.digest);
+    for (const { digest } of [image.config, ...image.layers])
+      await this.#pullPart(`/v2/${name}/blobs/${digest}`, digest);
+  }
+
+  async #pullPart(path: string, digest: string): Promise<void> {
+    const { body } = await this.insist(`GET ${path}`, path, [200], { headers: { accept: manifestTypes } });
+    if (sha256(body) !== digest) throw new WrongAnswer(`GET ${path}: ${body.length} bytes with another digest`);
+  }
+
+  /** That the manifest is not there. */
+  async expectAbsent(name: string, reference: string): Promise<void> {
+    const path = `/v2/${name}/manifests/${reference}`;
+    await this.insist(`HEAD ${path}`, path, [404], { method: 'HEAD', headers: { accept: manifestTypes } });
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  #refused(step: string, { status, body, headers }: HttpResponse): void {
+    const text = body.toString('utf8');
+    const { code, message } = firstError(text);
+    const isHead = text === '' && headers['content-type'] !== undefined;
+    const isClear = [500, 503, 507].includes(status) && (code !== '' || isHead);
+    const already = this.refusals.map((refusal) => `${refusal.step}: ${refusal.status}`).join(', ');
+    if (!isClear || this.refusals.length >= this.#patience) {
+      throw new WrongAnswer(`${step}: ${status} ${text.slice(0, 300)}${already === '' ? '' : ` (after ${already})`}`);
+    }
+    this.refusals.push({ step, status, code, message });
+  }
+}
+
+function receivedBytes(status: HttpResponse): number {
+  return Number(/^0-(-?\d+)$/.exec(header(status, 'range'))?.[1]) + 1;
+}
+
+function firstError(text: string): { readonly code: string; readonly message: string } {
+  try {
+    const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
+    return errors[0] ?? { code: '', message: '' };
+  } catch {
+    return { code: '', message: '' };
+  }
+}
