@@ -4,12 +4,12 @@ import type { BlobStore, Logger, MetadataStore } from './ports.js';
 import { accessSettingsSchema, type AccessSettings } from './protocol/access-settings.js';
 import { isRepositoryName } from './protocol/names.js';
 import {
-  checkTogether,
   describeProblems,
   repositoryConfigSchema,
   type Problem,
   type RepositoryConfig,
 } from './protocol/repository-config.js';
+import { checkTogether } from './protocol/repository-graph.js';
 import type { RepositoryOptions } from './repository-options.js';
 import { isAddressOrNetwork } from './util/addresses.js';
 

@@ -1,4 +1,4 @@
-import type { BlobContent, Caller, ExportName, ExportRequest, ManifestContent, Repository } from '../ports.js';
+import type { BlobContent, ExportName, ExportRequest, ManifestContent, Repository } from '../ports.js';
 import {
   blobPath,
   buildLayout,
@@ -10,15 +10,21 @@ import {
   saveFile,
 } from '../protocol/archive.js';
 import type { Digest } from '../protocol/digest.js';
+import { RegistryError } from '../protocol/errors.js';
 import { formatReference } from '../protocol/names.js';
-import { collectFiles, manifestUnknown, type ExportFiles } from './export-files.js';
-import { chooseLoadable, choosePlatform } from './export-platforms.js';
+import { WalkBudget, WalkLimitError } from '../util/graph-walk.js';
+import { collectFiles, manifestUnknown, type ExportFiles, type ExportSource } from './export-files.js';
+import { chooseLoadable, choosePlatform, type LoadableImage } from './export-platforms.js';
 import { fileOf, TarContent } from './tar-content.js';
+
+/** References followed in one export: a hundred images for twenty platforms have a third of it. */
+const maxReferences = 200_000;
 
 /** One name of the archive, and what it stands for. */
 interface NamedImage {
   readonly name: ExportName;
-  readonly top: ManifestContent;
+  readonly top: Pick<ManifestContent, 'digest' | 'mediaType' | 'size'>;
+  readonly loadable: LoadableImage | undefined;
 }
 
 /** See `Archives.export`. */
@@ -28,24 +34,46 @@ export async function exportArchive(
 ): Promise<BlobContent> {
   const images: NamedImage[] = [];
   const files: ExportFiles = new Map();
+  const budget = new WalkBudget(maxReferences);
   for (const name of names) {
-    const { image, reference } = name;
-    const found = await repository.getManifest(caller, image, reference);
-    if (found === undefined) throw manifestUnknown(image, formatReference(reference));
-    const top = platform === undefined ? found : await choosePlatform(repository, caller, image, found, platform);
-    await collectFiles(repository, caller, image, top, files);
-    images.push({ name, top });
+    images.push(await collectImage({ repository, caller, image: name.image, budget }, name, platform, files));
   }
   const { layout, index } = buildLayout(
     images.map((image) => describeEntry(repository.config.name, image, images.length === 1)),
   );
-  const saved = await buildLoadable(repository, caller, images, files);
-  return new TarContent([
+  const saved = buildLoadable(repository.config.name, images, files);
+  return TarContent.of([
     fileOf(layoutFile, layout),
     fileOf(indexFile, index),
     ...(saved === undefined ? [] : [fileOf(saveFile, saved)]),
     ...[...files.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)),
   ]);
+}
+
+/** @throws RegistryError MANIFEST_UNKNOWN; MANIFEST_INVALID for an image that is too large a graph. */
+async function collectImage(
+  source: ExportSource,
+  name: ExportName,
+  platform: string | undefined,
+  files: ExportFiles,
+): Promise<NamedImage> {
+  const { repository, caller, image } = source;
+  const reference = formatReference(name.reference);
+  const found = await repository.getManifest(caller, image, name.reference);
+  if (found === undefined) throw manifestUnknown(image, reference);
+  try {
+    const top = platform === undefined ? found : await choosePlatform(source, found, platform);
+    await collectFiles(source, top, files);
+    const { digest, mediaType, size } = top;
+    return { name, top: { digest, mediaType, size }, loadable: await chooseLoadable(source, top) };
+  } catch (error) {
+    if (!(error instanceof WalkLimitError)) throw error;
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: `${image} has indexes that cannot be exported together: ${error.message}; export the images in them by digest`,
+      detail: { image, reference },
+      cause: error,
+    });
+  }
 }
 
 /** `name:tag`; `undefined` for what was asked for by digest, and not named. */
@@ -63,22 +91,16 @@ function describeEntry(repository: string, { name, top }: NamedImage, isOnly: bo
 }
 
 /** manifest.json for `docker load`, which takes one platform of each image; `undefined` when there is nothing to load. */
-async function buildLoadable(
-  repository: Repository,
-  caller: Caller,
-  images: readonly NamedImage[],
-  files: ExportFiles,
-): Promise<Buffer | undefined> {
+function buildLoadable(repository: string, images: readonly NamedImage[], files: ExportFiles): Buffer | undefined {
   const saved = new Map<Digest, { config: string; tags: string[]; layers: readonly string[] }>();
-  for (const { name, top } of images) {
-    const loadable = await chooseLoadable(repository, caller, name.image, top);
+  for (const { name, loadable } of images) {
     if (loadable === undefined) continue;
     const { digest, config, layers } = loadable;
     // A layer that is fetched from elsewhere is not in the archive: without it the image cannot be loaded.
     if (![config, ...layers].every((part) => files.has(part))) continue;
     const entry = saved.get(digest) ?? { config: blobPath(config), tags: [], layers: layers.map(blobPath) };
     saved.set(digest, entry);
-    const full = fullNameOf(repository.config.name, name);
+    const full = fullNameOf(repository, name);
     if (full !== undefined) entry.tags.push(full);
   }
   return saved.size === 0 ? undefined : buildSaved([...saved.values()]);

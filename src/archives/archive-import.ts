@@ -5,7 +5,7 @@ import type { Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import { ArchiveContents } from './archive-contents.js';
-import { flatten, type PlannedImage, type PlannedManifest } from './archive-plan.js';
+import type { PlannedImage } from './archive-plan.js';
 import { chooseTargets, type ImageTarget } from './archive-targets.js';
 import { planLayout } from './layout-plan.js';
 import { planSaved } from './save-plan.js';
@@ -58,13 +58,13 @@ function planImages(contents: ArchiveContents): Promise<readonly PlannedImage[]>
 
 /** Many names of large indexes are little to send, and each of the one goes with all of the other. */
 function refuseTooMuch(targets: readonly ImageTarget[]): void {
-  const weights = new Map<PlannedManifest, number>();
-  const weigh = (top: PlannedManifest): number => {
-    const weight = weights.get(top) ?? flatten(top).reduce((sum, { blobs }) => sum + 1 + blobs.size, 0);
-    weights.set(top, weight);
+  const weights = new Map<PlannedImage['parts'], number>();
+  const weigh = (parts: PlannedImage['parts']): number => {
+    const weight = weights.get(parts) ?? parts.reduce((sum, { blobs }) => sum + 1 + blobs.size, 0);
+    weights.set(parts, weight);
     return weight;
   };
-  const found = targets.reduce((sum, { top }) => sum + weigh(top), 0);
+  const found = targets.reduce((sum, { parts }) => sum + weigh(parts), 0);
   if (targets.length <= targetsMost && found <= contentsMost) return;
   throw new RegistryError('SIZE_INVALID', {
     status: 413,
@@ -75,10 +75,10 @@ function refuseTooMuch(targets: readonly ImageTarget[]): void {
 /** @throws RegistryError MANIFEST_BLOB_UNKNOWN for an index that lacks a part, where the repository takes none such. */
 function collectImages(targets: readonly ImageTarget[], sparse: boolean): ReadonlyMap<string, ImageContent> {
   const images = new Map<string, ImageContent>();
-  for (const { image, top } of targets) {
+  for (const { image, parts } of targets) {
     const content = images.get(image) ?? newContent();
     images.set(image, content);
-    for (const { manifest, children, blobs, lacks } of flatten(top)) {
+    for (const { manifest, children, blobs, lacks } of parts) {
       const isIndex = manifest.references.some(({ kind }) => kind === 'either');
       if (isIndex && lacks.length > 0 && !sparse) throw blobsUnknown(image, lacks);
       for (const [digest, blob] of blobs) content.blobs.set(digest, blob);

@@ -3,13 +3,12 @@ import type { Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import { parseName, type Tag } from '../protocol/names.js';
 import { readArchiveName } from './archive-names.js';
-import type { PlannedImage, PlannedManifest } from './archive-plan.js';
+import type { PlannedImage } from './archive-plan.js';
 
 /** Where one image of an archive goes. */
-export interface ImageTarget {
+export interface ImageTarget extends Omit<PlannedImage, 'names'> {
   readonly image: string;
   readonly tags: ReadonlySet<Tag>;
-  readonly top: PlannedManifest;
 }
 
 export interface AskedTarget {
@@ -24,16 +23,16 @@ export interface AskedTarget {
  * manifests would have one tag.
  */
 export function chooseTargets(images: readonly PlannedImage[], asked: AskedTarget): readonly ImageTarget[] {
-  const targets = new Map<string, { image: string; tags: Set<Tag>; top: PlannedManifest }>();
+  const targets = new Map<string, ImageTarget & { tags: Set<Tag> }>();
   const owners = new Map<string, Digest>();
   if (asked.tags.length > 0 && new Set(images.map(({ top }) => top.manifest.digest)).size > 1) {
     throw optionInvalid('tag', 'fits one image only, and the archive has several');
   }
-  for (const { names, top } of images) {
+  for (const { names, top, parts } of images) {
     const { digest } = top.manifest;
     for (const { image, tags } of placesOf(names, asked)) {
       const key = `${image}@${digest}`;
-      const target = targets.get(key) ?? { image, tags: new Set(), top };
+      const target = targets.get(key) ?? { image, tags: new Set(), top, parts };
       targets.set(key, target);
       for (const tag of tags) {
         if ((owners.get(`${image}:${tag}`) ?? digest) !== digest) {

@@ -67,16 +67,14 @@ async function planImage(contents: ArchiveContents, image: SavedImage): Promise<
   if (bytes.length > manifestMaxBytes) {
     throw new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: manifestMaxBytes } });
   }
-  return {
-    names: image.tags,
-    top: {
-      manifest: parseManifest(bytes, dockerTypes.manifest),
-      children: [],
-      blobs,
-      lacks: [],
-      platforms: platform === undefined ? [] : [platform],
-    },
+  const top = {
+    manifest: parseManifest(bytes, dockerTypes.manifest),
+    children: [],
+    blobs,
+    lacks: [],
+    platforms: platform === undefined ? [] : [platform],
   };
+  return { names: image.tags, top, parts: [top] };
 }
 
 /** A layer is held to the config's digest of it unpacked; one that is packed, as few tools write it, to its name. */

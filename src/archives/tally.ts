@@ -1,6 +1,6 @@
 import type { Counted, ImportReport } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
-import { flatten, type PlannedManifest } from './archive-plan.js';
+import type { PlannedManifest } from './archive-plan.js';
 import type { ImageTarget } from './archive-targets.js';
 
 type Kind = 'manifests' | 'blobs';
@@ -19,13 +19,13 @@ export class Tally {
   }
 
   report(targets: readonly ImageTarget[]): ImportReport {
-    const images = targets.map(({ image, tags, top }) => ({
+    const images = targets.map(({ image, tags, top, parts }) => ({
       image,
       tags: [...tags],
       digest: top.manifest.digest,
       mediaType: top.manifest.mediaType,
       platforms: platformsOf(top),
-      bytes: weigh(top),
+      bytes: weigh(parts),
     }));
     return { images, manifests: this.#sum('manifests'), blobs: this.#sum('blobs') };
   }
@@ -43,14 +43,21 @@ export class Tally {
 }
 
 /** Of an index, what its entries say, else what the configs below it say. */
-function platformsOf({ platforms, children }: PlannedManifest): readonly string[] {
-  return [...new Set(platforms.length > 0 ? platforms : children.flatMap(platformsOf))];
+function platformsOf(top: PlannedManifest): readonly string[] {
+  const platforms = new Set<string>();
+  // Grows while it is walked: each manifest once, however many name it.
+  const asked = new Set([top]);
+  for (const { platforms: own, children } of asked) {
+    for (const platform of own) platforms.add(platform);
+    if (own.length === 0) for (const child of children) asked.add(child);
+  }
+  return [...platforms];
 }
 
 /** Everything below the manifest and itself, each digest once. */
-function weigh(top: PlannedManifest): number {
+function weigh(parts: readonly PlannedManifest[]): number {
   const sizes = new Map<Digest, number>();
-  for (const { manifest, blobs } of flatten(top)) {
+  for (const { manifest, blobs } of parts) {
     sizes.set(manifest.digest, manifest.bytes.length);
     for (const { digest, size } of blobs.values()) sizes.set(digest, size);
   }

@@ -6,6 +6,8 @@ import { algorithmOf, formatDigest, type Digest } from '../protocol/digest.js';
 import { SinkWriter } from '../util/sink-writer.js';
 
 const blockBytes = 512;
+/** The field of a header that has the path. */
+const maxPathBytes = 100;
 /** Two empty blocks end a tar. */
 const trailer = Buffer.alloc(2 * blockBytes);
 
@@ -18,14 +20,29 @@ export interface TarFile {
   open(): Promise<Pick<BlobContent, 'writeTo'>>;
 }
 
+/** A file with the header that goes in front of it. */
+interface HeadedFile extends TarFile {
+  readonly headerBytes: number;
+}
+
 /** A tar of files that are opened one after the other; always the same bytes for the same files. */
 export class TarContent implements BlobContent {
   readonly size: number;
-  readonly #files: readonly TarFile[];
+  readonly #files: readonly HeadedFile[];
 
-  constructor(files: readonly TarFile[]) {
+  private constructor(files: readonly HeadedFile[]) {
     this.#files = files;
-    this.size = files.reduce((sum, { size }) => sum + blockBytes + size + paddingOf(size), trailer.length);
+    this.size = files.reduce(
+      (sum, { headerBytes, size }) => sum + headerBytes + size + paddingOf(size),
+      trailer.length,
+    );
+  }
+
+  /** Whatever can be wrong with the paths and sizes is found here, before anything is sent. */
+  static async of(files: readonly TarFile[]): Promise<TarContent> {
+    const headed: HeadedFile[] = [];
+    for (const file of files) headed.push({ ...file, headerBytes: await measureHeader(file) });
+    return new TarContent(headed);
   }
 
   async writeTo(sink: Writable): Promise<void> {
@@ -47,15 +64,31 @@ function paddingOf(size: number): number {
   return (blockBytes - (size % blockBytes)) % blockBytes;
 }
 
-/** One block, with the size in binary where its eleven octal digits are too few. */
+/** Most paths fit into the header itself; only longer ones are worth encoding twice. */
+async function measureHeader(file: TarFile): Promise<number> {
+  return file.path.length <= maxPathBytes ? blockBytes : (await encodeHeader(file)).length;
+}
+
+/**
+ * One block, with the size in binary where its eleven octal digits are too few. A path that is too long for it, as those of
+ * sha512 are, stands in an extended header in front (POSIX, pax, "pax Extended Header").
+ */
 async function encodeHeader({ path, size }: TarFile): Promise<Buffer> {
   const packer = pack();
   packer.entry({ name: path, size, mode: 0o644, mtime: new Date(0) });
-  for await (const header of packer as AsyncIterable<Buffer>) {
-    if (header.length === blockBytes) return header;
-    break;
+  let header: Buffer = Buffer.alloc(0);
+  for await (const block of packer as AsyncIterable<Buffer>) {
+    header = Buffer.concat([header, block]);
+    if (header.length >= headerLength(header)) break;
   }
-  throw new Error(`no tar header of one block for ${path}`);
+  return header;
+}
+
+/** The length of a header that begins with this block: an extended one has its records and the file's own block behind it. */
+function headerLength(block: Buffer): number {
+  if (block.toString('latin1', 156, 157) !== 'x') return blockBytes;
+  const recordsBytes = Number.parseInt(block.toString('latin1', 124, 135), 8);
+  return blockBytes + recordsBytes + paddingOf(recordsBytes) + blockBytes;
 }
 
 async function writeVerified(sink: Writable, file: TarFile): Promise<void> {

@@ -35,6 +35,11 @@ export function parseDigest(text: string): Digest {
   });
 }
 
+/** Returns the digest, or `undefined` for one of an algorithm whose content we never hold. @throws RegistryError DIGEST_INVALID. */
+export function parseKnownDigest(text: string): Digest | undefined {
+  return isAlgorithm(text.slice(0, text.indexOf(':'))) ? parseDigest(text) : undefined;
+}
+
 /**
  * A digest as a descriptor inside a manifest may have it: of any algorithm, if it keeps the grammar. One that we could
  * not verify is a reference to something that we never hold, so it is kept as plain text.

@@ -159,50 +159,6 @@ export const repositoryConfigSchema: z.ZodType<RepositoryConfig> = z.unknown().t
   return z.NEVER;
 });
 
-/**
- * What is wrong between repositories: unknown members, a push target that is no local member, cycles. The paths begin with
- * `pathOf(index)`.
- */
-export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (index: number) => string): Problem[] {
-  const byName = new Map(configs.map((config) => [config.name, config]));
-  const problems: Problem[] = [];
-  configs.forEach((config, index) => {
-    if (config.type !== 'virtual') return;
-    const report = (field: string, problem: string): void =>
-      void problems.push({ path: pathOf(index) + field, problem });
-    const names = config.members.map(({ name }) => name);
-    names.forEach((name, i) => {
-      if (!byName.has(name)) report(`members[${i}]`, `there is no repository '${name}'`);
-      else if (names.indexOf(name) < i) report(`members[${i}]`, `'${name}' is a member already`);
-    });
-    const cycle = findCycle(config.name, byName);
-    if (cycle !== undefined) report('members', `form a cycle: ${cycle.join(' → ')}`);
-    const { pushTo } = config;
-    if (pushTo === undefined) return;
-    if (!names.includes(pushTo)) report('pushTo', `'${pushTo}' is no member`);
-    else if (byName.get(pushTo)?.type !== 'local') report('pushTo', `'${pushTo}' is no local repository`);
-  });
-  return problems;
-}
-
-function findCycle(
-  start: string,
-  byName: ReadonlyMap<string, RepositoryConfig>,
-  trail: readonly string[] = [],
-): string[] | undefined {
-  const current = trail.at(-1) ?? start;
-  const config = byName.get(current);
-  if (config?.type !== 'virtual') return undefined;
-  for (const { name } of config.members) {
-    if (name === start)
-      return [...(trail.length === 0 ? [start] : [start, ...trail.slice(trail[0] === start ? 1 : 0)]), start];
-    if (trail.includes(name)) continue;
-    const cycle = findCycle(start, byName, [...trail, name]);
-    if (cycle !== undefined) return cycle;
-  }
-  return undefined;
-}
-
 function isUpstreamUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password, search, hash, pathname } = new URL(text);

@@ -108,8 +108,10 @@ export class CachePurge {
     isNeeded?: (digest: Digest) => Promise<boolean>,
   ): Promise<void> {
     const seen = new Set(roots);
-    for (let level = [...roots]; level.length > 0 && !this.#isStopped();) {
-      const batch = level.splice(0, batchSize);
+    const waiting = [...roots];
+    for (let done = 0; done < waiting.length && !this.#isStopped();) {
+      const batch = waiting.slice(done, done + batchSize);
+      done += batch.length;
       const references = new Map<Digest, readonly Digest[]>();
       const items: CachedContent[] = [];
       for (const digest of batch) {
@@ -121,9 +123,10 @@ export class CachePurge {
         references.set(digest, manifest?.references ?? []);
       }
       for (const { digest } of await this.#drop(items, isNeeded !== undefined)) {
-        const fresh = (references.get(digest) ?? []).filter((named) => !seen.has(named));
-        for (const named of fresh) seen.add(named);
-        level = [...level, ...fresh];
+        for (const named of references.get(digest) ?? []) {
+          if (!seen.has(named)) waiting.push(named);
+          seen.add(named);
+        }
       }
     }
   }

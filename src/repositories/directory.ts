@@ -11,7 +11,8 @@ import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import { problemsFound, toWirePath } from '../protocol/management.js';
-import { checkTogether, type RepositoryConfig, type VirtualRepositoryConfig } from '../protocol/repository-config.js';
+import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/repository-config.js';
+import { checkTogether } from '../protocol/repository-graph.js';
 import { KeyedMutex } from '../util/concurrency.js';
 
 interface Entry {

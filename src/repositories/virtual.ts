@@ -17,23 +17,11 @@ import type {
 } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference } from '../protocol/names.js';
-import { matchesAny } from '../protocol/patterns.js';
-import type { VirtualMember, VirtualRepositoryConfig } from '../protocol/repository-config.js';
+import type { VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { isFailure } from './remote-verdict.js';
 import { mergePages } from './list-pages.js';
+import { VirtualMembers } from './virtual-members.js';
 import { VirtualWriter } from './virtual-writer.js';
-
-/** What a virtual repository says about one of its members. */
-interface Rule {
-  readonly settings: VirtualMember;
-  readonly reserved: readonly string[];
-}
-
-/** A local or remote repository, and the rules on the way to it: those of nested virtual repositories count too. */
-interface Member {
-  readonly repository: Repository;
-  readonly rules: readonly Rule[];
-}
 
 /**
  * Several repositories under one name. By tag, the first member that has it answers, and the first that cannot tell ends the
@@ -43,10 +31,12 @@ interface Member {
 export class VirtualRepository implements Repository {
   readonly config: VirtualRepositoryConfig;
   readonly #find: (name: string) => Repository | undefined;
+  readonly #members: VirtualMembers;
 
   constructor(config: VirtualRepositoryConfig, find: (name: string) => Repository | undefined) {
     this.config = config;
     this.#find = find;
+    this.#members = new VirtualMembers(config, find);
   }
 
   get writer(): RepositoryWriter | undefined {
@@ -84,7 +74,7 @@ export class VirtualRepository implements Repository {
     image: string,
     digest: Digest,
   ): Promise<{ at: ImageKey; size: number } | undefined> {
-    for (const { repository } of await this.#askable(caller, image)) {
+    for (const repository of await this.#members.askable(caller, image)) {
       const held = await repository.findHeldBlob(caller, image, digest);
       if (held !== undefined && (await caller.mayPull(held.at))) return held;
     }
@@ -102,22 +92,21 @@ export class VirtualRepository implements Repository {
   }
 
   async listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
-    const lists = await Promise.all(this.#members().map((member) => this.#listShown(caller, member, page)));
+    const members = await this.#members.all();
+    const lists = await Promise.all(members.map((member) => this.#listShown(caller, member, page)));
     return mergePages(lists, page.limit, ({ image }) => image);
   }
 
   /** A full page of what a member shows here, however much of it is left out. */
-  async #listShown(caller: Caller, member: Member, page: PageRequest): Promise<Page<ImageRecord>> {
-    const { repository } = member;
+  async #listShown(caller: Caller, member: Repository, page: PageRequest): Promise<Page<ImageRecord>> {
     const shown: ImageRecord[] = [];
     for (let { after } = page; ;) {
-      const { items, more } = await repository.listImages(caller, {
+      const { items, more } = await member.listImages(caller, {
         ...page,
         ...(after === undefined ? {} : { after }),
       });
       for (const item of items) {
-        const { image } = item;
-        if (isAsked(member, image) && (await mayPull(caller, member, image))) shown.push(item);
+        if (await this.#members.isAskable(caller, item.image, member)) shown.push(item);
       }
       after = items.at(-1)?.image;
       if (shown.length > page.limit) return { items: shown.slice(0, page.limit), more: true };
@@ -127,13 +116,12 @@ export class VirtualRepository implements Repository {
 
   async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {
     const members: Explanation[] = [];
-    for (const member of this.#members()) {
-      const { repository } = member;
+    const askable = new Set((await this.#members.askable(caller, image)).map(({ config }) => config.name));
+    // Of what the caller may not pull, not even that it is a member.
+    for (const repository of await this.#members.permitted(caller, image)) {
       const { name, type } = repository.config;
-      // Of what the caller may not pull, not even that it is a member.
-      if (!(await mayPull(caller, member, image))) continue;
       const reason = 'its include, exclude or the reserved patterns leave it out';
-      if (isAsked(member, image)) members.push(await repository.explain(caller, image, reference));
+      if (askable.has(name)) members.push(await repository.explain(caller, image, reference));
       else members.push({ repository: name, type, image, answer: 'left out', reason });
     }
     const answering = members.find(({ answer }) => answer !== 'absent' && answer !== 'left out');
@@ -146,35 +134,6 @@ export class VirtualRepository implements Repository {
     };
   }
 
-  /**
-   * In the order in which they are asked. Nested virtual repositories are taken apart, so that locals come before remotes and
-   * reserved names stay inside whatever the nesting. A member that was deleted is passed over.
-   */
-  #members(): readonly Member[] {
-    const members = this.#expand(this.config, []);
-    return this.config.order === 'as-listed'
-      ? members
-      : members.toSorted((a, b) => rank(a.repository) - rank(b.repository));
-  }
-
-  #expand(config: VirtualRepositoryConfig, above: readonly Rule[]): Member[] {
-    return config.members.flatMap((settings) => {
-      const repository = this.#find(settings.name);
-      // A cycle is refused when repositories are configured; here it only must not be endless.
-      if (repository === undefined || above.some((rule) => rule.settings.name === settings.name)) return [];
-      const rules = [...above, { settings, reserved: config.reserved }];
-      return repository.config.type === 'virtual' ? this.#expand(repository.config, rules) : [{ repository, rules }];
-    });
-  }
-
-  /** Those that are asked for this image and that the caller may pull from, at every step on the way. */
-  async #askable(caller: Caller, image: string): Promise<readonly Member[]> {
-    const asked: Member[] = [];
-    for (const member of this.#members())
-      if (isAsked(member, image) && (await mayPull(caller, member, image))) asked.push(member);
-    return asked;
-  }
-
   async #first<T extends { readonly provenance?: Provenance }>(
     caller: Caller,
     image: string,
@@ -182,7 +141,7 @@ export class VirtualRepository implements Repository {
     ask: (member: Repository) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     let failure: unknown;
-    for (const { repository } of await this.#askable(caller, image)) {
+    for (const repository of await this.#members.askable(caller, image)) {
       try {
         const answer = await ask(repository);
         const provenance: Provenance = { repository: repository.config.name, cache: 'hit' };
@@ -199,9 +158,9 @@ export class VirtualRepository implements Repository {
 
   /** What the members that have something say. One that cannot tell makes the whole a failure: a list must not be short. */
   async #all<T>(caller: Caller, image: string, ask: (member: Repository) => Promise<T | undefined>): Promise<T[]> {
-    const asked = await this.#askable(caller, image);
+    const asked = await this.#members.askable(caller, image);
     const answers = await Promise.all(
-      asked.map(({ repository }) =>
+      asked.map((repository) =>
         ask(repository).catch((error: unknown) => {
           if (isFailure(error)) throw error;
           return undefined;
@@ -210,21 +169,4 @@ export class VirtualRepository implements Repository {
     );
     return answers.filter((answer) => answer !== undefined);
   }
-}
-
-function isAsked({ repository, rules }: Member, image: string): boolean {
-  const isRemote = repository.config.type === 'remote';
-  return rules.every(({ settings: { include, exclude }, reserved }) => {
-    if (include.length > 0 && !matchesAny(include, image)) return false;
-    return !matchesAny(exclude, image) && !(isRemote && matchesAny(reserved, image));
-  });
-}
-
-async function mayPull(caller: Caller, { rules }: Member, image: string): Promise<boolean> {
-  for (const { settings } of rules) if (!(await caller.mayPull({ repository: settings.name, image }))) return false;
-  return true;
-}
-
-function rank({ config }: Repository): number {
-  return config.type === 'remote' ? 1 : 0;
 }

@@ -172,7 +172,8 @@ async function putManifest(view: LevelView, place: Place, manifest: ManifestReco
     when: manifest.pushedAt,
   });
   // The same bytes name the same digests, unless a release of ours reads manifests otherwise than the one before.
-  const dropped = before?.references.filter((named) => !manifest.references.includes(named)) ?? [];
+  const kept = new Set(manifest.references);
+  const dropped = before?.references.filter((named) => !kept.has(named)) ?? [];
   for (const named of dropped) await leaveLinkCandidate(view, place, named, manifest.pushedAt);
 }
 

@@ -1,0 +1,82 @@
+import type { Problem, RepositoryConfig, VirtualRepositoryConfig } from './repository-config.js';
+
+/** Further ones say nothing new. */
+const maxCycles = 10;
+
+/**
+ * What is wrong between repositories: unknown members, a push target that is no local member, cycles. The paths begin with
+ * `pathOf(index)`. The work is linear in the members of all repositories.
+ */
+export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (index: number) => string): Problem[] {
+  const byName = new Map(configs.map((config) => [config.name, config]));
+  const cyclic = findCyclic(configs);
+  const problems: Problem[] = [];
+  let cycles = 0;
+  configs.forEach((config, index) => {
+    if (config.type !== 'virtual') return;
+    const report = (field: string, problem: string): void =>
+      void problems.push({ path: pathOf(index) + field, problem });
+    const names = new Set<string>();
+    config.members.forEach(({ name }, i) => {
+      if (!byName.has(name)) report(`members[${i}]`, `there is no repository '${name}'`);
+      else if (names.has(name)) report(`members[${i}]`, `'${name}' is a member already`);
+      names.add(name);
+    });
+    const cycle = cyclic.has(config.name) && cycles < maxCycles ? findCycle(config, cyclic) : undefined;
+    if (cycle !== undefined) {
+      cycles++;
+      report('members', `form a cycle: ${cycle.join(' → ')}`);
+    }
+    const { pushTo } = config;
+    if (pushTo === undefined) return;
+    if (!names.has(pushTo)) report('pushTo', `'${pushTo}' is no member`);
+    else if (byName.get(pushTo)?.type !== 'local') report('pushTo', `'${pushTo}' is no local repository`);
+  });
+  return problems;
+}
+
+/** The virtual repositories on a cycle, or that lead to one: what is left when those without such members are taken away. */
+function findCyclic(configs: readonly RepositoryConfig[]): ReadonlyMap<string, VirtualRepositoryConfig> {
+  const left = new Map<string, VirtualRepositoryConfig>();
+  for (const config of configs) if (config.type === 'virtual') left.set(config.name, config);
+  const users = new Map<string, string[]>();
+  const waiting = new Map<string, number>();
+  for (const { name, members } of left.values()) {
+    const virtual = members.filter((member) => left.has(member.name));
+    waiting.set(name, virtual.length);
+    for (const member of virtual) {
+      const known = users.get(member.name);
+      if (known === undefined) users.set(member.name, [name]);
+      else known.push(name);
+    }
+  }
+  const done = [...left.keys()].filter((name) => waiting.get(name) === 0);
+  // Grows while it is read.
+  for (const name of done) {
+    left.delete(name);
+    for (const user of users.get(name) ?? []) {
+      const before = waiting.get(user) ?? 0;
+      waiting.set(user, before - 1);
+      if (before === 1) done.push(user);
+    }
+  }
+  return left;
+}
+
+/** The shortest way from a repository back to itself, both ends named; each repository is looked at once. */
+function findCycle(
+  { name: start, members }: VirtualRepositoryConfig,
+  cyclic: ReadonlyMap<string, VirtualRepositoryConfig>,
+): readonly string[] | undefined {
+  const cameFrom = new Map(members.map(({ name }) => [name, start]));
+  // Grows while it is read.
+  for (const [name] of cameFrom) {
+    if (name === start) break;
+    for (const next of cyclic.get(name)?.members ?? []) if (!cameFrom.has(next.name)) cameFrom.set(next.name, name);
+  }
+  const before = cameFrom.get(start);
+  if (before === undefined) return undefined;
+  const trail = [start];
+  for (let name = before; name !== start; name = cameFrom.get(name) ?? start) trail.unshift(name);
+  return [start, ...trail];
+}
