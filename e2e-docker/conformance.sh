@@ -30,10 +30,12 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# Starts the server on a port that the system chooses; `registry` is where it listens.
+# Starts the server on a port that the system chooses; `registry` is where it listens. The suite pushes manifests without
+# their blobs (OCI_DATA_SPARSE), which a repository accepts only with `sparse: true`.
 start_server() {
-  node "${E2E_SERVER_CLI:-dist/src/cli.js}" serve --host 127.0.0.1 --port 0 --data "$work/data" --log-level warn \
-    >"$results/server.log" 2>&1 &
+  printf '%s\n' 'repositories:' '  - { name: local, type: local, sparse: true }' >"$work/registry.yaml"
+  node "${E2E_SERVER_CLI:-dist/src/cli.js}" serve --config "$work/registry.yaml" --host 127.0.0.1 --port 0 \
+    --data "$work/data" --log-level warn >"$results/server.log" 2>&1 &
   server=$!
   for _ in $(seq 1 100); do
     registry=$(grep -oEm1 'http://127\.0\.0\.1:[1-9][0-9]*' "$results/server.log" | head -n 1 | cut -d/ -f3 || true)

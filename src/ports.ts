@@ -12,7 +12,7 @@ import type { AccessLimit, AccessRule } from './protocol/access-config.js';
 import type { Algorithm, Digest } from './protocol/digest.js';
 import type { ParsedManifest } from './protocol/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from './protocol/names.js';
-import type { RepositoryConfig } from './protocol/repository-config.js';
+import type { RepositoryConfig, Sparse } from './protocol/repository-config.js';
 import type { TokenGrant } from './protocol/token-scope.js';
 
 // ------------------------------------------------------------------------------------------------ bytes
@@ -107,6 +107,7 @@ export type {
   LocalRepositoryConfig,
   RemoteRepositoryConfig,
   RepositoryConfig,
+  Sparse,
   VirtualRepositoryConfig,
 } from './protocol/repository-config.js';
 
@@ -606,8 +607,8 @@ export interface ReceivedBlob {
 }
 
 export interface RepositoryWriter {
-  /** Whether a manifest may name what is not here. */
-  readonly sparse: boolean;
+  /** Which missing content a manifest may name. */
+  readonly sparse: Sparse;
   startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus>;
   /** @throws BLOB_UPLOAD_UNKNOWN, like all that take a session. */
   uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
@@ -624,7 +625,7 @@ export interface RepositoryWriter {
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**
    * Stores the bytes verbatim, with these tags. Blobs that it names and the image lacks are linked from where `findSource`
-   * tells, in the same write. @throws MANIFEST_BLOB_UNKNOWN where the repository is not `sparse`.
+   * tells, in the same write. @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow.
    */
   putManifest(
     image: string,

@@ -1,4 +1,4 @@
-import type { UpstreamCredentials } from './protocol/repository-config.js';
+import type { Sparse, UpstreamCredentials } from './protocol/repository-config.js';
 
 interface CommonRepositoryOptions {
   /** The first part of the names of its images: `docker-internal` in `host/docker-internal/team/app`. */
@@ -14,10 +14,11 @@ interface CommonRepositoryOptions {
 export interface LocalRepositoryOptions extends CommonRepositoryOptions {
   readonly type: 'local';
   /**
-   * Accept manifests that name blobs or manifests which the image does not hold.
-   * @default true
+   * Which content a pushed manifest may name although it is missing. `'indexes'`: the children of an index, but not the
+   * config and layers of an image manifest. `true`: anything. `false`: nothing. Layers with `urls` may always be missing.
+   * @default 'indexes'
    */
-  readonly sparse?: boolean;
+  readonly sparse?: Sparse;
 }
 
 /** Another registry: a pull-through cache of it, or a way through to it. */

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { ImportReport, ImportRequest, ReceivedBlob, Repository, RepositoryWriter } from '../ports.js';
+import type { ImportReport, ImportRequest, ReceivedBlob, Repository, RepositoryWriter, Sparse } from '../ports.js';
 import { archiveInvalid, indexFile, saveFile } from '../protocol/archive.js';
 import type { Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
@@ -72,17 +72,17 @@ function refuseTooMuch(targets: readonly ImageTarget[]): void {
   });
 }
 
-/** @throws RegistryError MANIFEST_BLOB_UNKNOWN for an index that lacks a part, where the repository takes none such. */
-function collectImages(targets: readonly ImageTarget[], sparse: boolean): ReadonlyMap<string, ImageContent> {
+/** @throws RegistryError MANIFEST_BLOB_UNKNOWN for an index that lacks a part where `sparse` is false. */
+function collectImages(targets: readonly ImageTarget[], sparse: Sparse): ReadonlyMap<string, ImageContent> {
   const images = new Map<string, ImageContent>();
   for (const { image, parts } of targets) {
     const content = images.get(image) ?? newContent();
     images.set(image, content);
     for (const { manifest, children, blobs, lacks } of parts) {
       const isIndex = manifest.references.some(({ kind }) => kind === 'either');
-      if (isIndex && lacks.length > 0 && !sparse) throw blobsUnknown(image, lacks);
+      if (isIndex && lacks.length > 0 && sparse === false) throw blobsUnknown(image, lacks);
       for (const [digest, blob] of blobs) content.blobs.set(digest, blob);
-      if (!isIndex) for (const digest of lacks) content.lacks.add(digest);
+      if (!isIndex && sparse !== true) for (const digest of lacks) content.lacks.add(digest);
       for (const child of children) content.children.add(child.manifest.digest);
       content.manifests.set(manifest.digest, manifest);
     }

@@ -14,9 +14,14 @@ interface CommonConfig {
 /** A repository that the registry stores itself. */
 export interface LocalRepositoryConfig extends CommonConfig {
   readonly type: 'local';
-  /** Accept manifests that name blobs or manifests which the image does not hold. */
-  readonly sparse: boolean;
+  readonly sparse: Sparse;
 }
+
+/**
+ * Which content a pushed manifest may name although it is missing. `'indexes'`: the children of an index, but not the config
+ * and layers of an image manifest. `true`: anything. `false`: nothing.
+ */
+export type Sparse = boolean | 'indexes';
 
 /** A name and a password, or a token that is sent as it is. */
 export type UpstreamCredentials = { readonly username: string; readonly password: string } | { readonly token: string };
@@ -88,7 +93,10 @@ const seconds = (byDefault: number) => z.number().min(0).max(1e9).default(byDefa
 const common = { name: nameSchema, description: z.string().max(1000).default('') };
 const commonSchema = z.looseObject(common);
 
-const localSchema = z.strictObject({ ...common, type: z.literal('local'), sparse: z.boolean().default(true) });
+const sparseSchema = z
+  .union([z.boolean(), z.literal('indexes')], { error: "must be true, false or 'indexes'" })
+  .default('indexes');
+const localSchema = z.strictObject({ ...common, type: z.literal('local'), sparse: sparseSchema });
 
 const credentialsSchema = z.union(
   [

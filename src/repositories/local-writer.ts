@@ -9,6 +9,7 @@ import {
   type LocalRepositoryConfig,
   type ReceivedBlob,
   type RepositoryWriter,
+  type Sparse,
   type UploadChunk,
   type UploadStatus,
 } from '../ports.js';
@@ -28,7 +29,7 @@ const mountSourcesMost = 1000;
 
 /** What can be written to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
-  readonly sparse: boolean;
+  readonly sparse: Sparse;
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;

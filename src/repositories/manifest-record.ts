@@ -8,6 +8,7 @@ import {
   type MetadataStore,
   type Precondition,
   type Runtime,
+  type Sparse,
 } from '../ports.js';
 import { isAlgorithm, parseDigest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
@@ -25,8 +26,8 @@ export interface RecordParts {
 
 export interface RecordOptions {
   readonly tags: readonly Tag[];
-  /** Accept a manifest that names what the image does not hold. */
-  readonly sparse: boolean;
+  /** Which missing content the manifest may name. */
+  readonly sparse: Sparse;
   /** In a cache: when the upstream said that the tags name the manifest. */
   readonly checkedAt?: number | undefined;
   /** Where a named blob is linked from that the image lacks. */
@@ -75,7 +76,7 @@ export async function recordManifest(
 }
 
 /** A write lost to a repository that was deleted while something was pushed to it. */
-export function repositoryGone(cause: ConflictError): RegistryError {
+export function repositoryGone(cause?: ConflictError): RegistryError {
   return new RegistryError('NAME_UNKNOWN', { message: 'the repository was deleted meanwhile', cause });
 }
 
@@ -95,23 +96,28 @@ async function lookAtReferences(
   const require: Precondition[] = [];
   const missing: ManifestReference[] = [];
   for (const reference of references) {
-    const { digest, kind, optional } = reference;
+    const { digest, kind } = reference;
+    const mayLack = reference.optional || sparse === true || (sparse === 'indexes' && kind === 'either');
     const own = await metadata.link(at, digest);
     const source = own === undefined ? await findSource?.(digest) : at;
     const link = own ?? (source === undefined ? undefined : await metadata.link(source, digest));
     const present =
-      link !== undefined && source !== undefined && (sparse || (await blobs.stat(digest))?.size === link.size);
+      link !== undefined && source !== undefined && (mayLack || (await blobs.stat(digest))?.size === link.size);
     if (present) {
       changes.push({ type: 'blob.link', at, digest, size: link.size, when });
       require.push({ type: 'link', at: source, digest, is: 'present' });
-    } else if (kind === 'either' && (await metadata.manifest(at, digest)) !== undefined) {
-      if (!sparse) require.push({ type: 'manifest', at, digest, is: 'present' });
-    } else if (!optional) {
+    } else if (!mayLack && kind === 'either' && (await metadata.manifest(at, digest)) !== undefined) {
+      require.push({ type: 'manifest', at, digest, is: 'present' });
+    } else if (!mayLack) {
       missing.push(reference);
     }
   }
-  if (sparse || missing.length === 0) return { changes, require };
-  throw new RegistryError('MANIFEST_BLOB_UNKNOWN', { details: missing.map(({ digest }) => ({ digest })) });
+  if (missing.length === 0) return { changes, require };
+  if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
+  throw new RegistryError('MANIFEST_BLOB_UNKNOWN', {
+    message: 'the manifest names content that this image does not have: upload it and push the manifest again',
+    details: missing.map(({ digest }) => ({ digest })),
+  });
 }
 
 function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRecord {

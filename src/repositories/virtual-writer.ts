@@ -5,6 +5,7 @@ import type {
   ImageKey,
   ReceivedBlob,
   RepositoryWriter,
+  Sparse,
   UploadChunk,
   UploadStatus,
 } from '../ports.js';
@@ -24,7 +25,7 @@ export class VirtualWriter implements RepositoryWriter {
     this.#findHeld = findHeld;
   }
 
-  get sparse(): boolean {
+  get sparse(): Sparse {
     return this.#target.sparse;
   }
 

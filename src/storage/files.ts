@@ -6,7 +6,8 @@ import fs from 'node:fs';
 import { promisify } from 'node:util';
 import { createSystemCalls } from './system-calls.js';
 
-export const { renameFile, unlinkFile, removeFile, openFolder, syncFolder } = createSystemCalls();
+export const { renameFile, replaceFile, unlinkFile, unlinkSharedFile, removeFile, openFolder, syncFolder } =
+  createSystemCalls();
 
 export const openFile = promisify(fs.open);
 export const closeFile = promisify(fs.close);

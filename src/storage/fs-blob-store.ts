@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob, StageOptions } from '../ports.js';
-import type { Digest } from '../protocol/digest.js';
+import { algorithmOf, type Digest } from '../protocol/digest.js';
 import { BlobFolders, statFile } from './blob-folders.js';
 import { BufferPool, FileContent } from './file-content.js';
-import { renameFile, unlinkFile } from './files.js';
+import { closeFile, openFile, replaceFile, statOpen, unlinkSharedFile } from './files.js';
 import { FolderHandles } from './folder-handles.js';
 import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
 import { HashClient } from './hash-client.js';
@@ -120,7 +121,7 @@ export class FsBlobStore implements BlobStore {
   async delete(digest: Digest): Promise<boolean> {
     this.#forget(digest);
     try {
-      await unlinkFile(this.#folders.blob(digest));
+      await unlinkSharedFile(this.#folders.blob(digest), this.#folders.staged(randomUUID()));
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return false;
       throw error;
@@ -138,7 +139,11 @@ export class FsBlobStore implements BlobStore {
 
   async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {
     for (const id of await this.#folders.stagedIds()) {
-      const stats = await statFile(this.#folders.staged(id));
+      const stats = await statFile(this.#folders.staged(id)).catch((error: unknown) => {
+        // Windows: a reader has the file open, which is deleted.
+        if (!hasCode(error, 'EPERM')) throw error;
+        return undefined;
+      });
       if (stats !== undefined) yield { id, ...stats };
     }
   }
@@ -153,8 +158,20 @@ export class FsBlobStore implements BlobStore {
   }
 
   async #publish(path: string, digest: Digest): Promise<void> {
-    await renameFile(path, this.#folders.blob(digest));
+    const aside = this.#folders.staged(randomUUID());
+    await replaceFile(path, this.#folders.blob(digest), aside, () => this.#isIntact(digest));
     this.#forget(digest);
+  }
+
+  /** Reads the whole file, whatever is remembered about it. */
+  async #isIntact(digest: Digest): Promise<boolean> {
+    const fd = await openFile(this.#folders.blob(digest), 'r');
+    try {
+      const hash = new RunningHash(this.#hashes, algorithmOf(digest), this.#inlineHashMaxBytes, false);
+      return (await hash.digest(algorithmOf(digest), fd, (await statOpen(fd)).size)) === digest;
+    } finally {
+      await closeFile(fd);
+    }
   }
 
   async #sealPublished(info: BlobInfo): Promise<void> {

@@ -153,7 +153,8 @@ export class FsStagedBlob implements StagedBlob {
   async #openToRead(): Promise<number> {
     if (this.#state !== 'gone') {
       const fd = await openFile(this.#file.path, 'r').catch((error: unknown) => {
-        if (!hasCode(error, 'ENOENT')) throw error;
+        // EPERM: Windows, where a follower has the file open, which is deleted.
+        if (!hasCode(error, 'ENOENT', 'EPERM')) throw error;
         return undefined;
       });
       // Once it is gone, another file may have been made under the id.

@@ -14,6 +14,17 @@ export interface SystemCalls {
   readonly renameFile: (from: string, to: string) => Promise<void>;
   /** Deletes a file. @throws ENOENT when it does not exist. */
   readonly unlinkFile: (path: string) => Promise<void>;
+  /**
+   * Renames a file over one that others may be reading. Windows refuses that as long as they do: there, a target that
+   * `isIntact` makes the rename superfluous, and `from` is deleted; any other target is moved to `aside` and deleted.
+   * `aside` is an unused name on the same file system.
+   */
+  readonly replaceFile: (from: string, to: string, aside: string, isIntact: () => Promise<boolean>) => Promise<void>;
+  /**
+   * Deletes a file that others may be reading. Windows keeps its name in use as long as they do, so it is moved to `aside`
+   * first. @throws ENOENT when it does not exist.
+   */
+  readonly unlinkSharedFile: (path: string, aside: string) => Promise<void>;
   /** Deletes a file if it exists. */
   readonly removeFile: (path: string) => Promise<void>;
   /** Opens a folder that is synced often. On Windows its `sync` does nothing. */
@@ -44,6 +55,11 @@ const retryDelaysMs: readonly number[] = [5, 10, 20, 40, 80, 160, 250, 400, 500,
 
 const unsyncedFolder: OpenFolder = { sync: async () => {}, close: async () => {} };
 
+/** Whether Windows may have refused a call because another handle has the file open. */
+function isOpenElsewhere(error: unknown): boolean {
+  return hasCode(error, 'EPERM', 'EBUSY', 'EACCES');
+}
+
 /** The calls for a platform. Tests pass other primitives. */
 export function createSystemCalls(primitives: SystemPrimitives = ofThisSystem): SystemCalls {
   const isWindows = primitives.platform === 'win32';
@@ -57,7 +73,7 @@ export function createSystemCalls(primitives: SystemPrimitives = ofThisSystem): 
       try {
         return await call();
       } catch (error) {
-        if (!hasCode(error, 'EPERM', 'EBUSY', 'EACCES')) throw error;
+        if (!isOpenElsewhere(error)) throw error;
       }
       await primitives.pause(delayMs);
     }
@@ -66,15 +82,33 @@ export function createSystemCalls(primitives: SystemPrimitives = ofThisSystem): 
 
   const openFolder = async (path: string): Promise<OpenFolder> =>
     isWindows ? unsyncedFolder : primitives.open(path, 'r');
+  const renameFile = (from: string, to: string): Promise<void> => retry(() => primitives.rename(from, to));
   const unlinkFile = (path: string): Promise<void> => retry(() => primitives.unlink(path));
+  const removeFile = async (path: string): Promise<void> => {
+    await unlinkFile(path).catch((error: unknown) => {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    });
+  };
+  const unlinkSharedFile = async (path: string, aside: string): Promise<void> => {
+    if (!isWindows) return unlinkFile(path);
+    await renameFile(path, aside);
+    await removeFile(aside);
+  };
   return {
     openFolder,
+    renameFile,
     unlinkFile,
-    renameFile: (from, to) => retry(() => primitives.rename(from, to)),
-    async removeFile(path) {
-      await unlinkFile(path).catch((error: unknown) => {
-        if (!hasCode(error, 'ENOENT')) throw error;
-      });
+    removeFile,
+    unlinkSharedFile,
+    async replaceFile(from, to, aside, isIntact) {
+      try {
+        await renameFile(from, to);
+      } catch (error) {
+        if (!isWindows || !isOpenElsewhere(error)) throw error;
+        if (await isIntact()) return removeFile(from);
+        await unlinkSharedFile(to, aside);
+        await renameFile(from, to);
+      }
     },
     async syncFolder(path) {
       const folder = await openFolder(path);

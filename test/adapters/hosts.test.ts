@@ -26,7 +26,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
   let registry: Registry;
   beforeAll(async () => {
     folder = await makeScratchFolder();
-    const repositories = [{ name: 'local', type: 'local' }] as const;
+    const repositories = [{ name: 'local', type: 'local', sparse: true }] as const;
     const access: AccessOptions = {
       authenticate: (req) => {
         const { user } = req as Identified;

@@ -14,7 +14,7 @@ import { parsed } from '../regressions/domain.js';
 
 async function create(): Promise<RepositoryFixture> {
   const domain = await Domain.open();
-  await domain.addRepository('local');
+  await domain.addRepository('local', { sparse: true });
   const repository = domain.repository('local');
   const seed = async (image: string, { blobs = [], manifests = [] }: Seed): Promise<void> => {
     for (const bytes of blobs) await repository.writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));

@@ -19,7 +19,7 @@ async function fill(repository: Repository | undefined, image: string, seed: See
 /** A remote of another registry's local repository, over HTTP. */
 function create(cache: boolean): () => Promise<RepositoryFixture> {
   return async () => {
-    const upstream = await startMemoryRegistry();
+    const upstream = await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] });
     const server = await startMemoryRegistry({
       repositories: [
         {

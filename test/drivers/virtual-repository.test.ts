@@ -13,7 +13,7 @@ import { Domain } from '../regressions/domain.js';
 /** A virtual repository whose one member takes the pushes. */
 async function create(): Promise<RepositoryFixture> {
   const domain = await Domain.open();
-  await domain.addRepository('local');
+  await domain.addRepository('local', { sparse: true });
   const repository = new VirtualRepository(
     {
       name: 'virtual',

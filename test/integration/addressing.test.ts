@@ -12,7 +12,7 @@ beforeEach(async () => {
     cleanups,
     {},
     {
-      others: () => names.slice(1).map((name) => ({ name, type: 'local' as const })),
+      others: () => names.slice(1).map((name) => ({ name, type: 'local' as const, sparse: true })),
       hosts: { 'Hub.Example.com': 'by-host', 'other.example:5000': 'by-host' },
       namespaces: { 'docker.io': 'by-ns', 'ghcr.io': 'by-ns' },
       defaultRepository: 'by-default',

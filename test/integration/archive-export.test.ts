@@ -221,7 +221,8 @@ describe('an export is refused', () => {
 
   it('when a layer of it is not here', async () => {
     const lacking = buildImage('lacking');
-    await pushManifest(client, 'local/lacking', '1', lacking.manifest);
+    await push('local/lacking', '1', lacking);
+    await client.delete(`/v2/local/lacking/blobs/${digest(lacking.layers[0] ?? '')}`);
     const answer = await ask('name=lacking:1');
     expect([answer.status, answer.codes]).toEqual([404, ['BLOB_UNKNOWN']]);
   });

@@ -35,6 +35,7 @@ beforeAll(async () => {
     repositories: [
       { name: 'local', type: 'local' },
       { name: 'strict', type: 'local', sparse: false },
+      { name: 'lenient', type: 'local', sparse: true },
       { name: 'all', type: 'virtual', members: ['local', 'strict'], pushTo: 'strict' },
       { name: 'hub', type: 'remote', url: 'http://127.0.0.1:9' },
     ],
@@ -206,7 +207,21 @@ describe('an OCI layout', () => {
     await pullable('all/team/lacking', '1', image);
   });
 
-  it('may lack a platform where the repository is sparse', async () => {
+  it('may lack a layer only where sparse is true', async () => {
+    const image = buildImage('without a layer');
+    const [layer = Buffer.alloc(0)] = image.layers;
+    const { [blobFile(layer)]: _, ...files } = layoutOf(image, 'team/without:1');
+    const tar = await tarOf(entriesOf(files));
+    for (const repository of ['strict', 'local']) {
+      const refused = await send(tar, '', repository);
+      expect([refused.status, refused.codes]).toEqual([400, ['MANIFEST_BLOB_UNKNOWN']]);
+      expect(refused.body.toString()).toContain(digest(layer));
+    }
+    expect((await send(tar, '', 'lenient')).status).toBe(201);
+    expect((await client.get('/v2/lenient/team/without/manifests/1')).status).toBe(200);
+  });
+
+  it('may lack a platform unless sparse is false', async () => {
     const [amd, arm] = [buildImage('one of two'), buildImage('two of two')];
     const index = indexManifest([describeTop(amd.manifest), describeTop(arm.manifest)]);
     const top = describeTop(index, refName('team/sparse:1'));

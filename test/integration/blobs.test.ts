@@ -11,7 +11,7 @@ let client: Client;
 beforeAll(async () => {
   server = await startRegistry({
     repositories: [
-      { name: 'local', type: 'local' },
+      { name: 'local', type: 'local', sparse: true },
       { name: 'other', type: 'local' },
     ],
   });

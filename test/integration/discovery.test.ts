@@ -9,7 +9,7 @@ let client: Client;
 
 beforeAll(async () => {
   server = await startMemoryRegistry({
-    repositories: ['a', 'a-b', 'a.b', 'a_b', 'ab', 'v2', 'z'].map((name) => ({ name, type: 'local' })),
+    repositories: ['a', 'a-b', 'a.b', 'a_b', 'ab', 'v2', 'z'].map((name) => ({ name, type: 'local', sparse: true })),
   });
   client = new Client(server.url);
 });

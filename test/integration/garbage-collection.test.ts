@@ -16,6 +16,7 @@ import {
   type Manifest,
 } from '../support/content.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';
+import { MovableClock } from '../support/remote.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
 const layer = someBytes('layer', 5000);
@@ -166,6 +167,43 @@ describe('reclaiming space', () => {
       const image = imageOf('again', [layer]);
       await push('local/app', image, 'v1');
       await collect();
+      await expectWhole('local/app', 'v1', image);
+    });
+  });
+
+  describe('while a client sleeps in the middle of a push', () => {
+    let clock: MovableClock;
+    beforeEach(async () => {
+      clock = new MovableClock();
+      await start({ garbageCollection: { graceSeconds: 3600, intervalSeconds: 0 } });
+    });
+    afterEach(() => clock.restore());
+
+    it('frees its layers; the manifest gets 400 and names them, and the push that follows is whole', async () => {
+      const image = imageOf('interrupted', [layer, shared]);
+      const [config = Buffer.alloc(0)] = image.blobs;
+      for (const bytes of [layer, shared]) await pushBlob(client, 'local/app', bytes);
+      clock.advance(2 * 3600);
+      await started.registry.collectGarbage();
+      for (const bytes of [layer, shared]) expect(await statusOf('local/app', bytes)).toBe(404);
+
+      await pushBlob(client, 'local/app', config);
+      const { type, bytes, digest: pushed } = image.manifest;
+      const refused = await client.put('/v2/local/app/manifests/v1', {
+        headers: { 'Content-Type': type },
+        body: bytes,
+      });
+      expect(refused.status).toBe(400);
+      expect((refused.json() as { errors: object[] }).errors).toMatchObject(
+        [layer, shared].map((missing) => ({ code: 'MANIFEST_BLOB_UNKNOWN', detail: { digest: digest(missing) } })),
+      );
+      for (const reference of ['v1', pushed])
+        expect((await client.get(`/v2/local/app/manifests/${reference}`)).status).toBe(404);
+
+      await push('local/app', image, 'v1');
+      await expectWhole('local/app', 'v1', image);
+      clock.advance(2 * 3600);
+      await started.registry.collectGarbage();
       await expectWhole('local/app', 'v1', image);
     });
   });

@@ -33,7 +33,11 @@ let port: number;
 const log = recordingLogger();
 beforeAll(async () => {
   folder = await makeFolder();
-  registry = createRegistry({ storage: folder, access: 'open', repositories: [{ name: 'local', type: 'local' }] });
+  registry = createRegistry({
+    storage: folder,
+    access: 'open',
+    repositories: [{ name: 'local', type: 'local', sparse: true }],
+  });
   await registry.ready();
   server = createRegistryServer({ registry, log, headersTimeoutSeconds: 0.3 });
   ({ port } = await server.listen(0, '127.0.0.1'));

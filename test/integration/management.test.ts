@@ -71,7 +71,7 @@ describe('a repository', () => {
       name: 'docker-internal',
       package_type: 'docker',
       repo_type: 'local',
-      sparse: true,
+      sparse: 'indexes',
       description: '',
       origin: 'managed',
       created_at: time,
@@ -99,7 +99,7 @@ describe('a repository', () => {
     const back = await request(server.url)
       .put(`${api}/docker-internal`)
       .send({ package_type: 'docker', repo_type: 'local' });
-    expect(back.body).toMatchObject({ sparse: true, description: '' });
+    expect(back.body).toMatchObject({ sparse: 'indexes', description: '' });
 
     const deleted = await request(server.url).delete(`${api}/docker-internal`);
     expect([deleted.status, deleted.text]).toEqual([204, '']);
@@ -113,7 +113,7 @@ describe('a repository', () => {
     const put = () =>
       client.put('/v2/prompt/app/manifests/x', { headers: { 'Content-Type': manifest.type }, body: manifest.bytes });
     expect((await put()).status).toBe(400);
-    await request(server.url).put(`${api}/prompt`).send({ package_type: 'docker', repo_type: 'local' });
+    await request(server.url).put(`${api}/prompt`).send({ package_type: 'docker', repo_type: 'local', sparse: true });
     expect((await put()).status).toBe(201);
     await request(server.url)
       .put(`${api}/prompt`)
@@ -131,11 +131,11 @@ describe('a repository', () => {
 
   it('that the API made outlives a restart; a declared one that is declared no more is not seen, nor lost', async () => {
     const own = await makeFolder();
-    const declared = [{ name: 'code', type: 'local' as const }];
+    const declared = [{ name: 'code', type: 'local' as const, sparse: true }];
     const first = await startRegistry({ storage: own, repositories: declared });
     await request(first.url)
       .post(api)
-      .send({ name: 'kept', package_type: 'docker', repo_type: 'local', description: 'kept' });
+      .send({ name: 'kept', package_type: 'docker', repo_type: 'local', sparse: true, description: 'kept' });
     await request(first.url).post(api).send({ name: 'dropped', package_type: 'docker', repo_type: 'local' });
     await request(first.url).delete(`${api}/dropped`);
     const pusher = new Client(first.url);
@@ -339,7 +339,7 @@ describe('images and tags', () => {
   const names = ['app', 'app-b', 'app/sub', 'tags', 'team/app'];
 
   beforeAll(async () => {
-    await create('sized');
+    await create('sized', { sparse: true });
     for (const name of names) await pushManifest(client, `sized/${name}`, 'latest', imageManifest(name));
     for (const blob of [config, layer]) await pushBlob(client, 'sized/whole', blob);
     await pushManifest(client, 'sized/whole', '1.0', image);
@@ -413,7 +413,7 @@ describe('a repository that is deleted and made again sees nothing old', () => {
   let upload: string;
 
   it('is gone at once', async () => {
-    await create('again');
+    await create('again', { sparse: true });
     await pushBlob(client, 'again/app', blob);
     await pushManifest(client, 'again/app', 'latest', manifest);
     upload = await startUpload(client, 'again/app');
@@ -424,7 +424,7 @@ describe('a repository that is deleted and made again sees nothing old', () => {
       expect((await client.get(`/v2/again/app/${path}`)).codes).toEqual(['NAME_UNKNOWN']);
     }
     expect((await client.patch(upload, { body: 'x' })).codes).toEqual(['NAME_UNKNOWN']);
-    await create('again');
+    await create('again', { sparse: true });
   });
 
   it.each([

@@ -22,7 +22,8 @@ let client: Client;
 beforeAll(async () => {
   server = await startRegistry({
     repositories: [
-      { name: 'local', type: 'local' },
+      { name: 'local', type: 'local', sparse: true },
+      { name: 'plain', type: 'local' },
       { name: 'strict', type: 'local', sparse: false },
     ],
   });
@@ -336,7 +337,7 @@ async function pushParts(name: string, manifest: Manifest): Promise<void> {
 describe('what a manifest names', () => {
   const missing = [digest('config of sparse'), digest('layer of sparse')];
 
-  it('may be absent, and does not become visible', async () => {
+  it('may be missing where sparse is true, and does not become visible', async () => {
     const child = describeManifest(imageManifest('absent child'));
     await pushManifest(client, 'local/sparse', 'image', imageManifest('sparse'));
     await pushManifest(client, 'local/sparse', 'index', indexManifest([child]));
@@ -344,7 +345,48 @@ describe('what a manifest names', () => {
     expect((await client.head(url('local/sparse', child.digest))).status).toBe(404);
   });
 
-  it('must be there where the repository is not sparse: MANIFEST_BLOB_UNKNOWN names all that is missing', async () => {
+  it('may be missing below an index by default, but not in an image: each missing digest has an error', async () => {
+    const put = (manifest: Manifest): Promise<Answer> =>
+      client.put(url('plain/app', 'latest'), { headers: { 'Content-Type': manifest.type }, body: manifest.bytes });
+    const image = imageManifest('sparse');
+    const refused = await put(image);
+    expect(refused.status).toBe(400);
+    expect((refused.json() as { errors: object[] }).errors).toEqual(
+      missing.map((blob) => ({
+        code: 'MANIFEST_BLOB_UNKNOWN',
+        message: expect.stringMatching(/upload/) as unknown,
+        detail: { digest: blob },
+      })),
+    );
+    expect((await client.head(url('plain/app', 'latest'))).status).toBe(404);
+    expect((await client.head(url('plain/app', image.digest))).status).toBe(404);
+
+    expect((await put(indexManifest([describeManifest(image)]))).status).toBe(201);
+    // A blob below an index, as BuildKit's cache has it.
+    expect((await put(indexManifest([describeBytes(types.ociLayer, Buffer.from('not here'))]))).status).toBe(201);
+
+    for (const part of ['config', 'layer']) await pushBlob(client, 'plain/app', Buffer.from(`${part} of sparse`));
+    expect((await put(image)).status).toBe(201);
+    // The same manifest again, once a layer of it was deleted.
+    await client.delete(`/v2/plain/app/blobs/${missing[1] ?? ''}`);
+    expect((await put(image)).body.toString()).toContain(missing[1]);
+  });
+
+  it('must include the empty config of an artifact by default', async () => {
+    const empty = Buffer.from('{}');
+    const artifact = manifestOf(types.ociImage, {
+      artifactType: 'application/vnd.example',
+      config: { ...describeBytes(types.empty, empty), data: 'e30=' },
+      layers: [describeBytes(types.empty, empty)],
+    });
+    const put = (): Promise<Answer> =>
+      client.put(url('plain/artifact', 'x'), { headers: { 'Content-Type': artifact.type }, body: artifact.bytes });
+    expect((await put()).codes).toEqual(['MANIFEST_BLOB_UNKNOWN']);
+    await pushBlob(client, 'plain/artifact', empty);
+    expect((await put()).status).toBe(201);
+  });
+
+  it('must be there where sparse is false: MANIFEST_BLOB_UNKNOWN names all that is missing', async () => {
     const put = (manifest: Manifest): Promise<Answer> =>
       client.put(url('strict/app', 'latest'), { headers: { 'Content-Type': manifest.type }, body: manifest.bytes });
     const refused = await put(imageManifest('sparse'));

@@ -48,7 +48,7 @@ async function openRegistry(prefix: string): Promise<Opened> {
     storage: { blobs: new MemoryBlobStore(), metadata },
     access: 'open',
     prefix,
-    repositories: [{ name: 'local', type: 'local' }],
+    repositories: [{ name: 'local', type: 'local', sparse: true }],
   });
   await registry.ready();
   return { registry, folder };
@@ -322,7 +322,7 @@ describe('two registries in one process', () => {
     const options = {
       storage: folder,
       access: 'open' as const,
-      repositories: [{ name: 'local', type: 'local' as const }],
+      repositories: [{ name: 'local', type: 'local' as const, sparse: true }],
     };
     const first = later(createRegistry(options));
     await first.ready();
@@ -435,7 +435,7 @@ describe('options', () => {
 
 describe('events', () => {
   it('tell what happened, once it has', async () => {
-    const server = later(await startMemoryRegistry());
+    const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     const seen: [string, unknown][] = [];
     for (const name of [
@@ -488,7 +488,7 @@ describe('events', () => {
   });
 
   it('tell of each request what was asked and answered', async () => {
-    const server = later(await startMemoryRegistry());
+    const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     const seen: RequestEvent[] = [];
     const enough = new Promise<void>((resolve) => {
@@ -519,7 +519,7 @@ describe('events', () => {
   });
 
   it('harm nobody when a listener throws', async () => {
-    const server = later(await startMemoryRegistry());
+    const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     for (const name of ['request', 'blob.pushed', 'manifest.pushed'] as const) {
       server.registry.events.on(name, () => {

@@ -30,7 +30,7 @@ const api = '/api/v1';
 const blob = Buffer.from('a blob');
 const manifest = imageManifest('openapi');
 const credentials = { username: 'me', password: 'secret' };
-const local = { name: 'made', package_type: 'docker', repo_type: 'local', sparse: false };
+const local = { name: 'made', package_type: 'docker', repo_type: 'local', sparse: 'indexes' };
 const remote = {
   ...local,
   name: 'far',
@@ -56,7 +56,8 @@ describe('docs/openapi.json', () => {
       { users: ['root'], allow: ['admin'] },
       { users: ['reader'], names: 'local', allow: ['pull'] },
     ] as const;
-    scene = await startAccess(cleanups, { users: ['root', 'reader'], access: { rules } });
+    const repositories = [{ name: 'local', type: 'local', sparse: true }] as const;
+    scene = await startAccess(cleanups, { users: ['root', 'reader'], access: { rules }, repositories });
     ask = scene.as(basic('root'));
   });
   afterAll(() => cleanups.run());

@@ -11,7 +11,7 @@ let server: TestRegistry;
 let client: Client;
 
 beforeAll(async () => {
-  server = await startRegistry();
+  server = await startRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] });
   client = new Client(server.url);
 });
 afterAll(async () => {
@@ -537,7 +537,10 @@ describe('a read-only registry', () => {
 
   beforeAll(async () => {
     folder = await makeFolder();
-    const writable = await startRegistry({ storage: folder });
+    const writable = await startRegistry({
+      storage: folder,
+      repositories: [{ name: 'local', type: 'local', sparse: true }],
+    });
     const writer = new Client(writable.url);
     await pushBlob(writer, 'local/app', blob);
     await pushManifest(writer, 'local/app', 'latest', manifest);

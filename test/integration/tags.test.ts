@@ -7,7 +7,7 @@ let server: TestRegistry;
 let client: Client;
 
 beforeAll(async () => {
-  server = await startMemoryRegistry();
+  server = await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] });
   client = new Client(server.url);
 });
 afterAll(async () => {

@@ -10,6 +10,7 @@ import type {
   Repository,
   RepositoryWriter,
   Runtime,
+  Sparse,
 } from '../../src/ports.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
@@ -141,7 +142,7 @@ export class Domain {
   readonly disk: MemoryDisk = createMemoryDisk();
   readonly graceMs: number;
   readonly #folder: string;
-  readonly #sparse = new Map<string, boolean>();
+  readonly #sparse = new Map<string, Sparse>();
   #parts: LocalParts;
   #main: Actor;
 
@@ -204,7 +205,7 @@ export class Domain {
         ? this.#parts
         : { ...this.#parts, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
     const repository = (name: string): LocalRepository => {
-      const sparse = this.#sparse.get(name) ?? true;
+      const sparse = this.#sparse.get(name) ?? 'indexes';
       return new LocalRepository({ name, type: 'local', sparse, description: '' }, parts);
     };
     return {
@@ -218,8 +219,8 @@ export class Domain {
     };
   }
 
-  async addRepository(name: string, options: { readonly sparse?: boolean } = {}): Promise<void> {
-    const sparse = options.sparse ?? true;
+  async addRepository(name: string, options: { readonly sparse?: Sparse } = {}): Promise<void> {
+    const sparse = options.sparse ?? 'indexes';
     this.#sparse.set(name, sparse);
     await this.metadata.apply(
       [

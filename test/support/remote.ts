@@ -46,7 +46,7 @@ export interface RemoteScene {
 
 /**
  * A fault-injecting upstream, a registry whose repository `hub` caches it, beside the local `local` and whatever else the
- * options bring, and a client.
+ * options bring, and a client. `local` accepts manifests without their blobs: these tests are about the upstream.
  */
 export async function startRemote(
   cleanups: Cleanups,
@@ -65,7 +65,7 @@ export async function startRemote(
   const start = onDisk ? startRegistry : startMemoryRegistry;
   const server = await start({
     repositories: [
-      { name: 'local', type: 'local' },
+      { name: 'local', type: 'local', sparse: true },
       { name: 'hub', type: 'remote', url: fault.url, ...hub },
       ...others(fault.url),
     ],

@@ -4,7 +4,7 @@ import type { Problem } from '../../src/protocol/repository-config.js';
 import { refusalOf } from '../support/refusal.js';
 
 const document = { name: 'a', package_type: 'docker', repo_type: 'local' };
-const config = { name: 'a', type: 'local', sparse: true, description: '' } as const;
+const config = { name: 'a', type: 'local', sparse: 'indexes', description: '' } as const;
 
 describe('encodeRepository', () => {
   it('shows a repository in snake case', () => {
@@ -12,7 +12,7 @@ describe('encodeRepository', () => {
       name: 'a',
       package_type: 'docker',
       repo_type: 'local',
-      sparse: true,
+      sparse: 'indexes',
       description: '',
       origin: 'managed',
       created_at: '1970-01-01T00:00:00.000Z',

@@ -11,7 +11,7 @@ describe('repositoryConfigSchema', () => {
     expect(repositoryConfigSchema.parse({ name: 'a', type: 'local' })).toEqual({
       name: 'a',
       type: 'local',
-      sparse: true,
+      sparse: 'indexes',
       description: '',
     });
   });
@@ -19,6 +19,10 @@ describe('repositoryConfigSchema', () => {
   it('keeps what is said', () => {
     const config = { name: 'a-b.c', type: 'local', sparse: false, description: 'for the team' };
     expect(repositoryConfigSchema.parse(config)).toEqual(config);
+  });
+
+  it.each([true, false, 'indexes'])('takes sparse: %s', (sparse) => {
+    expect(repositoryConfigSchema.parse({ name: 'a', type: 'local', sparse })).toMatchObject({ sparse });
   });
 
   it.each([

@@ -118,3 +118,52 @@ describe('syncFolder', () => {
     expect(seen).toEqual([]);
   });
 });
+
+describe('replaceFile', () => {
+  const replace = (calls: SystemCalls, isIntact: boolean): Promise<void> =>
+    calls.replaceFile('new', 'old', 'aside', async () => isIntact);
+  const held = (attempts: number): string[] => Array.from({ length: attempts }, () => 'EPERM');
+  const withoutPauses = (seen: readonly string[]): string[] => seen.filter((entry) => !entry.startsWith('pause '));
+
+  it('is one rename on Linux, whose failure is reported', async () => {
+    const good = stub('linux', []);
+    await replace(good.calls, true);
+    expect(good.seen).toEqual(['rename new old']);
+    await expect(replace(stub('linux', ['EPERM']).calls, true)).rejects.toMatchObject({ code: 'EPERM' });
+  });
+
+  it('keeps an intact target that stays open on Windows, and deletes the new file', async () => {
+    const { calls, seen } = stub('win32', held(11));
+    await replace(calls, true);
+    expect(withoutPauses(seen)).toEqual([...Array.from({ length: 11 }, () => 'rename new old'), 'unlink new']);
+  });
+
+  it('moves a damaged target that stays open on Windows out of the way', async () => {
+    const { calls, seen } = stub('win32', held(11));
+    await replace(calls, false);
+    expect(withoutPauses(seen).slice(11)).toEqual(['rename old aside', 'unlink aside', 'rename new old']);
+  });
+
+  it('reports any other failure on Windows at once', async () => {
+    const { calls, seen } = stub('win32', ['ENOSPC']);
+    await expect(replace(calls, true)).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(seen).toEqual(['rename new old']);
+  });
+});
+
+describe('unlinkSharedFile', () => {
+  it.each([
+    ['linux', ['unlink a']],
+    ['darwin', ['unlink a']],
+    ['win32', ['rename a aside', 'unlink aside']],
+  ] as const)('frees the name at once on %s', async (platform, expected) => {
+    const { calls, seen } = stub(platform, []);
+    await calls.unlinkSharedFile('a', 'aside');
+    expect(seen).toEqual(expected);
+  });
+
+  it.each(platforms)('reports a file that does not exist on %s', async (platform) => {
+    const { calls } = stub(platform, ['ENOENT']);
+    await expect(calls.unlinkSharedFile('a', 'aside')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
