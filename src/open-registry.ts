@@ -30,6 +30,7 @@ import { RemoteContext } from './repositories/remote-context.js';
 import { PassthroughRepository } from './repositories/remote-passthrough.js';
 import { RemoteRepository } from './repositories/remote.js';
 import { discardLeftovers } from './repositories/staged-leftovers.js';
+import { checkStoredTypes } from './repositories/stored-types.js';
 import { TouchLog } from './repositories/touch-log.js';
 import { VirtualRepository } from './repositories/virtual.js';
 import { createUpstream } from './upstream/upstream-client.js';
@@ -68,6 +69,8 @@ async function openOn(
   options: ResolvedOptions,
   runtime: Runtime,
 ): Promise<OpenRegistry> {
+  // First of all: a registry that must not start changes nothing.
+  await checkStoredTypes(options.repositories, stores.metadata);
   const access = await openAccessControl(options, stores.metadata, runtime);
   const { graceSeconds, uploadExpirySeconds } = options.garbageCollection;
   const manifests = new ManifestCache(options.manifestCacheMaxBytes);

@@ -666,11 +666,11 @@ export interface RepositoryDirectory {
   get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;
   /** Sorted so that the names of their images, prefixed and concatenated, are in byte order. */
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
-  /** @throws CONFLICT when the name is taken. */
+  /** @throws CONFLICT when the name is taken, or stored with another type by an earlier configuration. */
   create(config: RepositoryConfig): Promise<RepositoryRecord>;
   /** @throws CONFLICT for a declared repository and for another type; NAME_UNKNOWN. */
   replace(config: RepositoryConfig): Promise<RepositoryRecord>;
-  /** @throws CONFLICT for a declared repository; NAME_UNKNOWN. */
+  /** Deletes a managed repository, or what an earlier configuration left. @throws CONFLICT for a declared one; NAME_UNKNOWN. */
   delete(name: string): Promise<void>;
 }
 

@@ -1,3 +1,5 @@
+import { StoredTypeError } from './repositories/stored-types.js';
+
 /** Why the server does not start, in words for the operator: what is wrong and what to do. */
 export class StartError extends Error {
   override readonly name = 'StartError';
@@ -27,6 +29,7 @@ export function explainListenError(cause: unknown, host: string, port: number, p
 }
 
 export function explainDataFolderError(cause: unknown, folder: string): StartError {
+  if (cause instanceof StoredTypeError) return new StartError(cause.message, cause);
   const explain = (text: string): StartError => new StartError(`the data folder ${folder} ${text}`, cause);
   switch (codeOf(cause)) {
     case 'EACCES':

@@ -33,7 +33,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories',
     access: 'admin',
     spec: 'ours',
-    summary: 'Makes a repository: 201; 409 when the name is taken.',
+    summary: 'Creates a repository: 201; 409 when the name is taken or stored with another type.',
   },
   {
     op: 'repository.get',
@@ -57,7 +57,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository',
     access: 'admin',
     spec: 'ours',
-    summary: 'Deletes a repository with all that it holds: 204.',
+    summary: 'Deletes a repository and its content, even if it is no longer declared: 204.',
   },
   {
     op: 'image.list',

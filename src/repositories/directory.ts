@@ -14,6 +14,7 @@ import { problemsFound, toWirePath } from '../protocol/management.js';
 import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { checkTogether } from '../protocol/repository-graph.js';
 import { KeyedMutex } from '../util/concurrency.js';
+import { refuseTypeChange } from './stored-types.js';
 
 interface Entry {
   readonly repository: Repository;
@@ -55,8 +56,9 @@ export class Directory implements RepositoryDirectory {
   }
 
   /**
-   * Loads the managed repositories and records the declared ones. One that was declared once and is no more stays in the
-   * index with what it holds, unseen, until it is declared again or made through the API.
+   * Loads the managed repositories and records the declared ones, whose types were checked (`checkStoredTypes`). A repository
+   * that is no longer declared stays in the index with its content, unseen, until it is declared again, or created or deleted
+   * through the API.
    */
   static async open(
     options: DirectoryOptions,
@@ -111,6 +113,8 @@ export class Directory implements RepositoryDirectory {
   async create(config: RepositoryConfig): Promise<RepositoryRecord> {
     return this.#inTurn(async () => {
       if (this.#entries.has(config.name)) throw nameTaken(config.name);
+      const leftover = await this.#metadata.repository(config.name);
+      if (leftover !== undefined) refuseTypeChange(leftover.config, config);
       this.#refuseMisfits(config);
       const record = await this.#put(config, 'managed');
       this.#runtime.emit('repository.created', { name: config.name });
@@ -121,12 +125,7 @@ export class Directory implements RepositoryDirectory {
   async replace(config: RepositoryConfig): Promise<RepositoryRecord> {
     return this.#inTurn(async () => {
       const { record, repository } = this.#changeable(config.name);
-      if (record.config.type !== config.type) {
-        throw new RegistryError('CONFLICT', {
-          message: 'the type of a repository cannot change',
-          detail: { repo_type: record.config.type },
-        });
-      }
+      refuseTypeChange(record.config, config);
       this.#refuseMisfits(config);
       const replaced = await this.#put(config, 'managed');
       await repository.close?.();
@@ -137,7 +136,9 @@ export class Directory implements RepositoryDirectory {
 
   async delete(name: string): Promise<void> {
     await this.#inTurn(async () => {
-      const { repository } = this.#changeable(name);
+      // A leftover of an earlier configuration has no entry; deleting it frees its name for another type.
+      const isLeftover = !this.#entries.has(name) && (await this.#metadata.repository(name)) !== undefined;
+      const repository = isLeftover ? undefined : this.#changeable(name).repository;
       const users = this.list().filter(
         ({ record: { config } }) => config.type === 'virtual' && hasMember(config, name),
       );
@@ -147,7 +148,7 @@ export class Directory implements RepositoryDirectory {
       }
       await this.#metadata.apply([{ type: 'repository.delete', name, when: this.#runtime.now() }], { durable: true });
       this.#entries.delete(name);
-      await repository.close?.();
+      await repository?.close?.();
       this.#runtime.emit('repository.deleted', { name });
     });
   }

@@ -124,6 +124,19 @@ describe('artifactapi', () => {
     ]);
   });
 
+  it('refuses a repository whose type changed in the config file, and says how to go on', async () => {
+    const data = path.join(await makeOwnFolder(), 'data');
+    const first = await serve(['--data', data]);
+    first.command.kill('SIGTERM');
+    await first.command.ended();
+    const config = await writeConfig('repositories: [{ name: local, type: remote, url: "http://127.0.0.1:9" }]');
+    const { code, stderr } = await run(['serve', '--port', '0', '--data', data, '--config', config]).ended();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^artifactapi: the type of a repository cannot change:\n/);
+    expect(stderr).toContain('"local" is stored as local and declared as remote');
+    expect(stderr).toContain('DELETE /api/v1/repositories/');
+  });
+
   it('refuses a data folder that another process has open, and a port that is taken', async () => {
     const data = path.join(await makeOwnFolder(), 'data');
     const { port } = await serve(['--data', data]);
