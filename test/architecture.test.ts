@@ -70,7 +70,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   undici: [/^src\/upstream\//],
   busboy: [/^src\/http\/archive-body\.ts$/],
   'tar-stream': [/^src\/archives\//],
-  fzstd: [/^src\/archives\/archive-bytes\.ts$/],
+  fzstd: [/^src\/archives\/zstd-unpack\.ts$/],
   zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],
 };
 

@@ -1,18 +1,14 @@
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { pipeline } from 'node:stream/promises';
-import { Decompress } from 'fzstd';
 import { RegistryError } from '../protocol/errors.js';
-import { archiveInvalid } from '../protocol/archive.js';
 import { chunksOf } from '../util/chunks-of.js';
-import { ZstdFrames } from './zstd-frames.js';
+import { unpackBy, unpackedChunkBytes, type Unpacker } from './unpack-stream.js';
+import { unzstd } from './zstd-unpack.js';
 
 const mebibyte = 1024 * 1024;
 const batchBytes = mebibyte / 4;
 /** A file that is much larger than what was sent of it is a bomb: no image is packed that well beyond its first part. */
 const expansionMost = 200;
-/** What a piece unpacks to is held in memory, and four bytes of it may be a block of 128 KiB. */
-const zstdPieceBytes = 1024;
 const expansionFreeBytes = 256 * mebibyte;
 
 export type Packing = 'plain' | 'gzip' | 'zstd';
@@ -59,8 +55,6 @@ async function* prepend(head: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerat
   yield* rest;
 }
 
-type Unpacker = (packed: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
-
 async function* refuseBombs(packed: AsyncIterable<Buffer>, unpacker: Unpacker): AsyncGenerator<Buffer> {
   let taken = 0;
   let given = 0;
@@ -82,48 +76,6 @@ async function* refuseBombs(packed: AsyncIterable<Buffer>, unpacker: Unpacker): 
   }
 }
 
-async function* gunzip(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const unzip = createGunzip({ chunkSize: 256 * 1024 });
-  let failure: unknown;
-  const feeding = pipeline(packed, unzip).catch((error: unknown) => {
-    failure = error;
-  });
-  try {
-    yield* unzip as AsyncIterable<Buffer>;
-    await feeding;
-  } catch (error) {
-    throw isZlibError(error) ? archiveInvalid('the gzip around the archive is broken', undefined, error) : error;
-  } finally {
-    unzip.destroy();
-  }
-  if (failure !== undefined) throw failure;
-}
-
-function isZlibError(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('Z_');
-}
-
-async function* unzstd(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const unpacked: Uint8Array[] = [];
-  const decompress = new Decompress((chunk) => void unpacked.push(chunk));
-  const push = (chunk: Uint8Array, isLast = false): Buffer[] => {
-    try {
-      decompress.push(chunk, isLast);
-    } catch (cause) {
-      throw archiveInvalid('the zstd around the archive is broken', undefined, cause);
-    }
-    return unpacked.splice(0).map(toBuffer);
-  };
-  const frames = new ZstdFrames();
-  for await (const chunk of packed) {
-    // Before the decompressor sees it: it would take the memory that a frame asks for.
-    frames.check(chunk);
-    for (let at = 0; at < chunk.length; at += zstdPieceBytes) yield* push(chunk.subarray(at, at + zstdPieceBytes));
-  }
-  if (!frames.isWhole) throw archiveInvalid('the zstd around the archive ends early');
-  yield* push(Buffer.alloc(0), true);
-}
-
-function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
-  return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+function gunzip(packed: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  return unpackBy(createGunzip({ chunkSize: unpackedChunkBytes }), packed, 'gzip');
 }

@@ -90,9 +90,10 @@ describe('unpack', () => {
   });
 
   const repeated = Buffer.concat([zstdBlockHeader(128 * KiB, 1, false), Buffer.from('x')]);
+  const lastBlock = zstdBlockHeader(0, 0, true);
   const zeros = gzipSync(Buffer.alloc(MiB));
   it.each<[string, Buffer]>([
-    ['zstd', Buffer.concat([zstdFrameHeader(0x38), ...Array.from({ length: 4000 }, () => repeated)])],
+    ['zstd', Buffer.concat([zstdFrameHeader(0x38), ...Array.from({ length: 4000 }, () => repeated), lastBlock])],
     ['gzip', Buffer.concat(Array.from({ length: 500 }, () => zeros))],
   ])('refuses a bomb of %s', async (_name, packed) => {
     await expect(sizeOf(sourceOf(packed))).rejects.toMatchObject({ code: 'SIZE_INVALID', status: 413 });
