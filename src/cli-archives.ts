@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
@@ -12,6 +12,7 @@ import {
   type ArchiveAddress,
 } from './archive-client.js';
 import { formatBytes, ProgressStream } from './progress.js';
+import { removeFile, renameFile } from './storage/files.js';
 
 interface ImportFlags {
   readonly to: string;
@@ -119,9 +120,9 @@ async function exportImages(addresses: readonly string[], flags: ExportFlags): P
   const partial = `${flags.output}.part`;
   try {
     await copy(answer, progress, createWriteStream(partial));
-    await rename(partial, flags.output);
+    await renameFile(partial, flags.output);
   } catch (error) {
-    await rm(partial, { force: true });
+    await removeFile(partial);
     throw error;
   }
 }

@@ -13,6 +13,8 @@ export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
  */
 export const toolPath = [
   join(projectRoot, '.e2e-tools/usr/bin'),
+  // Where Debian has wine64.
+  '/usr/lib/wine',
   '/usr/bin',
   '/usr/sbin',
   '/bin',
