@@ -50,7 +50,7 @@ export interface OpenRegistry extends Core {
 
 /** Opens the stores and builds everything that works on them. A failed attempt closes what it has opened. */
 export async function openRegistry(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
-  const stores = await openStores(options.storage, runtime);
+  const stores = await openStores(options, runtime);
   const closeStores = async (): Promise<void> => {
     await stores.metadata.close();
     await stores.blobs.close();

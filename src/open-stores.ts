@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import type { RegistryOptions } from './options.js';
+import type { RegistryOptions, ResolvedOptions } from './options.js';
 import type { BlobStore, MetadataStore, Runtime } from './ports.js';
+import { DiskReserve } from './storage/disk-reserve.js';
 import { FsBlobStore } from './storage/fs-blob-store.js';
 import { claimLayout } from './storage/layout.js';
 import type { IndexEvent } from './storage/level-database.js';
 import { LevelMetadataStore } from './storage/level-metadata-store.js';
+import { isDiskFull } from './storage/storage-errors.js';
 
 export interface Stores {
   readonly blobs: BlobStore;
@@ -18,19 +20,38 @@ export function blobsFolderOf(storage: RegistryOptions['storage']): string | und
 }
 
 /** Those that were given, or the stores of a folder, which is made when absent. */
-export async function openStores(storage: RegistryOptions['storage'], runtime: Runtime): Promise<Stores> {
+export async function openStores(
+  { storage, reserveBytes }: Pick<ResolvedOptions, 'storage' | 'reserveBytes'>,
+  runtime: Runtime,
+): Promise<Stores> {
   if (typeof storage !== 'string') return storage;
   await mkdir(storage, { recursive: true });
-  await claimLayout(storage);
+  const reserve = await DiskReserve.open(storage, { maxBytes: reserveBytes });
+  await onceMoreWithRoom(reserve, () => claimLayout(storage));
   // The index before the blobs: its lock keeps a second process away from both.
-  const metadata = await LevelMetadataStore.open(path.join(storage, 'index'), {
-    onEvent: (event) => announce(event, runtime),
-  });
+  const indexOptions = {
+    onEvent: (event: IndexEvent) => announce(event, runtime),
+    freeSpace: () => reserve.release(),
+  };
+  const indexFolder = path.join(storage, 'index');
+  const metadata = await onceMoreWithRoom(reserve, () => LevelMetadataStore.open(indexFolder, indexOptions));
   try {
-    return { metadata, blobs: await FsBlobStore.open(storage) };
+    const blobs = await onceMoreWithRoom(reserve, () => FsBlobStore.open(storage, { reserve }));
+    reserve.start();
+    return { metadata, blobs };
   } catch (error) {
     await metadata.close();
     throw error;
+  }
+}
+
+/** A start needs space for small files: on a full disk it takes the reserve. */
+async function onceMoreWithRoom<T>(reserve: DiskReserve, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if (!isDiskFull(error) || !(await reserve.release())) throw error;
+    return task();
   }
 }
 

@@ -70,6 +70,12 @@ export interface RegistryOptions {
   /** When space is reclaimed. */
   readonly garbageCollection?: GarbageCollectionOptions;
   /**
+   * Disk space of the data folder that uploads never use: deletes, garbage collection and the start still work on a full
+   * disk. At most a tenth of the file system is used. 0: none.
+   * @default 67108864
+   */
+  readonly reserveBytes?: number;
+  /**
    * Memory for the manifests that are pulled most.
    * @default 67108864
    */
@@ -136,6 +142,7 @@ export interface ResolvedOptions {
   readonly sendfile?: 'x-accel' | 'x-sendfile' | undefined;
   readonly limits: ResolvedLimits;
   readonly garbageCollection: Required<GarbageCollectionOptions>;
+  readonly reserveBytes: number;
   readonly manifestCacheMaxBytes: number;
   readonly logger: Logger;
 }
@@ -218,6 +225,11 @@ const optionsSchema = z.strictObject({
       uploadExpirySeconds: secondsSchema.default(604_800),
     })
     .prefault({}),
+  reserveBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(64 * 1024 * 1024),
   manifestCacheMaxBytes: z
     .number()
     .int()

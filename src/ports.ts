@@ -43,6 +43,16 @@ export interface BlobContent {
   writeTo(sink: Writable): Promise<void>;
 }
 
+/** How much space is left for content. */
+export interface SpaceStatus {
+  /** Absent when the file system does not report it. */
+  readonly freeBytes?: number;
+  /** The size of the reserve; 0: none. */
+  readonly reserveBytes: number;
+  /** False while the reserve is in use, or not created yet. */
+  readonly isReserveComplete: boolean;
+}
+
 /** Bytes by digest, shared by all repositories; no names, tags or access. Bytes in the store prove no right to read them. */
 export interface BlobStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>;
@@ -57,6 +67,13 @@ export interface BlobStore {
   /** Every blob in the store, in no order. For rebuilding and audits: no request uses it. */
   list(): AsyncIterable<BlobInfo>;
   listStaged(): AsyncIterable<{ readonly id: string; readonly size: number; readonly modifiedAt: number }>;
+  /**
+   * Resolves when there is room for this many bytes more; 0 asks whether anything may come in at all. A store without a
+   * limit always resolves. @throws RegistryError UNAVAILABLE with status 507.
+   */
+  ensureRoom(bytes: number): Promise<void>;
+  /** Absent where nothing is known about space. */
+  space?(): Promise<SpaceStatus>;
   close(): Promise<void>;
 }
 
@@ -609,6 +626,7 @@ export interface ReceivedBlob {
 export interface RepositoryWriter {
   /** Which missing content a manifest may name. */
   readonly sparse: Sparse;
+  /** @throws UNAVAILABLE with status 507 when the disk is full, like all that bring bytes: they leave nothing, nor a session. */
   startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus>;
   /** @throws BLOB_UPLOAD_UNKNOWN, like all that take a session. */
   uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
@@ -618,9 +636,9 @@ export interface RepositoryWriter {
   completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void>;
   cancelUpload(image: string, id: SessionId): Promise<void>;
   /** The whole blob in one request (end-4b). @throws DIGEST_INVALID. */
-  putBlob(image: string, digest: Digest, source: Readable): Promise<void>;
+  putBlob(image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void>;
   /** Takes in bytes that belong to no image yet. What a source brought that breaks is dropped. */
-  receiveBlob(source: Readable, algorithm: Algorithm): Promise<ReceivedBlob>;
+  receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob>;
   /** Links a blob that another image of the registry shows to the caller; false when there is none such. */
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**

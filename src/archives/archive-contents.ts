@@ -69,14 +69,15 @@ export class ArchiveContents {
     await Promise.all([...this.#files.values()].map((file) => file.discard()));
   }
 
-  async #take({ path, target, bytes }: ArchiveEntry, writer: RepositoryWriter): Promise<void> {
+  async #take(entry: ArchiveEntry, writer: RepositoryWriter): Promise<void> {
+    const { path, target, bytes } = entry;
     if (target !== undefined) this.#addLink(path, target);
     if (target !== undefined || legacyPattern.test(path)) {
       await drain(bytes, { maxBytes: Infinity, maxMs: 2 ** 31 - 1 });
       return;
     }
     const digest = digestOfPath(path);
-    const file = await receive(writer, bytes, digest);
+    const file = await receive(writer, entry, digest);
     const before = this.find(path);
     if ((digest ?? file.digest) === file.digest && before === undefined) {
       this.#files.set(path, file);
@@ -95,9 +96,13 @@ export class ArchiveContents {
   }
 }
 
-async function receive(writer: RepositoryWriter, bytes: Readable, digest: Digest | undefined): Promise<ReceivedBlob> {
+async function receive(
+  writer: RepositoryWriter,
+  { bytes, size }: ArchiveEntry,
+  digest: Digest | undefined,
+): Promise<ReceivedBlob> {
   try {
-    return await writer.receiveBlob(bytes, digest === undefined ? 'sha256' : algorithmOf(digest));
+    return await writer.receiveBlob(bytes, digest === undefined ? 'sha256' : algorithmOf(digest), size);
   } catch (error) {
     // The file is cut because the archive is: why, is told there.
     throw explainTarError(error);

@@ -14,6 +14,8 @@ export interface ArchiveEntry {
   readonly path: string;
   /** Of a link: the path of what it stands for, as `path` is written. */
   readonly target?: string;
+  /** As its header says. */
+  readonly size: number;
   /** To be read to its end before the next entry. */
   readonly bytes: Readable;
 }
@@ -37,7 +39,7 @@ export async function* readEntries(tar: AsyncIterable<Buffer>): AsyncGenerator<A
       const bytes = Readable.from(entry, { objectMode: false, highWaterMark: bufferBytes });
       // Nobody may be reading them by the time that the tar fails.
       bytes.on('error', () => {});
-      yield { ...checked, bytes };
+      yield { ...checked, size: entry.header.size, bytes };
     }
     await feeding;
   } catch (error) {
@@ -79,7 +81,7 @@ function drained(parser: Extract): Promise<void> {
 }
 
 /** `undefined` for a folder. */
-function checkHeader(header: Header): Omit<ArchiveEntry, 'bytes'> | undefined {
+function checkHeader(header: Header): Omit<ArchiveEntry, 'bytes' | 'size'> | undefined {
   const { name, linkname, pax } = header;
   const type: string | null = header.type;
   const isSparse = type === null || Object.keys(pax ?? {}).some((key) => key.startsWith('GNU.sparse'));

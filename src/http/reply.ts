@@ -122,6 +122,11 @@ async function sendContent(
 }
 
 async function discardRest(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { socket } = req;
+  // Node tells a request nothing any more once its answer is finished: not that the connection closed either.
+  const onClose = (): void => void req.destroy();
+  socket.once('close', onClose);
   const drained = await drain(req, drainLimits);
+  socket.off('close', onClose);
   if (!drained && !req.destroyed) res.socket?.destroySoon();
 }

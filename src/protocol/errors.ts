@@ -69,6 +69,11 @@ export class RegistryError extends Error {
   }
 }
 
+/** Whether the disk was too full: for 507, what a request brought is given up. */
+export function isInsufficientStorage(error: unknown): error is RegistryError {
+  return error instanceof RegistryError && error.status === 507;
+}
+
 /** The JSON body of an error (distribution-spec, "Error Codes"): `{"errors":[{code,message,detail?}]}`. */
 export function encodeError({ code, message, details }: RegistryError): string {
   // JSON leaves out a detail that is undefined.

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Addressing,
   type MetadataStore,
@@ -175,9 +176,13 @@ export class Directory implements RepositoryDirectory {
     // What code declares it declares at each start: secrets and functions of it stay out of the index. And a record of an
     // earlier declaration that is no more is taken over with what it holds.
     const kept = origin === 'declared' ? withoutCredentials(config) : config;
-    await this.#metadata.apply([{ type: 'repository.put', config: kept, origin, when: this.#runtime.now() }], {
-      durable: true,
-    });
+    const before = await this.#metadata.repository(config.name);
+    // A start with the same declarations writes nothing: it works on a full disk, and needs no flush.
+    if (before?.origin !== origin || !isSameDocument(before.config, kept)) {
+      await this.#metadata.apply([{ type: 'repository.put', config: kept, origin, when: this.#runtime.now() }], {
+        durable: true,
+      });
+    }
     const record = await this.#metadata.repository(config.name);
     if (record === undefined)
       throw new Error(`the index does not show repository '${config.name}' after it was written`);
@@ -207,6 +212,11 @@ function compareBytes(a: string, b: string): number {
 
 function hasMember({ members }: VirtualRepositoryConfig, name: string): boolean {
   return members.some((member) => member.name === name);
+}
+
+/** As the index keeps it: without fields that are undefined. */
+function isSameDocument(stored: RepositoryConfig, config: RepositoryConfig): boolean {
+  return isDeepStrictEqual(JSON.parse(JSON.stringify(stored)), JSON.parse(JSON.stringify(config)));
 }
 
 function withoutCredentials(config: RepositoryConfig): RepositoryConfig {

@@ -78,8 +78,9 @@ export class LocalWriter implements RepositoryWriter {
     await this.#sessions.use(at, id, (staged) => this.#sessions.end(id, staged));
   }
 
-  async putBlob(image: string, digest: Digest, source: Readable): Promise<void> {
+  async putBlob(image: string, digest: Digest, source: Readable, announcedBytes = 0): Promise<void> {
     const at = this.#at(image);
+    await this.#parts.blobs.ensureRoom(announcedBytes);
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(digest));
     try {
       await appendBounded(staged, source, Infinity, this.#parts.blobMaxBytes);
@@ -90,7 +91,8 @@ export class LocalWriter implements RepositoryWriter {
     }
   }
 
-  receiveBlob(source: Readable, algorithm: Algorithm): Promise<ReceivedBlob> {
+  async receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes = 0): Promise<ReceivedBlob> {
+    await this.#parts.blobs.ensureRoom(announcedBytes);
     return receiveBlob(this.#parts, source, algorithm, (images, digest, size) =>
       this.#link(
         images.map((image) => this.#at(image)),

@@ -60,8 +60,8 @@ async function endSession(
     if (session === undefined) return false;
     const staged = await blobs.stage(id);
     if (staged.size !== size) return false;
-    await metadata.apply([{ type: 'session.delete', id: session.id }], { durable: false });
     await staged.discard();
+    await metadata.apply([{ type: 'session.delete', id: session.id }], { durable: false });
     return true;
   });
 }

@@ -11,7 +11,7 @@ import type {
   UploadChunk,
 } from '../ports.js';
 import type { Algorithm, Digest } from '../protocol/digest.js';
-import { RegistryError } from '../protocol/errors.js';
+import { isInsufficientStorage, RegistryError } from '../protocol/errors.js';
 import type { SessionId } from '../protocol/names.js';
 import type { KeyedMutex } from '../util/concurrency.js';
 
@@ -43,8 +43,10 @@ export class UploadSessions {
     this.#parts = parts;
   }
 
+  /** @throws RegistryError UNAVAILABLE with status 507 when the disk is full: no session is made. */
   async start(at: ImageKey, algorithm: Algorithm): Promise<SessionRecord> {
-    const { runtime, metadata } = this.#parts;
+    const { blobs, runtime, metadata } = this.#parts;
+    await blobs.ensureRoom(0);
     // The runtime makes UUIDs: what parseSessionId accepts.
     const session: SessionRecord = { id: runtime.newId() as SessionId, at, startedAt: runtime.now(), algorithm };
     await metadata.apply([{ type: 'session.put', session }], { durable: false });
@@ -63,7 +65,8 @@ export class UploadSessions {
 
   /**
    * Runs a task on an open session, when no other request is at it. One that is at it and rests for too long is broken off:
-   * its client has lost the connection, perhaps unseen by us, and is the one that asks now.
+   * its client has lost the connection, perhaps unseen by us, and is the one that asks now. A task that fails because the
+   * disk is full ends the session: its bytes are needed, and the client has to begin anew in any case.
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN; a session belongs to its image, and under another name it is unknown.
    */
   async use<T>(
@@ -76,7 +79,13 @@ export class UploadSessions {
       return await this.#parts.sessionLocks.run(id, async () => {
         clearInterval(watch);
         const session = await this.#find(at, id);
-        return task(await this.#parts.blobs.stage(id, { algorithm: session.algorithm }), session);
+        const staged = await this.#parts.blobs.stage(id, { algorithm: session.algorithm });
+        try {
+          return await task(staged, session);
+        } catch (error) {
+          if (isInsufficientStorage(error)) await this.#giveUp(id, staged);
+          throw error;
+        }
       });
     } finally {
       clearInterval(watch);
@@ -85,6 +94,10 @@ export class UploadSessions {
 
   /** Takes in a chunk of a session that the caller is at (see `receiveChunk`). */
   async receive(id: SessionId, staged: StagedBlob, chunk: UploadChunk, onBreak: 'keep' | 'undo'): Promise<void> {
+    const { range, announcedBytes = 0 } = chunk;
+    const expectedBytes = range === undefined ? announcedBytes : range.end - range.start + 1;
+    // An empty closing PUT needs no room.
+    if (expectedBytes > 0) await this.#parts.blobs.ensureRoom(expectedBytes);
     this.#receiving.set(id, { source: chunk.source, staged });
     try {
       await receiveChunk(staged, chunk, onBreak, this.#parts.blobMaxBytes);
@@ -108,10 +121,18 @@ export class UploadSessions {
     }, stalledMs);
   }
 
-  /** Ends a session, with all that it received. */
+  /** Ends a session, with all that it received. The bytes go first: on a full disk, the index needs their space. */
   async end(id: SessionId, staged: StagedBlob): Promise<void> {
-    await this.#parts.metadata.apply([{ type: 'session.delete', id }], { durable: false });
     await staged.discard();
+    await this.#parts.metadata.apply([{ type: 'session.delete', id }], { durable: false });
+  }
+
+  async #giveUp(id: SessionId, staged: StagedBlob): Promise<void> {
+    try {
+      await this.end(id, staged);
+    } catch (error) {
+      this.#parts.runtime.log.warn({ err: error, session: id }, 'failed to end an upload that the full disk refused');
+    }
   }
 
   async #find(at: ImageKey, id: SessionId): Promise<SessionRecord> {

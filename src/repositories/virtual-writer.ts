@@ -49,12 +49,12 @@ export class VirtualWriter implements RepositoryWriter {
     return this.#target.cancelUpload(image, id);
   }
 
-  putBlob(image: string, digest: Digest, source: Readable): Promise<void> {
-    return this.#target.putBlob(image, digest, source);
+  putBlob(image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void> {
+    return this.#target.putBlob(image, digest, source, announcedBytes);
   }
 
-  receiveBlob(source: Readable, algorithm: Algorithm): Promise<ReceivedBlob> {
-    return this.#target.receiveBlob(source, algorithm);
+  receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob> {
+    return this.#target.receiveBlob(source, algorithm, announcedBytes);
   }
 
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean> {

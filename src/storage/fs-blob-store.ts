@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob, StageOptions } from '../ports.js';
+import type { BlobContent, BlobInfo, BlobStore, ByteRange, SpaceStatus, StagedBlob, StageOptions } from '../ports.js';
 import { algorithmOf, type Digest } from '../protocol/digest.js';
 import { BlobFolders, statFile } from './blob-folders.js';
+import type { DiskReserve } from './disk-reserve.js';
 import { BufferPool, FileContent } from './file-content.js';
 import { closeFile, openFile, replaceFile, statOpen, unlinkSharedFile } from './files.js';
 import { FolderHandles } from './folder-handles.js';
@@ -19,6 +20,8 @@ export interface FsBlobStoreOptions {
   readonly inlineHashMaxBytes?: number;
   /** Owns the hash worker; the store closes it. @default one of its own */
   readonly hashClient?: HashClient;
+  /** Refuses bytes before the disk is full; the store closes it. @default bytes are written until the disk refuses them */
+  readonly reserve?: DiskReserve | undefined;
 }
 
 const mebibyte = 1024 * 1024;
@@ -34,6 +37,7 @@ export class FsBlobStore implements BlobStore {
   readonly #idleStagedMax: number;
   readonly #inlineHashMaxBytes: number;
   readonly #hashes: HashClient;
+  readonly #reserve: DiskReserve | undefined;
   readonly #flushes = new FlushGate(backgroundFlushesMax);
   readonly #buffers = new BufferPool(buffersKept);
   readonly #handles = new FolderHandles();
@@ -48,6 +52,7 @@ export class FsBlobStore implements BlobStore {
   #closed = false;
   readonly #area: StagingArea = {
     buffers: this.#buffers,
+    takeRoom: async (bytes) => this.#reserve?.take(bytes),
     blobPath: (digest) => this.#folders.blob(digest),
     publish: (path, digest) => this.#publish(path, digest),
     sealPublished: (info) => this.#sealPublished(info),
@@ -57,12 +62,14 @@ export class FsBlobStore implements BlobStore {
       this.#idle.delete(blob);
       this.#staged.delete(blob.id);
     },
+    freed: () => this.#reserve?.noteFreed(),
   };
 
   private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
     this.#folders = folders;
     this.#left = left;
     this.#hashes = options.hashClient ?? new HashClient();
+    this.#reserve = options.reserve;
     this.#idleStagedMax = options.idleStagedMax ?? 256;
     this.#inlineHashMaxBytes = options.inlineHashMaxBytes ?? mebibyte;
   }
@@ -128,6 +135,7 @@ export class FsBlobStore implements BlobStore {
     } finally {
       this.#forget(digest);
     }
+    this.#reserve?.noteFreed();
     // Or the bytes come back after a power cut, when the index has forgotten them.
     await this.#handles.sync(this.#folders.folder(digest));
     return true;
@@ -148,6 +156,14 @@ export class FsBlobStore implements BlobStore {
     }
   }
 
+  async ensureRoom(bytes: number): Promise<void> {
+    await this.#reserve?.ensureRoom(bytes);
+  }
+
+  async space(): Promise<SpaceStatus> {
+    return (await this.#reserve?.status()) ?? { reserveBytes: 0, isReserveComplete: true };
+  }
+
   /** Appends that run reject and keep what arrived. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -155,6 +171,7 @@ export class FsBlobStore implements BlobStore {
     await Promise.allSettled([...this.#staged.values()].map(async (staged) => (await staged).close(reason)));
     await this.#hashes.close();
     await this.#handles.close();
+    await this.#reserve?.close();
   }
 
   async #publish(path: string, digest: Digest): Promise<void> {

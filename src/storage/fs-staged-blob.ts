@@ -16,6 +16,8 @@ const batchBytes = 1024 * 1024;
 /** What a staged blob needs of the store that it belongs to. */
 export interface StagingArea {
   readonly buffers: BufferPool;
+  /** Before bytes are written. @throws RegistryError UNAVAILABLE with status 507 when they would not fit. */
+  takeRoom(bytes: number): Promise<void>;
   /** Where the digest's blob lies, or will. */
   blobPath(digest: Digest): string;
   /** Moves the file to where the digest's blob lies. */
@@ -27,6 +29,8 @@ export interface StagingArea {
   idle(blob: FsStagedBlob): void;
   /** It was committed or discarded. */
   gone(blob: FsStagedBlob): void;
+  /** Its bytes were removed from the disk. */
+  freed(): void;
 }
 
 /** See the port. Its operations run one after the other, in the order of the calls. */
@@ -62,7 +66,12 @@ export class FsStagedBlob implements StagedBlob {
       try {
         await this.#hash.mark();
         const hurry = this.#hurry.signal;
-        await writeInBatches(source, (chunks) => this.#write(chunks), { batchBytes, signal, hurry, ...options });
+        await writeInBatches(source, (chunks, bytes) => this.#write(chunks, bytes), {
+          batchBytes,
+          signal,
+          hurry,
+          ...options,
+        });
       } finally {
         this.#append = undefined;
       }
@@ -70,7 +79,8 @@ export class FsStagedBlob implements StagedBlob {
     });
   }
 
-  async #write(chunks: Buffer[]): Promise<void> {
+  async #write(chunks: Buffer[], bytes: number): Promise<void> {
+    await this.#area.takeRoom(bytes);
     const fd = await this.#file.open();
     try {
       await this.#file.append(chunks);
@@ -175,6 +185,7 @@ export class FsStagedBlob implements StagedBlob {
       this.#growth.close(new Error('the staged bytes were discarded'));
       await this.#hash.forget();
       await this.#file.remove();
+      this.#area.freed();
       this.#leave();
     }, 'gone');
   }

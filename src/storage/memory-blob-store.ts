@@ -68,6 +68,8 @@ export class MemoryBlobStore implements BlobStore {
     for (const [id, { bytes, modifiedAt }] of this.#disk.staged) yield { id, size: bytes.length, modifiedAt };
   }
 
+  async ensureRoom(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#closed = true;
     const reason = new Error('the blob store is closed');

@@ -16,18 +16,22 @@ export function digestInvalid(expected: Digest, found: Digest): RegistryError {
 
 /** What the caller of a store shall see: a verdict for too many bytes and for a full disk, else the error itself. */
 export function toStorageError(error: unknown): unknown {
+  if (error instanceof RegistryError) return error;
   if (error instanceof TooManyBytesError) {
     return new RegistryError('SIZE_INVALID', { message: 'more bytes than announced', cause: error });
   }
-  if (hasCode(error, 'ENOSPC', 'EDQUOT') || isFullIndex(error)) {
+  if (isDiskFull(error)) {
     return new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this', cause: error });
   }
   return error;
 }
 
-/** LevelDB passes on what the system said, as text alone. */
-function isFullIndex(error: unknown): boolean {
-  return hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota/.test((error as Error).message);
+/** Whether the system, or LevelDB with the system's words, says that no space is left; also as the cause of the error. */
+export function isDiskFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (hasCode(error, 'ENOSPC', 'EDQUOT')) return true;
+  if (hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota/.test(error.message)) return true;
+  return isDiskFull(error.cause);
 }
 
 const idPattern = /^[A-Za-z0-9-]{1,128}$/;

@@ -31,6 +31,7 @@ describe('resolveOptions', () => {
       trustedProxies: [],
       limits: { minBytesPerSecond: 1024 },
       garbageCollection: { graceSeconds: 86_400, intervalSeconds: 3600, uploadExpirySeconds: 604_800 },
+      reserveBytes: 67_108_864,
       manifestCacheMaxBytes: 67_108_864,
     });
     for (const level of ['debug', 'info', 'warn', 'error'] as const) expect(logger[level]({}, '')).toBeUndefined();

@@ -29,7 +29,7 @@ export function createStartUpload(directory: () => RepositoryDirectory): Handler
     const whole = query.get('digest');
     if (whole !== null && mount === null) {
       const digest = parseDigest(whole);
-      await writer.putBlob(image, digest, openBody(req));
+      await writer.putBlob(image, digest, openBody(req), contentLengthOf(req));
       return blobCreated(exchange, digest);
     }
     const algorithm = parseAlgorithm(query.get('digest-algorithm') ?? 'sha256');
