@@ -23,6 +23,7 @@ import type { RemoteRepositoryConfig, RepositoryConfig } from './protocol/reposi
 import { CacheEviction } from './repositories/cache-eviction.js';
 import { CacheFills } from './repositories/cache-fill.js';
 import { Directory } from './repositories/directory.js';
+import { FinishedUploads } from './repositories/finished-uploads.js';
 import { OnlineGarbageCollector } from './repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from './repositories/local.js';
 import { ManifestCache } from './repositories/manifest-cache.js';
@@ -78,6 +79,7 @@ async function openOn(
   const local: LocalParts = {
     ...shared,
     sessionLocks: new KeyedMutex(),
+    finishedUploads: new FinishedUploads(() => runtime.now()),
     graceMs: graceSeconds * 1000,
     blobMaxBytes: options.limits.blobMaxBytes ?? Infinity,
   };

@@ -632,7 +632,11 @@ export interface RepositoryWriter {
   uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
   /** A stream that breaks keeps what arrived. @throws RANGE_INVALID (nothing appended), SIZE_INVALID (back to the offset before). */
   appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus>;
-  /** Appends the last chunk, verifies and links. A mismatch ends the session. @throws DIGEST_INVALID, RANGE_INVALID, SIZE_INVALID. */
+  /**
+   * Appends the last chunk, verifies and links. A mismatch ends the session. For some minutes, the same call for a finished
+   * session succeeds again and discards its chunk, unless the blob is gone: the first answer may have been lost.
+   * @throws DIGEST_INVALID, RANGE_INVALID, SIZE_INVALID.
+   */
   completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void>;
   cancelUpload(image: string, id: SessionId): Promise<void>;
   /** The whole blob in one request (end-4b). @throws DIGEST_INVALID. */

@@ -85,7 +85,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/uploads/:session',
     access: 'push',
     spec: 'end-6',
-    summary: 'Appends the rest, verifies `digest` and makes the blob visible.',
+    summary: 'Appends the rest, verifies `digest` and makes the blob visible. May be repeated for 10 minutes.',
   },
   {
     op: 'upload.cancel',

@@ -17,6 +17,8 @@ import { algorithmOf, type Algorithm, type Digest } from '../protocol/digest.js'
 import { RegistryError } from '../protocol/errors.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
+import { drain } from '../util/streams.js';
+import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local.js';
 import { busy, recordManifest, repositoryGone } from './manifest-record.js';
@@ -58,17 +60,38 @@ export class LocalWriter implements RepositoryWriter {
   }
 
   async completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
+    try {
+      await this.#finishUpload(image, id, digest, chunk);
+    } catch (error) {
+      const isUnknown = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
+      if (!isUnknown || !(await this.#isFinished(image, id, digest))) throw error;
+      // Many clients read no answer before they have sent their body.
+      await drain(chunk.source, { maxBytes: this.#parts.blobMaxBytes, maxMs: repeatableMs });
+    }
+  }
+
+  async #finishUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
     const at = this.#at(image);
     await this.#sessions.use(at, id, async (staged) => {
       await this.#sessions.receive(id, staged, chunk, 'undo');
       try {
         await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size, id));
+        this.#parts.finishedUploads.note(id, at, digest);
       } catch (error) {
         // Bytes with another digest will not get this one by more of them: the session ends (end-6).
         if (error instanceof RegistryError && error.code === 'DIGEST_INVALID') await this.#sessions.end(id, staged);
         throw error;
       }
     });
+  }
+
+  /** Whether the upload was finished lately as this blob, which is still there: its link is renewed, as for a HEAD. */
+  async #isFinished(image: string, id: SessionId, digest: Digest): Promise<boolean> {
+    const at = this.#at(image);
+    if (!this.#parts.finishedUploads.has(id, at, digest)) return false;
+    const link = await this.#parts.metadata.link(at, digest);
+    if (link === undefined || (await this.#parts.blobs.stat(digest))?.size !== link.size) return false;
+    return renewLease(this.#parts, at, digest, link);
   }
 
   async cancelUpload(image: string, id: SessionId): Promise<void> {

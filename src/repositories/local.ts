@@ -26,6 +26,7 @@ import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
 import type { Reference } from '../protocol/names.js';
 import type { KeyedMutex } from '../util/concurrency.js';
 import { readBytes } from '../util/streams.js';
+import type { FinishedUploads } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import { LocalWriter } from './local-writer.js';
 import type { ManifestCache } from './manifest-cache.js';
@@ -40,6 +41,7 @@ export interface LocalParts {
   readonly digestLocks: KeyedMutex;
   /** Held by session id: requests of one upload take turns. */
   readonly sessionLocks: KeyedMutex;
+  readonly finishedUploads: FinishedUploads;
   /** How long a blob that no manifest names is kept. */
   readonly graceMs: number;
   /** The size of a blob that is pushed; Infinity: any. */

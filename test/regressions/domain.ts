@@ -15,6 +15,7 @@ import type {
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag } from '../../src/protocol/names.js';
+import { FinishedUploads } from '../../src/repositories/finished-uploads.js';
 import { OnlineGarbageCollector } from '../../src/repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from '../../src/repositories/local.js';
 import { ManifestCache } from '../../src/repositories/manifest-cache.js';
@@ -277,6 +278,7 @@ export class Domain {
       runtime: this.runtime,
       digestLocks: new KeyedMutex(),
       sessionLocks: new KeyedMutex(),
+      finishedUploads: new FinishedUploads(() => this.runtime.now()),
       graceMs: this.graceMs,
       blobMaxBytes: Infinity,
     };
