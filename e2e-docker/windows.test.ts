@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { request } from 'undici';
 import { hash } from 'bcryptjs';
@@ -21,11 +21,22 @@ const settings = {
   garbageCollection: { graceSeconds: 0 },
 };
 
-/** A download that stays in flight until `finish`. */
-async function startDownload(url: string): Promise<{ finish(): Promise<Buffer> }> {
+/** A download of a blob, which the server has open until `finish`. */
+async function startDownload(url: string, file: string): Promise<{ finish(): Promise<Buffer> }> {
   const { statusCode, body } = await request(url);
   expect(statusCode).toBe(200);
+  expect(await isOpenAnywhere(file)).toBe(true);
   return { finish: async () => Buffer.from(await body.arrayBuffer()) };
+}
+
+/** Whether any process has the file open. */
+async function isOpenAnywhere(file: string): Promise<boolean> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+      if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')) === file) return true;
+    }
+  }
+  return false;
 }
 
 describeClient('Node for Windows under Wine', wineNeeds, () => {
@@ -82,14 +93,14 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
   });
 
   test('a blob can be pushed again while it is being downloaded', async () => {
-    const download = await startDownload(server.origin + blobUrl);
+    const download = await startDownload(server.origin + blobUrl, blobFile(layer));
     await pushAgain(layer);
     expect(sha256(await download.finish())).toBe(layer.digest);
     await registry.pullImage(name, '1', image);
   });
 
   test('a damaged blob heals by a push while it is being downloaded', async () => {
-    const download = await startDownload(server.origin + blobUrl);
+    const download = await startDownload(server.origin + blobUrl, blobFile(layer));
     const file = await open(blobFile(layer), 'r+');
     await file.write('damage', largeBytes - 100);
     await file.close();
@@ -100,7 +111,7 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
   });
 
   test('a blob is deleted and collected while it is being downloaded, and can be pushed again at once', async () => {
-    const download = await startDownload(server.origin + blobUrl);
+    const download = await startDownload(server.origin + blobUrl, blobFile(layer));
     const manifest = `/v2/${name}/manifests/${image.manifest.digest}`;
     mustBe(202, await registry.send(manifest, { method: 'DELETE' }), 'DELETE manifest');
     const collected = mustBe(200, await registry.send('/api/v1/gc', { method: 'POST' }), 'POST gc');

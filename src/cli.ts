@@ -7,6 +7,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { addArchiveCommands } from './cli-archives.js';
 import { logLevels, type LogLevel } from './config-file.js';
+import { stopSignals } from './connections.js';
 import { formatGreeting } from './greeting.js';
 import { createRegistry, type Logger as RegistryLogger, type Registry } from './index.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve-settings.js';
@@ -188,7 +189,7 @@ function stopOnSignal(server: RegistryServer, stopSeconds: number, log: Logger):
       },
     );
   };
-  process.on('SIGTERM', stop).on('SIGINT', stop);
+  for (const signal of stopSignals(process.platform)) process.on(signal, stop);
 }
 
 // At the end: what is defined above with const exists by now.

@@ -119,3 +119,11 @@ function isAwaitingClient(res: ServerResponse, socket: Socket): boolean {
   if (!req.complete) return req.readableLength < req.readableHighWaterMark;
   return res.writableFinished || res.writableLength > 0 || socket.writableLength > 0;
 }
+
+/**
+ * The signals that stop the server. On Windows, Ctrl+Break is SIGBREAK, and SIGHUP means that the console was closed: Windows
+ * then ends the process after some seconds, whatever it does.
+ */
+export function stopSignals(platform: NodeJS.Platform): readonly NodeJS.Signals[] {
+  return platform === 'win32' ? ['SIGTERM', 'SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGTERM', 'SIGINT'];
+}

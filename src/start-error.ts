@@ -20,6 +20,10 @@ export function explainListenError(cause: unknown, host: string, port: number, p
       return explain(`port ${port} of ${host} is in use: choose another with --port, 0 for any free one.${airPlay}`);
     }
     case 'EACCES':
+      if (platform === 'win32') {
+        const ranges = 'netsh interface ipv4 show excludedportrange protocol=tcp';
+        return explain(`Windows has reserved port ${port} (${ranges}): choose another with --port, 0 for any free one`);
+      }
       return explain(`port ${port} may not be used by this user: choose one above 1023 with --port`);
     case 'EADDRNOTAVAIL':
       return explain(`${host} is no address of this machine: choose one with --host, 0.0.0.0 for all`);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { stopSignals } from '../../src/connections.js';
 import { explainDataFolderError, explainListenError } from '../../src/start-error.js';
 import { Client } from '../support/client.js';
 import { Command, originOf, type CommandOptions, type Ended } from '../support/command.js';
@@ -294,12 +295,23 @@ describe('a stop', () => {
   });
 });
 
+describe('the signals that stop it', () => {
+  it.each([
+    ['linux', ['SIGTERM', 'SIGINT']],
+    ['darwin', ['SIGTERM', 'SIGINT']],
+    ['win32', ['SIGTERM', 'SIGINT', 'SIGBREAK', 'SIGHUP']],
+  ] as const)('on %s are %j', (platform, expected) => {
+    expect(stopSignals(platform)).toEqual(expected);
+  });
+});
+
 describe('what is said when it cannot start', () => {
   const failed = (code: string): Error => Object.assign(new Error(`failed with ${code}`), { code });
 
   it.each([
     ['EADDRINUSE', 5000, 'darwin', /in use.*AirPlay/],
     ['EADDRINUSE', 5001, 'darwin', /in use: choose another with --port, 0 for any free one\.$/],
+    ['EACCES', 5000, 'win32', /Windows has reserved port 5000 .*choose another with --port/],
     ['EADDRINUSE', 5000, 'linux', /in use: choose another with --port, 0 for any free one\.$/],
     ['EACCES', 80, 'linux', /above 1023/],
     ['EMFILE', 5000, 'linux', /cannot listen on 127\.0\.0\.1, port 5000: failed with EMFILE/],
