@@ -1,3 +1,5 @@
+import { parseJson, smallLimits } from '../protocol/json.js';
+
 const timeoutMs = 5000;
 const maxBytes = 512 * 1024;
 
@@ -8,14 +10,14 @@ export async function fetchJson(url: string): Promise<object> {
     redirect: 'error',
     signal: AbortSignal.timeout(timeoutMs),
   });
-  const text = await readText(response);
+  const bytes = await readBytes(response);
   if (response.status !== 200) throw new Error(`${new URL(url).host} answered ${response.status}`);
-  const json: unknown = JSON.parse(text);
+  const json: unknown = parseJson(bytes, smallLimits);
   if (typeof json !== 'object' || json === null) throw new Error(`${new URL(url).host} answered no JSON object`);
   return json;
 }
 
-async function readText({ body }: Response): Promise<string> {
+async function readBytes({ body }: Response): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   // Leaving the loop early cancels the rest.
@@ -24,5 +26,5 @@ async function readText({ body }: Response): Promise<string> {
     if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { ImportReport, ImportRequest, ReceivedBlob, Repository, RepositoryWriter, Sparse } from '../ports.js';
-import { archiveInvalid, indexFile, saveFile } from '../protocol/archive.js';
+import { archiveInvalid, indexFile, maxArchiveImages, saveFile } from '../protocol/archive.js';
 import type { Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
@@ -11,7 +11,6 @@ import { planLayout } from './layout-plan.js';
 import { planSaved } from './save-plan.js';
 import { Tally } from './tally.js';
 
-const targetsMost = 1000;
 /** In all of the images together. */
 const contentsMost = 20_000;
 
@@ -65,10 +64,10 @@ function refuseTooMuch(targets: readonly ImageTarget[]): void {
     return weight;
   };
   const found = targets.reduce((sum, { parts }) => sum + weigh(parts), 0);
-  if (targets.length <= targetsMost && found <= contentsMost) return;
+  if (targets.length <= maxArchiveImages && found <= contentsMost) return;
   throw new RegistryError('SIZE_INVALID', {
     status: 413,
-    message: `the archive has more than ${targetsMost} images, or more than ${contentsMost} manifests and blobs in them`,
+    message: `the archive has more than ${maxArchiveImages} images, or more than ${contentsMost} manifests and blobs in them`,
   });
 }
 
@@ -144,7 +143,11 @@ async function publish(
 ): Promise<void> {
   const homes = new Map<ReceivedBlob, string[]>();
   for (const [image, { blobs }] of images) {
-    for (const blob of blobs.values()) homes.set(blob, [...(homes.get(blob) ?? []), image]);
+    for (const blob of blobs.values()) {
+      const known = homes.get(blob);
+      if (known === undefined) homes.set(blob, [image]);
+      else known.push(image);
+    }
   }
   for (const [blob, home] of homes) await blob.publish(home);
   const tagged = new Set(

@@ -5,6 +5,9 @@ import { parseName, type Tag } from '../protocol/names.js';
 import { readArchiveName } from './archive-names.js';
 import type { PlannedImage } from './archive-plan.js';
 
+/** Of all images together; the names of one `docker save` are a few for each image. */
+const maxNames = 10_000;
+
 /** Where one image of an archive goes. */
 export interface ImageTarget extends Omit<PlannedImage, 'names'> {
   readonly image: string;
@@ -20,11 +23,14 @@ export interface AskedTarget {
 /**
  * Where each image goes: as asked, else as the archive says. An image under several names goes to each of them once.
  * @throws RegistryError OPTIONS_INVALID where nobody says, or asks for what does not fit; ARCHIVE_INVALID when two
- * manifests would have one tag.
+ * manifests would have one tag; SIZE_INVALID 413 for too many names.
  */
 export function chooseTargets(images: readonly PlannedImage[], asked: AskedTarget): readonly ImageTarget[] {
   const targets = new Map<string, ImageTarget & { tags: Set<Tag> }>();
   const owners = new Map<string, Digest>();
+  if (images.reduce((sum, { names }) => sum + names.length, 0) > maxNames) {
+    throw new RegistryError('SIZE_INVALID', { status: 413, message: `the archive has more than ${maxNames} names` });
+  }
   if (asked.tags.length > 0 && new Set(images.map(({ top }) => top.manifest.digest)).size > 1) {
     throw optionInvalid('tag', 'fits one image only, and the archive has several');
   }

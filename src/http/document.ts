@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../protocol/errors.js';
+import { JsonLimitError, parseJson, smallLimits } from '../protocol/json.js';
 import { readBody } from './body.js';
 
 const documentMaxBytes = 1024 * 1024;
@@ -17,8 +18,11 @@ export async function readDocument(req: IncomingMessage): Promise<unknown> {
     new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: documentMaxBytes } });
   const bytes = await readBody(req, documentMaxBytes, tooLarge);
   try {
-    return JSON.parse(bytes.toString('utf8')) as unknown;
+    return parseJson(bytes, smallLimits);
   } catch (cause) {
+    if (cause instanceof JsonLimitError) {
+      throw new RegistryError('SIZE_INVALID', { status: 413, message: `the body is too large: ${cause.message}` });
+    }
     throw new RegistryError('OPTIONS_INVALID', { message: 'the body is not JSON', cause });
   }
 }

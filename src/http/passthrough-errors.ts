@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { errorTable, RegistryError, type ErrorCode } from '../protocol/errors.js';
+import { parseJson, smallLimits } from '../protocol/json.js';
 import { readBounded } from '../util/streams.js';
 
 /** Why an exchange with an upstream came to nothing, for people: no secret, no signed URL. It follows "the upstream:". */
@@ -124,7 +125,7 @@ async function readCode(answer: IncomingMessage, status: number, timeoutMs: numb
   const timer = setTimeout(() => answer.destroy(), timeoutMs);
   try {
     const bytes = await readBounded(answer, bodyMaxBytes);
-    const document = JSON.parse(bytes?.toString('utf8') ?? '') as { errors?: { code?: unknown }[] } | null;
+    const document = parseJson(bytes ?? Buffer.alloc(0), smallLimits) as { errors?: { code?: unknown }[] } | null;
     const code = document?.errors?.[0]?.code;
     return typeof code === 'string' && isCode(code) && errorTable[code].status === status ? code : undefined;
   } catch {

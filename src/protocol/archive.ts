@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { isDescriptorDigest, parseDigest, type Digest } from './digest.js';
 import { RegistryError } from './errors.js';
+import { JsonLimitError, manifestLimits, parseJson } from './json.js';
 import { isIndexType, ociIndexType } from './manifest.js';
+import { listOf, textRecordSchema, textsSchema } from './schemas.js';
 
 /** What gives an entry of index.json its name: the tag or the whole name (image-spec, "annotations"), and containerd's. */
 export const refNameAnnotation = 'org.opencontainers.image.ref.name';
@@ -24,6 +26,9 @@ export const dockerTypes = {
   },
 } as const;
 
+/** What one `docker save` of everything on a machine has is a tenth of it. */
+export const maxArchiveImages = 1000;
+
 const platformSchema = z.looseObject({
   os: z.string().max(100),
   architecture: z.string().max(100),
@@ -33,22 +38,19 @@ const descriptorSchema = z.looseObject({
   mediaType: z.string().min(1).max(255),
   digest: z.string().refine(isDescriptorDigest, 'is no digest'),
   size: z.number().int().min(0),
-  annotations: z.record(z.string(), z.string()).nullish(),
+  annotations: textRecordSchema.nullish(),
   platform: platformSchema.nullish(),
 });
 const layoutSchema = z.looseObject({ imageLayoutVersion: z.string().regex(/^1\./, 'must be 1.x') });
-const indexSchema = z.looseObject({ manifests: z.array(descriptorSchema).nullish() });
-const saveSchema = z
-  .array(
-    z.looseObject({
-      Config: z.string().min(1),
-      RepoTags: z.array(z.string()).nullish(),
-      Layers: z.array(z.string().min(1)).nullish(),
-    }),
-  )
-  .min(1);
-const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: z.array(z.string()).nullish() }) });
-const imageSchema = z.looseObject({ config: descriptorSchema, layers: z.array(descriptorSchema).nullish() });
+const indexSchema = z.looseObject({ manifests: listOf(descriptorSchema).optional() });
+const savedSchema = z.looseObject({
+  Config: z.string().min(1),
+  RepoTags: textsSchema.nullish(),
+  Layers: textsSchema.nullish(),
+});
+const saveSchema = listOf(savedSchema, maxArchiveImages).refine((images) => images.length > 0, 'names nothing');
+const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: textsSchema.nullish() }) });
+const imageSchema = z.looseObject({ config: descriptorSchema, layers: listOf(descriptorSchema).optional() });
 
 export type ArchiveDescriptor = z.infer<typeof descriptorSchema>;
 
@@ -85,7 +87,7 @@ export function parseDiffIds(bytes: Buffer, file: string): readonly Digest[] {
 /** What an image's config says that it runs on; `undefined` when it does not, as of an artifact. */
 export function readPlatform(config: Buffer): string | undefined {
   try {
-    const checked = platformSchema.safeParse(JSON.parse(config.toString('utf8')));
+    const checked = platformSchema.safeParse(parseJson(config, manifestLimits));
     return checked.success && checked.data.os !== '' ? formatPlatform(checked.data) : undefined;
   } catch {
     return undefined;
@@ -101,7 +103,7 @@ export function readImageParts({
   readonly mediaType: string;
 }): { readonly config: ArchiveDescriptor; readonly layers: readonly ArchiveDescriptor[] } | undefined {
   if (isIndexType(mediaType)) return undefined;
-  const checked = imageSchema.safeParse(JSON.parse(bytes.toString('utf8')));
+  const checked = imageSchema.safeParse(parseJson(bytes, manifestLimits));
   return checked.success ? { config: checked.data.config, layers: checked.data.layers ?? [] } : undefined;
 }
 
@@ -142,8 +144,14 @@ export function archiveInvalid(message: string, detail?: unknown, cause?: unknow
 function parse<T>(schema: z.ZodType<T>, bytes: Buffer, file: string): T {
   let json: unknown;
   try {
-    json = JSON.parse(bytes.toString('utf8'));
+    json = parseJson(bytes, manifestLimits);
   } catch (cause) {
+    if (cause instanceof JsonLimitError) {
+      throw new RegistryError('SIZE_INVALID', {
+        status: 413,
+        message: `${file} in the archive is too large: ${cause.message}`,
+      });
+    }
     throw archiveInvalid(`${file} in the archive is not JSON`, undefined, cause);
   }
   const checked = schema.safeParse(json);

@@ -22,13 +22,13 @@ export function isAlgorithm(text: string): text is Algorithm {
   return text === 'sha256' || text === 'sha512';
 }
 
+export function isDigest(text: string): text is Digest {
+  return text.length <= digestMaxLength && digestPattern.test(text);
+}
+
 /** @throws RegistryError DIGEST_INVALID when the text is no digest, or one of an algorithm that we cannot verify. */
 export function parseDigest(text: string): Digest {
-  const colon = text.indexOf(':');
-  if (text.length <= digestMaxLength && colon > 0) {
-    const algorithm = text.slice(0, colon);
-    if (isAlgorithm(algorithm) && hexPattern[algorithm].test(text.slice(colon + 1))) return text as Digest;
-  }
+  if (isDigest(text)) return text;
   throw new RegistryError('DIGEST_INVALID', {
     message: `a digest is sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case`,
     detail: { digest: text.slice(0, 200) },

@@ -227,8 +227,11 @@ export function encodeTime(at: number): string {
   return new Date(at).toISOString();
 }
 
+/** Problems that are named: nobody mends more at a time. */
+const maxProblems = 50;
+
 export function problemsFound(problems: readonly Problem[]): RegistryError {
-  return new RegistryError('OPTIONS_INVALID', { detail: problems });
+  return new RegistryError('OPTIONS_INVALID', { detail: problems.slice(0, maxProblems) });
 }
 
 /** The path of a setting in code as the API has it. */

@@ -2,6 +2,8 @@ import { parse as parseContentType } from 'content-type';
 import { z } from 'zod';
 import { digestOf, isDescriptorDigest, parseDigest, type Digest } from './digest.js';
 import { RegistryError } from './errors.js';
+import { JsonLimitError, manifestLimits, parseJson } from './json.js';
+import { listOf, textRecordSchema, textsSchema } from './schemas.js';
 
 /** At least 4 MB must be accepted (distribution-spec, "Pushing Manifests"); larger ones are refused with 413. */
 export const manifestMaxBytes = 4 * 1024 * 1024;
@@ -50,19 +52,15 @@ const descriptorSchema = z.looseObject({
   mediaType: z.string().min(1).max(255),
   digest: z.string().refine(isDescriptorDigest, 'is no digest'),
   size: z.number().int().min(0),
-  urls: z.array(z.string()).nullish(),
+  urls: textsSchema.nullish(),
 });
-/** Programs written in Go may write an empty list as null. */
-const descriptorsSchema = z
-  .array(descriptorSchema)
-  .nullable()
-  .transform((descriptors) => descriptors ?? []);
+const descriptorsSchema = listOf(descriptorSchema);
 const commonShape = {
   schemaVersion: z.literal(2),
   mediaType: z.string().optional(),
   artifactType: z.string().max(255).optional(),
   subject: descriptorSchema.nullish(),
-  annotations: z.record(z.string(), z.string()).nullish(),
+  annotations: textRecordSchema.nullish(),
 };
 const imageSchema = z.looseObject({ ...commonShape, config: descriptorSchema, layers: descriptorsSchema });
 const indexSchema = z.looseObject({ ...commonShape, manifests: descriptorsSchema });
@@ -84,7 +82,7 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined, ex
       detail: { expected, found: digest },
     });
   }
-  const json = parseJson(bytes);
+  const json = parseObject(bytes);
   const mediaType = chooseMediaType(json, contentType);
   return { bytes, digest, mediaType, ...(isIndexType(mediaType) ? readIndex(json) : readImage(json)) };
 }
@@ -136,11 +134,17 @@ function collectReferences(descriptors: readonly Descriptor[], kind: ManifestRef
   return [...byDigest.values()];
 }
 
-function parseJson(bytes: Buffer): Record<string, unknown> {
+function parseObject(bytes: Buffer): Record<string, unknown> {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    json = parseJson(bytes, manifestLimits);
   } catch (cause) {
+    if (cause instanceof JsonLimitError) {
+      throw new RegistryError('MANIFEST_INVALID', {
+        status: 413,
+        message: `the manifest is too large: ${cause.message}`,
+      });
+    }
     throw new RegistryError('MANIFEST_INVALID', { message: 'the manifest is not JSON in UTF-8', cause });
   }
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;

@@ -51,9 +51,13 @@ export function isRepositoryName(text: string): boolean {
   return text.length <= 128 && repositoryNamePattern.test(text);
 }
 
+export function isTag(text: string): text is Tag {
+  return text.length <= 128 && tagPattern.test(text);
+}
+
 /** @throws RegistryError TAG_INVALID. */
 export function parseTag(text: string): Tag {
-  if (text.length <= 128 && tagPattern.test(text)) return text as Tag;
+  if (isTag(text)) return text;
   throw new RegistryError('TAG_INVALID', { detail: { tag: text.slice(0, 200) } });
 }
 

@@ -6,9 +6,7 @@ export function matchesPattern(pattern: string, name: string): boolean {
   // The places in the name up to which the pattern's parts so far can reach. No RegExp: many stars must not take forever.
   let reached = new Set([0]);
   for (const part of pattern.split(/(\*\*|\*)/)) {
-    const next = new Set<number>();
-    for (const at of reached) for (const end of endsOf(part, name, at)) next.add(end);
-    reached = next;
+    reached = part === '*' || part === '**' ? extend(reached, name, part) : advance(reached, name, part);
   }
   return reached.has(name.length);
 }
@@ -18,12 +16,20 @@ export function matchesAny(patterns: readonly string[], name: string): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, name));
 }
 
-/** Where a part can end that begins at a place of the name. */
-function* endsOf(part: string, name: string, at: number): Generator<number> {
-  if (part !== '*' && part !== '**') {
-    if (name.startsWith(part, at)) yield at + part.length;
-    return;
+function advance(reached: ReadonlySet<number>, name: string, text: string): Set<number> {
+  const next = new Set<number>();
+  for (const at of reached) if (name.startsWith(text, at)) next.add(at + text.length);
+  return next;
+}
+
+/** One pass over the name, from however many places a star begins. */
+function extend(reached: ReadonlySet<number>, name: string, star: '*' | '**'): Set<number> {
+  const next = new Set<number>();
+  let open = false;
+  for (let at = 0; at <= name.length; at++) {
+    open ||= reached.has(at);
+    if (open) next.add(at);
+    if (star === '*' && name[at] === '/') open = false;
   }
-  const slash = part === '**' ? -1 : name.indexOf('/', at);
-  for (let end = at; end <= (slash < 0 ? name.length : slash); end++) yield end;
+  return next;
 }

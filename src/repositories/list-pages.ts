@@ -29,13 +29,29 @@ function lastOf<T>(items: readonly T[], nameOf: (item: T) => string): string {
   return last === undefined ? '' : nameOf(last);
 }
 
-/** A page of a whole list, in byte order of what `nameOf` gives. */
+/** A list in byte order of what `nameOf` gives, as `sliceSorted` takes it. */
+export function sortByName<T>(items: readonly T[], nameOf: (item: T) => string): readonly T[] {
+  return items.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+/** A page of a whole list that `sortByName` sorted: a page costs as much as it has items, however long the list is. */
 export function sliceSorted<T>(
-  items: readonly T[],
+  sorted: readonly T[],
   { limit, after }: PageRequest,
   nameOf: (item: T) => string,
 ): Listed<T> {
-  const sorted = items.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
-  const rest = after === undefined ? sorted : sorted.filter((item) => nameOf(item) > after);
-  return { items: rest.slice(0, limit), more: rest.length > limit };
+  const start = after === undefined ? 0 : countUpTo(sorted, after, nameOf);
+  return { items: sorted.slice(start, start + limit), more: sorted.length > start + limit };
+}
+
+/** How many items have that name or one before it, by halves. */
+function countUpTo<T>(sorted: readonly T[], name: string, nameOf: (item: T) => string): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const item = sorted[middle];
+    if (item !== undefined && nameOf(item) <= name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -14,6 +14,7 @@ import { isAlgorithm, parseDigest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { ManifestReference, ParsedManifest } from '../protocol/manifest.js';
 import type { Tag } from '../protocol/names.js';
+import { takeTurns } from '../util/turns.js';
 
 /** How often a manifest is tried again when what it names changes between the look and the write. */
 const conflictRetries = 5;
@@ -95,7 +96,9 @@ async function lookAtReferences(
   const changes: Change[] = [];
   const require: Precondition[] = [];
   const missing: ManifestReference[] = [];
+  const turn = takeTurns();
   for (const reference of references) {
+    await turn();
     const { digest, kind } = reference;
     const mayLack = reference.optional || sparse === true || (sparse === 'indexes' && kind === 'either');
     const own = await metadata.link(at, digest);

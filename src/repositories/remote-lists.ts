@@ -2,11 +2,12 @@ import { LRUCache } from 'lru-cache';
 import type { Caller, Listed, PageRequest, Provenance, Referrer, TagEntry, UpstreamResult } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
 import { SingleFlight } from '../util/concurrency.js';
-import { sliceSorted } from './list-pages.js';
+import { sliceSorted, sortByName } from './list-pages.js';
 import { describeReferrer } from './local.js';
 import type { RemoteContext } from './remote-context.js';
 import { describeFailure, toRefusal } from './remote-verdict.js';
 
+/** Sorted once, when it comes: it is given in many pages. */
 interface KeptList {
   readonly items: readonly (TagEntry | Referrer)[];
   readonly checkedAt: number;
@@ -31,7 +32,7 @@ export class RemoteLists {
         return items.length === 0 ? undefined : items;
       },
     });
-    return list && { ...list, ...sliceSorted(list.items, page, ({ name }) => name) };
+    return list && { ...list, ...sliceSorted(list.items, page, nameOf) };
   }
 
   async referrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
@@ -45,7 +46,7 @@ export class RemoteLists {
         return items.length === 0 ? undefined : items.map(describeReferrer);
       },
     });
-    return { ...list, ...sliceSorted(list?.items ?? [], page, ({ digest }) => digest) };
+    return { ...list, ...sliceSorted(list?.items ?? [], page, nameOf) };
   }
 
   forget(image?: string): void {
@@ -70,13 +71,14 @@ export class RemoteLists {
       const answer = await source.ask();
       if (answer.type === 'absent') return undefined;
       if (answer.type === 'found') {
-        const list = { items: answer.value, checkedAt: runtime.now() };
+        const list = { items: sortByName(answer.value, nameOf), checkedAt: runtime.now() };
         this.#kept.set(key, list);
         return this.#answer(image, list, 'miss');
       }
       const items = answer.type === 'denied' ? undefined : (kept?.items ?? (await source.fallBack()));
       if (items === undefined) throw toRefusal(answer);
-      return this.#answer(image, { items, checkedAt: kept?.checkedAt ?? 0 }, 'stale', describeFailure(answer.reason));
+      const list = { items: kept?.items ?? sortByName(items, nameOf), checkedAt: kept?.checkedAt ?? 0 };
+      return this.#answer(image, list, 'stale', describeFailure(answer.reason));
       // One key is of one kind of list.
     }) as Promise<Listed<T> | undefined>;
   }
@@ -96,6 +98,10 @@ export class RemoteLists {
     };
     return { items, more: false, provenance };
   }
+}
+
+function nameOf(item: TagEntry | Referrer): string {
+  return 'name' in item ? item.name : item.digest;
 }
 
 function mapFound<T, U>(result: UpstreamResult<readonly T[]>, map: (item: T) => U): UpstreamResult<readonly U[]> {

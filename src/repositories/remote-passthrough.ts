@@ -24,7 +24,7 @@ import type { Reference } from '../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
 import { pipeRange } from '../util/pipe-range.js';
 import { toRefusal } from './remote-verdict.js';
-import { sliceSorted } from './list-pages.js';
+import { sliceSorted, sortByName } from './list-pages.js';
 
 export interface PassthroughParts {
   readonly upstream: Upstream;
@@ -109,19 +109,15 @@ export class PassthroughRepository implements Repository {
 
   async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
     const found = unwrap(await this.#parts.upstream.listTags(image, caller.trail));
-    return (
-      found &&
-      sliceSorted(
-        found.map((name) => ({ name })),
-        page,
-        ({ name }) => name,
-      )
-    );
+    const nameOf = ({ name }: TagEntry): string => name;
+    const tags = found?.map((name) => ({ name }));
+    return tags && sliceSorted(sortByName(tags, nameOf), page, nameOf);
   }
 
   async listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
     const found = unwrap(await this.#parts.upstream.listReferrers(image, subject, caller.trail));
-    return sliceSorted(found ?? [], page, ({ digest }) => digest);
+    const nameOf = (referrer: Referrer): string => referrer.digest;
+    return sliceSorted(sortByName(found ?? [], nameOf), page, nameOf);
   }
 
   listImages(): Promise<Page<ImageRecord>> {

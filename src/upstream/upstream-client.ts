@@ -9,6 +9,7 @@ import type {
   UpstreamResult,
 } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
+import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
@@ -206,7 +207,7 @@ class UndiciUpstream implements Upstream {
   async #readFallbackTag(image: string, subject: Digest, trail: readonly string[]): Promise<readonly Referrer[]> {
     try {
       const { bytes } = await this.#fetchManifest(image, { tag: fallbackTag(subject) }, trail);
-      return readReferrers(parseObject(bytes) ?? {}) ?? [];
+      return readReferrers(parseObject(bytes, manifestLimits) ?? {}) ?? [];
     } catch (error) {
       if (isAbsent(error)) return [];
       throw error;

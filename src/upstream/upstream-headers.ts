@@ -86,7 +86,7 @@ export function budgetOf(headers: AnswerHeaders): Budget | undefined {
 export function nextLinkOf(headers: AnswerHeaders): string | undefined {
   const links = headers['link'];
   for (const text of typeof links === 'string' ? [links] : (links ?? [])) {
-    for (const [, target, params = ''] of text.matchAll(/<([^>]*)>([^<]*)/g)) {
+    for (const [, target, params = ''] of text.matchAll(/<([^<>]*)>([^<]*)/g)) {
       if (/;\s*rel\s*=\s*"?[^";,]*\bnext\b/i.test(params)) return target;
     }
   }

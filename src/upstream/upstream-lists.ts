@@ -1,6 +1,7 @@
 import type { Referrer } from '../ports.js';
-import { hexOf, algorithmOf, parseDigest, type Digest } from '../protocol/digest.js';
-import { parseTag, type Tag } from '../protocol/names.js';
+import { hexOf, algorithmOf, isDigest, type Digest } from '../protocol/digest.js';
+import { isTag, parseTag, type Tag } from '../protocol/names.js';
+import { isTextRecord } from '../protocol/schemas.js';
 import { nextLinkOf } from './upstream-headers.js';
 import { parseObject } from './upstream-manifest.js';
 import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
@@ -9,6 +10,7 @@ import { failed } from './upstream-verdict.js';
 const pagesMax = 1000;
 const itemsMax = 1_000_000;
 const pageMaxBytes = 16 * 1024 * 1024;
+const pageLimits = { maxDepth: 64, maxValues: itemsMax };
 
 /** Gets one page; throws what the upstream's answer means when it is not 200. */
 export type GetPage = (url: URL) => Promise<UpstreamAnswer>;
@@ -29,7 +31,7 @@ export async function readPages<T>(
   for (let url: URL | undefined = first; url !== undefined;) {
     seen.add(url.href);
     const answer = await getPage(url);
-    const page = parseObject(await readWhole(answer, { maxBytes: pageMaxBytes, timeoutMs }));
+    const page = parseObject(await readWhole(answer, { maxBytes: pageMaxBytes, timeoutMs }), pageLimits);
     const more = page === undefined ? undefined : read(page);
     if (more === undefined) throw failed('its list is none: the answer has another shape');
     for (const item of more) items.push(item);
@@ -54,7 +56,7 @@ export function readTags(page: Readonly<Record<string, unknown>>): readonly Tag[
   const tags = page['tags'];
   if (tags === null || (tags === undefined && 'name' in page)) return [];
   if (!Array.isArray(tags)) return undefined;
-  return tags.flatMap((tag) => (typeof tag === 'string' ? (attempt(() => parseTag(tag)) ?? []) : []));
+  return tags.filter((tag): tag is Tag => typeof tag === 'string' && isTag(tag));
 }
 
 /** The descriptors of an index; those whose digest we could not verify are left out. */
@@ -67,29 +69,16 @@ export function readReferrers(page: Readonly<Record<string, unknown>>): readonly
 function readDescriptor(item: unknown): Referrer | undefined {
   if (typeof item !== 'object' || item === null) return undefined;
   const { digest, mediaType, size, artifactType, annotations } = item as Record<string, unknown>;
-  const parsed = typeof digest === 'string' ? attempt(() => parseDigest(digest)) : undefined;
-  if (parsed === undefined || typeof mediaType !== 'string' || typeof size !== 'number') return undefined;
+  if (typeof digest !== 'string' || !isDigest(digest)) return undefined;
+  if (typeof mediaType !== 'string' || typeof size !== 'number') return undefined;
   if (!Number.isSafeInteger(size) || size < 0) return undefined;
   return {
-    digest: parsed,
+    digest,
     mediaType,
     size,
     ...(typeof artifactType === 'string' && artifactType !== '' ? { artifactType } : {}),
-    ...(isAnnotations(annotations) ? { annotations } : {}),
+    ...(isTextRecord(annotations) ? { annotations } : {}),
   };
-}
-
-function isAnnotations(value: unknown): value is Readonly<Record<string, string>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return Object.values(value).every((text) => typeof text === 'string');
-}
-
-function attempt<T>(parse: () => T): T | undefined {
-  try {
-    return parse();
-  } catch {
-    return undefined;
-  }
 }
 
 /** The tag under which clients keep the referrers of a subject where there is no API ("Referrers Tag Schema"). */

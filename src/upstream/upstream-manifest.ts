@@ -1,5 +1,6 @@
 import type { ManifestContent, ManifestInfo } from '../ports.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
+import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { manifestMaxBytes, manifestTypes } from '../protocol/manifest.js';
 import type { Reference } from '../protocol/names.js';
 import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from './upstream-headers.js';
@@ -46,16 +47,16 @@ export async function readManifest(
 function chooseMediaType({ headers }: UpstreamAnswer, bytes: Buffer): string {
   const type = mediaTypeOf(headers);
   if (type !== undefined && manifestTypes.includes(type)) return type;
-  const inBody = (parseObject(bytes) ?? {})['mediaType'];
+  const inBody = (parseObject(bytes, manifestLimits) ?? {})['mediaType'];
   const mediaType = typeof inBody === 'string' && inBody !== '' ? inBody : type;
   if (mediaType === undefined) throw failed('it gave a manifest without a media type');
   return mediaType;
 }
 
-/** The JSON object that the bytes hold; `undefined` when they hold something else. */
-export function parseObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
+/** The JSON object that the bytes hold; `undefined` when they hold something else, or more than the limits. */
+export function parseObject(bytes: Buffer, limits: JsonLimits): Readonly<Record<string, unknown>> | undefined {
   try {
-    const json: unknown = JSON.parse(bytes.toString('utf8'));
+    const json = parseJson(bytes, limits);
     return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : undefined;
   } catch {
     return undefined;

@@ -1,3 +1,4 @@
+import { smallLimits } from '../protocol/json.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { judgeAnswer } from './upstream-answer.js';
 import { parseObject } from './upstream-manifest.js';
@@ -119,7 +120,7 @@ function buildTokenUrl(realm: URL, { service, scope }: TokenScope, password: Pas
 }
 
 function parseToken(bytes: Buffer, fetchedAt: number): Token {
-  const json = parseObject(bytes) ?? {};
+  const json = parseObject(bytes, smallLimits) ?? {};
   const value = [json['token'], json['access_token']].find((text) => typeof text === 'string' && text !== '');
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw failed('its token realm gave no token');
   const said = json['expires_in'];

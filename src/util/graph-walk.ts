@@ -1,7 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
-
-/** A turn of the event loop is given to others after this many edges. */
-const edgesPerTurn = 256;
+import { takeTurns } from './turns.js';
 
 export interface GraphWalk<N> {
   readonly roots: readonly N[];
@@ -22,6 +19,7 @@ export class WalkLimitError extends Error {
 /** How many edges of user-made graphs may be followed; one budget can be shared by several walks. */
 export class WalkBudget {
   readonly maxEdges: number;
+  readonly #turn = takeTurns();
   #edges = 0;
 
   constructor(maxEdges: number) {
@@ -36,7 +34,7 @@ export class WalkBudget {
   /** Counts an edge; when it is time to let others run, returns what to await first. @throws WalkLimitError */
   spend(): Promise<void> | undefined {
     if (++this.#edges > this.maxEdges) throw new WalkLimitError(`more than ${this.maxEdges} references`);
-    return this.#edges % edgesPerTurn === 0 ? setImmediate() : undefined;
+    return this.#turn();
   }
 }
 

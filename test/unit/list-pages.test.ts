@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Listed } from '../../src/ports.js';
-import { mergePages, sliceSorted } from '../../src/repositories/list-pages.js';
+import { mergePages, sliceSorted, sortByName } from '../../src/repositories/list-pages.js';
 
 interface Item {
   readonly name: string;
@@ -18,7 +18,7 @@ function walk(members: readonly (readonly Item[])[], limit: number, after?: stri
     if (pages > 200) throw new Error('it goes on for ever');
     const request = last === undefined ? { limit } : { limit, after: last };
     const page: Listed<Item> = mergePages(
-      members.map((items) => sliceSorted(items, request, nameOf)),
+      members.map((items) => sliceSorted(sortByName(items, nameOf), request, nameOf)),
       limit,
       nameOf,
     );
@@ -91,9 +91,22 @@ describe('sliceSorted', () => {
     [0, undefined, [], true],
   ])('%i after %s', (limit, after, expected, more) => {
     const items = ['b', 'a-1', 'A', 'a'].map((name) => ({ name, from: 0 }));
-    const page = sliceSorted(items, after === undefined ? { limit } : { limit, after }, nameOf);
+    const sorted = sortByName(items, nameOf);
+    const page = sliceSorted(sorted, after === undefined ? { limit } : { limit, after }, nameOf);
     expect(page.items.map(nameOf)).toEqual(expected);
     expect(page.more).toBe(more);
     expect(items.map(nameOf)).toEqual(['b', 'a-1', 'A', 'a']);
+  });
+
+  it('looks at as many items of a long list as halving it takes', () => {
+    let looked = 0;
+    const sorted = Array.from({ length: 100_000 }, (_, n) => ({ name: String(n).padStart(6, '0'), from: 0 }));
+    const counting = (item: Item): string => {
+      looked++;
+      return item.name;
+    };
+    const page = sliceSorted(sorted, { limit: 10, after: '050000' }, counting);
+    expect([page.items[0]?.name, page.items.length, page.more]).toEqual(['050001', 10, true]);
+    expect(looked).toBeLessThan(20);
   });
 });

@@ -15,6 +15,7 @@ import type { Exchange } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 
 const namesMost = 100;
+const tagsMost = 100;
 const aliasPattern = /^[A-Za-z0-9._:/-]{1,512}$/;
 const platformPattern = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
@@ -63,23 +64,28 @@ export async function exportArchive(
 function readAsked(fields: readonly (readonly [string, string])[]): Pick<ImportRequest, 'image' | 'tags'> {
   const images = fields.filter(([name]) => name === 'image').map(([, value]) => parseName(value));
   const tags = fields.filter(([name]) => name === 'tag').map(([, value]) => parseTag(value));
+  if (tags.length > tagsMost) throw optionInvalid('tag', `may come ${tagsMost} times`);
   if (new Set(images).size > 1) throw optionInvalid('image', 'is asked for twice');
   return { image: images[0], tags: [...new Set(tags)] };
 }
 
 /** `name=team/app:1.2`, and `image` with `reference`, each as often as one likes. */
 function readNames(query: URLSearchParams): readonly ExportName[] {
+  const [plain, images] = [query.getAll('name'), query.getAll('image')];
+  const references = query.has('reference') ? query.getAll('reference') : ['latest'];
+  // Before they are combined: a few kilobytes of each would make millions.
+  if (plain.length + images.length * references.length > namesMost) {
+    throw optionInvalid('name', `may come ${namesMost} times`);
+  }
   const names = [
-    ...query.getAll('name').map(readName),
-    ...query.getAll('image').flatMap((image) => {
-      const references = query.has('reference') ? query.getAll('reference') : ['latest'];
+    ...plain.map(readName),
+    ...images.flatMap((image) => {
       return references.map((reference) => ({ image: parseName(image), reference: parseReference(reference) }));
     }),
   ];
   const as = query.get('as') ?? undefined;
   const [first] = names;
   if (first === undefined) throw optionInvalid('name', 'is needed: name=team/app:1.2, as often as there are images');
-  if (names.length > namesMost) throw optionInvalid('name', `may come ${namesMost} times`);
   if (as === undefined) return names;
   if (names.length > 1) throw optionInvalid('as', 'fits one image only');
   if (!aliasPattern.test(as)) throw optionInvalid('as', 'is no name of an image');

@@ -1,0 +1,58 @@
+/** What a document may ask of whoever parses it, beside its size. */
+export interface JsonLimits {
+  /** Arrays and objects in each other. */
+  readonly maxDepth: number;
+  /** All values in all arrays and objects. */
+  readonly maxValues: number;
+}
+
+/** A manifest, or a document of an archive: 4 MiB of descriptors have half as many values, and nobody nests them so deep. */
+export const manifestLimits: JsonLimits = { maxDepth: 64, maxValues: 300_000 };
+
+/** Documents that people and small programs write: settings, key sets, answers to a login. */
+export const smallLimits: JsonLimits = { maxDepth: 64, maxValues: 10_000 };
+
+/** A document is JSON, or may be, but is nested too deep or has too many values. */
+export class JsonLimitError extends Error {
+  override readonly name = 'JsonLimitError';
+}
+
+const [quote, backslash, comma, openBracket, closeBracket, openBrace, closeBrace] = Buffer.from('"\\,[]{}');
+
+/**
+ * Parses JSON in UTF-8 whose nesting and number of values are bounded: both are counted before anything is made of them, in
+ * one pass over the bytes.
+ * @throws JsonLimitError; SyntaxError or TypeError for what is not JSON in UTF-8.
+ */
+export function parseJson(bytes: Uint8Array, limits: JsonLimits): unknown {
+  checkLimits(bytes, limits);
+  return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
+}
+
+function checkLimits(bytes: Uint8Array, { maxDepth, maxValues }: JsonLimits): void {
+  let depth = 0;
+  let values = 1;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === quote) {
+      at = endOfString(bytes, at);
+    } else if (byte === comma) {
+      values++;
+    } else if (byte === openBracket || byte === openBrace) {
+      values++;
+      if (++depth > maxDepth) throw new JsonLimitError(`it is nested deeper than ${maxDepth} levels`);
+    } else if (byte === closeBracket || byte === closeBrace) {
+      depth--;
+    }
+    if (values > maxValues) throw new JsonLimitError(`it has more than ${maxValues} values`);
+  }
+}
+
+/** Where a string that begins here has its closing quote. */
+function endOfString(bytes: Uint8Array, from: number): number {
+  for (let at = from + 1; at < bytes.length; at++) {
+    if (bytes[at] === backslash) at++;
+    else if (bytes[at] === quote) return at;
+  }
+  return bytes.length;
+}
