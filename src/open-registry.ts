@@ -35,6 +35,7 @@ import { checkStoredTypes } from './repositories/stored-types.js';
 import { TouchLog } from './repositories/touch-log.js';
 import { VirtualRepository } from './repositories/virtual.js';
 import { createUpstream } from './upstream/upstream-client.js';
+import { Closers } from './util/closers.js';
 import { KeyedMutex } from './util/concurrency.js';
 import { findOutgoingProxy } from './util/outgoing-proxy.js';
 
@@ -45,34 +46,40 @@ export interface OpenRegistry extends Core {
   readonly administration: AccessAdministration | undefined;
   now(): number;
   readonly archives: Archives;
-  /** Ends background work and closes the stores. */
+  /** Ends background work and closes the data folder. @throws AggregateError when steps failed; all of them ran. */
   close(): Promise<void>;
 }
 
-/** Opens the stores and builds everything that works on them. A failed attempt closes what it has opened. */
+/**
+ * Opens the stores and builds everything that works on them. A failed attempt closes what it has opened, but not stores of the
+ * host's own: the next attempt uses them again.
+ */
 export async function openRegistry(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
-  const stores = await openStores(options, runtime);
-  const closeStores = async (): Promise<void> => {
-    await stores.metadata.close();
-    await stores.blobs.close();
-  };
+  const closers = new Closers();
   try {
-    return await openOn(stores, closeStores, options, runtime);
+    const stores = await openStores(options, runtime);
+    if (typeof options.storage === 'string') {
+      // The index is closed last: its lock keeps other processes away from both.
+      closers.add('index', () => stores.metadata.close());
+      closers.add('blobs', () => stores.blobs.close());
+    }
+    return await openOn(stores, closers, options, runtime);
   } catch (error) {
-    await closeStores();
+    await closers.close().catch((err: unknown) => runtime.log.error({ err }, 'cleanup after a failed start failed'));
     throw error;
   }
 }
 
 async function openOn(
   stores: Stores,
-  closeStores: () => Promise<void>,
+  closers: Closers,
   options: ResolvedOptions,
   runtime: Runtime,
 ): Promise<OpenRegistry> {
   // First of all: a registry that must not start changes nothing.
   await checkStoredTypes(options.repositories, stores.metadata);
   const access = await openAccessControl(options, stores.metadata, runtime);
+  closers.add('access control', () => access.close());
   const { graceSeconds, uploadExpirySeconds } = options.garbageCollection;
   const manifests = new ManifestCache(options.manifestCacheMaxBytes);
   const shared = { ...stores, manifests, runtime, digestLocks: new KeyedMutex() };
@@ -96,6 +103,7 @@ async function openOn(
   };
   const fills = new CacheFills({ ...shared, onDiskFull });
   const touches = new TouchLog({ ...stores, runtime });
+  closers.add('access times', () => touches.close());
   const create = (config: RepositoryConfig): Repository => {
     if (config.type === 'local') return new LocalRepository(config, local);
     if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
@@ -114,19 +122,14 @@ async function openOn(
     runtime,
     create,
   );
+  closers.add('repositories', () => directory.close());
+  // Closed before the repositories: a transfer would take the end of its connection for a failure of the upstream.
+  closers.add('cache fills', () => fills.close());
   const passthrough = createPassthrough();
-  const stopCollecting = collectInBackground(garbage, options, runtime);
-  const close = async (): Promise<void> => {
-    stopCollecting();
-    // First: an eviction that closes waits for the pass that it asked for.
-    await garbage.close();
-    await fills.close();
-    await directory.close();
-    passthrough.close();
-    await touches.close();
-    await access.close();
-    await closeStores();
-  };
+  closers.add('pass-through', () => passthrough.close());
+  // Closed before the repositories: an eviction that closes waits for the pass that it asked for.
+  closers.add('garbage collection', () => garbage.close());
+  closers.add('timers', collectInBackground(garbage, options, runtime));
   return {
     access,
     administration: access.administration,
@@ -140,7 +143,7 @@ async function openOn(
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),
     now: () => runtime.now(),
-    close,
+    close: () => closers.close(),
   };
 }
 

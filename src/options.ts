@@ -12,6 +12,7 @@ import {
 import { checkTogether } from './protocol/repository-graph.js';
 import type { RepositoryOptions } from './repository-options.js';
 import { isAddressOrNetwork } from './util/addresses.js';
+import { plainLogger } from './util/plain-log.js';
 
 /** What `createRegistry` takes. Durations are in seconds, sizes in bytes, as their names say. */
 export interface RegistryOptions {
@@ -81,8 +82,8 @@ export interface RegistryOptions {
    */
   readonly manifestCacheMaxBytes?: number;
   /**
-   * Takes `(fields, message)` as pino does.
-   * @default nothing is logged
+   * Takes `(fields, message)` as pino does. Without one, errors and warnings go to stderr, one plain line each.
+   * @default errors and warnings on stderr
    */
   readonly logger?: Logger;
 }
@@ -167,7 +168,6 @@ export class OptionsError extends Error {
   }
 }
 
-const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const secondsSchema = z.number().min(0).max(1e9);
 const countSchema = z.number().int().min(1);
 
@@ -235,7 +235,7 @@ const optionsSchema = z.strictObject({
     .int()
     .min(0)
     .default(64 * 1024 * 1024),
-  logger: z.custom<Logger>(isLogger, 'must have the functions debug, info, warn and error').default(silent),
+  logger: z.custom<Logger>(isLogger, 'must have the functions debug, info, warn and error').default(plainLogger),
 });
 
 /**

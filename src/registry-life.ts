@@ -1,25 +1,44 @@
-import { setTimeout } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoreSource } from './http/handler.js';
+import { describeOpenFailure, isInUse } from './open-failure.js';
 import type { OpenRegistry } from './open-registry.js';
 import type { Runtime } from './ports.js';
 import { RegistryError } from './protocol/errors.js';
+import { Closers } from './util/closers.js';
+import { messagesOf } from './util/plain-log.js';
 
 /** How long `close` waits for requests that still unwind. */
 const closePatienceMs = 5000;
+/** Doubled with each failed attempt to open. */
+const firstDelayMs = 500;
+const maxDelayMs = 30_000;
+/** A rolling restart waits for the other process, and an attempt costs next to nothing until that one has closed. */
+const maxDelayInUseMs = 2000;
 
-/** From opening to closing: what requests wait for, and what waits for them. */
+export interface LifeParts {
+  /** Makes one attempt. A failed one has closed what it had opened. */
+  open(): Promise<OpenRegistry>;
+  /** Closes the stores that the host gave, which outlive a failed attempt. */
+  closeGivenStores(): Promise<void>;
+  readonly runtime: Runtime;
+}
+
+/** From opening, which is retried until it succeeds, to closing: what requests wait for, and what waits for them. */
 export class RegistryLife implements CoreSource {
-  readonly #opening: Promise<OpenRegistry>;
+  readonly #parts: LifeParts;
   readonly #inFlight = new Set<Promise<void>>();
+  /** The attempt in progress, else the last one. */
+  #attempt: Promise<OpenRegistry>;
   #opened: OpenRegistry | undefined;
+  #failures = 0;
+  #reported: string | undefined;
+  #delayMs = 0;
+  #retry: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(opening: Promise<OpenRegistry>, runtime: Runtime) {
-    this.#opening = opening;
-    opening.then(
-      (opened) => (this.#opened = opened),
-      (cause: unknown) => runtime.log.error({ err: cause }, 'the registry could not be opened'),
-    );
+  constructor(parts: LifeParts) {
+    this.#parts = parts;
+    this.#attempt = this.#open();
   }
 
   get opened(): OpenRegistry | undefined {
@@ -32,16 +51,23 @@ export class RegistryLife implements CoreSource {
     throw new Error('the registry is not ready: await registry.ready() first');
   }
 
+  /** Waits for the attempt in progress. @throws the failure of the last attempt, as it is. */
   async whenOpened(): Promise<void> {
-    await this.#opening;
+    this.#refuseClosed();
+    await this.#attempt;
   }
 
+  /** The same for requests. @throws RegistryError UNAVAILABLE, which says why without naming a path. */
   async ready(): Promise<OpenRegistry> {
-    if (this.#closing !== undefined) throw new RegistryError('UNAVAILABLE', { message: 'the registry is closed' });
+    this.#refuseClosed();
     try {
-      return await this.#opening;
+      return await this.#attempt;
     } catch (cause) {
-      throw new RegistryError('UNAVAILABLE', { message: 'the registry could not be opened: see its log', cause });
+      throw new RegistryError('UNAVAILABLE', {
+        message: `the registry could not be opened: ${describeOpenFailure(cause)}`,
+        headers: { 'Retry-After': String(Math.ceil(this.#delayMs / 1000)) },
+        cause,
+      });
     }
   }
 
@@ -50,15 +76,53 @@ export class RegistryLife implements CoreSource {
     void answered.finally(() => this.#inFlight.delete(answered));
   }
 
+  /** Closes once, however often it is called. @throws AggregateError when steps failed; all of them ran. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
-    const registry = await this.#opening.catch(() => undefined);
-    if (registry === undefined) return;
-    await Promise.race([Promise.all(this.#inFlight), setTimeout(closePatienceMs, undefined, { ref: false })]);
-    await registry.close();
+    clearTimeout(this.#retry);
+    const registry = await this.#attempt.catch(() => undefined);
+    await Promise.race([Promise.all(this.#inFlight), sleep(closePatienceMs, undefined, { ref: false })]);
+    const closers = new Closers();
+    closers.add('stores', () => this.#parts.closeGivenStores());
+    closers.add('registry', () => registry?.close());
+    await closers.close();
+  }
+
+  #open(): Promise<OpenRegistry> {
+    const attempt = this.#parts.open();
+    attempt.then(
+      (opened) => this.#succeeded(opened),
+      (cause: unknown) => this.#failed(cause),
+    );
+    return attempt;
+  }
+
+  #succeeded(opened: OpenRegistry): void {
+    this.#opened = opened;
+    const failures = this.#failures;
+    // A warning, so that whoever was warned of the failure sees its end.
+    if (failures > 0) this.#parts.runtime.log.warn({ failures }, 'registry opened after failed attempts');
+  }
+
+  #failed(cause: unknown): void {
+    const max = isInUse(cause) ? maxDelayInUseMs : maxDelayMs;
+    this.#delayMs = Math.min(firstDelayMs * 2 ** this.#failures, max);
+    this.#failures += 1;
+    const reason = messagesOf(cause);
+    if (reason !== this.#reported) {
+      const fields = { err: cause, retryInSeconds: this.#delayMs / 1000 };
+      this.#parts.runtime.log.error(fields, 'the registry could not be opened');
+    }
+    this.#reported = reason;
+    if (this.#closing !== undefined) return;
+    this.#retry = setTimeout(() => void (this.#attempt = this.#open()), this.#delayMs).unref();
+  }
+
+  #refuseClosed(): void {
+    if (this.#closing !== undefined) throw new RegistryError('UNAVAILABLE', { message: 'the registry is closed' });
   }
 }

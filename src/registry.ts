@@ -6,21 +6,31 @@ import { resolveOptions, type RegistryOptions } from './options.js';
 import type { GarbageReport, RegistryEvents, RepositoryDirectory } from './ports.js';
 import { RegistryLife } from './registry-life.js';
 import { createRuntime } from './runtime.js';
+import { Closers } from './util/closers.js';
 
-/** A registry to mount. It opens its data folder at once, in the background; requests wait for it. */
+/**
+ * A registry to mount. It opens its data folder at once, in the background, and requests wait for it. When that fails, requests
+ * get 503 with the reason and `Retry-After`, and it tries again after 0.5 s, 1 s and so on up to 30 s, until it succeeds.
+ */
 export interface Registry {
   /** Takes exactly `<prefix>/v2` and what is under it, by the URL that the client sent; all else goes to `next()`. */
   readonly middleware: Middleware;
   /** Takes `/api/v1/…`, relative to where it is mounted. */
   readonly management: Middleware;
-  /** Resolves when requests are served; rejects when the data folder cannot be opened, as every request then says by 503. */
+  /**
+   * Resolves when requests are served. Waits for the attempt in progress; between two attempts it rejects with the failure of
+   * the last one. After a later success it resolves.
+   */
   ready(): Promise<void>;
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
   readonly repositories: RepositoryDirectory;
   /** Collects garbage now, in a pass that starts after the call. Calls that wait for a running pass share the next one. */
   collectGarbage(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
-  /** Ends background work and closes the stores. Stop the server first: requests fail from here on. */
+  /**
+   * Ends background work and closes the stores, also while the registry is opening or between two attempts. Stop the server
+   * first: requests fail from here on. Rejects with an AggregateError when steps failed; all of them ran.
+   */
   close(): Promise<void>;
 }
 
@@ -31,7 +41,12 @@ export interface Registry {
 export function createRegistry(options: RegistryOptions): Registry {
   const resolved = resolveOptions(options);
   const runtime = createRuntime(resolved.logger);
-  const life = new RegistryLife(openRegistry(resolved, runtime), runtime);
+  const { storage } = resolved;
+  const life = new RegistryLife({
+    open: () => openRegistry(resolved, runtime),
+    closeGivenStores: () => closeGivenStores(storage),
+    runtime,
+  });
   const directory = (): RepositoryDirectory => life.parts.directory;
   const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
@@ -50,4 +65,12 @@ export function createRegistry(options: RegistryOptions): Registry {
     collectGarbage: async (collectOptions) => (await life.ready()).garbage.collect(collectOptions),
     close: () => life.close(),
   };
+}
+
+async function closeGivenStores(storage: RegistryOptions['storage']): Promise<void> {
+  if (typeof storage === 'string') return;
+  const closers = new Closers();
+  closers.add('index', () => storage.metadata.close());
+  closers.add('blobs', () => storage.blobs.close());
+  await closers.close();
 }

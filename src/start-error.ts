@@ -1,4 +1,5 @@
 import { StoredTypeError } from './repositories/stored-types.js';
+import { messagesOf } from './util/plain-log.js';
 
 /** Why the server does not start, in words for the operator: what is wrong and what to do. */
 export class StartError extends Error {
@@ -74,11 +75,4 @@ export function explainUnguarded(what: string): StartError {
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
-/** An error's message and those of its causes, which often hold the reason. */
-function messagesOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? '' : messagesOf(error.cause);
-  return cause === '' || error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
 }

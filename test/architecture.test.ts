@@ -38,6 +38,7 @@ const roots = new Set([
   'registry',
   'registry-life',
   'open-registry',
+  'open-failure',
   'cli',
   'cli-archives',
   'archive-client',

@@ -14,6 +14,7 @@ import {
 } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import { covers } from '../protocol/token-scope.js';
+import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/concurrency.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
@@ -121,7 +122,9 @@ export class RuledAccess implements AccessControl {
   }
 
   async close(): Promise<void> {
-    for (const source of this.#parts.sources) await source.close?.();
+    const closers = new Closers();
+    for (const source of this.#parts.sources) closers.add(source.kind, () => source.close?.());
+    await closers.close();
   }
 
   /**

@@ -96,7 +96,7 @@ async function answer<Row extends Endpoint>(
     const reply = await dispatch(surface, source, req, location, seen);
     outcome = await deliver(req, res, reply, { id, runtime, source, location });
   } catch (thrown) {
-    const error = asRegistryError(thrown, req, runtime, id);
+    const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
     outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
     outcome = { ...outcome, errorCode: error.code };
   }
@@ -160,11 +160,19 @@ function requestIdOf(res: ServerResponse): string | undefined {
 }
 
 /** What may be told to the client: an error of ours as it is, anything else as UNKNOWN, with its cause in the log alone. */
-function asRegistryError(thrown: unknown, req: IncomingMessage, runtime: Runtime, id: string): RegistryError {
+function asRegistryError(
+  thrown: unknown,
+  req: IncomingMessage,
+  runtime: Runtime,
+  id: string,
+  isOpen: boolean,
+): RegistryError {
   if (thrown instanceof RegistryError) {
     const { code, status, message, detail, cause } = thrown;
     if (status >= 500) {
-      runtime.log.warn({ ...describeRequest(req, id), code, status, detail, err: cause }, message);
+      // Why the registry is not open was logged when it failed: not again for each request.
+      const level = isOpen ? 'warn' : 'debug';
+      runtime.log[level]({ ...describeRequest(req, id), code, status, detail, err: cause }, message);
     }
     return thrown;
   }

@@ -14,6 +14,7 @@ import type { WireName } from '../protocol/names.js';
 import { problemsFound, toWirePath } from '../protocol/management.js';
 import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { checkTogether } from '../protocol/repository-graph.js';
+import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/concurrency.js';
 import { refuseTypeChange } from './stored-types.js';
 
@@ -68,9 +69,14 @@ export class Directory implements RepositoryDirectory {
     create: (config: RepositoryConfig) => Repository,
   ): Promise<Directory> {
     const directory = new Directory(options, metadata, runtime, create);
-    for (const config of options.declared) await directory.#put(config, 'declared');
-    for (const record of await metadata.repositories()) if (record.origin === 'managed') directory.#remember(record);
-    return directory;
+    try {
+      for (const config of options.declared) await directory.#put(config, 'declared');
+      for (const record of await metadata.repositories()) if (record.origin === 'managed') directory.#remember(record);
+      return directory;
+    } catch (error) {
+      await directory.close();
+      throw error;
+    }
   }
 
   /** By `ns`, else by host, else by the first part of the name, else by default (design: precedence). */
@@ -156,7 +162,9 @@ export class Directory implements RepositoryDirectory {
 
   /** Ends what repositories do in the background, and their connections. */
   async close(): Promise<void> {
-    for (const { repository } of this.#entries.values()) await repository.close?.();
+    const closers = new Closers();
+    for (const [name, { repository }] of this.#entries) closers.add(name, () => repository.close?.());
+    await closers.close();
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {

@@ -18,6 +18,7 @@ import type {
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
+import { Closers } from '../util/closers.js';
 import { RemoteBlobs } from './remote-blobs.js';
 import type { RemoteContext } from './remote-context.js';
 import { RemoteLists } from './remote-lists.js';
@@ -137,8 +138,11 @@ export class RemoteRepository implements Repository {
   }
 
   async close(): Promise<void> {
-    await this.#context.eviction.close();
-    await this.#context.upstream.close();
+    const { upstream, eviction } = this.#context;
+    const closers = new Closers();
+    closers.add('connections', () => upstream.close());
+    closers.add('eviction', () => eviction.close());
+    await closers.close();
   }
 }
 

@@ -20,8 +20,9 @@ export class FolderHandles {
 
   /** Nobody syncs any more. */
   async close(): Promise<void> {
-    const openings = await Promise.allSettled(this.#folders.values());
+    const openings = [...this.#folders.values()];
     this.#folders.clear();
-    for (const opening of openings) if (opening.status === 'fulfilled') await opening.value.close();
+    // A close that fails frees the descriptor all the same, and nothing was written to it.
+    await Promise.allSettled(openings.map(async (opening) => (await opening).close()));
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, SpaceStatus, StagedBlob, StageOptions } from '../ports.js';
 import { algorithmOf, type Digest } from '../protocol/digest.js';
+import { Closers } from '../util/closers.js';
 import { BlobFolders, statFile } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
 import { BufferPool, FileContent } from './file-content.js';
@@ -169,9 +170,11 @@ export class FsBlobStore implements BlobStore {
     this.#closed = true;
     const reason = new Error('the blob store is closed');
     await Promise.allSettled([...this.#staged.values()].map(async (staged) => (await staged).close(reason)));
-    await this.#hashes.close();
-    await this.#handles.close();
-    await this.#reserve?.close();
+    const closers = new Closers();
+    closers.add('reserve', () => this.#reserve?.close());
+    closers.add('folders', () => this.#handles.close());
+    closers.add('hash worker', () => this.#hashes.close());
+    await closers.close();
   }
 
   async #publish(path: string, digest: Digest): Promise<void> {

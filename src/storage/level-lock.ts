@@ -14,6 +14,12 @@ const openFolders = new Set<string>();
 /** Beside LevelDB's own files, which ignores it. */
 const ownerFile = 'owner.json';
 
+/** Another owner has the folder open. */
+export class FolderInUseError extends Error {
+  override readonly name = 'FolderInUseError';
+  readonly code = 'FOLDER_IN_USE';
+}
+
 /**
  * A claim on an index folder, besides LevelDB's own `LOCK`: that one decides between two processes, as long as nobody
  * opened or copied the file inside the owning process (closing it anywhere drops the lock). This one still stands then.
@@ -34,13 +40,13 @@ export class FolderLock {
     const real = await realpath(folder);
     const { dev, ino } = await stat(real, { bigint: true });
     const identity = `${dev}:${ino}`;
-    if (openFolders.has(identity)) throw new Error(`this process already has ${folder} open`);
+    if (openFolders.has(identity)) throw new FolderInUseError(`this process already has ${folder} open`);
     openFolders.add(identity);
     try {
       const owner = await readOwner(real);
       if (owner !== undefined && isAlive(owner)) {
-        if (owner.pid === process.pid) throw new Error(`another thread of this process has ${folder} open`);
-        throw new Error(`another process (pid ${owner.pid}) has ${folder} open`);
+        if (owner.pid === process.pid) throw new FolderInUseError(`another thread of this process has ${folder} open`);
+        throw new FolderInUseError(`another process (pid ${owner.pid}) has ${folder} open`);
       }
     } catch (error) {
       openFolders.delete(identity);

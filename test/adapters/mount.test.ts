@@ -19,14 +19,19 @@ import { Client } from '../support/client.js';
 import { types } from '../support/content.js';
 import { koaListener } from '../support/hosts.js';
 import { pushAndPull } from '../support/push-and-pull.js';
-import { listen } from '../support/registry.js';
+import { listen, recordingLogger } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
 let folder: string;
 let registry: Registry;
 beforeAll(async () => {
   folder = await makeScratchFolder();
-  registry = createRegistry({ storage: folder, access: 'open', repositories: [{ name: 'local', type: 'local' }] });
+  registry = createRegistry({
+    storage: folder,
+    access: 'open',
+    repositories: [{ name: 'local', type: 'local' }],
+    logger: recordingLogger(),
+  });
   await registry.ready();
 });
 afterAll(async () => {

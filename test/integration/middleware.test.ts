@@ -49,6 +49,7 @@ async function openRegistry(prefix: string): Promise<Opened> {
     access: 'open',
     prefix,
     repositories: [{ name: 'local', type: 'local', sparse: true }],
+    logger: recordingLogger(),
   });
   await registry.ready();
   return { registry, folder };
@@ -323,6 +324,7 @@ describe('two registries in one process', () => {
       storage: folder,
       access: 'open' as const,
       repositories: [{ name: 'local', type: 'local' as const, sparse: true }],
+      logger: recordingLogger(),
     };
     const first = later(createRegistry(options));
     await first.ready();
@@ -399,7 +401,7 @@ describe('a registry whose storage cannot be opened', () => {
     const folder = await makeFolder();
     started.push(() => removeFolder(folder));
     await writeFile(path.join(folder, 'VERSION'), '999\n');
-    const registry = later(createRegistry({ storage: folder }));
+    const registry = later(createRegistry({ storage: folder, logger: recordingLogger() }));
     await expect(registry.ready()).rejects.toThrow(/999|version/i);
   });
 });
@@ -529,7 +531,7 @@ describe('events', () => {
     const blob = await pushBlob(client, 'local/app', Buffer.from('x'));
     await pushManifest(client, 'local/app', 'latest', imageManifest('x'));
     expect((await client.get(`/v2/local/app/blobs/${blob}`)).status).toBe(200);
-    expect(server.log.some(({ message }) => message === 'a listener threw')).toBe(true);
+    expect(server.log.some(({ message }) => message === 'event listener failed')).toBe(true);
   });
 });
 
@@ -572,6 +574,7 @@ describe('an error that nobody foresaw', () => {
         storage: { blobs, metadata },
         access: 'open',
         repositories: [{ name: 'local', type: 'local' }],
+        logger: recordingLogger(),
       }),
     );
     await registry.ready();

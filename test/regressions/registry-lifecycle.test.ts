@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry, type RepositoryConfig } from '../../src/index.js';
 import { digestOf, hexOf } from '../../src/protocol/digest.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { recordingLogger } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
 const config = (name: string, description = ''): RepositoryConfig => ({
@@ -17,7 +18,7 @@ describe('a registry', () => {
   let folder: string;
   const registries: Registry[] = [];
   const open = (): Registry => {
-    const registry = createRegistry({ storage: folder, access: 'open' });
+    const registry = createRegistry({ storage: folder, access: 'open', logger: recordingLogger() });
     registries.push(registry);
     return registry;
   };

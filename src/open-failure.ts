@@ -1,0 +1,25 @@
+const reasons: readonly (readonly [codes: readonly string[], reason: string])[] = [
+  [['LEVEL_LOCKED', 'FOLDER_IN_USE'], 'another process has its data folder open'],
+  [['EACCES', 'EPERM'], 'its data folder is not writable'],
+  [['EROFS'], 'its data folder is on a read-only file system'],
+  [['ENOSPC', 'EDQUOT'], 'the disk is full'],
+  [['EMFILE', 'ENFILE'], 'too many files are open'],
+  [['EIO'], 'the disk reports errors'],
+];
+
+/** Returns why a registry could not be opened, in words without paths: clients may read them. */
+export function describeOpenFailure(cause: unknown): string {
+  const codes = codesOf(cause);
+  return reasons.find(([known]) => known.some((code) => codes.includes(code)))?.[1] ?? 'see its log';
+}
+
+/** Returns whether another owner of the folder is all that is in the way: it opens as soon as that one has closed. */
+export function isInUse(cause: unknown): boolean {
+  return codesOf(cause).some((code) => code === 'LEVEL_LOCKED' || code === 'FOLDER_IN_USE');
+}
+
+/** Returns the codes of an error and of its causes. */
+function codesOf(error: unknown): readonly unknown[] {
+  if (!(error instanceof Error)) return [];
+  return ['code' in error ? error.code : undefined, ...codesOf(error.cause)];
+}

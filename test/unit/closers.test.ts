@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { Closers } from '../../src/util/closers.js';
+
+describe('Closers', () => {
+  it('runs every step in reverse order although some fail, and throws all errors together', async () => {
+    const ran: string[] = [];
+    const closers = new Closers();
+    closers.add('first', () => void ran.push('first'));
+    closers.add('second', () => Promise.reject(new Error('rejected')));
+    closers.add('third', () => {
+      throw new Error('thrown');
+    });
+    closers.add('fourth', async () => void ran.push('fourth'));
+    const error = await closers.close().catch((cause: unknown) => cause);
+    expect(ran).toEqual(['fourth', 'first']);
+    expect(error).toBeInstanceOf(AggregateError);
+    expect((error as AggregateError).message).toBe('closing failed: third: thrown; second: rejected');
+    expect((error as AggregateError).errors).toHaveLength(2);
+  });
+
+  it('runs each step once for any number of calls', async () => {
+    let runs = 0;
+    const closers = new Closers();
+    closers.add('step', () => void runs++);
+    await Promise.all([closers.close(), closers.close()]);
+    await closers.close();
+    expect(runs).toBe(1);
+  });
+});
