@@ -30,6 +30,14 @@ describeClient('crane', ['crane', 'busybox'], () => {
     await registry.pullImage('local/app', '1', image);
   });
 
+  test('pushes its layers again when the registry has collected them', async () => {
+    await crane('push', join(bed.folder, 'layout'), bed.ref('collected:1'));
+    await registry.dropImage('local/collected', '1');
+    await crane('push', join(bed.folder, 'layout'), bed.ref('collected:1'));
+    await registry.pullImage('local/collected', '1', image);
+    await crane('delete', `${bed.ref('collected')}@${image.manifest.digest}`);
+  });
+
   test('pulls it, with every layer checked', async () => {
     await crane('pull', bed.ref('app:1'), join(bed.folder, 'pulled.tar'));
     // The report of the check is on stderr; its status says how it went.

@@ -134,4 +134,13 @@ describeClient('docker engine', needs, () => {
       /not found|manifest unknown/i,
     );
   });
+
+  test('pushes its layers again when the registry has collected them', async () => {
+    const ref = bed.ref('collected:1');
+    await engine.docker(['tag', base, ref]);
+    await engine.docker(['push', ref]);
+    await registry.dropImage('local/collected', '1');
+    await engine.docker(['push', ref]);
+    expect(await runFromRegistry(ref, 'echo', 'whole again')).toBe('whole again');
+  });
 });

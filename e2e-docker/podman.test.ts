@@ -42,6 +42,18 @@ describeClient('podman', ['root', 'podman', 'conmon', 'runc', 'busybox'], () => 
     expect(stdout).toBe('podman was here');
   });
 
+  test('pushes its layers again when the registry has collected them', async () => {
+    const source = `oci:${goArchitecture()}:1`;
+    const { stdout } = await podman('pull', '--quiet', source);
+    const ref = bed.ref('collected:1');
+    await podman('push', plainHttp, stdout.trim(), ref);
+    const pushed = await registry.tagDigest('local/collected', '1');
+    await registry.dropImage('local/collected', '1');
+    await podman('push', plainHttp, stdout.trim(), ref);
+    // Accepted, so that all of it is there again.
+    expect(await registry.tagDigest('local/collected', '1')).toBe(pushed);
+  });
+
   test('pushes in Docker format, and pulls by digest', async () => {
     const ref = bed.ref('docker-format:1');
     await podman('push', plainHttp, '--format', 'v2s2', bed.ref(`app:${goArchitecture()}`), ref);

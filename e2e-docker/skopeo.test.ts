@@ -49,6 +49,14 @@ describeClient('skopeo', ['skopeo'], () => {
     expect(manifest.equals(image.manifest.bytes)).toBe(true);
   });
 
+  test('pushes its layers again when the registry has collected them', async () => {
+    const copy = () => skopeo('copy', '--preserve-digests', toRegistry, `oci:${layout}:1`, docker('collected:1'));
+    await copy();
+    await registry.dropImage('local/collected', '1');
+    await copy();
+    await registry.pullImage('local/collected', '1', image);
+  });
+
   test('copies from one name to another and inspects', async () => {
     await skopeo('copy', fromRegistry, toRegistry, docker('app:1'), docker('other/app:2'));
     const { stdout } = await skopeo('inspect', plainHttp, docker('other/app:2'));

@@ -51,6 +51,10 @@ const acceptManifests = [
   mediaTypes.dockerManifestList,
 ].join(', ');
 
+interface Named {
+  readonly digest: string;
+}
+
 /** Pushes and pulls over plain HTTP as clients do, with one registry and one connection pool. */
 export class RegistryHttp {
   readonly #origin: string;
@@ -105,6 +109,16 @@ export class RegistryHttp {
   async pushImage(name: string, tag: string, image: Image): Promise<void> {
     for (const blob of [...image.layers, image.config]) await this.pushBlob(name, blob);
     await this.putManifest(name, tag, image.manifest);
+  }
+
+  /** Deletes a manifest and every blob that it names, as a collection does before the manifest of a slow push arrives. */
+  async dropImage(name: string, tag: string): Promise<void> {
+    const path = `/v2/${name}/manifests/${tag}`;
+    const { body } = mustBe(200, await this.send(path, { headers: { accept: acceptManifests } }), 'GET manifest');
+    const { config, layers } = JSON.parse(body.toString()) as Record<'config', Named> & Record<'layers', Named[]>;
+    const paths = [`manifests/${sha256(body)}`, ...[config, ...layers].map(({ digest }) => `blobs/${digest}`)];
+    for (const dropped of new Set(paths))
+      mustBe(202, await this.send(`/v2/${name}/${dropped}`, { method: 'DELETE' }), `DELETE ${dropped}`);
   }
 
   /** The digest that a tag stands for, or undefined when there is no such tag. */
