@@ -30,7 +30,8 @@ export function toStorageError(error: unknown): unknown {
 export function isDiskFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (hasCode(error, 'ENOSPC', 'EDQUOT')) return true;
-  if (hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota/.test(error.message)) return true;
+  // The last is Windows, in English; it says this in its own language.
+  if (hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota|not enough space/.test(error.message)) return true;
   return isDiskFull(error.cause);
 }
 
