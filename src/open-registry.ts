@@ -98,10 +98,7 @@ async function openOn(
   await garbage.recover();
   await discardLeftovers(stores.blobs);
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
-  const onDiskFull = async (): Promise<void> => {
-    for (const { repository } of directory.list()) await repository.makeRoom?.();
-  };
-  const fills = new CacheFills({ ...shared, onDiskFull });
+  const fills = new CacheFills({ ...shared, repositories: () => directory.list().map(({ repository }) => repository) });
   const touches = new TouchLog({ ...stores, runtime });
   closers.add('access times', () => touches.close());
   const create = (config: RepositoryConfig): Repository => {

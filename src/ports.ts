@@ -109,7 +109,13 @@ export interface StagedBlob {
    * withheld until `commit` has verified; when the bytes are discarded, or differ, `writeTo` rejects: wrong bytes never look
    * whole. A `commit` in between disturbs nobody. Costs no memory for what was received.
    */
-  follow(total: number, range?: ByteRange): BlobContent;
+  follow(total: number, range?: ByteRange): FollowedContent;
+}
+
+/** Staged bytes that are sent while they come in. */
+export interface FollowedContent extends BlobContent {
+  /** Calls `onSent` with the size of each piece that the sink has taken: who was cut off knows where to go on. */
+  writeTo(sink: Writable, onSent?: (bytes: number) => void): Promise<void>;
 }
 
 // ------------------------------------------------------------------------------------------------ the index
@@ -586,8 +592,8 @@ export interface Repository {
   /** Of a cache: drops what it keeps, or of one image, or of one tag; what else was remembered of them too. */
   purge?(image?: string, tag?: Tag): Promise<PurgeReport>;
   status?(): Promise<RemoteStatus>;
-  /** Of a cache: drops a part of what it keeps, since the disk is full. */
-  makeRoom?(): Promise<void>;
+  /** Of a cache: evicts this many bytes, since the disk is full. Resolves to the bytes that were evicted. */
+  makeRoom?(bytes: number): Promise<number>;
   close?(): Promise<void>;
 }
 

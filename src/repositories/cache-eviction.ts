@@ -33,9 +33,6 @@ export interface EvictionReport {
 const batchSize = 100;
 /** Evicting goes on down to this part of the high mark, so that not each blob that comes in makes another run. */
 const lowMark = 0.9;
-/** What a full disk takes, whatever is more. */
-const emergencyPart = 0.1;
-const emergencyBytes = 1024 ** 3;
 /** After a run that failed or found too little: else each blob that comes in would have all that is left looked through. */
 const restMs = 60_000;
 
@@ -49,7 +46,6 @@ export class CacheEviction {
   /** How much may come in before the size has to be looked at. */
   #headroom = 0;
   #checking = false;
-  #emergency: Promise<EvictionReport> | undefined;
   /** The last run left more than it should have, and has said so. */
   #isExhausted = false;
   #restUntil = 0;
@@ -90,16 +86,12 @@ export class CacheEviction {
     });
   }
 
-  /**
-   * Evicts a tenth of the cache or 1 GiB, whatever is more, with or without a limit. Those who ask while it is under way get
-   * the same.
-   */
-  onDiskFull(): Promise<EvictionReport> {
-    this.#emergency ??= this.#inTurn(async () => {
+  /** Evicts this many bytes, with or without a limit: they are missing on the disk. */
+  evictBytes(bytes: number): Promise<EvictionReport> {
+    return this.#inTurn(async () => {
       const usage = await this.#parts.metadata.usage(this.#limits.name);
-      return this.#run(Math.max(0, Math.floor(usage - Math.max(usage * emergencyPart, emergencyBytes))));
-    }).finally(() => (this.#emergency = undefined));
-    return this.#emergency;
+      return this.#run(Math.max(0, usage - bytes));
+    });
   }
 
   /**

@@ -2,31 +2,32 @@ import {
   ConflictError,
   type BlobInfo,
   type ImageKey,
+  type Repository,
   type UpstreamBlob,
   type UpstreamReason,
   type UpstreamResult,
 } from '../ports.js';
 import { algorithmOf, type Digest } from '../protocol/digest.js';
-import { RegistryError } from '../protocol/errors.js';
+import { isInsufficientStorage, RegistryError } from '../protocol/errors.js';
 import { FillFailures } from './fill-failures.js';
-import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferSource } from './fill-transfer.js';
+import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferOptions } from './fill-transfer.js';
 import { FillLinks } from './fill-links.js';
+import { FillRoom } from './fill-room.js';
 import { RunningFill, StoredFill, type Fill, type OnLinked } from './fill.js';
+import { PassedFills, type PassRequest } from './passed-fill.js';
 import { stageTransient } from './staged-leftovers.js';
 import { publish, type PublishParts } from './upload-session.js';
 
 export interface CacheFillParts extends PublishParts {
-  /** Makes room when the disk is full; the next fetch of what did not fit waits for it. */
-  readonly onDiskFull?: () => Promise<void>;
+  /** The repositories, of which caches make room when the disk is full. @default none */
+  readonly repositories?: () => readonly Repository[];
   /** Before a transfer that was cut is resumed; it doubles. @default 100 */
   readonly backoffMs?: number;
 }
 
 /** What an image wants of its upstream. */
-export interface FillRequest extends TransferSource {
+export interface FillRequest extends PassRequest {
   readonly at: ImageKey;
-  /** What a manifest says: `failed` when the upstream says otherwise. */
-  readonly expectedSize?: number | undefined;
   readonly onLinked?: OnLinked | undefined;
 }
 
@@ -48,15 +49,21 @@ interface Entry {
 export class CacheFills {
   readonly #parts: CacheFillParts;
   readonly #failures: FillFailures;
+  readonly #room: FillRoom;
+  readonly #passedFills: PassedFills;
   readonly #links: FillLinks;
   readonly #entries = new Map<Digest, Entry>();
   readonly #closing = new AbortController();
+  readonly #transfers: TransferOptions;
   readonly #work = new Set<Promise<unknown>>();
 
   constructor(parts: CacheFillParts) {
     this.#parts = parts;
+    this.#transfers = { backoffMs: parts.backoffMs ?? 100, signal: this.#closing.signal };
+    this.#passedFills = new PassedFills(this.#transfers);
     this.#links = new FillLinks(parts);
-    this.#failures = new FillFailures(parts.runtime, parts.onDiskFull ?? (async () => undefined));
+    this.#failures = new FillFailures(parts.runtime);
+    this.#room = new FillRoom({ ...parts, repositories: parts.repositories ?? (() => []) });
   }
 
   /** The fill of this digest that runs now. Whoever uses it has a right to it by its own upstream, and says so by `join`. */
@@ -66,8 +73,10 @@ export class CacheFills {
 
   /**
    * Joins the fill of the digest or starts it; otherwise the result is what the upstream answered first. Bytes that are here
-   * or come in for another image are given only after this image's own upstream answered for them (HEAD).
-   * @throws RegistryError UNAVAILABLE when the registry is closing, and with status 507 when the disk stays full.
+   * or come in for another image are given only after this image's own upstream answered for them (HEAD). What does not fit on
+   * the disk is passed on to each reader and not kept, while room is made in the background.
+   * @throws RegistryError UNAVAILABLE when the registry is closing, and with status 507 when nobody knows the size of what
+   * does not fit.
    */
   async fetch(request: FillRequest): Opening {
     for (;;) {
@@ -98,6 +107,7 @@ export class CacheFills {
   async close(): Promise<void> {
     this.#closing.abort(new RegistryError('UNAVAILABLE', { message: 'the registry is closing' }));
     while (this.#work.size > 0) await Promise.all(this.#work);
+    await this.#room.close();
   }
 
   #start(request: FillRequest): Opening {
@@ -114,10 +124,12 @@ export class CacheFills {
 
   async #open(request: FillRequest, onFill: (fill: RunningFill) => void): Opening {
     const { at, digest, upstream, expectedSize } = request;
-    const refusal = await this.#failures.refusal(at, digest);
-    if (refusal !== undefined) return toResult(refusal.error, refusal.retryAfterSeconds);
+    const refusal = this.#failures.refusal(at, digest);
+    const isDiskFull = refusal !== undefined && isInsufficientStorage(refusal.error);
+    if (refusal !== undefined && !isDiskFull) return toResult(refusal.error, refusal.retryAfterSeconds);
     const stored = await this.#findStored(request);
     if (stored !== undefined) return stored;
+    if (isDiskFull || !(await this.#room.has(0))) return this.#pass(request);
     const answer = await askForBlob(request, 0, this.#closing.signal);
     if (answer.type !== 'found') return answer;
     const { size, body } = answer.value;
@@ -126,11 +138,18 @@ export class CacheFills {
       const reason = `it has ${size} bytes where ${expectedSize} were expected`;
       return { type: 'failed', reason: { upstream: upstream.host, reason } };
     }
+    const total = size ?? expectedSize;
+    if (total !== undefined && !(await this.#room.has(total))) {
+      destroyBody(body);
+      this.#room.make(total);
+      return { type: 'found', value: this.#passedFills.make(request, total) };
+    }
     try {
       const staged = await stageTransient(this.#parts, 'fill', algorithmOf(digest));
-      const fill = new RunningFill(digest, staged, size ?? expectedSize, (running) =>
-        this.#run(request, running, answer.value),
-      );
+      const fill = new RunningFill(digest, staged, total, {
+        run: (running) => this.#run(request, running, answer.value),
+        pass: (whole, range) => this.#passedFills.make(request, whole).content(range),
+      });
       fill.add({ at, onLinked: request.onLinked });
       onFill(fill);
       this.#track(fill.done.catch(() => undefined));
@@ -139,6 +158,12 @@ export class CacheFills {
       destroyBody(body);
       throw error;
     }
+  }
+
+  async #pass(request: FillRequest): Opening {
+    const answer = await this.#passedFills.open(request);
+    if (answer.type === 'found') this.#room.make(answer.value.size);
+    return answer;
   }
 
   /** Bytes that are in the store, when the image has them or its upstream has. */
@@ -152,9 +177,19 @@ export class CacheFills {
     if (link === undefined) {
       const refusal = await this.#ask(request);
       if (refusal !== undefined) return refusal;
-      if (!(await this.#links.linkStored(request, info))) return undefined;
+      if (!(await this.#linkStored(request, info))) return undefined;
     }
     return { type: 'found', value: new StoredFill(this.#parts.blobs, info) };
+  }
+
+  /** True too when the disk is too full to write the link: the upstream has answered, and is asked again next time. */
+  async #linkStored(request: FillRequest, info: BlobInfo): Promise<boolean> {
+    try {
+      return await this.#links.linkStored(request, info);
+    } catch (error) {
+      if (!isInsufficientStorage(error)) throw error;
+      return true;
+    }
   }
 
   /** `undefined` when this image's upstream answers for the blob. */
@@ -167,9 +202,8 @@ export class CacheFills {
   /** From the first byte to the link. */
   async #run(request: FillRequest, fill: RunningFill, first: UpstreamBlob): Promise<BlobInfo> {
     const { at, digest } = request;
-    const options = { backoffMs: this.#parts.backoffMs ?? 100, signal: this.#closing.signal };
     try {
-      await new Transfer(request, fill.staged, fill.size, options).run(first);
+      await new Transfer(request, fill.staged, fill.size, this.#transfers).run(first);
       const info = await this.#store(fill);
       this.#failures.forget(at, digest);
       this.#entries.delete(digest);
@@ -178,9 +212,13 @@ export class CacheFills {
       const failure = this.#toError(request, error);
       // First, so that nobody joins what is thrown away.
       this.#entries.delete(digest);
-      if (!this.#closing.signal.aborted) this.#failures.note(at, digest, failure);
       this.#log(failure, digest, 'a blob could not be cached');
+      const size = fill.size ?? fill.staged.size;
       await fill.staged.discard().catch((cause: unknown) => this.#log(cause, digest, 'a fill could not be discarded'));
+      if (this.#closing.signal.aborted) throw failure;
+      const failures = this.#failures.note(at, digest, failure);
+      // What it had brought is free again by now, and is not evicted too.
+      if (isInsufficientStorage(failure)) this.#room.make(size, { isDoubted: failures > 1 });
       throw failure;
     }
   }
@@ -221,8 +259,6 @@ export class CacheFills {
 }
 
 function toResult(error: RegistryError, retryAfterSeconds: number): Refusal {
-  // A full disk is no fault of the upstream's.
-  if (error.status === 507) throw error;
   return { type: 'failed', reason: { ...(error.detail as UpstreamReason), retryAfterSeconds } };
 }
 

@@ -21,6 +21,9 @@ export interface TransferSource {
   readonly trail: readonly string[];
 }
 
+/** Where the bytes go. */
+export type TransferTarget = Pick<StagedBlob, 'size' | 'append'>;
+
 export interface TransferOptions {
   /** Before the first retry; it doubles. */
   readonly backoffMs: number;
@@ -73,34 +76,34 @@ export function destroyBody(body: Readable): void {
   body.on('error', () => undefined).destroy();
 }
 
-/** One upstream transfer into staged bytes: cut short, it goes on where it was. */
+/** One upstream transfer: cut short, it goes on where it was. */
 export class Transfer {
   readonly #source: TransferSource;
-  readonly #staged: StagedBlob;
+  readonly #target: TransferTarget;
   readonly #options: TransferOptions;
   #size: number | undefined;
 
   /** @param size what the bytes must come to, where that is known. */
-  constructor(source: TransferSource, staged: StagedBlob, size: number | undefined, options: TransferOptions) {
+  constructor(source: TransferSource, target: TransferTarget, size: number | undefined, options: TransferOptions) {
     this.#source = source;
-    this.#staged = staged;
+    this.#target = target;
     this.#size = size;
     this.#options = options;
   }
 
-  /** Resolves when all bytes are staged. @throws RegistryError as `fillError` makes them, and 507 for a full disk. */
+  /** Resolves when the target has all bytes. @throws RegistryError as `fillError` makes them, and 507 for a full disk. */
   async run(first: UpstreamBlob): Promise<void> {
     let answer: UpstreamResult<UpstreamBlob> = { type: 'found', value: first };
     let fruitless = 0;
     for (let attempt = 1; ; attempt++) {
-      const before = this.#staged.size;
+      const before = this.#target.size;
       const problem = await this.#take(answer);
       if (problem === undefined) return;
-      fruitless = this.#staged.size > before ? 0 : fruitless + 1;
+      fruitless = this.#target.size > before ? 0 : fruitless + 1;
       const waitMs = this.#waitMs(fruitless, problem);
       if (fruitless > retriesMost || attempt >= attemptsMost || waitMs > waitMostMs) throw this.#error(problem.reason);
       await sleep(waitMs, undefined, { signal: this.#options.signal });
-      answer = await askForBlob(this.#source, this.#staged.size, this.#options.signal);
+      answer = await askForBlob(this.#source, this.#target.size, this.#options.signal);
     }
   }
 
@@ -128,7 +131,7 @@ export class Transfer {
   }
 
   #checkAnnouncement({ size, offset }: UpstreamBlob): void {
-    if (offset > this.#staged.size) throw this.#error('it answered for another range than asked for');
+    if (offset > this.#target.size) throw this.#error('it answered for another range than asked for');
     if (size === undefined) return;
     this.#size ??= size;
     if (size !== this.#size) throw this.#error(`it announced ${this.#size} bytes, and then ${size}`);
@@ -136,20 +139,20 @@ export class Transfer {
 
   /** True when all is there, false when it was cut. */
   async #pour({ body, offset, size }: UpstreamBlob): Promise<boolean> {
-    const skip = this.#staged.size - offset;
+    const skip = this.#target.size - offset;
     const source = skip === 0 ? body : Readable.from(skipBytes(body, skip));
     try {
-      await this.#staged.append(source, this.#size === undefined ? {} : { maxBytes: this.#size - this.#staged.size });
+      await this.#target.append(source, this.#size === undefined ? {} : { maxBytes: this.#size - this.#target.size });
     } catch (error) {
       this.#options.signal.throwIfAborted();
       if (!(error instanceof SourceClosedError)) throw this.#storageError(error);
-      return this.#staged.size === this.#size;
+      return this.#target.size === this.#size;
     } finally {
       if (source !== body) destroyBody(source);
     }
-    if (this.#size === undefined || this.#staged.size === this.#size) return true;
+    if (this.#size === undefined || this.#target.size === this.#size) return true;
     // Where nothing was announced, the end of the body is the end of the content.
-    if (size === undefined) throw this.#error(`its content has ${this.#staged.size} bytes and not ${this.#size}`);
+    if (size === undefined) throw this.#error(`its content has ${this.#target.size} bytes and not ${this.#size}`);
     return false;
   }
 

@@ -1,5 +1,6 @@
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, ImageKey, StagedBlob } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
+import { isInsufficientStorage } from '../protocol/errors.js';
 
 /** A blob that comes in from an upstream, or just has. */
 export interface Fill {
@@ -21,11 +22,15 @@ export interface FillTarget {
   readonly onLinked?: OnLinked | undefined;
 }
 
+/** The rest of a blob for a reader that was cut off because the disk is full. */
+export type PassOn = (size: number, range: ByteRange) => BlobContent;
+
 /** A transfer that runs, and the images that it is for. */
 export class RunningFill implements Fill {
   readonly digest: Digest;
   readonly staged: StagedBlob;
   readonly done: Promise<BlobInfo>;
+  readonly #pass: PassOn;
   readonly #targets = new Map<string, FillTarget>();
   #size: number | undefined;
   #isOpen = true;
@@ -36,10 +41,11 @@ export class RunningFill implements Fill {
     digest: Digest,
     staged: StagedBlob,
     size: number | undefined,
-    run: (fill: RunningFill) => Promise<BlobInfo>,
+    { run, pass }: { readonly run: (fill: RunningFill) => Promise<BlobInfo>; readonly pass: PassOn },
   ) {
     this.digest = digest;
     this.staged = staged;
+    this.#pass = pass;
     this.#size = size;
     // The bytes are followed from the beginning, so that none rests in a batch when the first reader comes.
     if (size !== undefined) staged.follow(size);
@@ -65,8 +71,26 @@ export class RunningFill implements Fill {
   }
 
   content(range?: ByteRange): BlobContent {
-    if (this.#size === undefined) throw new Error('nobody knows the size yet: wait for the end of the fill');
-    return this.staged.follow(this.#size, range);
+    const size = this.#size;
+    if (size === undefined) throw new Error('nobody knows the size yet: wait for the end of the fill');
+    const followed = this.staged.follow(size, range);
+    return {
+      size,
+      writeTo: async (sink) => {
+        let sent = 0;
+        try {
+          await followed.writeTo(sink, (bytes) => (sent += bytes));
+        } catch (error) {
+          if (sink.destroyed || !(await this.#isDiskFull())) throw error;
+          const rest = { start: (range?.start ?? 0) + sent, end: range?.end ?? size - 1 };
+          await this.#pass(size, rest).writeTo(sink);
+        }
+      },
+    };
+  }
+
+  #isDiskFull(): Promise<boolean> {
+    return this.done.then(() => false, isInsufficientStorage);
   }
 
   isFor(at: ImageKey): boolean {

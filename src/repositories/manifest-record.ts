@@ -123,7 +123,8 @@ async function lookAtReferences(
   });
 }
 
-function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRecord {
+/** What the index keeps of a manifest. */
+export function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRecord {
   const { digest, mediaType, bytes, artifactType, annotations, subject, references, contentBytes } = manifest;
   const algorithm = subject?.slice(0, subject.indexOf(':')) ?? '';
   const known = subject !== undefined && isAlgorithm(algorithm) ? parseDigest(subject) : undefined;

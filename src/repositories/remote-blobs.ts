@@ -55,6 +55,7 @@ export class RemoteBlobs {
       upstreamImage: image,
       trail: caller.trail,
       onLinked: ({ size }) => this.#context.noteStored(image, digest, size),
+      onPassed: (bytes) => this.#context.notePassed(bytes),
     });
     if (answer.type === 'absent') return this.#noteAbsent(image, digest);
     if (answer.type !== 'found') throw toRefusal(answer);

@@ -62,6 +62,11 @@ export class RemoteContext {
     this.parts.runtime.emit('cache.filled', { repository: this.config.name, image, digest, bytes });
   }
 
+  /** Bytes that came from the upstream and were not kept. */
+  notePassed(bytes: number): void {
+    this.upstreamBytes += bytes;
+  }
+
   /** Counts a transfer once, whatever the number of those who join it; what is in the store already is none. */
   noteFill(image: string, fill: Fill): void {
     if (!(fill instanceof RunningFill) || this.#counted.has(fill)) return;

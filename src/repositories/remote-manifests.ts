@@ -1,17 +1,12 @@
-import { Readable } from 'node:stream';
-import type { Caller, ManifestContent, ManifestRecord, Provenance, TagRecord, UpstreamResult } from '../ports.js';
-import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
+import type { Caller, ManifestRecord, Provenance, TagRecord, UpstreamResult } from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
-import { parseManifest } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { matchesPattern } from '../protocol/patterns.js';
 import { SingleFlight } from '../util/concurrency.js';
-import { readBytes } from '../util/streams.js';
-import { recordManifest } from './manifest-record.js';
 import type { RemoteContext } from './remote-context.js';
+import type { RemoteManifestStore } from './remote-manifest-store.js';
 import { describeFailure, toRefusal } from './remote-verdict.js';
-import { stageTransient } from './staged-leftovers.js';
-import { publish } from './upload-session.js';
 
 /** A manifest that the cache holds, and how it came to be answered. */
 export interface Resolved {
@@ -28,10 +23,12 @@ const stretchMost = 10;
  */
 export class RemoteManifests {
   readonly #context: RemoteContext;
+  readonly #store: RemoteManifestStore;
   readonly #flights = new SingleFlight<Resolved | undefined>();
 
-  constructor(context: RemoteContext) {
+  constructor(context: RemoteContext, store: RemoteManifestStore) {
     this.#context = context;
+    this.#store = store;
   }
 
   /** @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is here. */
@@ -47,23 +44,10 @@ export class RemoteManifests {
 
   /** The bytes of a manifest that was resolved; fetched again when they are gone or damaged. */
   async read(caller: Caller, image: string, record: ManifestRecord): Promise<Buffer | undefined> {
-    const kept = await this.#readKept(record);
+    const kept = await this.#store.read(image, record);
     if (kept !== undefined) return kept;
     await this.#fetch(caller, image, { digest: record.digest }, undefined);
-    return this.#readKept(record);
-  }
-
-  /** `undefined` when the bytes are gone, or damaged. */
-  async #readKept({ digest, size }: ManifestRecord): Promise<Buffer | undefined> {
-    const { manifests, blobs } = this.#context.parts;
-    const kept = manifests.get(digest);
-    if (kept !== undefined) return kept;
-    const content = await blobs.read(digest);
-    if (content?.size !== size) return undefined;
-    const bytes = await readBytes(content);
-    if (digestOf(bytes, algorithmOf(digest)) !== digest) return undefined;
-    manifests.set(digest, bytes);
-    return bytes;
+    return this.#store.read(image, record);
   }
 
   /** Until when a tag is served without asking: a window that grows as the upstream's rate limit is used up. */
@@ -76,16 +60,15 @@ export class RemoteManifests {
   }
 
   async #resolveDigest(caller: Caller, image: string, digest: Digest): Promise<Resolved | undefined> {
-    const record = await this.#context.parts.metadata.manifest(this.#context.at(image), digest);
+    const record = await this.#store.manifest(image, digest);
     if (record !== undefined) return { record, provenance: this.#provenance('hit') };
     return this.#fly(caller, image, { digest }, undefined);
   }
 
   async #resolveTag(caller: Caller, image: string, tag: Tag): Promise<Resolved | undefined> {
-    const at = this.#context.at(image);
-    const known = await this.#context.parts.metadata.tag(at, tag);
+    const known = await this.#store.tag(image, tag);
     if (known !== undefined && this.#context.parts.runtime.now() < this.freshUntil(known)) {
-      const record = await this.#context.parts.metadata.manifest(at, known.digest);
+      const record = await this.#store.manifest(image, known.digest);
       if (record !== undefined) return { record, provenance: this.#provenance('hit', known) };
     }
     return this.#fly(caller, image, { tag }, known);
@@ -112,15 +95,14 @@ export class RemoteManifests {
   /** HEAD costs nothing of most rate limits: a GET follows only when the tag names something else. */
   async #revalidate(caller: Caller, image: string, known: TagRecord): Promise<Resolved | undefined> {
     const { upstream, parts } = this.#context;
-    const at = this.#context.at(image);
-    const record = await parts.metadata.manifest(at, known.digest);
+    const record = await this.#store.manifest(image, known.digest);
     const answer = await upstream.statManifest(image, { tag: known.name }, caller.trail);
     if (answer.type !== 'found') return this.#withoutContent(image, known, answer);
     if (answer.value.digest !== known.digest || record === undefined) {
       return this.#fetch(caller, image, { tag: known.name }, known);
     }
     const checked: TagRecord = { ...known, checkedAt: parts.runtime.now() };
-    await parts.metadata.apply([{ type: 'tag.put', at, tag: checked }], { durable: false });
+    await this.#store.putTag(image, checked);
     this.#context.count(image, 'manifest', 'refresh');
     return { record, provenance: this.#provenance('hit', checked) };
   }
@@ -134,7 +116,10 @@ export class RemoteManifests {
     const answer = await this.#context.upstream.getManifest(image, reference, caller.trail);
     if (answer.type !== 'found') return this.#withoutContent(image, known, answer, reference);
     try {
-      const record = await this.#store(image, answer.value, 'tag' in reference ? reference.tag : undefined);
+      const now = this.#context.parts.runtime.now();
+      const { digest } = answer.value;
+      const tag = 'tag' in reference ? { name: reference.tag, digest, updatedAt: now, checkedAt: now } : undefined;
+      const record = await this.#store.put(image, answer.value, tag);
       return { record, provenance: this.#provenance('miss') };
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_INVALID') throw error;
@@ -151,40 +136,14 @@ export class RemoteManifests {
     answer: Exclude<UpstreamResult<unknown>, { type: 'found' }>,
     reference: Reference | undefined = known && { tag: known.name },
   ): Promise<Resolved | undefined> {
-    const { metadata } = this.#context.parts;
-    const at = this.#context.at(image);
     if (answer.type === 'absent') {
       if (reference !== undefined) this.#context.negatives.note(image, formatReference(reference));
-      if (known !== undefined) await metadata.apply([{ type: 'tag.delete', at, tag: known.name }], { durable: false });
+      if (known !== undefined) await this.#store.deleteTag(image, known.name);
       return undefined;
     }
-    const record = known && (await metadata.manifest(at, known.digest));
+    const record = known && (await this.#store.manifest(image, known.digest));
     if (answer.type === 'denied' || record === undefined) throw toRefusal(answer);
     return { record, provenance: { ...this.#provenance('stale', known), reason: describeFailure(answer.reason) } };
-  }
-
-  /** As it came, under its digest; the tag is checked as of now. */
-  async #store(image: string, content: ManifestContent, tag: Tag | undefined): Promise<ManifestRecord> {
-    const { parts } = this.#context;
-    const at = this.#context.at(image);
-    const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
-    const staged = await stageTransient(parts, 'fill', algorithmOf(manifest.digest));
-    const checkedAt = parts.runtime.now();
-    try {
-      await staged.append(Readable.from([manifest.bytes]));
-      await publish(parts, staged, manifest.digest, () =>
-        recordManifest(parts, at, manifest, { tags: tag === undefined ? [] : [tag], sparse: true, checkedAt }),
-      );
-    } catch (error) {
-      await staged.discard();
-      throw error;
-    }
-    parts.manifests.set(manifest.digest, manifest.bytes);
-    this.#context.noteFetched(image, manifest.digest, manifest.bytes.length);
-    this.#context.noteStored(image, manifest.digest, manifest.bytes.length);
-    const record = await parts.metadata.manifest(at, manifest.digest);
-    if (record === undefined) throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted at once' });
-    return record;
   }
 
   #provenance(cache: Provenance['cache'], tag?: TagRecord): Provenance {

@@ -22,12 +22,14 @@ import { Closers } from '../util/closers.js';
 import { RemoteBlobs } from './remote-blobs.js';
 import type { RemoteContext } from './remote-context.js';
 import { RemoteLists } from './remote-lists.js';
+import { RemoteManifestStore } from './remote-manifest-store.js';
 import { RemoteManifests, type Resolved } from './remote-manifests.js';
 
 /** A pull-through cache of another registry. Nothing can be pushed to it. */
 export class RemoteRepository implements Repository {
   readonly config: RemoteRepositoryConfig;
   readonly #context: RemoteContext;
+  readonly #store: RemoteManifestStore;
   readonly #manifests: RemoteManifests;
   readonly #blobs: RemoteBlobs;
   readonly #lists: RemoteLists;
@@ -35,7 +37,8 @@ export class RemoteRepository implements Repository {
   constructor(context: RemoteContext) {
     this.config = context.config;
     this.#context = context;
-    this.#manifests = new RemoteManifests(context);
+    this.#store = new RemoteManifestStore(context);
+    this.#manifests = new RemoteManifests(context, this.#store);
     this.#blobs = new RemoteBlobs(context);
     this.#lists = new RemoteLists(context);
   }
@@ -86,13 +89,12 @@ export class RemoteRepository implements Repository {
   }
 
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
-    const { metadata, runtime } = this.#context.parts;
-    const at = this.#context.at(image);
+    const { runtime } = this.#context.parts;
     const upstream = this.#context.upstream.host;
     const common = { repository: this.config.name, type: this.config.type, image, upstream };
-    const tag = 'tag' in reference ? await metadata.tag(at, reference.tag) : undefined;
+    const tag = 'tag' in reference ? await this.#store.tag(image, reference.tag) : undefined;
     const digest = 'digest' in reference ? reference.digest : tag?.digest;
-    const record = digest && (await metadata.manifest(at, digest));
+    const record = digest && (await this.#store.manifest(image, digest));
     if (record === undefined) {
       const reason = `it is not cached: ${upstream} is asked, unless it lately said that it is absent`;
       return { ...common, answer: 'upstream', reason };
@@ -118,6 +120,7 @@ export class RemoteRepository implements Repository {
   async purge(image?: string, tag?: Tag): Promise<PurgeReport> {
     this.#context.negatives.forget(image);
     this.#lists.forget(image);
+    this.#store.forget(image);
     return this.#context.eviction.purge(image, tag);
   }
 
@@ -133,8 +136,8 @@ export class RemoteRepository implements Repository {
     };
   }
 
-  async makeRoom(): Promise<void> {
-    await this.#context.eviction.onDiskFull();
+  async makeRoom(bytes: number): Promise<number> {
+    return (await this.#context.eviction.evictBytes(bytes)).bytes;
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,17 @@
-import { ConflictError, type Change, type ImageKey, type MetadataStore, type Runtime } from '../ports.js';
+import {
+  ConflictError,
+  type BlobStore,
+  type Change,
+  type ImageKey,
+  type MetadataStore,
+  type Runtime,
+} from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
+import { isInsufficientStorage } from '../protocol/errors.js';
 
 export interface TouchLogParts {
   readonly metadata: MetadataStore;
+  readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Runtime;
   /** How often what was collected is written. @default 60 000 */
   readonly intervalMs?: number;
@@ -70,10 +79,15 @@ export class TouchLog {
     await this.#flushInBackground();
   }
 
+  /** On a full disk the times stay in memory: they are not worth the reserve. */
   async #flushInBackground(): Promise<void> {
     try {
-      await this.flush();
+      await this.betweenFlushes(async () => {
+        await this.#parts.blobs.ensureRoom(0);
+        await this.#flush();
+      });
     } catch (error) {
+      if (isInsufficientStorage(error)) return;
       this.#parts.runtime.log.warn({ err: error }, 'when cached content was last asked for could not be written');
     }
   }

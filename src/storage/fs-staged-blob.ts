@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { BlobContent, BlobInfo, ByteRange, StagedBlob } from '../ports.js';
+import type { BlobInfo, ByteRange, FollowedContent, StagedBlob } from '../ports.js';
 import { algorithmOf, type Algorithm, type Digest } from '../protocol/digest.js';
 import { writeInBatches } from '../util/streams.js';
 import { FilePieces, type BufferPool } from './file-content.js';
@@ -149,7 +149,7 @@ export class FsStagedBlob implements StagedBlob {
     this.#leave();
   }
 
-  follow(total: number, range?: ByteRange): BlobContent {
+  follow(total: number, range?: ByteRange): FollowedContent {
     this.#hurry.abort();
     return new GrowingContent(this.#growth, total, range, async () => {
       return new FilePieces(await this.#openToRead(), this.#area.buffers);

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import type { BlobContent, ByteRange } from '../ports.js';
+import type { ByteRange, FollowedContent } from '../ports.js';
 import { SinkWriter } from '../util/sink-writer.js';
 import { pieceMaxBytes, type Piece, type PieceReader } from './file-content.js';
 import type { Follower, Growth } from './growth.js';
@@ -8,7 +8,7 @@ import type { Follower, Growth } from './growth.js';
 export type OpenPieces = () => Promise<PieceReader>;
 
 /** Staged bytes, or a range of them, sent while they come in. The next piece is awaited and read while the sink has one. */
-export class GrowingContent implements BlobContent {
+export class GrowingContent implements FollowedContent {
   readonly size: number;
   readonly #start: number;
   readonly #end: number;
@@ -23,7 +23,7 @@ export class GrowingContent implements BlobContent {
     this.#open = open;
   }
 
-  async writeTo(sink: Writable): Promise<void> {
+  async writeTo(sink: Writable, onSent?: (bytes: number) => void): Promise<void> {
     const writer = new SinkWriter(sink);
     const follower = this.#growth.join(this.size, this.#end);
     // One who waits for bytes writes nothing, and would not notice that the sink is gone.
@@ -31,7 +31,7 @@ export class GrowingContent implements BlobContent {
     sink.on('close', onGone).on('error', onGone);
     try {
       writer.check();
-      await this.#copy(follower, writer);
+      await this.#copy(follower, writer, onSent);
     } catch (error) {
       writer.check();
       throw error;
@@ -42,18 +42,26 @@ export class GrowingContent implements BlobContent {
     }
   }
 
-  async #copy(follower: Follower, writer: SinkWriter): Promise<void> {
+  async #copy(follower: Follower, writer: SinkWriter, onSent?: (bytes: number) => void): Promise<void> {
     const first = await follower.claim(this.#start, pieceMaxBytes);
     if (first === 0) return;
     const pieces = await this.#open();
     try {
-      await this.#send(follower, writer, pieces, first);
+      await this.#send(follower, pieces, first, async (bytes) => {
+        await writer.write(bytes);
+        onSent?.(bytes.length);
+      });
     } finally {
       await pieces.close();
     }
   }
 
-  async #send(follower: Follower, writer: SinkWriter, pieces: PieceReader, first: number): Promise<void> {
+  async #send(
+    follower: Follower,
+    pieces: PieceReader,
+    first: number,
+    write: (bytes: Buffer) => Promise<void>,
+  ): Promise<void> {
     let position = this.#start;
     let ahead: Promise<Piece | undefined> = pieces.read(position, first);
     try {
@@ -61,7 +69,7 @@ export class GrowingContent implements BlobContent {
         position += piece.bytes.length;
         ahead = this.#next(follower, pieces, position);
         // When it rejects the sink may still hold the buffer: then it never goes back to the pool.
-        await writer.write(piece.bytes);
+        await write(piece.bytes);
         pieces.giveBack(piece);
       }
     } finally {

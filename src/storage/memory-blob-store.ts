@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { BlobContent, BlobInfo, BlobStore, ByteRange, StagedBlob } from '../ports.js';
+import type { BlobContent, BlobInfo, BlobStore, ByteRange, FollowedContent, StagedBlob } from '../ports.js';
 import { algorithmOf, digestOf, type Algorithm, type Digest } from '../protocol/digest.js';
 import { SinkWriter } from '../util/sink-writer.js';
 import { writeInBatches } from '../util/streams.js';
@@ -155,7 +155,7 @@ class MemoryStagedBlob implements StagedBlob {
     });
   }
 
-  follow(total: number, range?: ByteRange): BlobContent {
+  follow(total: number, range?: ByteRange): FollowedContent {
     this.#hurry.abort();
     return new GrowingContent(this.#growth, total, range, async () => copying(() => this.#bytes));
   }

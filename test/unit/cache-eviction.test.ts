@@ -20,7 +20,7 @@ const evictions: CacheEviction[] = [];
 beforeEach(async () => {
   domain = await Domain.open();
   await domain.addRepository('hub');
-  touches = new TouchLog({ metadata: domain.metadata, runtime: domain.runtime });
+  touches = new TouchLog(domain);
   collections = 0;
 });
 afterEach(async () => {
@@ -280,28 +280,17 @@ describe('pins', () => {
 });
 
 describe('a full disk', () => {
-  it('takes a tenth, or 1 GiB where that is more, without a limit, once for all who ask', async () => {
-    await cacheBlobs(alpine, 'a', 'b');
-    const big = 6 * 1024 ** 3;
-    for (const name of ['x', 'y', 'z']) {
-      domain.runtime.advance(1);
-      const when = domain.runtime.now();
-      const digest = idOf(name);
-      await write({ type: 'blob.link', at: alpine, digest, size: big, when });
-      await write({ type: 'cache.touched', at: alpine, digests: [digest], when });
-    }
-    const eviction = open();
-    const [one, other] = await Promise.all([eviction.onDiskFull(), eviction.onDiskFull()]);
-    expect(one).toEqual({ evicted: 3, bytes: big + 2 * size });
-    expect(other).toBe(one);
-    expect(await eviction.onDiskFull()).toEqual({ evicted: 1, bytes: big });
-    expect(collections).toBe(2);
+  it('evicts as many bytes as are missing, the oldest content first, without a limit', async () => {
+    await cacheBlobs(alpine, 'a', 'b', 'c', 'd');
+    expect(await open().evictBytes(size + 1)).toEqual({ evicted: 2, bytes: 2 * size });
+    expect(await held(alpine, 'a', 'b', 'c', 'd')).toBe('c, d');
+    expect(collections).toBe(1);
   });
 
-  it('takes all of a small cache but what is pinned', async () => {
+  it('evicts all of a small cache but what is pinned', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     await cacheBlobs(debian, 'c');
-    expect(await open({ pins: ['library/debian'] }).onDiskFull()).toMatchObject({ evicted: 2 });
+    expect(await open({ pins: ['library/debian'] }).evictBytes(10 * size)).toMatchObject({ evicted: 2 });
     expect(await held(debian, 'a', 'b', 'c')).toBe('c');
   });
 });
@@ -385,7 +374,7 @@ describe('what fails', () => {
     eviction.noteGrowth(2 * size);
     await expect.poll(() => messages('error')).toEqual(['evicting from the cache failed']);
     eviction.noteGrowth(2 * size);
-    await expect(eviction.onDiskFull()).rejects.toThrow('broken');
+    await expect(eviction.evictBytes(size)).rejects.toThrow('broken');
     expect(fails).toBe(2);
   });
 

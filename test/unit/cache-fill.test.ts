@@ -1,8 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { BlobStore, ImageKey, MetadataStore, StagedBlob, UpstreamResult } from '../../src/ports.js';
+import type { ImageKey, MetadataStore, UpstreamResult } from '../../src/ports.js';
 import { digestOf } from '../../src/protocol/digest.js';
-import { RegistryError } from '../../src/protocol/errors.js';
 import { CacheFills, type CacheFillParts, type FillRequest } from '../../src/repositories/cache-fill.js';
 import type { Fill } from '../../src/repositories/fill.js';
 import { KeyedMutex } from '../../src/util/concurrency.js';
@@ -388,56 +387,6 @@ describe('a repository that is deleted meanwhile', () => {
     const fill = await fetchFrom(new ScriptedUpstream([serve(bytes)]));
     await expect(fill.done).rejects.toMatchObject({ detail: { reason: 'its content could not be stored' } });
     expect(await domain.metadata.candidates(Number.MAX_SAFE_INTEGER, 9)).toMatchObject([{ kind: 'bytes', digest }]);
-  });
-});
-
-describe('a full disk', () => {
-  /** Takes nothing for the first fills. */
-  function fullFor(times: number): BlobStore {
-    let left = times;
-    return new Proxy(domain.blobs, {
-      get: (target, key) => {
-        if (key !== 'stage') return Reflect.get(target, key).bind(target) as unknown;
-        return async (id: string): Promise<StagedBlob> => {
-          const staged = await target.stage(id);
-          const isFull = left-- > 0;
-          const full = new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this' });
-          if (isFull) staged.append = () => Promise.reject(full);
-          return staged;
-        };
-      },
-    });
-  }
-
-  it('has room made, which the next fetch waits for', async () => {
-    let rooms = 0;
-    let isMade = (): void => undefined;
-    const onDiskFull = (): Promise<void> => {
-      rooms++;
-      return new Promise((resolve) => (isMade = resolve));
-    };
-    fills = makeFills({ blobs: fullFor(1), onDiskFull });
-    const upstream = new ScriptedUpstream([serve(bytes)]);
-    const fill = await fetchFrom(upstream);
-    await expect(readBytes(fill.content())).rejects.toThrow();
-    await expect(fill.done).rejects.toMatchObject({ status: 507 });
-    const next = fetchFrom(upstream);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(upstream.asked).toHaveLength(1);
-    isMade();
-    await expect((await next).done).resolves.toMatchObject({ size });
-    expect(rooms).toBe(1);
-  });
-
-  it('that stays full is tried twice, and then refused for a while', async () => {
-    fills = makeFills({ blobs: fullFor(2), onDiskFull: () => Promise.reject(new Error('nothing to evict')) });
-    const upstream = new ScriptedUpstream([serve(bytes)]);
-    await expect((await fetchFrom(upstream)).done).rejects.toMatchObject({ status: 507 });
-    await expect((await fetchFrom(upstream)).done).rejects.toMatchObject({ status: 507 });
-    await expect(fills.fetch(request(upstream))).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 507 });
-    expect(upstream.asked).toHaveLength(2);
-    domain.runtime.advance(2000);
-    await expect((await fetchFrom(upstream)).done).resolves.toMatchObject({ size });
   });
 });
 

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { TouchLog, type TouchLogParts } from '../../src/repositories/touch-log.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { MemoryBlobStore } from '../../src/storage/memory-blob-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
 import { hooked, TestRuntime } from '../regressions/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
@@ -29,7 +30,7 @@ describe('the log of touches', () => {
   });
 
   const open = (more: Partial<TouchLogParts> = {}): TouchLog => {
-    const log = new TouchLog({ metadata, runtime, ...more });
+    const log = new TouchLog({ metadata, blobs: new MemoryBlobStore(), runtime, ...more });
     logs.push(log);
     return log;
   };
