@@ -27,16 +27,16 @@ export async function openStores(
   if (typeof storage !== 'string') return storage;
   await mkdir(storage, { recursive: true });
   const reserve = await DiskReserve.open(storage, { maxBytes: reserveBytes });
-  await onceMoreWithRoom(reserve, () => claimLayout(storage));
+  await retryWithRoom(reserve, () => claimLayout(storage));
   // The index before the blobs: its lock keeps a second process away from both.
   const indexOptions = {
     onEvent: (event: IndexEvent) => announce(event, runtime),
     freeSpace: () => reserve.release(),
   };
   const indexFolder = path.join(storage, 'index');
-  const metadata = await onceMoreWithRoom(reserve, () => LevelMetadataStore.open(indexFolder, indexOptions));
+  const metadata = await retryWithRoom(reserve, () => LevelMetadataStore.open(indexFolder, indexOptions));
   try {
-    const blobs = await onceMoreWithRoom(reserve, () => FsBlobStore.open(storage, { reserve }));
+    const blobs = await retryWithRoom(reserve, () => FsBlobStore.open(storage, { reserve }));
     reserve.start();
     return { metadata, blobs };
   } catch (error) {
@@ -45,13 +45,14 @@ export async function openStores(
   }
 }
 
-/** A start needs space for small files: on a full disk it takes the reserve. */
-async function onceMoreWithRoom<T>(reserve: DiskReserve, task: () => Promise<T>): Promise<T> {
-  try {
-    return await task();
-  } catch (error) {
-    if (!isDiskFull(error) || !(await reserve.release())) throw error;
-    return task();
+/** A start needs space for small files: on a full disk it takes some of the reserve. */
+async function retryWithRoom<T>(reserve: DiskReserve, task: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await task();
+    } catch (error) {
+      if (!isDiskFull(error) || !(await reserve.release())) throw error;
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomFill } from 'node:crypto';
-import { open, stat, statfs } from 'node:fs/promises';
+import { open, stat, statfs, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { SpaceStatus } from '../ports.js';
@@ -35,6 +35,8 @@ const maxMarginBytes = 4 * mebibyte;
 /** A file system with fewer free inodes counts as full: a block does not help where no file can be created. */
 const minFreeInodes = 64;
 const writeBytes = 4 * mebibyte;
+/** A release frees half of the reserve, and all of it once it is this small: other programs may take what it frees. */
+const maxUndividedBytes = 8 * mebibyte;
 /** How long one look at the free space is used. What is written through `take` is subtracted meanwhile. */
 const lookMaxAgeMs = 250;
 const firstGrowthMs = 1000;
@@ -102,17 +104,15 @@ export class DiskReserve {
    * @throws RegistryError UNAVAILABLE with status 507 and `{ freeBytes, neededBytes }` as its detail.
    */
   async ensureRoom(bytes: number): Promise<void> {
-    if (this.#isStale || this.#now() - this.#lookedAt >= lookMaxAgeMs) {
-      await this.#look();
-      this.#growIfRoom();
-    }
-    if (this.#hasRoomFor(bytes)) return;
-    throw this.#full(bytes);
+    await this.#look();
+    this.#growIfRoom();
+    if (!this.#hasRoomFor(bytes)) throw this.#full(bytes);
   }
 
-  /** Like `ensureRoom`, for bytes that are written next. */
+  /** Like `ensureRoom`, for bytes that are written next: a look at the disk counts for a while. */
   async take(bytes: number): Promise<void> {
-    await this.ensureRoom(bytes);
+    const isFresh = !this.#isStale && this.#now() - this.#lookedAt < lookMaxAgeMs;
+    if (!isFresh || !this.#hasRoomFor(bytes)) await this.ensureRoom(bytes);
     if (this.#free !== undefined) this.#free.bytes -= bytes;
   }
 
@@ -122,7 +122,7 @@ export class DiskReserve {
     if (!this.#isComplete && this.#mayGrow) this.#refreshInBackground();
   }
 
-  /** Frees the space that the reserve holds. False when it held none. */
+  /** Frees at least half of the space that the reserve holds. False when it held none. */
   release(): Promise<boolean> {
     this.#releasing ??= this.#release().finally(() => (this.#releasing = undefined));
     return this.#releasing;
@@ -232,14 +232,26 @@ export class DiskReserve {
     const heldSome = this.#heldBytes > 0;
     // It stops after the present write, and removes what it has written.
     await this.#growing;
-    if (this.#heldBytes > 0) await this.#remove();
+    if (this.#heldBytes > maxUndividedBytes) await this.#shrink(Math.floor(this.#heldBytes / 2));
+    else if (this.#heldBytes > 0) await this.#remove();
     return heldSome;
+  }
+
+  async #shrink(bytes: number): Promise<void> {
+    await truncate(this.#path, bytes);
+    this.#heldBytes = bytes;
+    this.#isComplete = false;
+    await this.#afterRelease();
   }
 
   async #remove(): Promise<void> {
     await removeFile(this.#path);
     this.#heldBytes = 0;
     this.#isComplete = this.#wantedBytes === 0;
+    await this.#afterRelease();
+  }
+
+  async #afterRelease(): Promise<void> {
     this.#isStale = true;
     // Some file systems reuse freed blocks only after their journal was committed.
     await syncFolder(path.dirname(this.#path)).catch(ignore);

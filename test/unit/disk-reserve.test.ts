@@ -138,22 +138,30 @@ describe('ensureRoom', () => {
     now += 1000;
     looks = 0;
     for (let i = 0; i < 9; i++) await reserve.take(mebibyte);
-    await expect(reserve.take(1)).rejects.toMatchObject(full);
     expect(looks).toBe(1);
+    freeBytes = margin;
+    await expect(reserve.take(1)).rejects.toMatchObject(full);
+    freeBytes = 10 * mebibyte;
     now += 250;
     await reserve.take(1);
-    expect(looks).toBe(2);
+    await reserve.take(1);
+    expect(looks).toBe(3);
   });
 
-  it('looks again at once when something was deleted', async () => {
+  it('looks again when something was deleted, or when what it saw would refuse the bytes', async () => {
     await reserve.refresh();
-    freeBytes = 0;
+    freeBytes = 10 * mebibyte;
     now += 1000;
-    await expect(reserve.ensureRoom(0)).rejects.toMatchObject(full);
-    freeBytes = 100 * mebibyte;
-    await expect(reserve.ensureRoom(0)).rejects.toMatchObject(full);
+    await reserve.take(1);
+    looks = 0;
+    await reserve.take(1);
+    expect(looks).toBe(0);
     reserve.noteFreed();
-    await reserve.ensureRoom(0);
+    await reserve.take(1);
+    expect(looks).toBe(1);
+    freeBytes = 100 * mebibyte;
+    await reserve.take(50 * mebibyte);
+    expect(looks).toBe(2);
   });
 
   it('refuses when no inodes are left, and does not count them where the file system has none', async () => {
@@ -175,16 +183,25 @@ describe('ensureRoom', () => {
 });
 
 describe('release', () => {
-  it('gives the space back, once, and refuses content until there is room for the reserve again', async () => {
+  it('frees half of a large reserve at a time, and the rest at once', async () => {
     await reserve.refresh();
-    freeBytes = 0;
-    expect(await Promise.all([reserve.release(), reserve.release()])).toEqual([true, true]);
-    expect(await reserve.release()).toBe(false);
-    expect(await stat(file()).catch(() => 'gone')).toBe('gone');
-    freeBytes = reserveBytes;
+    const left: unknown[] = [];
+    for (let i = 0; i < 3; i++) {
+      left.push(
+        await Promise.all([reserve.release(), reserve.release()]),
+        (await stat(file()).catch(() => undefined))?.size,
+      );
+    }
+    expect(left).toEqual([[true, true], 8 * mebibyte, [true, true], undefined, [false, false], undefined]);
+  });
+
+  it('refuses content until there is room for what the reserve lacks, and then completes it', async () => {
+    await reserve.refresh();
+    await reserve.release();
+    freeBytes = 8 * mebibyte;
     await expect(reserve.ensureRoom(0)).rejects.toMatchObject(full);
     expect(await reserve.status()).toMatchObject({ isReserveComplete: false });
-    freeBytes = reserveBytes + margin;
+    freeBytes = 8 * mebibyte + margin;
     reserve.noteFreed();
     await expect.poll(async () => (await reserve.status()).isReserveComplete).toBe(true);
     expect((await stat(file())).size).toBe(reserveBytes);
