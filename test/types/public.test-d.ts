@@ -20,6 +20,7 @@ const registry = createRegistry({
   storage: './data',
   repositories: [
     { name: 'local', type: 'local', sparse: false },
+    { name: 'images', type: 'local', sparse: 'indexes' },
     { name: 'hub', type: 'remote', url: 'https://registry-1.docker.io' },
     { name: 'all', type: 'virtual', members: ['local', { name: 'hub', include: ['library/*'] }], pushTo: 'local' },
   ],
