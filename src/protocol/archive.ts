@@ -3,7 +3,7 @@ import { isDescriptorDigest, parseDigest, type Digest } from './digest.js';
 import { RegistryError } from './errors.js';
 import { JsonLimitError, manifestLimits, parseJson } from './json.js';
 import { isIndexType, ociIndexType } from './manifest.js';
-import { listOf, textRecordSchema, textsSchema } from './schemas.js';
+import { listOf, maxDescriptors, textRecordSchema, textsSchema } from './schemas.js';
 
 /** What gives an entry of index.json its name: the tag or the whole name (image-spec, "annotations"), and containerd's. */
 export const refNameAnnotation = 'org.opencontainers.image.ref.name';
@@ -46,9 +46,11 @@ const indexSchema = z.looseObject({ manifests: listOf(descriptorSchema).optional
 const savedSchema = z.looseObject({
   Config: z.string().min(1),
   RepoTags: textsSchema.nullish(),
-  Layers: textsSchema.nullish(),
+  Layers: textsSchema
+    .refine(({ length }) => length <= maxDescriptors, `has more than ${maxDescriptors} items`)
+    .nullish(),
 });
-const saveSchema = listOf(savedSchema, maxArchiveImages).refine((images) => images.length > 0, 'names nothing');
+const saveSchema = listOf(savedSchema).refine((images) => images.length > 0, 'names nothing');
 const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: textsSchema.nullish() }) });
 const imageSchema = z.looseObject({ config: descriptorSchema, layers: listOf(descriptorSchema).optional() });
 
@@ -71,8 +73,16 @@ export function parseIndex(bytes: Buffer, file: string): readonly ArchiveDescrip
   return parse(indexSchema, bytes, file).manifests ?? [];
 }
 
+/** @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 for too many images. */
 export function parseSaved(bytes: Buffer): readonly SavedImage[] {
-  return parse(saveSchema, bytes, saveFile).map(({ Config, RepoTags, Layers }) => ({
+  const images = parse(saveSchema, bytes, saveFile);
+  if (images.length > maxArchiveImages) {
+    throw new RegistryError('SIZE_INVALID', {
+      status: 413,
+      message: `${saveFile} in the archive has ${images.length} images: at most ${maxArchiveImages} are accepted`,
+    });
+  }
+  return images.map(({ Config, RepoTags, Layers }) => ({
     config: Config,
     tags: RepoTags ?? [],
     layers: Layers ?? [],

@@ -154,9 +154,8 @@ export const repositorySchemas = { local: localSchema, remote: remoteSchema, vir
 /** The one checker of repository settings, for code, config file and management API. */
 export const repositoryConfigSchema: z.ZodType<RepositoryConfig> = z.unknown().transform((value, context) => {
   const type: unknown = isObject(value) && 'type' in value ? value.type : undefined;
-  const schema = Object.hasOwn(repositorySchemas, String(type))
-    ? repositorySchemas[type as keyof typeof repositorySchemas]
-    : undefined;
+  const isKnown = typeof type === 'string' && Object.hasOwn(repositorySchemas, type);
+  const schema = isKnown ? repositorySchemas[type as keyof typeof repositorySchemas] : undefined;
   const checked = (schema ?? commonSchema).safeParse(value);
   if (schema !== undefined && checked.success) return checked.data as RepositoryConfig;
   // Of a repository of no known type, what all types have is checked: every problem is told at once.

@@ -135,6 +135,12 @@ describe('documents of archives', () => {
     [
       'more images than an archive may have',
       () => parseSaved(bytesOf(`[${'{"Config":"a"},'.repeat(1000)}{"Config":"a"}]`)),
+      'SIZE_INVALID',
+      413,
+    ],
+    [
+      'an image of more layers than one may have',
+      () => parseSaved(bytesOf(`[{"Config":"a","Layers":[${'"x",'.repeat(10_000)}"x"]}]`)),
       'ARCHIVE_INVALID',
       400,
     ],

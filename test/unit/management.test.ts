@@ -72,6 +72,11 @@ describe('decodeRepository', () => {
     expect((detail as Problem[]).map(({ path }) => path)).toEqual(['name']);
   });
 
+  it.each([[['virtual', { toString: 1 }]], [{ toString: 1 }], [7], [null]])('refuses %j as a repo_type', (type) => {
+    const { detail } = refusalOf(() => decodeRepository({ ...document, package_type: 'docker', repo_type: type }));
+    expect((detail as Problem[]).map(({ path }) => path)).toContain('repo_type');
+  });
+
   it('takes no option by a side door', () => {
     const sneaky = JSON.parse('{"package_type":"docker","__proto__":{"name":"a","type":"local"}}') as unknown;
     expect(refusalOf(() => decodeRepository(sneaky)).code).toBe('OPTIONS_INVALID');
