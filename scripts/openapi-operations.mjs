@@ -195,6 +195,22 @@ const managementOperations = {
     parameters: [query('dry_run', '`true` counts and deletes nothing.', { type: 'boolean', default: false })],
     answers: { 200: { schema: ref('CollectionReport') } },
   },
+  'quarantine.list': { parameters: pages, answers: page(listOf('blobs', ref('QuarantinedBlob'))) },
+  'quarantine.restore': {
+    body: {
+      schema: {
+        oneOf: [
+          {
+            ...object({ digests: { type: 'array', items: ref('Digest'), minItems: 1, maxItems: 1000 } }),
+            additionalProperties: false,
+          },
+          { ...object({ all: { const: true } }), additionalProperties: false },
+        ],
+      },
+    },
+    answers: { 200: { schema: object({ restored: count, missing: { type: 'array', items: ref('Digest') } }) } },
+  },
+  'quarantine.delete': { answers: { 204: {} } },
   'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
   'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
   'account.get': { answers: accountRead },
@@ -290,8 +306,12 @@ export const answerSchemas = {
     unlinked: count,
     blobs_deleted: count,
     bytes_freed: count,
+    quarantined: count,
+    quarantined_bytes: count,
+    restored: count,
     uploads_expired: count,
   }),
+  QuarantinedBlob: object({ digest: ref('Digest'), size_bytes: count, quarantined_at: time, expires_at: time }),
   Token: object(
     {
       id: text,

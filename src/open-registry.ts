@@ -14,6 +14,7 @@ import type {
   AccessControl,
   Archives,
   MetadataStore,
+  Quarantine,
   Repository,
   Runtime,
   Upstream,
@@ -27,6 +28,7 @@ import { FinishedUploads } from './repositories/finished-uploads.js';
 import { OnlineGarbageCollector } from './repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from './repositories/local.js';
 import { ManifestCache } from './repositories/manifest-cache.js';
+import { BlobQuarantine, restoringStore } from './repositories/quarantine.js';
 import { RemoteContext } from './repositories/remote-context.js';
 import { PassthroughRepository } from './repositories/remote-passthrough.js';
 import { RemoteRepository } from './repositories/remote.js';
@@ -43,6 +45,7 @@ import { findOutgoingProxy } from './util/outgoing-proxy.js';
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly garbage: OnlineGarbageCollector;
+  readonly quarantine: Quarantine;
   readonly administration: AccessAdministration | undefined;
   now(): number;
   readonly archives: Archives;
@@ -80,9 +83,16 @@ async function openOn(
   await checkStoredTypes(options.repositories, stores.metadata);
   const access = await openAccessControl(options, stores.metadata, runtime);
   closers.add('access control', () => access.close());
-  const { graceSeconds, uploadExpirySeconds } = options.garbageCollection;
+  const { graceSeconds, uploadExpirySeconds, orphanRetentionSeconds } = options.garbageCollection;
+  const orphanRetentionMs = orphanRetentionSeconds * 1000;
   const manifests = new ManifestCache(options.manifestCacheMaxBytes);
-  const shared = { ...stores, manifests, runtime, digestLocks: new KeyedMutex() };
+  const shared = {
+    ...stores,
+    blobs: restoringStore({ ...stores, runtime }),
+    manifests,
+    runtime,
+    digestLocks: new KeyedMutex(),
+  };
   const local: LocalParts = {
     ...shared,
     sessionLocks: new KeyedMutex(),
@@ -92,11 +102,13 @@ async function openOn(
   };
   const garbage = new OnlineGarbageCollector({
     ...local,
+    ...stores,
+    orphanRetentionMs,
     uploadExpiryMs: uploadExpirySeconds * 1000,
     onDeleted: (digest) => manifests.delete(digest),
   });
   await garbage.recover();
-  await discardLeftovers(stores.blobs);
+  await discardLeftovers({ ...stores, runtime });
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
   const fills = new CacheFills({ ...shared, repositories: () => directory.list().map(({ repository }) => repository) });
   const touches = new TouchLog({ ...stores, runtime });
@@ -132,6 +144,7 @@ async function openOn(
     administration: access.administration,
     directory,
     garbage,
+    quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
     archives: { import: importArchive, export: exportArchive },
     passthrough,
     instanceId,

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { RegistryOptions, ResolvedOptions } from './options.js';
 import type { BlobStore, MetadataStore, Runtime } from './ports.js';
+import type { OnStray } from './storage/blob-folders.js';
 import { DiskReserve } from './storage/disk-reserve.js';
 import { FsBlobStore } from './storage/fs-blob-store.js';
 import { claimLayout } from './storage/layout.js';
@@ -36,7 +37,9 @@ export async function openStores(
   const indexFolder = path.join(storage, 'index');
   const metadata = await retryWithRoom(reserve, () => LevelMetadataStore.open(indexFolder, indexOptions));
   try {
-    const blobs = await retryWithRoom(reserve, () => FsBlobStore.open(storage, { reserve }));
+    const onStray: OnStray = (path, cause) =>
+      runtime.log.warn({ path, err: cause }, 'unexpected file or unusable folder skipped');
+    const blobs = await retryWithRoom(reserve, () => FsBlobStore.open(storage, { reserve, onStray }));
     reserve.start();
     return { metadata, blobs };
   } catch (error) {

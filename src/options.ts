@@ -127,6 +127,11 @@ export interface GarbageCollectionOptions {
    * @default 604800
    */
   readonly uploadExpirySeconds?: number;
+  /**
+   * How long bytes that the index does not know are kept in quarantine before they are deleted.
+   * @default 2592000
+   */
+  readonly orphanRetentionSeconds?: number;
 }
 
 /** The options with every default filled in. */
@@ -223,6 +228,7 @@ const optionsSchema = z.strictObject({
       graceSeconds: secondsSchema.default(86_400),
       intervalSeconds: secondsSchema.max(2_000_000, 'must be at most 2000000').default(3600),
       uploadExpirySeconds: secondsSchema.default(604_800),
+      orphanRetentionSeconds: secondsSchema.default(2_592_000),
     })
     .prefault({}),
   reserveBytes: z

@@ -74,6 +74,21 @@ export interface BlobStore {
   ensureRoom(bytes: number): Promise<void>;
   /** Absent where nothing is known about space. */
   space?(): Promise<SpaceStatus>;
+  /**
+   * Moves published bytes to the quarantine, where no read finds them. Replaces older ones of the same digest. Resolves to
+   * false if the digest is not published.
+   * @param when the time that the quarantine keeps for them.
+   */
+  quarantine(digest: Digest, when: number): Promise<boolean>;
+  /** In byte order of the digest; `after` is a digest. `modifiedAt` is when the bytes were quarantined. */
+  listQuarantined(page: PageRequest): Promise<Page<BlobInfo>>;
+  /**
+   * Moves quarantined bytes back. Bytes that were published under the digest since then stay, and the quarantined ones are
+   * deleted. Resolves to false if there are no quarantined bytes.
+   */
+  restoreQuarantined(digest: Digest): Promise<boolean>;
+  /** Resolves to false if there are no quarantined bytes. */
+  deleteQuarantined(digest: Digest): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -988,12 +1003,40 @@ export interface GarbageReport {
   readonly unlinked: number;
   readonly blobsDeleted: number;
   readonly bytesFreed: number;
+  /** Bytes that the audit moved to the quarantine: nothing refers to them, and no dropped reference left a candidate. */
+  readonly quarantined: number;
+  readonly quarantinedBytes: number;
+  /** Bytes that left the quarantine because the index refers to them again. */
+  readonly restored: number;
   readonly uploadsExpired: number;
 }
 
 export interface GarbageCollector {
   /** One pass that starts after the call. Calls that wait for a running pass to end share the next one. */
   collect(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
+}
+
+/** Bytes that an audit set aside. They are deleted when their time is up, unless the index refers to them again. */
+export interface Quarantine {
+  /** In byte order of the digest; `after` is a digest. */
+  list(page: PageRequest): Promise<Page<QuarantinedBlob>>;
+  /** Restores these, or all. They are garbage again after a grace period unless something refers to them by then. */
+  restore(digests: readonly Digest[] | 'all'): Promise<RestoreReport>;
+  /** Resolves to false if it is not in quarantine. @throws RegistryError CONFLICT when the index refers to the digest. */
+  delete(digest: Digest): Promise<boolean>;
+}
+
+export interface QuarantinedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly quarantinedAt: number;
+  readonly expiresAt: number;
+}
+
+export interface RestoreReport {
+  readonly restored: number;
+  /** Digests that were asked for and are not in quarantine. */
+  readonly missing: readonly Digest[];
 }
 
 export interface Logger {

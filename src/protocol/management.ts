@@ -115,6 +115,30 @@ export const managementEndpoints = [
     spec: 'ours',
     summary: 'Reclaims space now; `dry_run=true` only counts.',
   },
+  {
+    op: 'quarantine.list',
+    method: 'GET',
+    path: '/api/v1/quarantine',
+    access: 'admin',
+    spec: 'ours',
+    summary: 'Lists blobs that the collector set aside because the index does not refer to them; `n`, `last`.',
+  },
+  {
+    op: 'quarantine.restore',
+    method: 'POST',
+    path: '/api/v1/quarantine/restore',
+    access: 'admin',
+    spec: 'ours',
+    summary: 'Restores `digests`, or `all`. They are deleted after a grace period unless something refers to them.',
+  },
+  {
+    op: 'quarantine.delete',
+    method: 'DELETE',
+    path: '/api/v1/quarantine/:digest',
+    access: 'admin',
+    spec: 'ours',
+    summary: 'Deletes a quarantined blob now: 204; 409 when the index refers to it.',
+  },
   ...accessEndpoints,
 ] as const satisfies readonly Endpoint[];
 

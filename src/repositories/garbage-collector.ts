@@ -1,32 +1,11 @@
-import {
-  ConflictError,
-  type BlobStore,
-  type Candidate,
-  type Change,
-  type GarbageCollector,
-  type GarbageReport,
-  type MetadataStore,
-  type Precondition,
-  type Runtime,
-} from '../ports.js';
+import type { Candidate, Change, GarbageCollector, GarbageReport, Precondition } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
-import type { KeyedMutex } from '../util/concurrency.js';
+import { applyIf } from './conditional-write.js';
 import { previewCollection } from './garbage-preview.js';
-import { expireUploads } from './upload-expiry.js';
+import { OrphanAudit, type AuditParts } from './orphan-audit.js';
+import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
-export interface CollectorParts {
-  readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
-  readonly runtime: Runtime;
-  readonly digestLocks: KeyedMutex;
-  readonly sessionLocks: KeyedMutex;
-  /** How long something that nothing refers to is kept. */
-  readonly graceMs: number;
-  /** How long an upload may rest. */
-  readonly uploadExpiryMs: number;
-  /** Told of bytes that are gone, so that caches by digest forget them. */
-  readonly onDeleted: (digest: Digest) => void;
-}
+export type CollectorParts = AuditParts & ExpiryParts;
 
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
@@ -40,19 +19,20 @@ const pageSize = 256;
  */
 export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
+  readonly #audit: OrphanAudit;
   #running: Promise<GarbageReport> | undefined;
   /** The pass that starts when the running one ends. */
   #next: Promise<GarbageReport> | undefined;
   #purging: Promise<void> | undefined;
-  #audited = false;
   #closed = false;
 
   constructor(parts: CollectorParts) {
     this.#parts = parts;
+    this.#audit = new OrphanAudit(parts);
   }
 
   collect({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GarbageReport> {
-    if (dryRun) return previewCollection(this.#parts, !this.#audited);
+    if (dryRun) return previewCollection(this.#parts, this.#audit);
     if (this.#running === undefined && this.#next === undefined) return this.#start();
     // The running pass may have looked already at what the caller has just dropped.
     this.#next ??= Promise.allSettled([this.#running]).then(() => {
@@ -83,17 +63,18 @@ export class OnlineGarbageCollector implements GarbageCollector {
 
   /**
    * Finishes what a stopped process left between condemning bytes and forgetting them. What was given the same bytes again
-   * meanwhile keeps them: a power cut may have undone the end of the first deletion alone.
+   * meanwhile keeps them: a power cut may have undone the end of the first deletion alone. Bytes with a candidate were to be
+   * deleted, those without one were to be quarantined.
    */
   async recover(): Promise<void> {
     const { metadata, runtime, graceMs } = this.#parts;
+    const before = runtime.now() - graceMs;
     for (const digest of await metadata.condemned()) {
-      if (await metadata.isReferenced(digest))
+      if (await metadata.isReferenced(digest)) {
         await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
-      else {
-        const before = runtime.now() - graceMs;
+      } else if (await metadata.isCandidate(digest)) {
         await this.#examine({ kind: 'bytes', digest, since: 0 }, before, () => this.#deleteCondemned(digest, []));
-      }
+      } else await this.#audit.finish(digest);
     }
   }
 
@@ -111,13 +92,16 @@ export class OnlineGarbageCollector implements GarbageCollector {
       unlinked: 0,
       blobsDeleted: 0,
       bytesFreed: 0,
+      quarantined: 0,
+      quarantinedBytes: 0,
+      restored: 0,
       uploadsExpired: 0,
     };
     await this.purge();
     tally.uploadsExpired = await expireUploads(this.#parts, { isStopped: () => this.#closed });
     const before = tally.startedAt - graceMs;
     await this.#settleAll(before, tally);
-    if (!this.#audited && (await this.#auditOrphans())) await this.#settleAll(before, tally);
+    await this.#audit.run(before, tally, { isStopped: () => this.#closed });
     const report = { ...tally, finishedAt: runtime.now() };
     runtime.emit('garbage.collected', report);
     return report;
@@ -209,32 +193,8 @@ export class OnlineGarbageCollector implements GarbageCollector {
     return deleted;
   }
 
-  /** False when the index moved on since it was read, or the repository was deleted: the next look at the candidates tells. */
-  async #applyIf(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
-    try {
-      await this.#parts.metadata.apply(changes, { durable, require });
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
-  }
-
-  /**
-   * Bytes that were published by a process which died before it linked them have no candidate. They are looked for once
-   * in a process's life: only a death can leave them. True when there were any.
-   */
-  async #auditOrphans(): Promise<boolean> {
-    const { blobs, metadata } = this.#parts;
-    let found = false;
-    for await (const { digest, modifiedAt } of blobs.list()) {
-      if (this.#closed) return found;
-      if ((await metadata.isReferenced(digest)) || (await metadata.isCandidate(digest))) continue;
-      found = true;
-      const candidate: Candidate = { kind: 'bytes', digest, since: modifiedAt };
-      await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
-    }
-    this.#audited = true;
-    return found;
+  /** False when the index moved on since it was read: the next look at the candidates tells. */
+  #applyIf(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
+    return applyIf(this.#parts.metadata, changes, require, { durable });
   }
 }

@@ -1,6 +1,7 @@
 import type { Candidate, GarbageReport, ImageKey, MetadataStore } from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
 import type { CollectorParts } from './garbage-collector.js';
+import type { AuditTally, OrphanAudit } from './orphan-audit.js';
 import { expireUploads } from './upload-expiry.js';
 
 /** How many candidates a dry run looks at. */
@@ -9,9 +10,8 @@ const candidatesMost = 100_000;
 /**
  * What a collection would do now, without doing it, as far as the first candidates tell. What deleted repositories held is
  * counted once it has been purged.
- * @param withOrphans look for bytes without a candidate too, as the first collection of a process does.
  */
-export async function previewCollection(parts: CollectorParts, withOrphans: boolean): Promise<GarbageReport> {
+export async function previewCollection(parts: CollectorParts, audit: OrphanAudit): Promise<GarbageReport> {
   const { metadata, runtime, blobs, graceMs } = parts;
   const startedAt = runtime.now();
   const before = startedAt - graceMs;
@@ -24,24 +24,19 @@ export async function previewCollection(parts: CollectorParts, withOrphans: bool
   for (const [digest, images] of links) {
     if (!(await metadata.isReferenced(digest, images))) doomed.add(digest);
   }
-  if (withOrphans) {
-    for await (const { digest, modifiedAt } of blobs.list()) {
-      if (modifiedAt < before && !(await metadata.isReferenced(digest))) doomed.add(digest);
-    }
-  }
-  let blobsDeleted = 0;
-  let bytesFreed = 0;
+  const tally: AuditTally = { blobsDeleted: 0, bytesFreed: 0, quarantined: 0, quarantinedBytes: 0, restored: 0 };
+  await audit.run(before, tally, { dryRun: true });
   for (const digest of doomed) {
     const info = await blobs.stat(digest);
     if (info === undefined) continue;
-    blobsDeleted++;
-    bytesFreed += info.size;
+    tally.blobsDeleted++;
+    tally.bytesFreed += info.size;
   }
   const unlinked = [...links.values()].reduce((sum, images) => sum + images.length, 0);
   const uploadsExpired = await expireUploads(parts, { dryRun: true });
   const finishedAt = runtime.now();
   const examined = candidates.length;
-  return { dryRun: true, startedAt, finishedAt, examined, unlinked, blobsDeleted, bytesFreed, uploadsExpired };
+  return { dryRun: true, startedAt, finishedAt, examined, unlinked, ...tally, uploadsExpired };
 }
 
 /** The links that would go, by digest: unnamed, and not renewed within the grace period. */

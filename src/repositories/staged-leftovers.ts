@@ -28,9 +28,17 @@ export function isTransient(id: string): boolean {
   return Object.values(prefixes).some((prefix) => id.startsWith(prefix));
 }
 
-/** Drops what an earlier process left of them. Call it before anything is staged. */
-export async function discardLeftovers(blobs: BlobStore): Promise<void> {
+/**
+ * Drops what an earlier process left of them. A file that cannot be deleted is logged and does not stop the start. Call it
+ * before anything is staged.
+ */
+export async function discardLeftovers({ blobs, runtime }: StagingParts): Promise<void> {
   for await (const { id } of blobs.listStaged()) {
-    if (isTransient(id)) await (await blobs.stage(id)).discard();
+    if (!isTransient(id)) continue;
+    try {
+      await (await blobs.stage(id)).discard();
+    } catch (cause) {
+      runtime.log.error({ err: cause, staged: id }, 'failed to delete leftover staged bytes');
+    }
   }
 }

@@ -1,4 +1,5 @@
-import { mkdir, opendir, readdir, stat } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BlobInfo } from '../ports.js';
 import {
@@ -11,19 +12,36 @@ import {
   type Digest,
 } from '../protocol/digest.js';
 import { syncFolder } from './files.js';
+import { probeRenames } from './rename-probe.js';
 import { hasCode, isStagedId } from './storage-errors.js';
+
+/**
+ * Called for a file or folder that does not belong there (`.DS_Store`, `lost+found`), and, with the cause, for a folder that
+ * cannot be used.
+ */
+export type OnStray = (path: string, cause?: unknown) => void;
+
+/** Enough to see what is wrong. */
+const maxStrays = 1000;
+const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 /**
  * Where things lie under the root:
  *
  *     blobs/<algorithm>/<first 2 hex digits>/<hex>     immutable, renamed into place
  *     staged/<id>                                      on the same file system, appended, renamed away or removed
+ *     quarantine/<algorithm>/<hex>                     on the same file system, renamed here from blobs/
+ *
+ * Whatever else is in these folders is skipped.
  */
 export class BlobFolders {
   readonly #root: string;
+  readonly #onStray: OnStray;
+  readonly #strays = new Set<string>();
 
-  constructor(root: string) {
+  constructor(root: string, onStray: OnStray = () => undefined) {
     this.#root = root;
+    this.#onStray = onStray;
   }
 
   blob(digest: Digest): string {
@@ -40,43 +58,114 @@ export class BlobFolders {
     return join(this.#root, 'staged', id);
   }
 
-  /** Makes all folders that a blob can lie in, durably: a commit then syncs one folder only. */
+  quarantined(digest: Digest): string {
+    return join(this.#root, 'quarantine', algorithmOf(digest), hexOf(digest));
+  }
+
+  /**
+   * Makes all folders that a blob can lie in, durably: a commit then syncs one folder only.
+   * @throws Error when files cannot be renamed from one to another.
+   */
   async prepare(): Promise<void> {
     const made = await mkdir(this.#root, { recursive: true });
-    await mkdir(join(this.#root, 'staged'), { recursive: true });
+    const staged = join(this.#root, 'staged');
+    await mkdir(staged, { recursive: true });
+    const targets: string[] = [];
     for (const algorithm of algorithms) {
-      const folder = join(this.#root, 'blobs', algorithm);
-      await mkdir(folder, { recursive: true });
-      await makeMissing(folder);
+      const blobs = join(this.#root, 'blobs', algorithm);
+      const quarantine = join(this.#root, 'quarantine', algorithm);
+      await mkdir(quarantine, { recursive: true });
+      await mkdir(blobs, { recursive: true });
+      await makeMissing(blobs);
       // At every start: an earlier one may have been stopped between making and syncing.
-      await syncFolder(folder);
+      await syncFolder(blobs);
+      targets.push(quarantine, ...prefixes.map((prefix) => join(blobs, prefix)));
     }
     await syncFolder(join(this.#root, 'blobs'));
+    await syncFolder(join(this.#root, 'quarantine'));
     await syncFolder(this.#root);
     if (made !== undefined) await syncFolder(dirname(made));
+    await probeRenames([staged, ...targets], (folder, cause) => this.#reportStray(folder, cause));
   }
 
   /** The ids that have a file. */
   async stagedIds(): Promise<string[]> {
-    return (await readdir(join(this.#root, 'staged'))).filter(isStagedId);
+    const folder = join(this.#root, 'staged');
+    return this.#keep(folder, await this.#entriesOf(folder), (entry) => !entry.isDirectory() && isStagedId(entry.name));
   }
 
   async *blobs(): AsyncGenerator<BlobInfo> {
-    for (const algorithm of algorithms) {
-      for (const prefix of await readdir(join(this.#root, 'blobs', algorithm))) {
-        yield* this.#blobsIn(algorithm, prefix);
+    const root = join(this.#root, 'blobs');
+    for (const algorithm of await this.#foldersIn(root, algorithms)) {
+      for (const prefix of await this.#foldersIn(join(root, algorithm), prefixes)) {
+        const folder = join(root, algorithm, prefix);
+        for (const digest of await this.#digestsIn(folder, algorithm, prefix)) {
+          const stats = await this.statListed(join(folder, hexOf(digest)));
+          if (stats !== undefined) yield { digest, ...stats };
+        }
       }
     }
   }
 
-  async *#blobsIn(algorithm: Algorithm, prefix: string): AsyncGenerator<BlobInfo> {
-    const folder = join(this.#root, 'blobs', algorithm, prefix);
-    for await (const entry of await opendir(folder)) {
-      const digest = toDigest(algorithm, entry.name);
-      if (digest === undefined || !entry.isFile() || !entry.name.startsWith(prefix)) continue;
-      const stats = await statFile(join(folder, entry.name));
-      if (stats !== undefined) yield { digest, ...stats };
+  /** In no order. */
+  async quarantinedDigests(): Promise<Digest[]> {
+    const root = join(this.#root, 'quarantine');
+    const found: Digest[] = [];
+    for (const algorithm of await this.#foldersIn(root, algorithms)) {
+      found.push(...(await this.#digestsIn(join(root, algorithm), algorithm)));
     }
+    return found;
+  }
+
+  /** Like `statFile`, for a file that was listed: one that cannot be read does not end the listing. */
+  async statListed(path: string): ReturnType<typeof statFile> {
+    try {
+      return await statFile(path);
+    } catch (cause) {
+      // Windows: a reader has the file open, which is deleted.
+      if (!hasCode(cause, 'EPERM')) this.#reportStray(path, cause);
+      return undefined;
+    }
+  }
+
+  async #digestsIn(folder: string, algorithm: Algorithm, prefix = ''): Promise<Digest[]> {
+    const isBlob = (entry: Dirent): boolean =>
+      entry.isFile() && entry.name.startsWith(prefix) && toDigest(algorithm, entry.name) !== undefined;
+    const names = this.#keep(folder, await this.#entriesOf(folder), isBlob);
+    return names.map((hex) => parseDigest(`${algorithm}:${hex}`));
+  }
+
+  /** Those of the expected folders that are there; perhaps a file has the name of one, which reading it then shows. */
+  async #foldersIn<Name extends string>(folder: string, expected: readonly Name[]): Promise<Name[]> {
+    const entries = await this.#entriesOf(folder);
+    const present = new Set<string>(this.#keep(folder, entries, ({ name }) => expected.some((one) => one === name)));
+    return expected.filter((name) => present.has(name));
+  }
+
+  #keep(folder: string, entries: readonly Dirent[], isOurs: (entry: Dirent) => boolean): string[] {
+    const ours: string[] = [];
+    for (const entry of entries) {
+      if (isOurs(entry)) ours.push(entry.name);
+      else this.#reportStray(join(folder, entry.name));
+    }
+    return ours;
+  }
+
+  /** None where the folder cannot be read: what it holds is left alone. */
+  async #entriesOf(folder: string): Promise<Dirent[]> {
+    try {
+      return await readdir(folder, { withFileTypes: true });
+    } catch (cause) {
+      this.#reportStray(folder, cause);
+      return [];
+    }
+  }
+
+  /** Once for each path. */
+  #reportStray(path: string, cause?: unknown): void {
+    if (this.#strays.has(path) || this.#strays.size >= maxStrays) return;
+    this.#strays.add(path);
+    this.#onStray(path, cause);
   }
 }
 
@@ -101,7 +190,6 @@ export async function statFile(path: string): Promise<{ size: number; modifiedAt
 
 async function makeMissing(folder: string): Promise<void> {
   const present = new Set(await readdir(folder));
-  const wanted = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-  const missing = wanted.filter((name) => !present.has(name));
+  const missing = prefixes.filter((name) => !present.has(name));
   await Promise.all(missing.map((name) => mkdir(join(folder, name), { recursive: true })));
 }

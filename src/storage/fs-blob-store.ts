@@ -1,18 +1,29 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { BlobContent, BlobInfo, BlobStore, ByteRange, SpaceStatus, StagedBlob, StageOptions } from '../ports.js';
+import type {
+  BlobContent,
+  BlobInfo,
+  BlobStore,
+  ByteRange,
+  Page,
+  PageRequest,
+  SpaceStatus,
+  StagedBlob,
+  StageOptions,
+} from '../ports.js';
 import { algorithmOf, type Digest } from '../protocol/digest.js';
 import { Closers } from '../util/closers.js';
-import { BlobFolders, statFile } from './blob-folders.js';
+import { BlobFolders, statFile, type OnStray } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
 import { BufferPool, FileContent } from './file-content.js';
 import { closeFile, openFile, replaceFile, statOpen, unlinkSharedFile } from './files.js';
 import { FolderHandles } from './folder-handles.js';
+import { FsQuarantine } from './fs-quarantine.js';
 import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
 import { HashClient } from './hash-client.js';
 import { RunningHash } from './running-hash.js';
 import { FlushGate, StagedFile } from './staged-file.js';
-import { checkStagedId, hasCode } from './storage-errors.js';
+import { checkStagedId, isDone } from './storage-errors.js';
 
 export interface FsBlobStoreOptions {
   /** Staged blobs between two requests that keep a descriptor and a running hash. The oldest beyond lose them. @default 256 */
@@ -23,6 +34,8 @@ export interface FsBlobStoreOptions {
   readonly hashClient?: HashClient;
   /** Refuses bytes before the disk is full; the store closes it. @default bytes are written until the disk refuses them */
   readonly reserve?: DiskReserve | undefined;
+  /** Called once for each path. @default nothing happens */
+  readonly onStray?: OnStray;
 }
 
 const mebibyte = 1024 * 1024;
@@ -42,6 +55,7 @@ export class FsBlobStore implements BlobStore {
   readonly #flushes = new FlushGate(backgroundFlushesMax);
   readonly #buffers = new BufferPool(buffersKept);
   readonly #handles = new FolderHandles();
+  readonly #quarantine: FsQuarantine;
   readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
   /** Counts what changed blobs here, so that an older stat does not get into the memo. */
   #changes = 0;
@@ -68,6 +82,7 @@ export class FsBlobStore implements BlobStore {
 
   private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
     this.#folders = folders;
+    this.#quarantine = new FsQuarantine(folders, this.#handles);
     this.#left = left;
     this.#hashes = options.hashClient ?? new HashClient();
     this.#reserve = options.reserve;
@@ -75,9 +90,9 @@ export class FsBlobStore implements BlobStore {
     this.#inlineHashMaxBytes = options.inlineHashMaxBytes ?? mebibyte;
   }
 
-  /** Makes the folders under `root` where they are missing. */
+  /** Makes the folders under `root` where they are missing. @throws Error when they are on different file systems. */
   static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
-    const folders = new BlobFolders(root);
+    const folders = new BlobFolders(root, options.onStray);
     await folders.prepare();
     return new FsBlobStore(folders, new Set(await folders.stagedIds()), options);
   }
@@ -126,20 +141,15 @@ export class FsBlobStore implements BlobStore {
     return new FsStagedBlob(id, this.#area, new StagedFile(path, left?.size, this.#flushes), hash);
   }
 
-  async delete(digest: Digest): Promise<boolean> {
-    this.#forget(digest);
-    try {
-      await unlinkSharedFile(this.#folders.blob(digest), this.#folders.staged(randomUUID()));
-    } catch (error) {
-      if (hasCode(error, 'ENOENT')) return false;
-      throw error;
-    } finally {
-      this.#forget(digest);
-    }
-    this.#reserve?.noteFreed();
-    // Or the bytes come back after a power cut, when the index has forgotten them.
-    await this.#handles.sync(this.#folders.folder(digest));
-    return true;
+  delete(digest: Digest): Promise<boolean> {
+    return this.#changing(digest, async () => {
+      const aside = this.#folders.staged(randomUUID());
+      if (!(await isDone(() => unlinkSharedFile(this.#folders.blob(digest), aside)))) return false;
+      this.#reserve?.noteFreed();
+      // Or the bytes come back after a power cut, when the index has forgotten them.
+      await this.#handles.sync(this.#folders.folder(digest));
+      return true;
+    });
   }
 
   list(): AsyncIterable<BlobInfo> {
@@ -148,11 +158,7 @@ export class FsBlobStore implements BlobStore {
 
   async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {
     for (const id of await this.#folders.stagedIds()) {
-      const stats = await statFile(this.#folders.staged(id)).catch((error: unknown) => {
-        // Windows: a reader has the file open, which is deleted.
-        if (!hasCode(error, 'EPERM')) throw error;
-        return undefined;
-      });
+      const stats = await this.#folders.statListed(this.#folders.staged(id));
       if (stats !== undefined) yield { id, ...stats };
     }
   }
@@ -163,6 +169,24 @@ export class FsBlobStore implements BlobStore {
 
   async space(): Promise<SpaceStatus> {
     return (await this.#reserve?.status()) ?? { reserveBytes: 0, isReserveComplete: true };
+  }
+
+  quarantine(digest: Digest, when: number): Promise<boolean> {
+    return this.#changing(digest, () => this.#quarantine.add(digest, when));
+  }
+
+  listQuarantined(page: PageRequest): Promise<Page<BlobInfo>> {
+    return this.#quarantine.list(page);
+  }
+
+  restoreQuarantined(digest: Digest): Promise<boolean> {
+    return this.#changing(digest, () => this.#quarantine.restore(digest));
+  }
+
+  async deleteQuarantined(digest: Digest): Promise<boolean> {
+    const isDeleted = await this.#quarantine.delete(digest);
+    if (isDeleted) this.#reserve?.noteFreed();
+    return isDeleted;
   }
 
   /** Appends that run reject and keep what arrived. */
@@ -198,6 +222,15 @@ export class FsBlobStore implements BlobStore {
     await this.#handles.sync(this.#folders.folder(info.digest));
     this.#forget(info.digest);
     this.#memo.set(info.digest, info);
+  }
+
+  async #changing<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
+    this.#forget(digest);
+    try {
+      return await task();
+    } finally {
+      this.#forget(digest);
+    }
   }
 
   #forget(digest: Digest): void {

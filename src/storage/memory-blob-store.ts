@@ -1,5 +1,14 @@
 import type { Readable, Writable } from 'node:stream';
-import type { BlobContent, BlobInfo, BlobStore, ByteRange, FollowedContent, StagedBlob } from '../ports.js';
+import type {
+  BlobContent,
+  BlobInfo,
+  BlobStore,
+  ByteRange,
+  FollowedContent,
+  Page,
+  PageRequest,
+  StagedBlob,
+} from '../ports.js';
 import { algorithmOf, digestOf, type Algorithm, type Digest } from '../protocol/digest.js';
 import { SinkWriter } from '../util/sink-writer.js';
 import { writeInBatches } from '../util/streams.js';
@@ -17,10 +26,11 @@ export interface MemoryFile {
 export interface MemoryDisk {
   readonly blobs: Map<Digest, MemoryFile>;
   readonly staged: Map<string, MemoryFile>;
+  readonly quarantine: Map<Digest, MemoryFile>;
 }
 
 export function createMemoryDisk(): MemoryDisk {
-  return { blobs: new Map(), staged: new Map() };
+  return { blobs: new Map(), staged: new Map(), quarantine: new Map() };
 }
 
 const chunkBytes = 64 * 1024;
@@ -69,6 +79,31 @@ export class MemoryBlobStore implements BlobStore {
   }
 
   async ensureRoom(): Promise<void> {}
+
+  async quarantine(digest: Digest, when: number): Promise<boolean> {
+    const file = this.#disk.blobs.get(digest);
+    if (file === undefined) return false;
+    this.#disk.quarantine.set(digest, { bytes: file.bytes, modifiedAt: when });
+    return this.#disk.blobs.delete(digest);
+  }
+
+  async listQuarantined({ limit, after = '' }: PageRequest): Promise<Page<BlobInfo>> {
+    const all = [...this.#disk.quarantine].filter(([digest]) => digest > after).sort(([a], [b]) => (a < b ? -1 : 1));
+    const items = all
+      .slice(0, limit)
+      .map(([digest, { bytes, modifiedAt }]) => ({ digest, size: bytes.length, modifiedAt }));
+    return { items, more: all.length > limit };
+  }
+
+  async restoreQuarantined(digest: Digest): Promise<boolean> {
+    const file = this.#disk.quarantine.get(digest);
+    if (file !== undefined && !this.#disk.blobs.has(digest)) this.#disk.blobs.set(digest, file);
+    return this.deleteQuarantined(digest);
+  }
+
+  async deleteQuarantined(digest: Digest): Promise<boolean> {
+    return this.#disk.quarantine.delete(digest);
+  }
 
   async close(): Promise<void> {
     this.#closed = true;

@@ -7,6 +7,17 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 }
 
+/** Runs a call on a file; false when the file does not exist. */
+export async function isDone(call: () => Promise<void>): Promise<boolean> {
+  try {
+    await call();
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
 export function digestInvalid(expected: Digest, found: Digest): RegistryError {
   return new RegistryError('DIGEST_INVALID', {
     message: 'the content has another digest than the one given',

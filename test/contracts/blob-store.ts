@@ -5,6 +5,7 @@ import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { MiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { following } from './blob-store-follow.js';
 import { bytesOf, collect, publishing, put, reading } from './blob-store-published.js';
+import { quarantining } from './blob-store-quarantine.js';
 import { breaking, staging } from './blob-store-staged.js';
 
 /** One driver under test, empty. */
@@ -34,6 +35,10 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
     staging(() => store);
     breaking(() => store);
     following(() => store);
+    quarantining(
+      () => store,
+      async () => (store = await fixture.reopen()),
+    );
 
     it('finds what an earlier process received', async () => {
       const bytes = patternBytes(3 * MiB + 5);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/protocol/digest.js';
 import { endpoints, type RegistryOp } from '../../src/protocol/endpoints.js';
 import { managementEndpoints, type ManagementOp } from '../../src/protocol/management.js';
 import { buildPath, type Endpoint } from '../../src/protocol/route-table.js';
@@ -66,6 +67,9 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'cache.purge':         [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'explain.get':         [401, 404, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'garbage.collect':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'quarantine.list':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'quarantine.restore':  [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'quarantine.delete':   [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
   'account.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'account.create':      [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'account.get':         [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
@@ -114,6 +118,7 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'archive.import': ({ image }) => ({ query: `image=${image}&tag=v2`, body: archive }),
   'archive.export': ({ image }) => ({ query: `name=${image}:v1` }),
   'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
+  'quarantine.restore': () => document({ all: true }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
   'account.createToken': () => document({}),
@@ -256,6 +261,11 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     const { id } = (await manage(root, 'POST', `accounts/${account}/tokens`, {})) as { id: string };
     return { ...content, token: id };
   }
+  if (op.startsWith('quarantine.')) {
+    const bytes = Buffer.from(`quarantined ${made}`);
+    scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: Date.now() });
+    return { ...content, digest: digestOf(bytes) };
+  }
   if (path.includes(':rule')) {
     const { id } = (await manage(root, 'POST', 'rules', rule)) as { id: string };
     return { ...content, rule: id };
@@ -274,9 +284,15 @@ async function look({ method, path }: Endpoint, content: Content): Promise<reado
   const { name, session, account, repository } = content;
   const places = path.startsWith('/v2/:name')
     ? [`/v2/${name}/tags/list`, `/v2/${name}/blobs/${content.digest}`, `/v2/${name}/blobs/uploads/${session}`]
-    : ['repositories', 'accounts', `accounts/${account}/tokens`, 'rules', 'keys', `repositories/${repository}`].map(
-        (place) => `/api/v1/${place}`,
-      );
+    : [
+        'repositories',
+        'accounts',
+        `accounts/${account}/tokens`,
+        'rules',
+        'keys',
+        'quarantine',
+        `repositories/${repository}`,
+      ].map((place) => `/api/v1/${place}`);
   const answers = await Promise.all(places.map((place) => root('GET', place)));
   return answers.map(({ status, headers, body }) => [status, headers['range'], digest(body)].join(' '));
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../src/protocol/digest.js';
 import { endpoints, registryRoutes } from '../../src/protocol/endpoints.js';
 import { managementEndpoints, managementRoutes } from '../../src/protocol/management.js';
 import { basic, form, json, startAccess, type AccessScene, type Ask } from '../support/access.js';
@@ -183,6 +184,18 @@ describe('docs/openapi.json', () => {
     await exchange('POST', `${api}/keys`, 201);
   });
 
+  it('says of the quarantine what it is', async () => {
+    for (const label of ['one', 'two', 'three']) {
+      const bytes = Buffer.from(label);
+      scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: 0 });
+    }
+    const { body } = await exchange('GET', `${api}/quarantine?n=2&last=`, 200);
+    expect(JSON.parse(body.toString())).toMatchObject({ blobs: [{ size_bytes: 3 }, {}] });
+    await exchange('DELETE', `${api}/quarantine/${digestOf(Buffer.from('one'))}`, 204);
+    await post('/quarantine/restore', { digests: [digestOf(Buffer.from('two')), digestOf(Buffer.from('four'))] }, 200);
+    await post('/quarantine/restore', { all: true }, 200);
+  });
+
   it('was held to every operation that there is', () => {
     expect([...seen].toSorted()).toEqual([...endpoints, ...managementEndpoints].map(({ op }) => op).toSorted());
   });
@@ -205,6 +218,10 @@ describe('docs/openapi.json', () => {
     ['/repositories', 'repository.create', { ...remote, url: undefined }],
     ['/repositories', 'repository.create', { ...remote, credentials: { username: 'me' } }],
     ['/repositories', 'repository.create', { ...virtual, members: [] }],
+    ['/quarantine/restore', 'quarantine.restore', {}],
+    ['/quarantine/restore', 'quarantine.restore', { all: false }],
+    ['/quarantine/restore', 'quarantine.restore', { digests: [] }],
+    ['/quarantine/restore', 'quarantine.restore', { digests: ['sha256:short'] }],
     ['/accounts', 'account.create', { name: 'a b' }],
     ['/rules', 'rule.create', { users: ['a'], allow: ['write'] }],
     ['/rules', 'rule.create', { users: ['a'] }],

@@ -19,6 +19,7 @@ import { FinishedUploads } from '../../src/repositories/finished-uploads.js';
 import { OnlineGarbageCollector } from '../../src/repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from '../../src/repositories/local.js';
 import { ManifestCache } from '../../src/repositories/manifest-cache.js';
+import { restoringStore } from '../../src/repositories/quarantine.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
 import {
   createMemoryDisk,
@@ -45,6 +46,7 @@ export const day = 24 * hour;
 /** What the registry has by default. */
 export const grace = day;
 export const uploadExpiry = 7 * day;
+export const orphanRetention = 30 * day;
 export const farFuture = Number.MAX_SAFE_INTEGER;
 
 export const anyone = callerWho('anyone', () => true);
@@ -207,7 +209,8 @@ export class Domain {
         : { ...this.#parts, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
     const repository = (name: string): LocalRepository => {
       const sparse = this.#sparse.get(name) ?? 'indexes';
-      return new LocalRepository({ name, type: 'local', sparse, description: '' }, parts);
+      const config = { name, type: 'local', sparse, description: '' } as const;
+      return new LocalRepository(config, { ...parts, blobs: restoringStore(parts) });
     };
     return {
       repository,
@@ -215,6 +218,7 @@ export class Domain {
       collector: new OnlineGarbageCollector({
         ...parts,
         uploadExpiryMs: uploadExpiry,
+        orphanRetentionMs: orphanRetention,
         onDeleted: (digest) => parts.manifests.delete(digest),
       }),
     };

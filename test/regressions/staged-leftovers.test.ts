@@ -65,7 +65,7 @@ describe('what one request stages', () => {
     const [source, taking] = await takeHalf((from) => take(domain.writer('local'), from));
     const disk = createMemoryDisk();
     for (const [id, file] of domain.disk.staged) disk.staged.set(id, file);
-    await discardLeftovers(new MemoryBlobStore(disk));
+    await discardLeftovers({ blobs: new MemoryBlobStore(disk), runtime: domain.runtime });
     expect([...disk.staged.keys()]).toEqual([]);
     source.end(layer.subarray(half));
     await taking;

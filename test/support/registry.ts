@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createRegistry, type Logger, type Registry, type RegistryOptions } from '../../src/index.js';
-import { MemoryBlobStore } from '../../src/storage/memory-blob-store.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory-blob-store.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
 
 export interface LogLine {
@@ -79,6 +79,8 @@ export interface TestRegistry extends Omit<Listening, 'server'> {
   readonly folder: string;
   /** What was logged. */
   readonly log: readonly LogLine[];
+  /** What holds the blobs, where they are in memory. */
+  readonly disk?: MemoryDisk;
 }
 
 /**
@@ -115,10 +117,12 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
 export async function startMemoryRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
   const folder = await makeFolder();
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
-  const started = await startRegistry({ ...options, storage: { blobs: new MemoryBlobStore(), metadata } });
+  const disk = createMemoryDisk();
+  const started = await startRegistry({ ...options, storage: { blobs: new MemoryBlobStore(disk), metadata } });
   return {
     ...started,
     folder,
+    disk,
     close: async () => {
       await started.close();
       await removeFolder(folder);

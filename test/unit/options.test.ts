@@ -30,7 +30,12 @@ describe('resolveOptions', () => {
       prefix: '',
       trustedProxies: [],
       limits: { minBytesPerSecond: 1024 },
-      garbageCollection: { graceSeconds: 86_400, intervalSeconds: 3600, uploadExpirySeconds: 604_800 },
+      garbageCollection: {
+        graceSeconds: 86_400,
+        intervalSeconds: 3600,
+        uploadExpirySeconds: 604_800,
+        orphanRetentionSeconds: 2_592_000,
+      },
       reserveBytes: 67_108_864,
       manifestCacheMaxBytes: 67_108_864,
     });
@@ -52,7 +57,12 @@ describe('resolveOptions', () => {
       access: 'open',
       prefix: '/a/b-c.d_e~f',
       repositories: [{ name: 'a', type: 'local', sparse: false, description: '' }],
-      garbageCollection: { graceSeconds: 0, intervalSeconds: 3600, uploadExpirySeconds: 604_800 },
+      garbageCollection: {
+        graceSeconds: 0,
+        intervalSeconds: 3600,
+        uploadExpirySeconds: 604_800,
+        orphanRetentionSeconds: 2_592_000,
+      },
       manifestCacheMaxBytes: 0,
     });
     expect(resolved.logger).toBe(logger);

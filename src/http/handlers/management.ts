@@ -2,7 +2,6 @@ import type {
   AccessControl,
   Archives,
   Caller,
-  GarbageCollector,
   Repository,
   RepositoryDirectory,
   RepositoryRecord,
@@ -27,14 +26,14 @@ import { createAccessHandlers, type AccessParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { exportArchive, importArchive } from './archives.js';
 import { nextLink, pageOf } from './discovery.js';
+import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 
 const pageMost = 1000;
 /** Each may hold some 64 MiB of memory, and all of its archive on the disk. */
 const importsMost = 8;
 
-export interface ManagementParts extends AccessParts {
+export interface ManagementParts extends AccessParts, GarbageParts {
   readonly directory: RepositoryDirectory;
-  readonly garbage: GarbageCollector;
   readonly access: AccessControl;
   readonly archives: Archives;
 }
@@ -90,7 +89,7 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
       return jsonReply(200, await purgeCache(repository, query));
     },
     'explain.get': (exchange) => explain(parts().directory, exchange),
-    'garbage.collect': async ({ query }) => jsonReply(200, await collectGarbage(parts().garbage, query)),
+    ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
   };
 }
@@ -180,24 +179,6 @@ async function listTags(repository: Repository, exchange: Exchange<ManagementPar
   const shown = await Promise.all(tags.items.map(describe));
   const more = tags.more && page.limit > 0;
   return jsonReply(200, { tags: shown }, more ? nextLink(path, query, tags.items.at(-1)?.name ?? '', page.limit) : {});
-}
-
-async function collectGarbage(garbage: GarbageCollector, query: URLSearchParams): Promise<Record<string, unknown>> {
-  const dryRun = query.get('dry_run') ?? 'false';
-  if (dryRun !== 'true' && dryRun !== 'false') {
-    throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'dry_run', problem: "must be 'true' or 'false'" }] });
-  }
-  const report = await garbage.collect({ dryRun: dryRun === 'true' });
-  return {
-    dry_run: report.dryRun,
-    started_at: encodeTime(report.startedAt),
-    finished_at: encodeTime(report.finishedAt),
-    examined: report.examined,
-    unlinked: report.unlinked,
-    blobs_deleted: report.blobsDeleted,
-    bytes_freed: report.bytesFreed,
-    uploads_expired: report.uploadsExpired,
-  };
 }
 
 async function purgeCache(repository: Repository, query: URLSearchParams): Promise<Record<string, unknown>> {

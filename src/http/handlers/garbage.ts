@@ -1,0 +1,46 @@
+import type { GarbageCollector, Quarantine } from '../../ports.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { decodeRestore, encodeCollection, encodeQuarantined } from '../../protocol/garbage-documents.js';
+import type { ManagementOp, ManagementParams } from '../../protocol/management.js';
+import { readDocument } from '../document.js';
+import type { Handler } from '../exchange.js';
+import { jsonReply } from '../reply.js';
+import { nextLink, pageOf } from './discovery.js';
+
+export interface GarbageParts {
+  readonly garbage: GarbageCollector;
+  readonly quarantine: Quarantine;
+}
+
+type GarbageOp = Extract<ManagementOp, `${'garbage' | 'quarantine'}.${string}`>;
+type GarbageHandlers = { readonly [O in GarbageOp]: Handler<ManagementParams<O>> };
+
+const maxPageSize = 1000;
+
+/** Garbage collection and the quarantine. */
+export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandlers {
+  return {
+    'garbage.collect': async ({ query }) => {
+      const dryRun = query.get('dry_run') ?? 'false';
+      if (dryRun !== 'true' && dryRun !== 'false') {
+        const detail = [{ path: 'dry_run', problem: "must be 'true' or 'false'" }];
+        throw new RegistryError('OPTIONS_INVALID', { detail });
+      }
+      return jsonReply(200, encodeCollection(await parts().garbage.collect({ dryRun: dryRun === 'true' })));
+    },
+    'quarantine.list': async (exchange) => {
+      const page = pageOf(exchange, maxPageSize);
+      const { items, more } = await parts().quarantine.list(page);
+      const last = items.at(-1)?.digest ?? '';
+      const link = more && page.limit > 0 ? nextLink(exchange.path, exchange.query, last, page.limit) : {};
+      return jsonReply(200, { blobs: items.map(encodeQuarantined) }, link);
+    },
+    'quarantine.restore': async ({ req }) => {
+      return jsonReply(200, { ...(await parts().quarantine.restore(decodeRestore(await readDocument(req)))) });
+    },
+    'quarantine.delete': async ({ params: { digest } }) => {
+      if (await parts().quarantine.delete(digest)) return { status: 204 };
+      throw new RegistryError('NOT_FOUND', { message: 'the digest is not in quarantine', detail: { digest } });
+    },
+  };
+}

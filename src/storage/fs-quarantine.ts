@@ -1,0 +1,66 @@
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { BlobInfo, Page, PageRequest } from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
+import { statFile, type BlobFolders } from './blob-folders.js';
+import { renameFile, unlinkFile } from './files.js';
+import type { FolderHandles } from './folder-handles.js';
+import { isDone } from './storage-errors.js';
+
+/** The quarantine of a file store. The modification time of a file is when it was moved here. */
+export class FsQuarantine {
+  readonly #folders: BlobFolders;
+  readonly #handles: FolderHandles;
+
+  constructor(folders: BlobFolders, handles: FolderHandles) {
+    this.#folders = folders;
+    this.#handles = handles;
+  }
+
+  async add(digest: Digest, when: number): Promise<boolean> {
+    const published = this.#folders.blob(digest);
+    // Durable before the move: a file that kept its old time after a power cut would be deleted too early.
+    if (!(await isDone(() => stamp(published, when)))) return false;
+    await this.#move(published, this.#folders.quarantined(digest));
+    return true;
+  }
+
+  async list({ limit, after = '' }: PageRequest): Promise<Page<BlobInfo>> {
+    const digests = (await this.#folders.quarantinedDigests()).filter((digest) => digest > after).sort();
+    const found = digests.slice(0, limit).map(async (digest) => {
+      const stats = await this.#folders.statListed(this.#folders.quarantined(digest));
+      return stats && { digest, ...stats };
+    });
+    const items = (await Promise.all(found)).filter((info) => info !== undefined);
+    return { items, more: digests.length > limit };
+  }
+
+  async restore(digest: Digest): Promise<boolean> {
+    const published = this.#folders.blob(digest);
+    if ((await statFile(published)) !== undefined) return this.delete(digest);
+    return isDone(() => this.#move(this.#folders.quarantined(digest), published));
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    const path = this.#folders.quarantined(digest);
+    if (!(await isDone(() => unlinkFile(path)))) return false;
+    await this.#handles.sync(dirname(path));
+    return true;
+  }
+
+  async #move(from: string, to: string): Promise<void> {
+    await renameFile(from, to);
+    await this.#handles.sync(dirname(to));
+    await this.#handles.sync(dirname(from));
+  }
+}
+
+async function stamp(path: string, when: number): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.utimes(when / 1000, when / 1000);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
