@@ -6,6 +6,19 @@ import { hasCode } from './storage-errors.js';
 /** Always the same name, so that a start replaces what a stopped one left. No blob and no staged bytes have it. */
 const probeName = '.rename-probe';
 
+/** The calls of the probe. Tests pass others. */
+export interface RenameCalls {
+  create(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+}
+
+const ofThisSystem: RenameCalls = {
+  create: (path) => writeFile(path, ''),
+  rename: renameFile,
+  remove: removeFile,
+};
+
 /**
  * Renames an empty file through all folders, since only a rename shows whether it works: it fails between bind mounts of one
  * device too. A full disk proves nothing and is accepted.
@@ -15,17 +28,18 @@ const probeName = '.rename-probe';
 export async function probeRenames(
   [first, ...others]: readonly [string, ...string[]],
   onUnusable: (folder: string, cause: unknown) => void,
+  calls: RenameCalls = ofThisSystem,
 ): Promise<void> {
   let at = join(first, probeName);
   try {
-    await writeFile(at, '');
+    await calls.create(at);
     for (const folder of others) {
       const next = join(folder, probeName);
       try {
-        await renameFile(at, next);
+        await calls.rename(at, next);
         at = next;
       } catch (cause) {
-        if (hasCode(cause, 'EXDEV')) throw otherFileSystem(first, folder, cause);
+        if (hasCode(cause, 'EXDEV')) throw otherFileSystem(first, folder);
         if (isFull(cause)) return;
         onUnusable(folder, cause);
       }
@@ -33,7 +47,7 @@ export async function probeRenames(
   } catch (error) {
     if (!isFull(error)) throw error;
   } finally {
-    await removeFile(at);
+    await calls.remove(at);
   }
 }
 
@@ -41,10 +55,10 @@ function isFull(error: unknown): boolean {
   return hasCode(error, 'ENOSPC', 'EDQUOT');
 }
 
-function otherFileSystem(first: string, folder: string, cause: unknown): Error {
+/** Without the cause: its paths are those of one step of the probe. */
+function otherFileSystem(first: string, folder: string): Error {
   return new Error(
-    `cannot rename files from ${first} to ${folder}: they are on different file systems or mounts. ` +
+    `cannot rename files from ${first} to ${folder} (EXDEV): they are on different file systems or mounts. ` +
       'Mount the whole data folder, not a folder inside it',
-    { cause },
   );
 }

@@ -248,7 +248,7 @@ describe('orphans', () => {
     it('are restored by the first read that misses them, a manifest too', async () => {
       const image = imageOf('lost', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
-      for (const digest of [...domain.disk.blobs.keys()]) await domain.blobs.quarantine(digest, domain.runtime.now());
+      for (const digest of domain.disk.blobs.keys()) await domain.blobs.quarantine(digest, domain.runtime.now());
       await domain.restart();
       expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
       expect(held()).toEqual([otherDigest]);
