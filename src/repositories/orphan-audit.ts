@@ -43,12 +43,16 @@ export class OrphanAudit {
 
   /** @param before orphans from before this time are old enough. */
   async run(before: number, tally: AuditTally, options: AuditOptions = {}): Promise<void> {
-    const now = this.#parts.runtime.now();
+    const { runtime, graceMs } = this.#parts;
+    const now = runtime.now();
     const isDue = now >= this.#dueAt;
     await this.#sweep(now, isDue, tally, options);
     if (!isDue) return;
     const isComplete = await this.#quarantineOrphans(before, tally, options);
-    if (options.dryRun !== true) this.#dueAt = isComplete ? Infinity : now + this.#parts.graceMs;
+    if (options.dryRun === true) return;
+    this.#dueAt = isComplete ? Infinity : now + graceMs;
+    const { quarantined, quarantinedBytes: bytes } = tally;
+    if (quarantined > 0) runtime.log.warn({ quarantined, bytes }, 'orphans moved to quarantine');
   }
 
   /** Finishes a move that a stopped process began. */
@@ -87,9 +91,13 @@ export class OrphanAudit {
     let isComplete = true;
     let batch: BlobInfo[] = [];
     const settle = async (): Promise<void> => {
-      const outcomes = await Promise.all(batch.map((orphan) => this.#settle(orphan, tally, options)));
-      if (outcomes.includes(false)) isComplete = false;
+      // All to their end, so that none is at work when the collector says that it is closed.
+      const outcomes = await Promise.allSettled(batch.map((orphan) => this.#settle(orphan, tally, options)));
       batch = [];
+      for (const outcome of outcomes) {
+        if (outcome.status === 'rejected') throw outcome.reason;
+        if (!outcome.value) isComplete = false;
+      }
     };
     for await (const info of this.#parts.blobs.list()) {
       if (options.isStopped?.() === true) return false;

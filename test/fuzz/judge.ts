@@ -59,7 +59,7 @@ export function judgeEvent({ principal, op, status, clientAddress }: RequestEven
   if (isWrite && principal !== 'ana' && status < 400) problems.push(`${op} by nobody was answered ${status}`);
   const mayAna = op === 'repository.list' || op === 'explain.get';
   const isManagement =
-    /^(?:repository|image|tag|cache|garbage|account|rule|key|explain)\./.test(op) && op !== 'tag.list';
+    /^(?:repository|image|tag|cache|garbage|quarantine|account|rule|key|explain)\./.test(op) && op !== 'tag.list';
   if (isManagement && status < 400 && !(mayAna && principal === 'ana')) {
     problems.push(`${op} by ${principal} was answered ${status}`);
   }

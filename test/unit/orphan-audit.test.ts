@@ -62,6 +62,9 @@ describe('orphans', () => {
         quarantinedBytes: layer.length,
       });
       expect(held()).toEqual([layerDigest]);
+      expect(domain.log).toEqual([
+        { level: 'warn', fields: { quarantined: 1, bytes: layer.length }, message: 'orphans moved to quarantine' },
+      ]);
       expect(domain.has(layerDigest)).toBe(false);
       expect(await domain.metadata.condemned()).toEqual([]);
       expect(await missingOf(domain.repository('local'), 'team/app', imageOf('kept', [other]).manifest)).toEqual([]);
