@@ -21,12 +21,13 @@ import type { Random } from './random.js';
 /** A tar that was right once, in whatever is around it. */
 export async function makeArchive(random: Random): Promise<Buffer> {
   const entries = random.chance(0.6) ? layoutEntries(random) : savedEntries(buildImage('saved'), ['fuzzed/app:1']);
-  const bent = entries.map((entry) => (random.chance(0.15) ? bendEntry(random, entry) : entry));
+  const share = random.pick([0, 0, 0.1, 0.3]);
+  const bent = entries.map((entry) => (random.chance(share) ? bendEntry(random, entry) : entry));
   const shuffled = random.chance(0.3) ? bent.toReversed() : bent;
   let tar = await tarOf(shuffled);
-  if (random.chance(0.2)) tar = bendBytes(random, tar);
+  if (random.chance(0.1)) tar = bendBytes(random, tar);
   const packed = wrap(random, tar);
-  return random.chance(0.2) ? bendBytes(random, packed) : packed;
+  return random.chance(0.1) ? bendBytes(random, packed) : packed;
 }
 
 /** An image below so many indexes, each of which names the one below it so many times. */
