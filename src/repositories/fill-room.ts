@@ -18,6 +18,8 @@ export class FillRoom {
   readonly #parts: FillRoomParts;
   #making: Promise<void> | undefined;
   #restUntil = 0;
+  /** How much could not be found lately. An attempt for less may succeed all the same. */
+  #vainBytes = Infinity;
 
   constructor(parts: FillRoomParts) {
     this.#parts = parts;
@@ -28,15 +30,15 @@ export class FillRoom {
   }
 
   /**
-   * Evicts in the background what a blob of this size lacks, unless that is under way or was in vain lately.
+   * Evicts in the background what a blob of this size lacks, unless that is under way or was in vain lately for no more.
    * @param isDoubted the disk refused the blob though it reported room, again: its whole size is evicted.
    */
   make(bytes: number, { isDoubted = false } = {}): void {
-    if (this.#making !== undefined || this.#parts.runtime.now() < this.#restUntil) return;
+    if (this.#making !== undefined) return;
     this.#making = this.#make(bytes, isDoubted)
       .catch((error: unknown) => {
         this.#parts.runtime.log.error({ err: error }, 'failed to make room on the full disk');
-        this.#restUntil = this.#parts.runtime.now() + restMs;
+        this.#rest(0);
       })
       .finally(() => (this.#making = undefined));
   }
@@ -50,6 +52,8 @@ export class FillRoom {
     const { runtime, repositories } = this.#parts;
     const lacking = await this.#missingBytes(bytes);
     if (lacking === 0 && !isDoubted) return;
+    if (runtime.now() >= this.#restUntil) this.#vainBytes = Infinity;
+    if (lacking >= this.#vainBytes) return;
     const missingBytes = (lacking || bytes) + slackBytes;
     let leftBytes = missingBytes;
     const caches = repositories().filter((repository) => 'makeRoom' in repository);
@@ -61,7 +65,12 @@ export class FillRoom {
     }
     if (await this.has(bytes)) return;
     runtime.log.warn({ missingBytes, usedBytes }, 'the disk is full: blobs are passed on and not cached');
-    this.#restUntil = runtime.now() + restMs;
+    this.#rest(lacking);
+  }
+
+  #rest(vainBytes: number): void {
+    this.#vainBytes = vainBytes;
+    this.#restUntil = this.#parts.runtime.now() + restMs;
   }
 
   async #missingBytes(bytes: number): Promise<number> {

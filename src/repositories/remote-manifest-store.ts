@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { ManifestContent, ManifestRecord, TagRecord } from '../ports.js';
+import { ConflictError, type ManifestContent, type ManifestRecord, type TagRecord } from '../ports.js';
 import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../protocol/errors.js';
 import { parseManifest, type ParsedManifest } from '../protocol/manifest.js';
@@ -25,9 +25,8 @@ export class RemoteManifestStore {
 
   async tag(image: string, tag: Tag): Promise<TagRecord | undefined> {
     const unsaved = this.#unsaved.tag(image, tag);
-    if (unsaved === undefined) return this.#context.parts.metadata.tag(this.#context.at(image), tag);
-    await this.putTag(image, unsaved);
-    return unsaved;
+    if (unsaved !== undefined) await this.putTag(image, unsaved);
+    return this.#unsaved.tag(image, tag) ?? this.#context.parts.metadata.tag(this.#context.at(image), tag);
   }
 
   async manifest(image: string, digest: Digest): Promise<ManifestRecord | undefined> {
@@ -76,7 +75,7 @@ export class RemoteManifestStore {
     }
   }
 
-  /** Of a tag that names a manifest which is held. */
+  /** Puts a tag that names a manifest which is held. When that was evicted meanwhile, nothing is kept. */
   async putTag(image: string, tag: TagRecord): Promise<void> {
     const { metadata, blobs } = this.#context.parts;
     const unsaved = this.#unsaved.manifest(image, tag.digest);
@@ -89,8 +88,9 @@ export class RemoteManifestStore {
       await metadata.apply([{ type: 'tag.put', at: this.#context.at(image), tag }], { durable: false });
       this.#unsaved.forgetTag(image, tag.name);
     } catch (error) {
-      if (!isInsufficientStorage(error)) throw error;
-      this.#unsaved.keepTag(image, tag);
+      if (isInsufficientStorage(error)) this.#unsaved.keepTag(image, tag);
+      else if (error instanceof ConflictError) this.#unsaved.forgetTag(image, tag.name);
+      else throw error;
     }
   }
 

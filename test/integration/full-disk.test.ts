@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseDigest } from '../../src/protocol/digest.js';
 import { collect } from '../contracts/blob-store-published.js';
 import { MiB, patternBytes } from '../support/bytes.js';
+import { entriesOf, tarOf } from '../support/archives.js';
 import { Client, type Answer } from '../support/client.js';
 import { digest, imageManifest, pushBlob, pushManifest, startUpload } from '../support/content.js';
 import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../support/registry.js';
@@ -148,6 +149,16 @@ describe('an upload that does not fit', () => {
     ['without a length', stream(large)],
   ])('by one POST %s is refused with 507 and gives its bytes back', async (_how, body) => {
     expectFull(await client.post(`${uploads}?digest=${digest(large)}`, { body }));
+    expect(await staged()).toEqual([]);
+  });
+
+  it('as an archive is refused with 507 and gives back all of its files', async () => {
+    const entries = [1, 2, 3].map((seed) => {
+      const bytes = patternBytes(MiB, seed);
+      return { name: `blobs/sha256/${digest(bytes).slice('sha256:'.length)}`, bytes };
+    });
+    const tar = await tarOf(entriesOf(Object.fromEntries(entries.map(({ name: file, bytes }) => [file, bytes]))));
+    expectFull(await client.post('/api/v1/repositories/local/import', { body: tar }));
     expect(await staged()).toEqual([]);
   });
 

@@ -6,7 +6,7 @@ import { parseTag } from '../../src/protocol/names.js';
 import { MiB, patternBytes } from '../support/bytes.js';
 import type { Answer, Client } from '../support/client.js';
 import type { FaultUpstream } from '../support/fault-upstream.js';
-import { makeFolder, removeFolder } from '../support/registry.js';
+import { makeFolder, removeFolder, type TestRegistry } from '../support/registry.js';
 import { Cleanups, MovableClock, startRemote } from '../support/remote.js';
 import { SmallDisk } from '../support/small-disk.js';
 
@@ -20,6 +20,7 @@ const cleanups = new Cleanups();
 let clock: MovableClock;
 let disk: SmallDisk;
 let fault: FaultUpstream;
+let server: TestRegistry;
 let client: Client;
 /** The index has used up the reserve too: it refuses each write of these kinds. */
 let refused: RegExp | undefined;
@@ -31,7 +32,7 @@ beforeEach(async () => {
   cleanups.add(() => removeFolder(folder));
   disk = await SmallDisk.open(folder, diskBytes, reserveBytes);
   const storage = { ...disk.storage, metadata: refusing(disk.storage.metadata) };
-  ({ fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 }, { onDisk: true, storage }));
+  ({ fault, server, client } = await startRemote(cleanups, { tagTtlSeconds: 60 }, { onDisk: true, storage }));
 });
 afterEach(async () => {
   await cleanups.run();
@@ -128,6 +129,18 @@ describe('a tag on a full disk', () => {
     fault.images.tags.clear();
     clock.advance(61);
     expect((await get('v1')).codes).toEqual(['MANIFEST_UNKNOWN']);
+  });
+
+  it('whose manifest is evicted before the tag is written is fetched again', async () => {
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    await get('v1');
+    fillDisk();
+    clock.advance(61);
+    expect(summary(await get('v1')).slice(0, 2)).toEqual([200, 'hit']);
+    await server.registry.repositories.get('hub')?.repository.makeRoom?.(MiB);
+    disk.sizeBytes = diskBytes;
+    const answer = await get('v1');
+    expect([answer.status, answer.header('x-cache'), answer.body.equals(manifest.bytes)]).toEqual([200, 'miss', true]);
   });
 
   it('is forgotten by a purge', async () => {

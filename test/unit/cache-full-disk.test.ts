@@ -221,7 +221,12 @@ describe('a blob that does not fit', () => {
       .poll(() => domain.runtime.log.lines.map(({ message }) => message))
       .toEqual(['the disk is full: blobs are passed on and not cached']);
     expect(cache.evictions).toEqual([]);
-    freeBytes = Infinity;
+    await fetchFrom(upstreamOf(serve(bytes)));
+    expect(domain.runtime.log.lines).toHaveLength(1);
+    // Somebody freed some: what is missing now can be evicted.
+    freeBytes = 2;
+    await fetchFrom(upstreamOf(serve(bytes)));
+    await expect.poll(() => cache.evictions).toEqual([size - 2 + 64 * KiB]);
     await expect((await fetchFrom(upstreamOf(serve(bytes)))).done).resolves.toMatchObject({ size });
   });
 });
