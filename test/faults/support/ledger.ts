@@ -51,12 +51,25 @@ export class Ledger {
     }
     if (wrong.length === 0) return;
     const total = this.kept.length + this.deleted.length;
-    throw new Error(`${occasion}: ${wrong.length} of ${total} are wrong:\n${wrong.slice(0, 20).join('\n')}`);
+    throw new Error(`${occasion}: ${wrong.length} of ${total} are wrong:\n${wrong.slice(0, 5).join('\n')}`);
   }
 
   get length(): { readonly kept: number; readonly deleted: number } {
     return { kept: this.kept.length, deleted: this.deleted.length };
   }
+}
+
+/** Pushes an image and enters it. */
+export async function pushImage(
+  client: PatientClient,
+  ledger: Ledger,
+  name: string,
+  tag: string,
+  image: Image,
+): Promise<void> {
+  for (const blob of [image.config, ...image.layers]) await client.pushBlob(name, blob);
+  await client.putManifest('PUT manifest', name, tag, image.manifest);
+  ledger.keep({ name, tag, image, origin: 'pushed whole' });
 }
 
 /**

@@ -1,3 +1,6 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   startRegistry,
   type RegistryServer,
@@ -46,4 +49,14 @@ export class Life {
     await this.end(how);
     return this.start();
   }
+}
+
+/** The reserve of a data folder is made in the background, some time after the first start. */
+export async function waitForReserve(data: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const held = await stat(join(data, 'reserve')).catch(() => undefined);
+    if (held !== undefined && held.size > 0 && held.blocks * 512 >= held.size) return;
+    await sleep(100);
+  }
+  throw new Error('the server made no reserve within 10 s');
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp, open, rm, statfs, truncate, writeFile, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -59,13 +59,17 @@ export class LoopDisk {
     await run('mount', ['-o', 'loop', this.#image, this.path]);
   }
 
-  /** A process that was just killed may still hold it for a moment. */
+  /**
+   * Resolves when the file system is gone. A process that was just killed may still hold it for a moment, and a container that
+   * was started meanwhile has a mount of its own: a mount that came too early would give the same dead file system again.
+   */
   async unmount(): Promise<void> {
-    for (let attempt = 1; isMounted(this.path); attempt++) {
+    for (let attempt = 1; isMounted(this.path) || isAttached(this.#image); attempt++) {
       try {
-        await run('umount', [this.path]);
+        if (isMounted(this.path)) await run('umount', [this.path]);
+        else throw new Error(`${this.#image} is still mounted elsewhere`);
       } catch (error) {
-        if (attempt === 50) throw error;
+        if (attempt === 150) throw error;
         await sleep(100);
       }
     }
@@ -76,9 +80,20 @@ export class LoopDisk {
     await run(this.#cut, [this.path]);
   }
 
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.path);
-    return bavail * bsize;
+  /** Fills it to the last block with a foreign file. */
+  async fill(): Promise<void> {
+    const file = await open(join(this.path, foreignFile), 'a');
+    try {
+      for (const size of [1 << 20, 1 << 12, 1]) await appendUntilFull(file, Buffer.alloc(size, 1));
+      await file.sync().catch(ignoreFull);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Takes the foreign file away. */
+  async empty(): Promise<void> {
+    await rm(join(this.path, foreignFile), { force: true });
   }
 
   async release(): Promise<void> {
@@ -89,7 +104,22 @@ export class LoopDisk {
   }
 }
 
+const foreignFile = 'foreign';
 const memory = '/dev/shm';
+
+async function appendUntilFull(file: FileHandle, bytes: Buffer): Promise<void> {
+  for (;;) {
+    const { bytesWritten } = await file.write(bytes).catch((error: unknown) => {
+      ignoreFull(error);
+      return { bytesWritten: 0 };
+    });
+    if (bytesWritten < bytes.length) return;
+  }
+}
+
+function ignoreFull(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+}
 
 /** In memory, where a flush takes no time, if there is room for the whole disk. */
 async function chooseImageFolder(folder: string, sizeMiB: number): Promise<string> {
@@ -122,6 +152,21 @@ function mounts(): readonly string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '');
+}
+
+/** Whether a loop device reads the image. */
+function isAttached(image: string): boolean {
+  return readdirSync('/sys/block')
+    .filter((device) => device.startsWith('loop'))
+    .some((device) => readOrEmpty(`/sys/block/${device}/loop/backing_file`).trim() === image);
+}
+
+function readOrEmpty(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function isMounted(path: string): boolean {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent } from 'undici';
 import { header, http, type HttpOptions, type HttpResponse } from '../../../e2e-docker/support/registry-http.js';
 import { sha256, type Content, type Image } from '../../../e2e-docker/support/images.js';
@@ -15,6 +16,9 @@ export class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer';
 }
 
+/** A clear refusal too many. */
+export class OutOfPatience extends WrongAnswer {}
+
 const manifestTypes = 'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json';
 
 /**
@@ -25,6 +29,7 @@ export class PatientClient {
   readonly #origin: string;
   readonly #agent = new Agent({ headersTimeout: 10_000, bodyTimeout: 10_000, keepAliveTimeout: 1000 });
   #patience = 0;
+  #pauseMs = 0;
   refusals: Refusal[] = [];
   step = '';
 
@@ -32,8 +37,10 @@ export class PatientClient {
     this.#origin = origin;
   }
 
-  begin(patience: number): void {
+  /** @param pauseMs how long it waits before it tries a refused step again */
+  begin(patience: number, pauseMs = 0): void {
     this.#patience = patience;
+    this.#pauseMs = pauseMs;
     this.refusals = [];
     this.step = '';
   }
@@ -57,6 +64,7 @@ export class PatientClient {
     const answer = await this.send(step, path, options);
     if (good.includes(answer.status)) return answer;
     this.#refused(step, answer);
+    if (this.#pauseMs > 0) await sleep(this.#pauseMs);
     return undefined;
   }
 
@@ -97,8 +105,9 @@ export class PatientClient {
         at = end;
         continue;
       }
-      // A closing PUT that was refused may have had its effect.
-      const status = await this.insist('GET upload', location, at === bytes.length ? [204, 404] : [204]);
+      // A closing PUT that was refused may have had its effect, and a full disk ends the upload.
+      const mayBeOver = at === bytes.length || this.refusals.at(-1)?.status === 507;
+      const status = await this.insist('GET upload', location, mayBeOver ? [204, 404] : [204]);
       if (status.status === 404) break;
       at = receivedBytes(status);
     }
@@ -121,8 +130,9 @@ export class PatientClient {
   async cancelUpload(name: string, bytes: Buffer): Promise<void> {
     const started = await this.insist('POST upload to cancel', `/v2/${name}/blobs/uploads/`, [202], { method: 'POST' });
     const location = header(started, 'location');
-    await this.attempt('PATCH upload to cancel', location, [202], { method: 'PATCH', body: bytes });
-    await this.insist('DELETE upload', location, [204], { method: 'DELETE', again: [404] });
+    const patched = await this.attempt('PATCH upload to cancel', location, [202], { method: 'PATCH', body: bytes });
+    const mayBeOver = patched === undefined && this.refusals.at(-1)?.status === 507;
+    await this.insist('DELETE upload', location, mayBeOver ? [204, 404] : [204], { method: 'DELETE', again: [404] });
   }
 
   async collect(): Promise<void> {
@@ -157,9 +167,9 @@ export class PatientClient {
     const isHead = text === '' && headers['content-type'] !== undefined;
     const isClear = [500, 503, 507].includes(status) && (code !== '' || isHead);
     const already = this.refusals.map((refusal) => `${refusal.step}: ${refusal.status}`).join(', ');
-    if (!isClear || this.refusals.length >= this.#patience) {
-      throw new WrongAnswer(`${step}: ${status} ${text.slice(0, 300)}${already === '' ? '' : ` (after ${already})`}`);
-    }
+    const problem = `${step}: ${status} ${text.slice(0, 300)}${already === '' ? '' : ` (after ${already})`}`;
+    if (!isClear) throw new WrongAnswer(problem);
+    if (this.refusals.length >= this.#patience) throw new OutOfPatience(problem);
     this.refusals.push({ step, status, code, message });
   }
 }
