@@ -794,6 +794,9 @@ export interface ExportName {
  */
 export type Access = 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
 
+/** What a rule can allow on an image. */
+export type ImageAction = Extract<Access, 'pull' | 'push' | 'delete'>;
+
 /** Where a request comes from and what it calls us: what the connection says, or a trusted proxy. */
 export interface ClientInfo {
   /** An IP address. */
@@ -851,6 +854,12 @@ export interface AccessControl {
    */
   authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal>;
   permits(principal: Principal, access: Access, target?: AccessTarget): Promise<boolean>;
+  /** Returns those of the actions that `permits` allows on an image, in one pass over the rules. */
+  permitted(
+    principal: Principal,
+    actions: readonly ImageAction[],
+    target: AccessTarget,
+  ): Promise<readonly ImageAction[]>;
   /** Whether it may do something, or this, to an image of the repository, and so know that it is there. */
   knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean>;
   /** Why not, as the error to answer, with the challenge that belongs to it. */

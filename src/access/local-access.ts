@@ -10,6 +10,8 @@ export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
     asksFirst: false,
     authenticate: () => Promise.resolve(anonymous),
     permits: (_principal, access) => Promise.resolve(mode === 'open' || readOnly.has(access)),
+    permitted: (_principal, actions) =>
+      Promise.resolve(actions.filter((action) => mode === 'open' || readOnly.has(action))),
     knows: () => Promise.resolve(true),
     // Nobody can log in here, so a 401 would only make clients ask for a password that nothing takes.
     refusal: () =>

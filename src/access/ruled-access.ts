@@ -8,6 +8,7 @@ import {
   type AccessTarget,
   type Identity,
   type IdentitySource,
+  type ImageAction,
   type Principal,
   type TokenGrant,
   type TokenIssuer,
@@ -105,6 +106,16 @@ export class RuledAccess implements AccessControl {
     const { at } = target;
     if (access !== 'admin' && at?.image === undefined) return false;
     return rules.permits(principal, access, at);
+  }
+
+  async permitted(
+    principal: Principal,
+    actions: readonly ImageAction[],
+    target: AccessTarget,
+  ): Promise<readonly ImageAction[]> {
+    if (target.at?.image === undefined) return [];
+    const granted = actions.filter((action) => this.#isGranted(principal, action, target));
+    return (await this.#parts.rules()).permitted(principal, granted, target.at);
   }
 
   async knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean> {

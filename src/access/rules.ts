@@ -22,9 +22,16 @@ export class RuleSet {
 
   /** `admin` is asked of a repository as a whole, or with no subject of the registry; the others of an image. */
   permits(principal: Principal, permission: Permission, subject?: Subject): boolean {
+    return this.permitted(principal, [permission], subject).length > 0;
+  }
+
+  /** Returns those of the permissions that the principal has. Matches each rule's names once, however many are asked for. */
+  permitted<P extends Permission>(principal: Principal, wanted: readonly P[], subject?: Subject): readonly P[] {
     const { limits } = principal;
-    if (limits !== undefined && !limits.some((limit) => gives(limit, permission, subject))) return false;
-    return this.#rules.some((rule) => isFor(rule, principal) && gives(rule, permission, subject));
+    const within = limits === undefined ? wanted : given(limits, wanted, subject);
+    if (within.length === 0) return [];
+    const rules = this.#rules.filter((rule) => isFor(rule, principal));
+    return given(rules, within, subject);
   }
 
   /** Whether it may pull anything at all. */
@@ -58,12 +65,27 @@ function isFor({ users, groups, anonymous: everybody, authenticated }: AccessRul
 
 type Allowance = AccessLimit | AccessRule;
 
-function gives({ names, allow }: Allowance, permission: Permission, subject: Subject | undefined): boolean {
-  if (!allow.includes(permission) && !allow.includes('admin')) return false;
+/** What of it the allowances give together. */
+function given<P extends Permission>(
+  allowances: readonly Allowance[],
+  wanted: readonly P[],
+  subject: Subject | undefined,
+): readonly P[] {
+  const found = new Set<P>();
+  for (const { names, allow } of allowances) {
+    if (found.size === wanted.length) break;
+    const more = wanted.filter((one) => !found.has(one) && (allow.includes(one) || allow.includes('admin')));
+    if (more.length === 0 || !isAbout(names, subject, wanted.includes('admin' as P))) continue;
+    for (const one of more) found.add(one);
+  }
+  return wanted.filter((one) => found.has(one));
+}
+
+function isAbout(names: Allowance['names'], subject: Subject | undefined, asWhole: boolean): boolean {
   if (names === undefined) return true;
   if (subject === undefined) return names.includes('**');
   const { repository, image } = subject;
-  if (permission === 'admin' || image === undefined) return names.some((name) => coversWhole(name, repository));
+  if (asWhole || image === undefined) return names.some((name) => coversWhole(name, repository));
   return names.some((name) => matchesPattern(toImagePattern(name), `${repository}/${image}`));
 }
 

@@ -1,8 +1,8 @@
 import type {
-  Access,
   AccessControl,
   AccessQuestion,
   Caller,
+  ImageAction,
   ImageKey,
   Principal,
   Repository,
@@ -26,20 +26,34 @@ export function wantedGrants({ row, params }: Match<Endpoint>, query: URLSearchP
   return [grant(name, 'pull', 'push'), ...(from === undefined ? [] : [grant(from, 'pull')])];
 }
 
-/**
- * Whether an image may be pulled, pushed to or deleted from as it was named. A virtual repository hands writes to its target:
- * the right is needed on both.
- */
+/** Returns whether an image may be pulled, pushed to or deleted from as it was named. */
 export async function mayUse(
   access: AccessControl,
   principal: Principal,
-  permission: Extract<Access, 'pull' | 'push' | 'delete'>,
-  { at, repository }: Resolved,
+  action: ImageAction,
+  resolved: Resolved,
   name?: string,
 ): Promise<boolean> {
-  if (!(await access.permits(principal, permission, { at, name }))) return false;
-  const target = permission === 'pull' ? undefined : pushTargetOf(repository, at);
-  return target === undefined || access.permits(principal, permission, { at: target });
+  return (await usable(access, principal, [action], resolved, name)).length > 0;
+}
+
+/**
+ * Returns those of the actions that are allowed on an image as it was named. A virtual repository hands writes to its
+ * target: the right is needed on both.
+ */
+export async function usable(
+  access: AccessControl,
+  principal: Principal,
+  actions: readonly ImageAction[],
+  { at, repository }: Resolved,
+  name?: string,
+): Promise<readonly ImageAction[]> {
+  const permitted = await access.permitted(principal, actions, { at, name });
+  const target = pushTargetOf(repository, at);
+  const writes = target === undefined ? [] : permitted.filter((action) => action !== 'pull');
+  if (target === undefined || writes.length === 0) return permitted;
+  const atTarget = await access.permitted(principal, writes, { at: target });
+  return permitted.filter((action) => action === 'pull' || atTarget.includes(action));
 }
 
 /**

@@ -6,8 +6,14 @@ export interface TokenGrant {
   readonly actions: readonly string[];
 }
 
-const scopesMax = 64;
-const scopeMaxChars = 2048;
+/** Scopes of one token request. Clients ask for an image and the sources of its mounts. */
+const maxScopes = 10;
+/** Words looked at, malformed ones among them. */
+const maxWords = 64;
+/** A type, a host with its port, a name of 255 characters and four actions fit in it. */
+const maxScopeChars = 640;
+/** Of a token that another server issued. */
+const maxGrants = 64;
 /** The resource class, as in `repository(plugin)`, is deprecated and means nothing (docker token scope documentation). */
 const typePattern = /^([a-z0-9]+)(?:\([a-z0-9]+\))?$/;
 /** Components, and before them a host that may have a port. What is in it goes into quoted header values. */
@@ -16,27 +22,28 @@ const knownTypes: ReadonlySet<string> = new Set(['repository', 'registry']);
 const knownActions: ReadonlySet<string> = new Set(['pull', 'push', 'delete', '*']);
 
 /**
- * What a client asks for, by `scope` parameters that may hold several, parted by spaces:
- * `repository:host:5000/team/app:pull,push registry:catalog:*`. What is malformed or of an unknown type or action is left
- * out, as is what comes after the first 64; nothing fails.
+ * Reads what a client asks for, in `scope` parameters that may hold several, separated by spaces:
+ * `repository:host:5000/team/app:pull,push registry:catalog:*`. Leaves out what is malformed or of an unknown type or
+ * action, and everything after the first 10 scopes; nothing fails.
  */
 export function parseScopes(texts: readonly string[]): TokenGrant[] {
   const grants: TokenGrant[] = [];
+  let words = 0;
   for (const text of texts) {
-    // Bounded before it is split: nothing in proportion to what a client sends.
-    for (const scope of text.slice(0, scopesMax * scopeMaxChars).split(' ', scopesMax * 2)) {
-      if (grants.length >= scopesMax) return mergeGrants(grants);
-      const grant = scope.length > scopeMaxChars ? undefined : parseScope(scope);
+    // Bounded before it is split: the work must not grow with what a client sends.
+    for (const scope of text.slice(0, maxWords * maxScopeChars).split(' ', maxWords)) {
+      if (++words > maxWords) return mergeGrants(grants).slice(0, maxScopes);
+      const grant = scope.length > maxScopeChars ? undefined : parseScope(scope);
       if (grant !== undefined) grants.push(grant);
     }
   }
-  return mergeGrants(grants);
+  return mergeGrants(grants).slice(0, maxScopes);
 }
 
 /** The `access` claim of a token (docker token specification), with what is known of it, as `parseScopes`. */
 export function readGrants(access: unknown): TokenGrant[] {
   if (!Array.isArray(access)) return [];
-  const grants = access.slice(0, scopesMax).flatMap((entry: unknown) => {
+  const grants = access.slice(0, maxGrants).flatMap((entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return [];
     const { type, name, actions } = entry as Record<string, unknown>;
     if (typeof type !== 'string' || typeof name !== 'string' || !Array.isArray(actions)) return [];

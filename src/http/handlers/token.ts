@@ -1,6 +1,7 @@
 import type {
   AccessControl,
   ClientInfo,
+  ImageAction,
   Principal,
   RepositoryDirectory,
   TokenGrant,
@@ -12,10 +13,11 @@ import { tryParseName } from '../../protocol/names.js';
 import { formatScope, parseScopes } from '../../protocol/token-scope.js';
 import { readBody } from '../body.js';
 import type { Exchange, Handler } from '../exchange.js';
-import { mayUse } from '../permission.js';
+import { usable } from '../permission.js';
 import { jsonReply, type Reply } from '../reply.js';
 
 const formMaxBytes = 64 * 1024;
+const imageActions: readonly ImageAction[] = ['pull', 'push', 'delete'];
 
 export interface TokenParts {
   readonly access: AccessControl;
@@ -103,16 +105,14 @@ async function allowedActions(
   if (type === 'registry' && name === 'catalog') return (await access.permits(principal, 'catalog')) ? actions : [];
   const wireName = type === 'repository' ? tryParseName(name) : undefined;
   if (wireName === undefined) return [];
-  const meant = directory.resolveAll(wireName, host);
-  const allowed: string[] = [];
-  for (const action of ['pull', 'push', 'delete'] as const) {
-    if (!actions.includes(action) && !actions.includes('*')) continue;
-    for (const resolved of meant) {
-      if (allowed.includes(action) || !(await mayUse(access, principal, action, resolved))) continue;
-      allowed.push(action);
-    }
+  const asked = imageActions.filter((action) => actions.includes(action) || actions.includes('*'));
+  const allowed = new Set<ImageAction>();
+  for (const resolved of directory.resolveAll(wireName, host)) {
+    const missing = asked.filter((action) => !allowed.has(action));
+    if (missing.length === 0) break;
+    for (const action of await usable(access, principal, missing, resolved)) allowed.add(action);
   }
-  return allowed;
+  return asked.filter((action) => allowed.has(action));
 }
 
 function issuerOf({ access }: TokenParts): TokenIssuer {
