@@ -100,6 +100,7 @@ const serverSchema = z.strictObject({
   logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }).optional(),
   stopSeconds: z.number().min(0).max(3600).default(30),
   idleTimeoutSeconds: z.number().min(1).max(86_400).default(120),
+  maxConnections: z.number().int().min(1).optional(),
 });
 
 /** The `server` section: where and how `artifactapi serve` listens. */

@@ -4,6 +4,8 @@ import { Server as TlsServer } from 'node:tls';
 
 /** How long a refused client may take to read why. */
 const lingerMs = 1000;
+/** From this part of the connections on, each new one ends the one that has been idle for longest. */
+const fullFrom = 0.9;
 
 /**
  * The connections of a server: ends those that rest in the middle of a request, and all of them when the server stops.
@@ -17,11 +19,14 @@ export class Connections {
   /** With TLS, the connections beneath them too. */
   readonly #sockets = new Set<Socket>();
   readonly #refused = new WeakSet<Socket>();
+  readonly #maxConnections: number;
   #stopping = false;
 
-  constructor(server: Server, idleMs: number) {
+  constructor(server: Server, idleMs: number, maxConnections = Infinity) {
     this.#server = server;
     this.#idleMs = idleMs;
+    this.#maxConnections = maxConnections;
+    if (maxConnections !== Infinity) server.maxConnections = maxConnections;
     server.timeout = idleMs;
     server.on('timeout', (socket) => this.#rested(socket));
     server.on('connection', (socket) => this.#add(this.#sockets, socket));
@@ -55,6 +60,11 @@ export class Connections {
     return true;
   }
 
+  /** How many requests are not answered to their end. */
+  get requestsInFlight(): number {
+    return [...this.#answers.values()].filter((res) => res !== undefined && !res.writableFinished).length;
+  }
+
   /** Takes no more connections; resolves when all are closed. Answers in progress have `graceMs` to come to their end. */
   async close(graceMs: number): Promise<void> {
     this.#stopping = true;
@@ -74,6 +84,17 @@ export class Connections {
     this.#answers.set(socket, undefined);
     socket.once('close', () => this.#answers.delete(socket));
     if (this.#stopping) socket.destroy();
+    else if (this.#answers.size > this.#maxConnections * fullFrom) this.#endOldestIdle(socket);
+  }
+
+  /** Makes room for those that have something to ask: what is kept for a next request, and what has not asked yet. */
+  #endOldestIdle(newcomer: Socket): void {
+    for (const [socket, res] of this.#answers) {
+      if (socket === newcomer) continue;
+      if (res !== undefined && !(res.req.complete && res.writableFinished && socket.writableLength === 0)) continue;
+      socket.destroySoon();
+      return;
+    }
   }
 
   #add(sockets: Set<Socket>, socket: Socket): void {
@@ -118,12 +139,4 @@ function isAwaitingClient(res: ServerResponse, socket: Socket): boolean {
   const { req } = res;
   if (!req.complete) return req.readableLength < req.readableHighWaterMark;
   return res.writableFinished || res.writableLength > 0 || socket.writableLength > 0;
-}
-
-/**
- * The signals that stop the server. On Windows, Ctrl+Break is SIGBREAK, and SIGHUP means that the console was closed: Windows
- * then ends the process after some seconds, whatever it does.
- */
-export function stopSignals(platform: NodeJS.Platform): readonly NodeJS.Signals[] {
-  return platform === 'win32' ? ['SIGTERM', 'SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGTERM', 'SIGINT'];
 }

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { divideOpenFiles, readOpenFileLimit } from './open-file-limit.js';
 import type { RegistryOptions, ResolvedOptions } from './options.js';
 import type { BlobStore, MetadataStore, Runtime } from './ports.js';
 import type { OnStray } from './storage/blob-folders.js';
@@ -26,6 +27,7 @@ export async function openStores(
   runtime: Runtime,
 ): Promise<Stores> {
   if (typeof storage !== 'string') return storage;
+  const { maxFolders, maxIdleUploads } = divideOpenFiles(readOpenFileLimit());
   await mkdir(storage, { recursive: true });
   const reserve = await DiskReserve.open(storage, { maxBytes: reserveBytes });
   await retryWithRoom(reserve, () => claimLayout(storage));
@@ -39,7 +41,8 @@ export async function openStores(
   try {
     const onStray: OnStray = (path, cause) =>
       runtime.log.warn({ path, err: cause }, 'unexpected file or unusable folder skipped');
-    const blobs = await retryWithRoom(reserve, () => FsBlobStore.open(storage, { reserve, onStray }));
+    const blobOptions = { reserve, onStray, maxFolderHandles: maxFolders, idleStagedMax: maxIdleUploads };
+    const blobs = await retryWithRoom(reserve, () => FsBlobStore.open(storage, blobOptions));
     reserve.start();
     return { metadata, blobs };
   } catch (error) {

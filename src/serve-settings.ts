@@ -24,6 +24,8 @@ export interface ServeSettings {
   readonly stopSeconds: number;
   /** How long a connection may rest in the middle of a request. */
   readonly idleTimeoutSeconds: number;
+  /** How many connections may be open. Absent: as many as the limit of open files allows. */
+  readonly maxConnections?: number;
   readonly tls?: { readonly cert: string; readonly key: string };
   /** The data folder. */
   readonly storage: string;
@@ -68,6 +70,7 @@ export function resolveServeSettings(
     logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
     stopSeconds: section.value.stopSeconds,
     idleTimeoutSeconds: section.value.idleTimeoutSeconds,
+    ...(section.value.maxConnections === undefined ? {} : { maxConnections: section.value.maxConnections }),
     ...(tls.value === undefined ? {} : { tls: tls.value }),
     storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
     ...(access === undefined ? {} : { access }),

@@ -11,6 +11,9 @@ import type { Registry } from './index.js';
 import type { Logger, RequestEvent } from './ports.js';
 import { encodeError, RegistryError } from './protocol/errors.js';
 
+/** Refused connections are logged this far apart. */
+const refusalsSeconds = 60;
+
 export interface ServerOptions {
   readonly registry: Registry;
   readonly log: Logger;
@@ -26,6 +29,11 @@ export interface ServerOptions {
    * @default 120
    */
   readonly idleTimeoutSeconds?: number;
+  /**
+   * How many connections may be open; more are closed as they come. Near this number, idle connections make room for new ones.
+   * @default no limit
+   */
+  readonly maxConnections?: number | undefined;
   /**
    * How long the headers of a request may take to come.
    * @default 60
@@ -47,6 +55,8 @@ export interface RegistryServer {
    * registry. The bytes that an upload has sent by then are kept.
    */
   stop(graceSeconds: number): Promise<void>;
+  /** How many requests are not answered to their end. */
+  readonly requestsInFlight: number;
 }
 
 /** Builds the server; it does not listen yet. @throws when the certificate and the key cannot be used. */
@@ -54,7 +64,8 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   const { registry, log, accessLog = false } = options;
   const app = createApp(registry, log);
   const server = createNodeServer(options);
-  const connections = new Connections(server, (options.idleTimeoutSeconds ?? 120) * 1000);
+  const connections = new Connections(server, (options.idleTimeoutSeconds ?? 120) * 1000, options.maxConnections);
+  logRefusedConnections(server, log);
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     connections.note(res);
     const malformation = findMalformation(req);
@@ -77,6 +88,9 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
     async stop(graceSeconds) {
       await connections.close(graceSeconds * 1000);
       await registry.close();
+    },
+    get requestsInFlight() {
+      return connections.requestsInFlight;
     },
   };
 }
@@ -170,6 +184,22 @@ function answer(res: ServerResponse, status: number, body: object | string, requ
     'X-Request-Id': requestId,
   });
   res.end(text);
+}
+
+/** Once in a while, with how many there were. */
+function logRefusedConnections(server: Server, log: Logger): void {
+  let refused = 0;
+  let timer: NodeJS.Timeout | undefined;
+  server.on('drop', () => {
+    refused++;
+    if (timer !== undefined) return;
+    log.warn({ maxConnections: server.maxConnections }, 'connection refused: too many are open');
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (refused > 1) log.warn({ refused, seconds: refusalsSeconds }, 'connections refused');
+      refused = 0;
+    }, refusalsSeconds * 1000).unref();
+  });
 }
 
 function logRequest(log: Logger, event: RequestEvent): void {

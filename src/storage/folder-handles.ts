@@ -1,4 +1,4 @@
-import { openFolder } from './files.js';
+import { openFolder, syncFolder } from './files.js';
 import type { OpenFolder } from './system-calls.js';
 
 /**
@@ -6,11 +6,17 @@ import type { OpenFolder } from './system-calls.js';
  * is published would open and close one.
  */
 export class FolderHandles {
+  readonly #maxFolders: number;
   readonly #folders = new Map<string, Promise<OpenFolder>>();
+
+  constructor(maxFolders: number) {
+    this.#maxFolders = maxFolders;
+  }
 
   async sync(folder: string): Promise<void> {
     let opening = this.#folders.get(folder);
     if (opening === undefined) {
+      if (this.#folders.size >= this.#maxFolders) return syncFolder(folder);
       opening = openFolder(folder);
       this.#folders.set(folder, opening);
       opening.catch(() => this.#folders.delete(folder));

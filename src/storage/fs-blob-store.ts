@@ -28,6 +28,8 @@ import { checkStagedId, isDone } from './storage-errors.js';
 export interface FsBlobStoreOptions {
   /** Staged blobs between two requests that keep a descriptor and a running hash. The oldest beyond lose them. @default 256 */
   readonly idleStagedMax?: number;
+  /** Folders that stay open to be synced. @default 512 */
+  readonly maxFolderHandles?: number;
   /** Uploads up to this size are hashed in the main thread. @default 1048576 */
   readonly inlineHashMaxBytes?: number;
   /** Owns the hash worker; the store closes it. @default one of its own */
@@ -54,7 +56,7 @@ export class FsBlobStore implements BlobStore {
   readonly #reserve: DiskReserve | undefined;
   readonly #flushes = new FlushGate(backgroundFlushesMax);
   readonly #buffers = new BufferPool(buffersKept);
-  readonly #handles = new FolderHandles();
+  readonly #handles: FolderHandles;
   readonly #quarantine: FsQuarantine;
   readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
   /** Counts what changed blobs here, so that an older stat does not get into the memo. */
@@ -82,6 +84,7 @@ export class FsBlobStore implements BlobStore {
 
   private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
     this.#folders = folders;
+    this.#handles = new FolderHandles(options.maxFolderHandles ?? 512);
     this.#quarantine = new FsQuarantine(folders, this.#handles);
     this.#left = left;
     this.#hashes = options.hashClient ?? new HashClient();

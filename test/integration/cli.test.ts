@@ -5,7 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { stopSignals } from '../../src/connections.js';
+import { stopSignals } from '../../src/serve-signals.js';
 import { explainDataFolderError, explainListenError } from '../../src/start-error.js';
 import { Client } from '../support/client.js';
 import { Command, originOf, type CommandOptions, type Ended } from '../support/command.js';
@@ -284,12 +284,32 @@ describe('a stop', () => {
     expect((await client.get(`/v2/local/app/blobs/${digest(layer)}`)).body).toEqual(layer);
   });
 
+  it('by Ctrl-C tells what it waits for, and a second Ctrl-C ends it at once', async () => {
+    const { command, client, port } = await serve(['--log-level', 'error']);
+    await beginUpload(port, await startUpload(client, 'local/app'));
+    command.kill('SIGINT');
+    const text = await command.waitFor(/^stopping.*\n/m, 'stderr');
+    expect(text).toBe('stopping: waiting up to 30 s for 1 request; press Ctrl-C again to stop now\n');
+    // Longer than npm takes to pass on the signal of the terminal.
+    await sleep(150);
+    command.kill('SIGINT');
+    expect((await command.ended()).code).toBe(1);
+  });
+
+  it('does not come by SIGHUP, which is logged', async () => {
+    const { command, client } = await serve([]);
+    command.kill('SIGHUP');
+    await command.waitFor(/"SIGHUP ignored: reload is not supported"/, 'stderr');
+    expect((await client.get('/readyz')).status).toBe(200);
+    expect((await command.stop()).code).toBe(0);
+  });
+
   it('happens at once by a second signal', async () => {
     const { command, client, port } = await serve([]);
     await beginUpload(port, await startUpload(client, 'local/app'));
     command.kill('SIGTERM');
     await command.waitFor(/"stopping"/, 'stderr');
-    await sleep(1100);
+    await sleep(150);
     command.kill('SIGTERM');
     expect((await command.ended()).code).toBe(1);
   });

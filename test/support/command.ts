@@ -7,6 +7,8 @@ const root = path.join(import.meta.dirname, '../..');
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** The limit of open files, set by bash. */
+  readonly openFiles?: number;
 }
 
 /** How a process ended, and all that it printed. */
@@ -24,8 +26,10 @@ export class Command {
   #stderr = '';
 
   /** Runs a script of this package with this Node. */
-  constructor(script: string, args: readonly string[], { env, cwd }: CommandOptions = {}) {
-    this.#child = spawn(process.execPath, [path.join(root, script), ...args], {
+  constructor(script: string, args: readonly string[], { env, cwd, openFiles }: CommandOptions = {}) {
+    const limit = openFiles === undefined ? [] : ['bash', '-c', `ulimit -n ${openFiles}; exec "$0" "$@"`];
+    const [program = '', ...rest] = [...limit, process.execPath, path.join(root, script), ...args];
+    this.#child = spawn(program, rest, {
       cwd: cwd ?? root,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -129,7 +129,9 @@ describe('README.md', () => {
     ...fieldsOf('LimitOptions', 'limits.'),
     ...fieldsOf('GarbageCollectionOptions', 'garbageCollection.'),
   ];
-  const flags = [...read('src/cli.ts').matchAll(/'(--[a-z][a-z-]*)(?: <[a-z]+>)?'/g)].map((match) => match[1] ?? '');
+  const flags = [...read('src/cli-program.ts').matchAll(/'(--[a-z][a-z-]*)(?: <[a-z]+>)?'/g)].map(
+    (match) => match[1] ?? '',
+  );
   const rows = rowsOf(readme);
 
   it('is held to all options and flags that there are', () => {
