@@ -9,8 +9,7 @@ import {
   type SavedImage,
 } from '../protocol/archive.js';
 import type { Digest } from '../protocol/digest.js';
-import { RegistryError } from '../protocol/errors.js';
-import { manifestMaxBytes, parseManifest } from '../protocol/manifest.js';
+import { parseManifest } from '../protocol/manifest.js';
 import { packingOf } from './archive-bytes.js';
 import { digestDiffers, type ArchiveContents } from './archive-contents.js';
 import type { PlannedImage } from './archive-plan.js';
@@ -63,10 +62,6 @@ async function planImage(contents: ArchiveContents, image: SavedImage): Promise<
   };
   const platform = readPlatform(configBytes);
   const bytes = Buffer.from(JSON.stringify(manifest));
-  // As for one that is pushed: clients take no larger one.
-  if (bytes.length > manifestMaxBytes) {
-    throw new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: manifestMaxBytes } });
-  }
   const top = {
     manifest: parseManifest(bytes, dockerTypes.manifest),
     children: [],

@@ -46,9 +46,7 @@ const indexSchema = z.looseObject({ manifests: listOf(descriptorSchema).optional
 const savedSchema = z.looseObject({
   Config: z.string().min(1),
   RepoTags: textsSchema.nullish(),
-  Layers: textsSchema
-    .refine(({ length }) => length <= maxDescriptors, `has more than ${maxDescriptors} items`)
-    .nullish(),
+  Layers: textsSchema.nullish(),
 });
 const saveSchema = listOf(savedSchema).refine((images) => images.length > 0, 'names nothing');
 const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: textsSchema.nullish() }) });
@@ -73,20 +71,24 @@ export function parseIndex(bytes: Buffer, file: string): readonly ArchiveDescrip
   return parse(indexSchema, bytes, file).manifests ?? [];
 }
 
-/** @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 for too many images. */
+/** @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 for too many images, or layers of one. */
 export function parseSaved(bytes: Buffer): readonly SavedImage[] {
   const images = parse(saveSchema, bytes, saveFile);
-  if (images.length > maxArchiveImages) {
-    throw new RegistryError('SIZE_INVALID', {
-      status: 413,
-      message: `${saveFile} in the archive has ${images.length} images: at most ${maxArchiveImages} are accepted`,
-    });
-  }
+  refuseMore('images', images.length, maxArchiveImages);
+  for (const { Layers } of images) refuseMore('layers of one image', Layers?.length ?? 0, maxDescriptors);
   return images.map(({ Config, RepoTags, Layers }) => ({
     config: Config,
     tags: RepoTags ?? [],
     layers: Layers ?? [],
   }));
+}
+
+function refuseMore(what: string, count: number, max: number): void {
+  if (count <= max) return;
+  throw new RegistryError('SIZE_INVALID', {
+    status: 413,
+    message: `${saveFile} in the archive has ${count} ${what}: at most ${max} are accepted`,
+  });
 }
 
 /** The digests of an image's layers unpacked, from its config. */

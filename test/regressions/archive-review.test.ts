@@ -76,7 +76,7 @@ describe('a small archive of many names and a large index took all memory', () =
 });
 
 describe('a manifest that was made of an archive was larger than any that may be pushed', () => {
-  it('is refused as that', async () => {
+  it('is refused by its number of layers, which keeps every manifest below 4 MiB', async () => {
     const image = buildImage('many layers');
     const [config, layer] = [
       JSON.parse(image.config.toString()) as { rootfs: { diff_ids: string[] } },

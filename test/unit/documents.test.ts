@@ -141,8 +141,8 @@ describe('documents of archives', () => {
     [
       'an image of more layers than one may have',
       () => parseSaved(bytesOf(`[{"Config":"a","Layers":[${'"x",'.repeat(10_000)}"x"]}]`)),
-      'ARCHIVE_INVALID',
-      400,
+      'SIZE_INVALID',
+      413,
     ],
     [
       'tags that are no texts',
