@@ -40,6 +40,7 @@ function buildProgram(): Command {
     .option('--data <folder>', 'where everything is kept (default: ./data)')
     .option('--config <file>', 'the options of createRegistry and a server section, as YAML or JSON')
     .option('--open', 'let whoever reaches the address pull, push and delete')
+    .option('--accept-empty-index', 'start empty when the index is lost or damaged, for this start only')
     .option('--tls-cert <file>', 'serve https with this certificate chain (PEM)')
     .option('--tls-key <file>', 'the private key of the certificate (PEM)')
     .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))

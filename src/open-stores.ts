@@ -1,15 +1,15 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { divideOpenFiles, readOpenFileLimit } from './open-file-limit.js';
 import type { RegistryOptions, ResolvedOptions } from './options.js';
 import type { BlobStore, MetadataStore, Runtime } from './ports.js';
-import type { OnStray } from './storage/blob-folders.js';
+import { hasBlobs, type OnStray } from './storage/blob-folders.js';
 import { DiskReserve } from './storage/disk-reserve.js';
 import { FsBlobStore } from './storage/fs-blob-store.js';
 import { claimLayout } from './storage/layout.js';
 import type { IndexEvent } from './storage/level-database.js';
+import { makeFolder } from './storage/level-folder.js';
 import { LevelMetadataStore } from './storage/level-metadata-store.js';
-import { isDiskFull } from './storage/storage-errors.js';
+import { withSpace } from './storage/level-space.js';
 
 export interface Stores {
   readonly blobs: BlobStore;
@@ -21,28 +21,38 @@ export function blobsFolderOf(storage: RegistryOptions['storage']): string | und
   return typeof storage === 'string' ? path.join(storage, 'blobs') : undefined;
 }
 
-/** Those that were given, or the stores of a folder, which is made when absent. */
+/** Returns the stores that were given, or opens those of a folder, which is made when absent. */
 export async function openStores(
-  { storage, reserveBytes }: Pick<ResolvedOptions, 'storage' | 'reserveBytes'>,
+  { storage, reserveBytes, acceptEmptyIndex }: Pick<ResolvedOptions, 'storage' | 'reserveBytes' | 'acceptEmptyIndex'>,
   runtime: Runtime,
 ): Promise<Stores> {
   if (typeof storage !== 'string') return storage;
-  const { maxFolders, maxIdleUploads } = divideOpenFiles(readOpenFileLimit());
-  await mkdir(storage, { recursive: true });
+  const { maxFolders, maxIdleUploads, maxIndexFiles } = divideOpenFiles(readOpenFileLimit());
+  // Readable for others as far as the umask says: a web server in front may send the blobs.
+  await makeFolder(storage, 0o777);
   const reserve = await DiskReserve.open(storage, { maxBytes: reserveBytes });
-  await retryWithRoom(reserve, () => claimLayout(storage));
+  const freeSpace = (): Promise<boolean> => reserve.release();
+  await withSpace(() => claimLayout(storage), freeSpace);
+  let startedEmpty = false;
   // The index before the blobs: its lock keeps a second process away from both.
-  const indexOptions = {
-    onEvent: (event: IndexEvent) => announce(event, runtime),
-    freeSpace: () => reserve.release(),
-  };
-  const indexFolder = path.join(storage, 'index');
-  const metadata = await retryWithRoom(reserve, () => LevelMetadataStore.open(indexFolder, indexOptions));
+  const metadata = await LevelMetadataStore.open(path.join(storage, 'index'), {
+    acceptEmptyIndex,
+    freeSpace,
+    maxOpenFiles: maxIndexFiles,
+    holdsContent: () => hasBlobs(storage),
+    onEvent: (event) => {
+      startedEmpty ||= event.type === 'started-empty';
+      announce(event, runtime);
+    },
+  });
+  if (acceptEmptyIndex && !startedEmpty) {
+    runtime.log.warn({}, 'acceptEmptyIndex is set but the index is intact: remove it, or the next loss goes unnoticed');
+  }
   try {
     const onStray: OnStray = (path, cause) =>
       runtime.log.warn({ path, err: cause }, 'unexpected file or unusable folder skipped');
     const blobOptions = { reserve, onStray, maxFolderHandles: maxFolders, idleStagedMax: maxIdleUploads };
-    const blobs = await retryWithRoom(reserve, () => FsBlobStore.open(storage, blobOptions));
+    const blobs = await withSpace(() => FsBlobStore.open(storage, blobOptions), freeSpace);
     reserve.start();
     return { metadata, blobs };
   } catch (error) {
@@ -51,24 +61,18 @@ export async function openStores(
   }
 }
 
-/** A start needs space for small files: on a full disk it takes some of the reserve. */
-async function retryWithRoom<T>(reserve: DiskReserve, task: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await task();
-    } catch (error) {
-      if (!isDiskFull(error) || !(await reserve.release())) throw error;
-    }
-  }
-}
-
 function announce(event: IndexEvent, runtime: Runtime): void {
-  if (event.type === 'failed') {
-    runtime.log.error({ failure: event.failure }, 'index write failed');
-    runtime.emit('index.failed', event.failure);
-  } else {
-    const { reopens, failure } = event;
-    runtime.log.warn({ reopens, failure }, 'index reopened');
-    runtime.emit('index.reopened', { reopens, failure });
+  const { log } = runtime;
+  switch (event.type) {
+    case 'failed':
+      log.error({ failure: event.failure }, 'index write failed');
+      return runtime.emit('index.failed', event.failure);
+    case 'reopened': {
+      const { reopens, failure } = event;
+      log.warn({ reopens, failure }, 'index reopened');
+      return runtime.emit('index.reopened', { reopens, failure });
+    }
+    case 'started-empty':
+      log.warn({ finding: event.finding, movedTo: event.movedTo }, 'index started empty');
   }
 }

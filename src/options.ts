@@ -77,6 +77,12 @@ export interface RegistryOptions {
    */
   readonly reserveBytes?: number;
   /**
+   * Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Set it for one start
+   * only: without it, such a start is refused.
+   * @default false
+   */
+  readonly acceptEmptyIndex?: boolean;
+  /**
    * Memory for the manifests that are pulled most.
    * @default 67108864
    */
@@ -149,6 +155,7 @@ export interface ResolvedOptions {
   readonly limits: ResolvedLimits;
   readonly garbageCollection: Required<GarbageCollectionOptions>;
   readonly reserveBytes: number;
+  readonly acceptEmptyIndex: boolean;
   readonly manifestCacheMaxBytes: number;
   readonly logger: Logger;
 }
@@ -175,6 +182,7 @@ export class OptionsError extends Error {
 
 const secondsSchema = z.number().min(0).max(1e9);
 const countSchema = z.number().int().min(1);
+const bytesSchema = z.number().int().min(0);
 
 /** Told by what it is, so that the problems of rules are told each at its place. */
 const accessSchema = z.unknown().transform((value, context): ResolvedOptions['access'] => {
@@ -231,16 +239,9 @@ const optionsSchema = z.strictObject({
       orphanRetentionSeconds: secondsSchema.default(2_592_000),
     })
     .prefault({}),
-  reserveBytes: z
-    .number()
-    .int()
-    .min(0)
-    .default(64 * 1024 * 1024),
-  manifestCacheMaxBytes: z
-    .number()
-    .int()
-    .min(0)
-    .default(64 * 1024 * 1024),
+  reserveBytes: bytesSchema.default(64 * 1024 * 1024),
+  acceptEmptyIndex: z.boolean().default(false),
+  manifestCacheMaxBytes: bytesSchema.default(64 * 1024 * 1024),
   logger: z.custom<Logger>(isLogger, 'must have the functions debug, info, warn and error').default(plainLogger),
 });
 

@@ -10,6 +10,7 @@ export interface ServeFlags {
   readonly data?: string;
   readonly config?: string;
   readonly open?: boolean;
+  readonly acceptEmptyIndex?: boolean;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly logLevel?: LogLevel;
@@ -74,7 +75,8 @@ export function resolveServeSettings(
     ...(tls.value === undefined ? {} : { tls: tls.value }),
     storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
     ...(access === undefined ? {} : { access }),
-    registry: registry.value.rest,
+    registry:
+      flags.acceptEmptyIndex === true ? { ...registry.value.rest, acceptEmptyIndex: true } : registry.value.rest,
   };
 }
 

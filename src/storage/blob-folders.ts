@@ -177,6 +177,27 @@ function toDigest(algorithm: Algorithm, hex: string): Digest | undefined {
   }
 }
 
+/** Whether any file is among the blobs of a data folder, which need not exist yet. */
+export async function hasBlobs(root: string): Promise<boolean> {
+  const blobs = join(root, 'blobs');
+  for (const algorithm of await namesIn(blobs)) {
+    for (const prefix of await namesIn(join(blobs, algorithm))) {
+      if ((await namesIn(join(blobs, algorithm, prefix))).length > 0) return true;
+    }
+  }
+  return false;
+}
+
+/** The names in a folder; none when it is missing or not a folder. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return [];
+    throw error;
+  }
+}
+
 /** Size and time of a file; `undefined` when there is none. */
 export async function statFile(path: string): Promise<{ size: number; modifiedAt: number } | undefined> {
   try {

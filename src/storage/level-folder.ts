@@ -6,9 +6,8 @@ import { syncFolder } from './files.js';
  * Makes a folder and its parents, durably: LevelDB syncs what is inside its folder, and that the folder itself is in its
  * parent is left to us.
  */
-export async function makeFolder(folder: string): Promise<void> {
-  // For its owner alone: the settings of repositories hold secrets.
-  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
+export async function makeFolder(folder: string, mode: number): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode });
   if (first === undefined) return;
   let parent = resolve(folder);
   do {

@@ -1,5 +1,5 @@
-import { Level } from 'level';
 import { LRUCache } from 'lru-cache';
+import { LevelDatabase, type DatabaseOptions } from './level-database.js';
 import {
   nextIdKey,
   purgingPrefix,
@@ -34,33 +34,37 @@ export class LevelIndex implements LevelTarget {
   readonly residents = new LevelResidents();
   readonly tagLists = new LevelTagLists();
   readonly usage = new LevelUsage();
-  readonly #db: Level;
+  readonly database: LevelDatabase;
   readonly #records: LRUCache<string, object>;
   /** Lists of members that are known not to be empty, by prefix. */
   readonly #nonEmpty = new LRUCache<string, true>({ max: 50_000 });
   #writes = 0;
 
-  private constructor(db: Level, cacheBytes: number) {
-    this.#db = db;
+  private constructor(database: LevelDatabase, cacheBytes: number) {
+    this.database = database;
     this.#records = new LRUCache({ maxSize: cacheBytes });
   }
 
-  /** The folder is there, and this process has claimed it. */
-  static async open(folder: string, cacheBytes: number): Promise<LevelIndex> {
-    const db = new Level(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
-    await db.open();
-    const index = new LevelIndex(db, cacheBytes);
+  /** @throws IndexDamageError, and Error that names the folder when it cannot be opened. */
+  static async open(folder: string, cacheBytes: number, options: DatabaseOptions): Promise<LevelIndex> {
+    const database = await LevelDatabase.open(folder, options);
+    const index = new LevelIndex(database, cacheBytes);
     try {
       await index.#loadResidents();
-      return index;
     } catch (error) {
-      await db.close();
+      await database.close();
       throw error;
     }
+    database.onReload(() => index.#reload());
+    return index;
   }
 
   close(): Promise<void> {
-    return this.#db.close();
+    return this.database.close();
+  }
+
+  ready(): Promise<void> {
+    return this.database.ready();
   }
 
   /**
@@ -71,7 +75,7 @@ export class LevelIndex implements LevelTarget {
     if (LevelResidents.isResident(key)) return this.residents.get(key) as T | undefined;
     const kept = this.#records.get(key);
     if (kept !== undefined) return kept as T;
-    const text = this.#db.getSync(key);
+    const text = this.database.level.getSync(key);
     if (text === undefined) return undefined;
     const value = decodeValue(text);
     if (typeof value === 'object' && value !== null && cachedFamilies.has(familyOf(key))) {
@@ -96,7 +100,7 @@ export class LevelIndex implements LevelTarget {
   /** The first `limit` entries of a range that `decode` does not refuse with `undefined`. */
   async scan<T>(range: Range, limit: number, decode: (key: string, text: string) => T | undefined): Promise<T[]> {
     const items: T[] = [];
-    const iterator = this.#db.iterator({ ...range, highWaterMarkBytes: 1 << 20 });
+    const iterator = this.database.level.iterator({ ...range, highWaterMarkBytes: 1 << 20 });
     try {
       while (items.length < limit) {
         const entries = await iterator.nextv(Math.min(limit - items.length, 1000));
@@ -113,7 +117,7 @@ export class LevelIndex implements LevelTarget {
   }
 
   async scanKeys<T>(range: Range, limit: number, decode: (key: string) => T): Promise<T[]> {
-    const keys = await this.#db
+    const keys = await this.database.level
       .keys({ ...range, ...(limit === Infinity ? {} : { limit }), highWaterMarkBytes: 1 << 20 })
       .all();
     return keys.map(decode);
@@ -122,7 +126,7 @@ export class LevelIndex implements LevelTarget {
   /** The different values of the part that comes after the prefix, without reading what shares one. */
   async distinctParts(prefix: string): Promise<string[]> {
     const parts: string[] = [];
-    const iterator = this.#db.keys({ gt: prefix, lt: rangeEnd(prefix) });
+    const iterator = this.database.level.keys({ gt: prefix, lt: rangeEnd(prefix) });
     try {
       for (let key = await iterator.next(); key !== undefined; key = await iterator.next()) {
         const part = key.slice(prefix.length, key.indexOf('\0', prefix.length));
@@ -135,19 +139,9 @@ export class LevelIndex implements LevelTarget {
     }
   }
 
-  async *values(prefix: string): AsyncGenerator {
-    for await (const text of this.#db.values({ gt: prefix, lt: rangeEnd(prefix) })) yield decodeValue(text);
-  }
-
-  /** By a chained batch: several times faster than an array of operations, and one batch to LevelDB all the same. */
   async write(operations: readonly Operation[], sync: boolean): Promise<void> {
     this.usage.prepare(operations, (key) => this.get(key));
-    const batch = this.#db.batch();
-    for (const operation of operations) {
-      if (operation.type === 'put') batch.put(operation.key, operation.text);
-      else batch.del(operation.key);
-    }
-    await batch.write({ sync });
+    await this.database.write(operations, sync);
   }
 
   written(operations: readonly Operation[]): void {
@@ -162,17 +156,14 @@ export class LevelIndex implements LevelTarget {
     }
   }
 
-  async failed(): Promise<void> {
+  /** Trusts nothing that is kept in memory: another database was opened. */
+  async #reload(): Promise<void> {
     this.#writes += 1;
     this.#records.clear();
     this.#nonEmpty.clear();
     this.tagLists.clear();
     this.usage.clear();
-    try {
-      await this.#loadResidents();
-    } catch {
-      // What was written last stays in the residents, and whoever reads further learns from LevelDB that it is broken.
-    }
+    await this.#loadResidents();
   }
 
   #follow(operation: Operation): void {
@@ -198,7 +189,7 @@ export class LevelIndex implements LevelTarget {
         entries.set(key, decodeValue(text)),
       );
     }
-    const nextId = await this.#db.get(nextIdKey);
+    const nextId = await this.database.level.get(nextIdKey);
     if (nextId !== undefined) entries.set(nextIdKey, decodeValue(nextId));
     this.residents.clear();
     for (const [key, value] of entries) this.residents.set(key, value);

@@ -6,6 +6,8 @@
  * batch that takes one). So a deleted repository is forgotten by dropping its name, and what lies under its id goes later.
  * `\0` is smaller than every character of a name, a tag or a digest: keys sort as their last parts do, in byte order.
  *
+ *   !|batch                                               {id, number, synced}  written first by every batch: the index's id, which batch
+ *                                                                         this is, and the newest one known to be synced
  *   !|check                                               7               written and read back by health checks
  *   !|next-id                                             7               the id that the next repository gets
  *   !|repository|docker-internal                          {id, record}
@@ -76,12 +78,22 @@ export interface StoredImage {
   readonly links: number;
 }
 
+/** Identifies an index and its newest batch. Batches are numbered without gaps. */
+export interface BatchHead {
+  readonly id: string;
+  readonly number: number;
+  /** The newest batch that was known to be synced when this one was made. */
+  readonly synced: number;
+}
+
 /** A candidate without its time: what it is found by. */
 export type CandidateTarget =
   | { readonly kind: 'link'; readonly place: Place; readonly digest: Digest }
   | { readonly kind: 'bytes'; readonly digest: Digest };
 
 export const nextIdKey = '!\0next-id' as Key<number>;
+
+export const batchKey = '!\0batch' as Key<BatchHead>;
 
 export const checkKey = '!\0check' as Key<number>;
 

@@ -21,8 +21,7 @@ import type {
 import { RegistryError } from '../protocol/errors.js';
 import { readCandidates } from './level-candidates.js';
 import { recordChange } from './level-changes.js';
-import { explainFailure, type IndexOptions } from './level-database.js';
-import { makeFolder } from './level-folder.js';
+import type { DatabaseOptions } from './level-database.js';
 import { LevelIndex } from './level-index.js';
 import {
   checkKey,
@@ -35,72 +34,58 @@ import {
   namedPrefix,
   rangeEnd,
   recordKey,
-  referrerPrefix,
   sessionKey,
   sessionPrefix,
   sinceKey,
   tagKey,
-  tagPrefix,
   type Place,
   type StoredImage,
   type StoredSession,
 } from './level-keys.js';
-import { FolderLock } from './level-lock.js';
-import { readHolders, readPage } from './level-pages.js';
+import { readHolders, readPage, readReferrers, readTags } from './level-pages.js';
 import { requireAll } from './level-preconditions.js';
 import { LevelPurge } from './level-purge.js';
-import { sliceTags } from './level-tag-lists.js';
 import { readOldest } from './level-touches.js';
 import { LevelWriter } from './level-writer.js';
 
+export interface LevelMetadataStoreOptions extends DatabaseOptions {
+  /** How much of the hot records to keep in memory. @default 32 MiB */
+  readonly cacheBytes?: number;
+}
+
 const defaultCacheBytes = 32 * 1024 * 1024;
-/** A longer list of tags is read page by page and not kept. */
-const wholeListTags = 20_000;
+const sessionsPerPage = 1000;
 const emptyPage = { items: [], more: false } as const;
 
 /** The index in a LevelDB folder, for one process. Reads of what is in memory do no I/O. */
 export class LevelMetadataStore implements MetadataStore {
   readonly #folder: string;
-  readonly #lock: FolderLock;
   readonly #index: LevelIndex;
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
   #closing: Promise<void> | undefined;
   #checks = 0;
 
-  private constructor(folder: string, lock: FolderLock, index: LevelIndex) {
+  private constructor(folder: string, index: LevelIndex) {
     this.#folder = folder;
-    this.#lock = lock;
     this.#index = index;
     this.#writer = new LevelWriter(index);
     this.#purge = new LevelPurge(index);
   }
 
-  /** Opens the folder, and makes it where there is none. @throws Error that names the folder when somebody has it open. */
-  static async open(folder: string, options: IndexOptions = {}): Promise<LevelMetadataStore> {
-    await makeFolder(folder);
-    const lock = await FolderLock.claim(folder);
-    let index: LevelIndex | undefined;
-    try {
-      index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes);
-      await lock.confirm();
-      return new LevelMetadataStore(folder, lock, index);
-    } catch (error) {
-      await index?.close();
-      await lock.release();
-      throw explainFailure(folder, error);
-    }
+  /**
+   * Opens the folder, and makes it where there is none.
+   * @throws IndexDamageError when the index is lost or damaged; then nothing was changed.
+   * @throws Error that names the folder when someone else has it open, or when it cannot be opened.
+   */
+  static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
+    const index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes, options);
+    return new LevelMetadataStore(folder, index);
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#writer.idle().then(() => this.#index.close());
     return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    await this.#writer.idle();
-    await this.#index.close();
-    await this.#lock.release();
   }
 
   // -------------------------------------------------------------------------------------------- reads
@@ -114,69 +99,52 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined> {
-    const place = this.#placeOf(at);
-    return place && this.#index.get(manifestKey(place, digest));
+    return this.#readPlace(at, (place, index) => index.get(manifestKey(place, digest)));
   }
 
   async tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined> {
-    const place = this.#placeOf(at);
-    return place && this.#index.get(tagKey(place, tag));
+    return this.#readPlace(at, (place, index) => index.get(tagKey(place, tag)));
   }
 
   async link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
-    const place = this.#placeOf(at);
-    return place && this.#index.get(linkKey(place, digest));
+    return this.#readPlace(at, (place, index) => index.get(linkKey(place, digest)));
   }
 
   async isNamed(at: ImageKey, digest: Digest): Promise<boolean> {
-    const place = this.#placeOf(at);
-    return place !== undefined && this.#index.hasMembers(namedPrefix(place, digest));
+    return (await this.#readPlace(at, (place, index) => index.hasMembers(namedPrefix(place, digest)))) ?? false;
   }
 
   async tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>> {
-    const place = this.#placeOf(at);
-    const count = (place && this.#index.get(imageKey(place))?.record.tags) ?? 0;
-    if (place === undefined || count === 0) return emptyPage;
-    const prefix = tagPrefix(place);
-    const decode = (_key: string, text: string) => JSON.parse(text) as TagRecord;
-    if (count > wholeListTags) return readPage(this.#index, prefix, page, decode);
-    const range = { gt: prefix, lt: rangeEnd(prefix) };
-    const list = await this.#index.tagLists.read(prefix, () => this.#index.scan(range, Infinity, decode));
-    return sliceTags(list, page);
+    return (await this.#readPlace(at, (place, index) => readTags(index, place, page))) ?? emptyPage;
   }
 
   async image(at: ImageKey): Promise<ImageRecord | undefined> {
-    const place = this.#placeOf(at);
-    return place && this.#index.get(imageKey(place))?.record;
+    return this.#readPlace(at, (place, index) => index.get(imageKey(place))?.record);
   }
 
   async images(repository: string, page: PageRequest): Promise<Page<ImageRecord>> {
     const id = this.#open().residents.idOf(repository);
     if (id === undefined) return emptyPage;
-    return readPage(this.#index, imagePrefix(id), page, (_key, text) => {
-      const { record } = JSON.parse(text) as StoredImage;
-      return record.manifests > 0 ? record : undefined;
-    });
+    return this.#read((index) =>
+      readPage(index, imagePrefix(id), page, (_key, text) => {
+        const { record } = JSON.parse(text) as StoredImage;
+        return record.manifests > 0 ? record : undefined;
+      }),
+    );
   }
 
   async referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>> {
-    const place = this.#placeOf(at);
-    if (place === undefined) return emptyPage;
-    const prefix = referrerPrefix(place, subject);
-    const found = await readPage(this.#index, prefix, page, (key) => key.slice(prefix.length) as Digest);
-    const records = found.items.map((digest) => this.#index.get(manifestKey(place, digest)));
-    // One that was deleted since the list was read is left out.
-    return { items: records.filter((record) => record !== undefined), more: found.more };
+    return (await this.#readPlace(at, (place, index) => readReferrers(index, place, subject, page))) ?? emptyPage;
   }
 
   async imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {
-    return readHolders(this.#open(), digest, page);
+    return this.#read((index) => readHolders(index, digest, page));
   }
 
   async isReferenced(digest: Digest, butByLinksOf: readonly ImageKey[] = []): Promise<boolean> {
     const places = butByLinksOf.map((at) => this.#placeOf(at)).filter((place) => place !== undefined);
     const ignored = new Set(places.map((place) => holderMember('link', place)));
-    const holders = await this.#open().members(holderPrefix(digest), ignored.size + 1);
+    const holders = await this.#read((index) => index.members(holderPrefix(digest), ignored.size + 1));
     return holders.some((holder) => !ignored.has(holder));
   }
 
@@ -185,18 +153,28 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async session(id: SessionId): Promise<SessionRecord | undefined> {
-    return this.#aliveSession(this.#open().get(sessionKey(id)));
+    return this.#read((index) => this.#aliveSession(index.get(sessionKey(id))));
   }
 
+  /** In pages: a read that is held open while its caller works would keep the index from being opened again. */
   async *sessions(): AsyncGenerator<SessionRecord> {
-    for await (const stored of this.#open().values(sessionPrefix)) {
-      const session = this.#aliveSession(stored as StoredSession);
-      if (session !== undefined) yield session;
-    }
+    let after = sessionPrefix;
+    let page: { readonly key: string; readonly stored: StoredSession }[];
+    do {
+      const range = { gt: after, lt: rangeEnd(sessionPrefix) };
+      page = await this.#read((index) =>
+        index.scan(range, sessionsPerPage, (key, text) => ({ key, stored: JSON.parse(text) as StoredSession })),
+      );
+      for (const { stored } of page) {
+        const session = this.#aliveSession(stored);
+        if (session !== undefined) yield session;
+      }
+      after = page.at(-1)?.key ?? after;
+    } while (page.length === sessionsPerPage);
   }
 
   async candidates(before: number, limit: number): Promise<readonly Candidate[]> {
-    return readCandidates(this.#open(), before, limit);
+    return this.#read((index) => readCandidates(index, before, limit));
   }
 
   async evictable(
@@ -204,7 +182,7 @@ export class LevelMetadataStore implements MetadataStore {
     page: { readonly limit: number; readonly after?: CacheItem },
   ): Promise<readonly CacheItem[]> {
     const id = this.#open().residents.idOf(repository);
-    return id === undefined ? [] : readOldest(this.#index, id, repository, page);
+    return id === undefined ? [] : this.#read((index) => readOldest(index, id, repository, page));
   }
 
   /** The first time it reads the images' records, while writes wait: 10,000 of them take some 20 ms. */
@@ -264,7 +242,7 @@ export class LevelMetadataStore implements MetadataStore {
     const expected = this.#checks;
     this.#open();
     await this.#writer.run(async (view) => view.put(checkKey, expected), true);
-    const found = this.#open().get(checkKey);
+    const found = await this.#read((index) => index.get(checkKey));
     // A later check may have overtaken this one.
     if (found === undefined || found < expected) {
       throw new RegistryError('UNAVAILABLE', { message: `the index returned ${found} instead of ${expected}` });
@@ -272,7 +250,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   status(): MetadataStatus {
-    return { writable: true, reopens: 0 };
+    return this.#index.database.status();
   }
 
   // -------------------------------------------------------------------------------------------- inside
@@ -280,6 +258,18 @@ export class LevelMetadataStore implements MetadataStore {
   #open(): LevelIndex {
     if (this.#closing !== undefined) throw new Error(`the index ${this.#folder} is closed`);
     return this.#index;
+  }
+
+  /** Reads what is on the disk. While the index is opened again, this waits. */
+  #read<T>(work: (index: LevelIndex) => T | Promise<T>): Promise<T> {
+    const index = this.#open();
+    return index.database.read(() => work(index));
+  }
+
+  /** `undefined` when there is no such repository. */
+  async #readPlace<T>(at: ImageKey, work: (place: Place, index: LevelIndex) => T | Promise<T>): Promise<T | undefined> {
+    const place = this.#placeOf(at);
+    return place && this.#read((index) => work(place, index));
   }
 
   #placeOf(at: ImageKey): Place | undefined {

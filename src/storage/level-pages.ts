@@ -1,8 +1,22 @@
 /** Reading lists a page at a time. */
 import type { Digest } from '../protocol/digest.js';
-import type { ImageKey, Page, PageRequest } from '../ports.js';
+import type { ImageKey, ManifestRecord, Page, PageRequest, TagRecord } from '../ports.js';
 import type { LevelIndex } from './level-index.js';
-import { holderPrefix, rangeEnd, type RepositoryId } from './level-keys.js';
+import {
+  holderPrefix,
+  imageKey,
+  manifestKey,
+  rangeEnd,
+  referrerPrefix,
+  tagPrefix,
+  type Place,
+  type RepositoryId,
+} from './level-keys.js';
+import { sliceTags } from './level-tag-lists.js';
+
+/** A longer list of tags is read page by page and not kept. */
+const wholeListTags = 20_000;
+const emptyPage = { items: [], more: false } as const;
 
 /** A page of the entries under a prefix that `decode` does not refuse with `undefined`. */
 export async function readPage<T>(
@@ -13,6 +27,31 @@ export async function readPage<T>(
 ): Promise<Page<T>> {
   const range = { gt: prefix + (after ?? ''), lt: rangeEnd(prefix) };
   return cut(await index.scan(range, limit + 1, decode), limit);
+}
+
+/** A page of the tags of an image. */
+export async function readTags(index: LevelIndex, place: Place, page: PageRequest): Promise<Page<TagRecord>> {
+  const count = index.get(imageKey(place))?.record.tags ?? 0;
+  if (count === 0) return emptyPage;
+  const prefix = tagPrefix(place);
+  const decode = (_key: string, text: string) => JSON.parse(text) as TagRecord;
+  if (count > wholeListTags) return readPage(index, prefix, page, decode);
+  const range = { gt: prefix, lt: rangeEnd(prefix) };
+  return sliceTags(await index.tagLists.read(prefix, () => index.scan(range, Infinity, decode)), page);
+}
+
+/** A page of the manifests that refer to a subject. */
+export async function readReferrers(
+  index: LevelIndex,
+  place: Place,
+  subject: Digest,
+  page: PageRequest,
+): Promise<Page<ManifestRecord>> {
+  const prefix = referrerPrefix(place, subject);
+  const { items, more } = await readPage(index, prefix, page, (key) => key.slice(prefix.length) as Digest);
+  const records = items.map((digest) => index.get(manifestKey(place, digest)));
+  // One that was deleted since the list was read is left out.
+  return { items: records.filter((record) => record !== undefined), more };
 }
 
 /** A page of the images that link a digest, sorted by their repository's name, not by its id as the keys are. */

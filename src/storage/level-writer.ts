@@ -3,11 +3,11 @@ import { LevelView, type LevelBase, type Operation } from './level-view.js';
 
 /** What a writer needs of the store. */
 export interface LevelTarget extends LevelBase {
+  /** Called before a group reads or writes. Rejects while writes are refused. */
+  ready(): Promise<void>;
   write(operations: readonly Operation[], sync: boolean): Promise<void>;
   /** After a write: bring what is kept in memory up to date. */
   written(operations: readonly Operation[]): void;
-  /** After a write that failed: trust nothing that is kept in memory. */
-  failed(): Promise<void>;
 }
 
 interface Task {
@@ -55,7 +55,27 @@ export class LevelWriter {
   }
 
   async #writeGroup(group: readonly Task[]): Promise<void> {
-    const view = new LevelView(this.#target);
+    let waiting = group;
+    try {
+      await this.#target.ready();
+      const view = new LevelView(this.#target);
+      waiting = await this.#draft(group, view);
+      const operations = view.operations();
+      if (operations.length > 0) {
+        await this.#target.write(
+          operations,
+          waiting.some(({ durable }) => durable),
+        );
+        this.#target.written(operations);
+      }
+      for (const task of waiting) task.resolve();
+    } catch (error) {
+      for (const task of waiting) task.reject(toStorageError(error));
+    }
+  }
+
+  /** Returns the tasks whose writes are in the view; the others are rejected. */
+  async #draft(group: readonly Task[], view: LevelView): Promise<readonly Task[]> {
     const accepted: Task[] = [];
     for (const task of group) {
       try {
@@ -64,23 +84,9 @@ export class LevelWriter {
         accepted.push(task);
       } catch (error) {
         view.drop();
-        task.reject(error);
+        task.reject(toStorageError(error));
       }
     }
-    try {
-      const operations = view.operations();
-      if (operations.length > 0) {
-        await this.#target.write(
-          operations,
-          accepted.some(({ durable }) => durable),
-        );
-        this.#target.written(operations);
-      }
-    } catch (error) {
-      await this.#target.failed();
-      for (const task of accepted) task.reject(toStorageError(error));
-      return;
-    }
-    for (const task of accepted) task.resolve();
+    return accepted;
   }
 }

@@ -34,6 +34,8 @@ export function toStorageError(error: unknown): unknown {
   if (isDiskFull(error)) {
     return new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this', cause: error });
   }
+  if (isFailedIndex(error))
+    return new RegistryError('UNAVAILABLE', { message: 'the index is unavailable', cause: error });
   return error;
 }
 
@@ -44,6 +46,12 @@ export function isDiskFull(error: unknown): boolean {
   // The last is Windows, in English; it says this in its own language.
   if (hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota|not enough space/.test(error.message)) return true;
   return isDiskFull(error.cause);
+}
+
+/** A read or a write that LevelDB, or the parser of its entries, refused: the index could not tell. */
+function isFailedIndex(error: unknown): boolean {
+  if (error instanceof SyntaxError) return true;
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('LEVEL_');
 }
 
 const idPattern = /^[A-Za-z0-9-]{1,128}$/;

@@ -154,7 +154,7 @@ describe('LevelMetadataStore on its folder', () => {
     await store.apply([{ type: 'record.delete', kind: 'rule', id: '1' }], { durable: false });
     await store.close();
     const raw = new Level(folder);
-    expect(await raw.keys().all()).toEqual(['!\0next-id', '!\0repository\0r']);
+    expect(await raw.keys().all()).toEqual(['!\0batch', '!\0next-id', '!\0repository\0r']);
     await raw.close();
   });
 

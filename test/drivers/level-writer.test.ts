@@ -13,13 +13,11 @@ describe('LevelWriter', () => {
       members: async () => [],
       hasMembers: async () => false,
       write: async (operations, sync) => {
-        if (failures === 0) throw new Error('no space left');
+        if (failures++ === 0) throw new Error('no space left');
         written.push([...operations.map((operation) => operation.key), String(sync)]);
       },
       written: () => {},
-      failed: async () => {
-        failures += 1;
-      },
+      ready: async () => {},
     });
     const put = (value: string, durable: boolean) => writer.run(async (view) => view.put(key, value), durable);
     const results = await Promise.allSettled([put('a', false), put('b', true), put('c', false)]);
@@ -43,7 +41,7 @@ describe('LevelWriter', () => {
       hasMembers: async () => false,
       write: async (all) => void operations.push(...all),
       written: () => {},
-      failed: async () => {},
+      ready: async () => {},
     });
     const task = (value: string, fails: boolean) =>
       writer.run(async (view) => {

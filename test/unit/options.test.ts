@@ -37,6 +37,7 @@ describe('resolveOptions', () => {
         orphanRetentionSeconds: 2_592_000,
       },
       reserveBytes: 67_108_864,
+      acceptEmptyIndex: false,
       manifestCacheMaxBytes: 67_108_864,
     });
     for (const level of ['debug', 'info', 'warn', 'error'] as const) expect(logger[level]({}, '')).toBeUndefined();
@@ -50,6 +51,7 @@ describe('resolveOptions', () => {
       prefix: '/a/b-c.d_e~f',
       repositories: [{ name: 'a', type: 'local', sparse: false }],
       garbageCollection: { graceSeconds: 0 },
+      acceptEmptyIndex: true,
       manifestCacheMaxBytes: 0,
       logger,
     });
@@ -63,6 +65,7 @@ describe('resolveOptions', () => {
         uploadExpirySeconds: 604_800,
         orphanRetentionSeconds: 2_592_000,
       },
+      acceptEmptyIndex: true,
       manifestCacheMaxBytes: 0,
     });
     expect(resolved.logger).toBe(logger);

@@ -1,0 +1,35 @@
+import path from 'node:path';
+
+/**
+ * The index lost something that it had acknowledged, or is not the index of this data folder. Opening it would make that
+ * final, so nothing is changed until an operator decides.
+ */
+export class IndexDamageError extends Error {
+  override readonly name = 'IndexDamageError';
+  /** What was found, in a few words. */
+  readonly finding: string;
+
+  constructor(folder: string, finding: string, cause?: unknown) {
+    const data = path.dirname(folder);
+    const lines = [
+      `the index ${folder} does not belong to this data folder as it is: ${finding}. Nothing was changed. Do one of these:`,
+      `  restore ${data} from a backup`,
+      `  run artifactapi repair-index --data ${data}, which keeps what is readable`,
+      '  start once with --accept-empty-index, or the option acceptEmptyIndex: true, which moves the index aside and starts empty',
+    ];
+    super(lines.join('\n'), cause === undefined ? undefined : { cause });
+    this.finding = finding;
+  }
+}
+
+/** Translates what LevelDB says when it cannot open a folder: it names no folder, and the reason is in the cause. */
+export function explainOpenFailure(folder: string, error: unknown): Error {
+  if (error instanceof IndexDamageError) return error;
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+  const code = cause !== undefined && 'code' in cause ? cause.code : undefined;
+  if (code === 'LEVEL_LOCKED') return new Error(`another process has ${folder} open`, { cause: error });
+  const reason = cause ?? error;
+  const message = reason instanceof Error ? reason.message : String(reason);
+  if (code === 'LEVEL_CORRUPTION') return new IndexDamageError(folder, `LevelDB reports "${message}"`, error);
+  return new Error(`the index ${folder} could not be opened: ${message}`, { cause: error });
+}

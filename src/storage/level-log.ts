@@ -1,0 +1,171 @@
+/**
+ * Reads the files that LevelDB appends to, its logs and its MANIFEST, as LevelDB 1.20 does when it opens a folder. LevelDB
+ * skips damaged parts of a log without a word and then deletes the log, so they have to be found before it opens the folder.
+ */
+
+const blockBytes = 32 * 1024;
+const headerBytes = 7;
+const [full, first, middle, last] = [1, 2, 3, 4] as const;
+
+/** A record of the file, or a gap: bytes that hold none that can be read. */
+export type LogEntry =
+  | { readonly type: 'gap'; readonly offset: number }
+  | {
+      readonly type: 'record';
+      readonly offset: number;
+      /** The whole record, or the first part of it. */
+      readonly payload: Buffer;
+      /** False when LevelDB does not recover the record: a part of it is missing, or it follows damage in its block. */
+      readonly whole: boolean;
+    };
+
+/** A batch of writes, as far as its first operation. */
+export interface LoggedBatch {
+  readonly key: string;
+  readonly value: string;
+}
+
+/**
+ * Returns the entries of a log in the order of the file.
+ * @param firstKey the key that batches write first: records that start with it are also found where LevelDB gives up on
+ *   the rest of a block. They are evidence that something was written there.
+ */
+export function readLog(log: Buffer, firstKey: string): LogEntry[] {
+  const entries: LogEntry[] = [];
+  let open: { readonly offset: number; readonly parts: Buffer[] } | undefined;
+  /** The record in progress has no end. */
+  const abandon = (): void => {
+    if (open !== undefined)
+      entries.push({ type: 'record', offset: open.offset, payload: open.parts[0] as Buffer, whole: false });
+    open = undefined;
+  };
+  for (let start = 0; start < log.length; start += blockBytes) {
+    const end = Math.min(start + blockBytes, log.length);
+    let offset = start;
+    while (end - offset >= headerBytes) {
+      const type = log[offset + 6];
+      const payload = readFragment(log, offset, end);
+      if (payload === undefined || type === undefined || type > last) {
+        abandon();
+        entries.push({ type: 'gap', offset }, ...findRecords(log, offset, end, firstKey));
+        offset = end;
+        break;
+      }
+      if (type === full) {
+        abandon();
+        entries.push({ type: 'record', offset, payload, whole: true });
+      } else if (type === first) {
+        abandon();
+        open = { offset, parts: [payload] };
+      } else if (open === undefined) {
+        entries.push({ type: 'gap', offset });
+      } else {
+        open.parts.push(payload);
+        if (type !== middle) {
+          entries.push({ type: 'record', offset: open.offset, payload: Buffer.concat(open.parts), whole: true });
+          open = undefined;
+        }
+      }
+      offset += headerBytes + payload.length;
+    }
+  }
+  abandon();
+  return entries;
+}
+
+/** The first operation of a batch; `undefined` when the record is not a batch that begins with a put, or ends before. */
+export function readBatch(record: Buffer): LoggedBatch | undefined {
+  const putTag = 1;
+  if (record.length <= batchHeaderBytes || record[batchHeaderBytes] !== putTag) return undefined;
+  const key = readString(record, batchHeaderBytes + 1);
+  const value = key && readString(record, key.end);
+  return key && value && { key: key.text, value: value.text };
+}
+
+/** The number of the log that a MANIFEST names as the oldest that is needed; 0 in a folder that was never opened again. */
+export function readLogNumber(manifest: Buffer): number {
+  let logNumber = 0;
+  for (const entry of readLog(manifest, '')) {
+    if (entry.type === 'record' && entry.whole) logNumber = findLogNumber(entry.payload) ?? logNumber;
+  }
+  return logNumber;
+}
+
+/** A sequence number of 8 bytes and a count of 4. */
+const batchHeaderBytes = 12;
+
+/** The payload at an offset; `undefined` when what is there is not whole. */
+function readFragment(log: Buffer, offset: number, end: number): Buffer | undefined {
+  const length = log.readUInt16LE(offset + 4);
+  const type = log[offset + 6];
+  const payloadEnd = offset + headerBytes + length;
+  if (payloadEnd > end || type === 0) return undefined;
+  if (unmask(log.readUInt32LE(offset)) !== crc32c(log, offset + 6, payloadEnd)) return undefined;
+  return log.subarray(offset + headerBytes, payloadEnd);
+}
+
+/** Records behind damage in a block, which start with the key. */
+function findRecords(log: Buffer, from: number, end: number, firstKey: string): LogEntry[] {
+  const found: LogEntry[] = [];
+  if (firstKey === '') return found;
+  // Before the key: the header, the batch's own, the tag, and the length of the key in one byte.
+  const distance = headerBytes + batchHeaderBytes + 2;
+  const block = log.subarray(0, end);
+  for (let at = block.indexOf(firstKey, from); at >= 0; at = block.indexOf(firstKey, at + 1)) {
+    const offset = at - distance;
+    if (offset <= from) continue;
+    const payload = readFragment(log, offset, end);
+    const type = log[offset + 6];
+    if (payload === undefined || (type !== full && type !== first)) continue;
+    found.push({ type: 'record', offset, payload, whole: false });
+  }
+  return found;
+}
+
+function findLogNumber(edit: Buffer): number | undefined {
+  const comparatorTag = 1;
+  const logNumberTag = 2;
+  // LevelDB writes the name of the comparator, where an edit has it, and the log number before all else.
+  let tag = readVarint(edit, 0);
+  if (tag?.value === comparatorTag) {
+    const name = readString(edit, tag.end);
+    tag = name && readVarint(edit, name.end);
+  }
+  return tag?.value === logNumberTag ? readVarint(edit, tag.end)?.value : undefined;
+}
+
+function readString(buffer: Buffer, offset: number): { readonly text: string; readonly end: number } | undefined {
+  const length = readVarint(buffer, offset);
+  if (length === undefined || length.end + length.value > buffer.length) return undefined;
+  const end = length.end + length.value;
+  return { text: buffer.toString('utf8', length.end, end), end };
+}
+
+function readVarint(buffer: Buffer, offset: number): { readonly value: number; readonly end: number } | undefined {
+  let value = 0;
+  for (let at = offset, factor = 1; at < buffer.length && factor <= 2 ** 49; at++, factor *= 128) {
+    const byte = buffer[at] as number;
+    value += (byte & 127) * factor;
+    if (byte < 128) return { value, end: at + 1 };
+  }
+  return undefined;
+}
+
+/** LevelDB stores checksums rotated and with a constant added. */
+function unmask(stored: number): number {
+  const rotated = (stored - 0xa282ead8) >>> 0;
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0;
+}
+
+/** CRC-32C (Castagnoli): neither `node:zlib` nor `node:crypto` has it. */
+function crc32c(buffer: Buffer, start: number, end: number): number {
+  let crc = 0xffffffff;
+  for (let at = start; at < end; at++) crc = (crc >>> 8) ^ (crcTable[(crc ^ (buffer[at] as number)) & 255] as number);
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  return crc;
+});

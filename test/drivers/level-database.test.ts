@@ -1,0 +1,262 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { IndexEvent } from '../../src/storage/level-database.js';
+import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level-metadata-store.js';
+import { createFaults, failingLevel, type LevelFaults } from '../support/failing-level.js';
+import { at, collect, digest, link, repository, session } from '../contracts/metadata-samples.js';
+
+const full = 'IO error: /data/index/000005.log: No space left on device';
+const broken = 'IO error: /data/index/000005.log: Input/output error';
+
+describe('LevelMetadataStore with an index that fails', () => {
+  let parent: string;
+  let folder: string;
+  let store: LevelMetadataStore;
+  let faults: LevelFaults;
+  let events: IndexEvent[];
+  let now: number;
+  let released: number;
+  const durable = { durable: true };
+
+  const openStore = async (options: LevelMetadataStoreOptions = {}) => {
+    store = await LevelMetadataStore.open(folder, {
+      createLevel: failingLevel(() => faults),
+      clock: () => now,
+      onEvent: (event) => void events.push(event),
+      ...options,
+    });
+  };
+  /** The probe fails as long as there is a folder of its name. */
+  const refuseFiles = () => mkdir(path.join(folder, '000000.dbtmp'));
+  const takeFiles = () => rm(path.join(folder, '000000.dbtmp'), { recursive: true });
+  const pause = () => (now += 10_000);
+
+  beforeEach(async () => {
+    faults = createFaults();
+    events = [];
+    now = 0;
+    released = 0;
+    parent = await mkdtemp(path.join(tmpdir(), 'level-database-'));
+    folder = path.join(parent, 'index');
+    await openStore();
+    await store.apply([repository('r'), link('a', 1)], durable);
+  });
+  afterEach(async () => {
+    await store.close();
+    await rm(parent, { recursive: true });
+  });
+
+  it('reopens it after a failed write and writes once more: the caller does not notice', async () => {
+    faults.batches.push(broken);
+    await store.apply([link('b', 2)], durable);
+    expect(await store.link(at, digest('b'))).toMatchObject({ size: 10 });
+    expect(faults.opened).toBe(2);
+    expect(store.status()).toMatchObject({
+      writable: true,
+      reopens: 1,
+      lastFailure: { message: broken, noSpace: false },
+    });
+    expect(events).toMatchObject([{ type: 'reopened', reopens: 1, failure: { message: broken } }]);
+  });
+
+  it('does not count twice what a failed write had brought to the disk', async () => {
+    faults.batches.push(broken);
+    faults.writesBeforeFailing = true;
+    await store.apply([link('b', 2)], durable);
+    expect(await store.image(at)).toMatchObject({ bytes: 20 });
+    expect(await store.usage('r')).toBe(20);
+  });
+
+  it('refuses writes with 503 when the second attempt fails too, and reopens again after a pause', async () => {
+    faults.batches.push(broken, broken);
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+    expect(store.status()).toMatchObject({ writable: false, reopens: 1 });
+    await expect(store.check()).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+    expect(faults.opened).toBe(2);
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+    expect(await store.link(at, digest('b'))).toBeUndefined();
+    pause();
+    await store.apply([link('b', 2)], durable);
+    await store.check();
+    expect(store.status()).toMatchObject({ writable: true, reopens: 2 });
+    expect(events.map(({ type }) => type)).toEqual(['failed', 'reopened']);
+  });
+
+  it('goes on answering reads while the disk does not take a file, and refuses writes', async () => {
+    faults.batches.push(broken);
+    await refuseFiles();
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    pause();
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    expect(faults.opened).toBe(1);
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+    await takeFiles();
+    pause();
+    await store.apply([link('b', 2)], durable);
+    expect(faults.opened).toBe(2);
+  });
+
+  it('refuses reads too while it cannot be opened, and tries again after a pause that grows', async () => {
+    faults.batches.push(broken);
+    faults.opens.push(broken, broken);
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    await expect(store.link(at, digest('a'))).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+    now += 100;
+    await expect(store.link(at, digest('a'))).rejects.toMatchObject({ status: 503 });
+    expect(faults.opens).toEqual([]);
+    now += 100;
+    await expect(store.link(at, digest('a'))).rejects.toMatchObject({ status: 503 });
+    now += 100;
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+    expect(store.status()).toMatchObject({ writable: false });
+    await store.apply([link('b', 2)], durable);
+    expect(store.status()).toMatchObject({ writable: true });
+  });
+
+  it('answers from memory what it keeps there whole, even while it cannot be opened', async () => {
+    faults.batches.push(broken);
+    faults.opens.push(broken);
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    expect(await store.repositories()).toHaveLength(1);
+  });
+
+  it('answers 507 on a full disk', async () => {
+    faults.batches.push(full, full);
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 507 });
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 507 });
+    expect(store.status()).toMatchObject({ writable: false, lastFailure: { noSpace: true } });
+  });
+
+  it.each([
+    ['releases space', true, 'fulfilled'],
+    ['has none to release', false, 'rejected'],
+  ] as const)('asks for space when it does not fit, and then opens it: the caller %s', async (_, frees, status) => {
+    await store.close();
+    await openStore({
+      freeSpace: async () => {
+        released += 1;
+        return frees;
+      },
+    });
+    faults.batches.push(full);
+    faults.opens.push(full);
+    const [result] = await Promise.allSettled([store.apply([link('b', 2)], durable)]);
+    expect(result.status).toBe(status);
+    expect(released).toBe(1);
+    pause();
+    await store.apply([link('c', 3)], durable);
+  });
+
+  it('asks for space when a start meets a full disk', async () => {
+    await store.close();
+    faults.opens.push(full);
+    await openStore({ freeSpace: async () => true });
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+  });
+
+  it('lets reads in progress end before it closes the database, and those that come meanwhile wait', async () => {
+    const links = Array.from({ length: 3000 }, (_, i) => link(`l${i}`, 1));
+    await store.apply(links, durable);
+    faults.batches.push(broken);
+    const write = store.apply([link('b', 2)], durable);
+    const reads = Array.from({ length: 200 }, (_, i) => store.link(at, digest(`l${i}`)));
+    const lists = Array.from({ length: 20 }, () => store.candidates(Infinity, 3000));
+    await write;
+    expect((await Promise.all(reads)).every((found) => found?.size === 10)).toBe(true);
+    expect((await Promise.all(lists)).every((found) => found.length === 3000)).toBe(true);
+    expect(faults.opened).toBe(2);
+  });
+
+  it('does not deadlock when a caller writes while it walks through the sessions', async () => {
+    const sessions = Array.from(
+      { length: 5 },
+      (_, i) => ({ type: 'session.put', session: session(`${i}`, at) }) as const,
+    );
+    await store.apply(sessions, durable);
+    for await (const { id } of store.sessions()) {
+      faults.batches.push(broken);
+      await store.apply([{ type: 'session.delete', id }], durable);
+    }
+    expect(await collect(store.sessions())).toEqual([]);
+    expect(store.status().reopens).toBe(5);
+  });
+
+  it('walks through more sessions than are in a page', async () => {
+    const sessions = Array.from(
+      { length: 2001 },
+      (_, i) => ({ type: 'session.put', session: session(`${i}`, at) }) as const,
+    );
+    await store.apply(sessions, { durable: false });
+    expect(await collect(store.sessions())).toHaveLength(2001);
+  });
+
+  it('purges and sums up over a failure', async () => {
+    await store.apply([{ type: 'repository.delete', name: 'r', when: 2 }, repository('s')], durable);
+    faults.batches.push(broken);
+    while (await store.purge(3));
+    faults.batches.push(broken, broken);
+    await expect(store.apply([link('b', 2, { repository: 's', image: 'i' })], durable)).rejects.toMatchObject({
+      status: 503,
+    });
+    pause();
+    expect(await store.usage('s')).toBe(0);
+    expect(await store.candidates(Infinity, 9)).toMatchObject([{ kind: 'bytes', digest: digest('a') }]);
+  });
+
+  it('answers 503 for an entry that cannot be read, and stays open', async () => {
+    faults.gets.push(broken);
+    await expect(store.link(at, digest('b'))).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
+    faults.gets.push(broken);
+    const present = { type: 'link', at, digest: digest('b'), is: 'absent' } as const;
+    await expect(store.apply([], { durable: true, require: [present] })).rejects.toMatchObject({ status: 503 });
+    expect(await store.link(at, digest('b'))).toBeUndefined();
+  });
+
+  it('stays open when closing it fails, and is closed by the next attempt', async () => {
+    faults.batches.push(broken);
+    faults.closes.push('cannot close');
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+    pause();
+    await store.apply([link('b', 2)], durable);
+    expect(faults.opened).toBe(2);
+  });
+
+  it.each([
+    ['a write failed', () => faults.batches.push(broken, broken)],
+    ['it could not be opened again', () => (faults.batches.push(broken), faults.opens.push(broken))],
+  ])(
+    'gives the folder up when it is closed after %s, and the next start has what was acknowledged',
+    async (_, fail) => {
+      fail();
+      await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+      await store.close();
+      await openStore();
+      expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+      expect(await readdir(folder)).toContain('owner.json');
+    },
+  );
+
+  it('gives the folder up when the last write of a clean stop fails', async () => {
+    faults.batches.push(broken);
+    await store.close();
+    await openStore();
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+  });
+
+  it('keeps its claim of the folder while it is opened again', async () => {
+    faults.batches.push(broken);
+    faults.opens.push(broken);
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    await expect(LevelMetadataStore.open(folder)).rejects.toThrow('this process already has');
+  });
+
+  it('loses nothing when LevelDB deletes what a probe has left', async () => {
+    await writeFile(path.join(folder, '000000.dbtmp'), 'x');
+    await store.close();
+    await openStore();
+    expect(await readdir(folder)).not.toContain('000000.dbtmp');
+  });
+});

@@ -1,0 +1,67 @@
+import { Level } from 'level';
+import type { LevelMetadataStoreOptions } from '../../src/storage/level-metadata-store.js';
+
+/** What fails next, in order, with these messages; each is used once. */
+export interface LevelFaults {
+  readonly batches: string[];
+  readonly opens: string[];
+  readonly closes: string[];
+  readonly gets: string[];
+  /** Whether a batch that fails reaches the disk all the same. */
+  writesBeforeFailing: boolean;
+  /** How many databases were opened. */
+  opened: number;
+}
+
+export function createFaults(): LevelFaults {
+  return { batches: [], opens: [], closes: [], gets: [], writesBeforeFailing: false, opened: 0 };
+}
+
+/** Creates databases that fail as `faults` says, and otherwise are LevelDB. */
+export function failingLevel(faults: () => LevelFaults): NonNullable<LevelMetadataStoreOptions['createLevel']> {
+  class FailingLevel extends Level {
+    override async open(options: object = {}): Promise<void> {
+      if (faults().opens.length > 0) {
+        // Else it would open itself a moment later.
+        await super.close();
+        failNext(faults().opens);
+      }
+      await super.open(options);
+      faults().opened += 1;
+    }
+
+    override async close(): Promise<void> {
+      failNext(faults().closes);
+      await super.close();
+    }
+
+    override getSync(key: string): string | undefined {
+      failNext(faults().gets);
+      return super.getSync(key, {});
+    }
+
+    override batch(): never {
+      const chained = super.batch();
+      const write = chained.write.bind(chained) as (options: object) => Promise<void>;
+      return Object.assign(chained, {
+        async write(options: object) {
+          if (faults().batches.length > 0) {
+            await (faults().writesBeforeFailing ? write(options) : chained.close());
+            failNext(faults().batches);
+          }
+          return write(options);
+        },
+      }) as never;
+    }
+  }
+  return (folder, options) => {
+    // Its overrides are narrower than what LevelDB takes.
+    const level: unknown = new FailingLevel(folder, options);
+    return level as Level;
+  };
+}
+
+function failNext(messages: string[]): void {
+  const message = messages.shift();
+  if (message !== undefined) throw Object.assign(new Error(message), { code: 'LEVEL_IO_ERROR' });
+}
