@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { createHandler, type Middleware } from './http/handler.js';
+import { Pipelines } from './http/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import { openRegistry } from './open-registry.js';
 import { resolveOptions, type RegistryOptions } from './options.js';
@@ -54,9 +55,10 @@ export function createRegistry(options: RegistryOptions): Registry {
     () => life.ready(),
     () => resolved.access === 'open',
   );
+  const pipelines = new Pipelines();
   return {
-    middleware: createHandler(registrySurface, life, runtime),
-    management: createHandler(managementSurface, life, runtime),
+    middleware: createHandler(registrySurface, life, runtime, pipelines),
+    management: createHandler(managementSurface, life, runtime, pipelines),
     ready: () => life.whenOpened(),
     events: runtime.events,
     get repositories() {

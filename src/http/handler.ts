@@ -7,6 +7,7 @@ import { dispatch } from './dispatch.js';
 import type { Handler } from './exchange.js';
 import type { Offload } from './offload.js';
 import type { Passthrough } from './passthrough.js';
+import type { Pipelines } from './pipelines.js';
 import type { RateLimiter } from './rate-limit.js';
 import { errorReply, isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
 import { shownUrl } from './shown-url.js';
@@ -70,11 +71,19 @@ export function createHandler<Row extends Endpoint>(
   surface: Surface<Row>,
   source: CoreSource,
   runtime: Runtime,
+  pipelines: Pipelines,
 ): Middleware {
   return (req, res, next) => {
     const location = surface.locate(req);
-    if (location === undefined) next();
-    else source.track(answer(surface, source, runtime, req, res, location));
+    if (location === undefined) {
+      next();
+      return;
+    }
+    const answerInTurn = async (): Promise<void> => {
+      const isOpen = await pipelines.takeTurn(req, res);
+      if (isOpen) await answer(surface, source, runtime, req, res, location);
+    };
+    source.track(answerInTurn());
   };
 }
 

@@ -1,0 +1,44 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Lets a request that waits go on: with true when its turn has come, with false when its connection closed. */
+type Wake = (isOpen: boolean) => void;
+
+/**
+ * Serves one request at a time on each connection. Node hands over pipelined requests as soon as they arrive; each would open
+ * files and fill buffers for a client that may never read the first answer.
+ */
+export class Pipelines {
+  readonly #waiting = new WeakMap<Socket, Set<Wake>>();
+
+  /**
+   * Waits until the earlier requests of the connection are answered. Returns false when the connection closed first. While
+   * requests wait, nothing more is read from the connection.
+   */
+  async takeTurn(req: IncomingMessage, res: ServerResponse): Promise<boolean> {
+    // Node gives a response the socket when the earlier ones are sent, and takes it away at its end.
+    if (res.socket !== null || res.writableFinished) return true;
+    const { socket } = req;
+    if (socket.destroyed) return false;
+    const waiting = this.#waiting.get(socket) ?? this.#watch(socket);
+    return new Promise((resolve) => {
+      const wake: Wake = (isOpen) => {
+        waiting.delete(wake);
+        if (isOpen && waiting.size === 0) socket.resume();
+        resolve(isOpen);
+      };
+      waiting.add(wake);
+      res.once('socket', () => wake(true));
+      socket.pause();
+    });
+  }
+
+  #watch(socket: Socket): Set<Wake> {
+    const waiting = new Set<Wake>();
+    this.#waiting.set(socket, waiting);
+    socket.once('close', () => {
+      for (const wake of waiting) wake(false);
+    });
+    return waiting;
+  }
+}
