@@ -83,6 +83,11 @@ describeClient('nginx in front', ['nginx'], () => {
     expect(answer.headers).not.toHaveProperty('last-modified');
     expect(answer.headers).not.toHaveProperty('x-accel-redirect');
     expect(String(answer.headers['cache-control'])).toMatch(/max-age=31536000/);
+    expect(String(answer.headers['cache-control'])).toMatch(/private/);
+    expect(answer.headers).toMatchObject({
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': expect.stringContaining('sandbox'),
+    });
     const ours = from === 'the registry';
     expect(await lastLogged()).toMatchObject({
       status,

@@ -866,6 +866,8 @@ export interface AccessControl {
   refusal(principal: Principal, question: AccessQuestion): Error;
   /** Whether anybody may administer: then the management API guards itself against web pages (design: secure by default). */
   readonly openToAll: boolean;
+  /** Whether anyone may read everything: otherwise shared caches must not keep answers. */
+  readonly isPublic: boolean;
   /**
    * Whether somebody who shows nothing is asked who they are before they get less than others would: some clients show their
    * credentials only when asked, and whoever has none gets a token for nobody.

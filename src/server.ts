@@ -5,6 +5,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import connect from 'connect';
 import { Connections } from './connections.js';
+import { guardHeaders } from './http/answer-headers.js';
 import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from './http/malformed.js';
 import { shownUrl } from './http/shown-url.js';
 import type { Registry } from './index.js';
@@ -182,6 +183,7 @@ function answer(res: ServerResponse, status: number, body: object | string, requ
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(text),
     'X-Request-Id': requestId,
+    ...guardHeaders,
   });
   res.end(text);
 }

@@ -7,6 +7,7 @@ const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'token', 
 export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
   return {
     openToAll: mode === 'open',
+    isPublic: true,
     asksFirst: false,
     authenticate: () => Promise.resolve(anonymous),
     permits: (_principal, access) => Promise.resolve(mode === 'open' || readOnly.has(access)),

@@ -64,6 +64,7 @@ export interface RuledAccessParts {
 /** Access by rules, for whoever a source of identity knows. */
 export class RuledAccess implements AccessControl {
   readonly openToAll = false;
+  readonly isPublic = false;
   readonly asksFirst: boolean;
   readonly administration: AccessAdministration;
   readonly tokens: TokenIssuer | undefined;

@@ -147,13 +147,14 @@ async function deliver(
   reply: Reply | ForwardReply,
   { id, runtime, source, location }: Delivery,
 ): Promise<Outcome> {
+  const isPublic = source.opened?.access.isPublic === true;
   if ('forward' in reply) {
     const { passthrough } = await source.ready();
     const prefix = location.prefix + reply.mount;
-    return passthrough.send(req, res, reply.forward, { prefix, id, log: runtime.log, ...reply.context });
+    return passthrough.send(req, res, reply.forward, { prefix, id, isPublic, log: runtime.log, ...reply.context });
   }
   try {
-    await send(req, res, reply, { id, now: runtime.now(), log: runtime.log });
+    await send(req, res, reply, { id, isPublic, now: runtime.now(), log: runtime.log });
   } catch (cause) {
     if (isBlobBody(reply.body) && !res.headersSent && !res.destroyed) throw cause;
     runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'an answer could not be sent');

@@ -1,5 +1,6 @@
 import { STATUS_CODES, type IncomingMessage } from 'node:http';
 import { encodeError, RegistryError } from '../protocol/errors.js';
+import { guardHeaders } from './answer-headers.js';
 
 /** A name of 255, a digest, and tags by the dozen fit in a tenth of it. */
 const urlMostChars = 8192;
@@ -51,6 +52,7 @@ export function formatLastAnswer(error: RegistryError, requestId: string): strin
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     `X-Request-Id: ${requestId}`,
+    ...Object.entries(guardHeaders).map(([name, value]) => `${name}: ${value}`),
     `Date: ${new Date().toUTCString()}`,
     'Connection: close',
     '',

@@ -1,19 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Forward, Logger } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
+import { commonHeaders, safeContentType, type AnswerContext } from './answer-headers.js';
 import { relay } from './passthrough-body.js';
 import { explain, unavailable } from './passthrough-errors.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 import { errorReply, send, type Reply } from './reply.js';
 
-export interface PassthroughContext {
+export interface PassthroughContext extends AnswerContext {
   /** What precedes `/v2` in the URLs of this registry. */
   readonly prefix: string;
-  /** Of the request. */
-  readonly id: string;
   readonly log: Logger;
   /** Whom the request came through, as its `Via` says. */
   readonly trail: readonly string[];
+  /** The media types that the content may leave under; any other becomes application/octet-stream. */
+  readonly contentTypes: readonly string[];
   /** For the answer, errors too. */
   readonly extraHeaders?: Readonly<Record<string, string>>;
 }
@@ -61,15 +62,15 @@ export async function passOn(passage: Passage, { answer, hop }: Arrival): Promis
   const extra = context.extraHeaders ?? {};
   for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
   passage.left.throwIfAborted();
+  const bare = status === 204 || status === 304;
+  const type = safeContentType(answer.headers['content-type'], context.contentTypes);
   res.writeHead(status, {
     ...headers,
-    'Docker-Distribution-API-Version': 'registry/2.0',
-    'X-Request-Id': context.id,
-    // A compressing middleware of the host would break lengths, ranges and digests.
-    'Cache-Control': 'no-transform',
+    ...(bare ? {} : { 'Content-Type': type }),
     ...extra,
+    ...commonHeaders(context),
   });
-  if (req.method === 'HEAD' || status === 204 || status === 304) {
+  if (req.method === 'HEAD' || bare) {
     res.end();
     // A body that came for a HEAD may be of any size.
     if (hop.method !== req.method) answer.destroy();

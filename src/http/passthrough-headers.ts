@@ -10,16 +10,14 @@ const requestHeaders = ['accept', 'if-modified-since', 'if-none-match', 'if-rang
 
 /**
  * What an answer may tell our client. Again a list of what goes: an upstream must not set cookies or policies for our origin,
- * nor tell an nginx in front of us which file to serve (`X-Accel-Redirect`).
+ * nor tell an nginx in front of us which file to serve (`X-Accel-Redirect`). The type of its content is ours to say.
  */
 const answerHeaders = new Set([
   'accept-ranges',
   'age',
-  'content-disposition',
   'content-encoding',
   'content-length',
   'content-range',
-  'content-type',
   'etag',
   'last-modified',
   'retry-after',

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BlobContent, Forward, Logger, Provenance } from '../ports.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { drain } from '../util/streams.js';
+import { commonHeaders, type AnswerContext } from './answer-headers.js';
 import { describeProvenance } from './provenance.js';
 
 /** What a handler answers, as plain data; `send` alone touches the response. */
@@ -22,6 +23,7 @@ export interface ForwardReply {
   readonly context: {
     readonly trail: readonly string[];
     readonly extraHeaders: Readonly<Record<string, string>>;
+    readonly contentTypes: readonly string[];
   };
   /** What precedes the mapped paths: `/v2/` and the name that the client used. */
   readonly mount: string;
@@ -60,22 +62,20 @@ export async function send(
   req: IncomingMessage,
   res: ServerResponse,
   reply: Reply,
-  { id, now, log }: { readonly id: string; readonly now: number; readonly log: Logger },
+  { now, log, ...context }: AnswerContext & { readonly now: number; readonly log: Logger },
 ): Promise<void> {
   if (res.destroyed) return;
   const { status, headers, body, provenance, namespace } = reply;
   const blob = isBlobBody(body) ? body : undefined;
   const bare = status === 204 || status === 304;
+  const { 'Cache-Control': caching, ...own } = { ...headers };
   const all = {
-    'Docker-Distribution-API-Version': 'registry/2.0',
-    'X-Request-Id': id,
     ...(bare ? {} : { 'Content-Length': lengthOf(body) }),
-    // A compressing middleware of the host would break lengths, ranges and digests.
-    'Cache-Control': 'no-transform',
     ...describeProvenance(provenance, now),
     ...(namespace === undefined ? {} : { 'OCI-Namespace': namespace }),
-    ...(headers as Record<string, string | string[]>),
+    ...(own as Record<string, string | string[]>),
     ...blob?.offload,
+    ...commonHeaders(context, caching?.toString()),
   };
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
     await sendContent(res, status, all, blob, log);

@@ -1,5 +1,6 @@
 import type { Principal, Repository, Resolved } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
+import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
 import { buildPath, type Endpoint, type Match } from '../protocol/route-table.js';
 import type { Target } from './exchange.js';
@@ -26,6 +27,13 @@ export async function findTarget(
   return { name, repository, ...resolved };
 }
 
+/** What an upstream may call its content; blobs have no type of their own. */
+const contentTypes: Readonly<Record<string, readonly string[]>> = {
+  'manifest.stat': manifestTypes,
+  'manifest.get': manifestTypes,
+  'referrer.list': [ociIndexType],
+};
+
 /** Where a read of a pass-through goes. */
 export async function forwardTarget(
   { name, repository, at, namespace }: FoundTarget,
@@ -43,7 +51,7 @@ export async function forwardTarget(
   const search = passed.size === 0 ? '' : `?${passed.toString()}`;
   const headers: Record<string, string> = namespace === undefined ? {} : { 'OCI-Namespace': namespace };
   const extraHeaders = { ...headers, 'X-Cache-Repository': at.repository };
-  const context = { trail, extraHeaders };
+  const context = { trail, extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
   return { forward: await repository.forward(at.image, path + search), context, mount: `/v2/${name}` };
 }
 

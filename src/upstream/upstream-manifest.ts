@@ -43,14 +43,18 @@ export async function readManifest(
   return { digest, mediaType: chooseMediaType(answer, bytes), size: bytes.length, bytes };
 }
 
-/** The Content-Type when it is a manifest's, else what the body says of itself, else the Content-Type after all. */
+/**
+ * The Content-Type, or what the body says of itself, whichever is the type of a manifest.
+ * @throws UpstreamVerdict failed when neither is: a login page, for example.
+ */
 function chooseMediaType({ headers }: UpstreamAnswer, bytes: Buffer): string {
   const type = mediaTypeOf(headers);
   if (type !== undefined && manifestTypes.includes(type)) return type;
   const inBody = (parseObject(bytes, manifestLimits) ?? {})['mediaType'];
-  const mediaType = typeof inBody === 'string' && inBody !== '' ? inBody : type;
-  if (mediaType === undefined) throw failed('it gave a manifest without a media type');
-  return mediaType;
+  if (typeof inBody === 'string' && manifestTypes.includes(inBody)) return inBody;
+  const claimed = typeof inBody === 'string' ? inBody : type;
+  if (claimed === undefined) throw failed('it sent a manifest without a media type');
+  throw failed(`it sent content of the type "${claimed.slice(0, 100)}" instead of a manifest`);
 }
 
 /** The JSON object that the bytes hold; `undefined` when they hold something else, or more than the limits. */

@@ -40,7 +40,8 @@ beforeEach(async () => {
   [layer] = image.layers as [typeof layer];
   passthrough = createPassthrough();
   front = await listen((req, res) => {
-    const context = { prefix: '/registry', id: 'request-1', log, trail, extraHeaders };
+    const contentTypes = [types.ociImage];
+    const context = { prefix: '/registry', id: 'request-1', isPublic: true, contentTypes, log, trail, extraHeaders };
     void passthrough.send(req, res, forwardOf(req), context).then((outcome) => outcomes.push(outcome));
   });
   client = new Client(front.url);

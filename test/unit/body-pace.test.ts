@@ -130,7 +130,7 @@ describe('a connection with a slow body', () => {
       task.catch((error: unknown) => ends.push(error));
       keepPace(req, task, { minBytesPerSecond: 1000, windowMs: 60 }).catch(async (error: unknown) => {
         if (!(error instanceof RegistryError)) throw error;
-        await send(req, res, errorReply(error), { id: 'one', now: 0, log: recordingLogger() });
+        await send(req, res, errorReply(error), { id: 'one', isPublic: true, now: 0, log: recordingLogger() });
       });
     });
     try {

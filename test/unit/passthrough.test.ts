@@ -103,7 +103,6 @@ describe('what the upstream is told', () => {
 
 describe('what the client is told', () => {
   it.each([
-    'content-type',
     'content-length',
     'content-range',
     'etag',
@@ -119,6 +118,9 @@ describe('what the client is told', () => {
   });
 
   it.each([
+    'content-type',
+    'content-disposition',
+    'content-security-policy',
     'set-cookie',
     'www-authenticate',
     'server',
@@ -312,7 +314,7 @@ describe('http-proxy', () => {
     expect(loaded()).toBe(false);
     const upstream = await listen((_req, res) => void res.end('ok'));
     const to = { ...forward, url: new URL('/v2/a/tags/list', upstream.url) };
-    const context = { prefix: '', id: 'id', log: recordingLogger(), trail: [] };
+    const context = { prefix: '', id: 'id', isPublic: true, contentTypes: [], log: recordingLogger(), trail: [] };
     const front = await listen((req, res) => void passthrough.send(req, res, to, context));
     const client = new Client(front.url);
     expect((await client.get('/')).body.toString()).toBe('ok');

@@ -2,6 +2,7 @@ import type { RegistryParams } from '../../protocol/endpoints.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag, parseRange } from '../../protocol/headers.js';
+import { plainType } from '../answer-headers.js';
 import type { Handler } from '../exchange.js';
 import type { Reply } from '../reply.js';
 import { writerOf } from '../writer.js';
@@ -44,7 +45,7 @@ export const deleteBlob: Handler<RegistryParams<'blob.delete'>> = async ({ param
 
 function describe(digest: Digest): Record<string, string> {
   return {
-    'Content-Type': 'application/octet-stream',
+    'Content-Type': plainType,
     'Docker-Content-Digest': digest,
     ETag: `"${digest}"`,
     'Accept-Ranges': 'bytes',

@@ -2,8 +2,9 @@ import type { Listed, ManifestInfo, PageRequest, Referrer } from '../../ports.js
 import { locations, type RegistryParams } from '../../protocol/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
-import { manifestMaxBytes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
+import { manifestMaxBytes, manifestTypes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
 import { formatReference, parseTag, type Reference, type Tag } from '../../protocol/names.js';
+import { safeContentType } from '../answer-headers.js';
 import { readBody } from '../body.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
@@ -146,7 +147,7 @@ function parseTagParams(texts: readonly string[], byDigest: boolean): readonly T
 
 function describe({ digest, mediaType }: ManifestInfo): Record<string, string> {
   return {
-    'Content-Type': mediaType,
+    'Content-Type': safeContentType(mediaType, manifestTypes),
     'Docker-Content-Digest': digest,
     ETag: `"${digest}"`,
   };
