@@ -12,12 +12,20 @@ export interface IndexExpectation {
   readonly sequence?: number;
 }
 
+/** What the logs of an index hold that is not in its tables yet. */
+export interface LoggedBatches {
+  /** The number of the newest batch; `undefined` when there is none, or when an older release wrote them. */
+  readonly newest: number | undefined;
+  /** The records of all batches, oldest first. */
+  readonly records: readonly Buffer[];
+}
+
 /**
  * Examines an index folder before LevelDB opens it, and changes nothing. LevelDB starts empty when CURRENT is missing, skips
  * what it cannot read of a log, and deletes both the log and the files that it does not know.
  * @throws IndexDamageError
  */
-export async function examineIndex(folder: string, expected: IndexExpectation): Promise<void> {
+export async function examineIndex(folder: string, expected: IndexExpectation): Promise<LoggedBatches> {
   const refuse = (finding: string): never => {
     throw new IndexDamageError(folder, finding);
   };
@@ -31,11 +39,14 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
   // The MANIFEST names the log only after it was made.
   if (logNumber > 0 && !logs.some(({ number }) => number === logNumber)) refuse(`log ${logNumber} is missing`);
   let newest: number | undefined;
+  const records: Buffer[] = [];
   for (const { name, number } of logs) {
     // Older ones are left from a stop before LevelDB deleted them: their content is in its tables.
     if (number < logNumber) continue;
     const log = await readIfPresent(path.join(folder, name));
-    const batches = batchesOf(readLog(log ?? Buffer.alloc(0), batchKey));
+    const entries = readLog(log ?? Buffer.alloc(0), batchKey);
+    records.push(...entries.flatMap((entry) => (entry.type === 'record' && entry.whole ? [entry.payload] : [])));
+    const batches = batchesOf(entries);
     const finding = findDamage(batches);
     if (finding !== undefined) refuse(`${name} is damaged: ${finding}`);
     for (const { head, whole } of batches) {
@@ -44,6 +55,7 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
     }
   }
   if (newest !== undefined) checkSequence(folder, expected.sequence, newest);
+  return { newest, records };
 }
 
 /** @throws IndexDamageError when the index has another id. */

@@ -75,11 +75,31 @@ export function readLog(log: Buffer, firstKey: string): LogEntry[] {
 
 /** The first operation of a batch; `undefined` when the record is not a batch that begins with a put, or ends before. */
 export function readBatch(record: Buffer): LoggedBatch | undefined {
-  const putTag = 1;
   if (record.length <= batchHeaderBytes || record[batchHeaderBytes] !== putTag) return undefined;
   const key = readString(record, batchHeaderBytes + 1);
   const value = key && readString(record, key.end);
   return key && value && { key: key.text, value: value.text };
+}
+
+export type LoggedOperation =
+  | { readonly type: 'put'; readonly key: string; readonly value: string }
+  | { readonly type: 'del'; readonly key: string };
+
+/** All operations of a batch; `undefined` when the record is not a batch. */
+export function readOperations(record: Buffer): LoggedOperation[] | undefined {
+  const operations: LoggedOperation[] = [];
+  let at = batchHeaderBytes;
+  while (at < record.length) {
+    const tag = record[at];
+    const key = tag === undefined || tag > putTag ? undefined : readString(record, at + 1);
+    const value = tag === putTag && key !== undefined ? readString(record, key.end) : undefined;
+    if (key === undefined || (tag === putTag && value === undefined)) return undefined;
+    operations.push(
+      value === undefined ? { type: 'del', key: key.text } : { type: 'put', key: key.text, value: value.text },
+    );
+    at = (value ?? key).end;
+  }
+  return operations;
 }
 
 /** The number of the log that a MANIFEST names as the oldest that is needed; 0 in a folder that was never opened again. */
@@ -93,6 +113,8 @@ export function readLogNumber(manifest: Buffer): number {
 
 /** A sequence number of 8 bytes and a count of 4. */
 const batchHeaderBytes = 12;
+/** What precedes the key of a put; a delete has 0. */
+const putTag = 1;
 
 /** The payload at an offset; `undefined` when what is there is not whole. */
 function readFragment(log: Buffer, offset: number, end: number): Buffer | undefined {

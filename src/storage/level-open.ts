@@ -4,9 +4,16 @@ import path from 'node:path';
 import { Level } from 'level';
 import { renameFile, syncFolder } from './files.js';
 import { explainOpenFailure, IndexDamageError } from './level-damage.js';
-import { checkIdentity, checkSequence, examineIndex, type IndexExpectation } from './level-examination.js';
+import {
+  checkIdentity,
+  checkSequence,
+  examineIndex,
+  type IndexExpectation,
+  type LoggedBatches,
+} from './level-examination.js';
 import { makeFolder } from './level-folder.js';
 import { batchKey, type BatchHead } from './level-keys.js';
+import { readOperations } from './level-log.js';
 import { FolderLock } from './level-lock.js';
 import { readMarker, writeMarker } from './level-marker.js';
 import { decodeValue } from './level-view.js';
@@ -80,18 +87,45 @@ export async function openExpected(
   expected: IndexExpectation,
   settings: LevelSettings,
 ): Promise<OpenLevel> {
-  await examineIndex(folder, expected).catch((error: unknown) => {
+  const logged = await examineIndex(folder, expected).catch((error: unknown) => {
     throw explainOpenFailure(folder, error);
   });
   const opened = await openLevel(folder, settings, false);
   try {
-    checkIdentity(folder, expected.id, opened.head);
-    checkSequence(folder, expected.sequence, opened.head?.number ?? 0);
-    return opened;
+    const head = await writeUnread(opened, logged);
+    checkIdentity(folder, expected.id, head);
+    checkSequence(folder, expected.sequence, head?.number ?? 0);
+    return { level: opened.level, head };
   } catch (error) {
     await opened.level.close();
     throw error;
   }
+}
+
+/**
+ * Writes what the logs hold once more, unless LevelDB has recovered it; returns the newest batch. LevelDB takes a log that it
+ * cannot open or read (too many open files, a failing disk) for an empty one, and then deletes it.
+ */
+async function writeUnread(
+  { level, head }: OpenLevel,
+  { newest, records }: LoggedBatches,
+): Promise<BatchHead | undefined> {
+  if (newest === undefined || (head?.number ?? 0) >= newest) return head;
+  // All of them, in order: each sets absolute values, so those that are there already change nothing.
+  for (const record of records) {
+    const batch = level.batch();
+    for (const operation of readOperations(record) ?? []) {
+      if (operation.type === 'put') batch.put(operation.key, operation.value);
+      else batch.del(operation.key);
+    }
+    await batch.write({ sync: true });
+  }
+  return readHead(level);
+}
+
+async function readHead(level: Level): Promise<BatchHead | undefined> {
+  const text = await level.get(batchKey);
+  return text === undefined ? undefined : (decodeValue(text) as BatchHead);
 }
 
 async function openOrReplace(folder: string, options: StartOptions): Promise<OpenLevel> {
@@ -139,9 +173,9 @@ async function openLevel(folder: string, settings: LevelSettings, createIfMissin
     throw explainOpenFailure(folder, error);
   }
   try {
-    const text = await level.get(batchKey);
+    const head = await readHead(level);
     await syncIndex(folder);
-    return { level, head: text === undefined ? undefined : (decodeValue(text) as BatchHead) };
+    return { level, head };
   } catch (error) {
     await level.close();
     throw error;

@@ -1,0 +1,59 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Level } from 'level';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { at, digest, link, repository } from '../contracts/metadata-samples.js';
+import { createFaults, failingLevel, type LevelFaults } from '../support/failing-level.js';
+
+const durable = { durable: true };
+let parent: string;
+let folder: string;
+let store: LevelMetadataStore;
+let faults: LevelFaults;
+/** Whether LevelDB does not get to read the logs when it opens the folder: it takes them for empty, and deletes them. */
+let unreadable: boolean;
+
+beforeEach(async () => {
+  parent = await mkdtemp(path.join(tmpdir(), 'level-unread-'));
+  folder = path.join(parent, 'index');
+  faults = createFaults();
+  unreadable = false;
+  const create = failingLevel(() => faults);
+  store = await LevelMetadataStore.open(folder, {
+    createLevel: (where, options): Level => {
+      if (unreadable) for (const log of logsIn(readdirSync(where))) rmSync(path.join(where, log));
+      return create(where, options);
+    },
+  });
+});
+afterEach(async () => {
+  await store.close();
+  await rm(parent, { recursive: true });
+});
+
+function logsIn(names: readonly string[]): readonly string[] {
+  return names.filter((name) => name.endsWith('.log'));
+}
+
+it('a log that LevelDB cannot read at a reopening is written again, with its deletes', async () => {
+  await store.apply([repository('r'), link('a', 1), link('b', 2)], durable);
+  await store.apply([{ type: 'blob.unlink', at, digest: digest('a'), when: 3 }], durable);
+  expect(logsIn(await readdir(folder))).toHaveLength(1);
+
+  unreadable = true;
+  faults.batches.push('IO error: /data/index/000005.log: Input/output error');
+  await store.apply([link('c', 4)], durable);
+  expect(store.status()).toMatchObject({ writable: true, reopens: 1 });
+  expect(await store.link(at, digest('a'))).toBeUndefined();
+  expect(await store.link(at, digest('b'))).toBeDefined();
+  expect(await store.link(at, digest('c'))).toBeDefined();
+
+  unreadable = false;
+  await store.close();
+  store = await LevelMetadataStore.open(folder, {});
+  expect(await store.link(at, digest('a'))).toBeUndefined();
+  expect(await store.link(at, digest('b'))).toBeDefined();
+});

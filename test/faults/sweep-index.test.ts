@@ -1,0 +1,15 @@
+/**
+ * Each file operation of LevelDB fails once, with ENOSPC, EIO and EMFILE: see support/sweep.ts. Then pairs of failures: after a
+ * failed write the index is closed and opened again, and the second fault meets a call of that.
+ */
+import { isLong } from './support/form.js';
+import { describeSweep, everyFault, pairsOf } from './support/sweep.js';
+
+const distances = Array.from({ length: 30 }, (_, at) => at + 1);
+
+describeSweep('sweep of the file operations of the index', 'index', everyFault);
+
+describeSweep('pairs of faults in the index', 'index', (calls) => {
+  const syncs = calls.filter(({ kind }) => kind === 'sync');
+  return pairsOf(isLong ? calls : syncs.slice(0, 1), distances);
+});
