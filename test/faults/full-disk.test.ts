@@ -72,6 +72,20 @@ await describeOnDisk('a full disk', 'ext4', () => {
     await expectServiceKept(life, ledger);
   });
 
+  test('without a reserve, an index that met the full disk loses nothing acknowledged later', async () => {
+    const life = live({ repositories, garbageCollection, reserveBytes: 0 });
+    const ledger = new Ledger();
+    const client = await life.start();
+    const image = imageOf(1, 50_000);
+    await pushImage(client, ledger, name, 'first', image);
+    const tags = Array.from({ length: 200 }, (_, number) => `gone-${number}`);
+    for (const tag of tags) await client.putManifest('PUT tag', name, tag, image.manifest);
+    await disk.fill();
+    expect(await deleteUntilRefused(client, ledger, tags), 'refusals').toBeGreaterThan(0);
+    await disk.empty();
+    await expectServiceKept(life, ledger);
+  });
+
   /** With room again: no restart is needed, and what is acknowledged now survives both ends of the process. */
   async function expectServiceKept(life: Life, ledger: Ledger): Promise<void> {
     let { client } = life;
@@ -136,4 +150,17 @@ async function expectRefused(client: PatientClient): Promise<void> {
   await sleep(500);
   const answer = await client.send('POST upload on a full disk', uploadsOf(name), { method: 'POST' });
   expect([answer.status, answer.body.toString('utf8')]).toEqual([507, expect.stringContaining('UNAVAILABLE')]);
+}
+
+/** Deletes tags until the log of the index meets the full disk, a few times. */
+async function deleteUntilRefused(client: PatientClient, ledger: Ledger, tags: readonly string[]): Promise<number> {
+  client.begin(3);
+  for (const tag of tags) {
+    const path = `/v2/${name}/manifests/${tag}`;
+    const answer = await client.attempt('DELETE on a full disk', path, [202], { method: 'DELETE' });
+    if (answer !== undefined) ledger.drop({ name, reference: tag, origin: 'on the full disk' });
+    if (client.refusals.length === 3) break;
+  }
+  expect(client.refusals.filter(({ status }) => status === 500)).toEqual([]);
+  return client.refusals.length;
 }

@@ -20,14 +20,17 @@ const images = 30;
 const dayMs = 86_400_000;
 
 /** What happens to the index between two lives of the server, and how it is noticed. */
-const losses: readonly { readonly title: string; readonly end: 'stop' | 'kill'; harm(data: string): Promise<void> }[] =
-  [
-    { title: 'index/ is removed', end: 'stop', harm: (data) => remove(data, '') },
-    { title: 'index/CURRENT is removed', end: 'stop', harm: (data) => remove(data, 'CURRENT') },
-    { title: 'everything in index/ is removed', end: 'stop', harm: empty },
-    { title: 'index/CURRENT is removed after kill -9', end: 'kill', harm: (data) => remove(data, 'CURRENT') },
-    { title: 'a bit of the log is flipped after kill -9', end: 'kill', harm: flipBit },
-  ];
+const losses: readonly {
+  readonly title: string;
+  readonly end: 'stop' | 'kill';
+  readonly harm: (data: string) => Promise<void>;
+}[] = [
+  { title: 'index/ is removed', end: 'stop', harm: (data) => remove(data, '') },
+  { title: 'index/CURRENT is removed', end: 'stop', harm: (data) => remove(data, 'CURRENT') },
+  { title: 'everything in index/ is removed', end: 'stop', harm: empty },
+  { title: 'index/CURRENT is removed after kill -9', end: 'kill', harm: (data) => remove(data, 'CURRENT') },
+  { title: 'a bit of the log is flipped after kill -9', end: 'kill', harm: flipBit },
+];
 
 describe('a lost or damaged index', () => {
   let folder: string;

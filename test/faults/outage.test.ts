@@ -80,14 +80,17 @@ describe('an outage of the disk', () => {
       for (let first = 1 + (errors.indexOf(error) % step); first <= length; first += step) {
         await life.end(first % 2 === 0 ? 'kill' : 'stop');
         shim.arm('all', [{ first, error }]);
-        await life.start().catch((problem: Error) => {
+        let isRefused = false;
+        try {
+          await life.start();
+        } catch (problem) {
+          isRefused = true;
           refused++;
-          expect(problem.message, `a start with ${error} in call ${first}`).toMatch(
-            /ended before it was ready:\nartifactapi: /,
-          );
-        });
+          const occasion = `a start with ${error} in call ${first}`;
+          expect((problem as Error).message, occasion).toMatch(/ended before it was ready:\nartifactapi: /);
+        }
         shim.disarm();
-        if (refused > 0) await life.restart('kill');
+        if (isRefused) await life.restart('kill');
         life.client.begin(0);
         await runFlow(life.client, ledger, flows++, `after a start with ${error} in call ${first} of ${length}`);
       }
