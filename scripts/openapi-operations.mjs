@@ -41,6 +41,7 @@ const header = (/** @type {string} */ name, /** @type {string} */ description) =
 });
 
 const pages = [query('n', 'How many at most.', count), query('last', 'The last item of the page before.')];
+const imagePages = [...pages, query('cursor', 'Where a page that ended early goes on: as in the `Link` of that page.')];
 const several = { type: 'array', items: text };
 const revalidated = header('If-None-Match', 'The digest in quotes: 304 when this is still the content.');
 const contentRange = header('Content-Range', '`<start>-<end>`, without a unit: the chunk begins where the upload is.');
@@ -86,7 +87,7 @@ const registryOperations = {
     body: { types: ['application/x-www-form-urlencoded'], schema: ref('TokenForm') },
     answers: { 200: { schema: ref('AccessToken') } },
   },
-  'catalog.list': { parameters: pages, answers: page(listOf('repositories', text)) },
+  'catalog.list': { parameters: imagePages, answers: page(listOf('repositories', text)) },
   'upload.start': {
     parameters: [
       query('digest', 'The body is the whole blob, and this its digest.', ref('Digest')),
@@ -156,7 +157,7 @@ const managementOperations = {
   'repository.get': { answers: repositoryRead },
   'repository.replace': { body: { schema: ref('Repository') }, answers: repositoryRead },
   'repository.delete': { answers: { 204: {} } },
-  'image.list': { parameters: pages, answers: page(listOf('images', ref('Image'))) },
+  'image.list': { parameters: imagePages, answers: page(listOf('images', ref('Image'))) },
   'image.tags': { parameters: pages, answers: page(listOf('tags', ref('Tag'))) },
   'archive.import': {
     parameters: [

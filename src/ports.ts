@@ -311,6 +311,17 @@ export interface Page<T> {
   readonly more: boolean;
 }
 
+export interface ImagePageRequest extends PageRequest {
+  /** Only images whose names begin so. */
+  readonly prefix?: string;
+}
+
+/** A page of images: shorter than was asked for, and perhaps empty, where much was looked at for it. */
+export interface ImagePage extends Page<ImageRecord> {
+  /** The name after which the next page goes on; absent: the last item's. It may be one that the caller must not learn. */
+  readonly seenTo?: string;
+}
+
 /** Typed reads, and one atomic write. An unknown repository reads like one that holds nothing. */
 export interface MetadataStore {
   /** Sorted by name. */
@@ -324,8 +335,8 @@ export interface MetadataStore {
   /** In byte order of the tag. */
   tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>>;
   image(at: ImageKey): Promise<ImageRecord | undefined>;
-  /** The images that hold a manifest, in byte order. */
-  images(repository: string, page: PageRequest): Promise<Page<ImageRecord>>;
+  /** The images that hold a manifest, in byte order. Looks at a bounded number of images for one page. */
+  images(repository: string, page: ImagePageRequest): Promise<ImagePage>;
   /** The manifests of the image that have this subject, in byte order of their digest; `after` is a digest. */
   referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>>;
   /** The images that link the blob; `after` is the last item as `repository/image`. */
@@ -481,6 +492,10 @@ export interface Caller {
   readonly trail: readonly string[];
   /** Of a member of what was asked for. @throws RegistryError UNAUTHORIZED for somebody who has to be asked first. */
   mayPull(at: ImageKey): Promise<boolean>;
+  /** Which images of a repository `mayPull` allows, for lists: nobody is asked for a login. */
+  reach(repository: string): Promise<Reach>;
+  /** Whether nobody waits for the answer any more: the connection is closed. Long work stops. */
+  hasLeft(): boolean;
   /** Of another image than the one that was asked for: what limits the caller's token counts too. */
   mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
 }
@@ -598,7 +613,7 @@ export interface Repository {
   /** `undefined` when the image is unknown. */
   listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined>;
   listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>>;
-  listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>>;
+  listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage>;
   explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
   /** A pass-through: where a read of this image goes. `rest` is what follows the image in path and query: `/manifests/1?x=y`. */
   forward?(image: string, rest: string): Promise<Forward>;
@@ -830,6 +845,13 @@ export type { TokenGrant } from './protocol/token-scope.js';
 /** Whoever did not log in. */
 export const anonymous: Principal = { id: 'anonymous', groups: [], via: 'anonymous' };
 
+/** Some images of one repository. */
+export interface Reach {
+  /** Each of the images begins with one of these. In byte order; none begins with another. Empty: no images. */
+  readonly prefixes: readonly string[];
+  readonly has: (image: string) => boolean;
+}
+
 /** What is to be done to. */
 export interface AccessTarget {
   /** What is meant; without an image it is the repository as a whole. Absent: the whole registry. */
@@ -860,6 +882,8 @@ export interface AccessControl {
     actions: readonly ImageAction[],
     target: AccessTarget,
   ): Promise<readonly ImageAction[]>;
+  /** Which images of a repository `permits` lets it pull, whatever they are called on the wire. */
+  reach(principal: Principal, repository: string): Promise<Reach>;
   /** Whether it may do something, or this, to an image of the repository, and so know that it is there. */
   knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean>;
   /** Why not, as the error to answer, with the challenge that belongs to it. */

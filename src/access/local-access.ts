@@ -1,5 +1,6 @@
 import { anonymous, type Access, type AccessControl } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
+import { everyImage } from './reach.js';
 
 const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'token', 'pull', 'catalog']);
 
@@ -13,6 +14,7 @@ export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
     permits: (_principal, access) => Promise.resolve(mode === 'open' || readOnly.has(access)),
     permitted: (_principal, actions) =>
       Promise.resolve(actions.filter((action) => mode === 'open' || readOnly.has(action))),
+    reach: () => Promise.resolve(everyImage),
     knows: () => Promise.resolve(true),
     // Nobody can log in here, so a 401 would only make clients ask for a password that nothing takes.
     refusal: () =>

@@ -10,6 +10,7 @@ import {
   type IdentitySource,
   type ImageAction,
   type Principal,
+  type Reach,
   type TokenGrant,
   type TokenIssuer,
 } from '../ports.js';
@@ -20,6 +21,7 @@ import { KeyedMutex } from '../util/concurrency.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
 import type { LoginThrottle } from './login-throttle.js';
+import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
 
 /** Who the host app says that a request is from; `undefined`: it does not know. */
@@ -123,6 +125,15 @@ export class RuledAccess implements AccessControl {
     const isOf = ({ type, name }: TokenGrant): boolean => type === 'repository' && name.startsWith(`${repository}/`);
     if (this.#parts.needsGrants && principal.grants?.some(isOf) !== true) return false;
     return (await this.#parts.rules()).mayKnow(principal, repository, permission && [permission]);
+  }
+
+  async reach(principal: Principal, repository: string): Promise<Reach> {
+    const reach = (await this.#parts.rules()).reach(principal, repository);
+    if (!this.#parts.needsGrants) return reach;
+    const names = (principal.grants ?? []).map(({ name }) => name).filter((name) => name.startsWith(`${repository}/`));
+    const images = names.map((name) => name.slice(repository.length + 1));
+    const granted = images.filter((image) => this.#isGranted(principal, 'pull', { at: { repository, image } }));
+    return intersect(reach, reachOfImages(granted));
   }
 
   refusal(principal: Principal, question: AccessQuestion): Error {

@@ -1,6 +1,7 @@
 import type { AccessLimit, AccessRule, Permission } from '../protocol/access-config.js';
 import { matchesPattern } from '../protocol/patterns.js';
-import { anonymous, type Principal } from '../ports.js';
+import { anonymous, type Principal, type Reach } from '../ports.js';
+import { intersect, reachOf } from './reach.js';
 
 /** An image, or a repository as a whole. */
 export interface Subject {
@@ -32,6 +33,13 @@ export class RuleSet {
     if (within.length === 0) return [];
     const rules = this.#rules.filter((rule) => isFor(rule, principal));
     return given(rules, within, subject);
+  }
+
+  /** Returns which images of a repository it may pull: as `permits` says, in one pass over the rules for all of them. */
+  reach(principal: Principal, repository: string): Reach {
+    const { limits } = principal;
+    const rules = reachOf(pullPatterns(this.#rules.filter((rule) => isFor(rule, principal))), repository);
+    return limits === undefined ? rules : intersect(rules, reachOf(pullPatterns(limits), repository));
   }
 
   /** Whether it may pull anything at all. */
@@ -87,6 +95,12 @@ function isAbout(names: Allowance['names'], subject: Subject | undefined, asWhol
   const { repository, image } = subject;
   if (asWhole || image === undefined) return names.some((name) => coversWhole(name, repository));
   return names.some((name) => matchesPattern(toImagePattern(name), `${repository}/${image}`));
+}
+
+function pullPatterns(allowances: readonly Allowance[]): string[] {
+  return allowances
+    .filter(({ allow }) => allow.includes('pull') || allow.includes('admin'))
+    .flatMap(({ names }) => names?.map(toImagePattern) ?? ['**']);
 }
 
 function givesSome({ names, allow }: Allowance, permission: Permission, repository?: string): boolean {

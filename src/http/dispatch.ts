@@ -51,7 +51,7 @@ export async function dispatch<Row extends Endpoint>(
   const question = { access: match.row.access, client, wanted: wantedGrants(match, query) };
   const principal = await admit(core, match, req, question, resolved, seen);
   const trail = readTrail(req.headers.via, core.instanceId);
-  const caller = createCaller(core.access, principal, trail, question);
+  const caller = createCaller(core.access, principal, trail, question, () => req.socket.destroyed);
   const target = resolved && (await findTarget(core, principal, match, resolved));
   if (target !== undefined) {
     const forwarded = await forwardTarget(target, match, query, trail);

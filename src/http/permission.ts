@@ -5,6 +5,7 @@ import type {
   ImageAction,
   ImageKey,
   Principal,
+  Reach,
   Repository,
   Resolved,
   TokenGrant,
@@ -66,11 +67,19 @@ export function createCaller(
   principal: Principal,
   trail: readonly string[],
   question: AccessQuestion,
+  hasLeft: () => boolean,
 ): Caller {
+  const reaches = new Map<string, Promise<Reach>>();
   const showsNothing = principal.via === 'anonymous' && question.access === 'pull';
   return {
     principal,
     trail,
+    hasLeft,
+    reach: (repository) => {
+      const known = reaches.get(repository) ?? access.reach(principal, repository);
+      reaches.set(repository, known);
+      return known;
+    },
     mayPull: async (at) => {
       const isPermitted = await access.permits(principal, 'pull', { at });
       if (!isPermitted && showsNothing && access.asksFirst) throw access.refusal(principal, question);

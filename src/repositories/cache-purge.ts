@@ -56,10 +56,10 @@ export class CachePurge {
   async purgeAll(startedAt: number): Promise<void> {
     for (let after: string | undefined; !this.#isStopped();) {
       const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
-      const { items, more } = await this.#metadata.images(this.#repository, page);
+      const { items, more, seenTo } = await this.#metadata.images(this.#repository, page);
       for (const { image } of items) await this.#purgeTags({ repository: this.#repository, image });
       if (!more) break;
-      after = items.at(-1)?.image;
+      after = seenTo ?? items.at(-1)?.image;
     }
     await this.#purgeTouched(startedAt, () => true);
   }

@@ -1,11 +1,15 @@
 import type { Listed, PageRequest } from '../ports.js';
 
+interface SeenPage<T> extends Listed<T> {
+  readonly seenTo?: string;
+}
+
 /**
  * Merges the pages of several members, all asked for the same page: in byte order of what `nameOf` gives, each name once, as
  * the first member has it. A member that has more cannot be believed beyond the last name that it gave.
  */
-export function mergePages<T>(pages: readonly Listed<T>[], limit: number, nameOf: (item: T) => string): Listed<T> {
-  const ends = pages.filter(({ more }) => more).map(({ items }) => lastOf(items, nameOf));
+export function mergePages<T>(pages: readonly SeenPage<T>[], limit: number, nameOf: (item: T) => string): SeenPage<T> {
+  const ends = pages.filter(({ more }) => more).map(({ items, seenTo }) => seenTo ?? lastOf(items, nameOf));
   const horizon = ends.reduce<string | undefined>(
     (least, end) => (least === undefined || end < least ? end : least),
     undefined,
@@ -20,7 +24,9 @@ export function mergePages<T>(pages: readonly Listed<T>[], limit: number, nameOf
   const sorted = [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
   const more = horizon !== undefined || sorted.length > limit;
   const stale = pages.find(({ provenance }) => provenance?.cache === 'stale')?.provenance;
-  const page = { items: sorted.slice(0, limit), more };
+  // With fewer than were asked for, the page ends where a member has looked no further.
+  const isShort = horizon !== undefined && sorted.length < limit;
+  const page = { items: sorted.slice(0, limit), more, ...(isShort ? { seenTo: horizon } : {}) };
   return stale === undefined ? page : { ...page, provenance: stale };
 }
 

@@ -26,8 +26,11 @@ import { receiveBlob } from './received-blob.js';
 import { stageTransient } from './staged-leftovers.js';
 import { appendBounded, publish, UploadSessions } from './upload-session.js';
 
-/** How many images an anonymous mount looks at for one that the caller may pull. */
-const mountSourcesMost = 1000;
+/** How many images an anonymous mount looks at for one that the caller may pull, and how many at a time. */
+const maxMountSources = 1000;
+const mountPartSize = 100;
+/** No image has a name that comes after this one. */
+const afterAllImages = '\x7f';
 
 /** What can be written to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
@@ -203,8 +206,21 @@ export class LocalWriter implements RepositoryWriter {
 
   async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {
     if (from !== undefined) return (await caller.mayPull(from)) ? from : undefined;
-    const { items } = await this.#parts.metadata.imagesLinking(digest, { limit: mountSourcesMost });
-    for (const at of items) if (await caller.mayMountFrom(at)) return at;
+    let after: string | undefined;
+    for (let looked = 0; looked < maxMountSources && !caller.hasLeft(); looked += mountPartSize) {
+      const page = { limit: mountPartSize, ...(after === undefined ? {} : { after }) };
+      const { items, more } = await this.#parts.metadata.imagesLinking(digest, page);
+      const [first] = items;
+      if (first === undefined) return undefined;
+      // One repository at a time: its rules are asked once, and it is skipped when none of it is in reach.
+      const { repository } = first;
+      const own = items.filter((at) => at.repository === repository);
+      const reach = await caller.reach(repository);
+      for (const at of own) if (reach.has(at.image) && (await caller.mayMountFrom(at))) return at;
+      const isOver = own.length < items.length || reach.prefixes.length === 0;
+      if (!isOver && !more) return undefined;
+      after = `${repository}/${isOver ? afterAllImages : own.at(-1)?.image}`;
+    }
     return undefined;
   }
 

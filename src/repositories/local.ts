@@ -5,12 +5,12 @@ import type {
   ByteRange,
   Caller,
   ImageKey,
-  ImageRecord,
+  ImagePage,
+  ImagePageRequest,
   ManifestContent,
   ManifestInfo,
   ManifestRecord,
   MetadataStore,
-  Page,
   PageRequest,
   Referrer,
   Repository,
@@ -117,7 +117,7 @@ export class LocalRepository implements Repository {
     return { more, items: items.map(describeReferrer) };
   }
 
-  listImages(_caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
+  listImages(_caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
     return this.#parts.metadata.images(this.config.name, page);
   }
 

@@ -5,11 +5,10 @@ import type {
   Explanation,
   Forward,
   ImageKey,
-  ImageRecord,
+  ImagePage,
   Listed,
   ManifestContent,
   ManifestInfo,
-  Page,
   PageRequest,
   Referrer,
   Repository,
@@ -120,7 +119,7 @@ export class PassthroughRepository implements Repository {
     return sliceSorted(sortByName(found ?? [], nameOf), page, nameOf);
   }
 
-  listImages(): Promise<Page<ImageRecord>> {
+  listImages(): Promise<ImagePage> {
     return Promise.resolve({ items: [], more: false });
   }
 

@@ -2,11 +2,11 @@ import type {
   Caller,
   Explanation,
   ImageKey,
-  ImageRecord,
+  ImagePage,
+  ImagePageRequest,
   Listed,
   ManifestContent,
   ManifestInfo,
-  Page,
   PageRequest,
   PurgeReport,
   Referrer,
@@ -84,7 +84,7 @@ export class RemoteRepository implements Repository {
   }
 
   /** What is cached. */
-  listImages(_caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
+  listImages(_caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
     return this.#context.parts.metadata.images(this.config.name, page);
   }
 

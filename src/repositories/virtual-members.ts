@@ -1,4 +1,4 @@
-import type { Caller, Repository } from '../ports.js';
+import type { Caller, Reach, Repository } from '../ports.js';
 import { matchesAny } from '../protocol/patterns.js';
 import type { RepositoryConfig, VirtualMember, VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { WalkBudget, walkGraph } from '../util/graph-walk.js';
@@ -45,9 +45,23 @@ export class VirtualMembers {
     return this.#list({ caller, image });
   }
 
-  /** Whether a member is askable. */
-  async isAskable(caller: Caller, image: string, member: Repository): Promise<boolean> {
-    return (await this.#list({ caller, image, only: member.config.name })).length > 0;
+  /** Returns for which images a member is askable. Asks for the rules of each repository on the way once. */
+  async askableOf(caller: Caller, member: Repository): Promise<Reach> {
+    const only = member.config.name;
+    const reaches = new Map<string, Reach>();
+    for (const next of [...(await this.#stepsThatLead({ only })).values()].flat()) {
+      const { name } = next.config;
+      if (!reaches.has(name)) reaches.set(name, await caller.reach(name));
+    }
+    const leads = (node: MemberNode, image: string, seen: Set<string>): boolean => {
+      if (node.config.type !== 'virtual') return true;
+      if (seen.has(keyOf(node))) return false;
+      seen.add(keyOf(node));
+      const onward = this.#stepsFrom(node, { image, only });
+      return onward.some((next) => reaches.get(next.config.name)?.has(image) === true && leads(next, image, seen));
+    };
+    const root = { config: this.#config, isReserved: false };
+    return { prefixes: reaches.get(only)?.prefixes ?? [], has: (image) => leads(root, image, new Set()) };
   }
 
   /** Those that the caller may pull this image from, also where patterns leave them out. */
@@ -98,9 +112,10 @@ export class VirtualMembers {
     const reserved = isReserved || (checked !== undefined && matchesAny(config.reserved, checked));
     return config.members.flatMap((member): MemberNode[] => {
       const repository = this.#find(member.name);
-      if (repository === undefined || (checked !== undefined && !isIncluded(member, checked))) return [];
+      if (repository === undefined) return [];
       const { type, name } = repository.config;
       if (type !== 'virtual' && only !== undefined && name !== only) return [];
+      if (checked !== undefined && !isIncluded(member, checked)) return [];
       return reserved && type === 'remote' ? [] : [{ config: repository.config, repository, isReserved: reserved }];
     });
   }

@@ -2,11 +2,11 @@ import type {
   Caller,
   Explanation,
   ImageKey,
-  ImageRecord,
+  ImagePage,
+  ImagePageRequest,
   Listed,
   ManifestContent,
   ManifestInfo,
-  Page,
   PageRequest,
   Provenance,
   Referrer,
@@ -19,9 +19,13 @@ import type { Digest } from '../protocol/digest.js';
 import type { Reference } from '../protocol/names.js';
 import type { VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { isFailure } from './remote-verdict.js';
+import { listInReach } from '../util/reach-listing.js';
 import { mergePages } from './list-pages.js';
 import { VirtualMembers } from './virtual-members.js';
 import { VirtualWriter } from './virtual-writer.js';
+
+/** Images of all members together that are looked at for one page. */
+const maxImagesLooked = 10_000;
 
 /**
  * Several repositories under one name. By tag, the first member that has it answers, and the first that cannot tell ends the
@@ -91,27 +95,22 @@ export class VirtualRepository implements Repository {
     return mergePages(lists, page.limit, ({ digest }) => digest);
   }
 
-  async listImages(caller: Caller, page: PageRequest): Promise<Page<ImageRecord>> {
+  async listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
     const members = await this.#members.all();
-    const lists = await Promise.all(members.map((member) => this.#listShown(caller, member, page)));
-    return mergePages(lists, page.limit, ({ image }) => image);
-  }
-
-  /** A full page of what a member shows here, however much of it is left out. */
-  async #listShown(caller: Caller, member: Repository, page: PageRequest): Promise<Page<ImageRecord>> {
-    const shown: ImageRecord[] = [];
-    for (let { after } = page; ;) {
-      const { items, more } = await member.listImages(caller, {
-        ...page,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const item of items) {
-        if (await this.#members.isAskable(caller, item.image, member)) shown.push(item);
-      }
-      after = items.at(-1)?.image;
-      if (shown.length > page.limit) return { items: shown.slice(0, page.limit), more: true };
-      if (!more || after === undefined || shown.length === page.limit) return { items: shown, more };
+    const maxLooked = Math.max(page.limit + 2, Math.ceil(maxImagesLooked / Math.max(1, members.length)));
+    const lists: ImagePage[] = [];
+    for (const member of members) {
+      // Rules are asked once for the whole list, and patterns once for each image.
+      const askable = await this.#members.askableOf(caller, member);
+      lists.push(
+        await listInReach(askable, page, {
+          list: (part) => member.listImages(caller, part),
+          budget: { left: maxLooked },
+          hasLeft: () => caller.hasLeft(),
+        }),
+      );
     }
+    return mergePages(lists, page.limit, ({ image }) => image);
   }
 
   async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {

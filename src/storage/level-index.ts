@@ -21,7 +21,8 @@ const cachedFamilies: ReadonlySet<string> = new Set(['tag', 'manifest', 'link', 
 const entryOverheadBytes = 300;
 
 export interface Range {
-  readonly gt: string;
+  readonly gt?: string;
+  readonly gte?: string;
   readonly lt: string;
 }
 

@@ -6,6 +6,8 @@ import type {
   Candidate,
   Change,
   ImageKey,
+  ImagePage,
+  ImagePageRequest,
   ImageRecord,
   ManifestRecord,
   MetadataStatus,
@@ -39,10 +41,9 @@ import {
   sinceKey,
   tagKey,
   type Place,
-  type StoredImage,
   type StoredSession,
 } from './level-keys.js';
-import { readHolders, readPage, readReferrers, readTags } from './level-pages.js';
+import { readHolders, readImages, readReferrers, readTags } from './level-pages.js';
 import { requireAll } from './level-preconditions.js';
 import { LevelPurge } from './level-purge.js';
 import { readOldest } from './level-touches.js';
@@ -122,15 +123,10 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#readPlace(at, (place, index) => index.get(imageKey(place))?.record);
   }
 
-  async images(repository: string, page: PageRequest): Promise<Page<ImageRecord>> {
+  async images(repository: string, page: ImagePageRequest): Promise<ImagePage> {
     const id = this.#open().residents.idOf(repository);
     if (id === undefined) return emptyPage;
-    return this.#read((index) =>
-      readPage(index, imagePrefix(id), page, (_key, text) => {
-        const { record } = JSON.parse(text) as StoredImage;
-        return record.manifests > 0 ? record : undefined;
-      }),
-    );
+    return this.#read((index) => readImages(index, imagePrefix(id), page));
   }
 
   async referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>> {

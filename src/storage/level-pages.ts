@@ -1,7 +1,16 @@
 /** Reading lists a page at a time. */
 import type { Digest } from '../protocol/digest.js';
-import type { ImageKey, ManifestRecord, Page, PageRequest, TagRecord } from '../ports.js';
-import type { LevelIndex } from './level-index.js';
+import type {
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ImageRecord,
+  ManifestRecord,
+  Page,
+  PageRequest,
+  TagRecord,
+} from '../ports.js';
+import type { LevelIndex, Range } from './level-index.js';
 import {
   holderPrefix,
   imageKey,
@@ -11,11 +20,14 @@ import {
   tagPrefix,
   type Place,
   type RepositoryId,
+  type StoredImage,
 } from './level-keys.js';
 import { sliceTags } from './level-tag-lists.js';
 
 /** A longer list of tags is read page by page and not kept. */
 const wholeListTags = 20_000;
+/** Images that are read for one page: those that hold no manifest are not shown. */
+const maxImagesRead = 10_000;
 const emptyPage = { items: [], more: false } as const;
 
 /** A page of the entries under a prefix that `decode` does not refuse with `undefined`. */
@@ -52,6 +64,27 @@ export async function readReferrers(
   const records = items.map((digest) => index.get(manifestKey(place, digest)));
   // One that was deleted since the list was read is left out.
   return { items: records.filter((record) => record !== undefined), more };
+}
+
+/** A page of the images under a prefix of keys that hold a manifest, and whose names begin as asked. */
+export async function readImages(
+  index: LevelIndex,
+  keys: string,
+  { limit, after = '', prefix = '' }: ImagePageRequest,
+): Promise<ImagePage> {
+  // No character of a name comes after this one.
+  const lt = prefix === '' ? rangeEnd(keys) : `${keys}${prefix}\x7f`;
+  let range: Range = after < prefix ? { gte: keys + prefix, lt } : { gt: keys + after, lt };
+  const items: ImageRecord[] = [];
+  for (let read = 0; read < maxImagesRead;) {
+    const wanted = Math.min(limit + 1 - items.length, maxImagesRead - read);
+    const records = await index.scan(range, wanted, (_key, text) => (JSON.parse(text) as StoredImage).record);
+    items.push(...records.filter(({ manifests }) => manifests > 0));
+    read += records.length;
+    if (records.length < wanted || items.length > limit) return cut(items, limit);
+    range = { gt: keys + (records.at(-1)?.image ?? ''), lt };
+  }
+  return { items, more: true, seenTo: range.gt?.slice(keys.length) ?? '' };
 }
 
 /** A page of the images that link a digest, sorted by their repository's name, not by its id as the keys are. */

@@ -174,6 +174,16 @@ function paging(store: () => MetadataStore): void {
         ({ image }) => image,
       );
       expect(listed).toEqual(images);
+      const begun = (prefix: string, from: object = {}) =>
+        readAll(
+          (after) => store().images('s', { limit, prefix, ...from, ...after }),
+          ({ image }) => image,
+        );
+      expect(await begun('a')).toEqual(['a', 'a-b', 'a/b', 'ab']);
+      expect(await begun('a/')).toEqual(['a/b']);
+      expect(await begun('a', { after: 'a-b' })).toEqual(['a/b', 'ab']);
+      expect(await begun('a', { after: 'b' })).toEqual([]);
+      expect(await begun('c')).toEqual([]);
       const linking = await readAll(
         (after) => store().imagesLinking(digest('l'), { limit, ...after }),
         ({ repository, image }) => `${repository}/${image}`,

@@ -66,6 +66,17 @@ describe('LevelMetadataStore on its folder', () => {
     await rm(parent, { recursive: true });
   });
 
+  it('reads a bounded number of images for one page, however many of them hold no manifest', async () => {
+    const store = await openStore();
+    const names = Array.from({ length: 10_500 }, (_, i) => `a-${String(i).padStart(5, '0')}`);
+    const links = names.map((image) => link('l', 1, { repository: 'r', image }));
+    await store.apply([repository('r'), ...links, ...putManifest('m')], { durable: false });
+    const first = await store.images('r', whole);
+    expect(first).toEqual({ items: [], more: true, seenTo: 'a-09999' });
+    const second = await store.images('r', { ...whole, after: 'a-09999' });
+    expect([second.items.map(({ image }) => image), second.more]).toEqual([['team/app'], false]);
+  });
+
   it('finds all again after a restart', async () => {
     const before = await openStore();
     const writes = [

@@ -6,6 +6,8 @@ export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
   return {
     principal: { id, groups: [], via: 'basic' },
     trail: [],
+    hasLeft: () => false,
+    reach: (repository) => Promise.resolve({ prefixes: [''], has: (image) => may({ repository, image }) }),
     mayPull: answer,
     mayMountFrom: answer,
   };

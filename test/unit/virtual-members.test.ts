@@ -25,12 +25,17 @@ function diamonds(levels: number): RepositoryConfig[] {
 
 function scene(configs: readonly RepositoryConfig[], permits: (at: ImageKey) => boolean = () => true) {
   const asked: ImageKey[] = [];
+  const reached: string[] = [];
   let looked = 0;
   const byName = new Map(configs.map((config) => [config.name, { config } as Repository]));
   const caller = {
     mayPull: async (at: ImageKey) => {
       asked.push(at);
       return permits(at);
+    },
+    reach: async (repository: string) => {
+      reached.push(repository);
+      return { prefixes: [''], has: (image: string) => permits({ repository, image }) };
     },
   } as unknown as Caller;
   const top = configs.at(-1);
@@ -41,7 +46,7 @@ function scene(configs: readonly RepositoryConfig[], permits: (at: ImageKey) => 
   });
   const names = async (repositories: Promise<readonly Repository[]>): Promise<string[]> =>
     (await repositories).map(({ config }) => config.name);
-  return { members, caller, asked, names, looked: () => looked };
+  return { members, caller, asked, reached, names, looked: () => looked };
 }
 
 describe('the members of a virtual repository', () => {
@@ -91,7 +96,37 @@ describe('the members of a virtual repository', () => {
     const { members, caller, asked, names } = scene(configs, ({ repository }) => repository !== 'inner');
     expect(await names(members.askable(caller, 'app'))).toEqual([]);
     expect(asked).toEqual([{ repository: 'inner', image: 'app' }]);
-    expect([await members.isAskable(caller, 'x', { config: local('b') } as Repository)]).toEqual([true]);
+  });
+
+  it('are asked for the same images by a list of many as one by one, with each repository in reach asked once', async () => {
+    const configs = [
+      local('a'),
+      remote('far'),
+      virtual('strict', [{ name: 'far', exclude: ['x/no'] }, 'a'], { reserved: ['team/**'] }),
+      virtual('wide', [{ name: 'far', include: ['team/b', 'x/*'] }, 'strict']),
+      virtual('top', ['strict', 'wide'], { reserved: ['x/kept'] }),
+    ];
+    const permits = ({ repository, image }: ImageKey): boolean => repository !== 'wide' || image !== 'x/no';
+    const { members, caller, names, reached } = scene(configs, permits);
+    const images = ['team/a', 'team/b', 'x/no', 'x/yes', 'x/kept', 'other'];
+    for (const config of configs.slice(0, 2)) {
+      const askable = await members.askableOf(caller, { config } as Repository);
+      const one = async (image: string): Promise<boolean> =>
+        (await names(members.askable(caller, image))).includes(config.name);
+      expect(images.filter((image) => askable.has(image))).toEqual(
+        (await Promise.all(images.map(one))).flatMap((is, i) => (is ? (images[i] ?? '') : [])),
+      );
+    }
+    expect(reached.filter((name) => name === 'wide')).toHaveLength(2);
+    expect(reached).toHaveLength(6);
+  });
+
+  it('of 40 levels of diamonds are known for 1,000 images by few steps each, whatever the number of paths', async () => {
+    const { members, caller, looked } = scene(diamonds(40));
+    const askable = await members.askableOf(caller, { config: local('leaf') } as Repository);
+    const before = looked();
+    for (let i = 0; i < 1000; i++) expect(askable.has(`app-${i}`)).toBe(true);
+    expect(looked() - before).toBeLessThanOrEqual(1000 * 160);
   });
 
   it('that form a cycle, or were deleted, do no harm', async () => {

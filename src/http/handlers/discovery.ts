@@ -1,65 +1,76 @@
-import type { AccessControl, ImageRecord, RepositoryDirectory } from '../../ports.js';
+import type { RepositoryDirectory } from '../../ports.js';
 import type { RegistryParams } from '../../protocol/endpoints.js';
 import { formatNextLink, parsePageSize } from '../../protocol/headers.js';
+import { listInReach } from '../../util/reach-listing.js';
+import { takeTurns } from '../../util/turns.js';
+import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 
 const catalogPageDefault = 100;
 const catalogPageMost = 10_000;
+/** Images that are looked at for one page. */
+const maxImagesLooked = 20_000;
 
 /** end-1: whether this is a registry. */
 export const checkVersion: Handler<RegistryParams<'version.check'>> = () => Promise.resolve(jsonReply(200, {}));
 
-/** The catalog (an extension): the images of all repositories in byte order of their names; `n`, `last`. */
+/**
+ * The catalog (an extension): the images of all repositories in byte order of their names; `n`, `last`. Looks at a bounded
+ * number of images: where few of them are the caller's, a page has fewer than `n` and goes on by a cursor.
+ */
 export function createListCatalog(
-  parts: () => { readonly access: AccessControl; readonly directory: RepositoryDirectory },
+  parts: () => { readonly directory: RepositoryDirectory },
 ): Handler<RegistryParams<'catalog.list'>> {
+  const cursors = new Cursors();
   return async ({ query, caller, path }): Promise<Reply> => {
-    const { access, directory } = parts();
     const limit = parsePageSize(query.get('n') ?? String(catalogPageDefault), catalogPageMost);
-    const last = query.get('last') ?? '';
+    const from = positionOf(query, cursors);
+    const budget = { left: maxImagesLooked };
+    const turn = takeTurns();
     const names: string[] = [];
-    for (const { repository } of directory.list()) {
-      const { name } = repository.config;
-      if (names.length > limit) break;
-      if (!(await access.knows(caller.principal, name))) continue;
-      for await (const { image } of imagesAfter(name, last, limit, (page) => repository.listImages(caller, page))) {
-        if (await caller.mayPull({ repository: name, image })) names.push(`${name}/${image}`);
-        if (names.length > limit) break;
-      }
+    let seenTo: string | undefined;
+    let more = false;
+    for (const { repository } of limit === 0 ? [] : parts().directory.list()) {
+      await turn();
+      const own = `${repository.config.name}/`;
+      if (own < from && !from.startsWith(own)) continue;
+      const reach = await caller.reach(repository.config.name);
+      const after = from.startsWith(own) ? { after: from.slice(own.length) } : {};
+      const page = await listInReach(
+        reach,
+        { limit: limit - names.length, ...after },
+        { list: (part) => repository.listImages(caller, part), budget, hasLeft: () => caller.hasLeft() },
+      );
+      for (const { image } of page.items) names.push(own + image);
+      ({ more } = page);
+      seenTo = page.seenTo === undefined ? undefined : own + page.seenTo;
+      if (more) break;
     }
-    const page = names.slice(0, limit);
-    const more = names.length > limit && limit > 0;
-    return jsonReply(200, { repositories: page }, more ? nextLink(path, query, page.at(-1) ?? '', limit) : {});
+    const headers = more ? nextLink(path, query, names.at(-1), limit, seenTo && cursors.seal(seenTo)) : {};
+    return jsonReply(200, { repositories: names }, headers);
   };
 }
 
-/** The images of one repository whose full name comes after `last`. */
-async function* imagesAfter(
-  repository: string,
-  last: string,
-  limit: number,
-  list: (page: { limit: number; after?: string }) => Promise<{ items: readonly ImageRecord[]; more: boolean }>,
-): AsyncGenerator<ImageRecord> {
-  const own = `${repository}/`;
-  let after = last.startsWith(own) ? last.slice(own.length) : undefined;
-  if (after === undefined && own < last) return;
-  let pageSize = Math.min(limit + 1, 1000);
-  for (;;) {
-    const { items, more } = await list({ limit: pageSize, ...(after === undefined ? {} : { after }) });
-    yield* items;
-    // Much may be left out of what comes.
-    pageSize = 1000;
-    after = items.at(-1)?.image;
-    if (!more || after === undefined) return;
-  }
+/** Where a list goes on: by the cursor of the page before, else after `last`. */
+export function positionOf(query: URLSearchParams, cursors: Cursors): string {
+  const cursor = query.get('cursor');
+  return cursor === null ? (query.get('last') ?? '') : cursors.open(cursor);
 }
 
-/** The `Link` header of a page: the client's own path and query, from the last item on. */
-export function nextLink(path: string, query: URLSearchParams, last: string, limit: number): { Link: string } {
+/** The `Link` header of a page: the client's own path and query, from the last item or the cursor on. */
+export function nextLink(
+  path: string,
+  query: URLSearchParams,
+  last: string | undefined,
+  limit: number,
+  cursor?: string,
+): { Link: string } {
   const next = new URLSearchParams(query);
-  next.set('last', last);
+  if (last !== undefined) next.set('last', last);
   next.set('n', String(limit));
+  next.delete('cursor');
+  if (cursor !== undefined) next.set('cursor', cursor);
   return { Link: formatNextLink(path, next) };
 }
 

@@ -20,12 +20,13 @@ import {
 import { parseName, parseReference, parseTag } from '../../protocol/names.js';
 import { BoundedTasks } from '../bounded-tasks.js';
 import { readDocument } from '../document.js';
+import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AccessParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { exportArchive, importArchive } from './archives.js';
-import { nextLink, pageOf } from './discovery.js';
+import { nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 
 const pageMost = 1000;
@@ -48,6 +49,7 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
     throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
   };
   const imports = new BoundedTasks(importsMost);
+  const cursors = new Cursors();
   return {
     'health.get': async () => {
       await ready();
@@ -75,7 +77,7 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
       await parts().directory.delete(params.repository);
       return { status: 204 };
     },
-    'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange),
+    'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange, cursors),
     'image.tags': (exchange) => listTags(find(exchange.params.repository).repository, exchange),
     'archive.import': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
@@ -143,10 +145,15 @@ async function explain(
   return jsonReply(200, encodeExplanation(await repository.explain(caller, at.image, reference)));
 }
 
-async function listImages(repository: Repository, exchange: Exchange<ManagementParams<'image.list'>>): Promise<Reply> {
+async function listImages(
+  repository: Repository,
+  exchange: Exchange<ManagementParams<'image.list'>>,
+  cursors: Cursors,
+): Promise<Reply> {
   const { caller, path, query } = exchange;
-  const page = pageOf(exchange, pageMost);
-  const { items, more } = await repository.listImages(caller, page);
+  const { limit } = pageOf(exchange, pageMost);
+  const after = positionOf(query, cursors);
+  const { items, more, seenTo } = await repository.listImages(caller, { limit, ...(after === '' ? {} : { after }) });
   const images = items.map(({ image, manifests, tags, bytes, updatedAt }) => ({
     name: image,
     manifests,
@@ -157,7 +164,7 @@ async function listImages(repository: Repository, exchange: Exchange<ManagementP
   return jsonReply(
     200,
     { images },
-    more && page.limit > 0 ? nextLink(path, query, items.at(-1)?.image ?? '', page.limit) : {},
+    more && limit > 0 ? nextLink(path, query, items.at(-1)?.image, limit, seenTo && cursors.seal(seenTo)) : {},
   );
 }
 

@@ -1,0 +1,40 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { RegistryError } from '../protocol/errors.js';
+
+const algorithm = 'aes-256-gcm';
+const ivBytes = 12;
+const tagBytes = 16;
+/** Positions are padded to this, so that a cursor does not show how long a name is. */
+const positionChars = 512;
+const cursorMaxChars = 1024;
+
+/**
+ * Positions in a list that a client brings back for the next page without learning them: a list may stop between names that
+ * the client must not know. They are valid as long as this process lives.
+ */
+export class Cursors {
+  readonly #key = randomBytes(32);
+
+  seal(position: string): string {
+    const iv = randomBytes(ivBytes);
+    const cipher = createCipheriv(algorithm, this.#key, iv);
+    const sealed = Buffer.concat([cipher.update(position.padEnd(positionChars, '\0'), 'utf8'), cipher.final()]);
+    return Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url');
+  }
+
+  /** @throws RegistryError PAGINATION_NUMBER_INVALID for one that this process did not seal. */
+  open(cursor: string): string {
+    try {
+      const bytes = Buffer.from(cursor.slice(0, cursorMaxChars), 'base64url');
+      const decipher = createDecipheriv(algorithm, this.#key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes });
+      decipher.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
+      const sealed = bytes.subarray(ivBytes + tagBytes);
+      return Buffer.concat([decipher.update(sealed), decipher.final()])
+        .toString('utf8')
+        .replace(/\0+$/, '');
+    } catch (cause) {
+      const message = 'the cursor is not valid, or the registry was restarted: list again from the first page';
+      throw new RegistryError('PAGINATION_NUMBER_INVALID', { message, cause });
+    }
+  }
+}
