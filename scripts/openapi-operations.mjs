@@ -147,9 +147,22 @@ const accountRead = { 200: { schema: ref('Account') } };
 const ruleRead = { 200: { schema: ref('Rule') } };
 const named = (/** @type {string} */ schema) => ({ allOf: [ref(schema), { required: ['name'] }] });
 
+const component = (/** @type {Record<string, Schema>} */ more) => ({
+  type: 'object',
+  properties: { status: { enum: ['ok', 'degraded'] }, reason: text, ...more },
+  required: ['status'],
+});
+const health = object({
+  status: { const: 'ok' },
+  components: object({
+    index: component({ reopens: count, last_failure_at: text }),
+    blobs: component({ free_bytes: count, reserve_bytes: count, is_reserve_complete: { type: 'boolean' } }),
+  }),
+});
+
 /** Those of the management API. @type {Readonly<Record<string, Details>>} */
 const managementOperations = {
-  'health.get': { answers: { 200: { schema: object({ status: { const: 'ok' } }) } } },
+  'health.get': { answers: { 200: { schema: health } } },
   'repository.list': {
     answers: { 200: { schema: listOf('repositories', { anyOf: [ref('Repository'), ref('RepositorySummary')] }) } },
   },

@@ -27,6 +27,7 @@ export type { Middleware } from './http/handler.js';
 export type {
   BlobStore,
   GarbageReport,
+  HealthReport,
   ImageKey,
   Logger,
   MetadataStore,

@@ -1,6 +1,7 @@
 import { createLocalAccess } from './access/local-access.js';
 import { exportArchive } from './archives/archive-export.js';
 import { importArchive } from './archives/archive-import.js';
+import { HealthCheck } from './health-check.js';
 import type { Core } from './http/handler.js';
 import { defaultPace } from './http/body-pace.js';
 import { createClientReader } from './http/client-info.js';
@@ -45,6 +46,7 @@ import { findOutgoingProxy } from './util/outgoing-proxy.js';
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly garbage: OnlineGarbageCollector;
+  readonly health: HealthCheck;
   readonly quarantine: Quarantine;
   readonly administration: AccessAdministration | undefined;
   now(): number;
@@ -144,6 +146,7 @@ async function openOn(
     administration: access.administration,
     directory,
     garbage,
+    health: new HealthCheck({ ...stores, runtime }),
     quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
     archives: { import: importArchive, export: exportArchive },
     passthrough,

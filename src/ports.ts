@@ -74,6 +74,8 @@ export interface BlobStore {
   ensureRoom(bytes: number): Promise<void>;
   /** Absent where nothing is known about space. */
   space?(): Promise<SpaceStatus>;
+  /** Resolves when the store can take content. Says nothing about space, for which `ensureRoom` is. @throws what is wrong. */
+  check(): Promise<void>;
   /**
    * Moves published bytes to the quarantine, where no read finds them. Replaces older ones of the same digest. Resolves to
    * false if the digest is not published.
@@ -1072,6 +1074,32 @@ export interface RestoreReport {
   readonly restored: number;
   /** Digests that were asked for and are not in quarantine. */
   readonly missing: readonly Digest[];
+}
+
+/** Whether a part of the registry works. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
+export interface ComponentHealth {
+  readonly status: 'ok' | 'degraded' | 'failed';
+  /** Why it is not ok, without paths: clients may read it. */
+  readonly reason?: string;
+}
+
+export interface IndexHealth extends ComponentHealth {
+  /** How many times the index was opened again after a failed write. */
+  readonly reopens?: number;
+  /** When the last write or read failed. */
+  readonly lastFailureAt?: number;
+}
+
+export interface BlobsHealth extends ComponentHealth, Partial<SpaceStatus> {}
+
+/** Whether the registry serves requests. */
+export interface HealthReport {
+  /** `ok` also while a component is degraded. */
+  readonly status: 'ok' | 'unavailable';
+  /** Why the registry could not be opened, without paths. */
+  readonly reason?: string;
+  /** Absent until the registry is open. */
+  readonly components?: { readonly index: IndexHealth; readonly blobs: BlobsHealth };
 }
 
 export interface Logger {

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoreSource } from './http/handler.js';
-import { describeOpenFailure, isInUse } from './open-failure.js';
+import { describeFailure, isInUse } from './failure-reason.js';
+import { healthTimeoutMs, withTimeout } from './health-check.js';
 import type { OpenRegistry } from './open-registry.js';
-import type { Runtime } from './ports.js';
+import type { HealthReport, Runtime } from './ports.js';
 import { RegistryError } from './protocol/errors.js';
 import { Closers } from './util/closers.js';
 import { messagesOf } from './util/plain-log.js';
@@ -64,11 +65,21 @@ export class RegistryLife implements CoreSource {
       return await this.#attempt;
     } catch (cause) {
       throw new RegistryError('UNAVAILABLE', {
-        message: `the registry could not be opened: ${describeOpenFailure(cause)}`,
+        message: `the registry could not be opened: ${describeFailure(cause)}`,
         headers: { 'Retry-After': String(Math.ceil(this.#delayMs / 1000)) },
         cause,
       });
     }
+  }
+
+  /** Waits for the attempt in progress, for some seconds at most. Never rejects. */
+  async health(): Promise<HealthReport> {
+    if (this.opened !== undefined) return this.opened.health.report();
+    const opening = this.ready().then(
+      ({ health }) => health.report(),
+      (error: unknown): HealthReport => ({ status: 'unavailable', reason: describeFailure(error) }),
+    );
+    return withTimeout(opening, healthTimeoutMs, { status: 'unavailable', reason: 'the registry is still opening' });
   }
 
   track(answered: Promise<void>): void {

@@ -4,7 +4,7 @@ import { Pipelines } from './http/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import { openRegistry } from './open-registry.js';
 import { resolveOptions, type RegistryOptions } from './options.js';
-import type { GarbageReport, RegistryEvents, RepositoryDirectory } from './ports.js';
+import type { GarbageReport, HealthReport, RegistryEvents, RepositoryDirectory } from './ports.js';
 import { RegistryLife } from './registry-life.js';
 import { createRuntime } from './runtime.js';
 import { Closers } from './util/closers.js';
@@ -23,6 +23,11 @@ export interface Registry {
    * the last one. After a later success it resolves.
    */
   ready(): Promise<void>;
+  /**
+   * Looks whether the registry works: writes to the index and to the data folder, at most once a second and for some seconds at
+   * most. Never rejects.
+   */
+  health(): Promise<HealthReport>;
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
   readonly repositories: RepositoryDirectory;
@@ -52,7 +57,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
-    () => life.ready(),
+    () => life.health(),
     () => resolved.access === 'open',
   );
   const pipelines = new Pipelines();
@@ -60,6 +65,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     middleware: createHandler(registrySurface, life, runtime, pipelines),
     management: createHandler(managementSurface, life, runtime, pipelines),
     ready: () => life.whenOpened(),
+    health: () => life.health(),
     events: runtime.events,
     get repositories() {
       return directory();

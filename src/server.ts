@@ -11,6 +11,7 @@ import { shownUrl } from './http/shown-url.js';
 import type { Registry } from './index.js';
 import type { Logger, RequestEvent } from './ports.js';
 import { encodeError, RegistryError } from './protocol/errors.js';
+import { encodeHealth } from './protocol/management.js';
 
 /** Refused connections are logged this far apart. */
 const refusalsSeconds = 60;
@@ -147,11 +148,8 @@ function createApp(registry: Registry, log: Logger): connect.Server {
   app.use('/readyz', (_req, res, next) => {
     // connect does not look at promises: a rejection that is not passed on here would end the process.
     registry
-      .ready()
-      .then(
-        () => answer(res, 200, { status: 'ok' }),
-        () => answer(res, 503, { status: 'unavailable' }),
-      )
+      .health()
+      .then((report) => answer(res, report.status === 'ok' ? 200 : 503, encodeHealth(report)))
       .catch(next);
   });
   app.use((_req, res) => {

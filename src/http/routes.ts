@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { RepositoryDirectory } from '../ports.js';
+import type { HealthReport, RepositoryDirectory } from '../ports.js';
 import { registryRoutes, type RegistryEndpoint, type RegistryOp, type RegistryParams } from '../protocol/endpoints.js';
 import { managementRoots, managementRoutes, type ManagementEndpoint } from '../protocol/management.js';
 import type { Handler } from './exchange.js';
@@ -51,13 +51,13 @@ export function createRegistrySurface(prefix: string, parts: () => TokenParts): 
 /** The management API, relative to where the host mounts it. */
 export function createManagementSurface(
   parts: () => ManagementParts,
-  ready: () => Promise<unknown>,
+  health: () => Promise<HealthReport>,
   isOpen: () => boolean,
 ): Surface<ManagementEndpoint> {
   return {
     routes: managementRoutes,
     audited: true,
-    handlers: createManagementHandlers(parts, ready),
+    handlers: createManagementHandlers(parts, health),
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');
       if (!managementRoots.some((root) => isUnder(url, root))) return undefined;

@@ -17,7 +17,7 @@ export const managementEndpoints = [
     path: '/api/v1/health',
     access: 'none',
     spec: 'ours',
-    summary: 'Tells whether the registry is ready: 200, or 503 and why not.',
+    summary: 'Reports whether the registry works: 200, also while uploads are refused on a full disk, or 503 and why.',
   },
   {
     op: 'repository.list',
@@ -224,6 +224,14 @@ function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string
 /** The state of a remote, with times as RFC 3339. */
 export function encodeStatus(status: object): unknown {
   return mapKeys(status, toSnakeCase);
+}
+
+/** Encodes a health report, with times as RFC 3339. */
+export function encodeHealth(report: object): object {
+  const withTimes = JSON.stringify(report, (key, value: unknown) =>
+    key.endsWith('At') && typeof value === 'number' ? encodeTime(value) : value,
+  );
+  return mapKeys(JSON.parse(withTimes), toSnakeCase) as object;
 }
 
 /** With times as RFC 3339. */

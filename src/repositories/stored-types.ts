@@ -4,6 +4,7 @@ import { RegistryError } from '../protocol/errors.js';
 /** Declared repositories whose name is stored in the index with another type. The message is for the operator. */
 export class StoredTypeError extends Error {
   override readonly name = 'StoredTypeError';
+  readonly code = 'STORED_TYPE_DIFFERS';
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Dirent } from 'node:fs';
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BlobInfo } from '../ports.js';
 import {
@@ -11,9 +11,9 @@ import {
   type Algorithm,
   type Digest,
 } from '../protocol/digest.js';
-import { syncFolder } from './files.js';
+import { removeFile, syncFolder } from './files.js';
 import { probeRenames } from './rename-probe.js';
-import { hasCode, isStagedId } from './storage-errors.js';
+import { hasCode, isDiskFull, isStagedId } from './storage-errors.js';
 
 /**
  * Called for a file or folder that does not belong there (`.DS_Store`, `lost+found`), and, with the cause, for a folder that
@@ -21,6 +21,8 @@ import { hasCode, isStagedId } from './storage-errors.js';
  */
 export type OnStray = (path: string, cause?: unknown) => void;
 
+/** Always the same name, so that a later check replaces what a stopped one left. No staged bytes have it. */
+const probeName = '.check';
 /** Enough to see what is wrong. */
 const maxStrays = 1000;
 const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
@@ -86,6 +88,18 @@ export class BlobFolders {
     await syncFolder(this.#root);
     if (made !== undefined) await syncFolder(dirname(made));
     await probeRenames([staged, ...targets], (folder, cause) => this.#reportStray(folder, cause));
+  }
+
+  /** Writes, syncs and deletes a small file. A full disk proves nothing. @throws when a folder is missing or unusable. */
+  async check(): Promise<void> {
+    for (const algorithm of algorithms) await stat(join(this.#root, 'blobs', algorithm));
+    const path = join(this.#root, 'staged', probeName);
+    try {
+      await writeFile(path, 'probe', { flush: true });
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
+    await removeFile(path);
   }
 
   /** The ids that have a file. */

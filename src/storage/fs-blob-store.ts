@@ -166,6 +166,11 @@ export class FsBlobStore implements BlobStore {
     }
   }
 
+  async check(): Promise<void> {
+    if (this.#closed) throw new Error('the blob store is closed');
+    await this.#folders.check();
+  }
+
   async ensureRoom(bytes: number): Promise<void> {
     await this.#reserve?.ensureRoom(bytes);
   }

@@ -6,6 +6,7 @@ import path from 'node:path';
  */
 export class IndexDamageError extends Error {
   override readonly name = 'IndexDamageError';
+  readonly code = 'INDEX_DAMAGED';
   /** What was found, in a few words. */
   readonly finding: string;
 

@@ -66,6 +66,10 @@ export class MemoryBlobStore implements BlobStore {
     return staged;
   }
 
+  async check(): Promise<void> {
+    if (this.#closed) throw new Error('the blob store is closed');
+  }
+
   async delete(digest: Digest): Promise<boolean> {
     return this.#disk.blobs.delete(digest);
   }

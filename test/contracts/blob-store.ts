@@ -40,6 +40,15 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
       async () => (store = await fixture.reopen()),
     );
 
+    it('passes its check while it is open, also several at once, and leaves nothing behind', async () => {
+      await Promise.all([store.check(), store.check()]);
+      expect(await collect(store.listStaged())).toEqual([]);
+      expect(await collect(store.list())).toEqual([]);
+      await store.close();
+      await expect(store.check()).rejects.toThrow('closed');
+      store = await fixture.reopen();
+    });
+
     it('finds what an earlier process received', async () => {
       const bytes = patternBytes(3 * MiB + 5);
       await (await store.stage('restart-1')).append(sourceOf(bytes.subarray(0, 2 * MiB)));

@@ -161,6 +161,7 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
     middleware,
     management: (_req, _res, next) => next(),
     ready: async () => {},
+    health: async () => ({ status: 'ok' }),
     events: new EventEmitter<RegistryEvents>(),
     get repositories(): never {
       throw new Error('not here');

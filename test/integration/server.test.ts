@@ -5,7 +5,13 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../src/index.js';
+import {
+  createRegistry,
+  type HealthReport,
+  type Middleware,
+  type Registry,
+  type RegistryEvents,
+} from '../../src/index.js';
 import { createRegistryServer, type ServerOptions } from '../../src/server.js';
 import { Client } from '../support/client.js';
 import { startUpload } from '../support/content.js';
@@ -47,11 +53,12 @@ async function serveRegistry(options: Options = {}) {
 }
 
 /** A registry that answers as the test says. */
-function fakeRegistry(middleware: Middleware, ready = async (): Promise<void> => {}): Registry {
+function fakeRegistry(middleware: Middleware, health: HealthReport = { status: 'ok' }): Registry {
   return {
     middleware,
     management: (_req, _res, next) => next(),
-    ready,
+    ready: async () => {},
+    health: async () => health,
     events: new EventEmitter<RegistryEvents>(),
     get repositories(): never {
       throw new Error('not here');
@@ -110,14 +117,11 @@ describe('the server', () => {
 
   it('is alive but not ready while the registry cannot be opened', async () => {
     const { client } = await serve(
-      fakeRegistry(
-        (_req, _res, next) => next(),
-        () => Promise.reject(new Error('secret')),
-      ),
+      fakeRegistry((_req, _res, next) => next(), { status: 'unavailable', reason: 'the disk reports errors' }),
     );
     expect((await client.get('/healthz')).status).toBe(200);
     const answer = await client.get('/readyz');
-    expect([answer.status, answer.json()]).toEqual([503, { status: 'unavailable' }]);
+    expect([answer.status, answer.json()]).toEqual([503, { status: 'unavailable', reason: 'the disk reports errors' }]);
   });
 
   it.each<[string, Middleware]>([

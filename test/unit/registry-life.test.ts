@@ -96,6 +96,8 @@ describe('opening', () => {
   it.each([
     ['LEVEL_LOCKED', 'another process has its data folder open'],
     ['FOLDER_IN_USE', 'another process has its data folder open'],
+    ['INDEX_DAMAGED', 'its index is lost or damaged'],
+    ['STORED_TYPE_DIFFERS', 'a repository has another type than its stored content'],
     ['EACCES', 'its data folder is not writable'],
     ['EROFS', 'its data folder is on a read-only file system'],
     ['ENOSPC', 'the disk is full'],

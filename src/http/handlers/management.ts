@@ -2,6 +2,7 @@ import type {
   AccessControl,
   Archives,
   Caller,
+  HealthReport,
   Repository,
   RepositoryDirectory,
   RepositoryRecord,
@@ -11,6 +12,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import {
   decodeRepository,
   encodeExplanation,
+  encodeHealth,
   encodeRepository,
   encodeStatus,
   encodeTime,
@@ -22,7 +24,7 @@ import { BoundedTasks } from '../bounded-tasks.js';
 import { readDocument } from '../document.js';
 import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
-import { jsonReply, type Reply } from '../reply.js';
+import { errorReply, jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AccessParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { exportArchive, importArchive } from './archives.js';
@@ -42,7 +44,7 @@ export interface ManagementParts extends AccessParts, GarbageParts {
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
 
 /** The handlers of the management API; `parts` is asked for at each request, once the registry is open. */
-export function createManagementHandlers(parts: () => ManagementParts, ready: () => Promise<unknown>): Handlers {
+export function createManagementHandlers(parts: () => ManagementParts, health: () => Promise<HealthReport>): Handlers {
   const find = (name: string): { repository: Repository; record: RepositoryRecord } => {
     const found = parts().directory.get(name);
     if (found !== undefined) return found;
@@ -51,10 +53,7 @@ export function createManagementHandlers(parts: () => ManagementParts, ready: ()
   const imports = new BoundedTasks(importsMost);
   const cursors = new Cursors();
   return {
-    'health.get': async () => {
-      await ready();
-      return jsonReply(200, { status: 'ok' });
-    },
+    'health.get': async () => replyHealth(await health()),
     'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
     'repository.create': async ({ req, prefix }) => {
       const record = await parts().directory.create(decodeRepository(await readDocument(req)));
@@ -128,6 +127,13 @@ async function listShown({ directory, access }: ManagementParts, { principal }: 
     }
   }
   return shown;
+}
+
+/** What failed was logged when it did: a probe does not log it again. */
+function replyHealth(report: HealthReport): Reply {
+  const detail = encodeHealth(report);
+  if (report.status === 'ok') return jsonReply(200, detail);
+  return errorReply(new RegistryError('UNAVAILABLE', { message: 'the registry does not work: see detail', detail }));
 }
 
 /** Of what the caller may not pull, the same as of what is not there. */

@@ -1,14 +1,20 @@
+import { RegistryError } from './protocol/errors.js';
+
 const reasons: readonly (readonly [codes: readonly string[], reason: string])[] = [
   [['LEVEL_LOCKED', 'FOLDER_IN_USE'], 'another process has its data folder open'],
+  [['INDEX_DAMAGED'], 'its index is lost or damaged'],
+  [['STORED_TYPE_DIFFERS'], 'a repository has another type than its stored content'],
   [['EACCES', 'EPERM'], 'its data folder is not writable'],
   [['EROFS'], 'its data folder is on a read-only file system'],
+  [['ENOENT', 'ENOTDIR'], 'a part of its data folder is missing'],
   [['ENOSPC', 'EDQUOT'], 'the disk is full'],
   [['EMFILE', 'ENFILE'], 'too many files are open'],
   [['EIO'], 'the disk reports errors'],
 ];
 
-/** Returns why a registry could not be opened, in words without paths: clients may read them. */
-export function describeOpenFailure(cause: unknown): string {
+/** Returns why a registry cannot be opened or does not work, in words without paths: clients may read them. */
+export function describeFailure(cause: unknown): string {
+  if (cause instanceof RegistryError) return cause.message;
   const codes = codesOf(cause);
   return reasons.find(([known]) => known.some((code) => codes.includes(code)))?.[1] ?? 'see its log';
 }
