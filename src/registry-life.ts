@@ -84,7 +84,8 @@ export class RegistryLife implements CoreSource {
 
   track(answered: Promise<void>): void {
     this.#inFlight.add(answered);
-    void answered.finally(() => this.#inFlight.delete(answered));
+    const done = (): void => void this.#inFlight.delete(answered);
+    answered.then(done, done);
   }
 
   /** Closes once, however often it is called. @throws AggregateError when steps failed; all of them ran. */
@@ -96,7 +97,7 @@ export class RegistryLife implements CoreSource {
   async #close(): Promise<void> {
     clearTimeout(this.#retry);
     const registry = await this.#attempt.catch(() => undefined);
-    await Promise.race([Promise.all(this.#inFlight), sleep(closePatienceMs, undefined, { ref: false })]);
+    await Promise.race([Promise.allSettled(this.#inFlight), sleep(closePatienceMs, undefined, { ref: false })]);
     const closers = new Closers();
     closers.add('stores', () => this.#parts.closeGivenStores());
     closers.add('registry', () => registry?.close());
