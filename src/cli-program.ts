@@ -5,6 +5,7 @@ import { BlockList } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { addArchiveCommands } from './cli-archives.js';
+import { addRepairCommand } from './cli-repair.js';
 import { logLevels, type LogLevel } from './config-file.js';
 import { formatGreeting } from './greeting.js';
 import { createRegistry, type Logger as RegistryLogger, type Registry } from './index.js';
@@ -46,6 +47,7 @@ function buildProgram(): Command {
     .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
     .action(serve);
   addArchiveCommands(program);
+  addRepairCommand(program);
   return program;
 }
 

@@ -42,6 +42,7 @@ const roots = new Set([
   'health-check',
   'cli',
   'cli-archives',
+  'cli-repair',
   'cli-program',
   'open-file-limit',
   'serve-signals',

@@ -26,11 +26,24 @@ export class IndexDamageError extends Error {
 /** Translates what LevelDB says when it cannot open a folder: it names no folder, and the reason is in the cause. */
 export function explainOpenFailure(folder: string, error: unknown): Error {
   if (error instanceof IndexDamageError) return error;
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
-  const code = cause !== undefined && 'code' in cause ? cause.code : undefined;
-  if (code === 'LEVEL_LOCKED') return new Error(`another process has ${folder} open`, { cause: error });
-  const reason = cause ?? error;
+  if (isLocked(error)) return new Error(`another process has ${folder} open`, { cause: error });
+  const reason = causeOf(error) ?? error;
   const message = reason instanceof Error ? reason.message : String(reason);
-  if (code === 'LEVEL_CORRUPTION') return new IndexDamageError(folder, `LevelDB reports "${message}"`, error);
+  if (codeOf(reason) === 'LEVEL_CORRUPTION') {
+    return new IndexDamageError(folder, `LevelDB reports "${message}"`, error);
+  }
   return new Error(`the index ${folder} could not be opened: ${message}`, { cause: error });
+}
+
+/** Whether LevelDB could not open a folder because another process has it open. */
+export function isLocked(error: unknown): boolean {
+  return codeOf(causeOf(error)) === 'LEVEL_LOCKED';
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined;
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -4,7 +4,14 @@ import { RegistryError } from '../protocol/errors.js';
 import { batchKey, type BatchHead } from './level-keys.js';
 import { writeMarker } from './level-marker.js';
 import { probeDisk, withSpace } from './level-space.js';
-import { openExpected, startIndex, type LevelSettings, type StartedIndex, type StartOptions } from './level-open.js';
+import {
+  defaultMaxOpenFiles,
+  openExpected,
+  startIndex,
+  type LevelSettings,
+  type StartedIndex,
+  type StartOptions,
+} from './level-open.js';
 import type { Operation } from './level-view.js';
 import { isDiskFull, toStorageError } from './storage-errors.js';
 
@@ -28,7 +35,6 @@ export type IndexEvent =
   /** `movedTo`: where the files of the index are now; absent when there were none. */
   | { readonly type: 'started-empty'; readonly finding: string; readonly movedTo: string | undefined };
 
-const defaultMaxOpenFiles = 1000;
 /** The pause after a failed attempt to reopen doubles from the first of these to the second. */
 const minPauseMs = 100;
 const maxPauseMs = 5000;

@@ -3,7 +3,7 @@ import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
 import { renameFile, syncFolder } from './files.js';
-import { explainOpenFailure, IndexDamageError } from './level-damage.js';
+import { explainOpenFailure, IndexDamageError, isLocked } from './level-damage.js';
 import {
   checkIdentity,
   checkSequence,
@@ -32,6 +32,7 @@ export interface LevelOptions {
   readonly maxOpenFiles: number;
 }
 
+export const defaultMaxOpenFiles = 1000;
 /** The settings of repositories hold secrets. */
 const ownerOnly = 0o700;
 
@@ -164,7 +165,8 @@ async function identify(folder: string, { level, head }: OpenLevel): Promise<Bat
   return { ...known, synced: known.number };
 }
 
-async function openLevel(folder: string, settings: LevelSettings, createIfMissing: boolean): Promise<OpenLevel> {
+/** Opens whatever index is in the folder. */
+export async function openLevel(folder: string, settings: LevelSettings, createIfMissing: boolean): Promise<OpenLevel> {
   const { maxOpenFiles, createLevel = (where, options) => new Level(where, options) } = settings;
   const level = createLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8', createIfMissing, maxOpenFiles });
   try {
@@ -210,6 +212,17 @@ async function setAside(folder: string): Promise<string | undefined> {
   await makeFolder(folder, ownerOnly);
   await syncFolder(path.dirname(folder));
   return movedTo;
+}
+
+/**
+ * Asks LevelDB whether another process has the folder open, without opening it.
+ * @throws Error that names the folder when one has.
+ */
+export async function checkUnlocked(folder: string): Promise<void> {
+  // LevelDB takes the lock before it finds that the folder is there although it must not be, or is missing.
+  const level = new Level(folder, { createIfMissing: false, errorIfExists: true });
+  const refusal: unknown = await level.open().catch((error: unknown) => error);
+  if (isLocked(refusal)) throw explainOpenFailure(folder, refusal);
 }
 
 /** A name beside the index folder that says when it was set aside. */

@@ -1,0 +1,123 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Level } from 'level';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { IndexDamageError } from '../../src/storage/level-damage.js';
+import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { repairIndex } from '../../src/storage/level-repair.js';
+import { at, digest, link, putManifest, repository, tagName } from '../contracts/metadata-samples.js';
+
+const durable = { durable: true };
+
+describe('repairIndex', () => {
+  let parent: string;
+  let folder: string;
+  const open: LevelMetadataStore[] = [];
+  const openStore = async (): Promise<LevelMetadataStore> => {
+    const store = await LevelMetadataStore.open(folder, { holdsContent: async () => true });
+    open.push(store);
+    return store;
+  };
+  const closeAll = async () => void (await Promise.all(open.splice(0).map((store) => store.close())));
+  /** Changes the raw entries of the closed index. */
+  const edit = async (change: (level: Level) => Promise<unknown>): Promise<void> => {
+    const level = new Level(folder);
+    await change(level);
+    await level.close();
+  };
+
+  beforeEach(async () => {
+    parent = await mkdtemp(path.join(tmpdir(), 'level-repair-'));
+    folder = path.join(parent, 'index');
+    const store = await LevelMetadataStore.open(folder);
+    open.push(store);
+    await store.apply([repository('r'), link('a', 1), link('b', 1)], durable);
+    await store.apply(putManifest('m', { references: [digest('a')] }, 't'), durable);
+  });
+  afterEach(async () => {
+    await closeAll();
+    await rm(parent, { recursive: true });
+  });
+
+  it('refuses a folder that is open, in this process', async () => {
+    await expect(repairIndex(folder)).rejects.toThrow(`this process already has ${folder} open`);
+  });
+
+  it('refuses a folder that is missing', async () => {
+    await expect(repairIndex(path.join(parent, 'other'))).rejects.toThrow('there is no index to repair');
+  });
+
+  it('brings an index without CURRENT back, and keeps a copy of what it found', async () => {
+    await closeAll();
+    await rm(path.join(folder, 'CURRENT'));
+    const before = await readdir(folder);
+    const report = await repairIndex(folder);
+    expect(report).toMatchObject({ repositories: ['r'], images: 1, manifests: 1, tags: 1, unreadable: 0, unowned: 0 });
+    const copied = await readdir(report.copiedTo);
+    expect(copied).toEqual(expect.arrayContaining(before.filter((name) => !/^(?:LOCK|LOG)/.test(name))));
+    expect(copied).not.toContain('LOCK');
+    const store = await openStore();
+    expect(await store.tag(at, tagName('t'))).toMatchObject({ digest: digest('m') });
+    expect(await store.image(at)).toMatchObject({ manifests: 1, tags: 1 });
+  });
+
+  it('makes an index with a flipped bit in its log start again, without what the bit has damaged', async () => {
+    await closeAll();
+    const [log = ''] = (await readdir(folder)).filter((name) => name.endsWith('.log'));
+    const content = await readFile(path.join(folder, log));
+    const where = content.indexOf('"linkedAt"');
+    content[where] = (content[where] ?? 0) ^ 1;
+    await writeFile(path.join(folder, log), content);
+    await expect(openStore()).rejects.toThrow(IndexDamageError);
+    const report = await repairIndex(folder);
+    expect(report).toMatchObject({ repositories: ['r'], images: 1, manifests: 1, tags: 1, unreadable: 1 });
+    const store = await openStore();
+    expect(await store.tag(at, tagName('t'))).toMatchObject({ digest: digest('m') });
+    const links = [await store.link(at, digest('a')), await store.link(at, digest('b'))];
+    expect(links.filter((found) => found !== undefined)).toHaveLength(1);
+  });
+
+  it('counts images anew, and gives no id of a repository a second time', async () => {
+    await closeAll();
+    await edit(async (level) => {
+      await level.del('!\0next-id');
+      const [key = ''] = await level.keys({ gt: '1\0image\0', lt: '1\0image\x01' }).all();
+      const image = JSON.parse((await level.get(key)) ?? '') as { record: { tags: number; bytes: number } };
+      image.record.tags = 0;
+      image.record.bytes = -5;
+      await level.put(key, JSON.stringify(image));
+      await level.put('1\0image\0empty', JSON.stringify({ record: { manifests: 3 }, links: 0 }));
+    });
+    await repairIndex(folder);
+    const store = await openStore();
+    expect((await store.tags(at, { limit: 9 })).items).toHaveLength(1);
+    expect(await store.image(at)).toMatchObject({
+      tags: 1,
+      manifests: 1,
+      bytes: 20 + ((await store.manifest(at, digest('m')))?.size ?? 0),
+    });
+    expect((await store.images('r', { limit: 9 })).items).toHaveLength(1);
+    await store.apply([repository('s')], durable);
+    expect((await store.images('s', { limit: 9 })).items).toEqual([]);
+  });
+
+  it('keeps what a repository without a record held: its blobs stay referenced', async () => {
+    await closeAll();
+    await edit((level) => level.del('!\0repository\0r'));
+    const report = await repairIndex(folder);
+    expect(report.repositories).toEqual([]);
+    expect(report.unowned).toBeGreaterThan(5);
+    const store = await openStore();
+    expect(await store.isReferenced(digest('a'))).toBe(true);
+  });
+
+  it('accepts an index that the data folder did not expect', async () => {
+    await closeAll();
+    await writeFile(`${folder}.json`, '{"id":"other","sequence":99}');
+    await expect(openStore()).rejects.toThrow(IndexDamageError);
+    await repairIndex(folder);
+    expect(await (await openStore()).repositories()).toHaveLength(1);
+    expect(JSON.parse(await readFile(`${folder}.json`, 'utf8'))).not.toMatchObject({ id: 'other' });
+  });
+});

@@ -1,0 +1,57 @@
+import { mkdtemp, open, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+
+describe.skipIf(process.platform !== 'linux')('what is synced when an index is opened', () => {
+  let parent: string;
+  let synced: string[];
+
+  beforeEach(async () => {
+    parent = await mkdtemp(path.join(tmpdir(), 'level-syncs-'));
+    synced = [];
+    const handle = await open(parent);
+    const prototype = Object.getPrototypeOf(handle) as { fd: number; sync: () => Promise<void> };
+    await handle.close();
+    const sync = prototype.sync;
+    vi.spyOn(prototype, 'sync').mockImplementation(async function record(this: typeof prototype) {
+      synced.push(path.relative(parent, await readlink(`/proc/self/fd/${this.fd}`)));
+      await sync.call(this);
+    });
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await rm(parent, { recursive: true });
+  });
+
+  it('a new one: its MANIFEST, CURRENT, its folder, and that folder in its parent, before anything is written', async () => {
+    const store = await LevelMetadataStore.open(path.join(parent, 'data/index'));
+    expect(synced.map((name) => name.replace(/\d+$/, 'N'))).toEqual([
+      // The folders are made.
+      'data',
+      '',
+      'data/index/CURRENT',
+      'data/index/MANIFEST-N',
+      'data/index',
+      'data',
+      // The marker.
+      'data/index.json.new',
+      'data',
+    ]);
+    await store.close();
+  });
+
+  it('one of an earlier start: the same, since that start may have been cut', async () => {
+    await (await LevelMetadataStore.open(path.join(parent, 'index'))).close();
+    synced = [];
+    const store = await LevelMetadataStore.open(path.join(parent, 'index'));
+    expect(synced.slice(0, 4).map((name) => name.replace(/\d+$/, 'N'))).toEqual([
+      'index/CURRENT',
+      'index/MANIFEST-N',
+      'index',
+      '',
+    ]);
+    await store.close();
+  });
+});
