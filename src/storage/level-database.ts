@@ -62,7 +62,7 @@ export class LevelDatabase {
   /** As many reopenings as were followed by a write. */
   #reported = 0;
   #reopening: Promise<void> | undefined;
-  /** While no database is open, and one is about to be. */
+  /** From when the database is about to be closed until another one is open, or could not be opened. */
   #swapping: Promise<void> | undefined;
   #readers = 0;
   #onLastReader: (() => void) | undefined;
@@ -106,7 +106,8 @@ export class LevelDatabase {
    * neither write nor call this again. @throws RegistryError UNAVAILABLE
    */
   async read<T>(work: () => T | Promise<T>): Promise<T> {
-    while (this.#level === undefined) await (this.#swapping ?? this.#reopen());
+    // Also while the old database is still open: reads that kept coming would keep it from being closed.
+    while (this.#swapping !== undefined || this.#level === undefined) await (this.#swapping ?? this.#reopen());
     this.#readers += 1;
     try {
       return await work();

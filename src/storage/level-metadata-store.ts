@@ -145,7 +145,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async isCandidate(digest: Digest): Promise<boolean> {
-    return this.#open().get(sinceKey({ kind: 'bytes', digest })) !== undefined;
+    return this.#read((index) => index.get(sinceKey({ kind: 'bytes', digest })) !== undefined);
   }
 
   async session(id: SessionId): Promise<SessionRecord | undefined> {

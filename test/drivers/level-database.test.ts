@@ -169,6 +169,37 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(faults.opened).toBe(2);
   });
 
+  it.each([
+    ['closing', 'closing'],
+    ['opening', 'opening'],
+  ] as const)('reads that come while it is %s wait, and are answered', async (_, phase) => {
+    const reads: Promise<unknown>[] = [];
+    const read = () => {
+      reads.push(store.link(at, digest('a')), store.tags(at, { limit: 1 }), store.isCandidate(digest('a')));
+    };
+    faults.during = (now) => {
+      if (now === phase) read();
+    };
+    faults.batches.push(broken);
+    await store.apply([link('b', 2)], durable);
+    faults.during = () => {};
+    expect(reads).toHaveLength(3);
+    expect(await Promise.all(reads)).toMatchObject([{ size: 10 }, { items: [] }, expect.any(Boolean)]);
+  });
+
+  it('is reopened though there is a read in progress at every moment', async () => {
+    let isOver = false;
+    const keepReading = async (): Promise<void> => {
+      while (!isOver) await store.candidates(Infinity, 10);
+    };
+    const readers = Array.from({ length: 8 }, keepReading);
+    faults.batches.push(broken);
+    await store.apply([link('b', 2)], durable);
+    isOver = true;
+    await Promise.all(readers);
+    expect(faults.opened).toBe(2);
+  });
+
   it('does not deadlock when a caller writes while it walks through the sessions', async () => {
     const sessions = Array.from(
       { length: 5 },

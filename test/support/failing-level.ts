@@ -11,10 +11,12 @@ export interface LevelFaults {
   writesBeforeFailing: boolean;
   /** How many databases were opened. */
   opened: number;
+  /** Called while a database closes, and while one opens. */
+  during: (phase: 'closing' | 'opening') => void;
 }
 
 export function createFaults(): LevelFaults {
-  return { batches: [], opens: [], closes: [], gets: [], writesBeforeFailing: false, opened: 0 };
+  return { batches: [], opens: [], closes: [], gets: [], writesBeforeFailing: false, opened: 0, during: () => {} };
 }
 
 /** Creates databases that fail as `faults` says, and otherwise are LevelDB. */
@@ -26,13 +28,17 @@ export function failingLevel(faults: () => LevelFaults): NonNullable<LevelMetada
         await super.close();
         failNext(faults().opens);
       }
-      await super.open(options);
+      const opening = super.open(options);
+      faults().during('opening');
+      await opening;
       faults().opened += 1;
     }
 
     override async close(): Promise<void> {
       failNext(faults().closes);
-      await super.close();
+      const closing = super.close();
+      faults().during('closing');
+      await closing;
     }
 
     override getSync(key: string): string | undefined {
