@@ -62,20 +62,23 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /**
-   * Finishes what a stopped process left between condemning bytes and forgetting them. What was given the same bytes again
-   * meanwhile keeps them: a power cut may have undone the end of the first deletion alone. Bytes with a candidate were to be
-   * deleted, those without one were to be quarantined.
+   * Finishes what a stopped process, or a pass that failed with the index, left between condemning bytes and forgetting them:
+   * until then they cannot be pushed. What was given the same bytes again meanwhile keeps them: a power cut may have undone
+   * the end of the first deletion alone. Bytes with a candidate were to be deleted, those without one to be quarantined.
    */
   async recover(): Promise<void> {
+    const { metadata, digestLocks } = this.#parts;
+    for (const digest of await metadata.condemned()) await digestLocks.run(digest, () => this.#finish(digest));
+  }
+
+  async #finish(digest: Digest): Promise<void> {
     const { metadata, runtime, graceMs } = this.#parts;
-    const before = runtime.now() - graceMs;
-    for (const digest of await metadata.condemned()) {
-      if (await metadata.isReferenced(digest)) {
-        await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
-      } else if (await metadata.isCandidate(digest)) {
-        await this.#examine({ kind: 'bytes', digest, since: 0 }, before, () => this.#deleteCondemned(digest, []));
-      } else await this.#audit.finish(digest);
-    }
+    if (await metadata.isReferenced(digest)) {
+      await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
+    } else if (await metadata.isCandidate(digest)) {
+      const before = runtime.now() - graceMs;
+      await this.#examine({ kind: 'bytes', digest, since: 0 }, before, () => this.#deleteCondemned(digest, []));
+    } else await this.#audit.finish(digest);
   }
 
   async #purge(): Promise<void> {
@@ -97,6 +100,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
       restored: 0,
       uploadsExpired: 0,
     };
+    await this.recover();
     await this.purge();
     tally.uploadsExpired = await expireUploads(this.#parts, { isStopped: () => this.#closed });
     const before = tally.startedAt - graceMs;

@@ -159,6 +159,22 @@ describe('orphans', () => {
     });
   });
 
+  it('that the index did not forget when it failed are finished by the next pass', async () => {
+    orphan(layer);
+    advance(grace + hour);
+    let isFailing = true;
+    const { collector } = domain.actor(async (_method, args) => {
+      if (isFailing && changesOf(args)[0] === 'bytes.forget') throw new Error('EIO');
+    });
+    await expect(collector.collect()).rejects.toThrow('EIO');
+    expect(await domain.metadata.condemned()).toEqual([layerDigest]);
+    isFailing = false;
+    await collector.collect();
+    expect(await domain.metadata.condemned()).toEqual([]);
+    await pushBlobs(writer(), 'team/app', [layer]);
+    expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+  });
+
   describe('after a crash', () => {
     const killed = (dies: (method: string, args: readonly unknown[]) => boolean): Hook => {
       return (method, args) =>
