@@ -16,6 +16,8 @@ export interface IndexExpectation {
 export interface LoggedBatches {
   /** The number of the newest batch; `undefined` when there is none, or when an older release wrote them. */
   readonly newest: number | undefined;
+  /** Whether they are in several logs, as after a stop while a log became a table. */
+  readonly isSplit: boolean;
   /** The records of all batches, oldest first. */
   readonly records: readonly Buffer[];
 }
@@ -40,6 +42,7 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
   if (logNumber > 0 && !logs.some(({ number }) => number === logNumber)) refuse(`log ${logNumber} is missing`);
   let newest: number | undefined;
   const records: Buffer[] = [];
+  let filledLogs = 0;
   for (const { name, number } of logs) {
     // Older ones are left from a stop before LevelDB deleted them: their content is in its tables.
     if (number < logNumber) continue;
@@ -47,6 +50,7 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
     const entries = readLog(log ?? Buffer.alloc(0), batchKey);
     records.push(...entries.flatMap((entry) => (entry.type === 'record' && entry.whole ? [entry.payload] : [])));
     const batches = batchesOf(entries);
+    if (batches.length > 0) filledLogs += 1;
     const finding = findDamage(batches);
     if (finding !== undefined) refuse(`${name} is damaged: ${finding}`);
     for (const { head, whole } of batches) {
@@ -55,7 +59,7 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
     }
   }
   if (newest !== undefined) checkSequence(folder, expected.sequence, newest);
-  return { newest, records };
+  return { newest, isSplit: filledLogs > 1, records };
 }
 
 /** @throws IndexDamageError when the index has another id. */

@@ -105,22 +105,25 @@ export async function openExpected(
 
 /**
  * Writes what the logs hold once more, unless LevelDB has recovered it; returns the newest batch. LevelDB takes a log that it
- * cannot open or read (too many open files, a failing disk) for an empty one, and then deletes it.
+ * cannot open or read (too many open files, a failing disk) for an empty one, and then deletes it. Of several logs, it may
+ * have read the newest alone.
  */
 async function writeUnread(
   { level, head }: OpenLevel,
-  { newest, records }: LoggedBatches,
+  { newest, isSplit, records }: LoggedBatches,
 ): Promise<BatchHead | undefined> {
-  if (newest === undefined || (head?.number ?? 0) >= newest) return head;
-  // All of them, in order: each sets absolute values, so those that are there already change nothing.
-  for (const record of records) {
-    const batch = level.batch();
-    for (const operation of readOperations(record) ?? []) {
-      if (operation.type === 'put') batch.put(operation.key, operation.value);
-      else batch.del(operation.key);
-    }
-    await batch.write({ sync: true });
+  if (newest === undefined || (!isSplit && (head?.number ?? 0) >= newest)) return head;
+  const operations = records.flatMap((record) => readOperations(record) ?? []);
+  const heads = operations.filter(({ key }) => key === batchKey);
+  const others = operations.filter(({ key }) => key !== batchKey);
+  // All of them, in order: each sets absolute values, so those that are there already change nothing. As one batch, which
+  // begins with the number of the last: a stop leaves all of it or nothing.
+  const batch = level.batch();
+  for (const operation of [...heads.slice(-1), ...others]) {
+    if (operation.type === 'put') batch.put(operation.key, operation.value);
+    else batch.del(operation.key);
   }
+  await batch.write({ sync: true });
   return readHead(level);
 }
 

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Level } from 'level';
+import { Level } from 'level';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
@@ -56,4 +56,30 @@ it('a log that LevelDB cannot read at a reopening is written again, with its del
   store = await LevelMetadataStore.open(folder, {});
   expect(await store.link(at, digest('a'))).toBeUndefined();
   expect(await store.link(at, digest('b'))).toBeDefined();
+});
+
+it('the older one of two logs, when LevelDB can read the newer one alone, is written again', async () => {
+  await store.apply([repository('r'), link('a', 1)], durable);
+  const [log = ''] = logsIn(await readdir(folder));
+  const { length } = await readFile(path.join(folder, log));
+  await store.apply([link('b', 2)], durable);
+  // As a kill -9 leaves it while LevelDB makes a table of the older log.
+  const killed = path.join(parent, 'killed');
+  await cp(folder, killed, { recursive: true, filter: (name) => !/LOCK$|owner\.json$/.test(name) });
+  const content = await readFile(path.join(killed, log));
+  await writeFile(path.join(killed, log), content.subarray(0, length));
+  await writeFile(path.join(killed, log.replace(/\d\.log$/, '9.log')), content.subarray(length));
+
+  const reopened = await LevelMetadataStore.open(killed, {
+    createLevel: (where, options): Level => {
+      rmSync(path.join(where, log));
+      return new Level(where, options);
+    },
+  });
+  try {
+    expect(await reopened.link(at, digest('a'))).toBeDefined();
+    expect(await reopened.link(at, digest('b'))).toBeDefined();
+  } finally {
+    await reopened.close();
+  }
 });
