@@ -150,7 +150,9 @@ export class LevelDatabase {
     try {
       const isWhole = await this.#writeLast();
       await this.#closeLevel();
-      if (isWhole) await writeMarker(this.#folder, { id: this.#head.id, sequence: this.#head.number });
+      if (!isWhole) return;
+      const marker = { id: this.#head.id, sequence: this.#head.number };
+      await withSpace(() => writeMarker(this.#folder, marker), this.#options.freeSpace);
     } finally {
       await this.#started.lock.release();
     }

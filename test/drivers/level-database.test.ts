@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -154,6 +154,16 @@ describe('LevelMetadataStore with an index that fails', () => {
     faults.opens.push(full);
     await openStore({ freeSpace: async () => true });
     expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+  });
+
+  it.runIf(process.platform === 'linux')('asks for space when a clean stop meets a full disk', async () => {
+    await store.close();
+    const draft = `${folder}.json.new`;
+    await openStore({ freeSpace: async () => (await unlink(draft), true) });
+    await symlink('/dev/full', draft);
+    await store.close();
+    expect(JSON.parse(await readFile(`${folder}.json`, 'utf8'))).toHaveProperty('sequence');
+    await openStore();
   });
 
   it('lets reads in progress end before it closes the database, and those that come meanwhile wait', async () => {
