@@ -18,6 +18,7 @@ import { RegistryError } from '../protocol/errors.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
 import { drain } from '../util/streams.js';
+import { applyIf } from './conditional-write.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local.js';
@@ -138,7 +139,7 @@ export class LocalWriter implements RepositoryWriter {
     if (own !== undefined) return renewLease(this.#parts, at, digest, own);
     const change: Change = { type: 'blob.link', at, digest, size: link.size, when: this.#parts.runtime.now() };
     // When the source loses the blob in between, that is a mount which cannot be, and no error.
-    return this.#applyIf({ type: 'link', at: source, digest, is: 'present' }, change, { durable: false });
+    return applyIf(metadata, [change], [{ type: 'link', at: source, digest, is: 'present' }]);
   }
 
   async putManifest(
@@ -166,14 +167,14 @@ export class LocalWriter implements RepositoryWriter {
   async deleteManifest(image: string, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
     const change: Change = { type: 'manifest.delete', at, digest, when: this.#parts.runtime.now() };
-    const deleted = await this.#applyIf({ type: 'manifest', at, digest, is: 'present' }, change);
+    const deleted = await this.#drop(change, { type: 'manifest', at, digest, is: 'present' });
     if (deleted) this.#parts.runtime.emit('manifest.deleted', { at, digest });
     return deleted;
   }
 
   async deleteTag(image: string, tag: Tag): Promise<boolean> {
     const at = this.#at(image);
-    const deleted = await this.#applyIf({ type: 'tag', at, tag, is: 'present' }, { type: 'tag.delete', at, tag });
+    const deleted = await this.#drop({ type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is: 'present' });
     if (deleted) this.#parts.runtime.emit('tag.deleted', { at, tag });
     return deleted;
   }
@@ -181,9 +182,14 @@ export class LocalWriter implements RepositoryWriter {
   async deleteBlob(image: string, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
     const change: Change = { type: 'blob.unlink', at, digest, when: this.#parts.runtime.now() };
-    const deleted = await this.#applyIf({ type: 'link', at, digest, is: 'present' }, change);
+    const deleted = await this.#drop(change, { type: 'link', at, digest, is: 'present' });
     if (deleted) this.#parts.runtime.emit('blob.deleted', { at, digest });
     return deleted;
+  }
+
+  /** False when it is not there. */
+  #drop(change: Change, isPresent: Precondition): Promise<boolean> {
+    return applyIf(this.#parts.metadata, [change], [isPresent], { durable: true });
   }
 
   #at(image: string): ImageKey {
@@ -222,16 +228,6 @@ export class LocalWriter implements RepositoryWriter {
       after = `${repository}/${isOver ? afterAllImages : own.at(-1)?.image}`;
     }
     return undefined;
-  }
-
-  async #applyIf(precondition: Precondition, change: Change, { durable } = { durable: true }): Promise<boolean> {
-    try {
-      await this.#parts.metadata.apply([change], { durable, require: [precondition] });
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
   }
 
   /** A repository may be deleted while something is pushed to it, and bytes while they are pushed again. */

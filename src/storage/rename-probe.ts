@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeFile, renameFile } from './files.js';
-import { hasCode } from './storage-errors.js';
+import { hasCode, isDiskFull } from './storage-errors.js';
 
 /** Always the same name, so that a start replaces what a stopped one left. No blob and no staged bytes have it. */
 const probeName = '.rename-probe';
@@ -40,19 +40,15 @@ export async function probeRenames(
         at = next;
       } catch (cause) {
         if (hasCode(cause, 'EXDEV')) throw otherFileSystem(first, folder);
-        if (isFull(cause)) return;
+        if (isDiskFull(cause)) return;
         onUnusable(folder, cause);
       }
     }
   } catch (error) {
-    if (!isFull(error)) throw error;
+    if (!isDiskFull(error)) throw error;
   } finally {
     await calls.remove(at);
   }
-}
-
-function isFull(error: unknown): boolean {
-  return hasCode(error, 'ENOSPC', 'EDQUOT');
 }
 
 /** Without the cause: its paths are those of one step of the probe. */

@@ -198,14 +198,14 @@ describe('LevelMetadataStore with an index that fails', () => {
   });
 
   it('is reopened though there is a read in progress at every moment', async () => {
-    let isOver = false;
+    const end = new AbortController();
     const keepReading = async (): Promise<void> => {
-      while (!isOver) await store.candidates(Infinity, 10);
+      while (!end.signal.aborted) await store.candidates(Infinity, 10);
     };
     const readers = Array.from({ length: 8 }, keepReading);
     faults.batches.push(broken);
     await store.apply([link('b', 2)], durable);
-    isOver = true;
+    end.abort();
     await Promise.all(readers);
     expect(faults.opened).toBe(2);
   });
