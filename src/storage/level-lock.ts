@@ -14,6 +14,11 @@ const openFolders = new Set<string>();
 /** Beside LevelDB's own files, which ignores it. */
 const ownerFile = 'owner.json';
 
+interface StoredOwner extends Owner {
+  /** The device and inode of the folder that it owns: the file is in copies of the folder too. Older releases have none. */
+  readonly folder?: string;
+}
+
 /** Another owner has the folder open. */
 export class FolderInUseError extends Error {
   override readonly name = 'FolderInUseError';
@@ -44,7 +49,8 @@ export class FolderLock {
     openFolders.add(identity);
     try {
       const owner = await readOwner(real);
-      if (owner !== undefined && isAlive(owner)) {
+      const isCopy = owner?.folder !== undefined && owner.folder !== identity;
+      if (owner !== undefined && !isCopy && isAlive(owner)) {
         if (owner.pid === process.pid) throw new FolderInUseError(`another thread of this process has ${folder} open`);
         throw new FolderInUseError(`another process (pid ${owner.pid}) has ${folder} open`);
       }
@@ -59,7 +65,7 @@ export class FolderLock {
   async confirm(): Promise<void> {
     const path = join(this.#folder, ownerFile);
     const draft = `${path}.${process.pid}`;
-    await writeFile(draft, JSON.stringify(describeSelf()));
+    await writeFile(draft, JSON.stringify({ ...describeSelf(), folder: this.#identity } satisfies StoredOwner));
     await renameFile(draft, path);
     this.#confirmed = true;
   }
@@ -75,9 +81,9 @@ export class FolderLock {
   }
 }
 
-async function readOwner(folder: string): Promise<Owner | undefined> {
+async function readOwner(folder: string): Promise<StoredOwner | undefined> {
   try {
-    return JSON.parse(await readFile(join(folder, ownerFile), 'utf8')) as Owner;
+    return JSON.parse(await readFile(join(folder, ownerFile), 'utf8')) as StoredOwner;
   } catch {
     // None, or one that a power cut left unreadable: LevelDB's lock decides alone.
     return undefined;

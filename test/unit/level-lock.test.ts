@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, symlink } from 'node:fs/promises';
+import { cp, mkdir, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,6 +22,22 @@ describe('FolderLock', () => {
     await expect(FolderLock.claim(join(root, 'link'))).rejects.toThrow('this process already has');
     await lock.release();
     await (await FolderLock.claim(join(root, 'link'))).release();
+  });
+
+  it('grants a claim of a copy whose original is open, and refuses one of the original under its new name', async () => {
+    const [folder, copy, moved] = ['folder', 'copy', 'moved'].map((name) => join(root, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const lock = await FolderLock.claim(folder);
+    await lock.confirm();
+    await cp(folder, copy, { recursive: true });
+    await (await FolderLock.claim(copy)).release();
+    await rename(folder, moved);
+    await expect(FolderLock.claim(moved)).rejects.toThrow('this process already has');
+    await rename(moved, folder);
+    await lock.release();
   });
 
   it.runIf(canMount)('refuses a second claim through a bind mount (needs root)', async () => {
