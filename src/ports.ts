@@ -937,8 +937,11 @@ export interface IdentitySource {
    * Decided by the form of the password, never by whether there is such a user.
    */
   claims(username: string, password: string): boolean;
-  /** `undefined`: no such user, or another password; takes the same time for both. */
-  login(username: string, password: string): Promise<Identity | undefined>;
+  /**
+   * `undefined`: no such user, or another password; takes the same time for both. A source whose passwords can be guessed
+   * slows guesses down. @throws RegistryError TOOMANYREQUESTS.
+   */
+  login(username: string, password: string, client: Pick<ClientInfo, 'address'>): Promise<Identity | undefined>;
   /** Whether who was let in by this stamp still is: for tokens that were made for it. `undefined`: no more. */
   revive(id: string, stamp: string): Promise<Identity | undefined>;
   close?(): Promise<void>;

@@ -1,17 +1,25 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Identity, IdentitySource, Runtime } from '../ports.js';
+import type { ClientInfo, Identity, IdentitySource, Runtime } from '../ports.js';
+import { customerOf, normalizeAddress } from '../util/addresses.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { costOf, HtpasswdFile, type HtpasswdUsers } from './htpasswd-file.js';
-import type { PasswordVerifier } from './password-client.js';
+import type { LoginThrottle } from './login-throttle.js';
+import type { LoginLane, PasswordVerifier } from './password-client.js';
 
 export interface HtpasswdOptions {
   readonly path: string;
   /** Closed with the source. */
   readonly verifier: PasswordVerifier;
+  readonly throttle: LoginThrottle;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
-  /** How long a right password is not verified anew. 0: always verified. @default 300 */
+  /** How long a password is not verified anew. 0: always verified. @default 300 */
   readonly rememberSeconds?: number | undefined;
+}
+
+interface Attempt extends LoginLane {
+  readonly password: string;
+  readonly hash: string;
 }
 
 /** What bcrypt reads of a password. */
@@ -27,7 +35,10 @@ export class HtpasswdSource implements IdentitySource {
   readonly #options: HtpasswdOptions;
   /** Of this process alone: what is remembered is of no use elsewhere. */
   readonly #key = randomBytes(32);
-  readonly #remembered: LRUCache<string, true> | undefined;
+  readonly #right: LRUCache<string, true> | undefined;
+  /** By address: nobody learns what others mistyped. */
+  readonly #wrong: LRUCache<string, true> | undefined;
+  readonly #attempts = new SingleFlight<boolean>();
   readonly #verifications = new SingleFlight<boolean>();
 
   private constructor(file: HtpasswdFile, options: HtpasswdOptions) {
@@ -37,7 +48,9 @@ export class HtpasswdSource implements IdentitySource {
     // lru-cache takes a ttl of 0 for "for ever".
     if (rememberSeconds > 0) {
       const perf = { now: () => runtime.now() };
-      this.#remembered = new LRUCache({ max: maxRemembered, ttl: rememberSeconds * 1000, ttlResolution: 0, perf });
+      const options = { max: maxRemembered, ttl: rememberSeconds * 1000, ttlResolution: 0, perf };
+      this.#right = new LRUCache(options);
+      this.#wrong = new LRUCache(options);
     }
   }
 
@@ -53,12 +66,18 @@ export class HtpasswdSource implements IdentitySource {
     return password !== '';
   }
 
-  async login(username: string, password: string): Promise<Identity | undefined> {
+  /** @throws RegistryError TOOMANYREQUESTS, for a right password too when many wrong ones came before it. */
+  async login(
+    username: string,
+    password: string,
+    { address }: Pick<ClientInfo, 'address'>,
+  ): Promise<Identity | undefined> {
     if (!isComparable(password)) return undefined;
     const users = await this.#file.users();
     const hash = users.get(username);
     // Both are verified, so that the time taken does not tell which names there are.
-    const matches = await this.#verify(username, password, hash ?? this.#decoy(username, users));
+    const attempt = { username, password, hash: hash ?? this.#decoy(username, users), place: placeOf(address) };
+    const matches = await this.#attempt(attempt, hash !== undefined);
     return hash !== undefined && matches ? this.#identify(username, hash) : undefined;
   }
 
@@ -80,13 +99,35 @@ export class HtpasswdSource implements IdentitySource {
     return { id, groups: [], stamp: stampOf(id, hash) };
   }
 
-  /** Only what matched is remembered, under a key from which no password can be read. */
-  async #verify(username: string, password: string, hash: string): Promise<boolean> {
+  /**
+   * Whether the password is right. The same attempt at the same time, and a wrong one again, is no further guess: a job that
+   * repeats an old password costs one verification and slows down nobody.
+   */
+  async #attempt(attempt: Attempt, isKnown: boolean): Promise<boolean> {
+    const { username, password, hash, place } = attempt;
     // No password has a NUL in it, and no hash: the parts cannot be shifted.
     const key = createHmac('sha256', this.#key).update(`${username}\0${password}\0${hash}`).digest('base64url');
-    if (this.#remembered?.get(key) === true) return true;
-    const matches = await this.#verifications.run(key, () => this.#options.verifier.verify(password, hash));
-    if (matches) this.#remembered?.set(key, true);
+    const keyHere = `${place} ${key}`;
+    return this.#attempts.run(keyHere, async () => {
+      if (this.#wrong?.get(keyHere) === true) return false;
+      const takeBack = await this.#options.throttle.admit(place, username);
+      try {
+        const matches = (await this.#verify(key, attempt)) && isKnown;
+        if (matches) takeBack();
+        else this.#wrong?.set(keyHere, true);
+        return matches;
+      } catch (error) {
+        takeBack();
+        throw error;
+      }
+    });
+  }
+
+  /** A right password is remembered, under a key from which it cannot be read. */
+  async #verify(key: string, { password, hash, ...lane }: Attempt): Promise<boolean> {
+    if (this.#right?.get(key) === true) return true;
+    const matches = await this.#verifications.run(key, () => this.#options.verifier.verify(password, hash, lane));
+    if (matches) this.#right?.set(key, true);
     return matches;
   }
 
@@ -114,4 +155,9 @@ function isComparable(password: string): boolean {
 /** The same after a restart, and no secret: a hash has 128 random bits of salt. */
 function stampOf(id: string, hash: string): string {
   return createHash('sha256').update(`${id}:${hash}`).digest('base64url').slice(0, 16);
+}
+
+/** What counts as one address. */
+function placeOf(address: string): string {
+  return customerOf(normalizeAddress(address));
 }

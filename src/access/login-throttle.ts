@@ -1,88 +1,105 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleepFor } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { RegistryError } from '../protocol/errors.js';
-import { customerOf, normalizeAddress } from '../util/addresses.js';
 
-/** A typo or two, and clients that try the same password for each of a few requests. */
-const freeOfUser = 5;
-/** Several people may share an address. */
-const freeOfAddress = 30;
-const firstWaitMs = 1000;
-const longestWaitMs = 60_000;
-const forgottenAfterMs = 15 * 60_000;
-/** Of each kind: a few megabytes in all. */
+/** How long a login waits when there were too many failures. */
+const waitMs = 2000;
+/** Different wrong passwords of a user from an address. A team's tests and old scripts stay below. */
+const ofUser = { burst: 20, forgetOneMs: 30_000, maxWaiting: 4 };
+/** Of all users of an address: an office, or a CI system behind one NAT. */
+const ofAddress = { burst: 200, forgetOneMs: 1000, maxWaiting: 32 };
+/** Of users and of addresses each: a few megabytes in all. */
 const maxEntries = 10_000;
 
-interface Failures {
-  readonly count: number;
-  /** No login before this; 0 while failures are free. */
-  readonly until: number;
+export interface LoginThrottleOptions {
+  readonly now: () => number;
+  readonly sleep?: ((ms: number) => Promise<unknown>) | undefined;
 }
 
 /**
- * Slows down the guessing of passwords: after a few failures one has to wait, longer each time, before the next login. It
- * counts failures of a user from an address, and of an address for all users; never of a user from everywhere, so that
- * nobody can lock out somebody who is elsewhere.
+ * Slows down the guessing of passwords. Counts failures of a user from an address, and of an address for all users; never
+ * of a user from everywhere, so that nobody can lock out a user who is elsewhere. After a burst of failures a login waits 2
+ * seconds, and few may wait at once: that bounds the rate of guesses (docs/security.md).
  */
 export class LoginThrottle {
-  readonly #now: () => number;
-  readonly #ofUser: LRUCache<string, Failures>;
-  readonly #ofAddress: LRUCache<string, Failures>;
+  readonly #sleep: (ms: number) => Promise<unknown>;
+  readonly #users: Meter;
+  readonly #addresses: Meter;
 
-  constructor(now: () => number) {
-    this.#now = now;
-    const options = { max: maxEntries, ttl: forgottenAfterMs, ttlResolution: 0, perf: { now } };
-    this.#ofUser = new LRUCache(options);
-    this.#ofAddress = new LRUCache(options);
+  constructor({ now, sleep = sleepFor }: LoginThrottleOptions) {
+    this.#sleep = sleep;
+    this.#users = new Meter(ofUser, now);
+    this.#addresses = new Meter(ofAddress, now);
   }
 
   /**
-   * To be called before any password is looked at: who has to wait is refused for right ones too, so a refusal tells nothing
-   * about the password, and it is not counted.
-   * @throws RegistryError TOOMANYREQUESTS with `Retry-After`.
+   * Counts a login before its password is looked at, so that many at once gain nothing, and waits if there were too many.
+   * Returns a function that takes the login off the count: for a right password, or one that could not be judged.
+   * @throws RegistryError TOOMANYREQUESTS with `Retry-After` when too many wait already; the login is not counted.
    */
-  admit(address: string, username: string): void {
-    const place = placeOf(address);
-    const ofUser = this.#ofUser.get(keyOf(place, username))?.until ?? 0;
-    const waitMs = Math.max(ofUser, this.#ofAddress.get(place)?.until ?? 0) - this.#now();
-    // Longer than any wait: the clock was set back, which must lock nobody out.
-    if (waitMs <= 0 || waitMs > longestWaitMs) return;
-    throw new RegistryError('TOOMANYREQUESTS', {
-      message: 'too many failed logins: wait before the next',
-      headers: { 'Retry-After': String(Math.ceil(waitMs / 1000)) },
-    });
-  }
-
-  /** The login was refused for its name or password. One that could not be judged is no failure. */
-  failed(address: string, username: string): void {
-    const place = placeOf(address);
-    const count = this.#count(this.#ofUser, keyOf(place, username), freeOfUser);
-    // A job with an old password, which tries for ever, must not in the end make its whole office wait: what the wait of the
-    // user slows down does not count for the address too, unless that is suspicious already.
-    if (count <= freeOfUser || (this.#ofAddress.get(place)?.count ?? 0) > freeOfAddress) {
-      this.#count(this.#ofAddress, place, freeOfAddress);
+  async admit(place: string, username: string): Promise<() => void> {
+    // Hashed: a name may be as long as a header.
+    const user = createHash('sha256').update(`${place}\0${username}`).digest('base64url');
+    const counted = [this.#users.count(user), this.#addresses.count(place)];
+    const takeBack = (): void => counted.forEach((undo) => undo?.());
+    if (!counted.includes(undefined)) return takeBack;
+    if (this.#users.isFull(user) || this.#addresses.isFull(place)) {
+      takeBack();
+      throw new RegistryError('TOOMANYREQUESTS', {
+        message: 'too many failed logins: wait before the next',
+        headers: { 'Retry-After': String(waitMs / 1000) },
+      });
     }
-  }
-
-  /** Forgets the failures of this user, and not those of the address: else one account of one's own would allow endless guesses. */
-  succeeded(address: string, username: string): void {
-    this.#ofUser.delete(keyOf(placeOf(address), username));
-  }
-
-  #count(failures: LRUCache<string, Failures>, key: string, free: number): number {
-    const count = (failures.get(key)?.count ?? 0) + 1;
-    const waitMs = Math.min(firstWaitMs * 2 ** (count - free - 1), longestWaitMs);
-    failures.set(key, { count, until: count <= free ? 0 : this.#now() + waitMs });
-    return count;
+    const leave = [this.#users.enter(user), this.#addresses.enter(place)];
+    try {
+      await this.#sleep(waitMs);
+    } finally {
+      for (const end of leave) end();
+    }
+    return takeBack;
   }
 }
 
-/** What counts as one address. */
-function placeOf(address: string): string {
-  return customerOf(normalizeAddress(address));
-}
+/** Counts that go down with time, and how many logins wait. */
+class Meter {
+  readonly #limits: typeof ofUser;
+  readonly #now: () => number;
+  readonly #counts = new LRUCache<string, { readonly count: number; readonly at: number }>({ max: maxEntries });
+  readonly #waiting = new Map<string, number>();
 
-/** Hashed: a name may be as long as a header. */
-function keyOf(place: string, username: string): string {
-  return createHash('sha256').update(`${place}\0${username}`).digest('base64url');
+  constructor(limits: typeof ofUser, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /** Returns what takes it back; `undefined`, without counting it, when the burst is used up. */
+  count(key: string): (() => void) | undefined {
+    const now = this.#now();
+    const { count, at } = this.#counts.get(key) ?? { count: 0, at: now };
+    // A clock that was set back makes nothing older.
+    const left = Math.max(0, count - Math.max(0, now - at) / this.#limits.forgetOneMs);
+    const isOver = left + 1 > this.#limits.burst;
+    this.#counts.set(key, { count: isOver ? left : left + 1, at: now });
+    return isOver ? undefined : () => this.#takeBack(key);
+  }
+
+  isFull(key: string): boolean {
+    return (this.#waiting.get(key) ?? 0) >= this.#limits.maxWaiting;
+  }
+
+  /** Returns what ends the wait. */
+  enter(key: string): () => void {
+    this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + 1);
+    return () => {
+      const left = (this.#waiting.get(key) ?? 1) - 1;
+      if (left === 0) this.#waiting.delete(key);
+      else this.#waiting.set(key, left);
+    };
+  }
+
+  #takeBack(key: string): void {
+    const found = this.#counts.get(key);
+    if (found !== undefined) this.#counts.set(key, { count: Math.max(0, found.count - 1), at: found.at });
+  }
 }

@@ -37,6 +37,7 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
       : await HtpasswdSource.open({
           path: settings.htpasswd,
           verifier: new PasswordClient(),
+          throttle: new LoginThrottle({ now: () => runtime.now() }),
           runtime,
         });
   const accounts = new StoredAccounts(metadata, runtime, (name) => htpasswd?.has(name) ?? false);
@@ -57,7 +58,6 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
     rules: () => rules.rules(),
     authenticateHost: settings.authenticate as AuthenticateHost | undefined,
     sources,
-    throttle: new LoginThrottle(() => runtime.now()),
     bearers: bearers.filter((identify) => identify !== undefined),
     challenge: describeChallenge(settings, parts.prefix),
     groupsOf: createGroups(settings.groups),

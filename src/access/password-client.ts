@@ -1,7 +1,15 @@
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { RegistryError } from '../protocol/errors.js';
+import { FairQueue } from '../util/fair-queue.js';
+import { costOf } from './htpasswd-file.js';
 import type { PasswordReply, PasswordRequest } from './password-worker.js';
+
+/** Whose password is verified: logins from one place wait for each other, and then those of one user. */
+export interface LoginLane {
+  readonly place: string;
+  readonly username: string;
+}
 
 /** Compares passwords with bcrypt hashes. */
 export interface PasswordVerifier {
@@ -9,87 +17,114 @@ export interface PasswordVerifier {
    * Whether the hash was made of this password.
    * @throws RegistryError TOOMANYREQUESTS when too many wait already, UNAVAILABLE when it could not be told.
    */
-  verify(password: string, hash: string): Promise<boolean>;
+  verify(password: string, hash: string, lane: LoginLane): Promise<boolean>;
   close(): Promise<void>;
 }
 
 export interface PasswordClientOptions {
-  /** How many may wait for their answer, the one that is being verified among them. @default 64 */
-  readonly maxWaiting?: number | undefined;
   /** Starts the thread. @default the module `#password-worker` */
   readonly start?: (() => Worker) | undefined;
 }
 
+/** What waits may take so long, in verifications of cost 10, of 50 to 100 ms each. */
+const maxWaiting = 256;
+const maxWaitingOfAddress = 32;
+/** Cheaper ones count as of cost 8: a request that waits takes memory too. */
+const minCost = 8;
+const workOfCost = (cost: number): number => 2 ** Math.max(cost || 0, minCost);
+
 interface Waiter {
+  readonly password: string;
+  readonly hash: string;
   resolve(matches: boolean): void;
   reject(error: Error): void;
 }
 
 /**
  * Owns the one thread that verifies passwords, so that a flood of logins stalls no other request: started with the first
- * login, and again after it died. Its queue is bounded; a login that finds it full is refused at once.
+ * login, and again after it died. Serves addresses in turn, and users of an address in turn. The work that may wait is
+ * bounded, in all and for an address; the login that waits longest behind its own kind is refused.
  */
 export class PasswordClient implements PasswordVerifier {
-  readonly #maxWaiting: number;
   readonly #start: () => Worker;
-  readonly #waiters = new Map<number, Waiter>();
+  readonly #queue = new FairQueue<Waiter>({
+    maxWork: maxWaiting * workOfCost(10),
+    maxLaneWork: maxWaitingOfAddress * workOfCost(10),
+  });
   #worker: Worker | undefined;
-  #nextJob = 1;
+  /** What the thread computes now. */
+  #current: Waiter | undefined;
   #closed = false;
 
-  constructor({ maxWaiting = 64, start = startWorker }: PasswordClientOptions = {}) {
-    this.#maxWaiting = maxWaiting;
+  constructor({ start = startWorker }: PasswordClientOptions = {}) {
     this.#start = start;
   }
 
-  async verify(password: string, hash: string): Promise<boolean> {
+  async verify(password: string, hash: string, { place, username }: LoginLane): Promise<boolean> {
     if (this.#closed) throw couldNotTell('the registry is closed');
-    if (this.#waiters.size >= this.#maxWaiting) {
-      throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many logins at once',
-        headers: { 'Retry-After': '1' },
-      });
-    }
-    const worker = (this.#worker ??= this.#open());
-    const request: PasswordRequest = { job: this.#nextJob++, password, hash };
     return new Promise((resolve, reject) => {
-      this.#waiters.set(request.job, { resolve, reject });
-      worker.postMessage(request);
-      // The thread keeps the process alive only while somebody waits for it.
-      worker.ref();
+      const waiter = { password, hash, resolve, reject };
+      for (const dropped of this.#queue.push([place, username], waiter, workOfCost(costOf(hash)))) {
+        dropped.reject(tooMany());
+      }
+      this.#next();
     });
   }
 
-  /** Ends the thread; whoever waits for it is told that it could not be told. */
+  /** Ends the thread; rejects the logins that wait for it. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#rejectAll(couldNotTell('the registry is closed'));
     await this.#worker?.terminate();
+  }
+
+  #next(): void {
+    if (this.#current !== undefined) return;
+    this.#current = this.#queue.take();
+    if (this.#current === undefined) {
+      // The thread keeps the process alive only while a login waits for it.
+      this.#worker?.unref();
+      return;
+    }
+    const worker = (this.#worker ??= this.#open());
+    const { password, hash } = this.#current;
+    worker.ref();
+    worker.postMessage({ password, hash } satisfies PasswordRequest);
   }
 
   #open(): Worker {
     const worker = this.#start();
     let cause: unknown;
-    worker.on('message', (reply: PasswordReply) => this.#accept(worker, reply));
+    worker.on('message', (reply: PasswordReply) => {
+      if ('failure' in reply) this.#settle((waiter) => waiter.reject(couldNotTell(reply.failure)));
+      else this.#settle((waiter) => waiter.resolve(reply.matches));
+    });
     worker.on('error', (error) => (cause = error));
-    worker.on('exit', () => this.#onExit(cause));
+    worker.on('exit', () => {
+      this.#worker = undefined;
+      const error = couldNotTell('the thread that verifies passwords stopped', cause);
+      this.#settle((waiter) => waiter.reject(error));
+    });
     return worker;
   }
 
-  #accept(worker: Worker, reply: PasswordReply): void {
-    const waiter = this.#waiters.get(reply.job);
-    this.#waiters.delete(reply.job);
-    if (this.#waiters.size === 0) worker.unref();
-    if ('failure' in reply) waiter?.reject(couldNotTell(reply.failure));
-    else waiter?.resolve(reply.matches);
+  #settle(answer: (waiter: Waiter) => void): void {
+    const waiter = this.#current;
+    this.#current = undefined;
+    if (waiter !== undefined) answer(waiter);
+    this.#next();
   }
 
-  /** All who wait have asked this thread: the next one is started only after this. */
-  #onExit(cause: unknown): void {
-    this.#worker = undefined;
-    const waiters = [...this.#waiters.values()];
-    this.#waiters.clear();
-    for (const waiter of waiters) waiter.reject(couldNotTell('the thread that verifies passwords stopped', cause));
+  #rejectAll(error: Error): void {
+    for (let waiter = this.#queue.take(); waiter !== undefined; waiter = this.#queue.take()) waiter.reject(error);
   }
+}
+
+function tooMany(): RegistryError {
+  return new RegistryError('TOOMANYREQUESTS', {
+    message: 'too many logins at once',
+    headers: { 'Retry-After': '2' },
+  });
 }
 
 function startWorker(): Worker {

@@ -3,19 +3,17 @@ import { compareSync } from 'bcryptjs';
 import { parentPort } from 'node:worker_threads';
 
 export interface PasswordRequest {
-  readonly job: number;
   readonly password: string;
   readonly hash: string;
 }
 
-export type PasswordReply =
-  { readonly job: number; readonly matches: boolean } | { readonly job: number; readonly failure: string };
+export type PasswordReply = { readonly matches: boolean } | { readonly failure: string };
 
-function verify({ job, password, hash }: PasswordRequest): PasswordReply {
+function verify({ password, hash }: PasswordRequest): PasswordReply {
   try {
-    return { job, matches: compareSync(password, hash) };
+    return { matches: compareSync(password, hash) };
   } catch (error) {
-    return { job, failure: error instanceof Error ? error.message : String(error) };
+    return { failure: error instanceof Error ? error.message : String(error) };
   }
 }
 

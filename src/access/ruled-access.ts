@@ -17,10 +17,8 @@ import {
 import { RegistryError } from '../protocol/errors.js';
 import { covers } from '../protocol/token-scope.js';
 import { Closers } from '../util/closers.js';
-import { KeyedMutex } from '../util/concurrency.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
-import type { LoginThrottle } from './login-throttle.js';
 import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
 
@@ -49,7 +47,6 @@ export interface RuledAccessParts {
   readonly authenticateHost?: AuthenticateHost | undefined;
   /** In the order in which they are asked whether a password is theirs. */
   readonly sources: readonly IdentitySource[];
-  readonly throttle: LoginThrottle;
   /** In the order in which they are asked; the first that knows the token's kind decides. */
   readonly bearers: readonly IdentifyToken[];
   readonly challenge: ChallengeOptions;
@@ -71,7 +68,6 @@ export class RuledAccess implements AccessControl {
   readonly administration: AccessAdministration;
   readonly tokens: TokenIssuer | undefined;
   readonly #parts: RuledAccessParts;
-  readonly #logins = new KeyedMutex();
 
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
@@ -183,24 +179,10 @@ export class RuledAccess implements AccessControl {
   }
 
   /** @throws RegistryError UNAUTHORIZED, the same for an unknown name and a wrong password; TOOMANYREQUESTS. */
-  #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
-    // One after the other for a name and an address: else many guesses at once would all pass the throttle.
-    const key = `${question.client.address} ${username}`;
-    return this.#logins.run(key, () => this.#loginInTurn(username, password, question));
-  }
-
-  async #loginInTurn(username: string, password: string, question: AccessQuestion): Promise<Principal> {
-    const { sources, throttle } = this.#parts;
-    const { client } = question;
-    throttle.admit(client.address, username);
-    const source = sources.find((one) => one.claims(username, password));
-    const identity = await source?.login(username, password);
-    if (source === undefined || identity === undefined) {
-      throttle.failed(client.address, username);
-      throw this.#unauthorized(question, 'wrong name or password');
-    }
-    // A job's token is good with any name: that says nothing of who guesses the password of that name.
-    if (identity.id === username) throttle.succeeded(client.address, username);
+  async #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
+    const source = this.#parts.sources.find((one) => one.claims(username, password));
+    const identity = await source?.login(username, password, question.client);
+    if (source === undefined || identity === undefined) throw this.#unauthorized(question, 'wrong name or password');
     return this.#withGroups(toPrincipal(identity, source.kind));
   }
 

@@ -3,6 +3,7 @@ import { rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HtpasswdSource } from '../../src/access/htpasswd.js';
+import { LoginThrottle } from '../../src/access/login-throttle.js';
 import { PasswordClient, type PasswordVerifier } from '../../src/access/password-client.js';
 import { recordingLogger } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
@@ -11,6 +12,7 @@ const alice = hashSync('wonderland', 4);
 const bob = hashSync('builder', 4);
 /** Made by crypt(3) of libxcrypt, as `htpasswd -B` does. */
 const apache = '$2y$05$Wn3cPqLzR8vKd5TgYb1hO.g9KYuiQcsmuxeKm4Phy/5gwLp5b5gHC';
+const here = { address: '192.0.2.1' };
 const users = `alice:${alice}\nbob:${bob}\n`;
 
 /** Knows the passwords of some hashes, and what it was asked. */
@@ -40,6 +42,7 @@ let path = '';
 let now = 0;
 let log = recordingLogger();
 let verifier = new ScriptedVerifier();
+const throttle = new LoginThrottle({ now: () => now, sleep: async () => {} });
 
 beforeEach(async () => {
   folder = await makeScratchFolder();
@@ -55,7 +58,7 @@ async function open(
   options: { readonly rememberSeconds?: number; readonly verifier?: PasswordVerifier } = {},
 ): Promise<HtpasswdSource> {
   await writeFile(path, text);
-  return HtpasswdSource.open({ path, verifier, runtime: { now: () => now, log }, ...options });
+  return HtpasswdSource.open({ path, verifier, throttle, runtime: { now: () => now, log }, ...options });
 }
 
 /** Replaces the file as editors do, and lets the second pass after which it is looked at again. */
@@ -114,7 +117,7 @@ describe('opening', () => {
   });
 
   it('names a file that is not there', async () => {
-    const options = { path, verifier, runtime: { now: () => now, log } };
+    const options = { path, verifier, throttle, runtime: { now: () => now, log } };
     await expect(HtpasswdSource.open(options)).rejects.toThrow(`the htpasswd file ${path} cannot be read: ENOENT`);
   });
 });
@@ -130,13 +133,13 @@ describe('a login', () => {
     ['apache', 'correct horse', undefined],
   ])('of %s with %s, verified for real', async (username, password, id) => {
     const source = await open(`${users}apache:${apache}\n`, { verifier: new PasswordClient() });
-    const identity = await source.login(username, password);
+    const identity = await source.login(username, password, here);
     await source.close();
     expect(identity?.id).toBe(id);
   });
 
   it('tells a stamp that is no secret', async () => {
-    const identity = await (await open(users)).login('alice', 'wonderland');
+    const identity = await (await open(users)).login('alice', 'wonderland', here);
     expect(identity).toEqual({
       id: 'alice',
       groups: [],
@@ -149,7 +152,7 @@ describe('a login', () => {
     'of "%s" verifies one password of the same cost',
     async (name) => {
       const source = await open(users);
-      expect(await source.login(name, 'wrong')).toBeUndefined();
+      expect(await source.login(name, 'wrong', here)).toBeUndefined();
       expect(verifier.asked.map(({ password, hash }) => [password, hash.slice(0, 7), hash.length])).toEqual([
         ['wrong', '$2b$04$', 60],
       ]);
@@ -158,26 +161,26 @@ describe('a login', () => {
 
   it('of an unknown name takes a cost of the file, always the same', async () => {
     const source = await open(`alice:${alice}\nbob:${bob.replace('$04$', '$06$')}\n`);
-    const costs = async (): Promise<string[]> => {
+    const costs = async (address: string): Promise<string[]> => {
       verifier.asked.length = 0;
-      for (let i = 0; i < 100; i++) await source.login(`unknown${i}`, 'wrong');
+      for (let i = 0; i < 100; i++) await source.login(`unknown${i}`, 'wrong', { address });
       return verifier.asked.map(({ hash }) => hash.slice(4, 6));
     };
-    const first = await costs();
+    const first = await costs('192.0.2.1');
     expect(new Set(first)).toEqual(new Set(['04', '06']));
-    expect(await costs()).toEqual(first);
+    expect(await costs('192.0.2.2')).toEqual(first);
   });
 
   it('is verified also where the file has no users', async () => {
     const source = await open('# nobody yet\n');
-    expect(await source.login('alice', 'wonderland')).toBeUndefined();
+    expect(await source.login('alice', 'wonderland', here)).toBeUndefined();
     expect(verifier.asked).toHaveLength(1);
   });
 
   it('of an unknown name fails whatever the verifier says', async () => {
     const source = await open(users, { verifier: { verify: async () => true, close: async () => {} } });
-    expect(await source.login('carol', 'anything')).toBeUndefined();
-    expect(await source.login('carol', 'anything')).toBeUndefined();
+    expect(await source.login('carol', 'anything', here)).toBeUndefined();
+    expect(await source.login('carol', 'anything', here)).toBeUndefined();
   });
 
   it.each<[string, string]>([
@@ -188,7 +191,7 @@ describe('a login', () => {
   ])('fails without a look when the password is %s', async (_what, password) => {
     const source = await open(users);
     verifier.passwords.set(alice, password);
-    expect(await source.login('alice', password)).toBeUndefined();
+    expect(await source.login('alice', password, here)).toBeUndefined();
     expect(verifier.asked).toEqual([]);
   });
 
@@ -196,15 +199,15 @@ describe('a login', () => {
     const source = await open(users);
     const password = 'ä'.repeat(36);
     verifier.passwords.set(alice, password);
-    expect((await source.login('alice', password))?.id).toBe('alice');
+    expect((await source.login('alice', password, here))?.id).toBe('alice');
   });
 
   it('could not be told: the error goes on, and is not remembered', async () => {
     const source = await open(users);
     verifier.failure = new Error('the thread died');
-    await expect(source.login('alice', 'wonderland')).rejects.toThrow('the thread died');
+    await expect(source.login('alice', 'wonderland', here)).rejects.toThrow('the thread died');
     verifier.failure = undefined;
-    expect((await source.login('alice', 'wonderland'))?.id).toBe('alice');
+    expect((await source.login('alice', 'wonderland', here))?.id).toBe('alice');
   });
 
   it.each<[string, string, boolean]>([
@@ -221,7 +224,7 @@ describe('what was verified', () => {
   it('is remembered for five minutes when it was right', async () => {
     const source = await open(users);
     const login = async (): Promise<number> => {
-      expect((await source.login('alice', 'wonderland'))?.id).toBe('alice');
+      expect((await source.login('alice', 'wonderland', here))?.id).toBe('alice');
       return verifier.asked.length;
     };
     expect([await login(), await login()]).toEqual([1, 1]);
@@ -234,41 +237,55 @@ describe('what was verified', () => {
   it.each<[string, string, string]>([
     ['a wrong password', 'alice', 'wrong'],
     ['an unknown name', 'carol', 'wonderland'],
-  ])('is not remembered of %s', async (_what, username, password) => {
+  ])('is remembered of %s too, for that address', async (_what, username, password) => {
     const source = await open(users);
-    for (let i = 0; i < 3; i++) expect(await source.login(username, password)).toBeUndefined();
+    for (let i = 0; i < 3; i++) expect(await source.login(username, password, here)).toBeUndefined();
+    expect(verifier.asked).toHaveLength(1);
+    expect(await source.login(username, password, { address: '198.51.100.7' })).toBeUndefined();
+    expect(verifier.asked).toHaveLength(2);
+    now += 300_001;
+    await source.login(username, password, here);
     expect(verifier.asked).toHaveLength(3);
+  });
+
+  it('of a wrong password ends when the line changes', async () => {
+    const source = await open(users);
+    await source.login('alice', 'builder', here);
+    await replaceFile(`alice:${bob}\n`);
+    expect((await source.login('alice', 'builder', here))?.id).toBe('alice');
   });
 
   it('is of one name and one password', async () => {
     const source = await open(users);
-    await source.login('alice', 'wonderland');
+    await source.login('alice', 'wonderland', here);
     const others = [
       ['bob', 'wonderland'],
       ['alice', 'builder'],
       ['alicew', 'onderland'],
     ] as const;
-    for (const [username, password] of others) expect(await source.login(username, password)).toBeUndefined();
+    for (const [username, password] of others) expect(await source.login(username, password, here)).toBeUndefined();
     expect(verifier.asked).toHaveLength(4);
   });
 
   it('ends when the line changes', async () => {
     const source = await open(users);
-    await source.login('alice', 'wonderland');
+    await source.login('alice', 'wonderland', here);
     await replaceFile(`alice:${bob}\n`);
-    expect(await source.login('alice', 'wonderland')).toBeUndefined();
-    expect((await source.login('alice', 'builder'))?.id).toBe('alice');
+    expect(await source.login('alice', 'wonderland', here)).toBeUndefined();
+    expect((await source.login('alice', 'builder', here))?.id).toBe('alice');
   });
 
   it('is not remembered at all for 0 seconds', async () => {
     const source = await open(users, { rememberSeconds: 0 });
-    for (let i = 0; i < 3; i++) await source.login('alice', 'wonderland');
+    for (let i = 0; i < 3; i++) await source.login('alice', 'wonderland', here);
     expect(verifier.asked).toHaveLength(3);
   });
 
   it('is shared by logins at the same time', async () => {
     const source = await open(users);
-    const logins = ['wonderland', 'wrong', 'wonderland', 'wrong'].map((password) => source.login('alice', password));
+    const logins = ['wonderland', 'wrong', 'wonderland', 'wrong'].map((password) =>
+      source.login('alice', password, here),
+    );
     const ids = (await Promise.all(logins)).map((identity) => identity?.id);
     expect(ids).toEqual(['alice', undefined, 'alice', undefined]);
     expect(verifier.asked.map(({ password }) => password).sort()).toEqual(['wonderland', 'wrong']);
@@ -278,7 +295,7 @@ describe('what was verified', () => {
 describe('a stamp', () => {
   it('is good while the line stays, also after a restart', async () => {
     const source = await open(users);
-    const identity = await source.login('alice', 'wonderland');
+    const identity = await source.login('alice', 'wonderland', here);
     const stamp = identity?.stamp ?? '';
     expect(await source.revive('alice', stamp)).toEqual(identity);
     expect(await (await open(users)).revive('alice', stamp)).toEqual(identity);
@@ -299,7 +316,7 @@ describe('a stamp', () => {
     ['is wrong', 'alice:secret\n'],
   ])('is good no more when the line %s', async (_what, text) => {
     const source = await open(users);
-    const stamp = (await source.login('alice', 'wonderland'))?.stamp ?? '';
+    const stamp = (await source.login('alice', 'wonderland', here))?.stamp ?? '';
     await replaceFile(text);
     expect(await source.revive('alice', stamp)).toBeUndefined();
   });

@@ -1,176 +1,132 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LoginThrottle } from '../../src/access/login-throttle.js';
-import { refusalOf } from '../support/refusal.js';
 
 const here = '192.0.2.1';
 const there = '198.51.100.7';
 let now = 0;
-let throttle = new LoginThrottle(() => now);
+/** Logins that wait, and end when they are called. */
+let sleeping: (() => void)[] = [];
+let throttle: LoginThrottle;
 
 beforeEach(() => {
   now = 1_000_000_000;
-  throttle = new LoginThrottle(() => now);
+  sleeping = [];
+  const sleep = (ms: number): Promise<void> => {
+    expect(ms).toBe(2000);
+    return new Promise((resolve) => sleeping.push(resolve));
+  };
+  throttle = new LoginThrottle({ now: () => now, sleep });
 });
 
-function fail(times: number, address = here, username = 'alice'): void {
-  for (let i = 0; i < times; i++) throttle.failed(address, username);
+/** What a login is told: it passes at once, waits, or is refused. */
+async function attempt(place = here, username = 'alice'): Promise<'passes' | 'waits' | number> {
+  const before = sleeping.length;
+  const admitted = throttle.admit(place, username).then(
+    () => 'passes' as const,
+    (error: { status: number }) => error.status,
+  );
+  await Promise.resolve();
+  return sleeping.length > before ? 'waits' : admitted;
 }
 
-/** Fails once with each of so many names. */
-function spray(times: number, address = here): void {
-  for (let i = 0; i < times; i++) throttle.failed(address, `name${i}`);
+/** Ends the wait of all logins that wait. */
+function wake(): void {
+  for (const end of sleeping.splice(0)) end();
 }
 
-/** In seconds; 0 for who is admitted. */
-function waitOf(address = here, username = 'alice'): number {
-  try {
-    throttle.admit(address, username);
-    return 0;
-  } catch {
-    return Number(refusalOf(() => throttle.admit(address, username)).headers['Retry-After']);
-  }
+async function fail(times: number, place = here, username = 'alice'): Promise<void> {
+  for (let i = 0; i < times; i++) await attempt(place, username);
 }
 
 describe('a user at an address', () => {
-  it.each([
-    [5, 0],
-    [6, 1],
-    [7, 2],
-    [8, 4],
-    [11, 32],
-    [12, 60],
-    [20, 60],
-    [2000, 60],
-  ])('after %i failures waits %i s', (failures, seconds) => {
-    fail(failures);
-    expect(waitOf()).toBe(seconds);
-    now += seconds * 1000 - 1;
-    expect(waitOf()).toBe(seconds === 0 ? 0 : 1);
-    now += 1;
-    expect(waitOf()).toBe(0);
+  it('fails 20 times at once or one by one, and then waits 2 seconds', async () => {
+    await fail(20);
+    expect(await attempt()).toBe('waits');
+    expect(await attempt(here, 'bob')).toBe('passes');
+    expect(await attempt(there, 'alice')).toBe('passes');
   });
 
-  it('is refused with 429 and when to come again', () => {
-    fail(8);
-    const { code, status, headers } = refusalOf(() => throttle.admit(here, 'alice'));
-    expect({ code, status, headers }).toEqual({
+  it('never waits longer, however many fail', async () => {
+    for (let i = 0; i < 500; i++) {
+      await attempt();
+      wake();
+      await Promise.resolve();
+    }
+    expect(await attempt()).toBe('waits');
+  });
+
+  it('waits with three others at most, and a fifth login is refused', async () => {
+    await fail(20);
+    expect(await Promise.all(Array.from({ length: 6 }, () => attempt()))).toEqual([
+      ...Array.from({ length: 4 }, () => 'waits'),
+      429,
+      429,
+    ]);
+    await expect(throttle.admit(here, 'alice')).rejects.toMatchObject({
       code: 'TOOMANYREQUESTS',
-      status: 429,
-      headers: { 'Retry-After': '4' },
+      headers: { 'Retry-After': '2' },
     });
+    wake();
+    await new Promise(setImmediate);
+    expect(await attempt()).toBe('waits');
   });
 
-  it('does not wait longer for asking meanwhile', () => {
-    fail(8);
-    for (let i = 0; i < 100; i++) refusalOf(() => throttle.admit(here, 'alice'));
-    now += 4000;
-    expect(waitOf()).toBe(0);
+  it('gets one more attempt without a wait every 30 seconds', async () => {
+    await fail(25);
+    now += 30_000;
+    expect([await attempt(), await attempt()]).toEqual(['passes', 429]);
+    now += 20 * 30_000;
+    await fail(19);
+    expect(await attempt()).toBe('passes');
   });
 
-  it('begins anew after a success', () => {
-    fail(5);
-    throttle.succeeded(here, 'alice');
-    fail(5);
-    expect(waitOf()).toBe(0);
-    fail(1);
-    expect(waitOf()).toBe(1);
+  it('does not use up attempts with right passwords', async () => {
+    for (let i = 0; i < 100; i++) (await throttle.admit(here, 'alice'))();
+    expect(await attempt()).toBe('passes');
   });
 
-  it('begins anew after 15 minutes of rest, not before', () => {
-    fail(6);
-    now += 14 * 60_000;
-    expect(waitOf()).toBe(0);
-    fail(1);
-    expect(waitOf()).toBe(2);
-    now += 15 * 60_000 + 1;
-    fail(5);
-    expect(waitOf()).toBe(0);
+  it('does not get attempts back for a right password that waited', async () => {
+    await fail(20);
+    const admitted = throttle.admit(here, 'alice');
+    wake();
+    (await admitted)();
+    expect(await attempt()).toBe('waits');
   });
 
-  it.each([
-    ['another user at the same address', here, 'bob'],
-    ['the same user elsewhere', there, 'alice'],
-  ])('does not make %s wait', (_who, address, username) => {
-    fail(100);
-    expect(waitOf()).toBe(60);
-    expect(waitOf(address, username)).toBe(0);
-  });
-
-  it('does not wait for longer because the clock is set back', () => {
-    fail(12);
+  it('is not locked out because the clock is set back', async () => {
+    await fail(20);
     now -= 3_600_000;
-    expect(waitOf()).toBe(0);
+    expect(await attempt()).toBe('waits');
   });
 });
 
 describe('an address', () => {
-  it.each([
-    [30, 0],
-    [31, 1],
-    [32, 2],
-    [37, 60],
-    [500, 60],
-  ])('after a failure of each of %i users makes all wait %i s', (failures, seconds) => {
-    spray(failures);
-    expect(waitOf(here, 'somebody-else')).toBe(seconds);
-    expect(waitOf(there, 'somebody-else')).toBe(0);
-  });
+  /** Fails once with each of so many names. */
+  const spray = async (times: number, from = 0): Promise<void> => {
+    for (let i = from; i < from + times; i++) await attempt(here, `name${i}`);
+  };
 
-  it('is not cleared by the success of one user', () => {
-    spray(31);
-    throttle.succeeded(here, 'mallory');
-    expect(waitOf(here, 'alice')).toBe(1);
-  });
-
-  it('begins anew after 15 minutes of rest', () => {
-    spray(31);
-    now += 15 * 60_000 + 1;
-    spray(30);
-    expect(waitOf()).toBe(0);
-  });
-
-  it('does not wait for one job that tries an old password for ever', () => {
-    for (let i = 0; i < 1000; i++) {
-      fail(1, here, 'old-job');
-      now += 60_000;
-    }
-    expect(waitOf(here, 'alice')).toBe(0);
-  });
-
-  it('counts every failure as soon as it is suspicious', () => {
-    fail(10, here, 'alice');
-    spray(31 - 5);
-    expect(waitOf(here, 'bob')).toBe(1);
-    fail(1, here, 'alice');
-    expect(waitOf(here, 'bob')).toBe(2);
-  });
-
-  it.each([
-    ['2001:db8::1', '2001:db8::ffff:ffff:ffff:ffff', 'the same'],
-    ['2001:db8:0:1::1', '2001:0DB8:0000:0001:1::', 'the same'],
-    ['2001:db8:0:1::1', '2001:db8:0:2::1', 'another'],
-    ['fe80::1%eth0', 'fe80::2', 'the same'],
-    ['::ffff:192.0.2.1', '192.0.2.1', 'the same'],
-    ['::ffff:192.0.2.1', '::ffff:192.0.2.2', 'another'],
-    ['192.0.2.1', '192.0.2.2', 'another'],
-  ])('%s and %s: %s', (one, two, expected) => {
-    fail(6, one);
-    spray(30, one);
-    const waits = [waitOf(two, 'alice') > 0, waitOf(two, 'bob') > 0];
-    expect(waits).toEqual(expected === 'the same' ? [true, true] : [false, false]);
+  it('fails with 200 names, and then its logins wait, but nobody elsewhere', async () => {
+    await spray(200);
+    expect(await attempt(here, 'somebody-else')).toBe('waits');
+    expect(await attempt(there, 'somebody-else')).toBe('passes');
+    await spray(31, 200);
+    expect(await attempt(here, 'one-more')).toBe(429);
+    now += 1000;
+    expect(await attempt(here, 'another')).toBe('passes');
   });
 });
 
 describe('memory', () => {
-  it('is bounded: what has rested longest is forgotten', () => {
-    fail(6, here);
-    for (let i = 0; i < 10_000; i++) throttle.failed(`203.0.${i >> 8}.${i & 255}`, 'alice');
-    expect(waitOf(here)).toBe(0);
+  it('is bounded: what was counted longest ago is forgotten', async () => {
+    await fail(20);
+    for (let i = 0; i < 10_000; i++) await attempt(`203.0.${i >> 8}.${i & 255}`, 'alice');
+    expect(await attempt()).toBe('passes');
   });
 
-  it('takes a name of any length', () => {
+  it('takes a name of any length', async () => {
     const name = 'x'.repeat(100_000);
-    fail(6, here, name);
-    expect([waitOf(here, name), waitOf(here, `${name}y`)]).toEqual([1, 0]);
+    await fail(20, here, name);
+    expect([await attempt(here, name), await attempt(here, `${name}y`)]).toEqual(['waits', 'passes']);
   });
 });

@@ -4,14 +4,15 @@ import { Worker } from 'node:worker_threads';
 import { PasswordClient, type PasswordClientOptions } from '../../src/access/password-client.js';
 import { RegistryError } from '../../src/index.js';
 
-/** Stands in for the worker: dies of the password `die`, never answers `wait`, and else says whether password and hash are the same. */
+/** Replaces the worker: dies of the password `die`, never answers `wait`, and otherwise compares password and hash. */
 const scripted = `
   const { parentPort } = require('node:worker_threads');
-  parentPort.on('message', ({ job, password, hash }) => {
+  parentPort.on('message', ({ password, hash }) => {
     if (password === 'die') throw new Error('out of order');
-    if (password !== 'wait') parentPort.postMessage({ job, matches: password === hash });
+    if (password !== 'wait') parentPort.postMessage({ matches: password === hash });
   });`;
 
+const lane = { place: '192.0.2.1', username: 'alice' };
 const clients: PasswordClient[] = [];
 let started = 0;
 
@@ -21,12 +22,12 @@ function open(options?: PasswordClientOptions): PasswordClient {
   return client;
 }
 
-function openScripted(maxWaiting?: number): PasswordClient {
+function openScripted(): PasswordClient {
   const start = (): Worker => {
     started++;
     return new Worker(scripted, { eval: true, execArgv: [] });
   };
-  return open({ start, maxWaiting });
+  return open({ start });
 }
 
 afterEach(async () => {
@@ -54,13 +55,13 @@ describe('the thread that verifies passwords', () => {
     ['$2a$', 'secret', hashSync('secret', 4).replace('$2b$', '$2a$'), true],
     ['what is no hash', 'secret', 'secret', false],
   ])('%s', async (_what, password, hash, expected) => {
-    expect(await open().verify(password, hash)).toBe(expected);
+    expect(await open().verify(password, hash, lane)).toBe(expected);
   });
 
   it('could not tell with a hash that bcrypt cannot read, and goes on', async () => {
     const client = open();
     const broken = `$9z$04$${'a'.repeat(53)}`;
-    const verifications = [client.verify('a', broken), client.verify('a', hashSync('a', 4))];
+    const verifications = [client.verify('a', broken, lane), client.verify('a', hashSync('a', 4), lane)];
     expect(await Promise.all(verifications.map(outcomeOf))).toEqual(['UNAVAILABLE', true]);
   });
 
@@ -68,7 +69,7 @@ describe('the thread that verifies passwords', () => {
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
     // On this thread, not even the slices that bcryptjs makes of its work would let so many ticks pass.
-    const matches = await open().verify('secret', hashSync('other', 4).replace('$04$', '$12$'));
+    const matches = await open().verify('secret', hashSync('other', 4).replace('$04$', '$12$'), lane);
     clearInterval(timer);
     expect(matches).toBe(false);
     expect(ticks).toBeGreaterThan(20);
@@ -77,39 +78,19 @@ describe('the thread that verifies passwords', () => {
   it('is one for all, and started with the first login', async () => {
     const client = openScripted();
     expect(started).toBe(0);
-    const answers = await Promise.all(['a', 'b', 'c'].map((password) => client.verify(password, 'b')));
+    const answers = await Promise.all(['a', 'b', 'c'].map((password) => client.verify(password, 'b', lane)));
     expect(answers).toEqual([false, true, false]);
     expect(started).toBe(1);
   });
 });
 
-describe('the queue', () => {
-  it('refuses at once what finds it full, and takes more as soon as there is room', async () => {
-    const client = openScripted(2);
-    const first = [client.verify('a', 'a'), client.verify('b', 'a')];
-    const refusal: unknown = await client.verify('c', 'a').catch((error: unknown) => error);
-    expect(refusal).toMatchObject({ code: 'TOOMANYREQUESTS', status: 429, headers: { 'Retry-After': '1' } });
-    expect(await Promise.all(first)).toEqual([true, false]);
-    expect(await client.verify('a', 'a')).toBe(true);
-  });
-
-  it('is 64 long when nobody says otherwise', async () => {
-    const client = openScripted();
-    const outcomes = await Promise.all(Array.from({ length: 70 }, () => outcomeOf(client.verify('a', 'a'))));
-    expect(outcomes.map((outcome) => outcome === true)).toEqual(Array.from({ length: 70 }, (_, i) => i < 64));
-    expect(new Set(outcomes)).toEqual(new Set([true, 'TOOMANYREQUESTS']));
-  });
-});
-
 describe('a thread that dies', () => {
-  it('could not tell what waits for it, and the next login starts another', async () => {
+  it('fails the login that it computed, and the others go to another thread', async () => {
     const client = openScripted();
-    const waiting = [client.verify('wait', 'a'), client.verify('die', 'a'), client.verify('a', 'a')];
-    const reasons = await Promise.all(waiting.map((one) => one.then(String, (error: unknown) => error)));
-    for (const reason of reasons) {
-      expect(reason).toMatchObject({ code: 'UNAVAILABLE', status: 503, cause: { cause: { message: 'out of order' } } });
-    }
-    expect(await client.verify('a', 'a')).toBe(true);
+    const waiting = [client.verify('die', 'a', lane), client.verify('a', 'a', lane), client.verify('b', 'a', lane)];
+    const [dead, ...others] = await Promise.all(waiting.map((one) => one.catch((error: unknown) => error)));
+    expect(dead).toMatchObject({ code: 'UNAVAILABLE', status: 503, cause: { cause: { message: 'out of order' } } });
+    expect(others).toEqual([true, false]);
     expect(started).toBe(2);
   });
 });
@@ -117,10 +98,10 @@ describe('a thread that dies', () => {
 describe('closing', () => {
   it('tells who waits that it could not be told, and starts nothing more', async () => {
     const client = openScripted();
-    const waiting = outcomeOf(client.verify('wait', 'a'));
+    const waiting = ['wait', 'a'].map((password) => outcomeOf(client.verify(password, 'a', lane)));
     await client.close();
-    expect(await waiting).toBe('UNAVAILABLE');
-    expect(await outcomeOf(client.verify('a', 'a'))).toBe('UNAVAILABLE');
+    expect(await Promise.all(waiting)).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+    expect(await outcomeOf(client.verify('a', 'a', lane))).toBe('UNAVAILABLE');
     expect(started).toBe(1);
   });
 
