@@ -8,6 +8,7 @@ import { createClientReader } from './http/client-info.js';
 import { createOffload } from './http/offload.js';
 import { createPassthrough } from './http/passthrough.js';
 import { RateLimiter } from './http/rate-limit.js';
+import { createHostMatcher } from './http/web-pages.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import type { ResolvedOptions } from './options.js';
 import type {
@@ -155,6 +156,7 @@ async function openOn(
     rates: new RateLimiter(options.limits, () => runtime.now()),
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),
+    isKnownHost: createHostMatcher(options),
     now: () => runtime.now(),
     close: () => closers.close(),
   };

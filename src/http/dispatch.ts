@@ -96,7 +96,7 @@ async function admit(
   seen: Seen,
 ): Promise<Principal> {
   const { access, rates } = core;
-  if (access.openToAll) refuseForeignPages(req, row, question.client);
+  if (access.openToAll) refuseForeignPages(req, row, question.client, core.isKnownHost);
   // Whoever asks about health need not be anybody, nor have credentials that still hold.
   const principal = row.access === 'none' ? anonymous : await access.authenticate(req, question);
   seen.principal = principal.id;

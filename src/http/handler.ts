@@ -11,6 +11,7 @@ import type { Pipelines } from './pipelines.js';
 import type { RateLimiter } from './rate-limit.js';
 import { errorReply, isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
 import { shownUrl } from './shown-url.js';
+import type { HostMatcher } from './web-pages.js';
 
 /** What Connect, Express and a bare server call; the types are structural so that none of them is needed. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
@@ -53,6 +54,8 @@ export interface Core {
   /** Has the proxy in front send files. */
   readonly offload: Offload;
   readClient(req: IncomingMessage): ClientInfo;
+  /** Where pages of an open registry may come from. */
+  readonly isKnownHost: HostMatcher;
 }
 
 /** Opens on the first request and from then on at once. */

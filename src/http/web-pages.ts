@@ -27,14 +27,37 @@ export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endp
   }
 }
 
+/** Tells whether a registry that is open to everybody is known by a host, with or without its port. */
+export type HostMatcher = (host: string) => boolean;
+
+/** Returns a matcher of loopback, of the host of `publicUrl` and of the names in `hosts`. */
+export function createHostMatcher(options: {
+  readonly publicUrl?: string | undefined;
+  readonly hosts: Readonly<Record<string, string>>;
+}): HostMatcher {
+  const known = new Set(Object.keys(options.hosts).map((host) => host.toLowerCase()));
+  if (options.publicUrl !== undefined) known.add(new URL(options.publicUrl).host);
+  return (host) => loopbackHost.test(host) || known.has(host) || known.has(host.replace(/:[0-9]+$/, ''));
+}
+
 /**
- * Where a browser is let in without a password of its own to send, by a session of the host app or because everybody is, a
- * page from elsewhere must not use that. Clients of registries send no `Origin`. Reading images does no harm: the page does
- * not see the answer.
+ * Refuses pages of other origins where a browser is let in without a password of its own to send: by a session of the host
+ * app, by a password that it remembers, or because access is open. Clients of registries send no `Origin`. Reading images
+ * does no harm: the page does not see the answer.
+ * @param isKnown given where access is open. A page whose name resolves to this machine (DNS rebinding) has the same host in
+ * `Origin` and in `Host`, so there the host itself must be known. A session or password does not follow such a name.
  */
-export function refuseForeignPages({ headers }: IncomingMessage, { access }: Endpoint, client: ClientInfo): void {
+export function refuseForeignPages(
+  { headers }: IncomingMessage,
+  { access }: Endpoint,
+  client: ClientInfo,
+  isKnown?: HostMatcher,
+): void {
   const { origin } = headers;
-  if (origin === undefined || origin === client.origin || access === 'ping' || access === 'pull') return;
-  if (origin.replace(/^https?:\/\//, '') === client.host) return;
-  throw new RegistryError('DENIED', { message: 'pages of a foreign Origin may not use this registry' });
+  if (origin === undefined || access === 'ping' || access === 'pull') return;
+  const host = origin.replace(/^https?:\/\//, '');
+  const isOwn = origin === client.origin || host === client.host;
+  if (isOwn && (isKnown === undefined || isKnown(host.toLowerCase()))) return;
+  const hint = isOwn ? `: set publicUrl, or hosts, if ${host.slice(0, 100)} is the name of this registry` : '';
+  throw new RegistryError('DENIED', { message: `pages of a foreign Origin may not use this registry${hint}` });
 }

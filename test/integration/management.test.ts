@@ -322,7 +322,18 @@ describe('web pages may not administer an open registry', () => {
     expect((await ask({ 'Access-Control-Request-Method': 'POST' }, 'OPTIONS')).status).toBe(405);
   });
 
-  it('/v2 is for every Host and Origin', async () => {
+  it('/v2 takes no push or delete from a page whose name is made to point here', async () => {
+    const headers = { Host: 'evil.example:5000', Origin: 'http://evil.example:5000' };
+    const own = { Host: 'localhost:5000', Origin: 'http://localhost:5000' };
+    const path = '/v2/declared/app/blobs/uploads/';
+    const refused = await ask(headers, 'POST', path);
+    expectRefusal({ ...refused, text: refused.body }, 403, 'DENIED');
+    expect((await ask(headers, 'DELETE', '/v2/declared/app/manifests/v1')).status).toBe(403);
+    expect((await ask(own, 'POST', path)).status).toBe(202);
+    expect((await ask({ Host: 'evil.example:5000' }, 'POST', path)).status).toBe(202);
+  });
+
+  it('/v2 can be read with every Host and Origin', async () => {
     const answer = await ask({ Host: 'registry.example', Origin: 'http://evil.example' }, 'GET', '/v2/');
     expect(answer.status).toBe(200);
   });
