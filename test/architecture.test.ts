@@ -209,6 +209,11 @@ describe('the files', () => {
     }
   });
 
+  it('log the URL of a request through shownUrl alone: a query may hold secrets', () => {
+    const raw = sources.filter(({ file }) => /\burl: req\.url\b/.test(readFileSync(path.join(root, file), 'utf8')));
+    expect(raw.map(({ file }) => file)).toEqual([]);
+  });
+
   it('leave calls that behave differently on Windows to storage/files.ts', () => {
     const direct =
       /^import [^;]*\b(?:rename|unlink|rm|fsync)(?:Sync)?\b[^;]* from 'node:fs|\bfs\.(?:rename|unlink|rm|fsync)/m;

@@ -6,6 +6,7 @@ import { relay } from './passthrough-body.js';
 import { explain, unavailable } from './passthrough-errors.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 import { errorReply, send, type Reply } from './reply.js';
+import { shownUrl } from './shown-url.js';
 
 export interface PassthroughContext extends AnswerContext {
   /** What precedes `/v2` in the URLs of this registry. */
@@ -86,7 +87,7 @@ export async function passOn(passage: Passage, { answer, hop }: Arrival): Promis
 }
 
 function logCut({ req, forward, context }: Passage, error: unknown): void {
-  const fields = { id: context.id, url: req.url, upstream: forward.url.host, reason: explain(error) };
+  const fields = { id: context.id, url: shownUrl(req.url ?? ''), upstream: forward.url.host, reason: explain(error) };
   context.log.warn(fields, 'an upstream broke off its answer: the connection to the client was closed');
 }
 
@@ -97,7 +98,8 @@ export async function refuse(passage: Passage, thrown: unknown): Promise<Passthr
   const error =
     thrown instanceof RegistryError ? thrown : unavailable(forward.url.host, explain(thrown), { cause: thrown });
   const { id, log } = context;
-  if (error.status >= 500) log.warn({ err: error, id, method: req.method, url: req.url }, error.message);
+  if (error.status >= 500)
+    log.warn({ err: error, id, method: req.method, url: shownUrl(req.url ?? '') }, error.message);
   // Nothing can be taken back that was written; nothing is written before the answer is known to be good.
   if (res.headersSent) res.destroy();
   else await sendReply(passage, errorReply(error));

@@ -314,6 +314,19 @@ describe('faults of the upstream', () => {
     await until(() => fault.requests.every(({ broken }) => broken));
   });
 
+  it('no log line shows what a query holds', async () => {
+    fault.fault('/blobs/', { cutAfterBytes: 100_000 });
+    await exchangeRaw(front.port, rawHead('GET', `${blobPath()}?token=hunter2&sig=hunter2`));
+    fault.fault('/manifests/', { reset: true });
+    await client.get(`${manifestPath}?token=hunter2`);
+    await until(() => log.lines.length >= 2);
+    expect(log.lines.map(({ fields }) => (fields as { url: string }).url)).toEqual([
+      `${blobPath()}?token=…&sig=…`,
+      `${manifestPath}?token=…`,
+    ]);
+    expect(JSON.stringify(log.lines)).not.toContain('hunter2');
+  });
+
   it('a slow body takes the time it takes', async () => {
     fault.fault('/blobs/', { slow: { chunkBytes: 50_000, delayMs: 150 } });
     expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
