@@ -10,6 +10,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 import type { AccessLimit, AccessRule } from './protocol/access-config.js';
 import type { Algorithm, Digest } from './protocol/digest.js';
+import type { LoginProblem, RefusedLogin } from './protocol/login-problem.js';
 import type { ParsedManifest } from './protocol/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from './protocol/names.js';
 import type { RepositoryConfig, Sparse } from './protocol/repository-config.js';
@@ -929,6 +930,8 @@ export interface TokenIssuer {
   ): Promise<IssuedToken>;
 }
 
+export type { LoginProblem, RefusedLogin } from './protocol/login-problem.js';
+
 /** Something that knows who people are: an htpasswd file, our own accounts, an OIDC issuer, the host app. */
 export interface IdentitySource {
   readonly kind: 'htpasswd' | 'account' | 'oidc' | 'host';
@@ -938,10 +941,10 @@ export interface IdentitySource {
    */
   claims(username: string, password: string): boolean;
   /**
-   * `undefined`: no such user, or another password; takes the same time for both. A source whose passwords can be guessed
+   * Why not is for the log; an unknown user and a wrong password take the same time. A source whose passwords can be guessed
    * slows guesses down. @throws RegistryError TOOMANYREQUESTS.
    */
-  login(username: string, password: string, client: Pick<ClientInfo, 'address'>): Promise<Identity | undefined>;
+  login(username: string, password: string, client: Pick<ClientInfo, 'address'>): Promise<Identity | LoginProblem>;
   /** Whether who was let in by this stamp still is: for tokens that were made for it. `undefined`: no more. */
   revive(id: string, stamp: string): Promise<Identity | undefined>;
   close?(): Promise<void>;
@@ -1131,6 +1134,13 @@ export interface RequestEvent {
   readonly servedBy?: string;
 }
 
+export interface LoginRefusedEvent extends RefusedLogin {
+  /** Of the request. */
+  readonly id: string;
+  readonly op: string;
+  readonly clientAddress: string;
+}
+
 export interface RegistryEvents {
   request: [RequestEvent];
   'blob.pushed': [{ at: ImageKey; digest: Digest; size: number }];
@@ -1144,6 +1154,8 @@ export interface RegistryEvents {
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];
+  /** Somebody showed credentials and was not let in. For operators: the client learns only that it was refused. */
+  'login.refused': [LoginRefusedEvent];
   /** The index refuses writes from now on: a write failed, and so did the attempt to reopen it and to write again. */
   'index.failed': [IndexFailure];
   /** The index was closed and opened again after a failed write, and accepts writes. */

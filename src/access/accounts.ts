@@ -8,6 +8,7 @@ import {
   type Change,
   type Identity,
   type IdentitySource,
+  type LoginProblem,
   type MetadataStore,
   type Precondition,
   type Runtime,
@@ -60,31 +61,35 @@ export class StoredAccounts implements Accounts, IdentitySource {
     return password.startsWith(tokenPrefix);
   }
 
-  async login(username: string, password: string): Promise<Identity | undefined> {
+  async login(username: string, password: string): Promise<Identity | LoginProblem> {
     const identity = await this.identify(password);
-    return identity?.id === username ? identity : undefined;
+    return typeof identity === 'object' && identity.id !== username ? 'wrong name' : identity;
   }
 
   async revive(id: string, stamp: string): Promise<Identity | undefined> {
     const token = await this.#token(stamp);
-    return token?.account === id ? this.#identityOf(token) : undefined;
+    if (token?.account !== id) return undefined;
+    const identity = await this.#identityOf(token);
+    return typeof identity === 'string' ? undefined : identity;
   }
 
-  /** Who has this token, given without a name. `undefined`: nobody, or nobody any more; takes the same time for both. */
-  async identify(secret: string): Promise<Identity | undefined> {
+  /** Who has this token, given without a name; a token that never was takes the time of one that is no more. */
+  async identify(secret: string): Promise<Identity | LoginProblem> {
     const id = tokenPattern.exec(secret)?.[1];
-    if (id === undefined) return undefined;
+    if (id === undefined) return 'malformed';
     const token = await this.#token(id);
     const expected = Buffer.from(token?.sha256 ?? dummySha256, 'hex');
     const isRight = timingSafeEqual(Buffer.from(hash(secret), 'hex'), expected);
-    return token !== undefined && isRight ? this.#identityOf(token) : undefined;
+    if (token === undefined) return 'revoked';
+    return isRight ? this.#identityOf(token) : 'wrong password';
   }
 
-  async #identityOf(token: StoredToken): Promise<Identity | undefined> {
+  async #identityOf(token: StoredToken): Promise<Identity | LoginProblem> {
     const { id, account: name, accountUid, limits, expiresAt } = token;
     const account = await this.#account(name);
-    if (account === undefined || account.uid !== accountUid || account.disabled) return undefined;
-    if (expiresAt !== undefined && expiresAt <= this.#runtime.now()) return undefined;
+    if (account === undefined || account.uid !== accountUid) return 'revoked';
+    if (account.disabled) return 'disabled';
+    if (expiresAt !== undefined && expiresAt <= this.#runtime.now()) return 'expired';
     return { id: name, groups: account.groups, stamp: id, limits, expiresAt };
   }
 

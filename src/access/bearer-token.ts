@@ -5,6 +5,7 @@ import {
   type Identity,
   type IdentitySource,
   type IssuedToken,
+  type LoginProblem,
   type Principal,
   type Runtime,
 } from '../ports.js';
@@ -83,31 +84,33 @@ export class BearerTokens {
   };
 
   /** Who an access token of ours is from, at this moment. `undefined`: it is none of ours. */
-  async identify(token: string): Promise<Principal | 'invalid_token' | undefined> {
+  async identify(token: string): Promise<Principal | LoginProblem | undefined> {
     const known = this.#verified.get(token);
     if (known === undefined && readIssuer(token) !== this.#options.issuer) return undefined;
     const verified = known ?? (await this.#verify(token));
-    if (verified === undefined) return 'invalid_token';
+    if (typeof verified === 'string') return verified;
     const { claims, keyId } = verified;
     const isOver = this.#options.runtime.now() >= claims.exp * 1000;
     if (isOver || (await this.#options.keys.verifier(keyId)) === undefined) {
       this.#verified.delete(token);
-      return 'invalid_token';
+      return isOver ? 'expired' : 'unknown key';
     }
     const { sub, source, stamp, groups, limits, access: grants } = claims;
     if (source !== undefined && stamp !== undefined) {
       const revived = await this.#revive(source, sub, stamp);
-      return revived === undefined ? 'invalid_token' : { ...revived, grants };
+      return revived === undefined ? 'revoked' : { ...revived, grants };
     }
     const id = sub === '' ? anonymous.id : sub;
     return { id, groups, via: 'bearer', source, limits, grants, expiresAt: claims.exp * 1000 };
   }
 
-  /** Who a refresh token is from, at this moment; it stays valid. `undefined` when it is not believed. */
-  async refresh(token: string): Promise<Principal | undefined> {
+  /** Who a refresh token is from, at this moment; it stays valid. */
+  async refresh(token: string): Promise<Principal | LoginProblem> {
     const found = await verifyToken(token, this.#findKeys, this.#expected(refreshType, this.#refreshAudience));
-    const claims = refreshClaimsSchema.safeParse(found?.payload).data;
-    return claims && this.#revive(claims.source, claims.sub, claims.stamp);
+    if (typeof found === 'string') return found;
+    const claims = refreshClaimsSchema.safeParse(found.payload).data;
+    if (claims === undefined) return 'malformed';
+    return (await this.#revive(claims.source, claims.sub, claims.stamp)) ?? 'revoked';
   }
 
   async #issueRefresh(principal: Principal): Promise<string | undefined> {
@@ -132,11 +135,12 @@ export class BearerTokens {
       .sign(key);
   }
 
-  async #verify(token: string): Promise<Verified | undefined> {
+  async #verify(token: string): Promise<Verified | LoginProblem> {
     const found = await verifyToken(token, this.#findKeys, this.#expected(accessType, this.#options.service));
-    const claims = accessClaimsSchema.safeParse(found?.payload).data;
-    const keyId = found?.protectedHeader.kid;
-    if (claims === undefined || keyId === undefined) return undefined;
+    if (typeof found === 'string') return found;
+    const claims = accessClaimsSchema.safeParse(found.payload).data;
+    const keyId = found.protectedHeader.kid;
+    if (claims === undefined || keyId === undefined) return 'malformed';
     const verified = { claims, keyId };
     this.#verified.set(token, verified);
     return verified;

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { anonymous, type Principal, type Runtime } from '../ports.js';
+import { anonymous, type LoginProblem, type Principal, type Runtime } from '../ports.js';
 import type { ExternalTokensConfig, PublicKeySet } from '../protocol/token-config.js';
 import { readGrants } from '../protocol/token-scope.js';
 import { IssuerKeys } from './issuer-keys.js';
@@ -39,28 +39,25 @@ export class ExternalTokens {
    * Who a token is from, with what the token server granted. `undefined`: it is from somebody else.
    * @throws RegistryError UNAVAILABLE when the server's keys cannot be fetched.
    */
-  async identify(token: string): Promise<Principal | 'invalid_token' | undefined> {
+  async identify(token: string): Promise<Principal | LoginProblem | undefined> {
     const known = this.#verified.get(token);
     if (known !== undefined && this.#now() < known.endsAt) return known.principal;
     if (readIssuer(token) !== this.#config.issuer) return undefined;
     const verified = await this.#verify(token);
-    if (verified === undefined) return 'invalid_token';
+    if (typeof verified === 'string') return verified;
     this.#verified.set(token, verified);
     return verified.principal;
   }
 
-  async #verify(token: string): Promise<Verified | undefined> {
+  async #verify(token: string): Promise<Verified | LoginProblem> {
     const { issuer, service } = this.#config;
     const now = this.#now();
-    const { payload } =
-      (await verifyToken(token, this.#findKeys, {
-        ...foreignRules,
-        issuer,
-        audience: service,
-        now,
-      })) ?? {};
-    const subject: unknown = payload?.sub ?? '';
-    if (payload?.exp === undefined || typeof subject !== 'string') return undefined;
+    const rules = { ...foreignRules, issuer, audience: service, now };
+    const found = await verifyToken(token, this.#findKeys, rules);
+    if (typeof found === 'string') return found;
+    const { payload } = found;
+    const subject: unknown = payload.sub ?? '';
+    if (payload.exp === undefined || typeof subject !== 'string') return 'malformed';
     const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
     const id = subject === '' ? anonymous.id : subject;
     const principal: Principal = { id, groups: [], via: 'bearer', grants: readGrants(payload['access']), expiresAt };

@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { ClientInfo, Identity, IdentitySource, Runtime } from '../ports.js';
+import type { ClientInfo, Identity, IdentitySource, LoginProblem, Runtime } from '../ports.js';
 import { customerOf, normalizeAddress } from '../util/addresses.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { costOf, HtpasswdFile, type HtpasswdUsers } from './htpasswd-file.js';
@@ -71,14 +71,15 @@ export class HtpasswdSource implements IdentitySource {
     username: string,
     password: string,
     { address }: Pick<ClientInfo, 'address'>,
-  ): Promise<Identity | undefined> {
-    if (!isComparable(password)) return undefined;
+  ): Promise<Identity | LoginProblem> {
+    if (!isComparable(password)) return 'malformed';
     const users = await this.#file.users();
     const hash = users.get(username);
     // Both are verified, so that the time taken does not tell which names there are.
     const attempt = { username, password, hash: hash ?? this.#decoy(username, users), place: placeOf(address) };
     const matches = await this.#attempt(attempt, hash !== undefined);
-    return hash !== undefined && matches ? this.#identify(username, hash) : undefined;
+    if (hash === undefined) return 'unknown user';
+    return matches ? this.#identify(username, hash) : 'wrong password';
   }
 
   async revive(id: string, stamp: string): Promise<Identity | undefined> {

@@ -1,5 +1,5 @@
 import type { JWTPayload } from 'jose';
-import type { Identity, IdentitySource, Principal, Runtime } from '../ports.js';
+import type { Identity, IdentitySource, LoginProblem, Principal, Runtime } from '../ports.js';
 import { matchesPattern } from '../protocol/patterns.js';
 import type { OidcIssuerConfig } from '../protocol/token-config.js';
 import { IssuerKeys } from './issuer-keys.js';
@@ -35,29 +35,32 @@ export class OidcSource implements IdentitySource {
   }
 
   /** @throws RegistryError UNAVAILABLE when the issuer's keys cannot be fetched. */
-  async login(_username: string, password: string): Promise<Identity | undefined> {
+  async login(_username: string, password: string): Promise<Identity | LoginProblem> {
     const issuer = this.#issuerOf(password);
-    if (issuer === undefined) return undefined;
+    if (issuer === undefined) return 'unknown issuer';
     const { config, keys } = issuer;
-    const { payload } =
-      (await verifyToken(password, (header) => keys.find(header), {
-        ...foreignRules,
-        issuer: config.issuer,
-        audience: [...config.audience],
-        now: this.#now(),
-      })) ?? {};
-    if (payload?.exp === undefined || this.#isOfFuture(payload)) return undefined;
+    const verified = await verifyToken(password, (header) => keys.find(header), {
+      ...foreignRules,
+      issuer: config.issuer,
+      audience: [...config.audience],
+      now: this.#now(),
+    });
+    if (typeof verified === 'string') return verified;
+    const { payload } = verified;
+    if (payload.exp === undefined) return 'malformed';
+    if (this.#isOfFuture(payload)) return 'not yet valid';
     const found = config.identities.find(({ claims }) => matchesClaims(claims, payload));
+    if (found === undefined) return 'claim mismatch';
     // With the leeway, as the token itself is believed.
     const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
-    return found && { id: found.user, groups: found.groups, expiresAt };
+    return { id: found.user, groups: found.groups, expiresAt };
   }
 
   /** The same for a token in `Authorization: Bearer`. `undefined`: it is from somebody else. */
-  async identify(token: string): Promise<Principal | 'invalid_token' | undefined> {
+  async identify(token: string): Promise<Principal | LoginProblem | undefined> {
     if (this.#issuerOf(token) === undefined) return undefined;
     const identity = await this.login('', token);
-    return identity === undefined ? 'invalid_token' : { ...identity, via: 'bearer', source: this.kind };
+    return typeof identity === 'string' ? identity : { ...identity, via: 'bearer', source: this.kind };
   }
 
   /** Nobody: only the issuer knows, and it is not asked. */

@@ -71,7 +71,7 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
 async function identifyAccount(accounts: StoredAccounts, token: string): ReturnType<IdentifyToken> {
   if (!accounts.claims('', token)) return undefined;
   const identity = await accounts.identify(token);
-  return identity === undefined ? 'invalid_token' : { ...identity, via: 'bearer', source: accounts.kind };
+  return typeof identity === 'string' ? identity : { ...identity, via: 'bearer', source: accounts.kind };
 }
 
 function openKeys({ tokens }: AccessSettings, { metadata, runtime }: AccessParts): Promise<SigningKeys> {

@@ -9,18 +9,22 @@ import {
   type Identity,
   type IdentitySource,
   type ImageAction,
+  type LoginProblem,
   type Principal,
   type Reach,
+  type RefusedLogin,
   type TokenGrant,
   type TokenIssuer,
 } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
+import { shownName } from '../protocol/login-problem.js';
 import { covers } from '../protocol/token-scope.js';
 import { Closers } from '../util/closers.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
 import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
+import { readIssuer, readSubject } from './token-verification.js';
 
 /** Who the host app says that a request is from; `undefined`: it does not know. */
 export type AuthenticateHost = (
@@ -33,12 +37,12 @@ export interface HostIdentity {
 }
 
 /** Who a token is from: its principal, or why it is refused. `undefined`: it is none of this kind. */
-export type IdentifyToken = (token: string) => Promise<Principal | TokenProblem | undefined>;
+export type IdentifyToken = (token: string) => Promise<Principal | LoginProblem | undefined>;
 
 /** Makes our own tokens and knows them again. */
 export interface TokenMint {
   readonly issue: TokenIssuer['issue'];
-  refresh(refreshToken: string): Promise<Principal | undefined>;
+  refresh(refreshToken: string): Promise<Principal | LoginProblem>;
 }
 
 export interface RuledAccessParts {
@@ -86,7 +90,10 @@ export class RuledAccess implements AccessControl {
     if (host !== undefined && host !== null) return this.#withGroups(toHostPrincipal(host));
     const credentials = parseAuthorization(request.headers.authorization);
     if (credentials.scheme === 'none') return anonymous;
-    if (credentials.scheme === 'unusable') throw this.#unauthorized(question, 'the Authorization header is unusable');
+    if (credentials.scheme === 'unusable') {
+      const message = 'the Authorization header is unusable';
+      throw this.#refusedLogin(question, { reason: 'malformed', username: '', via: 'basic' }, message);
+    }
     if (credentials.scheme === 'bearer') return this.#identify(credentials.token, question);
     const { username, password } = credentials;
     // What containers/image sends without credentials, and the conformance suite always (protocol: auth ping).
@@ -170,26 +177,45 @@ export class RuledAccess implements AccessControl {
   }
 
   async #identify(token: string, question: AccessQuestion): Promise<Principal> {
+    let reason: LoginProblem | undefined;
     for (const identify of this.#parts.bearers) {
       const found = await identify(token);
       if (typeof found === 'object') return this.#withGroups(found);
-      if (found !== undefined) break;
+      reason = found;
+      if (reason !== undefined) break;
     }
-    throw this.#unauthorized(question, 'the token is invalid, expired or revoked', 'invalid_token');
+    const refused = {
+      reason: reason ?? problemOfStranger(token),
+      username: readSubject(token),
+      via: 'bearer',
+    } as const;
+    throw this.#refusedLogin(question, refused, 'the token is invalid, expired or revoked', 'invalid_token');
   }
 
   /** @throws RegistryError UNAUTHORIZED, the same for an unknown name and a wrong password; TOOMANYREQUESTS. */
   async #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
+    // A name without a password may be a password in the wrong place: it is not shown.
+    const shown = { username: password === '' ? '' : username, via: 'basic' } as const;
     const source = this.#parts.sources.find((one) => one.claims(username, password));
-    const identity = await source?.login(username, password, question.client);
-    if (source === undefined || identity === undefined) throw this.#unauthorized(question, 'wrong name or password');
-    return this.#withGroups(toPrincipal(identity, source.kind));
+    let found: Identity | LoginProblem | undefined;
+    try {
+      found = await source?.login(username, password, question.client);
+    } catch (error) {
+      if (!(error instanceof RegistryError) || error.code !== 'TOOMANYREQUESTS') throw error;
+      const { message, headers } = error;
+      throw new RegistryError('TOOMANYREQUESTS', { message, headers, refusedLogin: refuse('throttled', shown) });
+    }
+    if (typeof found === 'object') return this.#withGroups(toPrincipal(found, source?.kind));
+    // The file judges what no other source takes for its own.
+    const reason = found === undefined || found === 'malformed' ? problemOfStranger(password) : found;
+    throw this.#refusedLogin(question, { ...shown, reason }, 'wrong name or password');
   }
 
   async #refresh(token: string, question: AccessQuestion): Promise<Principal> {
-    const found = await this.#parts.tokens?.refresh(token);
-    if (found === undefined) throw this.#unauthorized(question, 'the refresh token is invalid, expired or revoked');
-    return this.#withGroups(found);
+    const found = (await this.#parts.tokens?.refresh(token)) ?? 'malformed';
+    if (typeof found === 'object') return this.#withGroups(found);
+    const refused = { reason: found, username: readSubject(token), via: 'refresh token' } as const;
+    throw this.#refusedLogin(question, refused, 'the refresh token is invalid, expired or revoked');
   }
 
   #withGroups(principal: Principal): Principal {
@@ -198,8 +224,23 @@ export class RuledAccess implements AccessControl {
     return { ...principal, groups: [...new Set([...principal.groups, ...more])] };
   }
 
-  #unauthorized(question: AccessQuestion, message?: string, problem?: TokenProblem): RegistryError {
+  #refusedLogin(
+    question: AccessQuestion,
+    { reason, ...login }: RefusedLogin,
+    message: string,
+    problem?: TokenProblem,
+  ): RegistryError {
+    return this.#unauthorized(question, message, problem, refuse(reason, login));
+  }
+
+  #unauthorized(
+    question: AccessQuestion,
+    message?: string,
+    problem?: TokenProblem,
+    refusedLogin?: RefusedLogin,
+  ): RegistryError {
     return new RegistryError('UNAUTHORIZED', {
+      refusedLogin,
       ...(message === undefined ? {} : { message }),
       detail: describeWanted(question),
       headers: { 'WWW-Authenticate': formatChallenge(this.#parts.challenge, question, problem) },
@@ -207,7 +248,16 @@ export class RuledAccess implements AccessControl {
   }
 }
 
-function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['kind']): Principal {
+function refuse(reason: LoginProblem, { username, via }: Omit<RefusedLogin, 'reason'>): RefusedLogin {
+  return { reason, username: shownName(username), via };
+}
+
+/** Of a token or password that is for none of the sources. */
+function problemOfStranger(secret: string): LoginProblem {
+  return readIssuer(secret) === undefined ? 'malformed' : 'unknown issuer';
+}
+
+function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['kind'] | undefined): Principal {
   return { ...identity, via: 'basic', source, stamp };
 }
 

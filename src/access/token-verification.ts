@@ -8,6 +8,7 @@ import {
   type JWTVerifyResult,
   type ProtectedHeaderParameters,
 } from 'jose';
+import type { LoginProblem } from '../protocol/login-problem.js';
 
 /** The public keys that a token with such a header may be signed with. @throws when it cannot tell. */
 export type FindKeys = (header: ProtectedHeaderParameters) => Promise<readonly CryptoKey[]>;
@@ -42,8 +43,14 @@ export function readIssuer(token: string): string | undefined {
   return attempt(token, decodeJwt)?.iss;
 }
 
+/** The name that a token says, which proves nothing; for the log. */
+export function readSubject(token: string): string {
+  const subject: unknown = attempt(token, decodeJwt)?.sub;
+  return typeof subject === 'string' ? subject : '';
+}
+
 /**
- * What a token says, if one of our keys signed it, it is for us and it is its time; else `undefined`. Keys come from
+ * What a token says, if one of our keys signed it, it is for us and it is its time; else why it is not. Keys come from
  * `findKeys` alone: what the header brings along (`jwk`, `jku`, `x5c`, `x5u`) proves nothing.
  * @throws what `findKeys` throws, and nothing else.
  */
@@ -51,19 +58,29 @@ export async function verifyToken(
   token: string,
   findKeys: FindKeys,
   { algorithms, now, ...options }: VerificationOptions,
-): Promise<JWTVerifyResult | undefined> {
+): Promise<JWTVerifyResult | LoginProblem> {
   const header = attempt(token, decodeProtectedHeader);
-  if (typeof header?.alg !== 'string' || !algorithms.includes(header.alg)) return undefined;
+  if (typeof header?.alg !== 'string' || !algorithms.includes(header.alg)) return 'malformed';
   const settings = { requiredClaims: ['exp'], ...options, algorithms: [...algorithms], currentDate: new Date(now) };
-  for (const key of await findKeys(header)) {
+  const keys = await findKeys(header);
+  for (const key of keys) {
     try {
       return await jwtVerify(token, key, settings);
     } catch (error) {
       // Another key may have signed it.
-      if (!(error instanceof errors.JWSSignatureVerificationFailed)) return undefined;
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) return problemOf(error);
     }
   }
-  return undefined;
+  return keys.length === 0 ? 'unknown key' : 'wrong signature';
+}
+
+function problemOf(error: unknown): LoginProblem {
+  if (error instanceof errors.JWTExpired) return 'expired';
+  if (!(error instanceof errors.JWTClaimValidationFailed)) return 'malformed';
+  const { claim, reason } = error;
+  if (claim === 'aud') return 'wrong audience';
+  if (claim === 'iss') return 'unknown issuer';
+  return claim === 'nbf' && reason === 'check_failed' ? 'not yet valid' : 'malformed';
 }
 
 function attempt<T>(token: string, decode: (token: string) => T): T | undefined {

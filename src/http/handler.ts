@@ -109,6 +109,12 @@ async function answer<Row extends Endpoint>(
     outcome = await deliver(req, res, reply, { id, runtime, source, location });
   } catch (thrown) {
     const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
+    if (error.refusedLogin !== undefined) {
+      const { op, clientAddress } = seen;
+      const refused = { id, op, clientAddress, ...error.refusedLogin };
+      runtime.log.info(refused, 'login refused');
+      runtime.emit('login.refused', refused);
+    }
     outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
     outcome = { ...outcome, errorCode: error.code };
   }

@@ -1,3 +1,5 @@
+import type { RefusedLogin } from './login-problem.js';
+
 /** Every error code that we answer with its status and default message (distribution-spec, "Error Codes"; the last block is ours). */
 export const errorTable = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to this image' },
@@ -45,6 +47,8 @@ export interface RegistryErrorFields {
   readonly headers?: Readonly<Record<string, string>>;
   /** Goes to the log, never to the client. */
   readonly cause?: unknown;
+  /** Goes to the log and an event, never to the client. */
+  readonly refusedLogin?: RefusedLogin | undefined;
 }
 
 /** The one error class that reaches a client: a code of the table above and what goes with it. */
@@ -54,6 +58,7 @@ export class RegistryError extends Error {
   readonly status: number;
   readonly details: readonly unknown[];
   readonly headers: Readonly<Record<string, string>>;
+  readonly refusedLogin: RefusedLogin | undefined;
 
   constructor(code: ErrorCode, fields: RegistryErrorFields = {}) {
     super(fields.message ?? errorTable[code].message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -61,6 +66,7 @@ export class RegistryError extends Error {
     this.status = fields.status ?? errorTable[code].status;
     this.details = fields.details ?? [fields.detail];
     this.headers = fields.headers ?? {};
+    this.refusedLogin = fields.refusedLogin;
   }
 
   /** What was found and expected; the first of `details`. */

@@ -30,6 +30,7 @@ expectTypeOf<RegistryOptions>().toHaveProperty('storage');
 expectTypeOf(registry.middleware).toEqualTypeOf<Middleware>();
 expectTypeOf<Registry['collectGarbage']>().returns.resolves.toEqualTypeOf<GarbageReport>();
 registry.events.on('request', (event) => expectTypeOf(event.status).toEqualTypeOf<number>());
+registry.events.on('login.refused', ({ reason }) => expectTypeOf(reason).toBeString());
 registry.events.on('manifest.pushed', (event) => expectTypeOf(event).toBeObject());
 
 // @ts-expect-error -- it needs a place to keep things

@@ -82,7 +82,7 @@ function login(username: string, password: string, address = office): Login {
     started.after = worker.verified.length;
   };
   source.login(username, password, { address }).then(
-    (identity) => settle(identity === undefined ? 'wrong' : 'right'),
+    (found) => settle(typeof found === 'string' ? 'wrong' : 'right'),
     (error: { status: number }) => settle(error.status),
   );
   return started;

@@ -61,6 +61,12 @@ async function open(
   return HtpasswdSource.open({ path, verifier, throttle, runtime: { now: () => now, log }, ...options });
 }
 
+/** Who is let in, or `undefined`. */
+async function logIn(source: HtpasswdSource, username: string, password: string, from = here) {
+  const found = await source.login(username, password, from);
+  return typeof found === 'string' ? undefined : found;
+}
+
 /** Replaces the file as editors do, and lets the second pass after which it is looked at again. */
 async function replaceFile(text: string): Promise<void> {
   await writeFile(`${path}.new`, text);
@@ -133,13 +139,13 @@ describe('a login', () => {
     ['apache', 'correct horse', undefined],
   ])('of %s with %s, verified for real', async (username, password, id) => {
     const source = await open(`${users}apache:${apache}\n`, { verifier: new PasswordClient() });
-    const identity = await source.login(username, password, here);
+    const identity = await logIn(source, username, password);
     await source.close();
     expect(identity?.id).toBe(id);
   });
 
   it('tells a stamp that is no secret', async () => {
-    const identity = await (await open(users)).login('alice', 'wonderland', here);
+    const identity = await logIn(await open(users), 'alice', 'wonderland');
     expect(identity).toEqual({
       id: 'alice',
       groups: [],
@@ -152,7 +158,7 @@ describe('a login', () => {
     'of "%s" verifies one password of the same cost',
     async (name) => {
       const source = await open(users);
-      expect(await source.login(name, 'wrong', here)).toBeUndefined();
+      expect(await logIn(source, name, 'wrong')).toBeUndefined();
       expect(verifier.asked.map(({ password, hash }) => [password, hash.slice(0, 7), hash.length])).toEqual([
         ['wrong', '$2b$04$', 60],
       ]);
@@ -163,7 +169,7 @@ describe('a login', () => {
     const source = await open(`alice:${alice}\nbob:${bob.replace('$04$', '$06$')}\n`);
     const costs = async (address: string): Promise<string[]> => {
       verifier.asked.length = 0;
-      for (let i = 0; i < 100; i++) await source.login(`unknown${i}`, 'wrong', { address });
+      for (let i = 0; i < 100; i++) await logIn(source, `unknown${i}`, 'wrong', { address });
       return verifier.asked.map(({ hash }) => hash.slice(4, 6));
     };
     const first = await costs('192.0.2.1');
@@ -173,14 +179,14 @@ describe('a login', () => {
 
   it('is verified also where the file has no users', async () => {
     const source = await open('# nobody yet\n');
-    expect(await source.login('alice', 'wonderland', here)).toBeUndefined();
+    expect(await logIn(source, 'alice', 'wonderland')).toBeUndefined();
     expect(verifier.asked).toHaveLength(1);
   });
 
   it('of an unknown name fails whatever the verifier says', async () => {
     const source = await open(users, { verifier: { verify: async () => true, close: async () => {} } });
-    expect(await source.login('carol', 'anything', here)).toBeUndefined();
-    expect(await source.login('carol', 'anything', here)).toBeUndefined();
+    expect(await logIn(source, 'carol', 'anything')).toBeUndefined();
+    expect(await logIn(source, 'carol', 'anything')).toBeUndefined();
   });
 
   it.each<[string, string]>([
@@ -191,23 +197,31 @@ describe('a login', () => {
   ])('fails without a look when the password is %s', async (_what, password) => {
     const source = await open(users);
     verifier.passwords.set(alice, password);
-    expect(await source.login('alice', password, here)).toBeUndefined();
+    expect(await logIn(source, 'alice', password)).toBeUndefined();
     expect(verifier.asked).toEqual([]);
+  });
+
+  it.each<[string, string, string]>([
+    ['alice', 'wrong', 'wrong password'],
+    ['carol', 'wonderland', 'unknown user'],
+    ['alice', 'x'.repeat(73), 'malformed'],
+  ])('of %s with %s tells operators: %s', async (username, password, problem) => {
+    expect(await (await open(users)).login(username, password, here)).toBe(problem);
   });
 
   it('takes 72 bytes', async () => {
     const source = await open(users);
     const password = 'ä'.repeat(36);
     verifier.passwords.set(alice, password);
-    expect((await source.login('alice', password, here))?.id).toBe('alice');
+    expect((await logIn(source, 'alice', password))?.id).toBe('alice');
   });
 
   it('could not be told: the error goes on, and is not remembered', async () => {
     const source = await open(users);
     verifier.failure = new Error('the thread died');
-    await expect(source.login('alice', 'wonderland', here)).rejects.toThrow('the thread died');
+    await expect(logIn(source, 'alice', 'wonderland')).rejects.toThrow('the thread died');
     verifier.failure = undefined;
-    expect((await source.login('alice', 'wonderland', here))?.id).toBe('alice');
+    expect((await logIn(source, 'alice', 'wonderland'))?.id).toBe('alice');
   });
 
   it.each<[string, string, boolean]>([
@@ -224,7 +238,7 @@ describe('what was verified', () => {
   it('is remembered for five minutes when it was right', async () => {
     const source = await open(users);
     const login = async (): Promise<number> => {
-      expect((await source.login('alice', 'wonderland', here))?.id).toBe('alice');
+      expect((await logIn(source, 'alice', 'wonderland'))?.id).toBe('alice');
       return verifier.asked.length;
     };
     expect([await login(), await login()]).toEqual([1, 1]);
@@ -239,53 +253,51 @@ describe('what was verified', () => {
     ['an unknown name', 'carol', 'wonderland'],
   ])('is remembered of %s too, for that address', async (_what, username, password) => {
     const source = await open(users);
-    for (let i = 0; i < 3; i++) expect(await source.login(username, password, here)).toBeUndefined();
+    for (let i = 0; i < 3; i++) expect(await logIn(source, username, password)).toBeUndefined();
     expect(verifier.asked).toHaveLength(1);
-    expect(await source.login(username, password, { address: '198.51.100.7' })).toBeUndefined();
+    expect(await logIn(source, username, password, { address: '198.51.100.7' })).toBeUndefined();
     expect(verifier.asked).toHaveLength(2);
     now += 300_001;
-    await source.login(username, password, here);
+    await logIn(source, username, password);
     expect(verifier.asked).toHaveLength(3);
   });
 
   it('of a wrong password ends when the line changes', async () => {
     const source = await open(users);
-    await source.login('alice', 'builder', here);
+    await logIn(source, 'alice', 'builder');
     await replaceFile(`alice:${bob}\n`);
-    expect((await source.login('alice', 'builder', here))?.id).toBe('alice');
+    expect((await logIn(source, 'alice', 'builder'))?.id).toBe('alice');
   });
 
   it('is of one name and one password', async () => {
     const source = await open(users);
-    await source.login('alice', 'wonderland', here);
+    await logIn(source, 'alice', 'wonderland');
     const others = [
       ['bob', 'wonderland'],
       ['alice', 'builder'],
       ['alicew', 'onderland'],
     ] as const;
-    for (const [username, password] of others) expect(await source.login(username, password, here)).toBeUndefined();
+    for (const [username, password] of others) expect(await logIn(source, username, password)).toBeUndefined();
     expect(verifier.asked).toHaveLength(4);
   });
 
   it('ends when the line changes', async () => {
     const source = await open(users);
-    await source.login('alice', 'wonderland', here);
+    await logIn(source, 'alice', 'wonderland');
     await replaceFile(`alice:${bob}\n`);
-    expect(await source.login('alice', 'wonderland', here)).toBeUndefined();
-    expect((await source.login('alice', 'builder', here))?.id).toBe('alice');
+    expect(await logIn(source, 'alice', 'wonderland')).toBeUndefined();
+    expect((await logIn(source, 'alice', 'builder'))?.id).toBe('alice');
   });
 
   it('is not remembered at all for 0 seconds', async () => {
     const source = await open(users, { rememberSeconds: 0 });
-    for (let i = 0; i < 3; i++) await source.login('alice', 'wonderland', here);
+    for (let i = 0; i < 3; i++) await logIn(source, 'alice', 'wonderland');
     expect(verifier.asked).toHaveLength(3);
   });
 
   it('is shared by logins at the same time', async () => {
     const source = await open(users);
-    const logins = ['wonderland', 'wrong', 'wonderland', 'wrong'].map((password) =>
-      source.login('alice', password, here),
-    );
+    const logins = ['wonderland', 'wrong', 'wonderland', 'wrong'].map((password) => logIn(source, 'alice', password));
     const ids = (await Promise.all(logins)).map((identity) => identity?.id);
     expect(ids).toEqual(['alice', undefined, 'alice', undefined]);
     expect(verifier.asked.map(({ password }) => password).sort()).toEqual(['wonderland', 'wrong']);
@@ -295,7 +307,7 @@ describe('what was verified', () => {
 describe('a stamp', () => {
   it('is good while the line stays, also after a restart', async () => {
     const source = await open(users);
-    const identity = await source.login('alice', 'wonderland', here);
+    const identity = await logIn(source, 'alice', 'wonderland');
     const stamp = identity?.stamp ?? '';
     expect(await source.revive('alice', stamp)).toEqual(identity);
     expect(await (await open(users)).revive('alice', stamp)).toEqual(identity);
@@ -316,7 +328,7 @@ describe('a stamp', () => {
     ['is wrong', 'alice:secret\n'],
   ])('is good no more when the line %s', async (_what, text) => {
     const source = await open(users);
-    const stamp = (await source.login('alice', 'wonderland', here))?.stamp ?? '';
+    const stamp = (await logIn(source, 'alice', 'wonderland'))?.stamp ?? '';
     await replaceFile(text);
     expect(await source.revive('alice', stamp)).toBeUndefined();
   });
