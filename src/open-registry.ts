@@ -42,6 +42,7 @@ import { createUpstream } from './upstream/upstream-client.js';
 import { Closers } from './util/closers.js';
 import { KeyedMutex } from './util/concurrency.js';
 import { findOutgoingProxy } from './util/outgoing-proxy.js';
+import { createTargetPolicy } from './util/target-policy.js';
 
 /** A registry whose stores are open. */
 export interface OpenRegistry extends Core {
@@ -123,6 +124,11 @@ async function openOn(
     if (!config.cache)
       return new PassthroughRepository(config, {
         upstream,
+        targets: createTargetPolicy({
+          configured: new URL(toRegistryUrl(config.url)),
+          allow: config.allowPrivateTargets,
+          log: runtime.log,
+        }),
         findProxy: (url) => config.proxy ?? findOutgoingProxy(url, process.env),
       });
     const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
@@ -182,6 +188,8 @@ function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, run
     responseTimeoutMs: config.responseTimeoutSeconds * 1000,
     ca: config.ca,
     proxy: config.proxy,
+    allowPrivateTargets: config.allowPrivateTargets,
+    trustedRealms: config.trustedRealms,
     instanceId,
     log: runtime.log,
     now: () => runtime.now(),

@@ -7,6 +7,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import type { LookupFunction } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { AccessLimit, AccessRule } from './protocol/access-config.js';
 import type { Algorithm, Digest } from './protocol/digest.js';
@@ -534,6 +535,16 @@ export interface Provenance {
 }
 
 /** A pass-through: how an exchange reaches the upstream, and what comes back of it. */
+/** Which hosts connections may lead to, on behalf of one configured URL. */
+export interface TargetPolicy {
+  /** The same for the same policy: connections may be shared. */
+  readonly key: string;
+  /** To be called before each request. @throws Error when the host is a private address or a name of this machine. */
+  check(url: URL): void;
+  /** For sockets. Fails when the name resolves to a private address. */
+  readonly lookup: LookupFunction;
+}
+
 export interface Forward {
   /** Where it goes, with the query. */
   readonly url: URL;
@@ -544,6 +555,7 @@ export interface Forward {
   /** The path and query by which the client reaches what the upstream calls so; `undefined` for what is not of this image. */
   mapBack(url: URL): string | undefined;
   readonly redirects: 'follow' | 'pass';
+  readonly targets: TargetPolicy;
   /** PEM. */
   readonly ca?: string;
   /** The outgoing proxy for this URL, by configuration or environment. */

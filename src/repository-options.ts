@@ -91,6 +91,19 @@ export interface RemoteRepositoryOptions extends CommonRepositoryOptions {
    * @default what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say
    */
   readonly proxy?: string;
+  /**
+   * Where redirects and token realms of this upstream may lead although the address is private, loopback or link-local:
+   * everywhere (`true`), or hosts, addresses and networks: `['gitlab.corp.example', '10.0.0.0/8']`. The host of `url` may
+   * always be reached.
+   * @default false
+   */
+  readonly allowPrivateTargets?: boolean | readonly string[];
+  /**
+   * Hosts of token realms that get the password of `credentials` although they are in another registrable domain than `url`:
+   * `['auth.example.net']`.
+   * @default []
+   */
+  readonly trustedRealms?: readonly string[];
 }
 
 /** Several repositories under one name. */

@@ -74,6 +74,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   bcryptjs: [/^src\/access\/password-/],
   'http-proxy': [/^src\/http\/passthrough\.ts$/],
   undici: [/^src\/upstream\//],
+  tldts: [/^src\/upstream\/upstream-realm\.ts$/],
   busboy: [/^src\/http\/archive-body\.ts$/],
   'tar-stream': [/^src\/archives\//],
   fzstd: [/^src\/archives\/zstd-unpack\.ts$/],

@@ -1,30 +1,38 @@
+import { request as requestHttp, type IncomingMessage } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { TargetPolicy } from '../ports.js';
 import { parseJson, smallLimits } from '../protocol/json.js';
+import { readBounded } from '../util/streams.js';
 
 const timeoutMs = 5000;
 const maxBytes = 512 * 1024;
 
-/** The JSON object at a URL: no redirects, 5 s and 512 KiB at most. @throws for anything else. */
-export async function fetchJson(url: string): Promise<object> {
-  const response = await fetch(url, {
-    headers: { accept: 'application/json' },
-    redirect: 'error',
-    signal: AbortSignal.timeout(timeoutMs),
-  });
-  const bytes = await readBytes(response);
-  if (response.status !== 200) throw new Error(`${new URL(url).host} answered ${response.status}`);
-  const json: unknown = parseJson(bytes, smallLimits);
-  if (typeof json !== 'object' || json === null) throw new Error(`${new URL(url).host} answered no JSON object`);
-  return json;
+/** The JSON object at a URL: no redirects, 5 s and 512 KiB at most, no host that the policy refuses. @throws for anything else. */
+export async function fetchJson(url: URL, targets: TargetPolicy): Promise<object> {
+  targets.check(url);
+  const answer = await ask(url, targets);
+  try {
+    const { statusCode = 0 } = answer;
+    if (statusCode !== 200) throw new Error(`${url.host} answered ${statusCode}`);
+    const bytes = await readBounded(answer, maxBytes);
+    if (bytes === undefined) throw new Error(`the answer is larger than ${maxBytes} bytes`);
+    const json: unknown = parseJson(bytes, smallLimits);
+    if (typeof json !== 'object' || json === null) throw new Error(`${url.host} answered no JSON object`);
+    return json;
+  } finally {
+    answer.destroy();
+  }
 }
 
-async function readBytes({ body }: Response): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  // Leaving the loop early cancels the rest.
-  for await (const chunk of body ?? []) {
-    size += chunk.length;
-    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+function ask(url: URL, { lookup }: TargetPolicy): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
+      agent: false,
+      headers: { accept: 'application/json' },
+      lookup,
+      // Of the answer's body too.
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    request.once('response', resolve).on('error', reject).end();
+  });
 }

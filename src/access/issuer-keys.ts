@@ -1,8 +1,9 @@
 import type { CryptoKey, ProtectedHeaderParameters } from 'jose';
-import type { Runtime } from '../ports.js';
+import type { Runtime, TargetPolicy } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import { isKeyServerUrl, type PublicKeySet } from '../protocol/token-config.js';
 import { SingleFlight } from '../util/concurrency.js';
+import { createTargetPolicy } from '../util/target-policy.js';
 import { fetchJson } from './fetch-json.js';
 import { keysOfSet } from './trusted-keys.js';
 import type { FindKeys } from './token-verification.js';
@@ -28,12 +29,16 @@ const cooldownMs = 15_000;
 /** The public keys of somebody else, fetched when they are needed first, and again when they are old or lack one. */
 export class IssuerKeys {
   readonly #options: IssuerKeysOptions;
+  /** What the configuration names may be anywhere; what the issuer's discovery document names may not. */
+  readonly #targets: TargetPolicy;
   readonly #fetches = new SingleFlight<Fetched>();
   #fetched: Fetched | undefined;
   #failure: { readonly error: RegistryError; readonly at: number } | undefined;
 
   constructor(options: IssuerKeysOptions) {
     this.#options = options;
+    const { issuer, jwksUrl, runtime } = options;
+    this.#targets = createTargetPolicy({ configured: new URL(jwksUrl ?? issuer), log: runtime.log });
   }
 
   /** The keys for a token with such a header. @throws RegistryError UNAVAILABLE when the issuer does not tell. */
@@ -71,16 +76,17 @@ export class IssuerKeys {
 
   async #fetch(): Promise<PublicKeySet> {
     const { jwksUrl } = this.#options;
-    return (await fetchJson(jwksUrl ?? (await this.#discover()))) as PublicKeySet;
+    return (await fetchJson(new URL(jwksUrl ?? (await this.#discover())), this.#targets)) as PublicKeySet;
   }
 
   async #discover(): Promise<string> {
     const { issuer } = this.#options;
-    const found = await fetchJson(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
-    const { issuer: named, jwks_uri: url } = found as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
+    const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
+    const found = await fetchJson(url, this.#targets);
+    const { issuer: named, jwks_uri: keys } = found as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
     // Section 4.3: it must be exactly the issuer that was asked.
     if (named !== issuer) throw new Error('its discovery document is for another issuer');
-    if (typeof url !== 'string' || !isKeyServerUrl(url)) throw new Error('its jwks_uri is no https URL');
-    return url;
+    if (typeof keys !== 'string' || !isKeyServerUrl(keys)) throw new Error('its jwks_uri is no https URL');
+    return keys;
   }
 }

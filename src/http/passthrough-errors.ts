@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { errorTable, RegistryError, type ErrorCode } from '../protocol/errors.js';
 import { parseJson, smallLimits } from '../protocol/json.js';
 import { readBounded } from '../util/streams.js';
+import { PrivateTargetError } from '../util/target-policy.js';
 
 /** Why an exchange with an upstream came to nothing, for people: no secret, no signed URL. It follows "the upstream:". */
 export class PassthroughFailure extends Error {
@@ -37,7 +38,7 @@ const descriptions: Readonly<Record<string, string>> = {
 
 /** The reason of an error of node's, or of ours. */
 export function explain(error: unknown): string {
-  if (error instanceof PassthroughFailure) return error.message;
+  if (error instanceof PassthroughFailure || error instanceof PrivateTargetError) return error.message;
   const code = codeOf(error);
   const known = descriptions[code];
   if (known !== undefined) return known;

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import type { TargetPolicy } from '../ports.js';
 import { explain, PassthroughFailure } from './passthrough-errors.js';
 
 /** How one URL is reached. */
@@ -22,6 +23,7 @@ export interface Route {
 
 /** What the connection depends on; the settings of a `Forward`. */
 export interface RouteSettings {
+  readonly targets: TargetPolicy;
   /** PEM, trusted besides the well-known ones. */
   readonly ca?: string;
   /** The URL of an outgoing proxy. */
@@ -29,7 +31,7 @@ export interface RouteSettings {
   readonly connectTimeoutMs: number;
 }
 
-/** Connections that are kept alive, apart for each CA and proxy. */
+/** Connections that are kept alive, apart for each CA, proxy and policy: one that may be used for one target may be closed to another. */
 export class Routes {
   readonly #agents = new Map<string, HttpAgent>();
   readonly #keepAliveMs: number;
@@ -38,10 +40,13 @@ export class Routes {
     this.#keepAliveMs = keepAliveMs;
   }
 
+  /** @throws PrivateTargetError for a host that the policy refuses. */
   find(url: URL, settings: RouteSettings): Route {
+    settings.targets.check(url);
     const path = url.pathname + url.search;
     const direct = { target: targetOf(url), path, headers: { host: url.host } };
-    if (settings.proxy === undefined) return { ...direct, agent: this.#direct(url.protocol, settings) };
+    if (settings.proxy === undefined)
+      return { ...direct, agent: this.#direct(url.protocol, settings, settings.targets) };
     const proxy = parseProxy(settings.proxy);
     if (url.protocol === 'https:') return { ...direct, agent: this.#tunnel(proxy, settings) };
     // Many proxies refuse CONNECT to anything but port 443: plain http is asked for by its absolute URL.
@@ -59,9 +64,13 @@ export class Routes {
     this.#agents.clear();
   }
 
-  #direct(protocol: string, { ca }: RouteSettings): HttpAgent {
-    if (protocol !== 'https:') return this.#keep('http', () => new HttpAgent(this.#options()));
-    return this.#keep(JSON.stringify(['https', ca]), () => new HttpsAgent({ ...this.#options(), ...trust(ca) }));
+  /** @param targets absent for the connection to a proxy, which the operator chose. */
+  #direct(protocol: string, { ca }: RouteSettings, targets?: TargetPolicy): HttpAgent {
+    const guarded = targets === undefined ? {} : { lookup: targets.lookup };
+    const options = { ...this.#options(), ...guarded };
+    if (protocol !== 'https:') return this.#keep(JSON.stringify(['http', targets?.key]), () => new HttpAgent(options));
+    const key = JSON.stringify(['https', ca, targets?.key]);
+    return this.#keep(key, () => new HttpsAgent({ ...options, ...trust(ca) }));
   }
 
   #tunnel(proxy: URL, { ca, connectTimeoutMs }: RouteSettings): HttpAgent {

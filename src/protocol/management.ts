@@ -213,12 +213,15 @@ export function decodeRepository(
   return checked.data;
 }
 
-/** A proxy, or who else is believed to be the host, sees what is sent. */
+/** A proxy, whoever else is believed to be the host, or another realm sees what is sent. */
 function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string, unknown>>): boolean {
   const { url } = now;
   const isSameOrigin =
     typeof url === 'string' && URL.canParse(url) && new URL(url).origin === new URL(before.url).origin;
-  return isSameOrigin && now['proxy'] === before.proxy && now['ca'] === before.ca;
+  const realms: unknown = now['trustedRealms'] ?? [];
+  const known: readonly unknown[] = before.trustedRealms ?? [];
+  const isSameRealms = Array.isArray(realms) && realms.every((host) => known.includes(host));
+  return isSameOrigin && isSameRealms && now['proxy'] === before.proxy && now['ca'] === before.ca;
 }
 
 /** The state of a remote, with times as RFC 3339. */

@@ -55,6 +55,11 @@ export interface RemoteRepositoryConfig extends CommonConfig {
   readonly ca?: string | undefined;
   /** The outgoing proxy. Absent: what `HTTPS_PROXY` and `NO_PROXY` say. */
   readonly proxy?: string | undefined;
+  // Records of earlier releases lack these two.
+  /** Private addresses that redirects and token realms may lead to, besides the host of `url`. */
+  readonly allowPrivateTargets?: boolean | readonly string[] | undefined;
+  /** Hosts of token realms that get the password although they are in another domain. */
+  readonly trustedRealms?: readonly string[] | undefined;
 }
 
 /** A part of a virtual repository. */
@@ -108,6 +113,8 @@ const credentialsSchema = z.union(
   { error: 'must be { username, password } or { token }' },
 );
 
+const hostsSchema = z.array(z.string().min(1).max(255)).max(100);
+
 const remoteSchema = z.strictObject({
   ...common,
   type: z.literal('remote'),
@@ -125,6 +132,10 @@ const remoteSchema = z.strictObject({
   responseTimeoutSeconds: z.number().min(0.05).max(3600).default(30),
   ca: z.string().optional(),
   proxy: z.string().refine(isUpstreamUrl, 'must be an http or https URL').optional(),
+  allowPrivateTargets: z
+    .union([z.boolean(), hostsSchema], { error: 'must be true, false or a list of hosts, addresses or networks' })
+    .default(false),
+  trustedRealms: hostsSchema.default([]),
 });
 
 const memberSchema = z.union(

@@ -14,6 +14,7 @@ import type {
   Repository,
   RepositoryBlob,
   TagEntry,
+  TargetPolicy,
   Upstream,
   UpstreamResult,
 } from '../ports.js';
@@ -29,6 +30,7 @@ export interface PassthroughParts {
   readonly upstream: Upstream;
   /** The outgoing proxy for a URL, by configuration or environment. */
   readonly findProxy: (url: URL) => string | undefined;
+  readonly targets: TargetPolicy;
 }
 
 /**
@@ -63,6 +65,7 @@ export class PassthroughRepository implements Repository {
           ? pathname.slice(`/v2${root}`.length) + search
           : undefined,
       redirects: config.redirects,
+      targets: this.#parts.targets,
       connectTimeoutMs: config.connectTimeoutSeconds * 1000,
       responseTimeoutMs: config.responseTimeoutSeconds * 1000,
       ...(config.ca === undefined ? {} : { ca: config.ca }),

@@ -12,6 +12,7 @@ import type { Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
+import { createTargetPolicy } from '../util/target-policy.js';
 import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
@@ -40,6 +41,10 @@ export interface UpstreamConfig {
   readonly proxy?: string | false | undefined;
   /** Where HTTPS_PROXY and the like are read. @default process.env */
   readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Private addresses that redirects and realms may lead to. @default the host of `url` alone */
+  readonly allowPrivateTargets?: boolean | readonly string[] | undefined;
+  /** Hosts of realms that get the password although they are in another domain than `url`. @default [] */
+  readonly trustedRealms?: readonly string[] | undefined;
   /** Our name in `Via`. */
   readonly instanceId: string;
   readonly log: Logger;
@@ -77,12 +82,16 @@ class UndiciUpstream implements Upstream {
     this.#base = new URL(config.url);
     this.host = this.#base.host;
     this.#wholeBodyMs = wholeBodyFactor * config.responseTimeoutMs;
-    const dispatcher = createDispatcher({ ...config, url: this.#base, environment: config.environment ?? process.env });
-    this.#transport = new Transport(dispatcher, config.responseTimeoutMs, (headers) => this.#noteBudget(headers));
+    const targets = createTargetPolicy({ configured: this.#base, allow: config.allowPrivateTargets, log });
+    const environment = config.environment ?? process.env;
+    const dispatcher = createDispatcher({ ...config, url: this.#base, targets, environment });
+    const way = { dispatcher, targets };
+    this.#transport = new Transport(way, config.responseTimeoutMs, (headers) => this.#noteBudget(headers));
     this.#auth = new UpstreamAuth({
       upstream: this.#base,
+      trustedRealms: config.trustedRealms ?? [],
       // A transport of its own: the realm's rate limit is not the registry's.
-      transport: new Transport(dispatcher, config.responseTimeoutMs),
+      transport: new Transport(way, config.responseTimeoutMs),
       headers: commonHeaders,
       timeoutMs: this.#wholeBodyMs,
       credentials: config.credentials,

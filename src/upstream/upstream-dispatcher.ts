@@ -2,11 +2,13 @@ import { createRequire } from 'node:module';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import type * as Undici from 'undici';
 import type { Agent as Agents, Dispatcher } from 'undici';
+import type { TargetPolicy } from '../ports.js';
 import { isLoopback } from './upstream-realm.js';
 
 /** How connections to an upstream are made. */
 export interface DispatcherOptions {
   readonly url: URL;
+  readonly targets: TargetPolicy;
   readonly connectTimeoutMs: number;
   /** Certificates in PEM that are trusted besides the well-known ones. */
   readonly ca?: string | readonly string[] | undefined;
@@ -44,7 +46,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
 function buildAgentOptions(options: DispatcherOptions): Agents.Options {
   return {
-    connect: buildConnectOptions(options),
+    // Of a proxy's own host this says nothing, and what the proxy resolves cannot be seen.
+    connect: { ...buildConnectOptions(options), lookup: options.targets.lookup },
     keepAliveTimeout: keepAliveTimeoutMs,
   };
 }

@@ -21,6 +21,8 @@ export interface Password {
 
 export interface TokensOptions {
   readonly upstream: URL;
+  /** Hosts of realms that get the password although they are in another domain. */
+  readonly trustedRealms: readonly string[];
   readonly transport: Transport;
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
@@ -85,8 +87,9 @@ export class Tokens {
   }
 
   async #fetch(scope: TokenScope, password: Password | undefined): Promise<Token> {
-    const { upstream, transport, headers, timeoutMs, now } = this.#options;
-    const url = buildTokenUrl(checkRealm(scope.realm, upstream, password !== undefined), scope, password);
+    const { upstream, transport, headers, timeoutMs, now, trustedRealms } = this.#options;
+    const rules = { withPassword: password !== undefined, trustedRealms };
+    const url = buildTokenUrl(await checkRealm(scope.realm, upstream, rules), scope, password);
     const fetchedAt = now();
     const authorization = password === undefined ? {} : { authorization: formatBasic(password) };
     // No redirect: a password goes to the realm that was checked and nowhere else.

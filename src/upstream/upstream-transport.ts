@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import type { TargetPolicy } from '../ports.js';
 import { drain, readBounded, SourceClosedError } from '../util/streams.js';
 import { firstOf, type AnswerHeaders } from './upstream-headers.js';
 import { codeOf, failed, verdictOf } from './upstream-verdict.js';
@@ -36,6 +37,7 @@ const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };
 /** Sends requests that may be repeated, follows redirects, and says in words what went wrong. */
 export class Transport {
   readonly #dispatcher: Dispatcher;
+  readonly #targets: TargetPolicy;
   readonly #timeoutMs: number;
   readonly #onHead: (headers: AnswerHeaders) => void;
 
@@ -43,8 +45,13 @@ export class Transport {
    * @param timeoutMs for the head of an answer, and between any two parts of its body.
    * @param onHead sees the head of every answer that came from the origin that was asked, redirects too.
    */
-  constructor(dispatcher: Dispatcher, timeoutMs: number, onHead: (headers: AnswerHeaders) => void = () => {}) {
+  constructor(
+    { dispatcher, targets }: { readonly dispatcher: Dispatcher; readonly targets: TargetPolicy },
+    timeoutMs: number,
+    onHead: (headers: AnswerHeaders) => void = () => {},
+  ) {
     this.#dispatcher = dispatcher;
+    this.#targets = targets;
     this.#timeoutMs = timeoutMs;
     this.#onHead = onHead;
   }
@@ -92,6 +99,7 @@ export class Transport {
   }
 
   async #dispatch(method: 'GET' | 'HEAD', url: URL, headers: Readonly<Record<string, string>>) {
+    this.#targets.check(url);
     const answer = await this.#dispatcher.request({
       origin: url.origin,
       path: url.pathname + url.search,

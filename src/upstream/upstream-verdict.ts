@@ -1,3 +1,5 @@
+import { PrivateTargetError } from '../util/target-policy.js';
+
 /** What goes into the reason, and whether the breaker counts it. */
 export interface VerdictFields {
   /** The upstream's status, where it gave one. */
@@ -58,6 +60,7 @@ const descriptions: Readonly<Record<string, string>> = {
 /** The verdict on a request that got no answer, or on an answer that broke off. */
 export function verdictOf(error: unknown): UpstreamVerdict {
   if (error instanceof UpstreamVerdict) return error;
+  if (error instanceof PrivateTargetError) return failed(error.message);
   const code = codeOf(error);
   const known = descriptions[code];
   // Not the upstream's doing, so nothing for the breaker to count.

@@ -37,11 +37,50 @@ export function normalizeAddress(address: string): string {
  */
 export function customerOf(address: string): string {
   if (!address.includes(':')) return address;
+  return `${allGroupsOf(address).slice(0, 4).join(':')}::/64`;
+}
+
+function allGroupsOf(address: string): readonly string[] {
   const [before = '', after] = address.split('::', 2);
   const head = groupsOf(before);
   const tail = after === undefined ? [] : groupsOf(after);
   const zeros = Array.from({ length: Math.max(0, 8 - head.length - tail.length) }, () => '0');
-  return `${[...head, ...zeros, ...tail].slice(0, 4).join(':')}::/64`;
+  return [...head, ...zeros, ...tail];
+}
+
+/**
+ * Networks that are not the internet: unspecified, private, carrier-grade NAT, loopback, link-local, protocol assignments,
+ * multicast, reserved and broadcast; unique-local, site-local, discard-only, local NAT64 and Teredo of IPv6. The metadata
+ * services of clouds are in them, but for Azure's.
+ */
+const isInPrivateNetwork = createAddressMatcher(
+  `
+  0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
+  192.168.0.0/16 224.0.0.0/4 240.0.0.0/4 168.63.129.16 fc00::/7 fe80::/10 fec0::/10 ff00::/8
+  100::/64 64:ff9b:1::/48 2001::/32
+`
+    .trim()
+    .split(/\s+/),
+);
+
+/** Whether no host of the internet has this address, or one that it carries inside. `false` for what is not an address. */
+export function isPrivateAddress(address: string): boolean {
+  const bare = normalizeAddress(address);
+  if (isIP(bare) !== 6) return isInPrivateNetwork(bare);
+  return isInPrivateNetwork(bare) || isInPrivateNetwork(carriedAddress(bare) ?? '');
+}
+
+/** The IPv4 address in an IPv6 one: IPv4-mapped and -compatible (`::1` is one of these), NAT64, 6to4. */
+function carriedAddress(address: string): string | undefined {
+  const groups = allGroupsOf(address).map((group) => Number.parseInt(group, 16));
+  const begins = (...first: readonly number[]): boolean => first.every((group, i) => groups[i] === group);
+  if (begins(0x2002)) return dotted(groups[1], groups[2]);
+  const isMapped = begins(0, 0, 0, 0, 0) && (groups[5] === 0xffff || groups[5] === 0);
+  return isMapped || begins(0x64, 0xff9b, 0, 0, 0, 0) ? dotted(groups[6], groups[7]) : undefined;
+}
+
+function dotted(high = 0, low = 0): string {
+  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
 }
 
 function parseEntry(
@@ -65,10 +104,15 @@ function familyOf(address: string): 'ipv4' | 'ipv6' | undefined {
   return family === 4 ? 'ipv4' : 'ipv6';
 }
 
-/** Written in one way each: `00AB` is `ab`. A dotted end stands for two. */
+/** Written in one way each: `00AB` is `ab`. A dotted end is two. */
 function groupsOf(text: string): string[] {
   if (text === '') return [];
   return text
     .split(':')
-    .flatMap((group) => (group.includes('.') ? [group, ''] : Number.parseInt(group, 16).toString(16)));
+    .flatMap((group) => (group.includes('.') ? groupsOfDotted(group) : Number.parseInt(group, 16).toString(16)));
+}
+
+function groupsOfDotted(address: string): string[] {
+  const [a = 0, b = 0, c = 0, d = 0] = address.split('.').map(Number);
+  return [((a << 8) | b).toString(16), ((c << 8) | d).toString(16)];
 }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Client } from '../support/client.js';
 import { digest, imageManifest, pushManifest } from '../support/content.js';
 import { Cleanups, startRemote } from '../support/remote.js';
+import { anyTarget } from '../support/targets.js';
 
 const cleanups = new Cleanups();
 let client: Client;
@@ -114,7 +115,7 @@ it('Docker Hub has its official images under library/', async () => {
   const upstream = Object.assign(new ScriptedUpstream([]), {
     authorize: () => Promise.resolve({ type: 'found' as const, value: {} }),
   });
-  const repository = new PassthroughRepository(config, { upstream, findProxy: () => undefined });
+  const repository = new PassthroughRepository(config, { upstream, targets: anyTarget, findProxy: () => undefined });
   const forward = await repository.forward('alpine', '/manifests/3');
   expect(forward.url.href).toBe('https://registry-1.docker.io/v2/library/alpine/manifests/3');
   expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/alpine/blobs/x?y=1'))).toBe('/blobs/x?y=1');

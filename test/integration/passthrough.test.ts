@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPassthrough, type Passthrough, type PassthroughOutcome } from '../../src/http/passthrough.js';
 import type { Forward } from '../../src/ports.js';
+import { createTargetPolicy } from '../../src/util/target-policy.js';
 import { MiB, patternBytes } from '../support/bytes.js';
 import { Client } from '../support/client.js';
 import { digest, imageManifest, types } from '../support/content.js';
@@ -63,6 +64,7 @@ function forwardOf(req: IncomingMessage): Forward {
         ? pathname.replace(there, local) + search
         : undefined,
     redirects: 'follow',
+    targets: createTargetPolicy({ configured: new URL(mirrored), log }),
     connectTimeoutMs: 400,
     responseTimeoutMs: 400,
     ...settings,

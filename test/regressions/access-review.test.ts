@@ -29,6 +29,8 @@ describe('stored credentials of an upstream went through a proxy that an adminis
     [{ proxy: 'http://elsewhere.example' }, false],
     [{ ca: 'an authority of theirs' }, false],
     [{ url: 'http://elsewhere.example' }, false],
+    [{ trusted_realms: ['elsewhere.example'] }, false],
+    [{ allow_private_targets: ['10.0.0.1'] }, true],
     [{ description: 'changed' }, true],
   ])('replaced by %j it keeps them: %s', async (change, isKept) => {
     const name = `hub-${Object.keys(change).join()}`;

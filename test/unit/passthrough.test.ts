@@ -13,8 +13,10 @@ import {
 } from '../../src/http/passthrough-headers.js';
 import { Routes } from '../../src/http/passthrough-routes.js';
 import { createPassthrough } from '../../src/http/passthrough.js';
+import { createTargetPolicy } from '../../src/util/target-policy.js';
 import { Client } from '../support/client.js';
 import { listen, recordingLogger } from '../support/registry.js';
+import { anyTarget } from '../support/targets.js';
 
 const from = new URL('https://registry.example/v2/library/alpine/tags/list');
 
@@ -27,6 +29,7 @@ const forward: Forward = {
       ? pathname.replace('/v2/library/alpine/', '/v2/hub/alpine/') + search
       : undefined,
   redirects: 'follow',
+  targets: anyTarget,
   connectTimeoutMs: 100,
   responseTimeoutMs: 100,
 };
@@ -252,7 +255,7 @@ describe('what an answer means', () => {
 });
 
 describe('how a URL is reached', () => {
-  const settings = { connectTimeoutMs: 100 };
+  const settings = { connectTimeoutMs: 100, targets: anyTarget };
   const find = (url: string, more: object = {}) => new Routes(1000).find(new URL(url), { ...settings, ...more });
 
   it.each([
@@ -296,7 +299,11 @@ describe('how a URL is reached', () => {
     ];
     expect(new Set(agents).size).toBe(4);
     expect(agentOf('http://b')).toBe(agents[0]);
-    expect(agentOf('http://b', { proxy })).toBe(agents[0]);
+    // Where a proxy is says nothing about the targets that a policy allows.
+    expect(agentOf('http://b', { proxy })).not.toBe(agents[0]);
+    expect(agentOf('http://b', { proxy })).toBe(agentOf('http://a', { proxy }));
+    const strict = createTargetPolicy({ configured: new URL('http://b'), log: recordingLogger() });
+    expect(agentOf('http://b', { targets: strict })).not.toBe(agents[0]);
     expect(agentOf('https://b')).toBe(agents[1]);
     expect(agentOf('https://b', { proxy })).toBe(agents[2]);
     routes.close();
