@@ -137,6 +137,9 @@ function isAnswerAwaited(res: ServerResponse): boolean {
 
 function isAwaitingClient(res: ServerResponse, socket: Socket): boolean {
   const { req } = res;
+  if (res.writableFinished || socket.writableLength > 0) return true;
+  // It waits for the answer to an earlier request, which is ours to write.
+  if (res.socket === null) return false;
   if (!req.complete) return req.readableLength < req.readableHighWaterMark;
-  return res.writableFinished || res.writableLength > 0 || socket.writableLength > 0;
+  return res.writableLength > 0;
 }

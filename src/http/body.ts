@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../protocol/errors.js';
-import { readBounded, SourceClosedError } from '../util/streams.js';
+import { drain, readBounded, SourceClosedError } from '../util/streams.js';
 
 /**
  * The request's body, not yet read.
@@ -38,4 +38,26 @@ export function contentLengthOf(req: IncomingMessage): number | undefined {
 /** Whether a body comes with the request, if only an empty one in chunks. */
 export function announcesBody(req: IncomingMessage): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+}
+
+/** How much of a body that nobody wants is read after the answer, so that the client sees the answer instead of a reset. */
+const discardLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000, lingerMs: 1000 };
+
+/**
+ * Reads and discards the rest of a body whose request is answered. Returns false when the limits are reached first; then the
+ * connection is closed, at the latest after `lingerMs`, even when the client does not read the answer.
+ */
+export async function discardRest(req: IncomingMessage, limits = discardLimits): Promise<boolean> {
+  if (req.complete) return true;
+  const { socket } = req;
+  // Once the answer is sent, Node does not report to the request that the connection closed.
+  const onClose = (): void => void req.destroy();
+  socket.once('close', onClose);
+  const drained = await drain(req, limits);
+  socket.off('close', onClose);
+  if (drained || socket.destroyed) return true;
+  socket.destroySoon();
+  const linger = setTimeout(() => socket.destroy(), limits.lingerMs).unref();
+  socket.once('close', () => clearTimeout(linger));
+  return false;
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AccessControl, ClientInfo, Provenance, RepositoryDirectory, Runtime } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint, RouteTable } from '../protocol/route-table.js';
+import { discardRest } from './body.js';
 import type { PaceLimits } from './body-pace.js';
 import { dispatch } from './dispatch.js';
 import type { Handler } from './exchange.js';
@@ -118,6 +119,7 @@ async function answer<Row extends Endpoint>(
     outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
     outcome = { ...outcome, errorCode: error.code };
   }
+  await discardRest(req);
   const method = req.method ?? '';
   const { status, errorCode, provenance } = outcome;
   const told = { id, ...seen, method, url: shownUrl(req.url ?? ''), status };

@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BlobContent, Forward, Logger, Provenance } from '../ports.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
-import { drain } from '../util/streams.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
 import { describeProvenance } from './provenance.js';
 
@@ -50,9 +49,6 @@ export function errorReply(error: RegistryError): Reply {
   };
 }
 
-/** The body of a refused upload that is still read, so that the client sees the answer instead of a reset. */
-const drainLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000 };
-
 /**
  * Writes the answer; resolves when the client has it or is gone. When bytes cannot be read half-way, the connection is
  * destroyed: a truncated blob must not look complete.
@@ -85,7 +81,6 @@ export async function send(
     if (isBlobBody(body) || bare || req.method === 'HEAD') res.end();
     else res.end(body);
   }
-  if (!req.complete) await discardRest(req, res);
 }
 
 /** Whether the body is a blob, which is read while it is sent. */
@@ -119,14 +114,4 @@ async function sendContent(
     if (!res.destroyed) log.error({ err: cause, path: content.path }, 'a blob could not be sent to its end');
     res.destroy();
   }
-}
-
-async function discardRest(req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const { socket } = req;
-  // Node tells a request nothing any more once its answer is finished: not that the connection closed either.
-  const onClose = (): void => void req.destroy();
-  socket.once('close', onClose);
-  const drained = await drain(req, drainLimits);
-  socket.off('close', onClose);
-  if (!drained && !req.destroyed) res.socket?.destroySoon();
 }
