@@ -8,7 +8,7 @@ import { addArchiveCommands } from './cli-archives.js';
 import { addRepairCommand } from './cli-repair.js';
 import { logLevels, type LogLevel } from './config-file.js';
 import { formatGreeting } from './greeting.js';
-import { createRegistry, type Logger as RegistryLogger, type Registry } from './index.js';
+import { createRegistry, type Logger as RegistryLogger, type Registry, type RepositoryView } from './index.js';
 import { divideOpenFiles, readOpenFileLimit } from './open-file-limit.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve-settings.js';
 import { handleSignals, ignoreHangUp } from './serve-signals.js';
@@ -98,8 +98,10 @@ async function start(settings: ServeSettings): Promise<void> {
     throw cause;
   });
   handleSignals(server, settings.stopSeconds, log);
-  const repositories = registry.repositories.list().map(({ repository }) => repository);
-  const repository = (repositories.find(({ writer }) => writer !== undefined) ?? repositories[0])?.config.name;
+  const repositories = registry.repositories.list();
+  const takesPushes = (view: RepositoryView): boolean =>
+    view.type === 'local' || (view.type === 'virtual' && view.pushTo !== undefined);
+  const repository = (repositories.find(takesPushes) ?? repositories[0])?.name;
   const mode = typeof access === 'string' ? access : 'rules';
   const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
   process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));

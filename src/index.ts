@@ -23,6 +23,7 @@ export type {
   RepositoryOptions,
   VirtualRepositoryOptions,
 } from './repository-options.js';
+export type { Repositories, RepositoryView } from './repository-views.js';
 export type { Middleware } from './http/handler.js';
 export type {
   BlobStore,
@@ -32,7 +33,6 @@ export type {
   Logger,
   MetadataStore,
   RegistryEvents,
-  RepositoryDirectory,
   RepositoryRecord,
   RequestEvent,
 } from './ports.js';

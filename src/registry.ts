@@ -4,8 +4,9 @@ import { Pipelines } from './http/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import { openRegistry } from './open-registry.js';
 import { resolveOptions, type RegistryOptions } from './options.js';
-import type { GarbageReport, HealthReport, RegistryEvents, RepositoryDirectory } from './ports.js';
+import type { GarbageReport, HealthReport, RegistryEvents } from './ports.js';
 import { RegistryLife } from './registry-life.js';
+import { viewRepositories, type Repositories } from './repository-views.js';
 import { createRuntime } from './runtime.js';
 import { Closers } from './util/closers.js';
 
@@ -30,7 +31,7 @@ export interface Registry {
   health(): Promise<HealthReport>;
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
-  readonly repositories: RepositoryDirectory;
+  readonly repositories: Repositories;
   /** Collects garbage now, in a pass that starts after the call. Calls that wait for a running pass share the next one. */
   collectGarbage(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
   /**
@@ -45,6 +46,11 @@ export interface Registry {
  * @throws OptionsError with every problem of the options at once.
  */
 export function createRegistry(options: RegistryOptions): Registry {
+  return buildRegistry(options).registry;
+}
+
+/** A registry with its inner parts, which only tests may see. */
+export function buildRegistry(options: RegistryOptions): { readonly registry: Registry; readonly life: RegistryLife } {
   const resolved = resolveOptions(options);
   const runtime = createRuntime(resolved.logger);
   const { storage } = resolved;
@@ -53,7 +59,6 @@ export function createRegistry(options: RegistryOptions): Registry {
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
-  const directory = (): RepositoryDirectory => life.parts.directory;
   const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
@@ -61,18 +66,19 @@ export function createRegistry(options: RegistryOptions): Registry {
     () => resolved.access === 'open',
   );
   const pipelines = new Pipelines();
-  return {
+  const registry: Registry = {
     middleware: createHandler(registrySurface, life, runtime, pipelines),
     management: createHandler(managementSurface, life, runtime, pipelines),
     ready: () => life.whenOpened(),
     health: () => life.health(),
     events: runtime.events,
     get repositories() {
-      return directory();
+      return viewRepositories(life.parts.directory);
     },
     collectGarbage: async (collectOptions) => (await life.ready()).garbage.collect(collectOptions),
     close: () => life.close(),
   };
+  return { registry, life };
 }
 
 async function closeGivenStores(storage: RegistryOptions['storage']): Promise<void> {

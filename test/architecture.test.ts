@@ -37,6 +37,7 @@ const roots = new Set([
   'index',
   'registry',
   'registry-life',
+  'repository-views',
   'open-registry',
   'failure-reason',
   'health-check',

@@ -32,11 +32,11 @@ function create(cache: boolean): () => Promise<RepositoryFixture> {
         },
       ],
     });
-    const repository = server.registry.repositories.get('remote')?.repository;
+    const repository = server.directory.get('remote')?.repository;
     if (repository === undefined) throw new Error('there is no remote');
     return {
       repository,
-      seed: (image, seed) => fill(upstream.registry.repositories.get('local')?.repository, image, seed),
+      seed: (image, seed) => fill(upstream.directory.get('local')?.repository, image, seed),
       dispose: async () => {
         await server.close();
         await upstream.close();

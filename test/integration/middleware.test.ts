@@ -355,7 +355,7 @@ describe('before the registry is ready', () => {
     expect([ping.status, listed.status, left.status]).toEqual([200, 200, 418]);
     expect((await client.get(`/v2/local/early/blobs/${pushed}`)).body.toString()).toBe('early');
     await registry.ready();
-    expect(registry.repositories.list().map(({ record }) => record.config.name)).toEqual(['local']);
+    expect(registry.repositories.list().map(({ name }) => name)).toEqual(['local']);
   });
 });
 

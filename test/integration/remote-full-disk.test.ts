@@ -137,7 +137,7 @@ describe('a tag on a full disk', () => {
     fillDisk();
     clock.advance(61);
     expect(summary(await get('v1')).slice(0, 2)).toEqual([200, 'hit']);
-    await server.registry.repositories.get('hub')?.repository.makeRoom?.(MiB);
+    await server.directory.get('hub')?.repository.makeRoom?.(MiB);
     disk.sizeBytes = diskBytes;
     const answer = await get('v1');
     expect([answer.status, answer.header('x-cache'), answer.body.equals(manifest.bytes)]).toEqual([200, 'miss', true]);

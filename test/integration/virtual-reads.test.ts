@@ -214,7 +214,7 @@ describe('a caller who may not pull from a member', () => {
     await pushManifest(client, 'local/app', 'v1', imageManifest('hidden'));
     fault.images.addManifest('app', imageManifest('seen'), 'v2');
     await client.get('/v2/hub/app/manifests/v2');
-    const repository = server.registry.repositories.get('all')?.repository;
+    const repository = server.directory.get('all')?.repository;
     if (repository === undefined) throw new Error('there is no such repository');
     const caller = callerWho('guest', ({ repository: name }) => name !== 'local');
     const { parseTag } = await import('../../src/protocol/names.js');

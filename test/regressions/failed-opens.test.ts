@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createRegistry, type Registry, type RegistryOptions } from '../../src/index.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
+import { Directory } from '../../src/repositories/directory.js';
 import { HashClient } from '../../src/storage/hash-client.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
 import { Transport } from '../../src/upstream/upstream-transport.js';
@@ -131,10 +132,11 @@ it('a failed start leaves nothing open, whichever step fails', async () => {
 });
 
 it('close runs every step although some fail, tells of each, and frees the folder', async () => {
+  const opened = vi.spyOn(Directory, 'open');
   const registry = await makeRegistry();
   await registry.ready();
-  const repositories = registry.repositories.list();
-  for (const { repository } of repositories) repository.close = () => Promise.reject(new Error('stuck'));
+  const directory = await opened.mock.results[0]?.value;
+  for (const { repository } of directory?.list() ?? []) repository.close = () => Promise.reject(new Error('stuck'));
   const closeWorker = vi.spyOn(HashClient.prototype, 'close').mockRejectedValueOnce(new Error('worker gone'));
   const failure: unknown = await registry.close().catch((cause: unknown) => cause);
   expect(failure).toBeInstanceOf(AggregateError);

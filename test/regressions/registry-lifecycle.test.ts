@@ -1,13 +1,13 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRegistry, type Registry, type RepositoryConfig } from '../../src/index.js';
+import { createRegistry, type Registry, type RepositoryOptions } from '../../src/index.js';
 import { digestOf, hexOf } from '../../src/protocol/digest.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
 import { recordingLogger } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
-const config = (name: string, description = ''): RepositoryConfig => ({
+const config = (name: string, description = ''): RepositoryOptions => ({
   name,
   type: 'local',
   sparse: true,

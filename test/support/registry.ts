@@ -4,7 +4,9 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createRegistry, type Logger, type Registry, type RegistryOptions } from '../../src/index.js';
+import type { Logger, Registry, RegistryOptions } from '../../src/index.js';
+import type { RepositoryDirectory } from '../../src/ports.js';
+import { buildRegistry } from '../../src/registry.js';
 import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory-blob-store.js';
 import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
 
@@ -75,6 +77,8 @@ export function hostFor(registry: Registry): RequestListener {
 
 export interface TestRegistry extends Omit<Listening, 'server'> {
   readonly registry: Registry;
+  /** The repositories themselves, which the host application never sees. */
+  readonly directory: RepositoryDirectory;
   /** Where the data lies. */
   readonly folder: string;
   /** What was logged. */
@@ -91,7 +95,7 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
   const given = typeof options.storage === 'string' ? options.storage : undefined;
   const folder = given ?? (await makeFolder());
   const logger = recordingLogger();
-  const registry = createRegistry({
+  const { registry, life } = buildRegistry({
     storage: folder,
     access: 'open',
     repositories: [{ name: 'local', type: 'local' }],
@@ -110,7 +114,8 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
     await close();
     throw error;
   }
-  return { url: listening.url, port: listening.port, registry, folder, log: logger.lines, close };
+  const { directory } = life.parts;
+  return { url: listening.url, port: listening.port, registry, directory, folder, log: logger.lines, close };
 }
 
 /** The same with its blobs in memory, which opens faster: for tests that need a registry of their own. */

@@ -8,7 +8,15 @@ import fastify from 'fastify';
 import { Hono } from 'hono';
 import Koa from 'koa';
 import { expectTypeOf } from 'vitest';
-import { createRegistry, type GarbageReport, type Middleware, type Registry, type RegistryOptions } from 'artifactapi';
+import {
+  createRegistry,
+  type GarbageReport,
+  type Middleware,
+  type Registry,
+  type RegistryOptions,
+  type RepositoryOptions,
+  type RepositoryView,
+} from 'artifactapi';
 import { mountRegistry as mountInConnect } from 'artifactapi/connect';
 import { mountRegistry as mountInExpress } from 'artifactapi/express';
 import { mountRegistry as mountInFastify } from 'artifactapi/fastify';
@@ -29,6 +37,23 @@ expectTypeOf(registry).toEqualTypeOf<Registry>();
 expectTypeOf<RegistryOptions>().toHaveProperty('storage');
 expectTypeOf(registry.middleware).toEqualTypeOf<Middleware>();
 expectTypeOf<Registry['collectGarbage']>().returns.resolves.toEqualTypeOf<GarbageReport>();
+// The repositories: the same input as the options, and views without secrets or internals.
+expectTypeOf<Parameters<typeof registry.repositories.create>[0]>().toEqualTypeOf<RepositoryOptions>();
+expectTypeOf<Parameters<typeof registry.repositories.replace>[0]>().toEqualTypeOf<RepositoryOptions>();
+expectTypeOf(registry.repositories.get('hub')).toEqualTypeOf<RepositoryView | undefined>();
+expectTypeOf<RepositoryView>().not.toHaveProperty('repository');
+expectTypeOf<Extract<RepositoryView, { type: 'remote' }>>().not.toHaveProperty('credentials');
+expectTypeOf<Extract<RepositoryView, { type: 'remote' }>['hasCredentials']>().toEqualTypeOf<boolean>();
+void registry.repositories.create({
+  name: 'mirror',
+  type: 'remote',
+  url: 'https://ghcr.io',
+  trustedRealms: ['x.example'],
+});
+// @ts-expect-error -- a view is read-only
+registry.repositories.list()[0]!.name = 'other';
+// @ts-expect-error -- no internals
+void registry.repositories.resolve;
 registry.events.on('request', (event) => expectTypeOf(event.status).toEqualTypeOf<number>());
 registry.events.on('login.refused', ({ reason }) => expectTypeOf(reason).toBeString());
 registry.events.on('manifest.pushed', (event) => expectTypeOf(event).toBeObject());
