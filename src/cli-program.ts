@@ -126,15 +126,26 @@ async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls'
   return { cert, key };
 }
 
+/** Where the limit of open files allows more: each connection may hold 64 KiB of headers or 128 KiB of an answer. */
+const mostConnections = 10_000;
+
 async function listen(
-  { host, port, logLevel, idleTimeoutSeconds, maxConnections }: ServeSettings,
+  { host, port, logLevel, idleTimeoutSeconds, maxConnections, registry: settings }: ServeSettings,
   registry: Registry,
   log: Logger,
   tls: ServerOptions['tls'],
 ): Promise<{ readonly server: RegistryServer; readonly port: number }> {
   const accessLog = logLevel === 'info' || logLevel === 'debug';
-  const most = maxConnections ?? divideOpenFiles(readOpenFileLimit()).maxConnections;
-  const options = { registry, log, accessLog, idleTimeoutSeconds, maxConnections: most };
+  const options = {
+    registry,
+    log,
+    accessLog,
+    idleTimeoutSeconds,
+    maxConnections:
+      maxConnections ?? Math.min(divideOpenFiles(readOpenFileLimit()).maxConnections ?? Infinity, mostConnections),
+    maxConnectionsPerClient: settings.limits?.maxConnectionsPerClient,
+    trustedProxies: settings.trustedProxies,
+  };
   let server: RegistryServer;
   try {
     server = createRegistryServer(tls === undefined ? options : { ...options, tls });

@@ -4,10 +4,10 @@ export {
   OptionsError,
   resolveOptions,
   type GarbageCollectionOptions,
-  type LimitOptions,
   type RegistryOptions,
   type ResolvedOptions,
 } from './options.js';
+export type { LimitOptions } from './limit-options.js';
 export type {
   AccessOptions,
   AccessRuleOptions,
@@ -32,6 +32,7 @@ export type {
   ImageKey,
   Logger,
   MetadataStore,
+  RefusalReason,
   RegistryEvents,
   RepositoryRecord,
   RequestEvent,

@@ -3,7 +3,7 @@ import { exportArchive } from './archives/archive-export.js';
 import { importArchive } from './archives/archive-import.js';
 import { HealthCheck } from './health-check.js';
 import type { Core } from './http/handler.js';
-import { defaultPace } from './http/body-pace.js';
+import { defaultPace } from './http/pace.js';
 import { createClientReader } from './http/client-info.js';
 import { createOffload } from './http/offload.js';
 import { createPassthrough } from './http/passthrough.js';
@@ -41,6 +41,7 @@ import { VirtualRepository } from './repositories/virtual.js';
 import { createUpstream } from './upstream/upstream-client.js';
 import { Closers } from './util/closers.js';
 import { KeyedMutex } from './util/concurrency.js';
+import { CustomerCounts } from './util/customer-counts.js';
 import { findOutgoingProxy } from './util/outgoing-proxy.js';
 import { createTargetPolicy } from './util/target-policy.js';
 
@@ -158,7 +159,10 @@ async function openOn(
     archives: { import: importArchive, export: exportArchive },
     passthrough,
     instanceId,
-    pace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
+    uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
+    downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
+    clients: new CustomerCounts(options.limits.maxConnectionsPerClient),
+    refused: (reason, address) => runtime.emit('client.refused', { reason, address }),
     rates: new RateLimiter(options.limits, () => runtime.now()),
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),

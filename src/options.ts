@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { AccessOptions } from './access-options.js';
 import type { BlobStore, Logger, MetadataStore } from './ports.js';
+import { limitsSchema, type LimitOptions, type ResolvedLimits } from './limit-options.js';
 import { accessSettingsSchema, type AccessSettings } from './protocol/access-settings.js';
 import { isRepositoryName } from './protocol/names.js';
 import {
@@ -94,29 +95,6 @@ export interface RegistryOptions {
   readonly logger?: Logger;
 }
 
-export interface LimitOptions {
-  /**
-   * Requests of one address; of IPv6, of one /64. A minute's worth may come at once. More get 429 and `Retry-After`.
-   * @default no limit
-   */
-  readonly requestsPerMinutePerClient?: number;
-  /**
-   * Requests of one user.
-   * @default no limit
-   */
-  readonly requestsPerMinutePerPrincipal?: number;
-  /**
-   * The size of a blob that is pushed. A larger one gets 413.
-   * @default no limit
-   */
-  readonly blobMaxBytes?: number;
-  /**
-   * How slowly a body may come, over a minute; a slower one gets 408. 0: as slowly as it likes.
-   * @default 1024
-   */
-  readonly minBytesPerSecond?: number;
-}
-
 export interface GarbageCollectionOptions {
   /**
    * How long something that nothing refers to is kept. Longer than the longest push takes.
@@ -160,13 +138,6 @@ export interface ResolvedOptions {
   readonly logger: Logger;
 }
 
-export interface ResolvedLimits {
-  readonly requestsPerMinutePerClient?: number | undefined;
-  readonly requestsPerMinutePerPrincipal?: number | undefined;
-  readonly blobMaxBytes?: number | undefined;
-  readonly minBytesPerSecond: number;
-}
-
 /** The options have problems: all of them, each with its path. */
 export class OptionsError extends Error {
   override readonly name = 'OptionsError';
@@ -181,7 +152,6 @@ export class OptionsError extends Error {
 }
 
 const secondsSchema = z.number().min(0).max(1e9);
-const countSchema = z.number().int().min(1);
 const bytesSchema = z.number().int().min(0);
 
 /** Told by what it is, so that the problems of rules are told each at its place. */
@@ -223,14 +193,7 @@ const optionsSchema = z.strictObject({
     .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network as in 10.0.0.0/8'))
     .default([]),
   sendfile: z.enum(['x-accel', 'x-sendfile']).optional(),
-  limits: z
-    .strictObject({
-      requestsPerMinutePerClient: countSchema.optional(),
-      requestsPerMinutePerPrincipal: countSchema.optional(),
-      blobMaxBytes: countSchema.optional(),
-      minBytesPerSecond: z.number().min(0).max(1e9).default(1024),
-    })
-    .prefault({}),
+  limits: limitsSchema.prefault({}),
   garbageCollection: z
     .strictObject({
       graceSeconds: secondsSchema.default(86_400),

@@ -1152,9 +1152,23 @@ export interface LoginRefusedEvent extends RefusedLogin {
   readonly op: string;
   readonly clientAddress: string;
 }
+/**
+ * The limit that a client met. Refused: `connections` of all clients or `client_connections` of one, `client_requests` at a time
+ * of one. Ended: `unfinished_heads` when too many wait for the rest of theirs, `slow_upload`, `slow_download`, `unread_body`.
+ */
+export type RefusalReason =
+  | 'connections'
+  | 'client_connections'
+  | 'client_requests'
+  | 'unfinished_heads'
+  | 'slow_upload'
+  | 'slow_download'
+  | 'unread_body';
 
 export interface RegistryEvents {
   request: [RequestEvent];
+  /** A client was refused, or its connection closed, by a limit that honest clients do not meet. */
+  'client.refused': [{ reason: RefusalReason; address: string }];
   'blob.pushed': [{ at: ImageKey; digest: Digest; size: number }];
   'blob.deleted': [{ at: ImageKey; digest: Digest }];
   'manifest.pushed': [{ at: ImageKey; digest: Digest; tags: readonly Tag[] }];

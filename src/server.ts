@@ -9,9 +9,10 @@ import { guardHeaders } from './http/answer-headers.js';
 import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from './http/malformed.js';
 import { shownUrl } from './http/shown-url.js';
 import type { Registry } from './index.js';
-import type { Logger, RequestEvent } from './ports.js';
+import type { Logger, RefusalReason, RequestEvent } from './ports.js';
 import { encodeError, RegistryError } from './protocol/errors.js';
 import { encodeHealth } from './protocol/management.js';
+import { createAddressMatcher } from './util/addresses.js';
 
 /** Refused connections are logged this far apart. */
 const refusalsSeconds = 60;
@@ -36,6 +37,16 @@ export interface ServerOptions {
    * @default no limit
    */
   readonly maxConnections?: number | undefined;
+  /**
+   * How many of them one address may have, of IPv6 one /64; its idle connections make room for new ones, and then more are closed.
+   * @default 1000
+   */
+  readonly maxConnectionsPerClient?: number | undefined;
+  /**
+   * Addresses and networks that many clients share, to which `maxConnectionsPerClient` does not apply.
+   * @default []
+   */
+  readonly trustedProxies?: readonly string[] | undefined;
   /**
    * How long the headers of a request may take to come.
    * @default 60
@@ -66,8 +77,13 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   const { registry, log, accessLog = false } = options;
   const app = createApp(registry, log);
   const server = createNodeServer(options);
-  const connections = new Connections(server, (options.idleTimeoutSeconds ?? 120) * 1000, options.maxConnections);
-  logRefusedConnections(server, log);
+  const connections = new Connections(server, {
+    idleMs: (options.idleTimeoutSeconds ?? 120) * 1000,
+    maxConnections: options.maxConnections,
+    maxPerClient: options.maxConnectionsPerClient ?? 1000,
+    isShared: createAddressMatcher(options.trustedProxies ?? []),
+    onRefused: reportRefusals(options),
+  });
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     connections.note(res);
     const malformation = findMalformation(req);
@@ -186,20 +202,22 @@ function answer(res: ServerResponse, status: number, body: object | string, requ
   res.end(text);
 }
 
-/** Once in a while, with how many there were. */
-function logRefusedConnections(server: Server, log: Logger): void {
-  let refused = 0;
-  let timer: NodeJS.Timeout | undefined;
-  server.on('drop', () => {
-    refused++;
-    if (timer !== undefined) return;
-    log.warn({ maxConnections: server.maxConnections }, 'connection refused: too many are open');
-    timer = setTimeout(() => {
-      timer = undefined;
-      if (refused > 1) log.warn({ refused, seconds: refusalsSeconds }, 'connections refused');
-      refused = 0;
+/** Emits an event for each refused connection, and logs each reason once in a while, with how many there were. */
+function reportRefusals(options: ServerOptions): (reason: RefusalReason, address: string) => void {
+  const { registry, log, maxConnections, maxConnectionsPerClient } = options;
+  const counts = new Map<RefusalReason, number>();
+  return (reason, address) => {
+    registry.events.emit('client.refused', { reason, address });
+    const count = counts.get(reason);
+    counts.set(reason, (count ?? 0) + 1);
+    if (count !== undefined) return;
+    log.warn({ reason, address, maxConnections, maxConnectionsPerClient }, 'connection refused: too many are open');
+    setTimeout(() => {
+      const refused = counts.get(reason) ?? 0;
+      if (refused > 1) log.warn({ reason, refused, seconds: refusalsSeconds }, 'connections refused');
+      counts.delete(reason);
     }, refusalsSeconds * 1000).unref();
-  });
+  };
 }
 
 function logRequest(log: Logger, event: RequestEvent): void {

@@ -25,8 +25,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   storage: ['storage', 'ports', 'protocol', 'util'],
   upstream: ['upstream', 'ports', 'protocol', 'util'],
   access: ['access', 'ports', 'protocol', 'util'],
-  options: ['ports', 'protocol', 'util', 'access-options', 'repository-options'],
+  options: ['ports', 'protocol', 'util', 'access-options', 'limit-options', 'repository-options'],
   'access-options': ['protocol'],
+  'limit-options': [],
   'repository-options': ['protocol'],
   ports: ['protocol'],
   protocol: ['protocol'],
@@ -79,7 +80,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   busboy: [/^src\/http\/archive-body\.ts$/],
   'tar-stream': [/^src\/archives\//],
   fzstd: [/^src\/archives\/zstd-unpack\.ts$/],
-  zod: [/^src\/protocol\//, /^src\/options\.ts$/, /^src\/config-file\.ts$/],
+  zod: [/^src\/protocol\//, /^src\/(?:limit-)?options\.ts$/, /^src\/config-file\.ts$/],
 };
 
 function listSources(folder: string): string[] {

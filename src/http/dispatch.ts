@@ -11,9 +11,9 @@ import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import type { Endpoint, Match } from '../protocol/route-table.js';
 import { announcesBody } from './body.js';
-import { keepPace } from './body-pace.js';
+import { keepPace } from './pace.js';
 import type { Exchange, Handler } from './exchange.js';
-import type { Core, CoreSource, Location, Seen, Surface } from './handler.js';
+import type { Core, CoreSource, Leave, Location, Seen, Surface } from './handler.js';
 import { createCaller, mayUse, wantedGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';
@@ -33,10 +33,12 @@ export async function dispatch<Row extends Endpoint>(
   req: IncomingMessage,
   { prefix, url }: Location,
   seen: Seen,
+  onEntered: (leave: Leave) => void,
 ): Promise<Reply | ForwardReply> {
   const core = source.opened ?? (await source.ready());
   const client = core.readClient(req);
   seen.clientAddress = client.address;
+  onEntered(enter(core, client.address));
   core.rates.admitClient(client.address);
   const questionMark = url.indexOf('?');
   const path = questionMark < 0 ? url : url.slice(0, questionMark);
@@ -63,10 +65,22 @@ export async function dispatch<Row extends Endpoint>(
     requirePermission(core, principal, question, permission, at);
   const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target, require };
   const work = handler(exchange as Exchange<unknown>);
+  const onSlow = (): void => core.refused('slow_upload', client.address);
   // A body that comes too slowly is answered before the work on it has ended.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
-  const reply = core.offload(req, await keepPace(req, work, core.pace));
+  const reply = core.offload(req, await keepPace(req, work, core.uploadPace, onSlow));
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
+}
+
+/** @throws RegistryError TOOMANYREQUESTS when too many requests of this client are being answered. */
+function enter(core: Core, address: string): Leave {
+  const leave = core.clients.enter(address);
+  if (leave !== undefined) return leave;
+  core.refused('client_requests', address);
+  throw new RegistryError('TOOMANYREQUESTS', {
+    message: 'too many requests at a time: wait until some are answered',
+    headers: { 'Retry-After': '1' },
+  });
 }
 
 function readQuery(text: string): URLSearchParams {

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AccessControl, ClientInfo, Provenance, RepositoryDirectory, Runtime } from '../ports.js';
+import type { AccessControl, ClientInfo, Provenance, RefusalReason, RepositoryDirectory, Runtime } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint, RouteTable } from '../protocol/route-table.js';
 import { discardRest } from './body.js';
-import type { PaceLimits } from './body-pace.js';
+import { defaultPace, keepDownloadPace, type PaceLimits } from './pace.js';
 import { dispatch } from './dispatch.js';
 import type { Handler } from './exchange.js';
 import type { Offload } from './offload.js';
@@ -13,6 +13,7 @@ import type { RateLimiter } from './rate-limit.js';
 import { errorReply, isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
 import { shownUrl } from './shown-url.js';
 import type { HostMatcher } from './web-pages.js';
+import type { CustomerCounts } from '../util/customer-counts.js';
 
 /** What Connect, Express and a bare server call; the types are structural so that none of them is needed. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
@@ -42,6 +43,9 @@ export interface Seen {
   clientAddress: string;
 }
 
+/** Runs when the request is answered. */
+export type Leave = () => void;
+
 /** What handlers are given to work with, once the registry is open. */
 export interface Core {
   readonly access: AccessControl;
@@ -51,7 +55,13 @@ export interface Core {
   readonly instanceId: string;
   readonly rates: RateLimiter;
   /** How slowly bodies may come. */
-  readonly pace: PaceLimits;
+  readonly uploadPace: PaceLimits;
+  /** How slowly answers may be read. */
+  readonly downloadPace: PaceLimits;
+  /** Requests that are being answered, by client. */
+  readonly clients: CustomerCounts;
+  /** Reports a client that met a limit. */
+  refused(reason: RefusalReason, address: string): void;
   /** Has the proxy in front send files. */
   readonly offload: Offload;
   readClient(req: IncomingMessage): ClientInfo;
@@ -104,9 +114,14 @@ async function answer<Row extends Endpoint>(
   // Read now: a connection that is closed has none.
   const remoteAddress = req.socket.remoteAddress ?? '';
   const seen: Seen = { op: 'unmatched', principal: '', clientAddress: remoteAddress };
+  keepDownloadPace(res, source.opened?.downloadPace ?? defaultPace, () => {
+    runtime.log.info({ ...seen, ...describeRequest(req, id) }, 'client read its answer too slowly: connection closed');
+    runtime.emit('client.refused', { reason: 'slow_download', address: seen.clientAddress });
+  });
+  let leave: Leave = () => undefined;
   let outcome: Outcome;
   try {
-    const reply = await dispatch(surface, source, req, location, seen);
+    const reply = await dispatch(surface, source, req, location, seen, (callback) => (leave = callback));
     outcome = await deliver(req, res, reply, { id, runtime, source, location });
   } catch (thrown) {
     const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
@@ -119,7 +134,9 @@ async function answer<Row extends Endpoint>(
     outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
     outcome = { ...outcome, errorCode: error.code };
   }
-  await discardRest(req);
+  const isRead = await discardRest(req);
+  if (!isRead) runtime.emit('client.refused', { reason: 'unread_body', address: seen.clientAddress });
+  leave();
   const method = req.method ?? '';
   const { status, errorCode, provenance } = outcome;
   const told = { id, ...seen, method, url: shownUrl(req.url ?? ''), status };

@@ -5,30 +5,47 @@ import { closeFile, fill, openFile } from './files.js';
 
 /** The most that is read at a time. */
 export const pieceMaxBytes = 1024 * 1024;
-/** Up to here a buffer of the right size is made for the one read: cheaper than to occupy a large one. */
+/** Up to here a buffer of the right size is made for the one read: cheaper than to occupy a large one, or none is left. */
 const smallMaxBytes = 64 * 1024;
 
-/** Buffers of 1 MiB that are used again. At most `maxKept` rest here; beyond that they are made and dropped. */
+/** Buffers of 1 MiB that are used again: at most `maxLent` are lent at a time, and at most `maxKept` are kept for later. */
 export class BufferPool {
   readonly #maxKept: number;
+  readonly #maxLent: number;
   readonly #free: Buffer[] = [];
+  #lent = 0;
 
-  constructor(maxKept: number) {
+  constructor(maxKept: number, maxLent = Infinity) {
     this.#maxKept = maxKept;
+    this.#maxLent = maxLent;
   }
 
-  /** How many rest here. */
+  /** How many are kept for later. */
   get kept(): number {
     return this.#free.length;
   }
 
-  take(): Buffer {
+  /** How many are in use. */
+  get lent(): number {
+    return this.#lent;
+  }
+
+  /** Lends a buffer, or returns `undefined` when too many are lent: clients that do not read would hold them all. */
+  take(): Buffer | undefined {
+    if (this.#lent >= this.#maxLent) return undefined;
+    this.#lent += 1;
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(pieceMaxBytes);
   }
 
-  /** Nobody may hold the buffer any more. */
+  /** Takes a buffer back that nobody holds any more. */
   give(buffer: Buffer): void {
+    this.#lent -= 1;
     if (this.#free.length < this.#maxKept) this.#free.push(buffer);
+  }
+
+  /** Counts buffers out that somebody may still hold. */
+  abandon(buffers: number): void {
+    this.#lent -= buffers;
   }
 }
 
@@ -40,7 +57,7 @@ export interface Piece {
 
 /** Where a reader has its bytes from, piece by piece. */
 export interface PieceReader {
-  /** At most `pieceMaxBytes`, which are there. */
+  /** Reads at most `pieceMaxBytes`, which are there; maybe less than was asked for. */
   read(position: number, length: number): Promise<Piece>;
   /** Nobody may hold the piece any more. */
   giveBack(piece: Piece): void;
@@ -52,13 +69,14 @@ export interface PieceReader {
 export class FilePieces implements PieceReader {
   readonly #fd: number;
   readonly #pool: BufferPool;
+  #lent = 0;
 
   constructor(fd: number, pool: BufferPool) {
     this.#fd = fd;
     this.#pool = pool;
   }
 
-  /** @throws TruncatedFileError when the file is shorter. */
+  /** Reads less when the pool has no buffer left. @throws TruncatedFileError when the file is shorter. */
   read(position: number, length: number): Promise<Piece> {
     const reading = this.#read(position, length);
     // It may fail while its turn to be awaited has not come.
@@ -67,23 +85,37 @@ export class FilePieces implements PieceReader {
   }
 
   giveBack(piece: Piece): void {
-    if (piece.buffer !== undefined) this.#pool.give(piece.buffer);
+    if (piece.buffer !== undefined) this.#give(piece.buffer);
   }
 
   close(): Promise<void> {
+    // Pieces that were not given back may still be held by a sink that failed.
+    this.#pool.abandon(this.#lent);
+    this.#lent = 0;
     return closeFile(this.#fd);
   }
 
   async #read(position: number, length: number): Promise<Piece> {
-    const buffer = length > smallMaxBytes ? this.#pool.take() : undefined;
-    const bytes = buffer === undefined ? Buffer.allocUnsafe(length) : buffer.subarray(0, length);
+    const buffer = length > smallMaxBytes ? this.#take() : undefined;
+    const bytes = buffer?.subarray(0, length) ?? Buffer.allocUnsafe(Math.min(length, smallMaxBytes));
     try {
       await fill(this.#fd, bytes, position);
       return { bytes, buffer };
     } catch (error) {
-      if (buffer !== undefined) this.#pool.give(buffer);
+      if (buffer !== undefined) this.#give(buffer);
       throw error;
     }
+  }
+
+  #take(): Buffer | undefined {
+    const buffer = this.#pool.take();
+    if (buffer !== undefined) this.#lent += 1;
+    return buffer;
+  }
+
+  #give(buffer: Buffer): void {
+    this.#lent -= 1;
+    this.#pool.give(buffer);
   }
 }
 

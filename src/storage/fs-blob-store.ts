@@ -45,6 +45,8 @@ const memoMaxEntries = 50_000;
 /** So long a changed file may go unnoticed when another process changed it. */
 const memoMaxAgeMs = 1000;
 const buffersKept = 32;
+/** Two for each of the first readers; the others read 64 KiB at a time. */
+const buffersLent = 64;
 const backgroundFlushesMax = 2;
 
 /** Blobs as files of one file system (the layout is drawn in blob-folders.ts). One process may stage in a root. */
@@ -55,7 +57,7 @@ export class FsBlobStore implements BlobStore {
   readonly #hashes: HashClient;
   readonly #reserve: DiskReserve | undefined;
   readonly #flushes = new FlushGate(backgroundFlushesMax);
-  readonly #buffers = new BufferPool(buffersKept);
+  readonly #buffers = new BufferPool(buffersKept, buffersLent);
   readonly #handles: FolderHandles;
   readonly #quarantine: FsQuarantine;
   readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });

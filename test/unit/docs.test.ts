@@ -94,7 +94,9 @@ interface Field {
   readonly fallback: string | undefined;
 }
 
-const optionSources = ['src/options.ts', 'src/access-options.ts', 'src/repository-options.ts'].map(read).join('\n');
+const optionSources = ['src/options.ts', 'src/access-options.ts', 'src/limit-options.ts', 'src/repository-options.ts']
+  .map(read)
+  .join('\n');
 
 /** The fields of an interface of options, those that it inherits first, with what their docstring says after `@default`. */
 function fieldsOf(name: string, prefix: string): Field[] {

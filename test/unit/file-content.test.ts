@@ -49,6 +49,20 @@ describe('FileContent and its buffers', () => {
     expect(pool.kept).toBe(1);
   });
 
+  it('reads 64 KiB at a time when the pool has lent all that it lends, and counts what it lends', async () => {
+    const pool = new BufferPool(32, 3);
+    const sinks = [new StuckSink(), new StuckSink(), new StuckSink()];
+    const writing = sinks.map((sink) =>
+      new FileContent(path, size, undefined, pool).writeTo(sink).catch(() => 'closed'),
+    );
+    await Promise.all(sinks.map(({ reached }) => reached));
+    expect(pool.lent).toBe(3);
+    expect((await readBytes(new FileContent(path, size, undefined, pool))).equals(patternBytes(size))).toBe(true);
+    for (const sink of sinks) sink.destroy();
+    expect(await Promise.all(writing)).toEqual(['closed', 'closed', 'closed']);
+    expect(pool.lent).toBe(0);
+  });
+
   it('gives back all when the file is too short', async () => {
     const pool = new BufferPool(32);
     await truncate(path, 2 * MiB + 7);

@@ -30,7 +30,7 @@ describe('resolveOptions', () => {
       namespaces: {},
       prefix: '',
       trustedProxies: [],
-      limits: { minBytesPerSecond: 1024 },
+      limits: { minBytesPerSecond: 1024, minDownloadBytesPerSecond: 1024, maxConnectionsPerClient: 1000 },
       garbageCollection: {
         graceSeconds: 86_400,
         intervalSeconds: 3600,

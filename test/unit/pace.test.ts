@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { defaultPace, keepPace } from '../../src/http/body-pace.js';
+import { defaultPace, keepDownloadPace, keepPace } from '../../src/http/pace.js';
 import { errorReply, send } from '../../src/http/reply.js';
 import { RegistryError } from '../../src/index.js';
 import { writeInBatches } from '../../src/util/streams.js';
@@ -118,6 +118,98 @@ describe('keepPace', () => {
   ])('does nothing when %s', (_title, headers, minBytesPerSecond) => {
     const { task } = makeTask();
     expect(keepPace(makeRequest(headers).message, task, { ...defaultPace, minBytesPerSecond })).toBe(task);
+  });
+});
+
+/** A response that is being sent, whose connection counts as the test says. */
+function makeResponse() {
+  const socket = { bytesWritten: 1_000_000, writableLength: 65_536 };
+  const state = { socket, writableFinished: false, destroyed: false };
+  const res = Object.assign(new EventEmitter(), state, { destroy: () => (res.destroyed = true) });
+  /** The client takes so many bytes, and as many are written again. */
+  const take = (bytes: number) => (socket.bytesWritten += bytes);
+  return { res, socket, take, message: res as unknown as ServerResponse };
+}
+
+describe('keepDownloadPace', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it('closes the connection of a client that takes nothing over a whole window', async () => {
+    const { res, message } = makeResponse();
+    const onSlow = vi.fn();
+    keepDownloadPace(message, defaultPace, onSlow);
+    await vi.advanceTimersByTimeAsync(60_000);
+    // 64 KiB are on their way, which a client of the least speed takes in 64 s.
+    expect(res.destroyed).toBe(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect([res.destroyed, onSlow.mock.calls.length, vi.getTimerCount()]).toEqual([true, 1, 0]);
+  });
+
+  it('gives a large piece the time that the least speed takes for it', async () => {
+    const { res, socket, message } = makeResponse();
+    socket.writableLength = 1024 * 1024;
+    keepDownloadPace(message, defaultPace, () => undefined);
+    await vi.advanceTimersByTimeAsync(1_020_000);
+    expect(res.destroyed).toBe(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(res.destroyed).toBe(true);
+  });
+
+  it('lets a client take its time that is fast enough in every window', async () => {
+    const { res, message, take } = makeResponse();
+    keepDownloadPace(message, defaultPace, () => undefined);
+    for (let i = 0; i < 10; i++) {
+      take(65_536);
+      await vi.advanceTimersByTimeAsync(60_000);
+    }
+    expect(res.destroyed).toBe(false);
+  });
+
+  it('judges each window by itself', async () => {
+    const { res, message, take } = makeResponse();
+    keepDownloadPace(message, defaultPace, () => undefined);
+    take(1_000_000_000);
+    await vi.advanceTimersByTimeAsync(130_000);
+    expect(res.destroyed).toBe(true);
+  });
+
+  it('does not count the time in which the client waits for us', async () => {
+    const { res, socket, message } = makeResponse();
+    socket.writableLength = 0;
+    keepDownloadPace(message, defaultPace, () => undefined);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(res.destroyed).toBe(false);
+  });
+
+  it('leaves no timer when the answer is sent, and needs none without a pace', () => {
+    const { res, message } = makeResponse();
+    keepDownloadPace(message, defaultPace, () => undefined);
+    res.emit('close');
+    expect(vi.getTimerCount()).toBe(0);
+    keepDownloadPace(message, { ...defaultPace, minBytesPerSecond: 0 }, () => undefined);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('a connection on which an answer is read too slowly', () => {
+  it('is closed', async () => {
+    const slow: string[] = [];
+    const server = await listen((_req, res) => {
+      keepDownloadPace(res, { minBytesPerSecond: 1_000_000_000, windowMs: 60 }, () => void slow.push('one'));
+      res.end(Buffer.alloc(20_000_000));
+    });
+    try {
+      const connection = await RawConnection.open(server.port);
+      connection.socket.pause();
+      await connection.write(rawHead('GET', '/'));
+      await expect.poll(() => slow).toEqual(['one']);
+      connection.socket.resume();
+      const { body } = await connection.untilClosed();
+      expect(body.length).toBeLessThan(20_000_000);
+    } finally {
+      await server.close();
+    }
   });
 });
 
