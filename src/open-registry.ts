@@ -29,6 +29,7 @@ import { Directory } from './repositories/directory.js';
 import { FinishedUploads } from './repositories/finished-uploads.js';
 import { OnlineGarbageCollector } from './repositories/garbage-collector.js';
 import { LocalRepository, type LocalParts } from './repositories/local.js';
+import { ListCache } from './repositories/list-cache.js';
 import { ManifestCache } from './repositories/manifest-cache.js';
 import { BlobQuarantine, restoringStore } from './repositories/quarantine.js';
 import { RemoteContext } from './repositories/remote-context.js';
@@ -116,6 +117,7 @@ async function openOn(
   await discardLeftovers({ ...stores, runtime });
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
   const fills = new CacheFills({ ...shared, repositories: () => directory.list().map(({ repository }) => repository) });
+  const lists = new ListCache();
   const touches = new TouchLog({ ...stores, runtime });
   closers.add('access times', () => touches.close());
   const create = (config: RepositoryConfig): Repository => {
@@ -133,7 +135,7 @@ async function openOn(
         findProxy: (url) => config.proxy ?? findOutgoingProxy(url, process.env),
       });
     const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
-    return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches }));
+    return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches, lists }));
   };
   const directory: Directory = await Directory.open(
     { ...options, declared: options.repositories },

@@ -315,6 +315,11 @@ export interface Page<T> {
   readonly more: boolean;
 }
 
+export interface ReferrerPageRequest extends PageRequest {
+  /** The page ends before its descriptors are larger than this as JSON, but has one at least. */
+  readonly maxBytes?: number;
+}
+
 export interface ImagePageRequest extends PageRequest {
   /** Only images whose names begin so. */
   readonly prefix?: string;
@@ -468,9 +473,9 @@ export interface Upstream {
     offset: number,
     trail: readonly string[],
   ): Promise<UpstreamResult<UpstreamBlob>>;
-  /** All pages, following `Link`. */
+  /** All pages, following `Link`; in byte order, each tag once. */
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>>;
-  /** All pages; where the upstream has no referrers API (404), what the fallback tag `sha256-<hex>` holds. */
+  /** All pages, in byte order of the digest; where the upstream has no referrers API (404), what the fallback tag `sha256-<hex>` holds. */
   listReferrers(image: string, subject: Digest, trail: readonly string[]): Promise<UpstreamResult<readonly Referrer[]>>;
   /** How an exchange that is passed on as it is reaches the upstream: headers to add (credentials for this image, Via). */
   authorize(
@@ -627,7 +632,7 @@ export interface Repository {
   ): Promise<{ readonly at: ImageKey; readonly size: number } | undefined>;
   /** `undefined` when the image is unknown. */
   listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined>;
-  listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>>;
+  listReferrers(caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>>;
   listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage>;
   explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
   /** A pass-through: where a read of this image goes. `rest` is what follows the image in path and query: `/manifests/1?x=y`. */

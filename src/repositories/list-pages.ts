@@ -1,4 +1,13 @@
-import type { Listed, PageRequest } from '../ports.js';
+import type {
+  ImageKey,
+  Listed,
+  ManifestRecord,
+  MetadataStore,
+  PageRequest,
+  Referrer,
+  ReferrerPageRequest,
+} from '../ports.js';
+import type { Digest } from '../protocol/digest.js';
 
 interface SeenPage<T> extends Listed<T> {
   readonly seenTo?: string;
@@ -35,12 +44,61 @@ function lastOf<T>(items: readonly T[], nameOf: (item: T) => string): string {
   return last === undefined ? '' : nameOf(last);
 }
 
-/** A list in byte order of what `nameOf` gives, as `sliceSorted` takes it. */
-export function sortByName<T>(items: readonly T[], nameOf: (item: T) => string): readonly T[] {
-  return items.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+/** How many manifests are read from the index at a time: their annotations may be large. */
+const referrerPartSize = 16;
+
+/** Ends a page of referrers before it is larger than asked. It has one item at least. */
+export function cutByBytes(page: Listed<Referrer>, { maxBytes = Infinity }: ReferrerPageRequest): Listed<Referrer> {
+  let bytes = 0;
+  const end = page.items.findIndex((item, at) => {
+    bytes += weightOf(item);
+    return at > 0 && bytes > maxBytes;
+  });
+  return end < 0 ? page : { ...page, items: page.items.slice(0, end), more: true };
 }
 
-/** A page of a whole list that `sortByName` sorted: a page costs as much as it has items, however long the list is. */
+/** A page of the referrers that the index has. Holds no more of them in memory than are asked for. */
+export async function readReferrers(
+  metadata: MetadataStore,
+  at: ImageKey,
+  subject: Digest,
+  { limit, after, maxBytes = Infinity }: ReferrerPageRequest,
+): Promise<Listed<Referrer>> {
+  const items: Referrer[] = [];
+  let bytes = 0;
+  for (;;) {
+    const last = items.at(-1)?.digest ?? after;
+    const wanted = Math.min(limit - items.length, referrerPartSize);
+    const part = await metadata.referrers(at, subject, {
+      limit: wanted,
+      ...(last === undefined ? {} : { after: last }),
+    });
+    for (const record of part.items) {
+      const item = describeReferrer(record);
+      bytes += weightOf(item);
+      if (bytes > maxBytes && items.length > 0) return { items, more: true };
+      items.push(item);
+    }
+    if (!part.more || items.length >= limit) return { items, more: part.more };
+  }
+}
+
+function describeReferrer({ mediaType, digest, size, artifactType, annotations }: ManifestRecord): Referrer {
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations }),
+  };
+}
+
+/** The size of a descriptor as JSON. */
+export function weightOf(item: Referrer): number {
+  return Buffer.byteLength(JSON.stringify(item));
+}
+
+/** A page of a whole list that is sorted by name: a page costs as much as it has items, however long the list is. */
 export function sliceSorted<T>(
   sorted: readonly T[],
   { limit, after }: PageRequest,

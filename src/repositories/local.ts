@@ -13,6 +13,7 @@ import type {
   MetadataStore,
   PageRequest,
   Referrer,
+  ReferrerPageRequest,
   Repository,
   LocalRepositoryConfig,
   Listed,
@@ -29,6 +30,7 @@ import { readBytes } from '../util/streams.js';
 import type { FinishedUploads } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import { LocalWriter } from './local-writer.js';
+import { readReferrers } from './list-pages.js';
 import type { ManifestCache } from './manifest-cache.js';
 
 /** What the repositories of one registry share. */
@@ -112,9 +114,8 @@ export class LocalRepository implements Repository {
     return tags;
   }
 
-  async listReferrers(_caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
-    const { items, more } = await this.#parts.metadata.referrers(this.#at(image), subject, page);
-    return { more, items: items.map(describeReferrer) };
+  listReferrers(_caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>> {
+    return readReferrers(this.#parts.metadata, this.#at(image), subject, page);
   }
 
   listImages(_caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
@@ -167,14 +168,4 @@ export class LocalRepository implements Repository {
     );
     return undefined;
   }
-}
-
-export function describeReferrer({ mediaType, digest, size, artifactType, annotations }: ManifestRecord): Referrer {
-  return {
-    mediaType,
-    digest,
-    size,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(annotations === undefined ? {} : { annotations }),
-  };
 }

@@ -1,5 +1,9 @@
 import { LRUCache } from 'lru-cache';
 
+/** Of one repository. */
+const maxBytes = 2 * 1024 * 1024;
+const sizeCalculation = (_value: true, key: string): number => key.length + 100;
+
 /** What an upstream lately said is absent. Kept in memory, briefly: a restart forgets it. */
 export class Negatives {
   readonly #absent: LRUCache<string, true>;
@@ -9,7 +13,13 @@ export class Negatives {
   constructor(ttlSeconds: number, now: () => number) {
     this.#ttlMs = ttlSeconds * 1000;
     this.#now = now;
-    this.#absent = new LRUCache({ max: 10_000, ttl: this.#ttlMs, ttlResolution: 0, perf: { now } });
+    this.#absent = new LRUCache({
+      maxSize: maxBytes,
+      sizeCalculation,
+      ttl: this.#ttlMs,
+      ttlResolution: 0,
+      perf: { now },
+    });
   }
 
   has(image: string, what: string): boolean {

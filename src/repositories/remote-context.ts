@@ -5,6 +5,7 @@ import type { KeyedMutex } from '../util/concurrency.js';
 import type { CacheEviction } from './cache-eviction.js';
 import type { CacheFills } from './cache-fill.js';
 import { RunningFill, type Fill } from './fill.js';
+import type { ListCache } from './list-cache.js';
 import type { ManifestCache } from './manifest-cache.js';
 import { Negatives } from './negatives.js';
 import type { TouchLog } from './touch-log.js';
@@ -18,6 +19,7 @@ export interface RemoteParts {
   readonly digestLocks: KeyedMutex;
   readonly fills: CacheFills;
   readonly touches: TouchLog;
+  readonly lists: ListCache;
 }
 
 /** One remote repository as its parts see it: its upstream, its counters, and what it remembers. */

@@ -1,23 +1,31 @@
-import { LRUCache } from 'lru-cache';
-import type { Caller, Listed, PageRequest, Provenance, Referrer, TagEntry, UpstreamResult } from '../ports.js';
+import type {
+  Caller,
+  Listed,
+  PageRequest,
+  Provenance,
+  Referrer,
+  ReferrerPageRequest,
+  TagEntry,
+  UpstreamResult,
+} from '../ports.js';
 import type { Digest } from '../protocol/digest.js';
-import { SingleFlight } from '../util/concurrency.js';
-import { sliceSorted, sortByName } from './list-pages.js';
-import { describeReferrer } from './local.js';
+import type { Tag } from '../protocol/names.js';
+import { Semaphore, SingleFlight } from '../util/concurrency.js';
+import type { KeptList } from './list-cache.js';
+import { cutByBytes, readReferrers, sliceSorted } from './list-pages.js';
 import type { RemoteContext } from './remote-context.js';
 import { describeFailure, toRefusal } from './remote-verdict.js';
 
-/** Sorted once, when it comes: it is given in many pages. */
-interface KeptList {
-  readonly items: readonly (TagEntry | Referrer)[];
-  readonly checkedAt: number;
-}
+/** Lists that are fetched at a time: each may be large. */
+const maxFetches = 4;
+const maxStoredTags = 10_000;
+const maxStoredReferrers = { limit: 1000, maxBytes: 4 * 1024 * 1024 };
 
 /** The lists of a cache: the upstream's, kept briefly in memory, and given as stale when the upstream cannot tell. */
 export class RemoteLists {
   readonly #context: RemoteContext;
-  readonly #kept = new LRUCache<string, KeptList>({ max: 1000 });
-  readonly #flights = new SingleFlight<Listed<TagEntry | Referrer> | undefined>();
+  readonly #flights = new SingleFlight<Listed<Tag | Referrer> | undefined>();
+  readonly #fetches = new Semaphore(maxFetches);
 
   constructor(context: RemoteContext) {
     this.#context = context;
@@ -25,59 +33,64 @@ export class RemoteLists {
 
   /** `undefined` when the upstream has no such image. */
   async tags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
-    const list = await this.#list<TagEntry>(`${image}\0tags`, image, caller, {
-      ask: async () => mapFound(await this.#context.upstream.listTags(image, caller.trail), (name) => ({ name })),
+    const list = await this.#list<Tag>(`${image}\0tags`, image, caller, {
+      ask: () => this.#context.upstream.listTags(image, caller.trail),
       fallBack: async () => {
-        const { items } = await this.#context.parts.metadata.tags(this.#context.at(image), { limit: 10_000 });
+        const { items } = await this.#context.parts.metadata.tags(this.#context.at(image), { limit: maxStoredTags });
+        return items.length === 0 ? undefined : items.map(({ name }) => name);
+      },
+    });
+    if (list === undefined) return undefined;
+    const { items, more } = sliceSorted(list.items, page, nameOf);
+    return { ...list, items: items.map((name) => ({ name })), more };
+  }
+
+  async referrers(
+    caller: Caller,
+    image: string,
+    subject: Digest,
+    page: ReferrerPageRequest,
+  ): Promise<Listed<Referrer>> {
+    const list = await this.#list<Referrer>(`${image}\0${subject}`, image, caller, {
+      ask: () => this.#context.upstream.listReferrers(image, subject, caller.trail),
+      fallBack: async () => {
+        const { metadata } = this.#context.parts;
+        const { items } = await readReferrers(metadata, this.#context.at(image), subject, maxStoredReferrers);
         return items.length === 0 ? undefined : items;
       },
     });
-    return list && { ...list, ...sliceSorted(list.items, page, nameOf) };
-  }
-
-  async referrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
-    const list = await this.#list<Referrer>(`${image}\0${subject}`, image, caller, {
-      ask: async () =>
-        mapFound(await this.#context.upstream.listReferrers(image, subject, caller.trail), (item) => item),
-      fallBack: async () => {
-        const { items } = await this.#context.parts.metadata.referrers(this.#context.at(image), subject, {
-          limit: 1000,
-        });
-        return items.length === 0 ? undefined : items.map(describeReferrer);
-      },
-    });
-    return { ...list, ...sliceSorted(list?.items ?? [], page, nameOf) };
+    return cutByBytes({ ...list, ...sliceSorted(list?.items ?? [], page, nameOf) }, page);
   }
 
   forget(image?: string): void {
-    for (const key of this.#kept.keys())
-      if (image === undefined || key.startsWith(`${image}\0`)) this.#kept.delete(key);
+    this.#context.parts.lists.forget(this.#context.config.name, image === undefined ? '' : `${image}\0`);
   }
 
   /** @throws RegistryError what `toRefusal` says when the upstream cannot tell and nothing is kept. */
-  #list<T extends TagEntry | Referrer>(
+  #list<T extends Tag | Referrer>(
     key: string,
     image: string,
     { trail }: Caller,
     source: { ask(): Promise<UpstreamResult<readonly T[]>>; fallBack(): Promise<readonly T[] | undefined> },
   ): Promise<Listed<T> | undefined> {
-    const { runtime } = this.#context.parts;
-    const kept = this.#kept.get(key);
+    const { runtime, lists } = this.#context.parts;
+    const { name } = this.#context.config;
+    const kept = lists.get(name, key);
     if (kept !== undefined && runtime.now() < kept.checkedAt + this.#context.config.listTtlSeconds * 1000) {
       return Promise.resolve(this.#answer(image, kept, 'hit') as Listed<T>);
     }
     // By trail, for the reason that `RemoteManifests` has.
     return this.#flights.run([key, ...trail].join('\0'), async () => {
-      const answer = await source.ask();
+      const answer = await this.#fetches.run(() => source.ask());
       if (answer.type === 'absent') return undefined;
       if (answer.type === 'found') {
-        const list = { items: sortByName(answer.value, nameOf), checkedAt: runtime.now() };
-        this.#kept.set(key, list);
+        const list = { items: answer.value, checkedAt: runtime.now() };
+        lists.set(name, key, list);
         return this.#answer(image, list, 'miss');
       }
       const items = answer.type === 'denied' ? undefined : (kept?.items ?? (await source.fallBack()));
       if (items === undefined) throw toRefusal(answer);
-      const list = { items: kept?.items ?? sortByName(items, nameOf), checkedAt: kept?.checkedAt ?? 0 };
+      const list = { items, checkedAt: kept?.checkedAt ?? 0 };
       return this.#answer(image, list, 'stale', describeFailure(answer.reason));
       // One key is of one kind of list.
     }) as Promise<Listed<T> | undefined>;
@@ -88,7 +101,7 @@ export class RemoteLists {
     { items, checkedAt }: KeptList,
     cache: Provenance['cache'],
     reason?: string,
-  ): Listed<TagEntry | Referrer> {
+  ): Listed<Tag | Referrer> {
     this.#context.count(image, 'list', cache);
     const provenance: Provenance = {
       repository: this.#context.config.name,
@@ -100,10 +113,6 @@ export class RemoteLists {
   }
 }
 
-function nameOf(item: TagEntry | Referrer): string {
-  return 'name' in item ? item.name : item.digest;
-}
-
-function mapFound<T, U>(result: UpstreamResult<readonly T[]>, map: (item: T) => U): UpstreamResult<readonly U[]> {
-  return result.type === 'found' ? { type: 'found', value: result.value.map(map) } : result;
+function nameOf(item: Tag | Referrer): string {
+  return typeof item === 'string' ? item : item.digest;
 }

@@ -11,6 +11,7 @@ import type {
   ManifestInfo,
   PageRequest,
   Referrer,
+  ReferrerPageRequest,
   Repository,
   RepositoryBlob,
   TagEntry,
@@ -24,7 +25,7 @@ import type { Reference } from '../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../protocol/repository-config.js';
 import { pipeRange } from '../util/pipe-range.js';
 import { toRefusal } from './remote-verdict.js';
-import { sliceSorted, sortByName } from './list-pages.js';
+import { cutByBytes, sliceSorted } from './list-pages.js';
 
 export interface PassthroughParts {
   readonly upstream: Upstream;
@@ -111,15 +112,20 @@ export class PassthroughRepository implements Repository {
 
   async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
     const found = unwrap(await this.#parts.upstream.listTags(image, caller.trail));
-    const nameOf = ({ name }: TagEntry): string => name;
-    const tags = found?.map((name) => ({ name }));
-    return tags && sliceSorted(sortByName(tags, nameOf), page, nameOf);
+    if (found === undefined) return undefined;
+    const { items, more } = sliceSorted(found, page, (name) => name);
+    return { items: items.map((name) => ({ name })), more };
   }
 
-  async listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
+  async listReferrers(
+    caller: Caller,
+    image: string,
+    subject: Digest,
+    page: ReferrerPageRequest,
+  ): Promise<Listed<Referrer>> {
     const found = unwrap(await this.#parts.upstream.listReferrers(image, subject, caller.trail));
-    const nameOf = (referrer: Referrer): string => referrer.digest;
-    return sliceSorted(sortByName(found ?? [], nameOf), page, nameOf);
+    const list = sliceSorted(found ?? [], page, ({ digest }) => digest);
+    return cutByBytes(list, page);
   }
 
   listImages(): Promise<ImagePage> {

@@ -10,6 +10,7 @@ import type {
   PageRequest,
   PurgeReport,
   Referrer,
+  ReferrerPageRequest,
   RemoteStatus,
   Repository,
   RepositoryBlob,
@@ -79,7 +80,7 @@ export class RemoteRepository implements Repository {
     return this.#lists.tags(caller, image, page);
   }
 
-  listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
+  listReferrers(caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>> {
     return this.#lists.referrers(caller, image, subject, page);
   }
 
@@ -142,6 +143,7 @@ export class RemoteRepository implements Repository {
 
   async close(): Promise<void> {
     const { upstream, eviction } = this.#context;
+    this.#lists.forget();
     const closers = new Closers();
     closers.add('connections', () => upstream.close());
     closers.add('eviction', () => eviction.close());

@@ -10,6 +10,7 @@ import type {
   PageRequest,
   Provenance,
   Referrer,
+  ReferrerPageRequest,
   Repository,
   RepositoryBlob,
   RepositoryWriter,
@@ -20,7 +21,7 @@ import type { Reference } from '../protocol/names.js';
 import type { VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { isFailure } from './remote-verdict.js';
 import { listInReach } from '../util/reach-listing.js';
-import { mergePages } from './list-pages.js';
+import { cutByBytes, mergePages } from './list-pages.js';
 import { VirtualMembers } from './virtual-members.js';
 import { VirtualWriter } from './virtual-writer.js';
 
@@ -90,9 +91,17 @@ export class VirtualRepository implements Repository {
     return lists.length === 0 ? undefined : mergePages(lists, page.limit, ({ name }) => name);
   }
 
-  async listReferrers(caller: Caller, image: string, subject: Digest, page: PageRequest): Promise<Listed<Referrer>> {
+  async listReferrers(
+    caller: Caller,
+    image: string,
+    subject: Digest,
+    page: ReferrerPageRequest,
+  ): Promise<Listed<Referrer>> {
     const lists = await this.#all(caller, image, (member) => member.listReferrers(caller, image, subject, page));
-    return mergePages(lists, page.limit, ({ digest }) => digest);
+    return cutByBytes(
+      mergePages(lists, page.limit, ({ digest }) => digest),
+      page,
+    );
   }
 
   async listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage> {

@@ -23,6 +23,8 @@ export interface Authorization {
 }
 
 const imagesMax = 10_000;
+/** Realm, service and scope together: what is learnt of so many images. */
+const challengeMaxChars = 2048;
 /** Of many exchanges that were refused at once for one old token, only the first renews it. */
 const renewedJustNowMs = 2000;
 
@@ -67,6 +69,8 @@ export class UpstreamAuth {
     if (challenge === undefined) return undefined;
     if (challenge.scheme === 'bearer' && !isToken(credentials)) {
       const scope = challenge.scope ?? `repository:${image}:pull`;
+      const length = challenge.realm.length + (challenge.service?.length ?? 0) + scope.length;
+      if (length > challengeMaxChars) throw failed(`its challenge has ${length} characters`, { status });
       return this.#withToken(this.#learn(image, { ...challenge, scope }), credentials, sent);
     }
     if (credentials === undefined) throw failed('it wants credentials, and none are configured', { status });

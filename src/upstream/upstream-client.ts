@@ -12,6 +12,7 @@ import type { Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
+import { sortInTurns } from '../util/sort-in-turns.js';
 import { createTargetPolicy } from '../util/target-policy.js';
 import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
@@ -160,8 +161,7 @@ class UndiciUpstream implements Upstream {
       const first = this.#ask('GET', image, `tags/list?n=${pageSize}`, { trail, headers });
       const getPage = (url: URL): Promise<UpstreamAnswer> => this.#exchange.ask({ ...first, url });
       const tags = await readPages(first.url, getPage, readTags, this.#wholeBodyMs);
-      // Tags are ASCII: this is byte order.
-      return [...new Set(tags)].sort();
+      return sortInTurns(tags, (tag) => tag);
     });
   }
 
@@ -175,7 +175,7 @@ class UndiciUpstream implements Upstream {
       const first = this.#ask('GET', image, `referrers/${subject}`, { trail, headers });
       try {
         const getPage = (url: URL): Promise<UpstreamAnswer> => this.#askReferrers({ ...first, url });
-        return await readPages(first.url, getPage, readReferrers, this.#wholeBodyMs);
+        return await sortReferrers(await readPages(first.url, getPage, readReferrers, this.#wholeBodyMs));
       } catch (error) {
         if (!isAbsent(error)) throw error;
         return await this.#readFallbackTag(image, subject, trail);
@@ -216,7 +216,7 @@ class UndiciUpstream implements Upstream {
   async #readFallbackTag(image: string, subject: Digest, trail: readonly string[]): Promise<readonly Referrer[]> {
     try {
       const { bytes } = await this.#fetchManifest(image, { tag: fallbackTag(subject) }, trail);
-      return readReferrers(parseObject(bytes, manifestLimits) ?? {}) ?? [];
+      return await sortReferrers(readReferrers(parseObject(bytes, manifestLimits) ?? {}) ?? []);
     } catch (error) {
       if (isAbsent(error)) return [];
       throw error;
@@ -288,6 +288,10 @@ class UndiciUpstream implements Upstream {
     if (budget === undefined) return;
     this.#budget = { left: budget.left, until: this.#config.now() + budget.windowSeconds * 1000 };
   }
+}
+
+function sortReferrers(referrers: readonly Referrer[]): Promise<Referrer[]> {
+  return sortInTurns(referrers, ({ digest }) => digest);
 }
 
 function isAbsent(error: unknown): boolean {

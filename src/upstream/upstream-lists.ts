@@ -7,10 +7,14 @@ import { parseObject } from './upstream-manifest.js';
 import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
 import { failed } from './upstream-verdict.js';
 
-const pagesMax = 1000;
-const itemsMax = 1_000_000;
-const pageMaxBytes = 16 * 1024 * 1024;
-const pageLimits = { maxDepth: 64, maxValues: itemsMax };
+const maxPages = 1000;
+/** Of one list. The largest public images have some 100,000 tags. */
+const maxItems = 200_000;
+const maxListBytes = 16 * 1024 * 1024;
+const maxPageBytes = 8 * 1024 * 1024;
+const pageLimits = { maxDepth: 64, maxValues: maxItems };
+
+const tooLong = `its list is too long: at most ${maxItems} items in ${maxPages} pages and ${maxListBytes} bytes are read`;
 
 /** Gets one page; throws what the upstream's answer means when it is not 200. */
 export type GetPage = (url: URL) => Promise<UpstreamAnswer>;
@@ -18,7 +22,8 @@ export type GetPage = (url: URL) => Promise<UpstreamAnswer>;
 /**
  * The items of all pages, following `Link` within the origin of the first.
  * @param read the items of one page's JSON; `undefined` when it is no such list.
- * @throws UpstreamVerdict failed when there are more than 1000 pages or a million items: no list is cut short silently.
+ * @throws UpstreamVerdict failed when there are more than 1000 pages, 200,000 items or 16 MiB: no list is cut short silently,
+ * and nothing is read beyond what can be kept.
  */
 export async function readPages<T>(
   first: URL,
@@ -28,16 +33,21 @@ export async function readPages<T>(
 ): Promise<T[]> {
   const items: T[] = [];
   const seen = new Set<string>();
+  let leftBytes = maxListBytes;
   for (let url: URL | undefined = first; url !== undefined;) {
     seen.add(url.href);
     const answer = await getPage(url);
-    const page = parseObject(await readWhole(answer, { maxBytes: pageMaxBytes, timeoutMs }), pageLimits);
+    const maxBytes = Math.min(leftBytes, maxPageBytes);
+    const bytes = await readWhole(answer, { maxBytes, timeoutMs });
+    leftBytes -= bytes.length;
+    const page = parseObject(bytes, pageLimits);
     const more = page === undefined ? undefined : read(page);
     if (more === undefined) throw failed('its list is none: the answer has another shape');
     for (const item of more) items.push(item);
     url = nextPage(nextLinkOf(answer.headers), answer.url, first);
     if (url !== undefined && seen.has(url.href)) throw failed('its list goes in circles');
-    if (items.length > itemsMax || (url !== undefined && seen.size >= pagesMax)) throw failed('its list is too long');
+    const isOver = url === undefined;
+    if (items.length > maxItems || (!isOver && (seen.size >= maxPages || leftBytes <= 0))) throw failed(tooLong);
   }
   return items;
 }

@@ -35,7 +35,9 @@ interface Token {
   readonly renewAt: number;
 }
 
-const answerMaxBytes = 1024 * 1024;
+const answerMaxBytes = 256 * 1024;
+/** It goes into a header, and is kept with up to 1000 others. */
+const tokenMaxChars = 16 * 1024;
 const tokensMax = 1000;
 /** What a token without `expires_in` lives, and the least that one may say (distribution's token specification). */
 const leastLifeSeconds = 60;
@@ -126,6 +128,7 @@ function parseToken(bytes: Buffer, fetchedAt: number): Token {
   const json = parseObject(bytes, smallLimits) ?? {};
   const value = [json['token'], json['access_token']].find((text) => typeof text === 'string' && text !== '');
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw failed('its token realm gave no token');
+  if (value.length > tokenMaxChars) throw failed(`its token realm gave a token of ${value.length} characters`);
   const said = json['expires_in'];
   const life =
     typeof said === 'number' && said > leastLifeSeconds ? Math.min(said, longestLifeSeconds) : leastLifeSeconds;

@@ -1,13 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Listed } from '../../src/ports.js';
-import { mergePages, sliceSorted, sortByName } from '../../src/repositories/list-pages.js';
+import { mergePages, sliceSorted } from '../../src/repositories/list-pages.js';
 
 interface Item {
   readonly name: string;
   readonly from: number;
 }
 const nameOf = ({ name }: Item): string => name;
+const sorted = (items: readonly Item[]): readonly Item[] => items.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 const names = fc.uniqueArray(fc.stringMatching(/^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,3}$/), { maxLength: 15 });
 
 /** What the merged pages give, `limit` at a time, from `after` on. */
@@ -18,7 +19,7 @@ function walk(members: readonly (readonly Item[])[], limit: number, after?: stri
     if (pages > 200) throw new Error('it goes on for ever');
     const request = last === undefined ? { limit } : { limit, after: last };
     const page: Listed<Item> = mergePages(
-      members.map((items) => sliceSorted(sortByName(items, nameOf), request, nameOf)),
+      members.map((items) => sliceSorted(sorted(items), request, nameOf)),
       limit,
       nameOf,
     );
@@ -91,8 +92,7 @@ describe('sliceSorted', () => {
     [0, undefined, [], true],
   ])('%i after %s', (limit, after, expected, more) => {
     const items = ['b', 'a-1', 'A', 'a'].map((name) => ({ name, from: 0 }));
-    const sorted = sortByName(items, nameOf);
-    const page = sliceSorted(sorted, after === undefined ? { limit } : { limit, after }, nameOf);
+    const page = sliceSorted(sorted(items), after === undefined ? { limit } : { limit, after }, nameOf);
     expect(page.items.map(nameOf)).toEqual(expected);
     expect(page.more).toBe(more);
     expect(items.map(nameOf)).toEqual(['b', 'a-1', 'A', 'a']);

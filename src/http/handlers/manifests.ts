@@ -1,4 +1,4 @@
-import type { Listed, ManifestInfo, PageRequest, Referrer } from '../../ports.js';
+import type { ManifestInfo } from '../../ports.js';
 import { locations, type RegistryParams } from '../../protocol/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
@@ -15,8 +15,6 @@ import { nextLink, pageOf } from './discovery.js';
 const tagsMost = 100;
 const tagPageMost = 10_000;
 const referrerPageMost = 1000;
-/** How many are read at a time. */
-const referrerPartSize = 16;
 /** Clients cap an index at 4 MiB: a page of referrers stays below, whatever annotations they carry. */
 const referrerPageMaxBytes = 3 * 1024 * 1024;
 
@@ -99,9 +97,10 @@ export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (ex
   const page = pageOf(exchange, referrerPageMost);
   // A media type holds no space: one here is a "+" that the client did not encode.
   const wanted = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
-  const { items, more, provenance } = await readReferrers(page, (part) =>
-    target.repository.listReferrers(caller, target.at.image, params.digest, part),
-  );
+  const { items, more, provenance } = await target.repository.listReferrers(caller, target.at.image, params.digest, {
+    ...page,
+    maxBytes: referrerPageMaxBytes,
+  });
   const cut = more && page.limit > 0;
   const manifests = items.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
   const headers = {
@@ -111,26 +110,6 @@ export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (ex
   };
   return { ...jsonReply(200, { schemaVersion: 2, mediaType: ociIndexType, manifests }, headers), provenance };
 };
-
-/** A page that stays below the bound in bytes, and has one item at least; read in parts, so that memory is bounded too. */
-async function readReferrers(
-  page: PageRequest,
-  list: (part: PageRequest) => Promise<Listed<Referrer>>,
-): Promise<Listed<Referrer>> {
-  const items: Referrer[] = [];
-  let bytes = 0;
-  for (;;) {
-    const after = items.at(-1)?.digest ?? page.after;
-    const limit = Math.min(page.limit - items.length, referrerPartSize);
-    const part = await list(after === undefined ? { limit } : { limit, after });
-    for (const item of part.items) {
-      bytes += Buffer.byteLength(JSON.stringify(item));
-      if (bytes > referrerPageMaxBytes && items.length > 0) return { ...part, items, more: true };
-      items.push(item);
-    }
-    if (!part.more || items.length >= page.limit) return { ...part, items };
-  }
-}
 
 function parseTagParams(texts: readonly string[], byDigest: boolean): readonly Tag[] {
   if (texts.length === 0) return [];

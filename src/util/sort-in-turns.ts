@@ -1,0 +1,38 @@
+import { setImmediate } from 'node:timers/promises';
+import { takeTurns } from './turns.js';
+
+const runLength = 10_000;
+
+/**
+ * Returns the items in byte order of their names, which are ASCII, each name once. Lets other requests run meanwhile: a sort
+ * of a whole list of an upstream would stall them. Costs little where the list comes sorted.
+ */
+export async function sortInTurns<T>(items: readonly T[], nameOf: (item: T) => string): Promise<T[]> {
+  let runs: T[][] = [];
+  for (let at = 0; at < items.length; at += runLength) {
+    runs.push(items.slice(at, at + runLength).sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)));
+    await setImmediate();
+  }
+  while (runs.length > 1) {
+    const merged: T[][] = [];
+    for (let i = 0; i < runs.length; i += 2) merged.push(await merge(runs[i] ?? [], runs[i + 1] ?? [], nameOf));
+    runs = merged;
+  }
+  return (runs[0] ?? []).filter((item, at, all) => at === 0 || nameOf(item) !== nameOf(all[at - 1] as T));
+}
+
+async function merge<T>(left: T[], right: T[], nameOf: (item: T) => string): Promise<T[]> {
+  const [lastLeft, firstRight] = [left.at(-1), right[0]];
+  if (lastLeft === undefined || firstRight === undefined || nameOf(lastLeft) <= nameOf(firstRight)) {
+    return left.concat(right);
+  }
+  const turn = takeTurns();
+  const merged: T[] = [];
+  for (let [l, r] = [0, 0]; l < left.length || r < right.length;) {
+    const pause = turn();
+    if (pause !== undefined) await pause;
+    const isLeft = r >= right.length || (l < left.length && nameOf(left[l] as T) <= nameOf(right[r] as T));
+    merged.push((isLeft ? left[l++] : right[r++]) as T);
+  }
+  return merged;
+}
