@@ -1,4 +1,4 @@
-import { lookup as resolveName, type LookupAddress } from 'node:dns';
+import dns, { type LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import type { Logger, TargetPolicy } from '../ports.js';
 import { createAddressMatcher, isAddressOrNetwork, isPrivateAddress } from './addresses.js';
@@ -39,8 +39,8 @@ export function createTargetPolicy({ configured, allow = false, log }: TargetPol
   };
   const isExempt = (host: string): boolean => allow === true || names.has(host);
   const lookup: LookupFunction = (hostname, options, callback) => {
-    if (isExempt(hostOf(hostname))) return resolveName(hostname, options, callback as never);
-    return resolveName(hostname, options, (error, found: string | LookupAddress[], family) => {
+    if (isExempt(hostOf(hostname))) return dns.lookup(hostname, options, callback as never);
+    return dns.lookup(hostname, options, (error, found: string | LookupAddress[], family) => {
       if (error !== null) return callback(error, found, family);
       const addresses = typeof found === 'string' ? [found] : found.map(({ address }) => address);
       const hidden = addresses.find(isRefused);

@@ -461,7 +461,7 @@ describe('tokens', () => {
       'a realm at another host',
       (f) => (f.auth = { type: 'token', users, realm: f.url.replace('127.0.0.1', 'localhost') }),
       { credentials },
-      /^failed: .* no password goes there$/,
+      /^failed: .* it gets no password unless trustedRealms names it$/,
     ],
     [
       'a realm that is no URL',

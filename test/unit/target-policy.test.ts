@@ -1,26 +1,27 @@
-import type dns from 'node:dns';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import dns from 'node:dns';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isPrivateAddress } from '../../src/util/addresses.js';
 import { createTargetPolicy, PrivateTargetError } from '../../src/util/target-policy.js';
 import { recordingLogger } from '../support/registry.js';
 
 /** What names resolve to; each lookup takes the next. */
-const resolved = vi.hoisted(() => ({ answers: [] as string[][], asked: [] as string[] }));
-vi.mock('node:dns', async (original) => {
-  const real = await original<typeof dns>();
+let answers: string[][] = [];
+let asked: string[] = [];
+
+beforeEach(() => {
+  [answers, asked] = [[], []];
   const lookup = (name: string, options: dns.LookupOptions, callback: (...found: unknown[]) => void): void => {
-    resolved.asked.push(name);
-    const addresses = (resolved.answers.shift() ?? []).map((address) => ({ address, family: 4 }));
+    asked.push(name);
+    const addresses = (answers.shift() ?? []).map((address) => ({ address, family: 4 }));
     if (addresses.length === 0) callback(Object.assign(new Error('not found'), { code: 'ENOTFOUND' }));
     else if (options.all === true) callback(null, addresses);
     else callback(null, addresses[0]?.address, 4);
   };
-  return { ...real, lookup, default: { ...real, lookup } };
+  vi.spyOn(dns, 'lookup').mockImplementation(lookup as never);
 });
 
 afterEach(() => {
-  resolved.answers = [];
-  resolved.asked = [];
+  vi.restoreAllMocks();
 });
 
 describe('isPrivateAddress', () => {
@@ -114,21 +115,21 @@ describe('the host of a URL', () => {
 describe('a name that a socket resolves', () => {
   it.each([false, true])('is refused when any of its addresses is private (all: %s)', async (all) => {
     const policy = policyOf('https://registry.example');
-    resolved.answers = [['127.0.0.1', '8.8.8.8']];
+    answers = [['127.0.0.1', '8.8.8.8']];
     await expect(resolve(policy, 'cdn.example', all)).rejects.toThrow(PrivateTargetError);
     expect(policy.log.lines).toMatchObject([{ fields: { host: 'cdn.example', address: '127.0.0.1' } }]);
   });
 
   it('is resolved once for each connection: what it means a moment later counts then', async () => {
     const policy = policyOf('https://registry.example');
-    resolved.answers = [['8.8.8.8'], ['169.254.169.254']];
+    answers = [['8.8.8.8'], ['169.254.169.254']];
     expect(await resolve(policy, 'cdn.example', false)).toBe('8.8.8.8');
     await expect(resolve(policy, 'cdn.example', false)).rejects.toThrow(PrivateTargetError);
-    expect(resolved.asked).toEqual(['cdn.example', 'cdn.example']);
+    expect(asked).toEqual(['cdn.example', 'cdn.example']);
   });
 
   it('is allowed when it is the configured host, or listed, or resolves into a listed network', async () => {
-    resolved.answers = [['10.0.0.1'], ['10.0.0.1'], ['10.0.0.1']];
+    answers = [['10.0.0.1'], ['10.0.0.1'], ['10.0.0.1']];
     expect(await resolve(policyOf('https://registry.corp'), 'registry.corp', false)).toBe('10.0.0.1');
     expect(await resolve(policyOf('https://a.example', ['git.corp']), 'git.corp', false)).toBe('10.0.0.1');
     expect(await resolve(policyOf('https://a.example', ['10.0.0.0/24']), 'any.corp', false)).toBe('10.0.0.1');
