@@ -1,9 +1,9 @@
-// What the OpenAPI document says of each operation besides its row in src/protocol/: query, headers, body and answers.
+// What the OpenAPI document says of each operation besides its row in src/protocol/: headers, body and answers.
 // test/integration/openapi.test.ts holds it to what the registry does.
 
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
- * @typedef {{ name: string, in: 'query' | 'header', required?: boolean, schema: Schema, description: string }} Parameter
+ * @typedef {{ name: string, in: 'header', required?: boolean, schema: Schema, description: string }} Parameter
  * @typedef {{ schema?: Schema, types?: readonly string[], headers?: readonly string[] }} Content
  * @typedef {{ parameters?: readonly Parameter[], body?: Content, answers: Readonly<Record<number, Content>> }} Details
  */
@@ -24,15 +24,6 @@ function object(/** @type {Readonly<Record<string, Schema>>} */ properties, requ
 const listOf = (/** @type {string} */ key, /** @type {Schema} */ items) => object({ [key]: { type: 'array', items } });
 
 /** @returns {Parameter} */
-const query = (/** @type {string} */ name, /** @type {string} */ description, schema = text, required = false) => ({
-  name,
-  in: 'query',
-  required,
-  schema,
-  description,
-});
-
-/** @returns {Parameter} */
 const header = (/** @type {string} */ name, /** @type {string} */ description) => ({
   name,
   in: 'header',
@@ -40,8 +31,6 @@ const header = (/** @type {string} */ name, /** @type {string} */ description) =
   description,
 });
 
-const pages = [query('n', 'How many at most.', count), query('last', 'The last item of the page before.')];
-const imagePages = [...pages, query('cursor', 'Where a page that ended early goes on: as in the `Link` of that page.')];
 const several = { type: 'array', items: text };
 const revalidated = header('If-None-Match', 'The digest in quotes: 304 when this is still the content.');
 const contentRange = header('Content-Range', '`<start>-<end>`, without a unit: the chunk begins where the upload is.');
@@ -76,25 +65,14 @@ const registryOperations = {
   'version.check': { answers: { 200: { schema: { type: 'object' } } } },
   'version.checkHead': { answers: { 200: {} } },
   'token.get': {
-    parameters: [
-      query('scope', '`repository:<name>:pull,push`; several, or several in one with spaces between.', several),
-      query('service', 'What the challenge named.'),
-      query('offline_token', '`true`: with a refresh token.'),
-    ],
     answers: { 200: { schema: ref('AccessToken') } },
   },
   'token.post': {
     body: { types: ['application/x-www-form-urlencoded'], schema: ref('TokenForm') },
     answers: { 200: { schema: ref('AccessToken') } },
   },
-  'catalog.list': { parameters: imagePages, answers: page(listOf('repositories', text)) },
+  'catalog.list': { answers: page(listOf('repositories', text)) },
   'upload.start': {
-    parameters: [
-      query('digest', 'The body is the whole blob, and this its digest.', ref('Digest')),
-      query('mount', 'A blob that another image has.', ref('Digest')),
-      query('from', 'The name of that image.', ref('Name')),
-      query('digest-algorithm', 'What the blob will be verified with.', { enum: ['sha256', 'sha512'] }),
-    ],
     body: binary,
     answers: { 201: blobCreated, 202: { headers: uploadHeaders } },
   },
@@ -102,7 +80,7 @@ const registryOperations = {
   'upload.statusHead': { answers: { 204: { headers: uploadHeaders } } },
   'upload.append': { parameters: [contentRange], body: binary, answers: { 202: { headers: uploadHeaders } } },
   'upload.complete': {
-    parameters: [query('digest', 'Of the whole blob.', ref('Digest'), true), contentRange],
+    parameters: [contentRange],
     body: binary,
     answers: { 201: blobCreated },
   },
@@ -120,14 +98,12 @@ const registryOperations = {
   'manifest.stat': { parameters: [revalidated], answers: { 200: { headers: manifest.headers }, 304: {} } },
   'manifest.get': { parameters: [revalidated], answers: { 200: manifest, 304: {} } },
   'manifest.put': {
-    parameters: [query('tag', 'For a push by digest: a tag that it gets; may come several times.', several)],
     body: { types: manifestTypes, schema: { type: 'object' } },
     answers: { 201: { headers: ['Location', 'Docker-Content-Digest', 'OCI-Subject', 'OCI-Tag'] } },
   },
   'manifest.delete': { answers: { 202: {} } },
-  'tag.list': { parameters: pages, answers: page(object({ name: ref('Name'), tags: { type: 'array', items: text } })) },
+  'tag.list': { answers: page(object({ name: ref('Name'), tags: { type: 'array', items: text } })) },
   'referrer.list': {
-    parameters: [query('artifactType', 'Those of this type alone; may come several times.', several), ...pages],
     answers: {
       200: {
         types: ['application/vnd.oci.image.index.v1+json'],
@@ -170,46 +146,27 @@ const managementOperations = {
   'repository.get': { answers: repositoryRead },
   'repository.replace': { body: { schema: ref('Repository') }, answers: repositoryRead },
   'repository.delete': { answers: { 204: {} } },
-  'image.list': { parameters: imagePages, answers: page(listOf('images', ref('Image'))) },
-  'image.tags': { parameters: pages, answers: page(listOf('tags', ref('Tag'))) },
+  'image.list': { answers: page(listOf('images', ref('Image'))) },
+  'image.tags': { answers: page(listOf('tags', ref('Tag'))) },
   'archive.import': {
-    parameters: [
-      query('image', 'Where all of it goes; else where the archive says.', ref('Name')),
-      query('tag', 'Under these tags; else those of the archive. As often as there are tags.', several),
-    ],
     body: { types: ['application/x-tar', 'application/octet-stream', 'multipart/form-data'] },
     answers: {
       201: { schema: object({ images: { type: 'array', items: imported }, manifests: counted, blobs: counted }) },
     },
   },
   'archive.export': {
-    parameters: [
-      query('name', '`team/app:1.2` or `team/app@sha256:…`. As often as there are images.', several),
-      query('image', 'An image, with `reference`.', ref('Name')),
-      query('reference', 'Tags or digests of it.', several),
-      query('platform', '`linux/amd64`: of several platforms this one.'),
-      query('as', 'What the image is called in the archive.'),
-    ],
     answers: { 200: { types: ['application/x-tar'], headers: ['Content-Disposition'] } },
   },
   'cache.purge': {
-    parameters: [query('image', 'This image alone.', ref('Name')), query('tag', 'This tag of it alone.')],
     answers: { 200: { schema: object({ manifests: count, blobs: count, tags: count }) } },
   },
   'explain.get': {
-    parameters: [
-      query('name', 'As a client has it: repository and image.', ref('Name'), true),
-      query('reference', 'A tag or a digest.', { type: 'string', default: 'latest' }),
-      query('ns', 'As if it had come with this namespace.'),
-      query('host', 'As if it had come to this host.'),
-    ],
     answers: { 200: { schema: ref('Explanation') } },
   },
   'garbage.collect': {
-    parameters: [query('dry_run', '`true` counts and deletes nothing.', { type: 'boolean', default: false })],
     answers: { 200: { schema: ref('CollectionReport') } },
   },
-  'quarantine.list': { parameters: pages, answers: page(listOf('blobs', ref('QuarantinedBlob'))) },
+  'quarantine.list': { answers: page(listOf('blobs', ref('QuarantinedBlob'))) },
   'quarantine.restore': {
     body: {
       schema: {
@@ -247,9 +204,6 @@ const managementOperations = {
 
 /** By `op`. @type {Readonly<Record<string, Details>>} */
 export const operations = { ...registryOperations, ...managementOperations };
-
-/** On every operation that pulls. */
-export const namespaceParameter = query('ns', 'The registry that a mirror is asked for: `docker.io`.');
 
 const origin = { enum: ['declared', 'managed'], readOnly: true };
 

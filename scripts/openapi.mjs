@@ -1,11 +1,12 @@
 // The OpenAPI document, from the tables of src/protocol/ and the schemas that check what the API takes.
 import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
-import { answerSchemas, namespaceParameter, operations, ref, shownWith } from './openapi-operations.mjs';
+import { answerSchemas, operations, ref, shownWith } from './openapi-operations.mjs';
 
 /**
  * @typedef {import('./write-docs.mjs').Tables} Tables
  * @typedef {import('./write-docs.mjs').Operation} Operation
+ * @typedef {import('./write-docs.mjs').QueryParameter} QueryParameter
  * @typedef {import('./openapi-operations.mjs').Schema} Schema
  * @typedef {import('./openapi-operations.mjs').Content} Content
  */
@@ -24,7 +25,7 @@ export function buildOpenApi(tables) {
   for (const row of [...endpoints, ...managementEndpoints]) {
     const path = row.path.replace(/:([a-z]+)/g, '{$1}');
     paths[path] ??= describePath(row.path, tables);
-    paths[path][row.method.toLowerCase()] = describeOperation(row);
+    paths[path][row.method.toLowerCase()] = describeOperation(row, tables);
   }
   return {
     openapi: '3.1.0',
@@ -59,11 +60,15 @@ function describePath(/** @type {string} */ path, /** @type {Tables} */ { placeh
   return { parameters };
 }
 
-function describeOperation(/** @type {Operation} */ { op, access, spec, summary }) {
+function describeOperation(
+  /** @type {Operation} */ { op, access, spec, summary, query = [] },
+  /** @type {Tables} */ { namespaceQuery },
+) {
   const details = operations[op];
   if (details === undefined) throw new Error(`scripts/openapi-operations.mjs says nothing of ${op}`);
   const { parameters = [], body, answers } = details;
-  const all = access === 'pull' ? [...parameters, namespaceParameter] : parameters;
+  const names = access === 'pull' ? [...query, namespaceQuery] : query;
+  const all = [...names.map(describeQuery), ...parameters];
   const statuses = Object.entries(answers).map(([status, content]) => [
     status,
     { description: STATUS_CODES[status], ...describeHeaders(content), ...describeContent(content) },
@@ -79,6 +84,21 @@ function describeOperation(/** @type {Operation} */ { op, access, spec, summary 
     'x-access': access,
     'x-spec': spec,
   };
+}
+
+function describeQuery(/** @type {QueryParameter} */ { name, description, takes, required = false, default: usual }) {
+  const schema = { ...schemaOf(takes), ...(usual === undefined ? {} : { default: usual }) };
+  return { name, in: 'query', required, schema, description };
+}
+
+/** @returns {import('./openapi-operations.mjs').Schema} */
+function schemaOf(/** @type {QueryParameter['takes']} */ takes) {
+  if (Array.isArray(takes)) return { enum: takes };
+  if (takes === 'texts') return { type: 'array', items: { type: 'string' } };
+  if (takes === 'count') return { type: 'integer', minimum: 0 };
+  if (takes === 'boolean') return { type: 'boolean' };
+  if (takes === 'digest') return ref('Digest');
+  return takes === 'name' ? ref('Name') : { type: 'string' };
 }
 
 /** A body without a type is JSON; one without a schema has bytes. */

@@ -5,10 +5,26 @@ import { pathToFileURL } from 'node:url';
 import { buildOpenApi } from './openapi.mjs';
 
 /**
- * @typedef {{ op: string, method: string, path: string, access: string, spec: string, summary: string }} Operation
+ * @typedef {object} QueryParameter
+ * @property {string} name
+ * @property {string} description
+ * @property {string | readonly string[]} [takes] Text unless it says otherwise.
+ * @property {boolean} [required]
+ * @property {string | boolean} [default]
+ *
+ * @typedef {object} Operation
+ * @property {string} op
+ * @property {string} method
+ * @property {string} path
+ * @property {string} access
+ * @property {string} spec
+ * @property {string} summary
+ * @property {readonly QueryParameter[]} [query]
+ *
  * @typedef {object} Tables
  * @property {readonly Operation[]} endpoints Everything under `/v2`.
  * @property {readonly Operation[]} managementEndpoints Everything under `/api/v1`.
+ * @property {QueryParameter} namespaceQuery On every operation that pulls.
  * @property {Readonly<Record<string, { status: number, message: string }>>} errorTable
  * @property {Readonly<Record<string, RegExp>>} placeholderPatterns What a placeholder takes.
  * @property {Documents} documents What checks the documents that the management API takes.
@@ -56,7 +72,8 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '## The management API: `/api/v1`',
     '',
     'Paths are relative to where the host mounts `registry.management`. Documents are JSON in snake case, times RFC 3339 in',
-    'UTC. How accounts, tokens and rules are used: [access.md](access.md).',
+    'UTC. A query parameter that an operation does not know is refused with 400 `OPTIONS_INVALID`, which names it. How',
+    'accounts, tokens and rules are used: [access.md](access.md).',
     '',
     ...renderOperations(managementEndpoints),
     '',
@@ -109,6 +126,7 @@ async function loadTables() {
     import(new URL(`../dist/src/protocol/${module}.js`, import.meta.url).href);
   const { endpoints } = await load('endpoints');
   const { managementEndpoints } = await load('management');
+  const { namespaceQuery } = await load('query-parameters');
   const { errorTable } = await load('errors');
   const { placeholderPatterns } = await load('route-table');
   const { repositorySchemas } = await load('repository-config');
@@ -121,7 +139,7 @@ async function loadTables() {
     rule: accessRuleSchema,
   };
   const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
-  return { endpoints, managementEndpoints, errorTable, placeholderPatterns, documents, version };
+  return { endpoints, managementEndpoints, namespaceQuery, errorTable, placeholderPatterns, documents, version };
 }
 
 async function writeDocs() {

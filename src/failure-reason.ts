@@ -1,6 +1,8 @@
 import { RegistryError } from './protocol/errors.js';
 
 const reasons: readonly (readonly [codes: readonly string[], reason: string])[] = [
+  // Before the codes of system calls, which may be its cause.
+  [['HTPASSWD_INVALID'], 'its htpasswd file cannot be used'],
   [['LEVEL_LOCKED', 'FOLDER_IN_USE'], 'another process has its data folder open'],
   [['INDEX_DAMAGED'], 'its index is lost or damaged'],
   [['STORED_TYPE_DIFFERS'], 'a repository has another type than its stored content'],

@@ -34,7 +34,9 @@ export function explainListenError(cause: unknown, host: string, port: number, p
 }
 
 export function explainDataFolderError(cause: unknown, folder: string): StartError {
-  if (cause instanceof StoredTypeError) return new StartError(cause.message, cause);
+  if (cause instanceof StoredTypeError || codeOf(cause) === 'HTPASSWD_INVALID') {
+    return new StartError(messagesOf(cause), cause);
+  }
   const explain = (text: string): StartError => new StartError(`the data folder ${folder} ${text}`, cause);
   switch (codeOf(cause)) {
     case 'EACCES':

@@ -53,6 +53,12 @@ function findProblem(users: HtpasswdUsers, name: string, hash: string | undefine
   return undefined;
 }
 
+/** The configured file cannot be used. Its message names the file and the line. */
+export class HtpasswdError extends Error {
+  override readonly name = 'HtpasswdError';
+  readonly code = 'HTPASSWD_INVALID';
+}
+
 /** An htpasswd file that is read again when it has changed. */
 export class HtpasswdFile {
   readonly #path: string;
@@ -68,7 +74,7 @@ export class HtpasswdFile {
     this.#runtime = runtime;
   }
 
-  /** Reads it for the first time. @throws Error that names the file, and the first line that is wrong. */
+  /** Reads it for the first time. @throws HtpasswdError that names the file, and the first line that is wrong. */
   async open(): Promise<void> {
     this.#lookedAt = this.#runtime.now();
     let problems: readonly HtpasswdProblem[];
@@ -76,12 +82,12 @@ export class HtpasswdFile {
       problems = await this.#read(await versionOf(this.#path));
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new Error(`the htpasswd file ${this.#path} cannot be read: ${reason}`, { cause });
+      throw new HtpasswdError(`the htpasswd file ${this.#path} cannot be read: ${reason}`, { cause });
     }
     const [first] = problems;
     if (first === undefined) return;
     const more = problems.length === 1 ? '' : ` (and ${problems.length - 1} more lines are wrong)`;
-    throw new Error(`the htpasswd file ${this.#path}, line ${first.line}: ${first.problem}${more}`);
+    throw new HtpasswdError(`the htpasswd file ${this.#path}, line ${first.line}: ${first.problem}${more}`);
   }
 
   /** What it says now, or said when it could last be read. */

@@ -52,6 +52,7 @@ export async function dispatch<Row extends Endpoint>(
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, wanted: wantedGrants(match, query) };
   const principal = await admit(core, match, req, question, resolved, seen);
+  if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
   const caller = createCaller(core.access, principal, trail, question, () => req.socket.destroyed);
   const target = resolved && (await findTarget(core, principal, match, resolved));
@@ -86,6 +87,18 @@ function enter(core: Core, address: string): Leave {
 function readQuery(text: string): URLSearchParams {
   if (text.length <= queryMaxLength) return new URLSearchParams(text);
   throw new RegistryError('UNSUPPORTED', { status: 414, message: 'the query is too long' });
+}
+
+/** A misspelt `dry_run` must not collect. @throws RegistryError OPTIONS_INVALID that names what the operation does not know. */
+function refuseUnknown({ op, query: known = [] }: Endpoint, query: URLSearchParams): void {
+  const unknown = [...new Set(query.keys())].filter((name) => !known.some((one) => one.name === name));
+  const [first] = unknown;
+  if (first === undefined) return;
+  const takes = known.length === 0 ? 'no query parameters' : known.map(({ name }) => name).join(', ');
+  throw new RegistryError('OPTIONS_INVALID', {
+    message: `unknown query parameter "${first.slice(0, 100)}": ${op} takes ${takes}`,
+    detail: unknown.slice(0, 10).map((name) => ({ path: name.slice(0, 100), problem: 'is unknown' })),
+  });
 }
 
 /** Which image a name means: naming alone, which reveals nothing. */

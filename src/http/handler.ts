@@ -26,6 +26,8 @@ export interface Surface<Row extends Endpoint> {
   locate(req: IncomingMessage): Location | undefined;
   /** Throws when the request must not be answered at all. */
   guard?(req: IncomingMessage, row: Row): void;
+  /** Whether query parameters that the table does not name are refused. */
+  readonly strictQuery?: boolean;
   /** Whether the log tells who changed what. */
   readonly audited?: boolean;
 }

@@ -57,6 +57,7 @@ export function createManagementSurface(
   return {
     routes: managementRoutes,
     audited: true,
+    strictQuery: true,
     handlers: createManagementHandlers(parts, health),
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');

@@ -1,6 +1,15 @@
 import { buildPath, RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 import type { Digest } from './digest.js';
 import type { Reference, SessionId, WireName } from './names.js';
+import {
+  imagePageQuery,
+  manifestPutQuery,
+  pageQuery,
+  referrerQuery,
+  tokenQuery,
+  uploadCompleteQuery,
+  uploadStartQuery,
+} from './query-parameters.js';
 
 /**
  * Every operation under `/v2`, a row each. From this table come matching, parameter types, the access check, 405 with
@@ -29,6 +38,7 @@ export const endpoints = [
     path: '/v2/token',
     access: 'token',
     spec: 'docker token auth',
+    query: tokenQuery,
     summary: 'Gives an access token for each `scope` that is allowed; `offline_token=true` a refresh token too.',
   },
   {
@@ -45,6 +55,7 @@ export const endpoints = [
     path: '/v2/_catalog',
     access: 'catalog',
     spec: 'extension',
+    query: imagePageQuery,
     summary: 'Lists the images of all repositories; `n`, `last`.',
   },
   {
@@ -53,6 +64,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/uploads/',
     access: 'push',
     spec: 'end-4a, 4b, 4c, 11',
+    query: uploadStartQuery,
     summary: 'Starts an upload; `digest` with the whole blob as body, `mount` and `from`, or `digest-algorithm`.',
   },
   {
@@ -85,6 +97,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/uploads/:session',
     access: 'push',
     spec: 'end-6',
+    query: uploadCompleteQuery,
     summary: 'Appends the rest, verifies `digest` and makes the blob visible. May be repeated for 10 minutes.',
   },
   {
@@ -141,6 +154,7 @@ export const endpoints = [
     path: '/v2/:name/manifests/:reference',
     access: 'push',
     spec: 'end-7a, 7b',
+    query: manifestPutQuery,
     summary: 'Stores a manifest under a tag, or under its digest and each `tag`.',
   },
   {
@@ -157,6 +171,7 @@ export const endpoints = [
     path: '/v2/:name/tags/list',
     access: 'pull',
     spec: 'end-8a, 8b',
+    query: pageQuery,
     summary: 'Lists tags in byte order; `n`, `last`.',
   },
   {
@@ -165,6 +180,7 @@ export const endpoints = [
     path: '/v2/:name/referrers/:digest',
     access: 'pull',
     spec: 'end-12a, 12b',
+    query: referrerQuery,
     summary: 'Lists the manifests that have this subject; `artifactType`, `n`, `last`.',
   },
 ] as const satisfies readonly Endpoint[];

@@ -1,6 +1,15 @@
 import { accessEndpoints } from './access-endpoints.js';
 import { RegistryError } from './errors.js';
 import {
+  collectQuery,
+  explainQuery,
+  exportQuery,
+  imagePageQuery,
+  importQuery,
+  pageQuery,
+  purgeQuery,
+} from './query-parameters.js';
+import {
   describeProblems,
   repositoryConfigSchema,
   type Problem,
@@ -65,6 +74,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/images',
     access: 'admin',
     spec: 'ours',
+    query: imagePageQuery,
     summary: 'Lists the images of a repository with their sizes; `n`, `last`.',
   },
   {
@@ -73,6 +83,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/images/:image/tags',
     access: 'admin',
     spec: 'ours',
+    query: pageQuery,
     summary: "Lists an image's tags with digests, types and sizes; `n`, `last`.",
   },
   {
@@ -81,6 +92,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/import',
     access: 'login',
     spec: 'ours',
+    query: importQuery,
     summary: 'Takes a tar of docker save or an OCI layout, raw or as a form, plain or compressed; `image`, `tag`.',
   },
   {
@@ -89,6 +101,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/export',
     access: 'login',
     spec: 'ours',
+    query: exportQuery,
     summary: 'Sends images as a tar, an OCI layout that docker load takes too; `name`, `platform`, `as`.',
   },
   {
@@ -97,6 +110,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository/cache',
     access: 'admin',
     spec: 'ours',
+    query: purgeQuery,
     summary: 'Drops what a cache keeps, or of one `image`, or one `tag` of it.',
   },
   {
@@ -105,6 +119,7 @@ export const managementEndpoints = [
     path: '/api/v1/explain',
     access: 'login',
     spec: 'ours',
+    query: explainQuery,
     summary: 'Tells who would answer for `name` and `reference`, from where, how fresh and why; asks no upstream.',
   },
   {
@@ -113,6 +128,7 @@ export const managementEndpoints = [
     path: '/api/v1/gc',
     access: 'admin',
     spec: 'ours',
+    query: collectQuery,
     summary: 'Reclaims space now; `dry_run=true` only counts.',
   },
   {
@@ -121,6 +137,7 @@ export const managementEndpoints = [
     path: '/api/v1/quarantine',
     access: 'admin',
     spec: 'ours',
+    query: pageQuery,
     summary: 'Lists blobs that the collector set aside because the index does not refer to them; `n`, `last`.',
   },
   {

@@ -22,6 +22,7 @@ import {
   type SessionId,
   type WireName,
 } from './names.js';
+import type { QueryParameter } from './query-parameters.js';
 
 /** One operation: what it is called, where it answers and what it takes to be allowed. */
 export interface Endpoint {
@@ -31,6 +32,8 @@ export interface Endpoint {
   readonly path: string;
   readonly access: 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
   readonly spec: string;
+  /** The query parameters that it knows. The management API refuses others; under `/v2` they are passed over. */
+  readonly query?: readonly QueryParameter[];
   readonly summary: string;
 }
 

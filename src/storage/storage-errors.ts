@@ -1,4 +1,4 @@
-import type { Digest } from '../protocol/digest.js';
+import { algorithmOf, digestOf, type Digest } from '../protocol/digest.js';
 import { RegistryError } from '../protocol/errors.js';
 import { TooManyBytesError } from '../util/streams.js';
 
@@ -19,8 +19,12 @@ export async function isDone(call: () => Promise<void>): Promise<boolean> {
 }
 
 export function digestInvalid(expected: Digest, found: Digest): RegistryError {
+  // Found often enough to say what it is.
+  const isEmpty = found === digestOf(new Uint8Array(), algorithmOf(found));
   return new RegistryError('DIGEST_INVALID', {
-    message: 'the content has another digest than the one given',
+    message: isEmpty
+      ? 'no bytes arrived, but the digest is of some: a body parser or a proxy in front of the registry usually drops them'
+      : 'the content has another digest than the one given',
     detail: { expected, found },
   });
 }

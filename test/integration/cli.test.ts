@@ -326,6 +326,19 @@ describe('the signals that stop it', () => {
 });
 
 describe('what is said when it cannot start', () => {
+  it('a wrong line of the htpasswd file, with its file and number, is no fault of the data folder', async () => {
+    const folder = await makeOwnFolder();
+    const htpasswd = path.join(folder, 'users');
+    const config = path.join(folder, 'config.json');
+    await writeFile(htpasswd, '# users\nalice:secret\n');
+    await writeFile(config, JSON.stringify({ access: { htpasswd, rules: [{ users: ['alice'], allow: ['admin'] }] } }));
+    const args = ['serve', '--port', '0', '--config', config, '--data', path.join(folder, 'data')];
+    const { code, stderr } = await run(args).ended();
+    expect(code).toBe(1);
+    expect(stderr).toContain(`the htpasswd file ${htpasswd}, line 2: the password is not hashed with bcrypt`);
+    expect(stderr).not.toContain('data folder');
+  });
+
   const failed = (code: string): Error => Object.assign(new Error(`failed with ${code}`), { code });
 
   it.each([

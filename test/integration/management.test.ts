@@ -1,5 +1,7 @@
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { managementEndpoints } from '../../src/protocol/management.js';
+import { buildPath } from '../../src/protocol/route-table.js';
 import { Client } from '../support/client.js';
 import {
   describeBytes,
@@ -268,6 +270,32 @@ describe('what is refused', () => {
     '/API/v1/repositories',
   ])('%s is not ours', async (path) => {
     expect((await client.get(path)).status).toBe(418);
+  });
+});
+
+describe('a query parameter that an operation does not know', () => {
+  it.each(managementEndpoints.map(({ op, method, path }) => [op, method, path] as const))(
+    'is refused by name: %s',
+    async (op, method, path) => {
+      const params = {
+        repository: 'declared',
+        image: 'app',
+        account: 'robot',
+        token: '0'.repeat(16),
+        rule: 'declared-1',
+      };
+      const at = buildPath(path, { ...params, digest: `sha256:${'0'.repeat(64)}` });
+      const answer = await client.send(method, `${at}?grace_seconds=0&n=1`);
+      expect([answer.status, answer.codes]).toEqual([400, ['OPTIONS_INVALID']]);
+      const [error] = (answer.json() as { errors: { message: string; detail: object[] }[] }).errors;
+      expect(error?.message).toContain(`unknown query parameter "grace_seconds": ${op} takes `);
+      expect(error?.detail).toContainEqual({ path: 'grace_seconds', problem: 'is unknown' });
+    },
+  );
+
+  it('is passed over under /v2, as clients need', async () => {
+    expect((await client.get('/v2/?grace_seconds=0')).status).toBe(200);
+    expect((await client.post('/v2/declared/app/blobs/uploads/?grace_seconds=0')).status).toBe(202);
   });
 });
 

@@ -400,3 +400,25 @@ describe('a restart', () => {
     await after.close();
   });
 });
+
+describe('an upload of which no bytes arrived', () => {
+  const blob = digest(someBytes('nothing of this', 100));
+
+  it.each([
+    ['in one POST', async () => client.post(`${uploads}?digest=${blob}`, { body: Buffer.alloc(0) })],
+    [
+      'by a PUT',
+      async () => client.put(`${await startUpload(client, name)}?digest=${blob}`, { body: Buffer.alloc(0) }),
+    ],
+  ])('says so, and what usually drops them: %s', async (_how, send) => {
+    const answer = await send();
+    expect([answer.status, answer.codes]).toEqual([400, ['DIGEST_INVALID']]);
+    expect(answer.body.toString()).toContain('no bytes arrived');
+    expect(answer.body.toString()).toContain('a body parser or a proxy');
+  });
+
+  it('is not what other wrong content is told', async () => {
+    const answer = await client.post(`${uploads}?digest=${blob}`, { body: Buffer.from('x') });
+    expect(answer.body.toString()).toContain('the content has another digest than the one given');
+  });
+});

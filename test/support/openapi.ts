@@ -6,6 +6,7 @@ import { endpoints } from '../../src/protocol/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
 import { managementEndpoints } from '../../src/protocol/management.js';
 import { repositorySchemas } from '../../src/protocol/repository-config.js';
+import { namespaceQuery } from '../../src/protocol/query-parameters.js';
 import { placeholderPatterns } from '../../src/protocol/route-table.js';
 
 /** What the writers of documents take: the tables of src/protocol/. */
@@ -13,6 +14,7 @@ export interface Tables {
   readonly endpoints: readonly object[];
   readonly managementEndpoints: readonly object[];
   readonly errorTable: object;
+  readonly namespaceQuery: object;
   readonly placeholderPatterns: object;
   readonly documents: object;
   readonly version: string;
@@ -37,7 +39,7 @@ export function tablesOf(version: string): Tables {
     token: tokenSchema,
     rule: accessRuleSchema,
   };
-  return { endpoints, managementEndpoints, errorTable, placeholderPatterns, documents, version };
+  return { endpoints, managementEndpoints, errorTable, namespaceQuery, placeholderPatterns, documents, version };
 }
 
 export interface Content {

@@ -2,6 +2,7 @@ import { hashSync } from 'bcryptjs';
 import { rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HtpasswdError } from '../../src/access/htpasswd-file.js';
 import { HtpasswdSource } from '../../src/access/htpasswd.js';
 import { LoginThrottle } from '../../src/access/login-throttle.js';
 import { PasswordClient, type PasswordVerifier } from '../../src/access/password-client.js';
@@ -114,7 +115,7 @@ describe('opening', () => {
     ],
     ['a cost of 3', `carol:${alice.replace('$04$', '$03$')}`, 'bcrypt has no cost below 4'],
   ])('refuses %s, naming file and line alone', async (_what, line, problem) => {
-    const expected = new Error(`the htpasswd file ${path}, line 4: ${problem}`);
+    const expected = new HtpasswdError(`the htpasswd file ${path}, line 4: ${problem}`);
     await expect(open(`alice:${alice}\n\n# more\n${line}\n`)).rejects.toEqual(expected);
   });
 
