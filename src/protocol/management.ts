@@ -17,6 +17,7 @@ import {
   type RepositoryConfig,
 } from './repository-config.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
+import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
 
 /** The management API, by the same mechanism as `/v2`. Mounted where the host likes: paths are relative to that place. */
 export const managementEndpoints = [
@@ -267,13 +268,6 @@ export function encodeExplanation(explanation: object): unknown {
   };
 }
 
-/** With every key of every object in it spelled otherwise. */
-function mapKeys(value: unknown, spell: (key: string) => string): unknown {
-  if (Array.isArray(value)) return value.map((item: unknown) => mapKeys(item, spell));
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [spell(key), mapKeys(item, spell)]));
-}
-
 /** RFC 3339, in UTC. */
 export function encodeTime(at: number): string {
   return new Date(at).toISOString();
@@ -284,17 +278,4 @@ const maxProblems = 50;
 
 export function problemsFound(problems: readonly Problem[]): RegistryError {
   return new RegistryError('OPTIONS_INVALID', { detail: problems.slice(0, maxProblems) });
-}
-
-/** The path of a setting in code as the API has it. */
-export function toWirePath(path: string): string {
-  return path === 'type' ? 'repo_type' : toSnakeCase(path);
-}
-
-function toSnakeCase(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-function toCamelCase(key: string): string {
-  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -11,9 +11,10 @@ import {
 import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
-import { problemsFound, toWirePath } from '../protocol/management.js';
+import { problemsFound } from '../protocol/management.js';
 import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/repository-config.js';
 import { checkTogether } from '../protocol/repository-graph.js';
+import { toWirePath } from '../protocol/spelling.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/concurrency.js';
 import { refuseTypeChange } from './stored-types.js';

@@ -191,7 +191,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       const document = { name: name.replace('/', '-'), package_type: 'docker', repo_type: 'local' };
       const made = await client.post(repositories, { headers: json, body: JSON.stringify(document) });
       expect([made.status, made.header('location')]).toEqual([201, `${repositories}/${document.name}`]);
-      expect((await client.get(`${repositories}?n=1`)).status).toBe(200);
+      expect((await client.get(`${place}/api/v1/quarantine?n=1`)).status).toBe(200);
       expect((await client.delete(made.header('location'))).status).toBe(204);
       expect((await client.get(`${place}/api/v1/health`)).status).toBe(200);
     });

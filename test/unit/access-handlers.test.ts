@@ -107,7 +107,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     expect(JSON.stringify(others)).not.toContain(secret.slice(21));
     expect(JSON.stringify(others)).not.toContain('sha256');
     expect(await ask('DELETE', `accounts/robot/tokens/${shown.id}`)).toMatchObject({ status: 204 });
-    expect(await accounts.identify(secret)).toBeUndefined();
+    expect(await accounts.identify(secret)).toBe('revoked');
   });
 
   it('makes, shows, replaces and deletes a rule', async () => {

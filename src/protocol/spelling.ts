@@ -1,0 +1,21 @@
+/** Settings are spelled in camel case in code and in snake case in the management API. */
+
+/** Returns a copy with every key of every object in it spelled by `spell`. */
+export function mapKeys(value: unknown, spell: (key: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => mapKeys(item, spell));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [spell(key), mapKeys(item, spell)]));
+}
+
+/** Returns the path of a setting as the API spells it. */
+export function toWirePath(path: string): string {
+  return path === 'type' ? 'repo_type' : toSnakeCase(path);
+}
+
+export function toSnakeCase(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+export function toCamelCase(key: string): string {
+  return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
