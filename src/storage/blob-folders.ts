@@ -30,9 +30,9 @@ const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padS
 /**
  * Where things lie under the root:
  *
- *     blobs/<algorithm>/<first 2 hex digits>/<hex>     immutable, renamed into place
- *     staged/<id>                                      on the same file system, appended, renamed away or removed
- *     quarantine/<algorithm>/<hex>                     on the same file system, renamed here from blobs/
+ *     blobs/<algorithm>/<first 2 hex digits>/<hex>       immutable, renamed into place
+ *     staged/<id>                                        on the same file system, appended, renamed away or removed
+ *     quarantine/<algorithm>/<first 2 hex digits>/<hex>  on the same file system, renamed here from blobs/
  *
  * Whatever else is in these folders is skipped.
  */
@@ -61,7 +61,7 @@ export class BlobFolders {
   }
 
   quarantined(digest: Digest): string {
-    return join(this.#root, 'quarantine', algorithmOf(digest), hexOf(digest));
+    return join(this.#root, 'quarantine', algorithmOf(digest), hexOf(digest).slice(0, 2), hexOf(digest));
   }
 
   /**
@@ -121,14 +121,17 @@ export class BlobFolders {
     }
   }
 
-  /** In no order. */
-  async quarantinedDigests(): Promise<Digest[]> {
+  /** Yields the digests in order, from behind `after` on. Reads only the folders that are needed, so a page costs a page. */
+  async *quarantinedDigests(after = ''): AsyncGenerator<Digest> {
     const root = join(this.#root, 'quarantine');
-    const found: Digest[] = [];
     for (const algorithm of await this.#foldersIn(root, algorithms)) {
-      found.push(...(await this.#digestsIn(join(root, algorithm), algorithm)));
+      for (const prefix of await this.#foldersIn(join(root, algorithm), prefixes)) {
+        const start = `${algorithm}:${prefix}`;
+        if (start < after.slice(0, start.length)) continue;
+        const digests = await this.#digestsIn(join(root, algorithm, prefix), algorithm, prefix);
+        yield* digests.filter((digest) => digest > after).sort();
+      }
     }
-    return found;
   }
 
   /** Like `statFile`, for a file that was listed: one that cannot be read does not end the listing. */
@@ -142,7 +145,7 @@ export class BlobFolders {
     }
   }
 
-  async #digestsIn(folder: string, algorithm: Algorithm, prefix = ''): Promise<Digest[]> {
+  async #digestsIn(folder: string, algorithm: Algorithm, prefix: string): Promise<Digest[]> {
     const isBlob = (entry: Dirent): boolean =>
       entry.isFile() && entry.name.startsWith(prefix) && toDigest(algorithm, entry.name) !== undefined;
     const names = this.#keep(folder, await this.#entriesOf(folder), isBlob);

@@ -5,7 +5,11 @@ import type { Digest } from '../protocol/digest.js';
 import { statFile, type BlobFolders } from './blob-folders.js';
 import { renameFile, unlinkFile } from './files.js';
 import type { FolderHandles } from './folder-handles.js';
+import { makeFolder } from './level-folder.js';
 import { isDone } from './storage-errors.js';
+
+/** As the umask says, like the other folders of blobs. */
+const folderMode = 0o777;
 
 /** The quarantine of a file store. The modification time of a file is when it was moved here. */
 export class FsQuarantine {
@@ -21,18 +25,20 @@ export class FsQuarantine {
     const published = this.#folders.blob(digest);
     // Durable before the move: a file that kept its old time after a power cut would be deleted too early.
     if (!(await isDone(() => stamp(published, when)))) return false;
-    await this.#move(published, this.#folders.quarantined(digest));
+    const quarantined = this.#folders.quarantined(digest);
+    await makeFolder(dirname(quarantined), folderMode);
+    await this.#move(published, quarantined);
     return true;
   }
 
   async list({ limit, after = '' }: PageRequest): Promise<Page<BlobInfo>> {
-    const digests = (await this.#folders.quarantinedDigests()).filter((digest) => digest > after).sort();
-    const found = digests.slice(0, limit).map(async (digest) => {
+    const items: BlobInfo[] = [];
+    for await (const digest of this.#folders.quarantinedDigests(after)) {
+      if (items.length === limit) return { items, more: true };
       const stats = await this.#folders.statListed(this.#folders.quarantined(digest));
-      return stats && { digest, ...stats };
-    });
-    const items = (await Promise.all(found)).filter((info) => info !== undefined);
-    return { items, more: digests.length > limit };
+      if (stats !== undefined) items.push({ digest, ...stats });
+    }
+    return { items, more: false };
   }
 
   async restore(digest: Digest): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { PageRequest } from '../../src/ports.js';
 import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
 import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
 import { probeRenames, type RenameCalls } from '../../src/storage/rename-probe.js';
@@ -24,14 +25,18 @@ describe('the folders of FsBlobStore', () => {
   beforeEach(async () => {
     root = await makeScratchFolder();
     await open();
-    const staged = await store.stage('put');
-    await staged.append(sourceOf(bytes));
-    await staged.commit(digest);
+    await commit(bytes);
   });
   afterEach(async () => {
     await store.close();
     await removeScratchFolder(root);
   });
+
+  async function commit(content: Buffer): Promise<void> {
+    const staged = await store.stage('put');
+    await staged.append(sourceOf(content));
+    await staged.commit(digestOf(content));
+  }
 
   async function list(): Promise<Digest[]> {
     const found: Digest[] = [];
@@ -101,10 +106,28 @@ describe('the folders of FsBlobStore', () => {
     expect(strays).toEqual(['quarantine/sha256 !']);
   });
 
+  it('reads only the folders of the quarantine that a page needs', async () => {
+    const others = ['one', 'two', 'three'].map((text) => Buffer.from(text));
+    for (const content of others) await commit(content);
+    const digests = [digest, ...others.map((content) => digestOf(content))].sort();
+    for (const each of digests) await store.quarantine(each, Date.now());
+    const last = hexOf(digests[3] as Digest).slice(0, 2);
+    await rm(join(root, 'quarantine', 'sha256', last), { recursive: true });
+    await symlink(last, join(root, 'quarantine', 'sha256', last));
+    const listed = async (page: PageRequest) => {
+      const { items, more } = await store.listQuarantined(page);
+      return { found: items.map((item) => item.digest), more };
+    };
+    expect(await listed({ limit: 2 })).toEqual({ found: digests.slice(0, 2), more: true });
+    expect(strays).toEqual([]);
+    expect(await listed({ limit: 2, after: digests[1] as string })).toEqual({ found: [digests[2]], more: false });
+    expect(strays).toEqual([`quarantine/sha256/${last} !`]);
+  });
+
   it('keeps the time of the quarantine in the file, which is where the layout says', async () => {
     const when = Date.UTC(2026, 0, 1);
     await store.quarantine(digest, when);
-    const file = join(root, 'quarantine', 'sha256', hexOf(digest));
+    const file = join(root, 'quarantine', 'sha256', prefix, hexOf(digest));
     expect([(await stat(file)).mtimeMs, (await stat(file)).size]).toEqual([when, bytes.length]);
   });
 

@@ -58,10 +58,12 @@ describe('the quarantine', () => {
   }
   const fileOf = (place: string, digest: Digest): string => {
     const hex = hexOf(digest);
-    const prefix = place === 'blobs' ? hex.slice(0, 2) : '';
-    return path.join(folder, place, algorithmOf(digest), prefix, hex);
+    return path.join(folder, place, algorithmOf(digest), hex.slice(0, 2), hex);
   };
-  const held = async (): Promise<string[]> => (await readdir(path.join(folder, 'quarantine', 'sha256'))).sort();
+  const held = async (): Promise<string[]> => {
+    const found = await readdir(path.join(folder, 'quarantine', 'sha256'), { recursive: true });
+    return found.map((name) => path.basename(name)).filter((name) => name.length === 64);
+  };
   const collect = async () => (await client.post('/api/v1/gc')).json();
   const restore = (body: object) => client.post('/api/v1/quarantine/restore', { headers, body: JSON.stringify(body) });
 
