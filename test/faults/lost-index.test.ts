@@ -1,12 +1,13 @@
 /**
  * A lost or damaged index over blobs that are older than the grace period, under the real command: the start is refused and
  * changes nothing; with --accept-empty-index it starts, and a collection moves the blobs to the quarantine instead of deleting
- * them, from where they are restored.
+ * them, from where they are restored; `artifactapi repair-index` keeps what is readable.
  */
 import { cp, mkdtemp, open, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { projectRoot, run } from '../../e2e-docker/support/commands.js';
 import { Ledger, imageOf, pushImage } from './support/ledger.js';
 import { Life } from './support/life.js';
 import { listBlobFiles } from './support/verify.js';
@@ -121,6 +122,31 @@ describe('a lost or damaged index', () => {
       await again.verify(client, 'pushed again');
       await lives.at(-1)?.end('stop');
     });
+  });
+
+  test('repair-index keeps what is readable and accepts the result', async () => {
+    await copy('kill', 'repaired');
+    const data = join(folder, 'repaired/data');
+    await ageBlobs(data);
+    await flipBit(data);
+    await expect(live('repaired').start()).rejects.toThrow(/repair-index/);
+    const cli = join(projectRoot, 'dist/src/cli.js');
+    const { stdout } = await run(process.execPath, [cli, 'repair-index', '--data', data]);
+    expect(stdout).toMatch(/index\.damaged-/);
+    const before = await listContent(data);
+    const client = await live('repaired').start();
+    const tags = JSON.parse(
+      (await client.insist('GET tags', `/v2/${name}/tags/list`, [200])).body.toString('utf8'),
+    ) as {
+      tags: string[];
+    };
+    const readable = new Ledger();
+    for (const kept of ledger.kept) if (tags.tags.includes(kept.tag)) readable.keep(kept);
+    expect(readable.kept.length).toBeGreaterThan(0);
+    await readable.verify(client, 'after the repair');
+    await client.collect();
+    await readable.verify(client, 'after the repair and a collection');
+    expect(await listContent(data)).toEqual(before);
   });
 });
 
