@@ -70,6 +70,8 @@ describeClient('the container image', needs, () => {
 
   test('greets on stdout, and logs JSON on stderr', async () => {
     await http(`${registry.origin}/v2/`);
+    // The log is written behind the answer.
+    await expect.poll(async () => (await engine.docker(['logs', registry.name])).stderr).toContain('version.check');
     const { stdout, stderr } = await engine.docker(['logs', registry.name]);
     expect(stdout).toContain('listens on http://0.0.0.0:5000');
     const lines = stderr.trim().split('\n');

@@ -170,7 +170,7 @@ export class DiskReserve {
     const what = this.#free?.inodesSuffice === false ? 'no inodes are free' : `${freeBytes} bytes are free`;
     return new RegistryError('UNAVAILABLE', {
       status: 507,
-      message: `the disk is full: ${what} and ${neededBytes} bytes are needed; delete images or enlarge the disk`,
+      message: `the disk is full: ${what} and ${neededBytes} bytes are needed; enlarge the disk, or delete images and collect garbage after the grace period`,
       detail: { freeBytes, neededBytes },
     });
   }

@@ -1,5 +1,8 @@
 import path from 'node:path';
 
+/** The finding for an index folder that is not there. */
+export const folderMissing = 'the folder is missing';
+
 /**
  * The index lost something that it had acknowledged, or is not the index of this data folder. Opening it would make that
  * final, so nothing is changed until an operator decides.
@@ -12,11 +15,15 @@ export class IndexDamageError extends Error {
 
   constructor(folder: string, finding: string, cause?: unknown) {
     const data = path.dirname(folder);
+    const isMissing = finding === folderMissing;
     const lines = [
-      `the index ${folder} does not belong to this data folder as it is: ${finding}. Nothing was changed. Do one of these:`,
+      isMissing
+        ? `the index ${folder} is missing, but the data folder had one. Nothing was changed. Do one of these:`
+        : `the index ${folder} is not as the registry left it: ${finding}. Nothing was changed. Do one of these:`,
       `  restore ${data} from a backup`,
-      `  run artifactapi repair-index --data ${data}, which keeps what is readable`,
-      '  start once with --accept-empty-index, or the option acceptEmptyIndex: true, which moves the index aside and starts empty',
+      ...(isMissing ? [] : [`  run artifactapi repair-index --data ${data}, which keeps what is readable`]),
+      '  start once with --accept-empty-index, or the option acceptEmptyIndex: true, which moves what is left of the index aside',
+      '  and starts empty: blobs go to the quarantine, and images must be pushed again',
     ];
     super(lines.join('\n'), cause === undefined ? undefined : { cause });
     this.finding = finding;

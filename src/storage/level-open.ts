@@ -3,7 +3,7 @@ import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
 import { renameFile, syncFolder } from './files.js';
-import { explainOpenFailure, IndexDamageError, isLocked } from './level-damage.js';
+import { explainOpenFailure, folderMissing, IndexDamageError, isLocked } from './level-damage.js';
 import {
   checkIdentity,
   checkSequence,
@@ -63,8 +63,7 @@ export interface StartedIndex extends OpenLevel {
  * @throws Error that names the folder when someone else has it open, or when it cannot be opened.
  */
 export async function startIndex(folder: string, options: StartOptions): Promise<StartedIndex> {
-  if (!(await isThere(folder)))
-    await decideOnLoss(folder, new IndexDamageError(folder, 'the folder is missing'), options);
+  if (!(await isThere(folder))) await decideOnLoss(folder, new IndexDamageError(folder, folderMissing), options);
   await makeFolder(folder, ownerOnly);
   const lock = await FolderLock.claim(folder);
   let opened: OpenLevel | undefined;

@@ -21,7 +21,10 @@ export interface RepairReport extends SurveyReport {
  */
 export async function repairIndex(folder: string): Promise<RepairReport> {
   await readdir(folder).catch((cause: Error) => {
-    throw new Error(`there is no index to repair: ${cause.message}`, { cause });
+    throw new Error(
+      `there is no index to repair (${cause.message}): check --data, restore a backup, or start once with --accept-empty-index`,
+      { cause },
+    );
   });
   const lock = await FolderLock.claim(folder);
   try {

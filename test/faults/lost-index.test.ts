@@ -85,7 +85,8 @@ describe('a lost or damaged index', () => {
         );
       expect(failure).toContain(join(data(), 'index'));
       expect(failure).toMatch(/--accept-empty-index/);
-      expect(failure).toMatch(/repair-index/);
+      // A folder that is missing cannot be repaired.
+      if (title !== 'index/ is removed') expect(failure).toMatch(/repair-index/);
       expect(await listFiles(data())).toEqual(before);
     });
 

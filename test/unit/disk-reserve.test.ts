@@ -121,7 +121,7 @@ describe('ensureRoom', () => {
     await reserve.ensureRoom(4 * mebibyte);
     await expect(reserve.ensureRoom(4 * mebibyte + 1)).rejects.toMatchObject({
       ...full,
-      message: `the disk is full: ${freeBytes} bytes are free and ${freeBytes + 1} bytes are needed; delete images or enlarge the disk`,
+      message: `the disk is full: ${freeBytes} bytes are free and ${freeBytes + 1} bytes are needed; enlarge the disk, or delete images and collect garbage after the grace period`,
       detail: { freeBytes, neededBytes: freeBytes + 1 },
     });
   });
