@@ -217,8 +217,8 @@ describe('downloads that nobody reads', () => {
       )
       .toBe(true);
     const held = (process.memoryUsage().arrayBuffers - before) / 1024 / 1024;
-    // Twice as many without the limit.
-    expect(held).toBeLessThan(64 + unread / 8 + 20);
+    // 160 MiB without the limit, two buffers each; 74 with it. The rest is other memory of a process that tests share.
+    expect(held).toBeLessThan(128);
     for (const connection of connections) connection.cut();
   });
 });
