@@ -73,7 +73,7 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '',
     'Paths are relative to where the host mounts `registry.management`. Documents are JSON in snake case, times RFC 3339 in',
     'UTC. A query parameter that an operation does not know is refused with 400 `OPTIONS_INVALID`, which names it. How',
-    'accounts, tokens and rules are used: [access.md](access.md).',
+    'accounts, tokens and rules are used: [access-control.md](access-control.md).',
     '',
     ...renderOperations(managementEndpoints),
     '',

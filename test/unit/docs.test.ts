@@ -182,7 +182,7 @@ describe('README.md', () => {
   });
 });
 
-describe('docs/access.md', () => {
+describe('docs/access-control.md', () => {
   const fields = [
     ...fieldsOf('AccessOptions', 'access.'),
     ...fieldsOf('AccessRuleOptions', 'access.rules[].'),
@@ -191,7 +191,7 @@ describe('docs/access.md', () => {
     ...fieldsOf('OidcIssuerOptions', 'access.oidc[].'),
     ...fieldsOf('OidcIdentityOptions', 'access.oidc[].identities[].'),
   ];
-  const rows = optionRows(read('docs/access.md'));
+  const rows = optionRows(read('docs/access-control.md'));
 
   it('is held to all options of access that there are', () => {
     const names = fields.map(({ name }) => name);
@@ -213,11 +213,11 @@ describe('docs/access.md', () => {
 describe('YAML in Markdown', () => {
   const files = [
     'README.md',
-    'docs/access.md',
+    'docs/access-control.md',
     'docs/nginx.md',
-    'docs/remote.md',
+    'docs/caching.md',
     'docs/security.md',
-    'docs/virtual.md',
+    'docs/virtual-repositories.md',
   ];
   const blocks = files.flatMap((file) =>
     [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
@@ -235,9 +235,9 @@ describe('YAML in Markdown', () => {
   });
 });
 
-describe('docs/remote.md', () => {
+describe('docs/caching.md', () => {
   it('has the table of answers that README.md has', () => {
-    const table = /^<!-- answers.*?-->\n\n(.*?)\n\n<!--/ms.exec(read('docs/remote.md'))?.[1] ?? '';
+    const table = /^<!-- answers.*?-->\n\n(.*?)\n\n<!--/ms.exec(read('docs/caching.md'))?.[1] ?? '';
     expect(table).toContain('| **denied**');
     expect(readme).toContain(table);
   });
