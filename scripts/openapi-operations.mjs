@@ -134,6 +134,18 @@ const health = object({
     index: component({ reopens: count, last_failure_at: text }),
     blobs: component({ free_bytes: count, reserve_bytes: count, is_reserve_complete: { type: 'boolean' } }),
   }),
+  refusals: object({
+    connections: count,
+    client_connections: count,
+    client_requests: count,
+    request_rate: count,
+    throttled_login: count,
+    imports: count,
+    unfinished_heads: count,
+    slow_upload: count,
+    slow_download: count,
+    unread_body: count,
+  }),
 });
 
 /** Those of the management API. @type {Readonly<Record<string, Details>>} */

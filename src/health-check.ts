@@ -3,7 +3,7 @@ import type {
   BlobsHealth,
   BlobStore,
   ComponentHealth,
-  HealthReport,
+  Condition,
   IndexHealth,
   MetadataStore,
   Runtime,
@@ -26,7 +26,7 @@ export class HealthCheck {
   readonly #parts: HealthParts;
   readonly #index: Probe<IndexHealth>;
   readonly #blobs: Probe<BlobsHealth>;
-  #report: Promise<HealthReport> | undefined;
+  #report: Promise<Condition> | undefined;
   #reusedUntil = 0;
 
   constructor(parts: HealthParts) {
@@ -36,7 +36,7 @@ export class HealthCheck {
   }
 
   /** Never rejects. Callers at the same time, or shortly after, get the same report. */
-  report(): Promise<HealthReport> {
+  report(): Promise<Condition> {
     const { runtime } = this.#parts;
     if (this.#report !== undefined && runtime.now() < this.#reusedUntil) return this.#report;
     this.#reusedUntil = Infinity;
@@ -44,7 +44,7 @@ export class HealthCheck {
     return this.#report;
   }
 
-  async #look(): Promise<HealthReport> {
+  async #look(): Promise<Condition> {
     const [index, blobs] = await Promise.all([this.#index.ask(), this.#blobs.ask()]);
     const { reopens, lastFailure } = this.#parts.metadata.status();
     const past = { reopens, ...(lastFailure === undefined ? {} : { lastFailureAt: lastFailure.at }) };

@@ -32,6 +32,7 @@ export type {
   ImageKey,
   Logger,
   MetadataStore,
+  RefusalCounts,
   RefusalReason,
   RegistryEvents,
   RepositoryRecord,

@@ -164,7 +164,6 @@ async function openOn(
     uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
     downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
     clients: new CustomerCounts(options.limits.maxConnectionsPerClient),
-    refused: (reason, address) => runtime.emit('client.refused', { reason, address }),
     rates: new RateLimiter(options.limits, () => runtime.now()),
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),

@@ -13,6 +13,7 @@ import type { AccessLimit, AccessRule } from './protocol/access-config.js';
 import type { Algorithm, Digest } from './protocol/digest.js';
 import type { LoginProblem, RefusedLogin } from './protocol/login-problem.js';
 import type { ParsedManifest } from './protocol/manifest.js';
+import type { RefusalReason } from './protocol/refusal-reasons.js';
 import type { Reference, SessionId, Tag, WireName } from './protocol/names.js';
 import type { RepositoryConfig, Sparse } from './protocol/repository-config.js';
 import type { TokenGrant } from './protocol/token-scope.js';
@@ -1115,8 +1116,16 @@ export interface IndexHealth extends ComponentHealth {
 
 export interface BlobsHealth extends ComponentHealth, Partial<SpaceStatus> {}
 
+/** How many clients were refused for each limit since the process started. */
+export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
+
+/** What `registry.health()` and the health documents report. */
+export interface HealthReport extends Condition {
+  readonly refusals: RefusalCounts;
+}
+
 /** Whether the registry serves requests. */
-export interface HealthReport {
+export interface Condition {
   /** `ok` also while a component is degraded. */
   readonly status: 'ok' | 'unavailable';
   /** Why the registry could not be opened, without paths. */
@@ -1157,18 +1166,8 @@ export interface LoginRefusedEvent extends RefusedLogin {
   readonly op: string;
   readonly clientAddress: string;
 }
-/**
- * The limit that a client met. Refused: `connections` of all clients or `client_connections` of one, `client_requests` at a time
- * of one. Ended: `unfinished_heads` when too many wait for the rest of theirs, `slow_upload`, `slow_download`, `unread_body`.
- */
-export type RefusalReason =
-  | 'connections'
-  | 'client_connections'
-  | 'client_requests'
-  | 'unfinished_heads'
-  | 'slow_upload'
-  | 'slow_download'
-  | 'unread_body';
+
+export type { RefusalReason } from './protocol/refusal-reasons.js';
 
 export interface RegistryEvents {
   request: [RequestEvent];

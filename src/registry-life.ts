@@ -3,7 +3,7 @@ import type { CoreSource } from './http/handler.js';
 import { describeFailure, isInUse } from './failure-reason.js';
 import { healthTimeoutMs, withTimeout } from './health-check.js';
 import type { OpenRegistry } from './open-registry.js';
-import type { HealthReport, Runtime } from './ports.js';
+import type { Condition, Runtime } from './ports.js';
 import { RegistryError } from './protocol/errors.js';
 import { Closers } from './util/closers.js';
 import { messagesOf } from './util/plain-log.js';
@@ -73,11 +73,11 @@ export class RegistryLife implements CoreSource {
   }
 
   /** Waits for the attempt in progress, for some seconds at most. Never rejects. */
-  async health(): Promise<HealthReport> {
+  async health(): Promise<Condition> {
     if (this.opened !== undefined) return this.opened.health.report();
     const opening = this.ready().then(
       ({ health }) => health.report(),
-      (error: unknown): HealthReport => ({ status: 'unavailable', reason: describeFailure(error) }),
+      (error: unknown): Condition => ({ status: 'unavailable', reason: describeFailure(error) }),
     );
     return withTimeout(opening, healthTimeoutMs, { status: 'unavailable', reason: 'the registry is still opening' });
   }

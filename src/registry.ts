@@ -8,6 +8,7 @@ import type { GarbageReport, HealthReport, RegistryEvents } from './ports.js';
 import { RegistryLife } from './registry-life.js';
 import { viewRepositories, type Repositories } from './repository-views.js';
 import { createRuntime } from './runtime.js';
+import { countRefusals } from './refusal-counts.js';
 import { Closers } from './util/closers.js';
 
 /**
@@ -59,10 +60,12 @@ export function buildRegistry(options: RegistryOptions): { readonly registry: Re
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
+  const readRefusals = countRefusals(runtime.events);
+  const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: readRefusals() });
   const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
-    () => life.health(),
+    health,
     () => resolved.access === 'open',
   );
   const pipelines = new Pipelines();
@@ -70,7 +73,7 @@ export function buildRegistry(options: RegistryOptions): { readonly registry: Re
     middleware: createHandler(registrySurface, life, runtime, pipelines),
     management: createHandler(managementSurface, life, runtime, pipelines),
     ready: () => life.whenOpened(),
-    health: () => life.health(),
+    health,
     events: runtime.events,
     get repositories() {
       return viewRepositories(life.parts.directory);

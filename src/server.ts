@@ -207,7 +207,11 @@ function reportRefusals(options: ServerOptions): (reason: RefusalReason, address
   const { registry, log, maxConnections, maxConnectionsPerClient } = options;
   const counts = new Map<RefusalReason, number>();
   return (reason, address) => {
-    registry.events.emit('client.refused', { reason, address });
+    try {
+      registry.events.emit('client.refused', { reason, address });
+    } catch (err) {
+      log.error({ err, event: 'client.refused' }, 'event listener failed');
+    }
     const count = counts.get(reason);
     counts.set(reason, (count ?? 0) + 1);
     if (count !== undefined) return;

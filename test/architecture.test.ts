@@ -42,6 +42,7 @@ const roots = new Set([
   'open-registry',
   'failure-reason',
   'health-check',
+  'refusal-counts',
   'cli',
   'cli-archives',
   'cli-repair',

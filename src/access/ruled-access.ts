@@ -203,7 +203,8 @@ export class RuledAccess implements AccessControl {
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'TOOMANYREQUESTS') throw error;
       const { message, headers } = error;
-      throw new RegistryError('TOOMANYREQUESTS', { message, headers, refusedLogin: refuse('throttled', shown) });
+      const refusedLogin = refuse('throttled', shown);
+      throw new RegistryError('TOOMANYREQUESTS', { message, headers, refusedLogin, refusal: 'throttled_login' });
     }
     if (typeof found === 'object') return this.#withGroups(toPrincipal(found, source?.kind));
     // The file judges what no other source takes for its own.

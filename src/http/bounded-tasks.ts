@@ -13,7 +13,7 @@ export class BoundedTasks {
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#most) {
       const message = `${this.#most} of these are running already: try again later`;
-      throw new RegistryError('TOOMANYREQUESTS', { message, headers: { 'Retry-After': '5' } });
+      throw new RegistryError('TOOMANYREQUESTS', { message, headers: { 'Retry-After': '5' }, refusal: 'imports' });
     }
     this.#running += 1;
     try {

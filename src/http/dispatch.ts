@@ -66,10 +66,9 @@ export async function dispatch<Row extends Endpoint>(
     requirePermission(core, principal, question, permission, at);
   const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target, require };
   const work = handler(exchange as Exchange<unknown>);
-  const onSlow = (): void => core.refused('slow_upload', client.address);
   // A body that comes too slowly is answered before the work on it has ended.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
-  const reply = core.offload(req, await keepPace(req, work, core.uploadPace, onSlow));
+  const reply = core.offload(req, await keepPace(req, work, core.uploadPace));
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
 }
 
@@ -77,10 +76,10 @@ export async function dispatch<Row extends Endpoint>(
 function enter(core: Core, address: string): Leave {
   const leave = core.clients.enter(address);
   if (leave !== undefined) return leave;
-  core.refused('client_requests', address);
   throw new RegistryError('TOOMANYREQUESTS', {
     message: 'too many requests at a time: wait until some are answered',
     headers: { 'Retry-After': '1' },
+    refusal: 'client_requests',
   });
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AccessControl, ClientInfo, Provenance, RefusalReason, RepositoryDirectory, Runtime } from '../ports.js';
+import type { AccessControl, ClientInfo, Provenance, RepositoryDirectory, Runtime } from '../ports.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint, RouteTable } from '../protocol/route-table.js';
 import { discardRest } from './body.js';
@@ -62,8 +62,6 @@ export interface Core {
   readonly downloadPace: PaceLimits;
   /** Requests that are being answered, by client. */
   readonly clients: CustomerCounts;
-  /** Reports a client that met a limit. */
-  refused(reason: RefusalReason, address: string): void;
   /** Has the proxy in front send files. */
   readonly offload: Offload;
   readClient(req: IncomingMessage): ClientInfo;
@@ -132,6 +130,9 @@ async function answer<Row extends Endpoint>(
       const refused = { id, op, clientAddress, ...error.refusedLogin };
       runtime.log.info(refused, 'login refused');
       runtime.emit('login.refused', refused);
+    }
+    if (error.refusal !== undefined) {
+      runtime.emit('client.refused', { reason: error.refusal, address: seen.clientAddress });
     }
     outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
     outcome = { ...outcome, errorCode: error.code };

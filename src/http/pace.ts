@@ -20,12 +20,7 @@ const looksPerWindow = 6;
  * over a whole window in which we would have taken more. The task goes on then: it ends as the connection does, once the
  * refusal is sent, and keeps what an upload brought as for any other that breaks off.
  */
-export function keepPace<T>(
-  req: IncomingMessage,
-  task: Promise<T>,
-  limits: PaceLimits = defaultPace,
-  onSlow: () => void = ignore,
-): Promise<T> {
+export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: PaceLimits = defaultPace): Promise<T> {
   if (limits.minBytesPerSecond === 0 || req.complete || !announcesBody(req)) return task;
   return new Promise((resolve, reject) => {
     const { socket } = req;
@@ -39,7 +34,6 @@ export function keepPace<T>(
     const stop = watch(look, limits, () => {
       // Node tells a request that its connection closed only as long as its answer is not sent.
       socket.once('close', () => req.destroy());
-      onSlow();
       reject(tooSlow(limits.minBytesPerSecond));
     });
     void task.then(resolve, reject).finally(stop);
@@ -103,7 +97,6 @@ function tooSlow(minBytesPerSecond: number): RegistryError {
     status: 408,
     message: `the request body came too slowly: at least ${minBytesPerSecond} bytes a second are expected`,
     headers: { Connection: 'close' },
+    refusal: 'slow_upload',
   });
 }
-
-function ignore(): void {}

@@ -74,5 +74,8 @@ class Allowance {
 }
 
 function tooMany(waitMs: number): RegistryError {
-  return new RegistryError('TOOMANYREQUESTS', { headers: { 'Retry-After': String(Math.ceil(waitMs / 1000)) } });
+  return new RegistryError('TOOMANYREQUESTS', {
+    headers: { 'Retry-After': String(Math.ceil(waitMs / 1000)) },
+    refusal: 'request_rate',
+  });
 }

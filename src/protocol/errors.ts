@@ -1,4 +1,5 @@
 import type { RefusedLogin } from './login-problem.js';
+import type { RefusalReason } from './refusal-reasons.js';
 
 /** Every error code that we answer with its status and default message (distribution-spec, "Error Codes"; the last block is ours). */
 export const errorTable = {
@@ -49,6 +50,8 @@ export interface RegistryErrorFields {
   readonly cause?: unknown;
   /** Goes to the log and an event, never to the client. */
   readonly refusedLogin?: RefusedLogin | undefined;
+  /** The limit that the client met: goes to an event and is counted. */
+  readonly refusal?: RefusalReason | undefined;
 }
 
 /** The one error class that reaches a client: a code of the table above and what goes with it. */
@@ -59,6 +62,7 @@ export class RegistryError extends Error {
   readonly details: readonly unknown[];
   readonly headers: Readonly<Record<string, string>>;
   readonly refusedLogin: RefusedLogin | undefined;
+  readonly refusal: RefusalReason | undefined;
 
   constructor(code: ErrorCode, fields: RegistryErrorFields = {}) {
     super(fields.message ?? errorTable[code].message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -67,6 +71,7 @@ export class RegistryError extends Error {
     this.details = fields.details ?? [fields.detail];
     this.headers = fields.headers ?? {};
     this.refusedLogin = fields.refusedLogin;
+    this.refusal = fields.refusal;
   }
 
   /** What was found and expected; the first of `details`. */

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../src/index.js';
+import { countRefusals } from '../../src/refusal-counts.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../src/server.js';
 import { Client } from '../support/client.js';
 import { imageManifest, pushManifest, startUpload } from '../support/content.js';
@@ -157,12 +158,13 @@ afterEach(async () => {
 
 /** A server whose registry answers as the test says. */
 async function serve(middleware: Middleware, options: Partial<ServerOptions> = {}): Promise<number> {
+  const events = new EventEmitter<RegistryEvents>();
   const fake: Registry = {
     middleware,
     management: (_req, _res, next) => next(),
     ready: async () => {},
-    health: async () => ({ status: 'ok' }),
-    events: new EventEmitter<RegistryEvents>(),
+    health: async () => ({ status: 'ok', refusals: countRefusals(events)() }),
+    events,
     get repositories(): never {
       throw new Error('not here');
     },

@@ -56,8 +56,9 @@ describe('the health of a registry', () => {
     await expectHealth(client, 200, fine);
     expect(await registry.health()).toMatchObject(fine);
     await registry.close();
-    expect(await registry.health()).toEqual({ status: 'unavailable', reason: 'the registry is closed' });
-    expect((await client.get('/readyz')).json()).toEqual({ status: 'unavailable', reason: 'the registry is closed' });
+    const closed = { status: 'unavailable', reason: 'the registry is closed', refusals: { connections: 0 } };
+    expect(await registry.health()).toMatchObject(closed);
+    expect((await client.get('/readyz')).json()).toMatchObject(closed);
   });
 
   it('is unavailable while the data folder is gone', async () => {

@@ -109,6 +109,22 @@ describe('a refused login', () => {
     ]);
   });
 
+  it('says throttled, and is counted, after a burst of wrong passwords', async () => {
+    const logins = Array.from({ length: 26 }, (_, i) => scene.as(basic('root', `wrong-${i}`))('GET', '/v2/'));
+    await expect.poll(() => refused.filter(({ reason }) => reason === 'throttled').length).toBe(2);
+    const throttled = refused.find(({ reason }) => reason === 'throttled');
+    expect(throttled).toMatchObject({
+      op: 'version.check',
+      username: 'root',
+      via: 'basic',
+      clientAddress: '127.0.0.1',
+    });
+    const { refusals } = await scene.server.registry.health();
+    expect(refusals.throttled_login).toBe(2);
+    const statuses = (await Promise.all(logins)).map(({ status }) => status);
+    expect(statuses.toSorted((a, b) => a - b)).toEqual([...Array.from({ length: 24 }, () => 401), 429, 429]);
+  });
+
   it('gives clients the same answer whatever the reason', async () => {
     const answers = await Promise.all(
       rows.slice(0, 3).map(async ([, , credentials]) => scene.as(await credentials())('GET', '/v2/')),

@@ -12,6 +12,7 @@ import {
   type Registry,
   type RegistryEvents,
 } from '../../src/index.js';
+import { countRefusals } from '../../src/refusal-counts.js';
 import { createRegistryServer, type ServerOptions } from '../../src/server.js';
 import { Client } from '../support/client.js';
 import { startUpload } from '../support/content.js';
@@ -53,13 +54,14 @@ async function serveRegistry(options: Options = {}) {
 }
 
 /** A registry that answers as the test says. */
-function fakeRegistry(middleware: Middleware, health: HealthReport = { status: 'ok' }): Registry {
+function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusals'> = { status: 'ok' }): Registry {
+  const events = new EventEmitter<RegistryEvents>();
   return {
     middleware,
     management: (_req, _res, next) => next(),
     ready: async () => {},
-    health: async () => health,
-    events: new EventEmitter<RegistryEvents>(),
+    health: async () => ({ ...health, refusals: countRefusals(events)() }),
+    events,
     get repositories(): never {
       throw new Error('not here');
     },
@@ -121,7 +123,8 @@ describe('the server', () => {
     );
     expect((await client.get('/healthz')).status).toBe(200);
     const answer = await client.get('/readyz');
-    expect([answer.status, answer.json()]).toEqual([503, { status: 'unavailable', reason: 'the disk reports errors' }]);
+    expect(answer.status).toBe(503);
+    expect(answer.json()).toMatchObject({ status: 'unavailable', reason: 'the disk reports errors' });
   });
 
   it.each<[string, Middleware]>([

@@ -10,6 +10,7 @@ it('runs so many at a time, refuses more, and has room again when one ends, well
     code: 'TOOMANYREQUESTS',
     status: 429,
     headers: { 'Retry-After': '5' },
+    refusal: 'imports',
   });
   for (const end of ends) end();
   expect(await Promise.all(running)).toEqual(['done', 'done']);

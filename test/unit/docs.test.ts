@@ -7,6 +7,7 @@ import { createLocalAccess } from '../../src/access/local-access.js';
 import { anonymous } from '../../src/ports.js';
 import { endpoints } from '../../src/protocol/endpoints.js';
 import { managementEndpoints } from '../../src/protocol/management.js';
+import { refusalReasons } from '../../src/protocol/refusal-reasons.js';
 import { resolveServeSettings } from '../../src/serve-settings.js';
 import { loadWriter, operationsOf, tablesOf, type OpenApi } from '../support/openapi.js';
 
@@ -44,6 +45,17 @@ describe('docs/http-api.md', () => {
     const [first, ...rest] = endpoints;
     const changed = [{ ...first, path: '/v3/' }, ...rest];
     expect(renderHttpApi({ ...tables, endpoints: changed })).not.toBe(read('docs/http-api.md'));
+  });
+});
+
+describe('the reasons of refusals', () => {
+  it('are all in the health document of the OpenAPI document, and in docs/operations.md', () => {
+    const health = operationsOf(JSON.parse(read('docs/openapi.json')) as OpenApi).get('health.get');
+    const schema = health?.responses['200']?.content?.['application/json']?.schema;
+    const { refusals } = (schema as { properties: { refusals: { required: string[] } } }).properties;
+    expect(refusals.required).toEqual([...refusalReasons]);
+    const rows = [...rowsOf(read('docs/operations.md')).keys()];
+    expect(rows).toEqual(expect.arrayContaining([...refusalReasons]));
   });
 });
 

@@ -31,7 +31,7 @@ async function settledOf(promise: Promise<unknown>): Promise<unknown> {
   return Promise.race([promise.catch((error: unknown) => error), Promise.resolve('pending')]);
 }
 
-const slow = { code: 'BLOB_UPLOAD_INVALID', status: 408, headers: { Connection: 'close' } };
+const slow = { code: 'BLOB_UPLOAD_INVALID', status: 408, refusal: 'slow_upload', headers: { Connection: 'close' } };
 
 describe('keepPace', () => {
   beforeEach(() => void vi.useFakeTimers());
