@@ -5,7 +5,11 @@ import { defineConfig } from 'vitest/config';
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** These look at what is loaded and when, or put something else in its place. */
-const alone = ['test/unit/passthrough.test.ts', 'test/unit/staged-file.test.ts', 'test/unit/windows-files.test.ts'];
+const alone = [
+  'test/http/passthrough/passthrough.test.ts',
+  'test/storage/files/staged-file.test.ts',
+  'test/storage/files/windows-files.test.ts',
+];
 
 /** Runs by themselves: `npm run faults`. */
 const slow = ['test/faults/**'];

@@ -32,7 +32,7 @@ export const usage = `npm run bench -- [options]
   --seconds S      how long a measure of requests runs (${full.seconds})
   --only NAMES     only measures whose name has one of these in it: --only pull,images-w1
   --without PEERS  leave peers out: debian, distribution3
-  --server PATH    the program to measure (dist/src/cli.js); it is given the arguments of "artifactapi serve"
+  --server PATH    the program to measure (dist/src/command/cli.js); it is given the arguments of "artifactapi serve"
   --folder PATH    where the temporary data goes (the system's temporary folder)
   --gates          end with status 1 when a gate falls short
   --list           name the measures
@@ -53,7 +53,7 @@ export function readOptions(args) {
       seconds: { type: 'string' },
       only: { type: 'string', default: '' },
       without: { type: 'string', default: '' },
-      server: { type: 'string', default: 'dist/src/cli.js' },
+      server: { type: 'string', default: 'dist/src/command/cli.js' },
       folder: { type: 'string' },
       gates: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },

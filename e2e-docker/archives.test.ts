@@ -14,7 +14,7 @@ import { RegistryHttp } from './support/registry-http.js';
 import { openTestBed } from './support/test-bed.js';
 import type { TestBed } from './support/test-bed.js';
 
-const command = `${process.execPath} ${join(projectRoot, 'dist/src/cli.js')}`;
+const command = `${process.execPath} ${join(projectRoot, 'dist/src/command/cli.js')}`;
 
 /** What an import answers, as far as these tests look at it. */
 interface Report {

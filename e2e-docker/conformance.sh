@@ -34,7 +34,7 @@ trap 'exit 130' INT TERM
 # their blobs (OCI_DATA_SPARSE), which a repository accepts only with `sparse: true`.
 start_server() {
   printf '%s\n' 'repositories:' '  - { name: local, type: local, sparse: true }' >"$work/registry.yaml"
-  node "${E2E_SERVER_CLI:-dist/src/cli.js}" serve --config "$work/registry.yaml" --host 127.0.0.1 --port 0 \
+  node "${E2E_SERVER_CLI:-dist/src/command/cli.js}" serve --config "$work/registry.yaml" --host 127.0.0.1 --port 0 \
     --data "$work/data" --log-level warn >"$results/server.log" 2>&1 &
   server=$!
   for _ in $(seq 1 100); do

@@ -124,14 +124,14 @@ function quote(text) {
 async function loadTables() {
   const load = (/** @type {string} */ module) =>
     import(new URL(`../dist/src/protocol/${module}.js`, import.meta.url).href);
-  const { endpoints } = await load('endpoints');
-  const { managementEndpoints } = await load('management');
-  const { namespaceQuery } = await load('query-parameters');
+  const { endpoints } = await load('tables/endpoints');
+  const { managementEndpoints } = await load('tables/management');
+  const { namespaceQuery } = await load('tables/query-parameters');
   const { errorTable } = await load('errors');
-  const { placeholderPatterns } = await load('route-table');
-  const { repositorySchemas } = await load('repository-config');
-  const { accountSchema, tokenSchema } = await load('access-documents');
-  const { accessRuleSchema } = await load('access-config');
+  const { placeholderPatterns } = await load('tables/route-table');
+  const { repositorySchemas } = await load('settings/repository-config');
+  const { accountSchema, tokenSchema } = await load('tables/access-documents');
+  const { accessRuleSchema } = await load('settings/access-config');
   const documents = {
     repositories: repositorySchemas,
     account: accountSchema,

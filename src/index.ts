@@ -6,8 +6,8 @@ export {
   type GarbageCollectionOptions,
   type RegistryOptions,
   type ResolvedOptions,
-} from './options.js';
-export type { LimitOptions } from './limit-options.js';
+} from './options/registry-options.js';
+export type { LimitOptions } from './options/limit-options.js';
 export type {
   AccessOptions,
   AccessRuleOptions,
@@ -16,28 +16,20 @@ export type {
   OidcIssuerOptions,
   OwnTokensOptions,
   TokenServerOptions,
-} from './access-options.js';
+} from './options/access-options.js';
 export type {
   LocalRepositoryOptions,
   RemoteRepositoryOptions,
   RepositoryOptions,
   VirtualRepositoryOptions,
-} from './repository-options.js';
-export type { Repositories, RepositoryView } from './repository-views.js';
+} from './options/repository-options.js';
+export type { Repositories, RepositoryView } from './composition/repository-views.js';
 export type { Middleware } from './http/handler.js';
-export type {
-  BlobStore,
-  GarbageReport,
-  HealthReport,
-  ImageKey,
-  Logger,
-  MetadataStore,
-  RefusalCounts,
-  RefusalReason,
-  RegistryEvents,
-  RepositoryRecord,
-  RequestEvent,
-} from './ports.js';
-export { managementRoots } from './protocol/management.js';
-export type { RepositoryConfig, Problem, UpstreamCredentials } from './protocol/repository-config.js';
+export type { BlobStore } from './ports/bytes.js';
+export type { GarbageReport } from './ports/garbage.js';
+export type { HealthReport, Logger, RefusalCounts, RegistryEvents, RequestEvent } from './ports/runtime.js';
+export type { ImageKey, MetadataStore, RepositoryRecord } from './ports/metadata.js';
+export type { RefusalReason } from './protocol/refusal-reasons.js';
+export { managementRoots } from './protocol/tables/management.js';
+export type { RepositoryConfig, Problem, UpstreamCredentials } from './protocol/settings/repository-config.js';
 export { RegistryError, type ErrorCode } from './protocol/errors.js';

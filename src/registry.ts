@@ -1,14 +1,15 @@
 import type { EventEmitter } from 'node:events';
 import { createHandler, type Middleware } from './http/handler.js';
-import { Pipelines } from './http/pipelines.js';
+import { Pipelines } from './http/limits/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
-import { openRegistry } from './open-registry.js';
-import { resolveOptions, type RegistryOptions } from './options.js';
-import type { GarbageReport, HealthReport, RegistryEvents } from './ports.js';
-import { RegistryLife } from './registry-life.js';
-import { viewRepositories, type Repositories } from './repository-views.js';
-import { createRuntime } from './runtime.js';
-import { countRefusals } from './refusal-counts.js';
+import { openRegistry } from './composition/open-registry.js';
+import { resolveOptions, type RegistryOptions } from './options/registry-options.js';
+import type { GarbageReport } from './ports/garbage.js';
+import type { HealthReport, RegistryEvents } from './ports/runtime.js';
+import { RegistryLife } from './composition/registry-life.js';
+import { viewRepositories, type Repositories } from './composition/repository-views.js';
+import { createRuntime } from './composition/runtime.js';
+import { countRefusals } from './composition/refusal-counts.js';
 import { Closers } from './util/closers.js';
 
 /**

@@ -41,7 +41,7 @@ let starts = 0;
  */
 export async function startRegistry(folder: string, options: RegistryServerOptions = {}): Promise<RegistryServer> {
   const { config, logLevel = 'warn', env = {}, port = 0, data = join(folder, 'data'), flags = [] } = options;
-  const cli = process.env['E2E_SERVER_CLI'] ?? join(projectRoot, 'dist/src/cli.js');
+  const cli = process.env['E2E_SERVER_CLI'] ?? join(projectRoot, 'dist/src/command/cli.js');
   if (!existsSync(cli)) throw new Error(`${cli} is missing: run npm run build`);
   await mkdir(folder, { recursive: true });
   const start = ++starts;

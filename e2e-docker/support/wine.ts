@@ -44,7 +44,7 @@ export async function openWine(folder: string): Promise<Wine> {
   };
   const tool = (name: string): string => findTool(name) ?? name;
   const windowsPath = (path: string): string => `Z:${path.replaceAll('/', '\\')}`;
-  const cli = windowsPath(join(projectRoot, 'dist/src/cli.js'));
+  const cli = windowsPath(join(projectRoot, 'dist/src/command/cli.js'));
   let commands = 0;
   // Files as streams: Node for Windows fails with EBADF on the sockets that Node here gives to a child.
   const command = async (...args: string[]): Promise<string> => {

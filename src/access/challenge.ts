@@ -1,5 +1,5 @@
-import type { AccessQuestion } from '../ports.js';
-import { formatScope } from '../protocol/token-scope.js';
+import type { AccessQuestion } from '../ports/access.js';
+import { formatScope } from '../protocol/tokens/token-scope.js';
 
 /** How clients are asked to log in. */
 export type ChallengeOptions =

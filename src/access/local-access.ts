@@ -1,4 +1,5 @@
-import { anonymous, type Access, type AccessControl } from '../ports.js';
+import { anonymous } from '../util/anonymous.js';
+import type { Access, AccessControl } from '../ports/access.js';
 import { RegistryError } from '../protocol/errors.js';
 import { everyImage } from './reach.js';
 

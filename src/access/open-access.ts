@@ -1,18 +1,20 @@
-import type { AccessControl, IdentitySource, MetadataStore, Runtime, SigningKeyInfo } from '../ports.js';
-import type { AccessRule } from '../protocol/access-config.js';
-import type { AccessSettings } from '../protocol/access-settings.js';
+import type { AccessControl, IdentitySource, SigningKeyInfo } from '../ports/access.js';
+import type { MetadataStore } from '../ports/metadata.js';
+import type { Runtime } from '../ports/runtime.js';
+import type { AccessRule } from '../protocol/settings/access-config.js';
+import type { AccessSettings } from '../protocol/settings/access-settings.js';
 import { RegistryError } from '../protocol/errors.js';
-import { StoredAccounts } from './accounts.js';
-import { BearerTokens } from './bearer-token.js';
+import { StoredAccounts } from './identities/accounts.js';
+import { BearerTokens } from './tokens/bearer-token.js';
 import type { ChallengeOptions } from './challenge.js';
-import { ExternalTokens } from './external-tokens.js';
-import { HtpasswdSource } from './htpasswd.js';
-import { LoginThrottle } from './login-throttle.js';
-import { OidcSource } from './oidc.js';
+import { ExternalTokens } from './tokens/external-tokens.js';
+import { HtpasswdSource } from './identities/htpasswd.js';
+import { LoginThrottle } from './identities/login-throttle.js';
+import { OidcSource } from './identities/oidc.js';
 import { StoredRuleBook } from './rule-book.js';
 import { RuledAccess, type AuthenticateHost, type IdentifyToken } from './ruled-access.js';
-import { PasswordClient } from './password-client.js';
-import { openSigningKeys, type SigningKeys } from './signing-keys.js';
+import { PasswordClient } from './identities/password-client.js';
+import { openSigningKeys, type SigningKeys } from './tokens/signing-keys.js';
 
 export interface AccessParts {
   readonly metadata: MetadataStore;

@@ -1,4 +1,4 @@
-import type { Reach } from '../ports.js';
+import type { Reach } from '../ports/access.js';
 import { compilePattern, type Pattern } from '../protocol/patterns.js';
 
 /** Every image of a repository. */

@@ -1,13 +1,8 @@
-import {
-  ConflictError,
-  type Change,
-  type MetadataStore,
-  type Precondition,
-  type RuleBook,
-  type RuleRecord,
-  type Runtime,
-} from '../ports.js';
-import type { AccessRule } from '../protocol/access-config.js';
+import { ConflictError } from '../util/conflict-error.js';
+import type { Change, MetadataStore, Precondition } from '../ports/metadata.js';
+import type { RuleBook, RuleRecord } from '../ports/access.js';
+import type { Runtime } from '../ports/runtime.js';
+import type { AccessRule } from '../protocol/settings/access-config.js';
 import { RegistryError } from '../protocol/errors.js';
 import { RuleSet } from './rules.js';
 

@@ -1,30 +1,29 @@
 import type { IncomingMessage } from 'node:http';
-import {
-  anonymous,
-  type Access,
-  type AccessAdministration,
-  type AccessControl,
-  type AccessQuestion,
-  type AccessTarget,
-  type Identity,
-  type IdentitySource,
-  type ImageAction,
-  type LoginProblem,
-  type Principal,
-  type Reach,
-  type RefusedLogin,
-  type TokenGrant,
-  type TokenIssuer,
-} from '../ports.js';
+import { anonymous } from '../util/anonymous.js';
+import type {
+  Access,
+  AccessAdministration,
+  AccessControl,
+  AccessQuestion,
+  AccessTarget,
+  Identity,
+  IdentitySource,
+  ImageAction,
+  Principal,
+  Reach,
+  TokenIssuer,
+} from '../ports/access.js';
+import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-problem.js';
+import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import { RegistryError } from '../protocol/errors.js';
-import { shownName } from '../protocol/login-problem.js';
-import { covers } from '../protocol/token-scope.js';
+import { shownName } from '../protocol/tokens/login-problem.js';
+import { covers } from '../protocol/tokens/token-scope.js';
 import { Closers } from '../util/closers.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
 import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
-import { readIssuer, readSubject } from './token-verification.js';
+import { readIssuer, readSubject } from './tokens/token-verification.js';
 
 /** Who the host app says that a request is from; `undefined`: it does not know. */
 export type AuthenticateHost = (

@@ -1,24 +1,20 @@
 import type { IncomingMessage } from 'node:http';
-import {
-  anonymous,
-  type AccessQuestion,
-  type ClientInfo,
-  type ImageKey,
-  type Principal,
-  type Resolved,
-} from '../ports.js';
+import { anonymous } from '../util/anonymous.js';
+import type { AccessQuestion, ClientInfo, Principal } from '../ports/access.js';
+import type { ImageKey } from '../ports/metadata.js';
+import type { Resolved } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
-import type { Endpoint, Match } from '../protocol/route-table.js';
-import { announcesBody } from './body.js';
-import { keepPace } from './pace.js';
+import type { Endpoint, Match } from '../protocol/tables/route-table.js';
+import { announcesBody } from './bodies/body.js';
+import { keepPace } from './limits/pace.js';
 import type { Exchange, Handler } from './exchange.js';
 import type { Core, CoreSource, Leave, Location, Seen, Surface } from './handler.js';
 import { createCaller, mayUse, wantedGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';
-import { readTrail } from './trail.js';
-import { refuseForeignPages } from './web-pages.js';
+import { readTrail } from './clients/trail.js';
+import { refuseForeignPages } from './clients/web-pages.js';
 
 /** Longer queries hold nothing that we know: fifty tags fit in it. */
 const queryMaxLength = 8 * 1024;

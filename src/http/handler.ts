@@ -1,18 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AccessControl, ClientInfo, Provenance, RepositoryDirectory, Runtime } from '../ports.js';
+import type { AccessControl, ClientInfo } from '../ports/access.js';
+import type { Provenance, RepositoryDirectory } from '../ports/repository.js';
+import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
-import type { Endpoint, RouteTable } from '../protocol/route-table.js';
-import { discardRest } from './body.js';
-import { defaultPace, keepDownloadPace, type PaceLimits } from './pace.js';
+import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
+import { discardRest } from './bodies/body.js';
+import { defaultPace, keepDownloadPace, type PaceLimits } from './limits/pace.js';
 import { dispatch } from './dispatch.js';
 import type { Handler } from './exchange.js';
-import type { Offload } from './offload.js';
-import type { Passthrough } from './passthrough.js';
-import type { Pipelines } from './pipelines.js';
-import type { RateLimiter } from './rate-limit.js';
+import type { Offload } from './bodies/offload.js';
+import type { Passthrough } from './passthrough/passthrough.js';
+import type { Pipelines } from './limits/pipelines.js';
+import type { RateLimiter } from './limits/rate-limit.js';
 import { errorReply, isBlobBody, send, type ForwardReply, type Reply } from './reply.js';
-import { shownUrl } from './shown-url.js';
-import type { HostMatcher } from './web-pages.js';
+import { shownUrl } from './clients/shown-url.js';
+import type { HostMatcher } from './clients/web-pages.js';
 import type { CustomerCounts } from '../util/customer-counts.js';
 
 /** What Connect, Express and a bare server call; the types are structural so that none of them is needed. */

@@ -1,16 +1,8 @@
-import type {
-  AccessControl,
-  AccessQuestion,
-  Caller,
-  ImageAction,
-  ImageKey,
-  Principal,
-  Reach,
-  Repository,
-  Resolved,
-  TokenGrant,
-} from '../ports.js';
-import type { Endpoint, Match } from '../protocol/route-table.js';
+import type { AccessControl, AccessQuestion, ImageAction, Principal, Reach } from '../ports/access.js';
+import type { Caller, Repository, Resolved } from '../ports/repository.js';
+import type { ImageKey } from '../ports/metadata.js';
+import type { TokenGrant } from '../protocol/tokens/token-scope.js';
+import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { tryParseName, type WireName } from '../protocol/names.js';
 
 /**

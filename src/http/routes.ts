@@ -1,7 +1,13 @@
 import type { IncomingMessage } from 'node:http';
-import type { HealthReport, RepositoryDirectory } from '../ports.js';
-import { registryRoutes, type RegistryEndpoint, type RegistryOp, type RegistryParams } from '../protocol/endpoints.js';
-import { managementRoots, managementRoutes, type ManagementEndpoint } from '../protocol/management.js';
+import type { HealthReport } from '../ports/runtime.js';
+import type { RepositoryDirectory } from '../ports/repository.js';
+import {
+  registryRoutes,
+  type RegistryEndpoint,
+  type RegistryOp,
+  type RegistryParams,
+} from '../protocol/tables/endpoints.js';
+import { managementRoots, managementRoutes, type ManagementEndpoint } from '../protocol/tables/management.js';
 import type { Handler } from './exchange.js';
 import type { Surface } from './handler.js';
 import * as blobs from './handlers/blobs.js';
@@ -10,7 +16,7 @@ import { createManagementHandlers, type ManagementParts } from './handlers/manag
 import * as manifests from './handlers/manifests.js';
 import { createGetToken, createPostToken, type TokenParts } from './handlers/token.js';
 import * as uploads from './handlers/uploads.js';
-import { keepLocal } from './web-pages.js';
+import { keepLocal } from './clients/web-pages.js';
 
 /** `/v2` under the prefix. The URL is the one that the client sent, so that it does not matter where the host mounts us. */
 export function createRegistrySurface(prefix: string, parts: () => TokenParts): Surface<RegistryEndpoint> {

@@ -1,8 +1,9 @@
-import type { Principal, Repository, Resolved } from '../ports.js';
+import type { Principal } from '../ports/access.js';
+import type { Repository, Resolved } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
-import { buildPath, type Endpoint, type Match } from '../protocol/route-table.js';
+import { buildPath, type Endpoint, type Match } from '../protocol/tables/route-table.js';
 import type { Target } from './exchange.js';
 import type { Core } from './handler.js';
 import type { ForwardReply } from './reply.js';

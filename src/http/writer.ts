@@ -1,4 +1,4 @@
-import type { Repository, RepositoryWriter } from '../ports.js';
+import type { Repository, RepositoryWriter } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Target } from './exchange.js';
 

@@ -1,4 +1,4 @@
-import type { RefusedLogin } from './login-problem.js';
+import type { RefusedLogin } from './tokens/login-problem.js';
 import type { RefusalReason } from './refusal-reasons.js';
 
 /** Every error code that we answer with its status and default message (distribution-spec, "Error Codes"; the last block is ours). */

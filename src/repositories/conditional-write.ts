@@ -1,4 +1,5 @@
-import { ConflictError, type Change, type MetadataStore, type Precondition } from '../ports.js';
+import { ConflictError } from '../util/conflict-error.js';
+import type { Change, MetadataStore, Precondition } from '../ports/metadata.js';
 
 /** Applies the changes if the preconditions hold; false when they do not, or a repository was deleted meanwhile. */
 export async function applyIf(

@@ -1,20 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  type Addressing,
-  type MetadataStore,
-  type Repository,
-  type RepositoryDirectory,
-  type RepositoryRecord,
-  type Resolved,
-  type Runtime,
-} from '../ports.js';
+import type { Addressing, Repository, RepositoryDirectory, Resolved } from '../ports/repository.js';
+import type { MetadataStore, RepositoryRecord } from '../ports/metadata.js';
+import type { Runtime } from '../ports/runtime.js';
 import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
-import { problemsFound } from '../protocol/management.js';
-import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/repository-config.js';
-import { checkTogether } from '../protocol/repository-graph.js';
-import { toWirePath } from '../protocol/spelling.js';
+import { problemsFound } from '../protocol/tables/management.js';
+import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/settings/repository-config.js';
+import { checkTogether } from '../protocol/settings/repository-graph.js';
+import { toWirePath } from '../protocol/tables/spelling.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/concurrency.js';
 import { refuseTypeChange } from './stored-types.js';

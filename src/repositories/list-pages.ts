@@ -1,12 +1,6 @@
-import type {
-  ImageKey,
-  Listed,
-  ManifestRecord,
-  MetadataStore,
-  PageRequest,
-  Referrer,
-  ReferrerPageRequest,
-} from '../ports.js';
+import type { ImageKey, ManifestRecord, MetadataStore, ReferrerPageRequest } from '../ports/metadata.js';
+import type { Listed, Referrer } from '../ports/repository.js';
+import type { PageRequest } from '../ports/pages.js';
 import type { Digest } from '../protocol/digest.js';
 
 interface SeenPage<T> extends Listed<T> {

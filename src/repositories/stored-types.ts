@@ -1,4 +1,5 @@
-import type { MetadataStore, RepositoryConfig } from '../ports.js';
+import type { MetadataStore } from '../ports/metadata.js';
+import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { RegistryError } from '../protocol/errors.js';
 
 /** Declared repositories whose name is stored in the index with another type. The message is for the operator. */

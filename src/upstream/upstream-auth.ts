@@ -1,4 +1,4 @@
-import type { Logger } from '../ports.js';
+import type { Logger } from '../ports/runtime.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { chooseChallenge } from './upstream-challenge.js';
 import { firstOf, type AnswerHeaders } from './upstream-headers.js';

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { UpstreamBlob } from '../ports.js';
+import type { UpstreamBlob } from '../ports/upstream.js';
 import { digestOf, type Digest } from '../protocol/digest.js';
 import { claimedDigestOf, contentLengthOf, contentRangeOf, differs } from './upstream-headers.js';
 import { discard, type UpstreamAnswer } from './upstream-transport.js';

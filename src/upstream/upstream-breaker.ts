@@ -1,4 +1,5 @@
-import type { Logger, Upstream } from '../ports.js';
+import type { Logger } from '../ports/runtime.js';
+import type { Upstream } from '../ports/upstream.js';
 import { failed, type UpstreamVerdict } from './upstream-verdict.js';
 
 const failuresToOpen = 5;

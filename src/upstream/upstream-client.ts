@@ -1,13 +1,6 @@
-import type {
-  Logger,
-  ManifestContent,
-  ManifestInfo,
-  Referrer,
-  Upstream,
-  UpstreamBlob,
-  UpstreamReason,
-  UpstreamResult,
-} from '../ports.js';
+import type { Logger } from '../ports/runtime.js';
+import type { ManifestContent, ManifestInfo, Referrer } from '../ports/repository.js';
+import type { Upstream, UpstreamBlob, UpstreamReason, UpstreamResult } from '../ports/upstream.js';
 import type { Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import type * as Undici from 'undici';
 import type { Agent as Agents, Dispatcher } from 'undici';
-import type { TargetPolicy } from '../ports.js';
+import type { TargetPolicy } from '../ports/upstream.js';
 import { isLoopback } from './upstream-realm.js';
 
 /** How connections to an upstream are made. */

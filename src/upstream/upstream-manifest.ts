@@ -1,4 +1,4 @@
-import type { ManifestContent, ManifestInfo } from '../ports.js';
+import type { ManifestContent, ManifestInfo } from '../ports/repository.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { manifestMaxBytes, manifestTypes } from '../protocol/manifest.js';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import type { TargetPolicy } from '../ports.js';
+import type { TargetPolicy } from '../ports/upstream.js';
 import { drain, readBounded, SourceClosedError } from '../util/streams.js';
 import { firstOf, type AnswerHeaders } from './upstream-headers.js';
 import { codeOf, failed, verdictOf } from './upstream-verdict.js';

@@ -1,4 +1,4 @@
-import type { Logger } from '../ports.js';
+import type { Logger } from '../ports/runtime.js';
 
 /** The logger of a registry that was given none: errors and warnings on stderr, one plain line each. */
 export const plainLogger: Logger = {

@@ -1,4 +1,5 @@
-import type { ImagePage, ImagePageRequest, ImageRecord, Reach } from '../ports.js';
+import type { ImagePage, ImagePageRequest, ImageRecord } from '../ports/metadata.js';
+import type { Reach } from '../ports/access.js';
 import { takeTurns } from './turns.js';
 
 const partSize = 1000;

@@ -1,6 +1,7 @@
 import dns, { type LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
-import type { Logger, TargetPolicy } from '../ports.js';
+import type { Logger } from '../ports/runtime.js';
+import type { TargetPolicy } from '../ports/upstream.js';
 import { createAddressMatcher, isAddressOrNetwork, isPrivateAddress } from './addresses.js';
 
 /** A connection that must not be made. The message names the host but no address: clients may read it. */

@@ -4,7 +4,7 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { resolveServeSettings } from '../../src/serve-settings.js';
+import { resolveServeSettings } from '../../src/command/serve-settings.js';
 import { basic, htpasswdOf, json, pushImage, type Ask } from '../support/access.js';
 import { Client } from '../support/client.js';
 import { Command, originOf } from '../support/command.js';
@@ -44,7 +44,7 @@ async function startHub(): Promise<FaultUpstream> {
 async function serve(config: string, hub?: FaultUpstream): Promise<{ command: Command; client: Client }> {
   const flags = ['--config', config, '--port', '0', '--data', path.join(await scratchFolder(), 'data')];
   const env = hub === undefined ? {} : { HUB_URL: hub.url };
-  const command = new Command('dist/src/cli.js', ['serve', ...flags, '--log-level', 'warn'], { env });
+  const command = new Command('dist/src/command/cli.js', ['serve', ...flags, '--log-level', 'warn'], { env });
   return { command, client: await clientOf(command) };
 }
 
@@ -199,7 +199,7 @@ it('examples/air-gapped carries images over by the very commands of its README',
   const typedAs: Readonly<Record<string, string>> = {
     'http://127.0.0.1:5000': await originOf(outside.command),
     'http://127.0.0.1:5001': await originOf(inside.command),
-    'node dist/src/cli.js': `'${process.execPath}' '${path.resolve('dist/src/cli.js')}'`,
+    'node dist/src/command/cli.js': `'${process.execPath}' '${path.resolve('dist/src/command/cli.js')}'`,
   };
   const readme = await readFile(path.join(examplesFolder, 'air-gapped/README.md'), 'utf8');
   const blocks = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block);

@@ -14,7 +14,7 @@ import { mountRegistry as mountInKoa } from 'artifactapi/koa';
 import { createRegistryListener, type MountOptions } from 'artifactapi/node';
 import { createRegistry, type Middleware, type Registry } from 'artifactapi';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { managementEndpoints } from '../../src/protocol/management.js';
+import { managementEndpoints } from '../../src/protocol/tables/management.js';
 import { Client } from '../support/client.js';
 import { types } from '../support/content.js';
 import { koaListener } from '../support/hosts.js';

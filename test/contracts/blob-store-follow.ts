@@ -1,6 +1,6 @@
 import { PassThrough, Writable } from 'node:stream';
 import { expect, it } from 'vitest';
-import type { BlobContent, BlobStore } from '../../src/ports.js';
+import type { BlobContent, BlobStore } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { readBytes } from '../../src/util/streams.js';
 import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { BlobStore } from '../../src/ports.js';
+import type { BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { MiB, patternBytes } from '../support/bytes.js';
 import { bytesOf, collect, put } from './blob-store-published.js';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { BlobStore, StagedBlob } from '../../src/ports.js';
+import type { BlobStore, StagedBlob } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { bytesOf, collect } from './blob-store-published.js';

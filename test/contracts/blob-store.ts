@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { BlobStore } from '../../src/ports.js';
+import type { BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { MiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { following } from './blob-store-follow.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ConflictError, type Candidate, type Change, type MetadataStore, type RecordKind } from '../../src/ports.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
+import type { Candidate, Change, MetadataStore, RecordKind } from '../../src/ports/metadata.js';
 import { cache } from './metadata-cache.js';
 import { deletedRepositories, garbage, type Candidates, type Write } from './metadata-garbage.js';
 import {

@@ -1,17 +1,17 @@
-import {
-  ConflictError,
-  type BlobLink,
-  type CacheItem,
-  type Candidate,
-  type Change,
-  type ImageKey,
-  type ImageRecord,
-  type ManifestRecord,
-  type RecordKind,
-  type RepositoryRecord,
-  type SessionRecord,
-  type TagRecord,
-} from '../../src/ports.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
+import type {
+  BlobLink,
+  CacheItem,
+  Candidate,
+  Change,
+  ImageKey,
+  ImageRecord,
+  ManifestRecord,
+  RecordKind,
+  RepositoryRecord,
+  SessionRecord,
+  TagRecord,
+} from '../../src/ports/metadata.js';
 import type { Digest } from '../../src/protocol/digest.js';
 
 interface ModelImage {

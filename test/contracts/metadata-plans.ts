@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import type { Candidate, Change, ImageKey, Precondition, TagRecord } from '../../src/ports.js';
+import type { Candidate, Change, ImageKey, Precondition, TagRecord } from '../../src/ports/metadata.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { manifest, session, tagName } from './metadata-samples.js';
 

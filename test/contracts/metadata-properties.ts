@@ -1,12 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import {
-  ConflictError,
-  type Candidate,
-  type ImageKey,
-  type MetadataStore,
-  type Precondition,
-} from '../../src/ports.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
+import type { Candidate, ImageKey, MetadataStore, Precondition } from '../../src/ports/metadata.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { identify, MetadataModel } from './metadata-model.js';
 import { kinds, openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';

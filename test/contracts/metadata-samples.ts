@@ -1,5 +1,5 @@
 /** Short names for what the metadata store's suites write again and again. */
-import type { Change, ImageKey, ManifestRecord, RecordKind, SessionRecord } from '../../src/ports.js';
+import type { Change, ImageKey, ManifestRecord, RecordKind, SessionRecord } from '../../src/ports/metadata.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseSessionId, parseTag, type Tag } from '../../src/protocol/names.js';
 

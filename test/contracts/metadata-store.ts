@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ConflictError, type Candidate, type Change, type MetadataStore, type Precondition } from '../../src/ports.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
+import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
 import { metadataChangesContract } from './metadata-changes.js';
 import {
   at,

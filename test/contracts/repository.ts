@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { PageRequest, Repository, RepositoryWriter } from '../../src/ports.js';
+import type { PageRequest } from '../../src/ports/pages.js';
+import type { Repository, RepositoryWriter } from '../../src/ports/repository.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag, type SessionId } from '../../src/protocol/names.js';

@@ -1,10 +1,10 @@
 import { mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { PageRequest } from '../../src/ports.js';
+import type { PageRequest } from '../../src/ports/pages.js';
 import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
-import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
-import { probeRenames, type RenameCalls } from '../../src/storage/rename-probe.js';
+import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
+import { probeRenames, type RenameCalls } from '../../src/storage/files/rename-probe.js';
 import { patternBytes, sourceOf } from '../support/bytes.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 

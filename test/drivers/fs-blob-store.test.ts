@@ -2,8 +2,8 @@ import { mkdir, open, readdir, stat, symlink, truncate, unlink, writeFile } from
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
-import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
-import { HashClient } from '../../src/storage/hash-client.js';
+import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
+import { HashClient } from '../../src/storage/files/hashing/hash-client.js';
 import { blobStoreContract } from '../contracts/blob-store.js';
 import { brokenSource, CollectingSink, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, unlink, writeFile } fro
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { IndexEvent } from '../../src/storage/level-database.js';
-import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level-metadata-store.js';
+import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
+import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
 import { createFaults, failingLevel, type LevelFaults } from '../support/failing-level.js';
 import { at, collect, digest, link, repository, session } from '../contracts/metadata-samples.js';
 

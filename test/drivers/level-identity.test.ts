@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { IndexDamageError } from '../../src/storage/level-damage.js';
-import type { IndexEvent } from '../../src/storage/level-database.js';
-import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level-metadata-store.js';
+import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
+import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
+import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
 
 const durable = { durable: true };

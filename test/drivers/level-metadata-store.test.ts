@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { metadataStoreContract } from '../contracts/metadata-store.js';
 import {
   at,
@@ -273,7 +273,7 @@ describe('LevelMetadataStore on its folder', () => {
 
 /** Runs in a process of its own, on what `npm run build` made. */
 const openInChild = `
-  const { LevelMetadataStore } = await import(${JSON.stringify(new URL('../../dist/src/storage/level-metadata-store.js', import.meta.url))});
+  const { LevelMetadataStore } = await import(${JSON.stringify(new URL('../../dist/src/storage/level/level-metadata-store.js', import.meta.url))});
   const { writeSync } = await import('node:fs');
   const folder = process.argv.at(-1);
   const say = (text) => writeSync(1, text + '\\n');

@@ -2,7 +2,7 @@ import { mkdtemp, open, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 
 describe.skipIf(process.platform !== 'linux')('what is synced when an index is opened', () => {
   let parent: string;

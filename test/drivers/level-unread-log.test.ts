@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Level } from 'level';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
 import { createFaults, failingLevel, type LevelFaults } from '../support/failing-level.js';
 

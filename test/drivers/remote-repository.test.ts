@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
-import type { Repository } from '../../src/ports.js';
+import type { Repository } from '../../src/ports/repository.js';
 import { repositoryContract, type RepositoryFixture, type Seed } from '../contracts/repository.js';
 import { anyone } from '../regressions/domain.js';
 import { startMemoryRegistry } from '../support/registry.js';

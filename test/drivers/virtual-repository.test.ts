@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
-import { VirtualRepository } from '../../src/repositories/virtual.js';
+import { VirtualRepository } from '../../src/repositories/virtual/virtual-repository.js';
 import {
   repositoryContract,
   repositoryWriterContract,

@@ -131,7 +131,7 @@ describe('a lost or damaged index', () => {
     await ageBlobs(data);
     await flipBit(data);
     await expect(live('repaired').start()).rejects.toThrow(/repair-index/);
-    const cli = join(projectRoot, 'dist/src/cli.js');
+    const cli = join(projectRoot, 'dist/src/command/cli.js');
     const { stdout } = await run(process.execPath, [cli, 'repair-index', '--data', data]);
     expect(stdout).toMatch(/index\.damaged-/);
     const before = await listContent(data);

@@ -1,6 +1,6 @@
-import { endpoints } from '../../src/protocol/endpoints.js';
-import { managementEndpoints } from '../../src/protocol/management.js';
-import { buildPath } from '../../src/protocol/route-table.js';
+import { endpoints } from '../../src/protocol/tables/endpoints.js';
+import { managementEndpoints } from '../../src/protocol/tables/management.js';
+import { buildPath } from '../../src/protocol/tables/route-table.js';
 import { assembleJwt } from '../support/forged-tokens.js';
 import { formatDraft, setHeader, type Draft } from './draft.js';
 import { bendBytes, bendDraft, hideRequest } from './mutations.js';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/protocol/digest.js';
-import { endpoints, type RegistryOp } from '../../src/protocol/endpoints.js';
-import { managementEndpoints, type ManagementOp } from '../../src/protocol/management.js';
-import { buildPath, type Endpoint } from '../../src/protocol/route-table.js';
+import { endpoints, type RegistryOp } from '../../src/protocol/tables/endpoints.js';
+import { managementEndpoints, type ManagementOp } from '../../src/protocol/tables/management.js';
+import { buildPath, type Endpoint } from '../../src/protocol/tables/route-table.js';
 import { basic, form, json, manage, pushImage, startAccess, type AccessScene, type Ask } from '../support/access.js';
 import { buildImage, entriesOf, layoutOf, tarOf } from '../support/archives.js';
 import type { Answer, Send } from '../support/client.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { managementEndpoints } from '../../src/protocol/management.js';
-import { endpoints } from '../../src/protocol/endpoints.js';
-import { buildPath } from '../../src/protocol/route-table.js';
+import { managementEndpoints } from '../../src/protocol/tables/management.js';
+import { endpoints } from '../../src/protocol/tables/endpoints.js';
+import { buildPath } from '../../src/protocol/tables/route-table.js';
 import {
   basic,
   comparable,

@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 function run(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
-  return new Command('dist/src/cli.js', args, { cwd: folder, ...options }).ended();
+  return new Command('dist/src/command/cli.js', args, { cwd: folder, ...options }).ended();
 }
 
 describe('artifactapi import', () => {

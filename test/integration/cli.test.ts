@@ -5,8 +5,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { stopSignals } from '../../src/serve-signals.js';
-import { explainDataFolderError, explainListenError } from '../../src/start-error.js';
+import { stopSignals } from '../../src/command/serve-signals.js';
+import { explainDataFolderError, explainListenError } from '../../src/command/start-error.js';
 import { Client } from '../support/client.js';
 import { Command, originOf, type CommandOptions, type Ended } from '../support/command.js';
 import { digest, startUpload } from '../support/content.js';
@@ -29,7 +29,7 @@ const tls = path.join(import.meta.dirname, '../support/tls');
 const tlsFlags = ['--tls-cert', `${tls}/test-only-certificate.pem`, '--tls-key', `${tls}/test-only-key.pem`];
 
 function run(args: readonly string[], options: CommandOptions = {}): Command {
-  const command = new Command('dist/src/cli.js', args, { cwd: folder, ...options });
+  const command = new Command('dist/src/command/cli.js', args, { cwd: folder, ...options });
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();

@@ -2,7 +2,7 @@ import { readdir, rm, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryOptions } from '../../src/index.js';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { Client } from '../support/client.js';
 import {
   describeBytes,

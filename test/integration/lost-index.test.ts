@@ -13,7 +13,7 @@ describe('artifactapi on a data folder whose index is lost', () => {
   const clients: Client[] = [];
 
   const run = (...args: string[]): Command => {
-    const command = new Command('dist/src/cli.js', args, { cwd: folder });
+    const command = new Command('dist/src/command/cli.js', args, { cwd: folder });
     commands.push(command);
     return command;
   };

@@ -1,7 +1,7 @@
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { managementEndpoints } from '../../src/protocol/management.js';
-import { buildPath } from '../../src/protocol/route-table.js';
+import { managementEndpoints } from '../../src/protocol/tables/management.js';
+import { buildPath } from '../../src/protocol/tables/route-table.js';
 import { Client } from '../support/client.js';
 import {
   describeBytes,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RequestEvent } from '../../src/ports.js';
+import type { RequestEvent } from '../../src/ports/runtime.js';
 import { Client, type Answer, type Method } from '../support/client.js';
 import { hexOf, parseDigest } from '../../src/protocol/digest.js';
 import { pushBlob, someBytes } from '../support/content.js';

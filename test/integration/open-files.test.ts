@@ -4,7 +4,7 @@ import path from 'node:path';
 import { spawn } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry } from '../../src/index.js';
-import { createRegistryServer } from '../../src/server.js';
+import { createRegistryServer } from '../../src/command/server.js';
 import { Client } from '../support/client.js';
 import { Command, originOf, originPattern, type CommandOptions } from '../support/command.js';
 import { pushAndPull } from '../support/push-and-pull.js';
@@ -24,7 +24,7 @@ async function makeFolder(): Promise<string> {
 }
 
 async function run(args: readonly string[], options: CommandOptions): Promise<Command> {
-  const command = new Command('dist/src/cli.js', args, { cwd: await makeFolder(), ...options });
+  const command = new Command('dist/src/command/cli.js', args, { cwd: await makeFolder(), ...options });
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();
@@ -121,7 +121,7 @@ it.skipIf(process.platform !== 'linux')('a log on a full disk does not stop the 
   const script = 'exec "$0" "$@" 2>/dev/full';
   const child = spawn(
     'bash',
-    ['-c', script, process.execPath, path.resolve('dist/src/cli.js'), 'serve', '--port', '0', '--data', folder],
+    ['-c', script, process.execPath, path.resolve('dist/src/command/cli.js'), 'serve', '--port', '0', '--data', folder],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
   const ended = once(child, 'close') as Promise<[number | null]>;

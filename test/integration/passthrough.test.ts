@@ -4,8 +4,12 @@ import { createServer, get, request as httpRequest, type IncomingMessage, type S
 import { connect, createServer as createRawServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createPassthrough, type Passthrough, type PassthroughOutcome } from '../../src/http/passthrough.js';
-import type { Forward } from '../../src/ports.js';
+import {
+  createPassthrough,
+  type Passthrough,
+  type PassthroughOutcome,
+} from '../../src/http/passthrough/passthrough.js';
+import type { Forward } from '../../src/ports/upstream.js';
 import { createTargetPolicy } from '../../src/util/target-policy.js';
 import { MiB, patternBytes } from '../support/bytes.js';
 import { Client } from '../support/client.js';

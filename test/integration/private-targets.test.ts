@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { IssuerKeys } from '../../src/access/issuer-keys.js';
+import { IssuerKeys } from '../../src/access/tokens/issuer-keys.js';
 import { Client } from '../support/client.js';
 import { startFaultUpstream, type FaultUpstream } from '../support/fault-upstream.js';
 import type { FaultImage } from '../support/fault-upstream-images.js';

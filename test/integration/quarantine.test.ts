@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { algorithmOf, digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
-import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
+import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
 import { Client } from '../support/client.js';
 import { describeBytes, manifestOf, pushBlob, pushManifest, someBytes, types } from '../support/content.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type RegistryOptions } from '../../src/index.js';
-import type { RepositoryRecord } from '../../src/ports.js';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import type { RepositoryRecord } from '../../src/ports/metadata.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { Client } from '../support/client.js';
 import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, types } from '../support/content.js';
 import { startFaultUpstream, type FaultUpstream } from '../support/fault-upstream.js';

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { createRegistry, type Registry } from '../../src/index.js';
-import { createRegistryServer } from '../../src/server.js';
+import { createRegistryServer } from '../../src/command/server.js';
 import { Client } from '../support/client.js';
 import { Command, originOf } from '../support/command.js';
 import { pushAndPull } from '../support/push-and-pull.js';
@@ -81,7 +81,7 @@ it('a second registry of the same process serves once the first has closed', asy
 
 it('a registry serves once the process that had its folder has ended', async () => {
   const folder = await makeFolder();
-  const command = new Command('dist/src/cli.js', ['serve', '--port', '0', '--data', folder]);
+  const command = new Command('dist/src/command/cli.js', ['serve', '--port', '0', '--data', folder]);
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();

@@ -12,8 +12,8 @@ import {
   type Registry,
   type RegistryEvents,
 } from '../../src/index.js';
-import { countRefusals } from '../../src/refusal-counts.js';
-import { createRegistryServer, type ServerOptions } from '../../src/server.js';
+import { countRefusals } from '../../src/composition/refusal-counts.js';
+import { createRegistryServer, type ServerOptions } from '../../src/command/server.js';
 import { Client } from '../support/client.js';
 import { startUpload } from '../support/content.js';
 import { pushAndPull } from '../support/push-and-pull.js';

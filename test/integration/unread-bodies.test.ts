@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { discardRest } from '../../src/http/body.js';
+import { discardRest } from '../../src/http/bodies/body.js';
 import { createRegistry, type Registry } from '../../src/index.js';
-import { createRegistryServer, type RegistryServer } from '../../src/server.js';
+import { createRegistryServer, type RegistryServer } from '../../src/command/server.js';
 import { openFilesUnder } from '../support/open-files.js';
 import { RawConnection, rawHead } from '../support/raw.js';
 import { hostFor, listen, listenOn, makeFolder, recordingLogger, removeFolder } from '../support/registry.js';

@@ -3,7 +3,7 @@ import { createServer, request as httpRequest, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Upstream, UpstreamResult } from '../../src/ports.js';
+import type { Upstream, UpstreamResult } from '../../src/ports/upstream.js';
 import { parseDigest, type Digest } from '../../src/protocol/digest.js';
 import { parseTag, type Reference } from '../../src/protocol/names.js';
 import { createUpstream, type UpstreamConfig } from '../../src/upstream/upstream-client.js';

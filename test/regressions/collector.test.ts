@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ConflictError } from '../../src/ports.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
 import { someBytes } from '../support/content.js';

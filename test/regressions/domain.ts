@@ -1,32 +1,26 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import { Readable } from 'node:stream';
-import type {
-  BlobStore,
-  Candidate,
-  ImageKey,
-  MetadataStore,
-  RegistryEvents,
-  Repository,
-  RepositoryWriter,
-  Runtime,
-  Sparse,
-} from '../../src/ports.js';
+import type { BlobStore } from '../../src/ports/bytes.js';
+import type { Candidate, ImageKey, MetadataStore } from '../../src/ports/metadata.js';
+import type { RegistryEvents, Runtime } from '../../src/ports/runtime.js';
+import type { Repository, RepositoryWriter } from '../../src/ports/repository.js';
+import type { Sparse } from '../../src/protocol/settings/repository-config.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag } from '../../src/protocol/names.js';
-import { FinishedUploads } from '../../src/repositories/finished-uploads.js';
-import { OnlineGarbageCollector } from '../../src/repositories/garbage-collector.js';
-import { LocalRepository, type LocalParts } from '../../src/repositories/local.js';
+import { FinishedUploads } from '../../src/repositories/local/finished-uploads.js';
+import { OnlineGarbageCollector } from '../../src/repositories/garbage/garbage-collector.js';
+import { LocalRepository, type LocalParts } from '../../src/repositories/local/local-repository.js';
 import { ManifestCache } from '../../src/repositories/manifest-cache.js';
-import { restoringStore } from '../../src/repositories/quarantine.js';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { restoringStore } from '../../src/repositories/garbage/quarantine.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import {
   createMemoryDisk,
   MemoryBlobStore,
   type MemoryDisk,
   type MemoryFile,
-} from '../../src/storage/memory-blob-store.js';
+} from '../../src/storage/memory/memory-blob-store.js';
 import { KeyedMutex } from '../../src/util/concurrency.js';
 import { readBytes } from '../../src/util/streams.js';
 import { callerWho } from '../support/callers.js';

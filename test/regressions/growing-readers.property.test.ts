@@ -1,10 +1,10 @@
 import { Writable } from 'node:stream';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { BlobStore, ByteRange, StagedBlob } from '../../src/ports.js';
+import type { BlobStore, ByteRange, StagedBlob } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
-import { FsBlobStore } from '../../src/storage/fs-blob-store.js';
-import { MemoryBlobStore } from '../../src/storage/memory-blob-store.js';
+import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
+import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
 import { brokenSource, KiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { checkNoLeak } from '../support/open-files.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';

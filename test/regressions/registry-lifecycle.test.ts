@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry, type RepositoryOptions } from '../../src/index.js';
 import { digestOf, hexOf } from '../../src/protocol/digest.js';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { recordingLogger } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 

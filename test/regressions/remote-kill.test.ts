@@ -29,7 +29,7 @@ it('kill -9 in the middle of fills: nothing wrong is ever served after', async (
   );
   const start = async (): Promise<{ command: Command; client: Client }> => {
     const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
-    const command = new Command('dist/src/cli.js', args, { cwd: folder });
+    const command = new Command('dist/src/command/cli.js', args, { cwd: folder });
     cleanups.add(async () => {
       command.kill('SIGKILL');
       await command.ended();

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Candidate } from '../../src/ports.js';
-import { FolderHandles } from '../../src/storage/folder-handles.js';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import type { Candidate } from '../../src/ports/metadata.js';
+import { FolderHandles } from '../../src/storage/files/system/folder-handles.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { Client } from '../support/client.js';
 import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, types } from '../support/content.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';

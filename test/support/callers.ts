@@ -1,4 +1,5 @@
-import type { Caller, ImageKey } from '../../src/ports.js';
+import type { Caller } from '../../src/ports/repository.js';
+import type { ImageKey } from '../../src/ports/metadata.js';
 
 /** A caller who may pull and mount what a rule says. */
 export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {

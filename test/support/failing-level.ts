@@ -1,5 +1,5 @@
 import { Level } from 'level';
-import type { LevelMetadataStoreOptions } from '../../src/storage/level-metadata-store.js';
+import type { LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
 
 /** What fails next, in order, with these messages; each is used once. */
 export interface LevelFaults {

@@ -1,13 +1,13 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { accessRuleSchema } from '../../src/protocol/access-config.js';
-import { accountSchema, tokenSchema } from '../../src/protocol/access-documents.js';
-import { endpoints } from '../../src/protocol/endpoints.js';
+import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
+import { accountSchema, tokenSchema } from '../../src/protocol/tables/access-documents.js';
+import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
-import { managementEndpoints } from '../../src/protocol/management.js';
-import { repositorySchemas } from '../../src/protocol/repository-config.js';
-import { namespaceQuery } from '../../src/protocol/query-parameters.js';
-import { placeholderPatterns } from '../../src/protocol/route-table.js';
+import { managementEndpoints } from '../../src/protocol/tables/management.js';
+import { repositorySchemas } from '../../src/protocol/settings/repository-config.js';
+import { namespaceQuery } from '../../src/protocol/tables/query-parameters.js';
+import { placeholderPatterns } from '../../src/protocol/tables/route-table.js';
 
 /** What the writers of documents take: the tables of src/protocol/. */
 export interface Tables {

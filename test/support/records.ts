@@ -1,4 +1,5 @@
-import { ConflictError, type MetadataStore, type RecordKind } from '../../src/ports.js';
+import { ConflictError } from '../../src/util/conflict-error.js';
+import type { MetadataStore, RecordKind } from '../../src/ports/metadata.js';
 
 /** The records of a metadata store, in memory. */
 export function memoryRecords(): Pick<MetadataStore, 'record' | 'records' | 'apply'> {

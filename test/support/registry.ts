@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Logger, Registry, RegistryOptions } from '../../src/index.js';
-import type { RepositoryDirectory } from '../../src/ports.js';
+import type { RepositoryDirectory } from '../../src/ports/repository.js';
 import { buildRegistry } from '../../src/registry.js';
-import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory-blob-store.js';
-import { LevelMetadataStore } from '../../src/storage/level-metadata-store.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory/memory-blob-store.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error';

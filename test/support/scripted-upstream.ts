@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Upstream, UpstreamBlob, UpstreamResult } from '../../src/ports.js';
+import type { Upstream, UpstreamBlob, UpstreamResult } from '../../src/ports/upstream.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { brokenSource, sourceOf } from './bytes.js';
 

@@ -1,4 +1,4 @@
-import type { TargetPolicy } from '../../src/ports.js';
+import type { TargetPolicy } from '../../src/ports/upstream.js';
 import { createTargetPolicy } from '../../src/util/target-policy.js';
 
 /** Lets connections lead anywhere. */

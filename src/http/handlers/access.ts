@@ -1,4 +1,4 @@
-import type { AccessAdministration, Account, RuleRecord } from '../../ports.js';
+import type { AccessAdministration, Account, RuleRecord } from '../../ports/access.js';
 import {
   decodeAccount,
   decodeRule,
@@ -7,12 +7,12 @@ import {
   encodeKey,
   encodeRule,
   encodeToken,
-} from '../../protocol/access-documents.js';
-import type { accessEndpoints } from '../../protocol/access-endpoints.js';
-import { notFound } from '../../protocol/access-names.js';
+} from '../../protocol/tables/access-documents.js';
+import type { accessEndpoints } from '../../protocol/tables/access-endpoints.js';
+import { notFound } from '../../protocol/settings/access-names.js';
 import { RegistryError } from '../../protocol/errors.js';
-import type { ManagementParams } from '../../protocol/management.js';
-import { readDocument } from '../document.js';
+import type { ManagementParams } from '../../protocol/tables/management.js';
+import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 

@@ -5,12 +5,12 @@ import type {
   ImportedImage,
   ImportReport,
   ImportRequest,
-  Repository,
-} from '../../ports.js';
+} from '../../ports/archives.js';
+import type { Repository } from '../../ports/repository.js';
 import { RegistryError } from '../../protocol/errors.js';
-import type { ManagementParams } from '../../protocol/management.js';
+import type { ManagementParams } from '../../protocol/tables/management.js';
 import { formatReference, parseName, parseReference, parseTag } from '../../protocol/names.js';
-import { openArchiveBody } from '../archive-body.js';
+import { openArchiveBody } from '../bodies/archive-body.js';
 import type { Exchange } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 

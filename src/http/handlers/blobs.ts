@@ -1,4 +1,4 @@
-import type { RegistryParams } from '../../protocol/endpoints.js';
+import type { RegistryParams } from '../../protocol/tables/endpoints.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag, parseRange } from '../../protocol/headers.js';

@@ -1,5 +1,5 @@
-import type { RepositoryDirectory } from '../../ports.js';
-import type { RegistryParams } from '../../protocol/endpoints.js';
+import type { RepositoryDirectory } from '../../ports/repository.js';
+import type { RegistryParams } from '../../protocol/tables/endpoints.js';
 import { formatNextLink, parsePageSize } from '../../protocol/headers.js';
 import { listInReach } from '../../util/reach-listing.js';
 import { takeTurns } from '../../util/turns.js';

@@ -1,8 +1,8 @@
-import type { GarbageCollector, Quarantine } from '../../ports.js';
+import type { GarbageCollector, Quarantine } from '../../ports/garbage.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { decodeRestore, encodeCollection, encodeQuarantined } from '../../protocol/garbage-documents.js';
-import type { ManagementOp, ManagementParams } from '../../protocol/management.js';
-import { readDocument } from '../document.js';
+import { decodeRestore, encodeCollection, encodeQuarantined } from '../../protocol/tables/garbage-documents.js';
+import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
+import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { nextLink, pageOf } from './discovery.js';

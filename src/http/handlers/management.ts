@@ -1,13 +1,8 @@
-import type {
-  AccessControl,
-  Archives,
-  Caller,
-  HealthReport,
-  Repository,
-  RepositoryDirectory,
-  RepositoryRecord,
-  TagEntry,
-} from '../../ports.js';
+import type { AccessControl } from '../../ports/access.js';
+import type { Archives } from '../../ports/archives.js';
+import type { Caller, Repository, RepositoryDirectory, TagEntry } from '../../ports/repository.js';
+import type { HealthReport } from '../../ports/runtime.js';
+import type { RepositoryRecord } from '../../ports/metadata.js';
 import { RegistryError } from '../../protocol/errors.js';
 import {
   decodeRepository,
@@ -18,10 +13,10 @@ import {
   encodeTime,
   type ManagementOp,
   type ManagementParams,
-} from '../../protocol/management.js';
+} from '../../protocol/tables/management.js';
 import { parseName, parseReference, parseTag } from '../../protocol/names.js';
-import { BoundedTasks } from '../bounded-tasks.js';
-import { readDocument } from '../document.js';
+import { BoundedTasks } from '../limits/bounded-tasks.js';
+import { readDocument } from '../bodies/document.js';
 import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { errorReply, jsonReply, type Reply } from '../reply.js';

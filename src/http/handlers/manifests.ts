@@ -1,11 +1,11 @@
-import type { ManifestInfo } from '../../ports.js';
-import { locations, type RegistryParams } from '../../protocol/endpoints.js';
+import type { ManifestInfo } from '../../ports/repository.js';
+import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
 import { manifestMaxBytes, manifestTypes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
 import { formatReference, parseTag, type Reference, type Tag } from '../../protocol/names.js';
 import { safeContentType } from '../answer-headers.js';
-import { readBody } from '../body.js';
+import { readBody } from '../bodies/body.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { writerOf } from '../writer.js';

@@ -1,17 +1,11 @@
-import type {
-  AccessControl,
-  ClientInfo,
-  ImageAction,
-  Principal,
-  RepositoryDirectory,
-  TokenGrant,
-  TokenIssuer,
-} from '../../ports.js';
-import type { RegistryParams } from '../../protocol/endpoints.js';
+import type { AccessControl, ClientInfo, ImageAction, Principal, TokenIssuer } from '../../ports/access.js';
+import type { RepositoryDirectory } from '../../ports/repository.js';
+import type { TokenGrant } from '../../protocol/tokens/token-scope.js';
+import type { RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { tryParseName } from '../../protocol/names.js';
-import { formatScope, parseScopes } from '../../protocol/token-scope.js';
-import { readBody } from '../body.js';
+import { formatScope, parseScopes } from '../../protocol/tokens/token-scope.js';
+import { readBody } from '../bodies/body.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { usable } from '../permission.js';
 import { jsonReply, type Reply } from '../reply.js';

@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
-import type { Caller, ImageKey, RepositoryDirectory, UploadChunk, UploadStatus } from '../../ports.js';
+import type { Caller, RepositoryDirectory, UploadChunk, UploadStatus } from '../../ports/repository.js';
+import type { ImageKey } from '../../ports/metadata.js';
 import { parseAlgorithm, parseDigest, type Digest } from '../../protocol/digest.js';
-import { locations, type RegistryParams } from '../../protocol/endpoints.js';
+import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatProgress, parseContentRange } from '../../protocol/headers.js';
 import { tryParseName, type SessionId } from '../../protocol/names.js';
-import { contentLengthOf, openBody } from '../body.js';
+import { contentLengthOf, openBody } from '../bodies/body.js';
 import type { Exchange, Handler, Target } from '../exchange.js';
 import type { Reply } from '../reply.js';
 import { writerOf } from '../writer.js';

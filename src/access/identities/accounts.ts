@@ -1,0 +1,213 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { ConflictError } from '../../util/conflict-error.js';
+import type { Account, Accounts, AccountSettings, AccountToken, Identity, IdentitySource } from '../../ports/access.js';
+import type { Change, MetadataStore, Precondition } from '../../ports/metadata.js';
+import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
+import type { Runtime } from '../../ports/runtime.js';
+import { RegistryError } from '../../protocol/errors.js';
+
+/** Every token begins so: people, and scanners for leaked secrets, know it at sight. */
+const tokenPrefix = 'aat_';
+/** `aat_<id>_<secret>`: the id holds no `_`, so that the parts are told apart though base64url has it. */
+const tokenPattern = /^aat_([a-f0-9]{16})_[A-Za-z0-9_-]{43}$/;
+/** 16 characters: public, and unique by the write's precondition. */
+const idBytes = 8;
+/** 43 characters. Too many to guess, so that a plain hash is enough: slow ones are for passwords that people choose. */
+const secretBytes = 32;
+/** Nothing has this hash: what an unknown token is compared with, in the time that a known one takes. */
+const dummySha256 = '0'.repeat(64);
+
+/** An account as the index has it. */
+interface StoredAccount extends Account {
+  /** Of this account, not of its name: one that is made again under the name does not take over tokens of the old one. */
+  readonly uid: string;
+}
+
+interface StoredToken extends AccountToken {
+  readonly accountUid: string;
+  readonly sha256: string;
+}
+
+/** The accounts in the index, and the source of identity that they are. */
+export class StoredAccounts implements Accounts, IdentitySource {
+  readonly kind = 'account';
+  readonly #metadata: MetadataStore;
+  readonly #runtime: Runtime;
+  readonly #isTaken: (name: string) => boolean | Promise<boolean>;
+
+  /** @param isTaken whether another source knows somebody of that name, whose rights an account would get. */
+  constructor(
+    metadata: MetadataStore,
+    runtime: Runtime,
+    isTaken: (name: string) => boolean | Promise<boolean> = () => false,
+  ) {
+    this.#metadata = metadata;
+    this.#runtime = runtime;
+    this.#isTaken = isTaken;
+  }
+
+  // -------------------------------------------------------------------------------------------- who logs in
+
+  claims(_username: string, password: string): boolean {
+    return password.startsWith(tokenPrefix);
+  }
+
+  async login(username: string, password: string): Promise<Identity | LoginProblem> {
+    const identity = await this.identify(password);
+    return typeof identity === 'object' && identity.id !== username ? 'wrong name' : identity;
+  }
+
+  async revive(id: string, stamp: string): Promise<Identity | undefined> {
+    const token = await this.#token(stamp);
+    if (token?.account !== id) return undefined;
+    const identity = await this.#identityOf(token);
+    return typeof identity === 'string' ? undefined : identity;
+  }
+
+  /** Who has this token, given without a name; a token that never was takes the time of one that is no more. */
+  async identify(secret: string): Promise<Identity | LoginProblem> {
+    const id = tokenPattern.exec(secret)?.[1];
+    if (id === undefined) return 'malformed';
+    const token = await this.#token(id);
+    const expected = Buffer.from(token?.sha256 ?? dummySha256, 'hex');
+    const isRight = timingSafeEqual(Buffer.from(hash(secret), 'hex'), expected);
+    if (token === undefined) return 'revoked';
+    return isRight ? this.#identityOf(token) : 'wrong password';
+  }
+
+  async #identityOf(token: StoredToken): Promise<Identity | LoginProblem> {
+    const { id, account: name, accountUid, limits, expiresAt } = token;
+    const account = await this.#account(name);
+    if (account === undefined || account.uid !== accountUid) return 'revoked';
+    if (account.disabled) return 'disabled';
+    if (expiresAt !== undefined && expiresAt <= this.#runtime.now()) return 'expired';
+    return { id: name, groups: account.groups, stamp: id, limits, expiresAt };
+  }
+
+  // -------------------------------------------------------------------------------------------- accounts
+
+  async list(): Promise<readonly Account[]> {
+    const records = await this.#metadata.records('account');
+    return records.map(({ value }) => toAccount(value as StoredAccount));
+  }
+
+  async get(name: string): Promise<Account | undefined> {
+    const stored = await this.#account(name);
+    return stored && toAccount(stored);
+  }
+
+  async create(settings: AccountSettings): Promise<Account> {
+    const { name } = settings;
+    // Rules for those who did not log in would be about it.
+    if (name === 'anonymous' || (await this.#isTaken(name))) throw nameTaken(name);
+    const now = this.#runtime.now();
+    const stored = { ...pickSettings(settings), createdAt: now, updatedAt: now, uid: this.#runtime.newId() };
+    const isWritten = await this.#write([putAccount(stored)], accountIs(name, 'absent'));
+    if (!isWritten) throw nameTaken(name);
+    return toAccount(stored);
+  }
+
+  async replace(settings: AccountSettings): Promise<Account | undefined> {
+    const before = await this.#account(settings.name);
+    if (before === undefined) return undefined;
+    const { createdAt, uid } = before;
+    const stored = { ...pickSettings(settings), createdAt, updatedAt: this.#runtime.now(), uid };
+    const isWritten = await this.#write([putAccount(stored)], accountIs(settings.name, 'present'));
+    return isWritten ? toAccount(stored) : undefined;
+  }
+
+  async delete(name: string): Promise<boolean> {
+    // One that is made meanwhile by another process stays, and lets nobody in: it is of an account that is no more.
+    const tokens = (await this.#tokens()).filter((token) => token.account === name);
+    const changes: Change[] = [
+      { type: 'record.delete', kind: 'account', id: name },
+      ...tokens.map(({ id }): Change => ({ type: 'record.delete', kind: 'account-token', id })),
+    ];
+    return this.#write(changes, accountIs(name, 'present'));
+  }
+
+  // -------------------------------------------------------------------------------------------- tokens
+
+  /** In the order in which they were made. */
+  async tokens(account: string): Promise<readonly AccountToken[]> {
+    const uid = (await this.#account(account))?.uid;
+    const tokens = (await this.#tokens()).filter((token) => token.account === account && token.accountUid === uid);
+    return tokens.map(toToken).sort((a, b) => a.createdAt - b.createdAt);
+  }
+
+  async createToken(
+    account: string,
+    { description, limits, expiresAt }: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
+  ): Promise<{ readonly token: AccountToken; readonly secret: string }> {
+    const accountUid = (await this.#account(account))?.uid;
+    const id = randomBytes(idBytes).toString('hex');
+    const secret = `${tokenPrefix}${id}_${randomBytes(secretBytes).toString('base64url')}`;
+    const token = { id, account, description, limits, createdAt: this.#runtime.now(), expiresAt };
+    const value = { ...token, accountUid, sha256: hash(secret) };
+    const put: Change = { type: 'record.put', kind: 'account-token', id, value };
+    const isNew: Precondition = { type: 'record', kind: 'account-token', id, is: 'absent' };
+    const isWritten = accountUid !== undefined && (await this.#write([put], accountIs(account, 'present'), isNew));
+    if (isWritten) return { token, secret };
+    throw new RegistryError('CONFLICT', { message: `there is no account '${account}'`, detail: { account } });
+  }
+
+  async deleteToken(account: string, id: string): Promise<boolean> {
+    if ((await this.#token(id))?.account !== account) return false;
+    const isThere: Precondition = { type: 'record', kind: 'account-token', id, is: 'present' };
+    return this.#write([{ type: 'record.delete', kind: 'account-token', id }], isThere);
+  }
+
+  // -------------------------------------------------------------------------------------------- the index
+
+  async #account(name: string): Promise<StoredAccount | undefined> {
+    return (await this.#metadata.record('account', name)) as StoredAccount | undefined;
+  }
+
+  async #token(id: string): Promise<StoredToken | undefined> {
+    return (await this.#metadata.record('account-token', id)) as StoredToken | undefined;
+  }
+
+  async #tokens(): Promise<StoredToken[]> {
+    return (await this.#metadata.records('account-token')).map(({ value }) => value as StoredToken);
+  }
+
+  /** Durably. False when a precondition does not hold. */
+  async #write(changes: readonly Change[], ...require: readonly Precondition[]): Promise<boolean> {
+    try {
+      await this.#metadata.apply(changes, { durable: true, require });
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+}
+
+function hash(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}
+
+function putAccount(value: StoredAccount): Change {
+  return { type: 'record.put', kind: 'account', id: value.name, value };
+}
+
+function accountIs(name: string, is: 'present' | 'absent'): Precondition {
+  return { type: 'record', kind: 'account', id: name, is };
+}
+
+/** Nothing else that came with them gets into the index. */
+function pickSettings({ name, description, groups, disabled }: AccountSettings): AccountSettings {
+  return { name, description, groups, disabled };
+}
+
+function toAccount({ uid: _uid, ...account }: StoredAccount): Account {
+  return account;
+}
+
+function toToken({ accountUid: _uid, sha256: _sha256, ...token }: StoredToken): AccountToken {
+  return token;
+}
+
+function nameTaken(name: string): RegistryError {
+  return new RegistryError('CONFLICT', { message: `the name '${name}' is taken`, detail: { name } });
+}

@@ -1,0 +1,94 @@
+import type { JWTPayload } from 'jose';
+import type { Identity, IdentitySource, Principal } from '../../ports/access.js';
+import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
+import type { Runtime } from '../../ports/runtime.js';
+import { matchesPattern } from '../../protocol/patterns.js';
+import type { OidcIssuerConfig } from '../../protocol/settings/token-config.js';
+import { IssuerKeys } from '../tokens/issuer-keys.js';
+import { foreignLeewaySeconds, foreignRules, readIssuer, verifyToken } from '../tokens/token-verification.js';
+
+interface Issuer {
+  readonly config: OidcIssuerConfig;
+  readonly keys: IssuerKeys;
+}
+
+const claimMaxChars = 1024;
+
+/** Identity tokens of others, such as a CI system's for its jobs: as the password with any name, or as a bearer token. */
+export class OidcSource implements IdentitySource {
+  readonly kind = 'oidc';
+  readonly #issuers: ReadonlyMap<string, Issuer>;
+  readonly #now: () => number;
+
+  /** No issuer is asked before the first token of it comes. */
+  constructor(issuers: readonly OidcIssuerConfig[], runtime: Pick<Runtime, 'now' | 'log'>) {
+    this.#now = () => runtime.now();
+    this.#issuers = new Map(
+      issuers.map((config) => {
+        const { issuer, jwksUrl } = config;
+        return [issuer, { config, keys: new IssuerKeys({ issuer, jwksUrl, runtime }) }];
+      }),
+    );
+  }
+
+  /** A password that says it is a token of one of the issuers. */
+  claims(_username: string, password: string): boolean {
+    return this.#issuerOf(password) !== undefined;
+  }
+
+  /** @throws RegistryError UNAVAILABLE when the issuer's keys cannot be fetched. */
+  async login(_username: string, password: string): Promise<Identity | LoginProblem> {
+    const issuer = this.#issuerOf(password);
+    if (issuer === undefined) return 'unknown issuer';
+    const { config, keys } = issuer;
+    const verified = await verifyToken(password, (header) => keys.find(header), {
+      ...foreignRules,
+      issuer: config.issuer,
+      audience: [...config.audience],
+      now: this.#now(),
+    });
+    if (typeof verified === 'string') return verified;
+    const { payload } = verified;
+    if (payload.exp === undefined) return 'malformed';
+    if (this.#isOfFuture(payload)) return 'not yet valid';
+    const found = config.identities.find(({ claims }) => matchesClaims(claims, payload));
+    if (found === undefined) return 'claim mismatch';
+    // With the leeway, as the token itself is believed.
+    const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
+    return { id: found.user, groups: found.groups, expiresAt };
+  }
+
+  /** The same for a token in `Authorization: Bearer`. `undefined`: it is from somebody else. */
+  async identify(token: string): Promise<Principal | LoginProblem | undefined> {
+    if (this.#issuerOf(token) === undefined) return undefined;
+    const identity = await this.login('', token);
+    return typeof identity === 'string' ? identity : { ...identity, via: 'bearer', source: this.kind };
+  }
+
+  /** Nobody: only the issuer knows, and it is not asked. */
+  revive(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  #issuerOf(token: string): Issuer | undefined {
+    // Most passwords are none.
+    if (this.#issuers.size === 0 || token.split('.', 4).length !== 3) return undefined;
+    return this.#issuers.get(readIssuer(token) ?? '');
+  }
+
+  #isOfFuture({ iat }: JWTPayload): boolean {
+    return iat !== undefined && iat * 1000 > this.#now() + foreignLeewaySeconds * 1000;
+  }
+}
+
+function matchesClaims(patterns: Readonly<Record<string, string>>, payload: JWTPayload): boolean {
+  return Object.entries(patterns).every(([name, pattern]) => matchesClaim(pattern, payload[name]));
+}
+
+function matchesClaim(pattern: string, value: unknown): boolean {
+  if (Array.isArray(value)) return value.some((item: unknown) => !Array.isArray(item) && matchesClaim(pattern, item));
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false;
+  const text = String(value);
+  // Matching takes time in proportion to the square of the length.
+  return text.length <= claimMaxChars && matchesPattern(pattern, text);
+}

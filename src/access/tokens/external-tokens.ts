@@ -1,0 +1,76 @@
+import { LRUCache } from 'lru-cache';
+import { anonymous } from '../../util/anonymous.js';
+import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
+import type { Principal } from '../../ports/access.js';
+import type { Runtime } from '../../ports/runtime.js';
+import type { ExternalTokensConfig, PublicKeySet } from '../../protocol/settings/token-config.js';
+import { readGrants } from '../../protocol/tokens/token-scope.js';
+import { IssuerKeys } from './issuer-keys.js';
+import { keysOfPems, keysOfSet } from './trusted-keys.js';
+import { foreignLeewaySeconds, foreignRules, readIssuer, verifyToken, type FindKeys } from './token-verification.js';
+
+interface Verified {
+  readonly principal: Principal;
+  /** With the leeway. */
+  readonly endsAt: number;
+}
+
+const rememberedMax = 10_000;
+const rememberedMaxChars = 16 * 1024 * 1024;
+/** How long a key that its owner withdrew may be believed. */
+const rememberedMs = 5 * 60_000;
+
+/** Access tokens of another token server, which knows who may do what (docker token authentication). */
+export class ExternalTokens {
+  readonly #config: ExternalTokensConfig;
+  readonly #now: () => number;
+  readonly #findKeys: FindKeys;
+  readonly #verified: LRUCache<string, Verified>;
+
+  constructor(config: ExternalTokensConfig, runtime: Pick<Runtime, 'now' | 'log'>) {
+    this.#config = config;
+    this.#now = () => runtime.now();
+    this.#findKeys = findKeysOf(config, runtime);
+    this.#verified = new LRUCache({
+      max: rememberedMax,
+      maxSize: rememberedMaxChars,
+      sizeCalculation: (_verified, token) => token.length,
+    });
+  }
+
+  /**
+   * Who a token is from, with what the token server granted. `undefined`: it is from somebody else.
+   * @throws RegistryError UNAVAILABLE when the server's keys cannot be fetched.
+   */
+  async identify(token: string): Promise<Principal | LoginProblem | undefined> {
+    const known = this.#verified.get(token);
+    if (known !== undefined && this.#now() < known.endsAt) return known.principal;
+    if (readIssuer(token) !== this.#config.issuer) return undefined;
+    const verified = await this.#verify(token);
+    if (typeof verified === 'string') return verified;
+    this.#verified.set(token, verified);
+    return verified.principal;
+  }
+
+  async #verify(token: string): Promise<Verified | LoginProblem> {
+    const { issuer, service } = this.#config;
+    const now = this.#now();
+    const rules = { ...foreignRules, issuer, audience: service, now };
+    const found = await verifyToken(token, this.#findKeys, rules);
+    if (typeof found === 'string') return found;
+    const { payload } = found;
+    const subject: unknown = payload.sub ?? '';
+    if (payload.exp === undefined || typeof subject !== 'string') return 'malformed';
+    const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
+    const id = subject === '' ? anonymous.id : subject;
+    const principal: Principal = { id, groups: [], via: 'bearer', grants: readGrants(payload['access']), expiresAt };
+    return { principal, endsAt: Math.min(expiresAt, now + rememberedMs) };
+  }
+}
+
+function findKeysOf({ issuer, jwksUrl, keys }: ExternalTokensConfig, runtime: Pick<Runtime, 'now' | 'log'>): FindKeys {
+  if (Array.isArray(keys)) return keysOfPems(keys as readonly string[]);
+  if (keys !== undefined) return keysOfSet(keys as PublicKeySet);
+  const remote = new IssuerKeys({ issuer, jwksUrl, runtime });
+  return (header) => remote.find(header);
+}

@@ -1,0 +1,141 @@
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
+import type { Change } from '../../ports/metadata.js';
+import type { SigningKeyInfo } from '../../ports/access.js';
+import { SingleFlight } from '../../util/concurrency.js';
+import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';
+
+/** The value of a `signing-key` record, whose id is the key's RFC 7638 thumbprint. It never changes. */
+interface KeyRecord {
+  readonly privateKey: JWK;
+  readonly createdAt: number;
+}
+
+interface ManagedKey extends KeyRecord {
+  readonly id: string;
+  /** When the next one was made. Absent: it signs. */
+  readonly replacedAt?: number;
+}
+
+type Records = Awaited<ReturnType<SigningKeysOptions['store']['records']>>;
+
+type Imported = Readonly<Record<'private' | 'public', CryptoKey>>;
+
+/**
+ * Keys that are made here and kept in the store, which is asked each time: a key that another process made or deleted counts
+ * at once. The newest signs. Its age alone says so, so that two processes that rotate at the same moment need not agree:
+ * both keys verify, and soon both sign with the same one.
+ */
+export class ManagedKeys implements SigningKeys {
+  readonly #options: SigningKeysOptions;
+  /** What WebCrypto made of the records, by id; no more of them than there are records. */
+  readonly #imported = new Map<string, Promise<Imported>>();
+  readonly #rotations = new SingleFlight<ManagedKey>();
+  /** What was read of the very list that the store gave last. */
+  #loaded: { readonly records: Records; readonly keys: readonly ManagedKey[] } | undefined;
+
+  private constructor(options: SigningKeysOptions) {
+    this.#options = options;
+  }
+
+  static async open(options: SigningKeysOptions): Promise<ManagedKeys> {
+    const keys = new ManagedKeys(options);
+    await keys.#newest();
+    const changes = keys.#deletions(await keys.#load());
+    if (changes.length > 0) await options.store.apply(changes, { durable: true });
+    return keys;
+  }
+
+  async signer(): Promise<{ readonly id: string; readonly key: CryptoKey }> {
+    const newest = await this.#newest();
+    return { id: newest.id, key: (await this.#import(newest)).private };
+  }
+
+  async verifier(id: string): Promise<CryptoKey | undefined> {
+    const key = (await this.#load()).find((one) => one.id === id);
+    return key === undefined || this.#isOver(key) ? undefined : (await this.#import(key)).public;
+  }
+
+  async rotate(): Promise<SigningKeyInfo> {
+    const { id, createdAt } = await this.#rotations.run('', () => this.#create());
+    return { id, createdAt, origin: 'managed', signs: true };
+  }
+
+  async list(): Promise<readonly SigningKeyInfo[]> {
+    const keys = (await this.#load()).filter((key) => !this.#isOver(key));
+    return keys.toReversed().map(({ id, createdAt, replacedAt }): SigningKeyInfo => {
+      return { id, createdAt, origin: 'managed', signs: replacedAt === undefined };
+    });
+  }
+
+  /** The key that signs, made now if there is none or it is old. */
+  async #newest(): Promise<ManagedKey> {
+    const newest = (await this.#load()).at(-1);
+    if (newest === undefined) return this.#rotations.run('', () => this.#create());
+    const { runtime, rotateSeconds } = this.#options;
+    if (runtime.now() - newest.createdAt < rotateSeconds * 1000) return newest;
+    try {
+      return await this.#rotations.run('', () => this.#create());
+    } catch (error) {
+      // An old key is better than no logins.
+      runtime.log.warn({ err: error, key: newest.id }, 'cannot replace the signing key');
+      return newest;
+    }
+  }
+
+  async #create(): Promise<ManagedKey> {
+    const { runtime, store } = this.#options;
+    const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+    const jwk = await exportJWK(privateKey);
+    const id = await calculateJwkThumbprint(jwk);
+    const keys = await this.#load();
+    // Newer than all others even where a clock went back.
+    const createdAt = Math.max(runtime.now(), (keys.at(-1)?.createdAt ?? 0) + 1);
+    const value: KeyRecord = { privateKey: jwk, createdAt };
+    const put: Change = { type: 'record.put', kind: 'signing-key', id, value };
+    await store.apply([put, ...this.#deletions(keys)], {
+      durable: true,
+      require: [{ type: 'record', kind: 'signing-key', id, is: 'absent' }],
+    });
+    return { id, ...value };
+  }
+
+  /** Removes what nobody believes any more. */
+  #deletions(keys: readonly ManagedKey[]): Change[] {
+    return keys
+      .filter((key) => this.#isOver(key))
+      .map(({ id }) => ({ type: 'record.delete', kind: 'signing-key', id }));
+  }
+
+  #isOver({ replacedAt }: ManagedKey): boolean {
+    return replacedAt !== undefined && this.#options.runtime.now() >= replacedAt + this.#options.keepSeconds * 1000;
+  }
+
+  /** Oldest first. */
+  async #load(): Promise<readonly ManagedKey[]> {
+    const records = await this.#options.store.records('signing-key');
+    if (this.#loaded?.records !== records) this.#loaded = { records, keys: this.#read(records) };
+    return this.#loaded.keys;
+  }
+
+  #read(records: Records): readonly ManagedKey[] {
+    const keys = records.map(({ id, value }): ManagedKey => ({ id, ...(value as KeyRecord) }));
+    for (const id of this.#imported.keys()) if (!keys.some((key) => key.id === id)) this.#imported.delete(id);
+    keys.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+    return keys.map((key, index) => {
+      const next = keys[index + 1];
+      return next === undefined ? key : { ...key, replacedAt: next.createdAt };
+    });
+  }
+
+  #import({ id, privateKey }: ManagedKey): Promise<Imported> {
+    const imported = this.#imported.get(id) ?? importPair(privateKey);
+    this.#imported.set(id, imported);
+    return imported;
+  }
+}
+
+async function importPair(privateKey: JWK): Promise<Imported> {
+  const { d: _secret, ...publicKey } = privateKey;
+  const [secret, open] = await Promise.all([importJWK(privateKey, 'ES256'), importJWK(publicKey, 'ES256')]);
+  return { private: secret as CryptoKey, public: open as CryptoKey };
+}

@@ -1,0 +1,109 @@
+import type { BlobContent } from '../../ports/bytes.js';
+import type { ExportName, ExportRequest } from '../../ports/archives.js';
+import type { ManifestContent, Repository } from '../../ports/repository.js';
+import {
+  blobPath,
+  buildLayout,
+  buildSaved,
+  imageNameAnnotation,
+  indexFile,
+  layoutFile,
+  refNameAnnotation,
+  saveFile,
+} from '../../protocol/archive.js';
+import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { formatReference } from '../../protocol/names.js';
+import { WalkBudget, WalkLimitError } from '../../util/graph-walk.js';
+import { collectFiles, manifestUnknown, type ExportFiles, type ExportSource } from './export-files.js';
+import { chooseLoadable, choosePlatform, type LoadableImage } from './export-platforms.js';
+import { fileOf, TarContent } from '../tar/tar-content.js';
+
+/** References followed in one export: a hundred images for twenty platforms have a third of it. */
+const maxReferences = 200_000;
+
+/** One name of the archive, and what it stands for. */
+interface NamedImage {
+  readonly name: ExportName;
+  readonly top: Pick<ManifestContent, 'digest' | 'mediaType' | 'size'>;
+  readonly loadable: LoadableImage | undefined;
+}
+
+/** See `Archives.export`. */
+export async function exportArchive(
+  repository: Repository,
+  { caller, names, platform }: ExportRequest,
+): Promise<BlobContent> {
+  const images: NamedImage[] = [];
+  const files: ExportFiles = new Map();
+  const budget = new WalkBudget(maxReferences);
+  for (const name of names) {
+    images.push(await collectImage({ repository, caller, image: name.image, budget }, name, platform, files));
+  }
+  const { layout, index } = buildLayout(
+    images.map((image) => describeEntry(repository.config.name, image, images.length === 1)),
+  );
+  const saved = buildLoadable(repository.config.name, images, files);
+  return TarContent.of([
+    fileOf(layoutFile, layout),
+    fileOf(indexFile, index),
+    ...(saved === undefined ? [] : [fileOf(saveFile, saved)]),
+    ...[...files.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+  ]);
+}
+
+/** @throws RegistryError MANIFEST_UNKNOWN; MANIFEST_INVALID for an image that is too large a graph. */
+async function collectImage(
+  source: ExportSource,
+  name: ExportName,
+  platform: string | undefined,
+  files: ExportFiles,
+): Promise<NamedImage> {
+  const { repository, caller, image } = source;
+  const reference = formatReference(name.reference);
+  const found = await repository.getManifest(caller, image, name.reference);
+  if (found === undefined) throw manifestUnknown(image, reference);
+  try {
+    const top = platform === undefined ? found : await choosePlatform(source, found, platform);
+    await collectFiles(source, top, files);
+    const { digest, mediaType, size } = top;
+    return { name, top: { digest, mediaType, size }, loadable: await chooseLoadable(source, top) };
+  } catch (error) {
+    if (!(error instanceof WalkLimitError)) throw error;
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: `${image} has indexes that cannot be exported together: ${error.message}; export the images in them by digest`,
+      detail: { image, reference },
+      cause: error,
+    });
+  }
+}
+
+/** `name:tag`; `undefined` for what was asked for by digest, and not named. */
+function fullNameOf(repository: string, { image, reference, as }: ExportName): string | undefined {
+  return as ?? ('tag' in reference ? `${repository}/${image}:${reference.tag}` : undefined);
+}
+
+/** With a tag for those who look for one (image-spec, "annotations"), and the name where there are several images. */
+function describeEntry(repository: string, { name, top }: NamedImage, isOnly: boolean): object {
+  const full = fullNameOf(repository, name);
+  const tag = full?.slice(full.lastIndexOf(':') + 1);
+  const entry = { mediaType: top.mediaType, digest: top.digest, size: top.size };
+  if (full === undefined || tag === undefined) return entry;
+  return { ...entry, annotations: { [imageNameAnnotation]: full, [refNameAnnotation]: isOnly ? tag : full } };
+}
+
+/** manifest.json for `docker load`, which takes one platform of each image; `undefined` when there is nothing to load. */
+function buildLoadable(repository: string, images: readonly NamedImage[], files: ExportFiles): Buffer | undefined {
+  const saved = new Map<Digest, { config: string; tags: string[]; layers: readonly string[] }>();
+  for (const { name, loadable } of images) {
+    if (loadable === undefined) continue;
+    const { digest, config, layers } = loadable;
+    // A layer that is fetched from elsewhere is not in the archive: without it the image cannot be loaded.
+    if (![config, ...layers].every((part) => files.has(part))) continue;
+    const entry = saved.get(digest) ?? { config: blobPath(config), tags: [], layers: layers.map(blobPath) };
+    saved.set(digest, entry);
+    const full = fullNameOf(repository, name);
+    if (full !== undefined) entry.tags.push(full);
+  }
+  return saved.size === 0 ? undefined : buildSaved([...saved.values()]);
+}

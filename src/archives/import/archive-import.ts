@@ -1,0 +1,167 @@
+import type { Readable } from 'node:stream';
+import type { ImportReport, ImportRequest } from '../../ports/archives.js';
+import type { ReceivedBlob, Repository, RepositoryWriter } from '../../ports/repository.js';
+import type { Sparse } from '../../protocol/settings/repository-config.js';
+import { archiveInvalid, indexFile, maxArchiveImages, saveFile } from '../../protocol/archive.js';
+import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import type { ParsedManifest } from '../../protocol/manifest.js';
+import { ArchiveContents } from './archive-contents.js';
+import type { PlannedImage } from './archive-plan.js';
+import { chooseTargets, type ImageTarget } from './archive-targets.js';
+import { planLayout } from './layout-plan.js';
+import { planSaved } from './save-plan.js';
+import { Tally } from './tally.js';
+
+/** In all of the images together. */
+const contentsMost = 20_000;
+
+/** What goes into an image: of all its targets, each digest once. */
+interface ImageContent {
+  readonly blobs: Map<Digest, ReceivedBlob>;
+  /** What is named comes before what names it. */
+  readonly manifests: Map<Digest, ParsedManifest>;
+  /** Those that another manifest names. */
+  readonly children: Set<Digest>;
+  /** Blobs that the image has to have already. */
+  readonly lacks: Set<Digest>;
+}
+
+/** See `Archives.import`. */
+export async function importArchive(
+  repository: Repository,
+  source: Readable,
+  request: ImportRequest,
+): Promise<ImportReport> {
+  const { writer, config } = repository;
+  if (writer === undefined) throw new RegistryError('UNSUPPORTED');
+  const contents = await ArchiveContents.receive(source, writer);
+  try {
+    const targets = chooseTargets(await planImages(contents), { repository: config.name, ...request });
+    refuseTooMuch(targets);
+    for (const { image } of targets) await request.permit({ repository: config.name, image });
+    const images = collectImages(targets, writer.sparse);
+    await checkComplete(repository, images, request);
+    const tally = await countPresent(repository, images, request);
+    await publish(writer, targets, images, request);
+    return tally.report(targets);
+  } finally {
+    await contents.discard();
+  }
+}
+
+/** Newer versions of `docker save` write both forms: the layout has the manifests as they were pushed or pulled. */
+function planImages(contents: ArchiveContents): Promise<readonly PlannedImage[]> {
+  if (contents.has(indexFile)) return planLayout(contents);
+  if (contents.has(saveFile)) return planSaved(contents);
+  throw archiveInvalid(`the archive has neither ${indexFile} nor ${saveFile}`);
+}
+
+/** Many names of large indexes are little to send, and each of the one goes with all of the other. */
+function refuseTooMuch(targets: readonly ImageTarget[]): void {
+  const weights = new Map<PlannedImage['parts'], number>();
+  const weigh = (parts: PlannedImage['parts']): number => {
+    const weight = weights.get(parts) ?? parts.reduce((sum, { blobs }) => sum + 1 + blobs.size, 0);
+    weights.set(parts, weight);
+    return weight;
+  };
+  const found = targets.reduce((sum, { parts }) => sum + weigh(parts), 0);
+  if (targets.length <= maxArchiveImages && found <= contentsMost) return;
+  throw new RegistryError('SIZE_INVALID', {
+    status: 413,
+    message: `the archive has more than ${maxArchiveImages} images, or more than ${contentsMost} manifests and blobs in them`,
+  });
+}
+
+/** @throws RegistryError MANIFEST_BLOB_UNKNOWN for an index that lacks a part where `sparse` is false. */
+function collectImages(targets: readonly ImageTarget[], sparse: Sparse): ReadonlyMap<string, ImageContent> {
+  const images = new Map<string, ImageContent>();
+  for (const { image, parts } of targets) {
+    const content = images.get(image) ?? newContent();
+    images.set(image, content);
+    for (const { manifest, children, blobs, lacks } of parts) {
+      const isIndex = manifest.references.some(({ kind }) => kind === 'either');
+      if (isIndex && lacks.length > 0 && sparse === false) throw blobsUnknown(image, lacks);
+      for (const [digest, blob] of blobs) content.blobs.set(digest, blob);
+      if (!isIndex && sparse !== true) for (const digest of lacks) content.lacks.add(digest);
+      for (const child of children) content.children.add(child.manifest.digest);
+      content.manifests.set(manifest.digest, manifest);
+    }
+  }
+  return images;
+}
+
+function newContent(): ImageContent {
+  return { blobs: new Map(), manifests: new Map(), children: new Set(), lacks: new Set() };
+}
+
+/** An archive may leave out what the image has: `docker save` never does, an incremental tool may. */
+async function checkComplete(
+  repository: Repository,
+  images: ReadonlyMap<string, ImageContent>,
+  { caller }: ImportRequest,
+): Promise<void> {
+  for (const [image, { blobs, lacks }] of images) {
+    const missing: Digest[] = [];
+    for (const digest of lacks) {
+      if (!blobs.has(digest) && (await repository.statBlob(caller, image, digest)) === undefined) missing.push(digest);
+    }
+    if (missing.length > 0) throw blobsUnknown(image, missing);
+  }
+}
+
+function blobsUnknown(image: string, digests: readonly Digest[]): RegistryError {
+  return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
+    message: `${image} in the archive names something that is neither in it nor here`,
+    details: digests.map((digest) => ({ image, digest })),
+  });
+}
+
+async function countPresent(
+  repository: Repository,
+  images: ReadonlyMap<string, ImageContent>,
+  { caller }: ImportRequest,
+): Promise<Tally> {
+  const tally = new Tally();
+  for (const [image, { blobs, manifests }] of images) {
+    for (const { digest, size } of blobs.values()) {
+      tally.count('blobs', digest, size, (await repository.statBlob(caller, image, digest)) !== undefined);
+    }
+    for (const { digest, bytes } of manifests.values()) {
+      // Unlike a look at it, this asks no upstream of a virtual repository's members.
+      const { answer } = await repository.explain(caller, image, { digest });
+      tally.count('manifests', digest, bytes.length, answer === 'stored' || answer === 'cached');
+    }
+  }
+  return tally;
+}
+
+/** Content, then what names it, then tags: whoever reads meanwhile sees nothing that is not whole. */
+async function publish(
+  writer: RepositoryWriter,
+  targets: readonly ImageTarget[],
+  images: ReadonlyMap<string, ImageContent>,
+  { caller }: ImportRequest,
+): Promise<void> {
+  const homes = new Map<ReceivedBlob, string[]>();
+  for (const [image, { blobs }] of images) {
+    for (const blob of blobs.values()) {
+      const known = homes.get(blob);
+      if (known === undefined) homes.set(blob, [image]);
+      else known.push(image);
+    }
+  }
+  for (const [blob, home] of homes) await blob.publish(home);
+  const tagged = new Set(
+    targets.flatMap(({ image, tags, top }) => (tags.size > 0 ? [`${image}@${top.manifest.digest}`] : [])),
+  );
+  for (const [image, { manifests, children }] of images) {
+    for (const manifest of manifests.values()) {
+      const comesWithTags = tagged.has(`${image}@${manifest.digest}`) && !children.has(manifest.digest);
+      if (!comesWithTags) await writer.putManifest(image, manifest, [], { caller });
+    }
+  }
+  for (const { image, tags, top } of targets) {
+    if (tags.size > 0) await writer.putManifest(image, top.manifest, [...tags], { caller });
+  }
+}

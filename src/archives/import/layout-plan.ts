@@ -1,0 +1,176 @@
+import type { ReceivedBlob } from '../../ports/repository.js';
+import {
+  archiveInvalid,
+  blobPath,
+  checkLayoutVersion,
+  formatPlatform,
+  imageNameAnnotation,
+  indexFile,
+  layoutFile,
+  parseIndex,
+  readImageParts,
+  readPlatform,
+  refNameAnnotation,
+  type ArchiveDescriptor,
+} from '../../protocol/archive.js';
+import { parseDigest, parseKnownDigest, type Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { manifestMaxBytes, manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
+import { WalkBudget, walkGraph, WalkLimitError } from '../../util/graph-walk.js';
+import type { ArchiveContents } from './archive-contents.js';
+import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archive-plan.js';
+
+/** References followed in one archive: ten times what the images of an import may have. */
+const maxReferences = 200_000;
+
+/** What an OCI layout holds: an image for each entry of its index.json. @throws RegistryError what is wrong with it. */
+export async function planLayout(contents: ArchiveContents): Promise<readonly PlannedImage[]> {
+  checkLayoutVersion(await contents.readDocument(layoutFile));
+  const entries = parseIndex(await contents.readDocument(indexFile), indexFile);
+  if (entries.length === 0) throw archiveInvalid(`${indexFile} in the archive names nothing`);
+  const planner = new LayoutPlanner(contents);
+  const images: PlannedImage[] = [];
+  try {
+    for (const entry of entries) {
+      const name = entry.annotations?.[imageNameAnnotation] ?? entry.annotations?.[refNameAnnotation];
+      images.push({ names: name === undefined ? [] : [name], ...(await planner.plan(entry)) });
+    }
+  } catch (error) {
+    if (!(error instanceof WalkLimitError)) throw error;
+    throw archiveInvalid(
+      `the archive has indexes in indexes, too deep or too many: ${error.message}`,
+      undefined,
+      error,
+    );
+  }
+  return images;
+}
+
+/** A manifest as the archive has it, before what is below it is planned. */
+interface ReadManifest {
+  readonly manifest: ParsedManifest;
+  readonly children: readonly ArchiveDescriptor[];
+  readonly planned: Omit<PlannedManifest, 'children'>;
+}
+
+class LayoutPlanner {
+  readonly #contents: ArchiveContents;
+  readonly #budget = new WalkBudget(maxReferences);
+  /** By digest and type: what two images share is read and planned once. */
+  readonly #read = new Map<string, ReadManifest>();
+  readonly #planned = new Map<string, PlannedManifest>();
+  /** By the digest of a config, which many manifests may name. */
+  readonly #platforms = new Map<string, readonly string[]>();
+  /** An image may have many names. */
+  readonly #images = new Map<string, Omit<PlannedImage, 'names'>>();
+
+  constructor(contents: ArchiveContents) {
+    this.#contents = contents;
+  }
+
+  /** @throws WalkLimitError, RegistryError */
+  async plan(top: ArchiveDescriptor): Promise<Omit<PlannedImage, 'names'>> {
+    await this.#budget.spend();
+    const known = this.#images.get(keyOf(top));
+    if (known !== undefined) return known;
+    const parts: PlannedManifest[] = [];
+    const walk = walkGraph<ArchiveDescriptor>({
+      roots: [top],
+      keyOf,
+      children: async (descriptor) => (await this.#readManifest(descriptor)).children,
+      maxDepth: maxIndexDepth,
+      budget: this.#budget,
+    });
+    for await (const descriptor of walk) parts.push(this.#planManifest(descriptor));
+    const image = { top: this.#planManifest(top), parts };
+    this.#images.set(keyOf(top), image);
+    return image;
+  }
+
+  /** What is below it has to be planned. */
+  #planManifest(descriptor: ArchiveDescriptor): PlannedManifest {
+    const key = keyOf(descriptor);
+    const known = this.#planned.get(key);
+    if (known !== undefined) return known;
+    const read = this.#read.get(key);
+    if (read === undefined) throw new Error(`${key} was not read`);
+    const children = new Set(read.children.flatMap((child) => this.#planned.get(keyOf(child)) ?? []));
+    const planned = { ...read.planned, children: [...children] };
+    this.#planned.set(key, planned);
+    return planned;
+  }
+
+  async #readManifest(descriptor: ArchiveDescriptor): Promise<ReadManifest> {
+    const key = keyOf(descriptor);
+    const known = this.#read.get(key);
+    if (known !== undefined) return known;
+    const digest = parseDigest(descriptor.digest);
+    checkSize(descriptor, this.#contents.find(blobPath(digest)));
+    const bytes = await this.#contents.readDocument(blobPath(digest));
+    const manifest = parseManifest(bytes, descriptor.mediaType, digest);
+    const parts = readImageParts(manifest);
+    const below = parts === undefined ? parseIndex(bytes, blobPath(digest)) : [parts.config, ...parts.layers];
+    const { children, blobs, lacks } = this.#sort(below, new Set(optionalOf(manifest.references)));
+    const platforms = parts === undefined ? below.flatMap(platformOf) : await this.#readPlatform(parts.config);
+    const read = { manifest, children, planned: { manifest, blobs, lacks, platforms } };
+    this.#read.set(key, read);
+    return read;
+  }
+
+  /** Parts what a manifest names into manifests and blobs, and what the archive lacks. */
+  #sort(
+    below: readonly ArchiveDescriptor[],
+    optional: ReadonlySet<Digest>,
+  ): { children: ArchiveDescriptor[]; blobs: Map<Digest, ReceivedBlob>; lacks: readonly Digest[] } {
+    const children: ArchiveDescriptor[] = [];
+    const blobs = new Map<Digest, ReceivedBlob>();
+    const lacks = new Set<Digest>();
+    for (const descriptor of below) {
+      const digest = parseKnownDigest(descriptor.digest);
+      // Of an algorithm that nobody here can verify: as in a push, it is no concern of ours.
+      if (digest === undefined) continue;
+      const file = this.#contents.find(blobPath(digest));
+      if (file === undefined) {
+        if (!optional.has(digest)) lacks.add(digest);
+      } else if (manifestTypes.includes(descriptor.mediaType)) {
+        children.push(descriptor);
+      } else {
+        checkSize(descriptor, file);
+        blobs.set(digest, file);
+      }
+    }
+    return { children, blobs, lacks: [...lacks] };
+  }
+
+  async #readPlatform({ digest }: ArchiveDescriptor): Promise<readonly string[]> {
+    const known = this.#platforms.get(digest);
+    if (known !== undefined) return known;
+    const file = this.#contents.find(`blobs/${digest.replace(':', '/')}`);
+    const isSmall = file !== undefined && file.size <= manifestMaxBytes;
+    const platform = isSmall ? readPlatform(await file.read()) : undefined;
+    const platforms = platform === undefined ? [] : [platform];
+    this.#platforms.set(digest, platforms);
+    return platforms;
+  }
+}
+
+function keyOf({ digest, mediaType }: ArchiveDescriptor): string {
+  return `${digest} ${mediaType}`;
+}
+
+function checkSize({ digest, size }: ArchiveDescriptor, file: ReceivedBlob | undefined): void {
+  if (file === undefined || file.size === size) return;
+  throw new RegistryError('SIZE_INVALID', {
+    message: 'a file in the archive has another size than what names it says',
+    detail: { digest, expected: size, found: file.size },
+  });
+}
+
+/** Attestations have a platform of `unknown/unknown`. */
+function platformOf({ platform }: ArchiveDescriptor): readonly string[] {
+  return platform && platform.os !== 'unknown' ? [formatPlatform(platform)] : [];
+}
+
+function optionalOf(references: readonly { readonly digest: Digest; readonly optional: boolean }[]): readonly Digest[] {
+  return references.filter(({ optional }) => optional).map(({ digest }) => digest);
+}

@@ -1,0 +1,197 @@
+import { lookup } from 'node:dns/promises';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { BlockList } from 'node:net';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
+import { addArchiveCommands } from './archive-commands.js';
+import { addRepairCommand } from './repair-command.js';
+import { logLevels, type LogLevel } from './config-file.js';
+import { formatGreeting } from './greeting.js';
+import { createRegistry, type Logger as RegistryLogger, type Registry, type RepositoryView } from '../index.js';
+import { divideOpenFiles, readOpenFileLimit } from './open-file-limit.js';
+import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve-settings.js';
+import { handleSignals, ignoreHangUp } from './serve-signals.js';
+import { createRegistryServer, type RegistryServer, type ServerOptions } from './server.js';
+import {
+  explainDataFolderError,
+  explainListenError,
+  explainTlsError,
+  explainUnguarded,
+  StartError,
+} from './start-error.js';
+
+const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
+
+/** Runs the command that the arguments of the process name. */
+export async function run(): Promise<void> {
+  await buildProgram().parseAsync();
+}
+
+function buildProgram(): Command {
+  const program = new Command('artifactapi')
+    .description('A Docker/OCI registry')
+    .version(version)
+    .showHelpAfterError('(--help tells what there is)');
+  program
+    .command('serve')
+    .description('Serve a registry. Flags win over the config file.')
+    .option('--host <address>', 'the address to listen on (default: 127.0.0.1)')
+    .option('--port <number>', 'the port, 0 for any free one (default: 5000)', parsePort)
+    .option('--data <folder>', 'where everything is kept (default: ./data)')
+    .option('--config <file>', 'the options of createRegistry and a server section, as YAML or JSON')
+    .option('--open', 'let whoever reaches the address pull, push and delete')
+    .option('--accept-empty-index', 'start empty when the index is lost or damaged, for this start only')
+    .option('--tls-cert <file>', 'serve https with this certificate chain (PEM)')
+    .option('--tls-key <file>', 'the private key of the certificate (PEM)')
+    .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
+    .action(serve);
+  addArchiveCommands(program);
+  addRepairCommand(program);
+  return program;
+}
+
+function parsePort(text: string): number {
+  if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
+  throw new InvalidArgumentError('It must be a number from 0 to 65535.');
+}
+
+async function serve(flags: ServeFlags): Promise<void> {
+  try {
+    await start(await readSettings(flags));
+  } catch (error) {
+    // What went wrong is for the operator to put right: told in their words, without a stack.
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`artifactapi: ${message}\n`);
+    process.exit(1);
+  }
+}
+
+async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
+  const path = flags.config;
+  if (path === undefined) return resolveServeSettings(flags, undefined, process.env);
+  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+    throw new StartError(`the config file cannot be read: ${cause.message}`, cause);
+  });
+  return resolveServeSettings(flags, { path, text }, process.env);
+}
+
+async function start(settings: ServeSettings): Promise<void> {
+  const { host, storage } = settings;
+  const onLoopback = await isLoopback(host);
+  // Who names a proxy lets others in by it.
+  const isProxied = (settings.registry.trustedProxies ?? []).length > 0;
+  const access = settings.access ?? (onLoopback && !isProxied ? 'open' : undefined);
+  if (access === undefined) throw explainUnguarded(isProxied ? 'the registry through a trusted proxy' : host);
+  const tls = await readTls(settings.tls);
+  const log = createLog(settings.logLevel);
+  ignoreHangUp(log);
+  let isOpening = true;
+  const logger = muteErrors(log, () => isOpening);
+  const registry = createRegistry({ ...settings.registry, access, storage, logger });
+  await registry.ready().catch((cause: unknown) => {
+    throw explainDataFolderError(cause, storage);
+  });
+  isOpening = false;
+  const { server, port } = await listen(settings, registry, log, tls).catch(async (cause: unknown) => {
+    await registry.close();
+    throw cause;
+  });
+  handleSignals(server, settings.stopSeconds, log);
+  const repositories = registry.repositories.list();
+  const takesPushes = (view: RepositoryView): boolean =>
+    view.type === 'local' || (view.type === 'virtual' && view.pushTo !== undefined);
+  const repository = (repositories.find(takesPushes) ?? repositories[0])?.name;
+  const mode = typeof access === 'string' ? access : 'rules';
+  const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
+  process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));
+}
+
+/** Every address that the name stands for: one that others can reach is enough to be reached. */
+async function isLoopback(host: string): Promise<boolean> {
+  const addresses = await lookup(host, { all: true }).catch((cause: Error) => {
+    throw new StartError(`the address ${host} cannot be found: ${cause.message}`, cause);
+  });
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8);
+  loopback.addAddress('::1', 'ipv6');
+  return addresses.every(({ address, family }) => loopback.check(address, family === 6 ? 'ipv6' : 'ipv4'));
+}
+
+async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls']> {
+  if (files === undefined) return undefined;
+  const [cert, key] = await Promise.all([readFile(files.cert), readFile(files.key)]).catch((cause: unknown) => {
+    throw explainTlsError(cause);
+  });
+  return { cert, key };
+}
+
+/** Where the limit of open files allows more: each connection may hold 64 KiB of headers or 128 KiB of an answer. */
+const mostConnections = 10_000;
+
+async function listen(
+  { host, port, logLevel, idleTimeoutSeconds, maxConnections, registry: settings }: ServeSettings,
+  registry: Registry,
+  log: Logger,
+  tls: ServerOptions['tls'],
+): Promise<{ readonly server: RegistryServer; readonly port: number }> {
+  const accessLog = logLevel === 'info' || logLevel === 'debug';
+  const options = {
+    registry,
+    log,
+    accessLog,
+    idleTimeoutSeconds,
+    maxConnections:
+      maxConnections ?? Math.min(divideOpenFiles(readOpenFileLimit()).maxConnections ?? Infinity, mostConnections),
+    maxConnectionsPerClient: settings.limits?.maxConnectionsPerClient,
+    trustedProxies: settings.trustedProxies,
+  };
+  let server: RegistryServer;
+  try {
+    server = createRegistryServer(tls === undefined ? options : { ...options, tls });
+  } catch (cause) {
+    throw explainTlsError(cause);
+  }
+  const address = await server.listen(port, host).catch((cause: unknown) => {
+    throw explainListenError(cause, host, port, process.platform);
+  });
+  return { server, port: address.port };
+}
+
+/** Characters of the log that wait for a stderr that takes none; what comes then is dropped. */
+const maxUnwrittenLog = 16 * 1024 * 1024;
+
+/** JSON lines on stderr; stdout is for the greeting. An error that nobody caught is logged and ends the process. */
+function createLog(level: LogLevel): Logger {
+  // Not one system call a line: at many thousand requests a second, lines that wait are written together.
+  const lines = destination({ fd: process.stderr.fd, sync: false, maxLength: maxUnwrittenLog });
+  const log = pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    lines,
+  );
+  process.on('exit', () => lines.flushSync());
+  process.on('uncaughtException', (err, origin) => {
+    log.fatal({ err, origin }, 'an error that nobody caught');
+    process.exit(1);
+  });
+  // Whoever read the greeting and the log may go away, and the disk of the log may be full: no reason to stop.
+  // At the exit, sonic-boom would try to write to a full disk for ever.
+  const flush = lines.flushSync.bind(lines);
+  lines.on('error', () => (lines.flushSync = () => {}));
+  lines.on('drain', () => (lines.flushSync = flush));
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
+  return log;
+}
+
+/** While the registry opens, an error is what `serve` is about to tell in its own words: it would be told twice. */
+function muteErrors(log: RegistryLogger, isOpening: () => boolean): RegistryLogger {
+  return {
+    debug: (fields, message) => log.debug(fields, message),
+    info: (fields, message) => log.info(fields, message),
+    warn: (fields, message) => log.warn(fields, message),
+    error: (fields, message) => {
+      if (!isOpening()) log.error(fields, message);
+    },
+  };
+}

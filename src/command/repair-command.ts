@@ -1,0 +1,36 @@
+import path from 'node:path';
+import type { Command } from 'commander';
+import { repairIndex, type RepairReport } from '../storage/level/database/level-repair.js';
+
+/** Adds `repair-index`, for a data folder whose index is damaged. */
+export function addRepairCommand(program: Command): void {
+  program
+    .command('repair-index')
+    .description('Repair the index of a data folder that no server has open. The index is copied aside first.')
+    .requiredOption('--data <folder>', 'the data folder')
+    .action(async ({ data }: { readonly data: string }) => {
+      try {
+        const folder = path.resolve(data, 'index');
+        process.stdout.write(formatReport(folder, await repairIndex(folder)));
+      } catch (error) {
+        process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
+        process.exitCode = 1;
+      }
+    });
+}
+
+function formatReport(folder: string, report: RepairReport): string {
+  const { repositories, images, manifests, tags, unreadable, unowned, copiedTo } = report;
+  const names = repositories.length === 0 ? '' : ` (${repositories.join(', ')})`;
+  return [
+    `repaired ${folder}`,
+    `  repositories: ${repositories.length}${names}`,
+    `  images: ${images}`,
+    `  manifests: ${manifests}`,
+    `  tags: ${tags}`,
+    ...(unreadable === 0 ? [] : [`  dropped, because they could not be read: ${unreadable} entries`]),
+    ...(unowned === 0 ? [] : [`  kept, but without their repository: ${unowned} entries`]),
+    `the index as it was is in ${copiedTo}`,
+    '',
+  ].join('\n');
+}

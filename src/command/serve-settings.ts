@@ -1,0 +1,140 @@
+import { dirname, resolve } from 'node:path';
+import { checkServerSection, parseConfigFile, type Checked, type LogLevel, type ServerSection } from './config-file.js';
+import { OptionsError, resolveOptions, type RegistryOptions } from '../options/registry-options.js';
+import type { Problem } from '../protocol/settings/repository-config.js';
+
+/** The flags of `artifactapi serve`; what is absent was not given. */
+export interface ServeFlags {
+  readonly host?: string;
+  readonly port?: number;
+  readonly data?: string;
+  readonly config?: string;
+  readonly open?: boolean;
+  readonly acceptEmptyIndex?: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly logLevel?: LogLevel;
+}
+
+/** What `artifactapi serve` runs with: flags over the config file over the defaults. Paths are absolute. */
+export interface ServeSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly logLevel: LogLevel;
+  /** How long requests in flight may go on after a SIGTERM. */
+  readonly stopSeconds: number;
+  /** How long a connection may rest in the middle of a request. */
+  readonly idleTimeoutSeconds: number;
+  /** How many connections may be open. Absent: as many as the limit of open files allows. */
+  readonly maxConnections?: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** The data folder. */
+  readonly storage: string;
+  /** Absent when nobody said it: then it depends on the address that is listened on. */
+  readonly access?: NonNullable<RegistryOptions['access']>;
+  readonly registry: Omit<RegistryOptions, 'storage' | 'access' | 'logger'>;
+}
+
+/** The settings have problems: all of them, each with its path. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+  readonly problems: readonly Problem[];
+
+  constructor(where: string, problems: readonly Problem[]) {
+    const lines = problems.map(({ path, problem }) => `  ${path === '' ? '' : `${path}: `}${problem}`);
+    super(`${where} ${problems.length === 1 ? 'has a problem' : 'has problems'}:\n${lines.join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Puts together what to run with. The config file has the options of `createRegistry` by the same names, and a `server`
+ * section; paths in it are relative to its folder, those in flags to the working directory.
+ * @throws SettingsError with every problem of the file at once.
+ */
+export function resolveServeSettings(
+  flags: ServeFlags,
+  file: { readonly path: string; readonly text: string } | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): ServeSettings {
+  const { settings, problems } = parseConfigFile(file?.text ?? '', environment);
+  const { server, ...options } = settings;
+  const section = checkServerSection(server);
+  const registry = checkRegistry(options);
+  const tls = tlsOf(flags, section.value, file?.path);
+  const found = withoutEchoes(problems, [...section.problems, ...registry.problems, ...tls.problems]);
+  if (found.length > 0) throw new SettingsError(file?.path ?? 'the command line', found);
+  const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
+  return {
+    host: flags.host ?? section.value.host ?? '127.0.0.1',
+    port: flags.port ?? section.value.port ?? 5000,
+    logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
+    stopSeconds: section.value.stopSeconds,
+    idleTimeoutSeconds: section.value.idleTimeoutSeconds,
+    ...(section.value.maxConnections === undefined ? {} : { maxConnections: section.value.maxConnections }),
+    ...(tls.value === undefined ? {} : { tls: tls.value }),
+    storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
+    ...(access === undefined ? {} : { access }),
+    registry:
+      flags.acceptEmptyIndex === true ? { ...registry.value.rest, acceptEmptyIndex: true } : registry.value.rest,
+  };
+}
+
+interface RegistrySection {
+  readonly storage: string;
+  readonly access?: NonNullable<RegistryOptions['access']>;
+  readonly rest: ServeSettings['registry'];
+}
+
+/** The options are checked as `createRegistry` will check them, so that all problems are told together. */
+function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<RegistrySection> {
+  const problems: Problem[] = [];
+  // What only code can give: stores of one's own and a logger.
+  const { storage = './data', logger, ...rest } = options;
+  if (logger !== undefined) problems.push({ path: 'logger', problem: 'is no option in a config file' });
+  const folder = typeof storage === 'string' ? storage : './data';
+  if (folder !== storage) problems.push({ path: 'storage', problem: 'must be the path of the data folder' });
+  const registry: unknown = {
+    ...rest,
+    storage: folder,
+    repositories: rest['repositories'] ?? [{ name: 'local', type: 'local' }],
+  };
+  // Not yet known to be options: resolveOptions is what tells.
+  const candidate = registry as RegistryOptions;
+  try {
+    resolveOptions(candidate);
+  } catch (error) {
+    if (!(error instanceof OptionsError)) throw error;
+    return { value: { storage: folder, rest: {} }, problems: [...problems, ...error.problems] };
+  }
+  const { storage: _storage, access, ...others } = candidate;
+  return { value: { storage: folder, ...(access === undefined ? {} : { access }), rest: others }, problems };
+}
+
+function withFileOf(file: string | undefined, access: RegistrySection['access']): RegistrySection['access'] {
+  if (typeof access !== 'object' || access.htpasswd === undefined) return access;
+  return { ...access, htpasswd: fromFile(file, access.htpasswd) };
+}
+
+function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefined): Checked<ServeSettings['tls']> {
+  const { tlsCert, tlsKey } = flags;
+  if (tlsCert !== undefined && tlsKey !== undefined) {
+    return { value: { cert: resolve(tlsCert), key: resolve(tlsKey) }, problems: [] };
+  }
+  if (tlsCert !== undefined || tlsKey !== undefined) {
+    const path = tlsCert === undefined ? '--tls-key' : '--tls-cert';
+    return { value: undefined, problems: [{ path, problem: '--tls-cert and --tls-key go together' }] };
+  }
+  if (section.tls === undefined) return { value: undefined, problems: [] };
+  return { value: { cert: fromFile(file, section.tls.cert), key: fromFile(file, section.tls.key) }, problems: [] };
+}
+
+function fromFile(file: string | undefined, path: string): string {
+  return file === undefined ? resolve(path) : resolve(dirname(file), path);
+}
+
+/** A value whose variable is not set is no good for its option either: that is told once. */
+function withoutEchoes(causes: readonly Problem[], problems: readonly Problem[]): readonly Problem[] {
+  const told = new Set(causes.map(({ path }) => path));
+  return [...causes, ...problems.filter(({ path }) => !told.has(path))];
+}

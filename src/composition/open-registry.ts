@@ -1,0 +1,216 @@
+import { createLocalAccess } from '../access/local-access.js';
+import { exportArchive } from '../archives/export/archive-export.js';
+import { importArchive } from '../archives/import/archive-import.js';
+import { HealthCheck } from './health-check.js';
+import type { Core } from '../http/handler.js';
+import { defaultPace } from '../http/limits/pace.js';
+import { createClientReader } from '../http/clients/client-info.js';
+import { createOffload } from '../http/bodies/offload.js';
+import { createPassthrough } from '../http/passthrough/passthrough.js';
+import { RateLimiter } from '../http/limits/rate-limit.js';
+import { createHostMatcher } from '../http/clients/web-pages.js';
+import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
+import type { ResolvedOptions } from '../options/registry-options.js';
+import type { AccessAdministration, AccessControl } from '../ports/access.js';
+import type { Archives } from '../ports/archives.js';
+import type { MetadataStore } from '../ports/metadata.js';
+import type { Quarantine } from '../ports/garbage.js';
+import type { Repository } from '../ports/repository.js';
+import type { Runtime } from '../ports/runtime.js';
+import type { Upstream } from '../ports/upstream.js';
+import { isDockerHub, toRegistryUrl } from '../protocol/docker-hub.js';
+import type { RemoteRepositoryConfig, RepositoryConfig } from '../protocol/settings/repository-config.js';
+import { CacheEviction } from '../repositories/cache/eviction/cache-eviction.js';
+import { CacheFills } from '../repositories/cache/fills/cache-fill.js';
+import { Directory } from '../repositories/directory.js';
+import { FinishedUploads } from '../repositories/local/finished-uploads.js';
+import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
+import { LocalRepository, type LocalParts } from '../repositories/local/local-repository.js';
+import { ListCache } from '../repositories/cache/list-cache.js';
+import { ManifestCache } from '../repositories/manifest-cache.js';
+import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
+import { RemoteContext } from '../repositories/cache/remote-context.js';
+import { PassthroughRepository } from '../repositories/passthrough/passthrough-repository.js';
+import { RemoteRepository } from '../repositories/cache/cache-repository.js';
+import { discardLeftovers } from '../repositories/garbage/staged-leftovers.js';
+import { checkStoredTypes } from '../repositories/stored-types.js';
+import { TouchLog } from '../repositories/cache/eviction/touch-log.js';
+import { VirtualRepository } from '../repositories/virtual/virtual-repository.js';
+import { createUpstream } from '../upstream/upstream-client.js';
+import { Closers } from '../util/closers.js';
+import { KeyedMutex } from '../util/concurrency.js';
+import { CustomerCounts } from '../util/customer-counts.js';
+import { findOutgoingProxy } from '../util/outgoing-proxy.js';
+import { createTargetPolicy } from '../util/target-policy.js';
+
+/** A registry whose stores are open. */
+export interface OpenRegistry extends Core {
+  readonly directory: Directory;
+  readonly garbage: OnlineGarbageCollector;
+  readonly health: HealthCheck;
+  readonly quarantine: Quarantine;
+  readonly administration: AccessAdministration | undefined;
+  now(): number;
+  readonly archives: Archives;
+  /** Ends background work and closes the data folder. @throws AggregateError when steps failed; all of them ran. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the stores and builds everything that works on them. A failed attempt closes what it has opened, but not stores of the
+ * host's own: the next attempt uses them again.
+ */
+export async function openRegistry(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
+  const closers = new Closers();
+  try {
+    const stores = await openStores(options, runtime);
+    if (typeof options.storage === 'string') {
+      // The index is closed last: its lock keeps other processes away from both.
+      closers.add('index', () => stores.metadata.close());
+      closers.add('blobs', () => stores.blobs.close());
+    }
+    return await openOn(stores, closers, options, runtime);
+  } catch (error) {
+    await closers.close().catch((err: unknown) => runtime.log.error({ err }, 'cleanup after a failed start failed'));
+    throw error;
+  }
+}
+
+async function openOn(
+  stores: Stores,
+  closers: Closers,
+  options: ResolvedOptions,
+  runtime: Runtime,
+): Promise<OpenRegistry> {
+  // First of all: a registry that must not start changes nothing.
+  await checkStoredTypes(options.repositories, stores.metadata);
+  const access = await openAccessControl(options, stores.metadata, runtime);
+  closers.add('access control', () => access.close());
+  const { graceSeconds, uploadExpirySeconds, orphanRetentionSeconds } = options.garbageCollection;
+  const orphanRetentionMs = orphanRetentionSeconds * 1000;
+  const manifests = new ManifestCache(options.manifestCacheMaxBytes);
+  const shared = {
+    ...stores,
+    blobs: restoringStore({ ...stores, runtime }),
+    manifests,
+    runtime,
+    digestLocks: new KeyedMutex(),
+  };
+  const local: LocalParts = {
+    ...shared,
+    sessionLocks: new KeyedMutex(),
+    finishedUploads: new FinishedUploads(() => runtime.now()),
+    graceMs: graceSeconds * 1000,
+    blobMaxBytes: options.limits.blobMaxBytes ?? Infinity,
+  };
+  const garbage = new OnlineGarbageCollector({
+    ...local,
+    ...stores,
+    orphanRetentionMs,
+    uploadExpiryMs: uploadExpirySeconds * 1000,
+    onDeleted: (digest) => manifests.delete(digest),
+  });
+  await garbage.recover();
+  await discardLeftovers({ ...stores, runtime });
+  const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
+  const fills = new CacheFills({ ...shared, repositories: () => directory.list().map(({ repository }) => repository) });
+  const lists = new ListCache();
+  const touches = new TouchLog({ ...stores, runtime });
+  closers.add('access times', () => touches.close());
+  const create = (config: RepositoryConfig): Repository => {
+    if (config.type === 'local') return new LocalRepository(config, local);
+    if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
+    const upstream = connectUpstream(config, instanceId, runtime);
+    if (!config.cache)
+      return new PassthroughRepository(config, {
+        upstream,
+        targets: createTargetPolicy({
+          configured: new URL(toRegistryUrl(config.url)),
+          allow: config.allowPrivateTargets,
+          log: runtime.log,
+        }),
+        findProxy: (url) => config.proxy ?? findOutgoingProxy(url, process.env),
+      });
+    const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
+    return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches, lists }));
+  };
+  const directory: Directory = await Directory.open(
+    { ...options, declared: options.repositories },
+    stores.metadata,
+    runtime,
+    create,
+  );
+  closers.add('repositories', () => directory.close());
+  // Closed before the repositories: a transfer would take the end of its connection for a failure of the upstream.
+  closers.add('cache fills', () => fills.close());
+  const passthrough = createPassthrough();
+  closers.add('pass-through', () => passthrough.close());
+  // Closed before the repositories: an eviction that closes waits for the pass that it asked for.
+  closers.add('garbage collection', () => garbage.close());
+  closers.add('timers', collectInBackground(garbage, options, runtime));
+  return {
+    access,
+    administration: access.administration,
+    directory,
+    garbage,
+    health: new HealthCheck({ ...stores, runtime }),
+    quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
+    archives: { import: importArchive, export: exportArchive },
+    passthrough,
+    instanceId,
+    uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
+    downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
+    clients: new CustomerCounts(options.limits.maxConnectionsPerClient),
+    rates: new RateLimiter(options.limits, () => runtime.now()),
+    offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
+    readClient: createClientReader(options),
+    isKnownHost: createHostMatcher(options),
+    now: () => runtime.now(),
+    close: () => closers.close(),
+  };
+}
+
+/** What rules need, tokens and passwords, is loaded where there are rules: a start without them is that much shorter. */
+async function openAccessControl(
+  { access, prefix }: ResolvedOptions,
+  metadata: MetadataStore,
+  runtime: Runtime,
+): Promise<AccessControl> {
+  if (typeof access === 'string') return createLocalAccess(access);
+  const { openAccess } = await import('../access/open-access.js');
+  return openAccess(access, { metadata, runtime, prefix });
+}
+
+function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, runtime: Runtime): Upstream {
+  return createUpstream({
+    url: toRegistryUrl(config.url),
+    credentials: config.credentials,
+    dockerHub: isDockerHub(config.url),
+    connectTimeoutMs: config.connectTimeoutSeconds * 1000,
+    responseTimeoutMs: config.responseTimeoutSeconds * 1000,
+    ca: config.ca,
+    proxy: config.proxy,
+    allowPrivateTargets: config.allowPrivateTargets,
+    trustedRealms: config.trustedRealms,
+    instanceId,
+    log: runtime.log,
+    now: () => runtime.now(),
+  });
+}
+
+/** Purges deleted repositories at once, and collects from time to time. Returns what ends that. */
+function collectInBackground(garbage: OnlineGarbageCollector, options: ResolvedOptions, runtime: Runtime): () => void {
+  const attempt = (work: () => Promise<unknown>, failure: string) => (): void => {
+    work().catch((cause: unknown) => runtime.log.error({ err: cause }, failure));
+  };
+  const purge = attempt(() => garbage.purge(), 'a deleted repository could not be purged');
+  const collect = attempt(() => garbage.collect(), 'garbage collection failed');
+  purge();
+  runtime.events.on('repository.deleted', purge);
+  const { intervalSeconds } = options.garbageCollection;
+  const timer = intervalSeconds === 0 ? undefined : setInterval(collect, intervalSeconds * 1000).unref();
+  return () => {
+    runtime.events.off('repository.deleted', purge);
+    clearInterval(timer);
+  };
+}

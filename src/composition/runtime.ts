@@ -1,0 +1,51 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import type { Logger, RegistryEvents, Runtime } from '../ports/runtime.js';
+import { printLine } from '../util/plain-log.js';
+
+/**
+ * Returns the clock, ids, the log and the events of one registry. The logger and the listeners belong to the host: what they
+ * throw, or what a promise of theirs rejects with, ends here.
+ */
+export function createRuntime(logger: Logger): Runtime {
+  const log = guardLogger(logger);
+  const events = new EventEmitter<RegistryEvents>();
+  return {
+    now: Date.now,
+    newId: randomUUID,
+    log,
+    events,
+    emit: (name, ...payload) => {
+      // Not by `events.emit`: the first listener that throws would keep the others from being called.
+      for (const listener of events.rawListeners(name)) {
+        runCallback(
+          () => Reflect.apply(listener, events, payload) as unknown,
+          (err) => log.error({ err, event: name }, 'event listener failed'),
+        );
+      }
+    },
+  };
+}
+
+/** Reports the first failure of the logger to stderr and drops the others: no log line may break a request. */
+function guardLogger(logger: Logger): Logger {
+  let isReported = false;
+  const report = (err: unknown): void => {
+    if (isReported) return;
+    isReported = true;
+    printLine('error', 'the logger failed; its further failures are not reported', { err });
+  };
+  const guard = (level: keyof Logger) => (fields: object, message: string) =>
+    runCallback(() => logger[level](fields, message), report);
+  return { debug: guard('debug'), info: guard('info'), warn: guard('warn'), error: guard('error') };
+}
+
+/** Calls a function of the host, which may return a promise although its type says that it does not. */
+function runCallback(callback: () => unknown, onFailure: (error: unknown) => void): void {
+  try {
+    const returned = callback();
+    if (returned instanceof Object && 'then' in returned) Promise.resolve(returned).then(undefined, onFailure);
+  } catch (error) {
+    onFailure(error);
+  }
+}

@@ -1,0 +1,105 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import busboy from 'busboy';
+import { RegistryError } from '../../protocol/errors.js';
+import { SinkWriter } from '../../util/sink-writer.js';
+import { writeInBatches } from '../../util/streams.js';
+import { openBody } from './body.js';
+
+const formLimits = { files: 1, fields: 20, fieldSize: 1024, parts: 21, headerPairs: 20 };
+const batchBytes = 256 * 1024;
+
+/** The archive that a request carries: its body, or the file of a form. */
+export interface ArchiveBody {
+  readonly source: Readable;
+  /** Those that came in front of the file. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  /** Resolves when nothing but the file was left in the body. To be called when the source has ended. */
+  finish(): Promise<void>;
+  /** Leaves the body alone, for whoever drains it. */
+  abandon(): void;
+}
+
+/** @throws RegistryError ARCHIVE_INVALID for a form without a file, or one that is malformed. */
+export async function openArchiveBody(req: IncomingMessage): Promise<ArchiveBody> {
+  const body = openBody(req);
+  if (!/^multipart\//i.test(req.headers['content-type'] ?? '')) {
+    return { source: body, fields: [], finish: () => Promise.resolve(), abandon: () => undefined };
+  }
+  return openForm(body);
+}
+
+async function openForm(body: IncomingMessage): Promise<ArchiveBody> {
+  const form = createParser(body);
+  const fields: [string, string][] = [];
+  let hasFile = false;
+  const opened = new Promise<Readable>((resolve, reject) => {
+    form.on('field', (name, value) => {
+      if (hasFile) form.destroy(formInvalid('the fields of the form have to come before its file'));
+      else fields.push([name, value]);
+    });
+    form.on('file', (_name, file) => {
+      hasFile = true;
+      // It is told where the file is read, if that is still the case.
+      file.on('error', () => {});
+      resolve(file);
+    });
+    for (const limit of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) {
+      form.on(limit, () => void form.destroy(formInvalid('the form has more parts than one file and a few fields')));
+    }
+    form.on('error', reject);
+    form.on('close', () => reject(formInvalid('the form has no file')));
+  });
+  const parsing = parse(body, form);
+  // Awaited by `finish`; until then whoever reads the file learns of it.
+  parsing.catch(() => undefined);
+  const source = await Promise.race([opened, parsing.then(() => opened)]).catch((error: unknown) => {
+    form.destroy();
+    throw toFormError(error);
+  });
+  const finish = (): Promise<void> =>
+    parsing.catch((error: unknown) => {
+      throw toFormError(error);
+    });
+  return { source, fields, finish, abandon: () => void form.destroy() };
+}
+
+function createParser({ headers }: IncomingMessage): busboy.Busboy {
+  try {
+    return busboy({ headers, limits: formLimits, fileHwm: batchBytes });
+  } catch (cause) {
+    throw formInvalid('the Content-Type of the form is malformed', cause);
+  }
+}
+
+/** Feeds the parser, which takes more only when the file is read. The body stays open when the parser fails. */
+async function parse(body: IncomingMessage, form: busboy.Busboy): Promise<void> {
+  let failure: Error | undefined;
+  form.on('error', (error: Error) => (failure ??= error));
+  const writer = new SinkWriter(form);
+  try {
+    const write = async (chunks: Buffer[]): Promise<void> => {
+      for (const chunk of chunks) await writer.write(chunk);
+    };
+    await writeInBatches(body, write, { batchBytes });
+    await new Promise<void>((resolve, reject) => {
+      form.once('close', () => (failure === undefined ? resolve() : reject(failure)));
+      form.end();
+    });
+  } catch (error) {
+    form.destroy(error as Error);
+    throw failure ?? error;
+  } finally {
+    writer.release();
+  }
+}
+
+/** What the parser says, in our words. */
+function toFormError(error: unknown): unknown {
+  const isParsers = error instanceof Error && /^(?:Malformed|Unexpected end of form|Multipart)/.test(error.message);
+  return isParsers ? formInvalid(`the form is broken: ${error.message}`, error) : error;
+}
+
+function formInvalid(message: string, cause?: unknown): RegistryError {
+  return new RegistryError('ARCHIVE_INVALID', { message, cause });
+}

@@ -1,0 +1,28 @@
+import type { IncomingMessage } from 'node:http';
+import { RegistryError } from '../../protocol/errors.js';
+import { JsonLimitError, parseJson, smallLimits } from '../../protocol/json.js';
+import { readBody } from './body.js';
+
+const documentMaxBytes = 1024 * 1024;
+
+/**
+ * The body of a request to the management API. JSON and nothing else: a web page cannot send it across origins without
+ * asking first.
+ * @throws RegistryError UNSUPPORTED 415, SIZE_INVALID 413, OPTIONS_INVALID for what is no JSON.
+ */
+export async function readDocument(req: IncomingMessage): Promise<unknown> {
+  if (!/^application\/json\s*(?:;|$)/i.test(req.headers['content-type'] ?? '')) {
+    throw new RegistryError('UNSUPPORTED', { status: 415, message: 'the body must be application/json' });
+  }
+  const tooLarge = (): RegistryError =>
+    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: documentMaxBytes } });
+  const bytes = await readBody(req, documentMaxBytes, tooLarge);
+  try {
+    return parseJson(bytes, smallLimits);
+  } catch (cause) {
+    if (cause instanceof JsonLimitError) {
+      throw new RegistryError('SIZE_INVALID', { status: 413, message: `the body is too large: ${cause.message}` });
+    }
+    throw new RegistryError('OPTIONS_INVALID', { message: 'the body is not JSON', cause });
+  }
+}

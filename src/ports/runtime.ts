@@ -1,0 +1,110 @@
+/** The clock, ids, log, events and health of one registry: everything that is not deterministic. */
+import type { EventEmitter } from 'node:events';
+import type { Digest } from '../protocol/digest.js';
+import type { Tag } from '../protocol/names.js';
+import type { RefusalReason } from '../protocol/refusal-reasons.js';
+import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
+import type { SpaceStatus } from './bytes.js';
+import type { GarbageReport } from './garbage.js';
+import type { ImageKey, IndexFailure } from './metadata.js';
+import type { CacheOutcome, Provenance } from './repository.js';
+
+/** Whether a part of the registry works. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
+export interface ComponentHealth {
+  readonly status: 'ok' | 'degraded' | 'failed';
+  /** Why it is not ok, without paths: clients may read it. */
+  readonly reason?: string;
+}
+
+export interface IndexHealth extends ComponentHealth {
+  /** How many times the index was opened again after a failed write. */
+  readonly reopens?: number;
+  /** When the last write or read failed. */
+  readonly lastFailureAt?: number;
+}
+
+export interface BlobsHealth extends ComponentHealth, Partial<SpaceStatus> {}
+
+/** How many clients were refused for each limit since the process started. */
+export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
+
+/** What `registry.health()` and the health documents report. */
+export interface HealthReport extends Condition {
+  readonly refusals: RefusalCounts;
+}
+
+/** Whether the registry serves requests. */
+export interface Condition {
+  /** `ok` also while a component is degraded. */
+  readonly status: 'ok' | 'unavailable';
+  /** Why the registry could not be opened, without paths. */
+  readonly reason?: string;
+  /** Absent until the registry is open. */
+  readonly components?: { readonly index: IndexHealth; readonly blobs: BlobsHealth };
+}
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface RequestEvent {
+  readonly id: string;
+  readonly op: string;
+  readonly method: string;
+  /** Without what may be a secret. */
+  readonly url: string;
+  readonly status: number;
+  readonly durationMs: number;
+  readonly principal: string;
+  /** Of the connection: behind a proxy, the proxy's. */
+  readonly remoteAddress: string;
+  /** Of the client, as far as a trusted proxy tells. */
+  readonly clientAddress: string;
+  readonly errorCode?: string;
+  readonly cache?: Provenance['cache'];
+  /** The repository that answered, where a virtual was asked. */
+  readonly servedBy?: string;
+}
+
+export interface LoginRefusedEvent extends RefusedLogin {
+  /** Of the request. */
+  readonly id: string;
+  readonly op: string;
+  readonly clientAddress: string;
+}
+
+export interface RegistryEvents {
+  request: [RequestEvent];
+  /** A client was refused, or its connection closed, by a limit that honest clients do not meet. */
+  'client.refused': [{ reason: RefusalReason; address: string }];
+  'blob.pushed': [{ at: ImageKey; digest: Digest; size: number }];
+  'blob.deleted': [{ at: ImageKey; digest: Digest }];
+  'manifest.pushed': [{ at: ImageKey; digest: Digest; tags: readonly Tag[] }];
+  'manifest.deleted': [{ at: ImageKey; digest: Digest }];
+  'tag.deleted': [{ at: ImageKey; tag: Tag }];
+  'repository.created': [{ name: string }];
+  'repository.replaced': [{ name: string }];
+  'repository.deleted': [{ name: string }];
+  'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
+  'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
+  'garbage.collected': [GarbageReport];
+  /** Somebody showed credentials and was not let in. For operators: the client learns only that it was refused. */
+  'login.refused': [LoginRefusedEvent];
+  /** The index refuses writes from now on: a write failed, and so did the attempt to reopen it and to write again. */
+  'index.failed': [IndexFailure];
+  /** The index was closed and opened again after a failed write, and accepts writes. */
+  'index.reopened': [{ reopens: number; failure: IndexFailure }];
+}
+
+/** Everything that is not deterministic. */
+export interface Runtime {
+  now(): number;
+  newId(): string;
+  readonly log: Logger;
+  readonly events: EventEmitter<RegistryEvents>;
+  /** Tells the listeners; one that throws is logged, and harms no request. */
+  emit<Name extends keyof RegistryEvents>(name: Name, ...payload: RegistryEvents[Name]): void;
+}

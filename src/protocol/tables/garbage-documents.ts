@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { parseDigest, type Digest } from '../digest.js';
+import { RegistryError } from '../errors.js';
+import { encodeTime, problemsFound } from './management.js';
+import { describeProblems } from '../settings/repository-config.js';
+
+/** A report of the collector as the API shows it. */
+export function encodeCollection(report: {
+  readonly dryRun: boolean;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly examined: number;
+  readonly unlinked: number;
+  readonly blobsDeleted: number;
+  readonly bytesFreed: number;
+  readonly quarantined: number;
+  readonly quarantinedBytes: number;
+  readonly restored: number;
+  readonly uploadsExpired: number;
+}): Record<string, unknown> {
+  return {
+    dry_run: report.dryRun,
+    started_at: encodeTime(report.startedAt),
+    finished_at: encodeTime(report.finishedAt),
+    examined: report.examined,
+    unlinked: report.unlinked,
+    blobs_deleted: report.blobsDeleted,
+    bytes_freed: report.bytesFreed,
+    quarantined: report.quarantined,
+    quarantined_bytes: report.quarantinedBytes,
+    restored: report.restored,
+    uploads_expired: report.uploadsExpired,
+  };
+}
+
+/** A quarantined blob as the API shows it. */
+export function encodeQuarantined(blob: {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly quarantinedAt: number;
+  readonly expiresAt: number;
+}): Record<string, unknown> {
+  return {
+    digest: blob.digest,
+    size_bytes: blob.size,
+    quarantined_at: encodeTime(blob.quarantinedAt),
+    expires_at: encodeTime(blob.expiresAt),
+  };
+}
+
+const digestSchema = z.string().transform((text, context): Digest => {
+  try {
+    return parseDigest(text);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+    return z.NEVER;
+  }
+});
+const restoreSchema = z.union([
+  z.strictObject({ digests: z.array(digestSchema).min(1).max(1000) }),
+  z.strictObject({ all: z.literal(true) }),
+]);
+
+/** Which quarantined blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */
+export function decodeRestore(document: unknown): readonly Digest[] | 'all' {
+  const schema = typeof document === 'object' && document !== null && 'all' in document ? 1 : 0;
+  const checked = restoreSchema.options[schema].safeParse(document);
+  if (!checked.success) throw problemsFound(describeProblems(checked.error));
+  return 'all' in checked.data ? 'all' : checked.data.digests;
+}

@@ -1,0 +1,202 @@
+import {
+  accountPattern,
+  parseAccountName,
+  parseRuleId,
+  parseTokenId,
+  ruleIdPattern,
+  tokenIdPattern,
+} from '../settings/access-names.js';
+import { digestPattern, parseDigest, type Digest } from '../digest.js';
+import { RegistryError } from '../errors.js';
+import {
+  formatReference,
+  namePattern,
+  parseName,
+  parseReference,
+  parseRepositoryName,
+  parseSessionId,
+  repositoryNamePattern,
+  sessionPattern,
+  tagPattern,
+  type Reference,
+  type SessionId,
+  type WireName,
+} from '../names.js';
+import type { QueryParameter } from './query-parameters.js';
+
+/** One operation: what it is called, where it answers and what it takes to be allowed. */
+export interface Endpoint {
+  readonly op: string;
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** `:name` and `:image` take one or more path segments, every other placeholder one. */
+  readonly path: string;
+  readonly access: 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
+  readonly spec: string;
+  /** The query parameters that it knows. The management API refuses others; under `/v2` they are passed over. */
+  readonly query?: readonly QueryParameter[];
+  readonly summary: string;
+}
+
+/** A placeholder's name is its parser and its type: a handler never sees a string that was not checked. */
+interface Placeholders {
+  name: WireName;
+  image: WireName;
+  digest: Digest;
+  reference: Reference;
+  session: SessionId;
+  repository: string;
+  account: string;
+  token: string;
+  rule: string;
+}
+
+type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
+  ? Name | PlaceholderIn<`/${Rest}`>
+  : Path extends `${string}:${infer Name}`
+    ? Name
+    : never;
+
+/** The parameters of a path: `ParamsOf<'/v2/:name/blobs/:digest'>` is `{ name: WireName; digest: Digest }`. */
+export type ParamsOf<Path extends string> = {
+  readonly [N in PlaceholderIn<Path> & keyof Placeholders]: Placeholders[N];
+};
+
+const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placeholders[N] } = {
+  name: parseName,
+  image: parseName,
+  digest: parseDigest,
+  reference: parseReference,
+  session: parseSessionId,
+  repository: parseRepositoryName,
+  account: parseAccountName,
+  token: parseTokenId,
+  rule: parseRuleId,
+};
+
+/** What the parsers take, but for lengths: for the OpenAPI document. */
+export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp } = {
+  name: namePattern,
+  image: namePattern,
+  digest: digestPattern,
+  reference: new RegExp(`${tagPattern.source}|${digestPattern.source}`),
+  session: sessionPattern,
+  repository: repositoryNamePattern,
+  account: accountPattern,
+  token: tokenIdPattern,
+  rule: ruleIdPattern,
+};
+
+/** Longer paths name nothing: a name, a digest and the words between them fit in half of it. */
+const pathMaxLength = 1024;
+
+export interface Match<Row extends Endpoint> {
+  readonly row: Row;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+interface CompiledRow<Row> {
+  readonly row: Row;
+  /** The segments before the placeholder that takes several, and after it; all of them in `head` when there is none. */
+  readonly head: readonly string[];
+  readonly wide: string | undefined;
+  readonly tail: readonly string[];
+  readonly endsWithSlash: boolean;
+}
+
+/** Matches paths against a table of endpoints, from the right, so that an image may be called `blobs` or `tags/list`. */
+export class RouteTable<Row extends Endpoint> {
+  readonly #rows: readonly CompiledRow<Row>[];
+
+  constructor(rows: readonly Row[]) {
+    this.#rows = rows.map(compile);
+  }
+
+  /**
+   * @param path absolute, percent-encoded, without query; a row that ends in "/" also matches without it, and the reverse.
+   * @returns `undefined` when no row has this path.
+   * @throws RegistryError UNSUPPORTED 405 with `Allow` when only other methods have it; what the parsers throw.
+   */
+  match(method: string, path: string): Match<Row> | undefined {
+    if (path.length > pathMaxLength)
+      throw new RegistryError('NAME_INVALID', { message: 'the path is too long', status: 414 });
+    const segments = path.split('/').slice(1);
+    const slash = segments.length > 1 && segments.at(-1) === '';
+    if (slash) segments.pop();
+    const allowed = new Set<string>();
+    let matched: string | undefined;
+    for (const compiled of this.#rows) {
+      if ((slash && !compiled.endsWithSlash) || !fits(compiled, segments)) continue;
+      // The first path that fits is meant: its literal segments stand above placeholders, for every method.
+      matched ??= compiled.row.path;
+      if (compiled.row.path !== matched) continue;
+      if (compiled.row.method === method) return { row: compiled.row, params: parseParams(compiled, segments) };
+      allowed.add(compiled.row.method);
+    }
+    if (allowed.size === 0) return undefined;
+    throw new RegistryError('UNSUPPORTED', {
+      message: `${method.slice(0, 20)} is not supported here`,
+      headers: { Allow: [...allowed].join(', ') },
+    });
+  }
+}
+
+/** The inverse of `match`. Values hold only characters that need no encoding in a path. */
+export function buildPath(path: string, params: Readonly<Record<string, string | Reference>>): string {
+  return path.replace(/:([a-z]+)/g, (placeholder, name: string) => {
+    const value = params[name];
+    if (value === undefined) return placeholder;
+    return typeof value === 'string' ? value : formatReference(value);
+  });
+}
+
+function compile<Row extends Endpoint>(row: Row): CompiledRow<Row> {
+  const endsWithSlash = row.path.endsWith('/');
+  const segments = (endsWithSlash ? row.path.slice(0, -1) : row.path).split('/').slice(1);
+  const at = segments.findIndex((segment) => segment === ':name' || segment === ':image');
+  if (at < 0) return { row, head: segments, wide: undefined, tail: [], endsWithSlash };
+  return {
+    row,
+    head: segments.slice(0, at),
+    wide: segments[at]?.slice(1),
+    tail: segments.slice(at + 1),
+    endsWithSlash,
+  };
+}
+
+function fits({ head, wide, tail }: CompiledRow<unknown>, segments: readonly string[]): boolean {
+  const spare = segments.length - head.length - tail.length;
+  if (wide === undefined ? spare !== 0 : spare < 1) return false;
+  return agree(tail, segments, segments.length - tail.length) && agree(head, segments, 0);
+}
+
+function agree(pattern: readonly string[], segments: readonly string[], offset: number): boolean {
+  return pattern.every((segment, i) => segment.startsWith(':') || segment === segments[offset + i]);
+}
+
+function parseParams({ head, wide, tail }: CompiledRow<unknown>, segments: readonly string[]): Record<string, unknown> {
+  const params: Record<string, unknown> = {};
+  const take = (pattern: readonly string[], offset: number): void => {
+    pattern.forEach((segment, i) => {
+      if (segment.startsWith(':'))
+        params[segment.slice(1)] = parsers[segment.slice(1) as keyof Placeholders](decode(segments[offset + i] ?? ''));
+    });
+  };
+  if (wide !== undefined) {
+    const parts = segments.slice(head.length, segments.length - tail.length).map(decode);
+    // An encoded slash would make one name out of two.
+    if (parts.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
+    params[wide] = parsers[wide as keyof Placeholders](parts.join('/'));
+  }
+  take(head, 0);
+  take(tail, segments.length - tail.length);
+  return params;
+}
+
+function decode(text: string): string {
+  if (!text.includes('%')) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new RegistryError('NAME_INVALID', { message: 'the path is not percent-encoded UTF-8', cause });
+  }
+}

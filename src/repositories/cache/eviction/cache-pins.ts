@@ -1,0 +1,54 @@
+import type { ImageKey, MetadataStore } from '../../../ports/metadata.js';
+import type { Digest } from '../../../protocol/digest.js';
+import { matchesAny } from '../../../protocol/patterns.js';
+
+const tagPage = 1000;
+
+/**
+ * What pins protect at present: all of an image whose name a pin matches; of an image with a tag that a pin of the form
+ * `image:tag` matches, the tagged manifest and all that it names, children and theirs included. It remembers what it found:
+ * make one for each batch.
+ */
+export class CachePins {
+  readonly #metadata: MetadataStore;
+  readonly #images: readonly string[];
+  readonly #tags: readonly { readonly image: string; readonly tag: string }[];
+  readonly #found = new Map<string, Promise<ReadonlySet<Digest>>>();
+
+  constructor(metadata: MetadataStore, pins: readonly string[]) {
+    this.#metadata = metadata;
+    // The names of images have no colon, and those of tags neither.
+    this.#images = pins.filter((pin) => !pin.includes(':'));
+    this.#tags = pins
+      .filter((pin) => pin.includes(':'))
+      .map((pin) => ({ image: pin.slice(0, pin.indexOf(':')), tag: pin.slice(pin.indexOf(':') + 1) }));
+  }
+
+  async isPinned(at: ImageKey, digest: Digest): Promise<boolean> {
+    if (matchesAny(this.#images, at.image)) return true;
+    const patterns = this.#tags.filter(({ image }) => matchesAny([image], at.image)).map(({ tag }) => tag);
+    if (patterns.length === 0) return false;
+    let found = this.#found.get(at.image);
+    if (found === undefined) this.#found.set(at.image, (found = this.#protectedBy(at, patterns)));
+    return (await found).has(digest);
+  }
+
+  async #protectedBy(at: ImageKey, patterns: readonly string[]): Promise<ReadonlySet<Digest>> {
+    const found = new Set<Digest>();
+    for (let after: string | undefined; ;) {
+      const { items, more } = await this.#metadata.tags(at, {
+        limit: tagPage,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const { name, digest } of items) if (matchesAny(patterns, name)) found.add(digest);
+      if (!more) break;
+      after = items.at(-1)?.name;
+    }
+    // Grows while it is walked: what a manifest names may name more.
+    for (const digest of found) {
+      const manifest = await this.#metadata.manifest(at, digest);
+      for (const named of manifest?.references ?? []) found.add(named);
+    }
+    return found;
+  }
+}

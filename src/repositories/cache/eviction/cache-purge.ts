@@ -1,0 +1,158 @@
+import { ConflictError } from '../../../util/conflict-error.js';
+import type { CacheItem, ImageKey, MetadataStore } from '../../../ports/metadata.js';
+import type { Digest } from '../../../protocol/digest.js';
+import type { Tag } from '../../../protocol/names.js';
+import { dropCached, type CachedContent } from './cache-drop.js';
+
+/** What a purge has dropped. */
+export interface PurgeReport {
+  readonly tags: number;
+  readonly manifests: number;
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+const batchSize = 200;
+
+/** Drops on request what a repository's cache holds, in bounded batches, pinned or not. Used once. */
+export class CachePurge {
+  readonly #metadata: MetadataStore;
+  readonly #repository: string;
+  readonly #isStopped: () => boolean;
+  readonly #tally = { tags: 0, manifests: 0, blobs: 0, bytes: 0 };
+
+  constructor(metadata: MetadataStore, repository: string, isStopped: () => boolean) {
+    this.#metadata = metadata;
+    this.#repository = repository;
+    this.#isStopped = isStopped;
+  }
+
+  get report(): PurgeReport {
+    return { ...this.#tally };
+  }
+
+  /**
+   * A tag; its manifest too, when no other tag or manifest of the image names it, and what then is not named any more.
+   */
+  async purgeTag(at: ImageKey, tag: Tag): Promise<void> {
+    const record = await this.#metadata.tag(at, tag);
+    if (record === undefined || !(await this.#dropTags(at, [tag]))) return;
+    const tagged = new Set<Digest>();
+    await this.#eachTagPage(at, (items) => items.forEach(({ digest }) => tagged.add(digest)));
+    await this.#dropTree(at, [record.digest], async (digest) => {
+      return tagged.has(digest) || (await this.#metadata.isNamed(at, digest));
+    });
+  }
+
+  /**
+   * All that an image holds; what was asked for since `startedAt` may stay. Looks through the times of the whole
+   * repository: what has no tag is listed nowhere else.
+   */
+  async purgeImage(at: ImageKey, startedAt: number): Promise<void> {
+    await this.#purgeTags(at);
+    await this.#purgeTouched(startedAt, (item) => item.at.image === at.image);
+  }
+
+  /** The same for all images. */
+  async purgeAll(startedAt: number): Promise<void> {
+    for (let after: string | undefined; !this.#isStopped();) {
+      const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
+      const { items, more, seenTo } = await this.#metadata.images(this.#repository, page);
+      for (const { image } of items) await this.#purgeTags({ repository: this.#repository, image });
+      if (!more) break;
+      after = seenTo ?? items.at(-1)?.image;
+    }
+    await this.#purgeTouched(startedAt, () => true);
+  }
+
+  /** The tags of an image with all that hangs on them. */
+  async #purgeTags(at: ImageKey): Promise<void> {
+    const roots = new Set<Digest>();
+    // All of the tags first: a manifest takes those with it that still name it, and they would not be counted.
+    await this.#eachTagPage(at, async (items) => {
+      for (const { digest } of items) roots.add(digest);
+      const names = items.map(({ name }) => name);
+      if (names.length > 0) await this.#dropTags(at, names);
+    });
+    await this.#dropTree(at, [...roots]);
+  }
+
+  async #eachTagPage(
+    at: ImageKey,
+    visit: (items: readonly { readonly name: Tag; readonly digest: Digest }[]) => unknown,
+  ): Promise<void> {
+    for (let after: string | undefined; !this.#isStopped();) {
+      const page = await this.#metadata.tags(at, { limit: batchSize, ...(after === undefined ? {} : { after }) });
+      await visit(page.items);
+      if (!page.more) return;
+      after = page.items.at(-1)?.name;
+    }
+  }
+
+  /** False when the repository was deleted meanwhile. */
+  async #dropTags(at: ImageKey, tags: readonly Tag[]): Promise<boolean> {
+    try {
+      const changes = tags.map((tag) => ({ type: 'tag.delete', at, tag }) as const);
+      await this.#metadata.apply(changes, { durable: true });
+      this.#tally.tags += tags.length;
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+
+  /** Manifests with what they name, a level after the other; without what is needed, when that matters. */
+  async #dropTree(
+    at: ImageKey,
+    roots: readonly Digest[],
+    isNeeded?: (digest: Digest) => Promise<boolean>,
+  ): Promise<void> {
+    const seen = new Set(roots);
+    const waiting = [...roots];
+    for (let done = 0; done < waiting.length && !this.#isStopped();) {
+      const batch = waiting.slice(done, done + batchSize);
+      done += batch.length;
+      const references = new Map<Digest, readonly Digest[]>();
+      const items: CachedContent[] = [];
+      for (const digest of batch) {
+        if (isNeeded !== undefined && (await isNeeded(digest))) continue;
+        const manifest = await this.#metadata.manifest(at, digest);
+        const found = manifest ?? (await this.#metadata.link(at, digest));
+        if (found === undefined) continue;
+        items.push({ kind: manifest ? 'manifest' : 'link', at, digest, size: found.size });
+        references.set(digest, manifest?.references ?? []);
+      }
+      for (const { digest } of await this.#drop(items, isNeeded !== undefined)) {
+        for (const named of references.get(digest) ?? []) {
+          if (!seen.has(named)) waiting.push(named);
+          seen.add(named);
+        }
+      }
+    }
+  }
+
+  async #purgeTouched(startedAt: number, isMeant: (item: CacheItem) => boolean): Promise<void> {
+    for (let after: CacheItem | undefined; !this.#isStopped();) {
+      const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
+      const items = await this.#metadata.evictable(this.#repository, page);
+      after = items.at(-1);
+      // What comes in meanwhile is not chased for ever.
+      if (after === undefined) return;
+      await this.#drop(
+        items.filter((item) => item.touchedAt <= startedAt && isMeant(item)),
+        false,
+      );
+      if (after.touchedAt > startedAt) return;
+    }
+  }
+
+  async #drop(items: readonly CachedContent[], unnamed: boolean): Promise<readonly CachedContent[]> {
+    const dropped = await dropCached(this.#metadata, items, { unnamed });
+    for (const { kind, size } of dropped) {
+      this.#tally[kind === 'manifest' ? 'manifests' : 'blobs'] += 1;
+      this.#tally.bytes += size;
+    }
+    return dropped;
+  }
+}

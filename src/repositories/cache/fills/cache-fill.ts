@@ -1,0 +1,263 @@
+import { ConflictError } from '../../../util/conflict-error.js';
+import type { BlobInfo } from '../../../ports/bytes.js';
+import type { ImageKey } from '../../../ports/metadata.js';
+import type { Repository } from '../../../ports/repository.js';
+import type { UpstreamBlob, UpstreamReason, UpstreamResult } from '../../../ports/upstream.js';
+import { algorithmOf, type Digest } from '../../../protocol/digest.js';
+import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
+import { FillFailures } from './fill-failures.js';
+import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferOptions } from './fill-transfer.js';
+import { FillLinks } from './fill-links.js';
+import { FillRoom } from './fill-room.js';
+import { RunningFill, StoredFill, type Fill, type OnLinked } from './fill.js';
+import { PassedFills, type PassRequest } from './passed-fill.js';
+import { stageTransient } from '../../garbage/staged-leftovers.js';
+import { publish, type PublishParts } from '../../local/upload-session.js';
+
+export interface CacheFillParts extends PublishParts {
+  /** The repositories, of which caches make room when the disk is full. @default none */
+  readonly repositories?: () => readonly Repository[];
+  /** Before a transfer that was cut is resumed; it doubles. @default 100 */
+  readonly backoffMs?: number;
+}
+
+/** What an image wants of its upstream. */
+export interface FillRequest extends PassRequest {
+  readonly at: ImageKey;
+  readonly onLinked?: OnLinked | undefined;
+}
+
+type Opening = Promise<UpstreamResult<Fill>>;
+type Refusal = Exclude<UpstreamResult<never>, { type: 'found' }>;
+
+/** A digest that is being fetched, from the first question to the link. */
+interface Entry {
+  readonly at: ImageKey;
+  readonly opening: Opening;
+  fill: RunningFill | undefined;
+}
+
+/**
+ * Brings blobs from upstreams into the store, each by one transfer whatever the number of those who want it. A transfer has
+ * its own life: no client ends it or slows it down. What fails leaves nothing (see FillFailures for what comes after). One
+ * for a registry.
+ */
+export class CacheFills {
+  readonly #parts: CacheFillParts;
+  readonly #failures: FillFailures;
+  readonly #room: FillRoom;
+  readonly #passedFills: PassedFills;
+  readonly #links: FillLinks;
+  readonly #entries = new Map<Digest, Entry>();
+  readonly #closing = new AbortController();
+  readonly #transfers: TransferOptions;
+  readonly #work = new Set<Promise<unknown>>();
+
+  constructor(parts: CacheFillParts) {
+    this.#parts = parts;
+    this.#transfers = { backoffMs: parts.backoffMs ?? 100, signal: this.#closing.signal };
+    this.#passedFills = new PassedFills(this.#transfers);
+    this.#links = new FillLinks(parts);
+    this.#failures = new FillFailures(parts.runtime);
+    this.#room = new FillRoom({ ...parts, repositories: parts.repositories ?? (() => []) });
+  }
+
+  /** The fill of this digest that runs now. Whoever uses it has a right to it by its own upstream, and says so by `join`. */
+  find(digest: Digest): Fill | undefined {
+    return this.#entries.get(digest)?.fill;
+  }
+
+  /**
+   * Joins the fill of the digest or starts it; otherwise the result is what the upstream answered first. Bytes that are here
+   * or come in for another image are given only after this image's own upstream answered for them (HEAD). What does not fit on
+   * the disk is passed on to each reader and not kept, while room is made in the background.
+   * @throws RegistryError UNAVAILABLE when the registry is closing, and with status 507 when nobody knows the size of what
+   * does not fit.
+   */
+  async fetch(request: FillRequest): Opening {
+    for (;;) {
+      this.#closing.signal.throwIfAborted();
+      const entry = this.#entries.get(request.digest);
+      if (entry === undefined) return this.#start(request);
+      const isMine = isSame(entry.at, request.at);
+      const opened = await (isMine ? entry.opening : entry.opening.catch(() => undefined));
+      if (isMine && opened !== undefined) return opened;
+      // What another image's upstream said is nothing to this one: its entry is gone, and this image's upstream is asked.
+      if (entry.fill === undefined) continue;
+      const refusal = entry.fill.isFor(request.at) ? undefined : await this.#ask(request);
+      if (refusal !== undefined) return refusal;
+      if (entry.fill.hasFailed) continue;
+      this.join(entry.fill, request.at, request.onLinked);
+      return { type: 'found', value: entry.fill };
+    }
+  }
+
+  /** Links the blob to this image too. The caller has made sure that the image's own upstream answered for it. */
+  join(fill: Fill, at: ImageKey, onLinked?: OnLinked): void {
+    if (fill instanceof RunningFill && (fill.add({ at, onLinked }) || fill.isFor(at))) return;
+    const linking = fill.done.then((info) => this.#links.linkStored({ at, onLinked }, info));
+    this.#track(linking.catch((error: unknown) => this.#log(error, fill.digest, 'a blob could not be linked')));
+  }
+
+  /** Breaks off what runs and discards it; resolves when nothing is left of it. */
+  async close(): Promise<void> {
+    this.#closing.abort(new RegistryError('UNAVAILABLE', { message: 'the registry is closing' }));
+    while (this.#work.size > 0) await Promise.all(this.#work);
+    await this.#room.close();
+  }
+
+  #start(request: FillRequest): Opening {
+    const opening = this.#open(request, (fill) => (entry.fill = fill));
+    const entry: Entry = { at: request.at, opening, fill: undefined };
+    this.#entries.set(request.digest, entry);
+    const settle = (): void => {
+      if (entry.fill === undefined) this.#entries.delete(request.digest);
+    };
+    // Attached first: whoever awaits the opening finds the entry gone when there is no fill.
+    this.#track(opening.then(settle, settle));
+    return opening;
+  }
+
+  async #open(request: FillRequest, onFill: (fill: RunningFill) => void): Opening {
+    const { at, digest, upstream, expectedSize } = request;
+    const refusal = this.#failures.refusal(at, digest);
+    const isDiskFull = refusal !== undefined && isInsufficientStorage(refusal.error);
+    if (refusal !== undefined && !isDiskFull) return toResult(refusal.error, refusal.retryAfterSeconds);
+    const stored = await this.#findStored(request);
+    if (stored !== undefined) return stored;
+    if (isDiskFull || !(await this.#room.has(0))) return this.#pass(request);
+    const answer = await askForBlob(request, 0, this.#closing.signal);
+    if (answer.type !== 'found') return answer;
+    const { size, body } = answer.value;
+    if (size !== undefined && expectedSize !== undefined && size !== expectedSize) {
+      destroyBody(body);
+      const reason = `it has ${size} bytes where ${expectedSize} were expected`;
+      return { type: 'failed', reason: { upstream: upstream.host, reason } };
+    }
+    const total = size ?? expectedSize;
+    if (total !== undefined && !(await this.#room.has(total))) {
+      destroyBody(body);
+      this.#room.make(total);
+      return { type: 'found', value: this.#passedFills.make(request, total) };
+    }
+    try {
+      const staged = await stageTransient(this.#parts, 'fill', algorithmOf(digest));
+      const fill = new RunningFill(digest, staged, total, {
+        run: (running) => this.#run(request, running, answer.value),
+        pass: (whole, range) => this.#passedFills.make(request, whole).content(range),
+      });
+      fill.add({ at, onLinked: request.onLinked });
+      onFill(fill);
+      this.#track(fill.done.catch(() => undefined));
+      return { type: 'found', value: fill };
+    } catch (error) {
+      destroyBody(body);
+      throw error;
+    }
+  }
+
+  async #pass(request: FillRequest): Opening {
+    const answer = await this.#passedFills.open(request);
+    if (answer.type === 'found') this.#room.make(answer.value.size);
+    return answer;
+  }
+
+  /** Bytes that are in the store, when the image has them or its upstream has. */
+  async #findStored(request: FillRequest): Promise<UpstreamResult<Fill> | undefined> {
+    const { at, digest, expectedSize } = request;
+    const info = await this.#parts.blobs.stat(digest);
+    if (info === undefined || (expectedSize ?? info.size) !== info.size) return undefined;
+    const link = await this.#parts.metadata.link(at, digest);
+    // Other bytes than those that were linked are damaged ones: a fill heals them.
+    if (link !== undefined && link.size !== info.size) return undefined;
+    if (link === undefined) {
+      const refusal = await this.#ask(request);
+      if (refusal !== undefined) return refusal;
+      if (!(await this.#linkStored(request, info))) return undefined;
+    }
+    return { type: 'found', value: new StoredFill(this.#parts.blobs, info) };
+  }
+
+  /** True too when the disk is too full to write the link: the upstream has answered, and is asked again next time. */
+  async #linkStored(request: FillRequest, info: BlobInfo): Promise<boolean> {
+    try {
+      return await this.#links.linkStored(request, info);
+    } catch (error) {
+      if (!isInsufficientStorage(error)) throw error;
+      return true;
+    }
+  }
+
+  /** `undefined` when this image's upstream answers for the blob. */
+  async #ask({ upstream, upstreamImage, digest, trail }: FillRequest): Promise<Refusal | undefined> {
+    const asking = upstream.statBlob(upstreamImage, digest, trail);
+    const answer = await unlessAborted(asking, this.#closing.signal);
+    return answer.type === 'found' ? undefined : answer;
+  }
+
+  /** From the first byte to the link. */
+  async #run(request: FillRequest, fill: RunningFill, first: UpstreamBlob): Promise<BlobInfo> {
+    const { at, digest } = request;
+    try {
+      await new Transfer(request, fill.staged, fill.size, this.#transfers).run(first);
+      const info = await this.#store(fill);
+      this.#failures.forget(at, digest);
+      this.#entries.delete(digest);
+      return info;
+    } catch (error) {
+      const failure = this.#toError(request, error);
+      // First, so that nobody joins what is thrown away.
+      this.#entries.delete(digest);
+      this.#log(failure, digest, 'a blob could not be cached');
+      const size = fill.size ?? fill.staged.size;
+      await fill.staged.discard().catch((cause: unknown) => this.#log(cause, digest, 'a fill could not be discarded'));
+      if (this.#closing.signal.aborted) throw failure;
+      const failures = this.#failures.note(at, digest, failure);
+      // What it had brought is free again by now, and is not evicted too.
+      if (isInsufficientStorage(failure)) this.#room.make(size, { isDoubted: failures > 1 });
+      throw failure;
+    }
+  }
+
+  async #store(fill: RunningFill): Promise<BlobInfo> {
+    let stored: BlobInfo | undefined;
+    try {
+      await publish(this.#parts, fill.staged, fill.digest, async (info) => {
+        stored = info;
+        await this.#links.linkAll(fill.seal(), info);
+      });
+    } catch (error) {
+      // Every repository that wanted it was deleted meanwhile: the bytes are right, and left to the collector.
+      if (!(error instanceof ConflictError)) throw error;
+    }
+    if (stored === undefined) throw new Error('nothing was stored');
+    return stored;
+  }
+
+  #toError({ upstream }: FillRequest, error: unknown): RegistryError {
+    if (this.#closing.signal.aborted) return this.#closing.signal.reason as RegistryError;
+    if (error instanceof RegistryError) {
+      if (error.code === 'DIGEST_INVALID') return fillError(upstream, 'its content has another digest', error);
+      if (error.code === 'UNAVAILABLE') return error;
+    }
+    return fillError(upstream, 'its content could not be stored', error);
+  }
+
+  #log(error: unknown, digest: Digest, message: string): void {
+    this.#parts.runtime.log.warn({ err: error, digest }, message);
+  }
+
+  /** For `close`. @param work never rejects. */
+  #track(work: Promise<unknown>): void {
+    this.#work.add(work);
+    void work.finally(() => this.#work.delete(work));
+  }
+}
+
+function toResult(error: RegistryError, retryAfterSeconds: number): Refusal {
+  return { type: 'failed', reason: { ...(error.detail as UpstreamReason), retryAfterSeconds } };
+}
+
+function isSame(one: ImageKey, other: ImageKey): boolean {
+  return one.repository === other.repository && one.image === other.image;
+}

@@ -1,0 +1,68 @@
+import { LRUCache } from 'lru-cache';
+import type { ImageKey } from '../../../ports/metadata.js';
+import type { Runtime } from '../../../ports/runtime.js';
+import type { Digest } from '../../../protocol/digest.js';
+import { isInsufficientStorage, type RegistryError } from '../../../protocol/errors.js';
+
+const firstRefusalMs = 1000;
+const longestRefusalMs = 60_000;
+/** A failure that was so long ago does not count any more. */
+const forgottenAfterMs = 600_000;
+const remembered = 1000;
+
+/** Why a fetch is refused without asking, and for how long still. */
+export interface FillRefusal {
+  readonly error: RegistryError;
+  readonly retryAfterSeconds: number;
+}
+
+interface Failure {
+  readonly error: RegistryError;
+  readonly count: number;
+  readonly until: number;
+}
+
+/**
+ * Remembers which fills failed, so that clients which try again do not load the same wrong bytes in a loop: the image is
+ * refused the blob for a second, and longer each time. The first failure for a full disk is tried again at once: room may
+ * have been made meanwhile.
+ */
+export class FillFailures {
+  readonly #runtime: Runtime;
+  readonly #failures = new LRUCache<string, Failure>({ max: remembered });
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** What a fetch is refused with now. */
+  refusal(at: ImageKey, digest: Digest): FillRefusal | undefined {
+    const failure = this.#failures.get(keyOf(at, digest));
+    const leftMs = (failure?.until ?? 0) - this.#runtime.now();
+    if (failure === undefined || leftMs <= 0) return undefined;
+    return { error: failure.error, retryAfterSeconds: Math.ceil(leftMs / 1000) };
+  }
+
+  /** Returns how often in a row it has failed. */
+  note(at: ImageKey, digest: Digest, error: RegistryError): number {
+    const key = keyOf(at, digest);
+    const now = this.#runtime.now();
+    const before = this.#failures.get(key);
+    const count = before === undefined || before.until + forgottenAfterMs < now ? 1 : before.count + 1;
+    const refusalMs = Math.min(firstRefusalMs * 2 ** (count - 1), longestRefusalMs);
+    this.#failures.set(key, {
+      error,
+      count,
+      until: isInsufficientStorage(error) && count === 1 ? now : now + refusalMs,
+    });
+    return count;
+  }
+
+  forget(at: ImageKey, digest: Digest): void {
+    this.#failures.delete(keyOf(at, digest));
+  }
+}
+
+function keyOf({ repository, image }: ImageKey, digest: Digest): string {
+  return `${repository}/${image}@${digest}`;
+}

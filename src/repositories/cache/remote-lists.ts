@@ -1,0 +1,112 @@
+import type { Caller, Listed, Provenance, Referrer, TagEntry } from '../../ports/repository.js';
+import type { PageRequest } from '../../ports/pages.js';
+import type { ReferrerPageRequest } from '../../ports/metadata.js';
+import type { UpstreamResult } from '../../ports/upstream.js';
+import type { Digest } from '../../protocol/digest.js';
+import type { Tag } from '../../protocol/names.js';
+import { Semaphore, SingleFlight } from '../../util/concurrency.js';
+import type { KeptList } from './list-cache.js';
+import { cutByBytes, readReferrers, sliceSorted } from '../list-pages.js';
+import type { RemoteContext } from './remote-context.js';
+import { describeFailure, toRefusal } from './remote-verdict.js';
+
+/** Lists that are fetched at a time: each may be large. */
+const maxFetches = 4;
+const maxStoredTags = 10_000;
+const maxStoredReferrers = { limit: 1000, maxBytes: 4 * 1024 * 1024 };
+
+/** The lists of a cache: the upstream's, kept briefly in memory, and given as stale when the upstream cannot tell. */
+export class RemoteLists {
+  readonly #context: RemoteContext;
+  readonly #flights = new SingleFlight<Listed<Tag | Referrer> | undefined>();
+  readonly #fetches = new Semaphore(maxFetches);
+
+  constructor(context: RemoteContext) {
+    this.#context = context;
+  }
+
+  /** `undefined` when the upstream has no such image. */
+  async tags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
+    const list = await this.#list<Tag>(`${image}\0tags`, image, caller, {
+      ask: () => this.#context.upstream.listTags(image, caller.trail),
+      fallBack: async () => {
+        const { items } = await this.#context.parts.metadata.tags(this.#context.at(image), { limit: maxStoredTags });
+        return items.length === 0 ? undefined : items.map(({ name }) => name);
+      },
+    });
+    if (list === undefined) return undefined;
+    const { items, more } = sliceSorted(list.items, page, nameOf);
+    return { ...list, items: items.map((name) => ({ name })), more };
+  }
+
+  async referrers(
+    caller: Caller,
+    image: string,
+    subject: Digest,
+    page: ReferrerPageRequest,
+  ): Promise<Listed<Referrer>> {
+    const list = await this.#list<Referrer>(`${image}\0${subject}`, image, caller, {
+      ask: () => this.#context.upstream.listReferrers(image, subject, caller.trail),
+      fallBack: async () => {
+        const { metadata } = this.#context.parts;
+        const { items } = await readReferrers(metadata, this.#context.at(image), subject, maxStoredReferrers);
+        return items.length === 0 ? undefined : items;
+      },
+    });
+    return cutByBytes({ ...list, ...sliceSorted(list?.items ?? [], page, nameOf) }, page);
+  }
+
+  forget(image?: string): void {
+    this.#context.parts.lists.forget(this.#context.config.name, image === undefined ? '' : `${image}\0`);
+  }
+
+  /** @throws RegistryError what `toRefusal` says when the upstream cannot tell and nothing is kept. */
+  #list<T extends Tag | Referrer>(
+    key: string,
+    image: string,
+    { trail }: Caller,
+    source: { ask(): Promise<UpstreamResult<readonly T[]>>; fallBack(): Promise<readonly T[] | undefined> },
+  ): Promise<Listed<T> | undefined> {
+    const { runtime, lists } = this.#context.parts;
+    const { name } = this.#context.config;
+    const kept = lists.get(name, key);
+    if (kept !== undefined && runtime.now() < kept.checkedAt + this.#context.config.listTtlSeconds * 1000) {
+      return Promise.resolve(this.#answer(image, kept, 'hit') as Listed<T>);
+    }
+    // By trail, for the reason that `RemoteManifests` has.
+    return this.#flights.run([key, ...trail].join('\0'), async () => {
+      const answer = await this.#fetches.run(() => source.ask());
+      if (answer.type === 'absent') return undefined;
+      if (answer.type === 'found') {
+        const list = { items: answer.value, checkedAt: runtime.now() };
+        lists.set(name, key, list);
+        return this.#answer(image, list, 'miss');
+      }
+      const items = answer.type === 'denied' ? undefined : (kept?.items ?? (await source.fallBack()));
+      if (items === undefined) throw toRefusal(answer);
+      const list = { items, checkedAt: kept?.checkedAt ?? 0 };
+      return this.#answer(image, list, 'stale', describeFailure(answer.reason));
+      // One key is of one kind of list.
+    }) as Promise<Listed<T> | undefined>;
+  }
+
+  #answer(
+    image: string,
+    { items, checkedAt }: KeptList,
+    cache: Provenance['cache'],
+    reason?: string,
+  ): Listed<Tag | Referrer> {
+    this.#context.count(image, 'list', cache);
+    const provenance: Provenance = {
+      repository: this.#context.config.name,
+      cache,
+      ...(checkedAt === 0 ? {} : { checkedAt }),
+      ...(reason === undefined ? {} : { reason }),
+    };
+    return { items, more: false, provenance };
+  }
+}
+
+function nameOf(item: Tag | Referrer): string {
+  return typeof item === 'string' ? item : item.digest;
+}

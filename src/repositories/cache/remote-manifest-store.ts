@@ -1,0 +1,135 @@
+import { Readable } from 'node:stream';
+import { ConflictError } from '../../util/conflict-error.js';
+import type { ManifestContent } from '../../ports/repository.js';
+import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
+import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
+import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
+import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
+import type { Tag } from '../../protocol/names.js';
+import { readBytes } from '../../util/streams.js';
+import { recordManifest, toRecord } from '../local/manifest-record.js';
+import type { RemoteContext } from './remote-context.js';
+import { stageTransient } from '../garbage/staged-leftovers.js';
+import { UnsavedManifests } from './unsaved-manifests.js';
+import { publish } from '../local/upload-session.js';
+
+/**
+ * The manifests and tags that a cache holds. While the disk is full, what is learnt stays in memory; it is written when it is
+ * asked for again and there is room. Nothing here takes the reserve of a full disk.
+ */
+export class RemoteManifestStore {
+  readonly #context: RemoteContext;
+  readonly #unsaved = new UnsavedManifests();
+
+  constructor(context: RemoteContext) {
+    this.#context = context;
+  }
+
+  async tag(image: string, tag: Tag): Promise<TagRecord | undefined> {
+    const unsaved = this.#unsaved.tag(image, tag);
+    if (unsaved !== undefined) await this.putTag(image, unsaved);
+    return this.#unsaved.tag(image, tag) ?? this.#context.parts.metadata.tag(this.#context.at(image), tag);
+  }
+
+  async manifest(image: string, digest: Digest): Promise<ManifestRecord | undefined> {
+    const unsaved = this.#unsaved.manifest(image, digest);
+    const { metadata, blobs } = this.#context.parts;
+    if (unsaved === undefined) return metadata.manifest(this.#context.at(image), digest);
+    const hasRoom = await blobs.ensureRoom(unsaved.record.size).then(
+      () => true,
+      () => false,
+    );
+    return hasRoom ? this.put(image, unsaved.content) : unsaved.record;
+  }
+
+  /** The bytes of a manifest; `undefined` when they are gone, or damaged. */
+  async read(image: string, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
+    const { manifests, blobs } = this.#context.parts;
+    const kept = manifests.get(digest) ?? this.#unsaved.manifest(image, digest)?.content.bytes;
+    if (kept !== undefined) return kept;
+    const content = await blobs.read(digest);
+    if (content?.size !== size) return undefined;
+    const bytes = await readBytes(content);
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) return undefined;
+    manifests.set(digest, bytes);
+    return bytes;
+  }
+
+  /** Stores a manifest as it came, under its digest. @throws RegistryError MANIFEST_INVALID. */
+  async put(image: string, content: ManifestContent, tag?: TagRecord): Promise<ManifestRecord> {
+    const { parts } = this.#context;
+    const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
+    const isNew = this.#unsaved.manifest(image, manifest.digest) === undefined;
+    try {
+      const record = await this.#write(image, manifest, tag);
+      this.#unsaved.forgetManifest(image, manifest.digest);
+      if (tag !== undefined) this.#unsaved.forgetTag(image, tag.name);
+      if (isNew) this.#context.noteFetched(image, manifest.digest, manifest.bytes.length);
+      this.#context.noteStored(image, manifest.digest, manifest.bytes.length);
+      return record;
+    } catch (error) {
+      if (!isInsufficientStorage(error)) throw error;
+      const record = toRecord(manifest, parts.runtime.now());
+      this.#unsaved.keepManifest(image, { record, content });
+      if (tag !== undefined) this.#unsaved.keepTag(image, tag);
+      if (isNew) this.#context.notePassed(manifest.bytes.length);
+      return record;
+    }
+  }
+
+  /** Puts a tag that names a manifest which is held. When that was evicted meanwhile, nothing is kept. */
+  async putTag(image: string, tag: TagRecord): Promise<void> {
+    const { metadata, blobs } = this.#context.parts;
+    const unsaved = this.#unsaved.manifest(image, tag.digest);
+    if (unsaved !== undefined) {
+      await this.put(image, unsaved.content, tag);
+      return;
+    }
+    try {
+      await blobs.ensureRoom(0);
+      await metadata.apply([{ type: 'tag.put', at: this.#context.at(image), tag }], { durable: false });
+      this.#unsaved.forgetTag(image, tag.name);
+    } catch (error) {
+      if (isInsufficientStorage(error)) this.#unsaved.keepTag(image, tag);
+      else if (error instanceof ConflictError) this.#unsaved.forgetTag(image, tag.name);
+      else throw error;
+    }
+  }
+
+  /** On a full disk the index may keep the tag: then the upstream is asked about it again. */
+  async deleteTag(image: string, tag: Tag): Promise<void> {
+    this.#unsaved.forgetTag(image, tag);
+    try {
+      const at = this.#context.at(image);
+      await this.#context.parts.metadata.apply([{ type: 'tag.delete', at, tag }], { durable: false });
+    } catch (error) {
+      if (!isInsufficientStorage(error)) throw error;
+    }
+  }
+
+  /** Drops what is in memory alone. */
+  forget(image?: string): void {
+    this.#unsaved.forget(image);
+  }
+
+  async #write(image: string, manifest: ParsedManifest, tag: TagRecord | undefined): Promise<ManifestRecord> {
+    const { parts } = this.#context;
+    const at = this.#context.at(image);
+    const checkedAt = tag?.checkedAt ?? parts.runtime.now();
+    const tags = tag === undefined ? [] : [tag.name];
+    const staged = await stageTransient(parts, 'fill', algorithmOf(manifest.digest));
+    try {
+      await staged.append(Readable.from([manifest.bytes]));
+      await publish(parts, staged, manifest.digest, () =>
+        recordManifest(parts, at, manifest, { tags, sparse: true, checkedAt }),
+      );
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+    parts.manifests.set(manifest.digest, manifest.bytes);
+    const record = await parts.metadata.manifest(at, manifest.digest);
+    if (record === undefined) throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted at once' });
+    return record;
+  }
+}

@@ -1,0 +1,157 @@
+import type { Caller, Provenance } from '../../ports/repository.js';
+import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
+import type { UpstreamResult } from '../../ports/upstream.js';
+import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { formatReference, type Reference, type Tag } from '../../protocol/names.js';
+import { matchesPattern } from '../../protocol/patterns.js';
+import { SingleFlight } from '../../util/concurrency.js';
+import type { RemoteContext } from './remote-context.js';
+import type { RemoteManifestStore } from './remote-manifest-store.js';
+import { describeFailure, toRefusal } from './remote-verdict.js';
+
+/** A manifest that the cache holds, and how it came to be answered. */
+export interface Resolved {
+  readonly record: ManifestRecord;
+  readonly provenance: Provenance;
+}
+
+/** How much longer tags are trusted when nothing is left of the upstream's rate limit. */
+const stretchMost = 10;
+
+/**
+ * The manifests of a cache. A digest is never asked for twice; a tag is, by HEAD, when its freshness window has passed. What
+ * the upstream cannot tell is answered with what is here, as stale. Manifests are kept as they came, verified.
+ */
+export class RemoteManifests {
+  readonly #context: RemoteContext;
+  readonly #store: RemoteManifestStore;
+  readonly #flights = new SingleFlight<Resolved | undefined>();
+
+  constructor(context: RemoteContext, store: RemoteManifestStore) {
+    this.#context = context;
+    this.#store = store;
+  }
+
+  /** @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is here. */
+  async resolve(caller: Caller, image: string, reference: Reference): Promise<Resolved | undefined> {
+    const resolved = await ('digest' in reference
+      ? this.#resolveDigest(caller, image, reference.digest)
+      : this.#resolveTag(caller, image, reference.tag));
+    if (resolved === undefined) return undefined;
+    this.#context.parts.touches.touch(this.#context.at(image), resolved.record.digest);
+    this.#context.count(image, 'manifest', resolved.provenance.cache);
+    return resolved;
+  }
+
+  /** The bytes of a manifest that was resolved; fetched again when they are gone or damaged. */
+  async read(caller: Caller, image: string, record: ManifestRecord): Promise<Buffer | undefined> {
+    const kept = await this.#store.read(image, record);
+    if (kept !== undefined) return kept;
+    await this.#fetch(caller, image, { digest: record.digest }, undefined);
+    return this.#store.read(image, record);
+  }
+
+  /** Until when a tag is served without asking: a window that grows as the upstream's rate limit is used up. */
+  freshUntil(tag: TagRecord): number {
+    const { config, upstream } = this.#context;
+    const rule = config.tagTtlRules.find(({ tags }) => matchesPattern(tags, tag.name));
+    const seconds = rule?.ttlSeconds ?? config.tagTtlSeconds;
+    const stretch = upstream.budget >= 0.5 ? 1 : 1 + (stretchMost - 1) * (1 - upstream.budget / 0.5);
+    return (tag.checkedAt ?? 0) + seconds * 1000 * stretch;
+  }
+
+  async #resolveDigest(caller: Caller, image: string, digest: Digest): Promise<Resolved | undefined> {
+    const record = await this.#store.manifest(image, digest);
+    if (record !== undefined) return { record, provenance: this.#provenance('hit') };
+    return this.#fly(caller, image, { digest }, undefined);
+  }
+
+  async #resolveTag(caller: Caller, image: string, tag: Tag): Promise<Resolved | undefined> {
+    const known = await this.#store.tag(image, tag);
+    if (known !== undefined && this.#context.parts.runtime.now() < this.freshUntil(known)) {
+      const record = await this.#store.manifest(image, known.digest);
+      if (record !== undefined) return { record, provenance: this.#provenance('hit', known) };
+    }
+    return this.#fly(caller, image, { tag }, known);
+  }
+
+  /**
+   * One question at a time for a reference, whoever asks. But one that came through other registries joins none that did not:
+   * caches that ask each other would wait for each other, and neither would see the loop.
+   */
+  #fly(
+    caller: Caller,
+    image: string,
+    reference: Reference,
+    known: TagRecord | undefined,
+  ): Promise<Resolved | undefined> {
+    const name = formatReference(reference);
+    if (this.#context.negatives.has(image, name)) return Promise.resolve(undefined);
+    return this.#flights.run([image, name, ...caller.trail].join('\0'), async () => {
+      if (known !== undefined && 'tag' in reference) return this.#revalidate(caller, image, known);
+      return this.#fetch(caller, image, reference, known);
+    });
+  }
+
+  /** HEAD costs nothing of most rate limits: a GET follows only when the tag names something else. */
+  async #revalidate(caller: Caller, image: string, known: TagRecord): Promise<Resolved | undefined> {
+    const { upstream, parts } = this.#context;
+    const record = await this.#store.manifest(image, known.digest);
+    const answer = await upstream.statManifest(image, { tag: known.name }, caller.trail);
+    if (answer.type !== 'found') return this.#withoutContent(image, known, answer);
+    if (answer.value.digest !== known.digest || record === undefined) {
+      return this.#fetch(caller, image, { tag: known.name }, known);
+    }
+    const checked: TagRecord = { ...known, checkedAt: parts.runtime.now() };
+    await this.#store.putTag(image, checked);
+    this.#context.count(image, 'manifest', 'refresh');
+    return { record, provenance: this.#provenance('hit', checked) };
+  }
+
+  async #fetch(
+    caller: Caller,
+    image: string,
+    reference: Reference,
+    known: TagRecord | undefined,
+  ): Promise<Resolved | undefined> {
+    const answer = await this.#context.upstream.getManifest(image, reference, caller.trail);
+    if (answer.type !== 'found') return this.#withoutContent(image, known, answer, reference);
+    try {
+      const now = this.#context.parts.runtime.now();
+      const { digest } = answer.value;
+      const tag = 'tag' in reference ? { name: reference.tag, digest, updatedAt: now, checkedAt: now } : undefined;
+      const record = await this.#store.put(image, answer.value, tag);
+      return { record, provenance: this.#provenance('miss') };
+    } catch (error) {
+      if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_INVALID') throw error;
+      const { host } = this.#context.upstream;
+      const reason = { upstream: host, reason: `what it sent is no manifest that is accepted here: ${error.message}` };
+      return this.#withoutContent(image, known, { type: 'failed', reason });
+    }
+  }
+
+  /** absent: remembered briefly, and the tag goes; denied: told, never kept; failed: what is here, as stale. */
+  async #withoutContent(
+    image: string,
+    known: TagRecord | undefined,
+    answer: Exclude<UpstreamResult<unknown>, { type: 'found' }>,
+    reference: Reference | undefined = known && { tag: known.name },
+  ): Promise<Resolved | undefined> {
+    if (answer.type === 'absent') {
+      if (reference !== undefined) this.#context.negatives.note(image, formatReference(reference));
+      if (known !== undefined) await this.#store.deleteTag(image, known.name);
+      return undefined;
+    }
+    const record = known && (await this.#store.manifest(image, known.digest));
+    if (answer.type === 'denied' || record === undefined) throw toRefusal(answer);
+    return { record, provenance: { ...this.#provenance('stale', known), reason: describeFailure(answer.reason) } };
+  }
+
+  #provenance(cache: Provenance['cache'], tag?: TagRecord): Provenance {
+    const { name } = this.#context.config;
+    return tag?.checkedAt === undefined
+      ? { repository: name, cache }
+      : { repository: name, cache, checkedAt: tag.checkedAt };
+  }
+}

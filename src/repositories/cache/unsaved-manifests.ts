@@ -1,0 +1,63 @@
+import { LRUCache } from 'lru-cache';
+import type { ManifestContent } from '../../ports/repository.js';
+import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
+import type { Digest } from '../../protocol/digest.js';
+import type { Tag } from '../../protocol/names.js';
+
+const maxTags = 10_000;
+const maxManifestBytes = 32 * 1024 * 1024;
+
+/** A manifest of an upstream that could not be stored. */
+export interface UnsavedManifest {
+  readonly record: ManifestRecord;
+  readonly content: ManifestContent;
+}
+
+/**
+ * What a cache has learnt and could not write because the disk is full: bounded, and newer than what is stored. What was
+ * asked for longest ago is forgotten, and the upstream asked again.
+ */
+export class UnsavedManifests {
+  readonly #tags = new LRUCache<string, TagRecord>({ max: maxTags });
+  readonly #manifests = new LRUCache<string, UnsavedManifest>({
+    maxSize: maxManifestBytes,
+    sizeCalculation: ({ content }) => content.bytes.length + 500,
+  });
+
+  tag(image: string, tag: Tag): TagRecord | undefined {
+    return this.#tags.get(keyOf(image, tag));
+  }
+
+  keepTag(image: string, tag: TagRecord): void {
+    this.#tags.set(keyOf(image, tag.name), tag);
+  }
+
+  forgetTag(image: string, tag: Tag): void {
+    this.#tags.delete(keyOf(image, tag));
+  }
+
+  manifest(image: string, digest: Digest): UnsavedManifest | undefined {
+    return this.#manifests.get(keyOf(image, digest));
+  }
+
+  keepManifest(image: string, manifest: UnsavedManifest): void {
+    this.#manifests.set(keyOf(image, manifest.record.digest), manifest);
+  }
+
+  forgetManifest(image: string, digest: Digest): void {
+    this.#manifests.delete(keyOf(image, digest));
+  }
+
+  /** Everything about an image, or about all of them. */
+  forget(image?: string): void {
+    for (const cache of [this.#tags, this.#manifests]) {
+      const keys = [...cache.keys()];
+      for (const key of keys) if (image === undefined || key.startsWith(keyOf(image, ''))) cache.delete(key);
+    }
+  }
+}
+
+/** No image contains a `\0`. */
+function keyOf(image: string, name: string): string {
+  return `${image}\0${name}`;
+}

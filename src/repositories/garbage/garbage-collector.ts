@@ -1,0 +1,205 @@
+import type { Candidate, Change, Precondition } from '../../ports/metadata.js';
+import type { GarbageCollector, GarbageReport } from '../../ports/garbage.js';
+import type { Digest } from '../../protocol/digest.js';
+import { applyIf } from '../conditional-write.js';
+import { previewCollection } from './garbage-preview.js';
+import { OrphanAudit, type AuditParts } from './orphan-audit.js';
+import { expireUploads, type ExpiryParts } from './upload-expiry.js';
+
+export type CollectorParts = AuditParts & ExpiryParts;
+
+type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
+type LinkCandidate = Candidate & { readonly kind: 'link' };
+type BytesCandidate = Candidate & { readonly kind: 'bytes' };
+
+const pageSize = 256;
+
+/**
+ * Reclaims space online: no global lock, and work in proportion to the garbage, since every dropped reference left a
+ * candidate. What a candidate names is judged again by preconditions inside the write that drops it.
+ */
+export class OnlineGarbageCollector implements GarbageCollector {
+  readonly #parts: CollectorParts;
+  readonly #audit: OrphanAudit;
+  #running: Promise<GarbageReport> | undefined;
+  /** The pass that starts when the running one ends. */
+  #next: Promise<GarbageReport> | undefined;
+  #purging: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(parts: CollectorParts) {
+    this.#parts = parts;
+    this.#audit = new OrphanAudit(parts);
+  }
+
+  collect({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GarbageReport> {
+    if (dryRun) return previewCollection(this.#parts, this.#audit);
+    if (this.#running === undefined && this.#next === undefined) return this.#start();
+    // The running pass may have looked already at what the caller has just dropped.
+    this.#next ??= Promise.allSettled([this.#running]).then(() => {
+      this.#next = undefined;
+      return this.#start();
+    });
+    return this.#next;
+  }
+
+  #start(): Promise<GarbageReport> {
+    this.#running = this.#run().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  /** Removes what deleted repositories held from the index, in small steps; their bytes become candidates. */
+  purge(): Promise<void> {
+    this.#purging ??= this.#purge().finally(() => (this.#purging = undefined));
+    return this.#purging;
+  }
+
+  /** Ends background work: no step begins any more, and it resolves when the present ones are done. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running?.catch(() => undefined);
+    await this.#next?.catch(() => undefined);
+    await this.#purging?.catch(() => undefined);
+  }
+
+  /**
+   * Finishes what a stopped process, or a pass that failed with the index, left between condemning bytes and forgetting them:
+   * until then they cannot be pushed. What was given the same bytes again meanwhile keeps them: a power cut may have undone
+   * the end of the first deletion alone. Bytes with a candidate were to be deleted, those without one to be quarantined.
+   */
+  async recover(): Promise<void> {
+    const { metadata, digestLocks } = this.#parts;
+    for (const digest of await metadata.condemned()) await digestLocks.run(digest, () => this.#finish(digest));
+  }
+
+  async #finish(digest: Digest): Promise<void> {
+    const { metadata, runtime, graceMs } = this.#parts;
+    if (await metadata.isReferenced(digest)) {
+      await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
+    } else if (await metadata.isCandidate(digest)) {
+      const before = runtime.now() - graceMs;
+      await this.#examine({ kind: 'bytes', digest, since: 0 }, before, () => this.#deleteCondemned(digest, []));
+    } else await this.#audit.finish(digest);
+  }
+
+  async #purge(): Promise<void> {
+    const { metadata, runtime } = this.#parts;
+    while (!this.#closed && (await metadata.purge(runtime.now())));
+  }
+
+  async #run(): Promise<GarbageReport> {
+    const { runtime, graceMs } = this.#parts;
+    const tally: Tally = {
+      dryRun: false,
+      startedAt: runtime.now(),
+      examined: 0,
+      unlinked: 0,
+      blobsDeleted: 0,
+      bytesFreed: 0,
+      quarantined: 0,
+      quarantinedBytes: 0,
+      restored: 0,
+      uploadsExpired: 0,
+    };
+    await this.recover();
+    await this.purge();
+    tally.uploadsExpired = await expireUploads(this.#parts, { isStopped: () => this.#closed });
+    const before = tally.startedAt - graceMs;
+    await this.#settleAll(before, tally);
+    await this.#audit.run(before, tally, { isStopped: () => this.#closed });
+    const report = { ...tally, finishedAt: runtime.now() };
+    runtime.emit('garbage.collected', report);
+    return report;
+  }
+
+  /** Each candidate of a page ends settled, moved to a later time, or put off: so this comes to an end. */
+  async #settleAll(before: number, tally: Tally): Promise<void> {
+    while (!this.#closed) {
+      const candidates = await this.#parts.metadata.candidates(before, pageSize);
+      if (candidates.length === 0) return;
+      tally.examined += candidates.length;
+      const settling = candidates.map((candidate) =>
+        this.#examine(candidate, before, () =>
+          candidate.kind === 'link' ? this.#settleLink(candidate, tally) : this.#settleBytes(candidate, tally),
+        ),
+      );
+      const outcomes = await Promise.allSettled(settling);
+      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failure !== undefined) throw failure.reason;
+    }
+  }
+
+  /**
+   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of this
+   * pass's range: this pass does not see it again, and the next pass retries it.
+   */
+  async #examine(candidate: Candidate, before: number, task: () => Promise<unknown>): Promise<void> {
+    const { metadata, runtime } = this.#parts;
+    try {
+      await task();
+    } catch (cause) {
+      const { digest } = candidate;
+      runtime.log.error({ err: cause, digest }, 'garbage candidate failed, retrying in the next pass');
+      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: before } };
+      const pardon: readonly Change[] = candidate.kind === 'bytes' ? [{ type: 'bytes.forget', digest }] : [];
+      await metadata.apply([later, ...pardon], { durable: false });
+    }
+  }
+
+  /** A blob of an image that no manifest named when it was left. */
+  async #settleLink(candidate: LinkCandidate, tally: Tally): Promise<void> {
+    const { metadata } = this.#parts;
+    const { at, digest, since } = candidate;
+    const settled: Change = { type: 'candidate.delete', candidate };
+    const link = await metadata.link(at, digest);
+    if (link === undefined) {
+      await this.#applyIf([settled], [{ type: 'link', at, digest, is: 'absent' }]);
+    } else if (await metadata.isNamed(at, digest)) {
+      await this.#applyIf([settled], [{ type: 'named', at, digest }]);
+    } else if (link.linkedAt > since) {
+      // Renewed since: it is judged again when its new time is up.
+      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
+      await this.#applyIf([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
+    } else {
+      const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
+      const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
+      // Durable: the link must not come back to bytes that are gone.
+      if (await this.#applyIf([unlink, settled], [same, { type: 'unnamed', at, digest }], true)) tally.unlinked++;
+    }
+  }
+
+  /** Content that perhaps nothing refers to. */
+  async #settleBytes(candidate: BytesCandidate, tally: Tally): Promise<void> {
+    const { blobs, digestLocks } = this.#parts;
+    const { digest } = candidate;
+    const settled: Change = { type: 'candidate.delete', candidate };
+    await digestLocks.run(digest, async () => {
+      // Durable: a reference whose end is not yet on the disk must not come back to bytes that are gone.
+      const condemned = await this.#applyIf(
+        [{ type: 'bytes.condemn', digest }],
+        [{ type: 'unreferenced', digest }],
+        true,
+      );
+      if (!condemned) {
+        await this.#applyIf([settled], [{ type: 'referenced', digest }]);
+        return;
+      }
+      const info = await blobs.stat(digest);
+      if (!(await this.#deleteCondemned(digest, [settled]))) return;
+      tally.blobsDeleted++;
+      tally.bytesFreed += info?.size ?? 0;
+    });
+  }
+
+  async #deleteCondemned(digest: Digest, alongside: readonly Change[]): Promise<boolean> {
+    const deleted = await this.#parts.blobs.delete(digest);
+    this.#parts.onDeleted(digest);
+    await this.#parts.metadata.apply([{ type: 'bytes.forget', digest }, ...alongside], { durable: false });
+    return deleted;
+  }
+
+  /** False when the index moved on since it was read: the next look at the candidates tells. */
+  #applyIf(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
+    return applyIf(this.#parts.metadata, changes, require, { durable });
+  }
+}

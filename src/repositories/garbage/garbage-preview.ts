@@ -1,0 +1,58 @@
+import type { Candidate, ImageKey, MetadataStore } from '../../ports/metadata.js';
+import type { GarbageReport } from '../../ports/garbage.js';
+import type { Digest } from '../../protocol/digest.js';
+import type { CollectorParts } from './garbage-collector.js';
+import type { AuditTally, OrphanAudit } from './orphan-audit.js';
+import { expireUploads } from './upload-expiry.js';
+
+/** How many candidates a dry run looks at. */
+const candidatesMost = 100_000;
+
+/**
+ * What a collection would do now, without doing it, as far as the first candidates tell. What deleted repositories held is
+ * counted once it has been purged.
+ */
+export async function previewCollection(parts: CollectorParts, audit: OrphanAudit): Promise<GarbageReport> {
+  const { metadata, runtime, blobs, graceMs } = parts;
+  const startedAt = runtime.now();
+  const before = startedAt - graceMs;
+  const candidates = await metadata.candidates(before, candidatesMost);
+  const links = await findDoomedLinks(metadata, candidates, before);
+  const doomed = new Set<Digest>();
+  for (const { kind, digest } of candidates) {
+    if (kind === 'bytes' && !(await metadata.isReferenced(digest))) doomed.add(digest);
+  }
+  for (const [digest, images] of links) {
+    if (!(await metadata.isReferenced(digest, images))) doomed.add(digest);
+  }
+  const tally: AuditTally = { blobsDeleted: 0, bytesFreed: 0, quarantined: 0, quarantinedBytes: 0, restored: 0 };
+  await audit.run(before, tally, { dryRun: true });
+  for (const digest of doomed) {
+    const info = await blobs.stat(digest);
+    if (info === undefined) continue;
+    tally.blobsDeleted++;
+    tally.bytesFreed += info.size;
+  }
+  const unlinked = [...links.values()].reduce((sum, images) => sum + images.length, 0);
+  const uploadsExpired = await expireUploads(parts, { dryRun: true });
+  const finishedAt = runtime.now();
+  const examined = candidates.length;
+  return { dryRun: true, startedAt, finishedAt, examined, unlinked, ...tally, uploadsExpired };
+}
+
+/** The links that would go, by digest: unnamed, and not renewed within the grace period. */
+async function findDoomedLinks(
+  metadata: MetadataStore,
+  candidates: readonly Candidate[],
+  before: number,
+): Promise<Map<Digest, ImageKey[]>> {
+  const doomed = new Map<Digest, ImageKey[]>();
+  for (const candidate of candidates) {
+    if (candidate.kind !== 'link') continue;
+    const { at, digest } = candidate;
+    const link = await metadata.link(at, digest);
+    if (link === undefined || link.linkedAt >= before || (await metadata.isNamed(at, digest))) continue;
+    doomed.set(digest, [...(doomed.get(digest) ?? []), at]);
+  }
+  return doomed;
+}

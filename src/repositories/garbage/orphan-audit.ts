@@ -1,0 +1,153 @@
+import type { BlobInfo, BlobStore } from '../../ports/bytes.js';
+import type { GarbageReport } from '../../ports/garbage.js';
+import type { MetadataStore } from '../../ports/metadata.js';
+import type { Runtime } from '../../ports/runtime.js';
+import type { Digest } from '../../protocol/digest.js';
+import type { KeyedMutex } from '../../util/concurrency.js';
+import { applyIf } from '../conditional-write.js';
+import { quarantinedBlobs } from './quarantine.js';
+
+export interface AuditParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+  readonly digestLocks: KeyedMutex;
+  readonly graceMs: number;
+  /** How long orphans stay in quarantine. */
+  readonly orphanRetentionMs: number;
+  /** Told of bytes that are gone, so that caches by digest forget them. */
+  readonly onDeleted: (digest: Digest) => void;
+}
+
+type Counts = 'quarantined' | 'quarantinedBytes' | 'restored' | 'blobsDeleted' | 'bytesFreed';
+/** What an audit did, or with `dryRun` would do. */
+export type AuditTally = { -readonly [K in Counts]: GarbageReport[K] };
+
+export interface AuditOptions {
+  readonly dryRun?: boolean;
+  readonly isStopped?: () => boolean;
+}
+
+const batchSize = 256;
+
+/**
+ * Finds orphans: bytes with neither a reference nor a candidate. A process that dies between publishing and linking leaves
+ * some, and so does the loss of the index, so they are not deleted because they are old. They are moved to the quarantine,
+ * and come back if the index refers to them before their time there is up.
+ */
+export class OrphanAudit {
+  readonly #parts: AuditParts;
+  /** The first collection of a process audits. A later one does only if the audit before left something. */
+  #dueAt = 0;
+
+  constructor(parts: AuditParts) {
+    this.#parts = parts;
+  }
+
+  /** @param before orphans from before this time are old enough. */
+  async run(before: number, tally: AuditTally, options: AuditOptions = {}): Promise<void> {
+    const { runtime, graceMs } = this.#parts;
+    const now = runtime.now();
+    const isDue = now >= this.#dueAt;
+    await this.#sweep(now, isDue, tally, options);
+    if (!isDue) return;
+    const isComplete = await this.#quarantineOrphans(before, tally, options);
+    if (options.dryRun === true) return;
+    this.#dueAt = isComplete ? Infinity : now + graceMs;
+    const { quarantined, quarantinedBytes: bytes } = tally;
+    if (quarantined > 0) runtime.log.warn({ quarantined, bytes }, 'orphans moved to quarantine');
+  }
+
+  /** Finishes a move that a stopped process began. */
+  async finish(digest: Digest): Promise<void> {
+    await this.#attempt(digest, async () => void (await this.#quarantineCondemned(digest)));
+  }
+
+  async #quarantineCondemned(digest: Digest): Promise<boolean> {
+    const { blobs, metadata, runtime, onDeleted } = this.#parts;
+    const isMoved = await blobs.quarantine(digest, runtime.now());
+    onDeleted(digest);
+    await metadata.apply([{ type: 'bytes.forget', digest }], { durable: false });
+    return isMoved;
+  }
+
+  /** Deletes what was in quarantine for long enough. @param all restores what the index refers to, however new. */
+  async #sweep(now: number, all: boolean, tally: AuditTally, { dryRun, isStopped }: AuditOptions): Promise<void> {
+    const { blobs, metadata, orphanRetentionMs } = this.#parts;
+    for await (const { digest, size, modifiedAt } of quarantinedBlobs(blobs)) {
+      if (isStopped?.() === true) return;
+      const isExpired = modifiedAt + orphanRetentionMs < now;
+      if (!isExpired && !all) continue;
+      await this.#attempt(digest, async () => {
+        if (await metadata.isReferenced(digest)) {
+          if (dryRun === true || (await blobs.restoreQuarantined(digest))) tally.restored++;
+        } else if (isExpired && (dryRun === true || (await blobs.deleteQuarantined(digest)))) {
+          tally.blobsDeleted++;
+          tally.bytesFreed += size;
+        }
+      });
+    }
+  }
+
+  /** False when it left orphans: too new, or it failed to move them, or it was stopped. */
+  async #quarantineOrphans(before: number, tally: AuditTally, options: AuditOptions): Promise<boolean> {
+    let isComplete = true;
+    let batch: BlobInfo[] = [];
+    const settle = async (): Promise<void> => {
+      // All to their end, so that none is at work when the collector says that it is closed.
+      const outcomes = await Promise.allSettled(batch.map((orphan) => this.#settle(orphan, tally, options)));
+      batch = [];
+      for (const outcome of outcomes) {
+        if (outcome.status === 'rejected') throw outcome.reason;
+        if (!outcome.value) isComplete = false;
+      }
+    };
+    for await (const info of this.#parts.blobs.list()) {
+      if (options.isStopped?.() === true) return false;
+      if (!(await this.#isOrphan(info.digest))) continue;
+      if (info.modifiedAt >= before) isComplete = false;
+      else batch.push(info);
+      if (batch.length === batchSize) await settle();
+    }
+    await settle();
+    return isComplete;
+  }
+
+  async #isOrphan(digest: Digest): Promise<boolean> {
+    const { metadata } = this.#parts;
+    return !(await metadata.isReferenced(digest)) && !(await metadata.isCandidate(digest));
+  }
+
+  /** False when it failed. */
+  async #settle({ digest, size }: BlobInfo, tally: AuditTally, { dryRun }: AuditOptions): Promise<boolean> {
+    return this.#attempt(digest, async () => {
+      if (dryRun !== true && !(await this.#quarantine(digest))) return;
+      tally.quarantined++;
+      tally.quarantinedBytes += size;
+    });
+  }
+
+  async #quarantine(digest: Digest): Promise<boolean> {
+    const { metadata, digestLocks } = this.#parts;
+    return digestLocks.run(digest, async () => {
+      // Not durable: when a power cut takes a reference's end back, the bytes come back from quarantine.
+      const isCondemned =
+        !(await metadata.isCandidate(digest)) &&
+        (await applyIf(metadata, [{ type: 'bytes.condemn', digest }], [{ type: 'unreferenced', digest }]));
+      return isCondemned && this.#quarantineCondemned(digest);
+    });
+  }
+
+  /** Logs a failure, so that one file does not stop the others. */
+  async #attempt(digest: Digest, task: () => Promise<void>): Promise<boolean> {
+    const { metadata, runtime } = this.#parts;
+    try {
+      await task();
+      return true;
+    } catch (cause) {
+      runtime.log.error({ err: cause, digest }, 'orphan audit of a blob failed');
+      await metadata.apply([{ type: 'bytes.forget', digest }], { durable: false });
+      return false;
+    }
+  }
+}

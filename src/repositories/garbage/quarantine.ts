@@ -1,0 +1,108 @@
+import type { BlobStore } from '../../ports/bytes.js';
+import type { Candidate, MetadataStore } from '../../ports/metadata.js';
+import type { Page, PageRequest } from '../../ports/pages.js';
+import type { Quarantine, QuarantinedBlob, RestoreReport } from '../../ports/garbage.js';
+import type { Runtime } from '../../ports/runtime.js';
+import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+
+export interface QuarantineParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+  /** How long bytes stay in quarantine. */
+  readonly orphanRetentionMs: number;
+}
+
+const pageSize = 1000;
+
+/** What people do about the quarantine; `OrphanAudit` fills and empties it. */
+export class BlobQuarantine implements Quarantine {
+  readonly #parts: QuarantineParts;
+
+  constructor(parts: QuarantineParts) {
+    this.#parts = parts;
+  }
+
+  async list(page: PageRequest): Promise<Page<QuarantinedBlob>> {
+    const { blobs, orphanRetentionMs } = this.#parts;
+    const { items, more } = await blobs.listQuarantined(page);
+    const describe = ({ digest, size, modifiedAt }: (typeof items)[number]): QuarantinedBlob => {
+      return { digest, size, quarantinedAt: modifiedAt, expiresAt: modifiedAt + orphanRetentionMs };
+    };
+    return { items: items.map(describe), more };
+  }
+
+  async restore(digests: readonly Digest[] | 'all'): Promise<RestoreReport> {
+    if (digests === 'all') return { restored: await this.#restoreAll(), missing: [] };
+    const missing: Digest[] = [];
+    const wanted = new Set(digests);
+    for (const digest of wanted) {
+      if (!(await this.#restore(digest))) missing.push(digest);
+    }
+    return { restored: wanted.size - missing.length, missing };
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    const { blobs, metadata } = this.#parts;
+    if (await metadata.isReferenced(digest)) {
+      throw new RegistryError('CONFLICT', {
+        message: 'the index refers to these bytes: restore them instead',
+        detail: { digest },
+      });
+    }
+    return blobs.deleteQuarantined(digest);
+  }
+
+  async #restoreAll(): Promise<number> {
+    let restored = 0;
+    for await (const { digest } of quarantinedBlobs(this.#parts.blobs)) {
+      if (await this.#restore(digest)) restored++;
+    }
+    return restored;
+  }
+
+  /** With a candidate, or the next audit would take them for orphans again. */
+  async #restore(digest: Digest): Promise<boolean> {
+    const { blobs, metadata, runtime } = this.#parts;
+    if (!(await blobs.restoreQuarantined(digest))) return false;
+    const candidate: Candidate = { kind: 'bytes', digest, since: runtime.now() };
+    await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
+    return true;
+  }
+}
+
+/** All that is in quarantine; what is yielded may be deleted or restored. */
+export async function* quarantinedBlobs(blobs: BlobStore): ReturnType<BlobStore['list']> {
+  for (let after: Digest | undefined; ;) {
+    const { items, more } = await blobs.listQuarantined({ limit: pageSize, ...(after === undefined ? {} : { after }) });
+    yield* items;
+    after = items.at(-1)?.digest;
+    if (!more || after === undefined) return;
+  }
+}
+
+/**
+ * The store as repositories use it: bytes that are missing, that the index refers to and that are in quarantine are restored
+ * by the first read. A read that finds its bytes costs nothing more.
+ */
+export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantineParts, 'orphanRetentionMs'>): BlobStore {
+  const restore = async (digest: Digest): Promise<boolean> => {
+    if (!(await metadata.isReferenced(digest)) || !(await blobs.restoreQuarantined(digest))) return false;
+    runtime.log.warn({ digest }, 'blob restored from quarantine');
+    return true;
+  };
+  const reads: Pick<BlobStore, 'stat' | 'read'> = {
+    stat: async (digest) => (await blobs.stat(digest)) ?? ((await restore(digest)) ? blobs.stat(digest) : undefined),
+    read: async (digest, range) =>
+      (await blobs.read(digest, range)) ?? ((await restore(digest)) ? blobs.read(digest, range) : undefined),
+  };
+  return new Proxy(blobs, {
+    get(store, key) {
+      if (key === 'stat' || key === 'read') return reads[key];
+      const value: unknown = Reflect.get(store, key);
+      // Called on the store itself, which alone has its private fields.
+      return typeof value === 'function' ? (value.bind(store) as unknown) : value;
+    },
+  });
+}

@@ -1,0 +1,31 @@
+import { LRUCache } from 'lru-cache';
+import type { ImageKey } from '../../ports/metadata.js';
+import type { Digest } from '../../protocol/digest.js';
+import type { SessionId } from '../../protocol/names.js';
+
+const maxUploads = 10_000;
+
+/** How long the closing PUT of a finished upload may be repeated. */
+export const repeatableMs = 10 * 60_000;
+
+/** Remembers finished uploads in memory, so that a closing PUT whose answer was lost gets the same answer again. */
+export class FinishedUploads {
+  readonly #blobs: LRUCache<SessionId, string>;
+
+  constructor(now: () => number) {
+    this.#blobs = new LRUCache({ max: maxUploads, ttl: repeatableMs, ttlResolution: 0, perf: { now } });
+  }
+
+  note(id: SessionId, at: ImageKey, digest: Digest): void {
+    this.#blobs.set(id, describe(at, digest));
+  }
+
+  /** Reports whether the upload was finished lately, as this blob of this image. */
+  has(id: SessionId, at: ImageKey, digest: Digest): boolean {
+    return this.#blobs.get(id) === describe(at, digest);
+  }
+}
+
+function describe({ repository, image }: ImageKey, digest: Digest): string {
+  return `${repository}/${image}@${digest}`;
+}

@@ -1,0 +1,171 @@
+import type { BlobContent, BlobStore, ByteRange } from '../../ports/bytes.js';
+import type {
+  BlobLink,
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ManifestRecord,
+  MetadataStore,
+  ReferrerPageRequest,
+  TagRecord,
+} from '../../ports/metadata.js';
+import type {
+  Caller,
+  ManifestContent,
+  ManifestInfo,
+  Referrer,
+  Repository,
+  Listed,
+  Explanation,
+  RepositoryBlob,
+  RepositoryWriter,
+} from '../../ports/repository.js';
+import type { PageRequest } from '../../ports/pages.js';
+import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import type { Runtime } from '../../ports/runtime.js';
+import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
+import type { Reference } from '../../protocol/names.js';
+import type { KeyedMutex } from '../../util/concurrency.js';
+import { readBytes } from '../../util/streams.js';
+import type { FinishedUploads } from './finished-uploads.js';
+import { renewLease } from './lease.js';
+import { LocalWriter } from './local-writer.js';
+import { readReferrers } from '../list-pages.js';
+import type { ManifestCache } from '../manifest-cache.js';
+
+/** What the repositories of one registry share. */
+export interface LocalParts {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+  readonly manifests: ManifestCache;
+  readonly runtime: Runtime;
+  /** Held by digest from before a commit until the link is applied, and by the collector while it deletes. */
+  readonly digestLocks: KeyedMutex;
+  /** Held by session id: requests of one upload take turns. */
+  readonly sessionLocks: KeyedMutex;
+  readonly finishedUploads: FinishedUploads;
+  /** How long a blob that no manifest names is kept. */
+  readonly graceMs: number;
+  /** The size of a blob that is pushed; Infinity: any. */
+  readonly blobMaxBytes: number;
+}
+
+/** A repository that the registry stores itself. */
+export class LocalRepository implements Repository {
+  readonly config: LocalRepositoryConfig;
+  readonly writer: RepositoryWriter;
+  readonly #parts: LocalParts;
+
+  constructor(config: LocalRepositoryConfig, parts: LocalParts) {
+    this.config = config;
+    this.#parts = parts;
+    this.writer = new LocalWriter(config, parts);
+  }
+
+  async statManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
+    const at = this.#at(image);
+    const record = await this.#findManifest(at, reference);
+    if (record === undefined || this.#parts.manifests.has(record.digest)) return record;
+    // As a GET would find it: a client that is told "present" does not push it again, which heals it.
+    const info = await this.#parts.blobs.stat(record.digest);
+    if (info?.size === record.size && !this.#parts.manifests.isDamaged(record.digest)) return record;
+    return this.#reportDamage(at, record.digest, record.size, info?.size);
+  }
+
+  async getManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
+    const record = await this.#findManifest(this.#at(image), reference);
+    if (record === undefined) return undefined;
+    const { digest, mediaType, size } = record;
+    const bytes = this.#parts.manifests.get(digest) ?? (await this.#readManifest(this.#at(image), record));
+    return bytes === undefined ? undefined : { digest, mediaType, size, bytes };
+  }
+
+  async statBlob(_caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
+    const at = this.#at(image);
+    const link = await this.#findBlob(at, digest);
+    return link !== undefined && (await renewLease(this.#parts, at, digest, link)) ? link : undefined;
+  }
+
+  async getBlob(_caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    const at = this.#at(image);
+    const link = await this.#findBlob(at, digest);
+    if (link === undefined) return undefined;
+    const { size } = link;
+    const content = async (range?: ByteRange): Promise<BlobContent | undefined> => {
+      const bytes = await this.#parts.blobs.read(digest, range);
+      return bytes?.size === size ? bytes : this.#reportDamage(at, digest, size, bytes?.size);
+    };
+    return { size, content };
+  }
+
+  async findHeldBlob(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+  ): Promise<{ at: ImageKey; size: number } | undefined> {
+    const found = await this.statBlob(caller, image, digest);
+    return found === undefined ? undefined : { at: this.#at(image), size: found.size };
+  }
+
+  async listTags(_caller: Caller, image: string, page: PageRequest): Promise<Listed<TagRecord> | undefined> {
+    const at = this.#at(image);
+    const tags = await this.#parts.metadata.tags(at, page);
+    if (tags.items.length === 0 && (await this.#parts.metadata.image(at)) === undefined) return undefined;
+    return tags;
+  }
+
+  listReferrers(_caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>> {
+    return readReferrers(this.#parts.metadata, this.#at(image), subject, page);
+  }
+
+  listImages(_caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
+    return this.#parts.metadata.images(this.config.name, page);
+  }
+
+  async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
+    const record = await this.#findManifest(this.#at(image), reference);
+    const common = { repository: this.config.name, type: this.config.type, image };
+    if (record === undefined) return { ...common, answer: 'absent', reason: 'nobody pushed it here' };
+    return { ...common, answer: 'stored', reason: 'it was pushed here', digest: record.digest };
+  }
+
+  #at(image: string): ImageKey {
+    return { repository: this.config.name, image };
+  }
+
+  /** A link whose bytes are there, of the size that they had. */
+  async #findBlob(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
+    const link = await this.#parts.metadata.link(at, digest);
+    if (link === undefined) return undefined;
+    const info = await this.#parts.blobs.stat(digest);
+    return info?.size === link.size ? link : this.#reportDamage(at, digest, link.size, info?.size);
+  }
+
+  async #findManifest(at: ImageKey, reference: Reference): Promise<ManifestRecord | undefined> {
+    if ('digest' in reference) return this.#parts.metadata.manifest(at, reference.digest);
+    const tag = await this.#parts.metadata.tag(at, reference.tag);
+    return tag === undefined ? undefined : this.#parts.metadata.manifest(at, tag.digest);
+  }
+
+  async #readManifest(at: ImageKey, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
+    const content = await this.#parts.blobs.read(digest);
+    if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
+    const bytes = await readBytes(content);
+    // Read once and kept: so it costs nothing to look whether they are still what was pushed.
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
+      this.#parts.manifests.markDamaged(digest);
+      return this.#reportDamage(at, digest, size, size);
+    }
+    this.#parts.manifests.set(digest, bytes);
+    return bytes;
+  }
+
+  /** Absent to the client, who then pushes it again, which heals it; never answered as whole. */
+  #reportDamage(at: ImageKey, digest: Digest, expected: number, found: number | undefined): undefined {
+    this.#parts.runtime.log.error(
+      { ...at, digest, expected, found },
+      'content is missing or damaged: push it again to heal it',
+    );
+    return undefined;
+  }
+}

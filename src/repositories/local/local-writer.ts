@@ -1,0 +1,244 @@
+import { Readable } from 'node:stream';
+import { ConflictError } from '../../util/conflict-error.js';
+import type {
+  Caller,
+  FindSource,
+  ReceivedBlob,
+  RepositoryWriter,
+  UploadChunk,
+  UploadStatus,
+} from '../../ports/repository.js';
+import type { Change, ImageKey, Precondition } from '../../ports/metadata.js';
+import type { LocalRepositoryConfig, Sparse } from '../../protocol/settings/repository-config.js';
+import { algorithmOf, type Algorithm, type Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import type { ParsedManifest } from '../../protocol/manifest.js';
+import type { SessionId, Tag } from '../../protocol/names.js';
+import { drain } from '../../util/streams.js';
+import { applyIf } from '../conditional-write.js';
+import { repeatableMs } from './finished-uploads.js';
+import { renewLease } from './lease.js';
+import type { LocalParts } from './local-repository.js';
+import { busy, recordManifest, repositoryGone } from './manifest-record.js';
+import { receiveBlob } from './received-blob.js';
+import { stageTransient } from '../garbage/staged-leftovers.js';
+import { appendBounded, publish, UploadSessions } from './upload-session.js';
+
+/** How many images an anonymous mount looks at for one that the caller may pull, and how many at a time. */
+const maxMountSources = 1000;
+const mountPartSize = 100;
+/** No image has a name that comes after this one. */
+const afterAllImages = '\x7f';
+
+/** What can be written to a local repository. Content is durable before the index names it. */
+export class LocalWriter implements RepositoryWriter {
+  readonly sparse: Sparse;
+  readonly #config: LocalRepositoryConfig;
+  readonly #parts: LocalParts;
+  readonly #sessions: UploadSessions;
+
+  constructor(config: LocalRepositoryConfig, parts: LocalParts) {
+    this.sparse = config.sparse;
+    this.#config = config;
+    this.#parts = parts;
+    this.#sessions = new UploadSessions(parts);
+  }
+
+  async startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus> {
+    const { id } = await this.#orRefuse(this.#sessions.start(this.#at(image), algorithm));
+    return { id, size: 0 };
+  }
+
+  async uploadStatus(image: string, id: SessionId): Promise<UploadStatus> {
+    return { id, size: await this.#sessions.size(this.#at(image), id) };
+  }
+
+  async appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
+    return this.#sessions.use(this.#at(image), id, async (staged) => {
+      await this.#sessions.receive(id, staged, chunk, 'keep');
+      return { id, size: staged.size };
+    });
+  }
+
+  async completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
+    try {
+      await this.#finishUpload(image, id, digest, chunk);
+    } catch (error) {
+      const isUnknown = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
+      if (!isUnknown || !(await this.#isFinished(image, id, digest))) throw error;
+      // Many clients read no answer before they have sent their body.
+      await drain(chunk.source, { maxBytes: this.#parts.blobMaxBytes, maxMs: repeatableMs });
+    }
+  }
+
+  async #finishUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
+    const at = this.#at(image);
+    await this.#sessions.use(at, id, async (staged) => {
+      await this.#sessions.receive(id, staged, chunk, 'undo');
+      try {
+        await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size, id));
+        this.#parts.finishedUploads.note(id, at, digest);
+      } catch (error) {
+        // Bytes with another digest will not get this one by more of them: the session ends (end-6).
+        if (error instanceof RegistryError && error.code === 'DIGEST_INVALID') await this.#sessions.end(id, staged);
+        throw error;
+      }
+    });
+  }
+
+  /** Whether the upload was finished lately as this blob, which is still there: its link is renewed, as for a HEAD. */
+  async #isFinished(image: string, id: SessionId, digest: Digest): Promise<boolean> {
+    const at = this.#at(image);
+    if (!this.#parts.finishedUploads.has(id, at, digest)) return false;
+    const link = await this.#parts.metadata.link(at, digest);
+    if (link === undefined || (await this.#parts.blobs.stat(digest))?.size !== link.size) return false;
+    return renewLease(this.#parts, at, digest, link);
+  }
+
+  async cancelUpload(image: string, id: SessionId): Promise<void> {
+    const at = this.#at(image);
+    await this.#sessions.size(at, id);
+    this.#sessions.breakOff(id);
+    await this.#sessions.use(at, id, (staged) => this.#sessions.end(id, staged));
+  }
+
+  async putBlob(image: string, digest: Digest, source: Readable, announcedBytes = 0): Promise<void> {
+    const at = this.#at(image);
+    await this.#parts.blobs.ensureRoom(announcedBytes);
+    const staged = await stageTransient(this.#parts, 'once', algorithmOf(digest));
+    try {
+      await appendBounded(staged, source, Infinity, this.#parts.blobMaxBytes);
+      await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size));
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+  }
+
+  async receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes = 0): Promise<ReceivedBlob> {
+    await this.#parts.blobs.ensureRoom(announcedBytes);
+    return receiveBlob(this.#parts, source, algorithm, (images, digest, size) =>
+      this.#link(
+        images.map((image) => this.#at(image)),
+        digest,
+        size,
+      ),
+    );
+  }
+
+  async mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean> {
+    const at = this.#at(image);
+    const { metadata, blobs } = this.#parts;
+    const source = await this.#findMountSource(caller, digest, from);
+    const link = source === undefined ? undefined : await metadata.link(source, digest);
+    if (source === undefined || link === undefined || (await blobs.stat(digest))?.size !== link.size) return false;
+    const own = await metadata.link(at, digest);
+    if (own !== undefined) return renewLease(this.#parts, at, digest, own);
+    const change: Change = { type: 'blob.link', at, digest, size: link.size, when: this.#parts.runtime.now() };
+    // When the source loses the blob in between, that is a mount which cannot be, and no error.
+    return applyIf(metadata, [change], [{ type: 'link', at: source, digest, is: 'present' }]);
+  }
+
+  async putManifest(
+    image: string,
+    manifest: ParsedManifest,
+    tags: readonly Tag[],
+    { findSource }: { readonly findSource?: FindSource | undefined } = {},
+  ): Promise<void> {
+    const at = this.#at(image);
+    const { runtime, manifests } = this.#parts;
+    const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
+    try {
+      await staged.append(Readable.from([manifest.bytes]));
+      await publish(this.#parts, staged, manifest.digest, () =>
+        recordManifest(this.#parts, at, manifest, { tags, sparse: this.#config.sparse, findSource }),
+      );
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+    manifests.set(manifest.digest, manifest.bytes);
+    runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags });
+  }
+
+  async deleteManifest(image: string, digest: Digest): Promise<boolean> {
+    const at = this.#at(image);
+    const change: Change = { type: 'manifest.delete', at, digest, when: this.#parts.runtime.now() };
+    const deleted = await this.#drop(change, { type: 'manifest', at, digest, is: 'present' });
+    if (deleted) this.#parts.runtime.emit('manifest.deleted', { at, digest });
+    return deleted;
+  }
+
+  async deleteTag(image: string, tag: Tag): Promise<boolean> {
+    const at = this.#at(image);
+    const deleted = await this.#drop({ type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is: 'present' });
+    if (deleted) this.#parts.runtime.emit('tag.deleted', { at, tag });
+    return deleted;
+  }
+
+  async deleteBlob(image: string, digest: Digest): Promise<boolean> {
+    const at = this.#at(image);
+    const change: Change = { type: 'blob.unlink', at, digest, when: this.#parts.runtime.now() };
+    const deleted = await this.#drop(change, { type: 'link', at, digest, is: 'present' });
+    if (deleted) this.#parts.runtime.emit('blob.deleted', { at, digest });
+    return deleted;
+  }
+
+  /** False when it is not there. */
+  #drop(change: Change, isPresent: Precondition): Promise<boolean> {
+    return applyIf(this.#parts.metadata, [change], [isPresent], { durable: true });
+  }
+
+  #at(image: string): ImageKey {
+    return { repository: this.#config.name, image };
+  }
+
+  /** Not synced: the durable write of the manifest that names the blob writes its link again (design: durability). */
+  async #link(images: readonly ImageKey[], digest: Digest, size: number, session?: SessionId): Promise<void> {
+    const { metadata, runtime } = this.#parts;
+    const when = runtime.now();
+    const changes: Change[] = images.map((at) => ({ type: 'blob.link', at, digest, size, when }));
+    const require: Precondition[] = [];
+    if (session !== undefined) {
+      changes.push({ type: 'session.delete', id: session });
+      require.push({ type: 'session', id: session, is: 'present' });
+    }
+    await this.#orRefuse(metadata.apply(changes, { durable: false, require }), session);
+    for (const at of images) runtime.emit('blob.pushed', { at, digest, size });
+  }
+
+  async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {
+    if (from !== undefined) return (await caller.mayPull(from)) ? from : undefined;
+    let after: string | undefined;
+    for (let looked = 0; looked < maxMountSources && !caller.hasLeft(); looked += mountPartSize) {
+      const page = { limit: mountPartSize, ...(after === undefined ? {} : { after }) };
+      const { items, more } = await this.#parts.metadata.imagesLinking(digest, page);
+      const [first] = items;
+      if (first === undefined) return undefined;
+      // One repository at a time: its rules are asked once, and it is skipped when none of it is in reach.
+      const { repository } = first;
+      const own = items.filter((at) => at.repository === repository);
+      const reach = await caller.reach(repository);
+      for (const at of own) if (reach.has(at.image) && (await caller.mayMountFrom(at))) return at;
+      const isOver = own.length < items.length || reach.prefixes.length === 0;
+      if (!isOver && !more) return undefined;
+      after = `${repository}/${isOver ? afterAllImages : own.at(-1)?.image}`;
+    }
+    return undefined;
+  }
+
+  /** A repository may be deleted while something is pushed to it, and bytes while they are pushed again. */
+  async #orRefuse<T>(write: Promise<T>, session?: SessionId): Promise<T> {
+    try {
+      return await write;
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+      const { metadata } = this.#parts;
+      if ((await metadata.repository(this.#config.name)) === undefined) throw repositoryGone(error);
+      if (session !== undefined && (await metadata.session(session)) === undefined) {
+        throw new RegistryError('BLOB_UPLOAD_UNKNOWN', { cause: error });
+      }
+      throw busy(error);
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import type { Readable } from 'node:stream';
+import type { ByteRange, StagedBlob } from '../../ports/bytes.js';
+import type { ReceivedBlob } from '../../ports/repository.js';
+import type { Algorithm, Digest } from '../../protocol/digest.js';
+import { readBytes } from '../../util/streams.js';
+import { stageTransient } from '../garbage/staged-leftovers.js';
+import { appendBounded, publish, type PublishParts } from './upload-session.js';
+
+type Link = (images: readonly string[], digest: Digest, size: number) => Promise<void>;
+
+/** Stages and hashes what the source brings. When it breaks, nothing is kept. */
+export async function receiveBlob(
+  parts: PublishParts & { readonly blobMaxBytes: number },
+  source: Readable,
+  algorithm: Algorithm,
+  link: Link,
+): Promise<ReceivedBlob> {
+  const staged = await stageTransient(parts, 'once', algorithm);
+  try {
+    await appendBounded(staged, source, Infinity, parts.blobMaxBytes);
+    const { size } = staged;
+    const digest = await staged.digest(algorithm);
+    return {
+      digest,
+      size,
+      read: (range) => readStaged(staged, size, range),
+      publish: (images) => publish(parts, staged, digest, (info) => link(images, digest, info.size)),
+      discard: () => staged.discard(),
+    };
+  } catch (error) {
+    await staged.discard();
+    throw error;
+  }
+}
+
+/** As if one more byte were to come: those who follow get the last one only once it is committed. */
+async function readStaged(staged: StagedBlob, size: number, range?: ByteRange): Promise<Buffer> {
+  const end = Math.min(range?.end ?? Infinity, size - 1);
+  const start = range?.start ?? 0;
+  return end < start ? Buffer.alloc(0) : readBytes(staged.follow(size + 1, { start, end }));
+}

@@ -1,0 +1,170 @@
+import type { BlobContent, ByteRange } from '../../ports/bytes.js';
+import type {
+  Caller,
+  Explanation,
+  Listed,
+  ManifestContent,
+  ManifestInfo,
+  Referrer,
+  Repository,
+  RepositoryBlob,
+  TagEntry,
+} from '../../ports/repository.js';
+import type { Forward, TargetPolicy, Upstream, UpstreamResult } from '../../ports/upstream.js';
+import type { ImageKey, ImagePage, ReferrerPageRequest } from '../../ports/metadata.js';
+import type { PageRequest } from '../../ports/pages.js';
+import type { Digest } from '../../protocol/digest.js';
+import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';
+import type { Reference } from '../../protocol/names.js';
+import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { pipeRange } from '../../util/pipe-range.js';
+import { toRefusal } from '../cache/remote-verdict.js';
+import { cutByBytes, sliceSorted } from '../list-pages.js';
+
+export interface PassthroughParts {
+  readonly upstream: Upstream;
+  /** The outgoing proxy for a URL, by configuration or environment. */
+  readonly findProxy: (url: URL) => string | undefined;
+  readonly targets: TargetPolicy;
+}
+
+/**
+ * Another registry, passed through: nothing is kept. A client's exchange is handed on as it is (`forward`); the reads are for
+ * virtual repositories, which have to know an answer before they give it.
+ */
+export class PassthroughRepository implements Repository {
+  readonly config: RemoteRepositoryConfig;
+  readonly #parts: PassthroughParts;
+
+  constructor(config: RemoteRepositoryConfig, parts: PassthroughParts) {
+    this.config = config;
+    this.#parts = parts;
+  }
+
+  async forward(image: string, rest: string): Promise<Forward> {
+    const { config } = this;
+    const base = new URL(toRegistryUrl(config.url));
+    const path = base.pathname.replace(/\/$/, '');
+    const root = `${path}/${toUpstreamImage(image, path === '' && isDockerHub(config.url))}`;
+    const url = new URL(`/v2${root}${rest}`, base);
+    const proxy = this.#parts.findProxy(url);
+    return {
+      url,
+      headers: await this.#authorize(image, false),
+      renew: async () => {
+        const renewed = await this.#parts.upstream.authorize(image, { renew: true });
+        return renewed.type === 'found' ? renewed.value : undefined;
+      },
+      mapBack: ({ origin, pathname, search }) =>
+        origin === base.origin && pathname.startsWith(`/v2${root}/`)
+          ? pathname.slice(`/v2${root}`.length) + search
+          : undefined,
+      redirects: config.redirects,
+      targets: this.#parts.targets,
+      connectTimeoutMs: config.connectTimeoutSeconds * 1000,
+      responseTimeoutMs: config.responseTimeoutSeconds * 1000,
+      ...(config.ca === undefined ? {} : { ca: config.ca }),
+      ...(proxy === undefined ? {} : { proxy }),
+    };
+  }
+
+  async statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
+    const found = unwrap(await this.#parts.upstream.statManifest(image, reference, caller.trail));
+    if (found === undefined) return undefined;
+    const { digest, mediaType, size } = found;
+    if (digest === undefined || mediaType === undefined || size === undefined) {
+      return this.getManifest(caller, image, reference);
+    }
+    return { digest, mediaType, size, provenance: { repository: this.config.name, cache: 'miss' } };
+  }
+
+  async getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
+    const found = unwrap(await this.#parts.upstream.getManifest(image, reference, caller.trail));
+    return found && { ...found, provenance: { repository: this.config.name, cache: 'miss' } };
+  }
+
+  async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
+    const found = unwrap(await this.#parts.upstream.statBlob(image, digest, caller.trail));
+    if (found === undefined) return undefined;
+    if (found.size !== undefined) return { size: found.size };
+    throw toRefusal({ type: 'failed', reason: { upstream: this.#parts.upstream.host, reason: 'it tells no size' } });
+  }
+
+  async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    const found = await this.statBlob(caller, image, digest);
+    if (found === undefined) return undefined;
+    const { size } = found;
+    const content = (range?: ByteRange): Promise<BlobContent | undefined> =>
+      this.#open(caller, image, digest, size, range ?? { start: 0, end: size - 1 });
+    return { size, content, provenance: { repository: this.config.name, cache: 'miss' } };
+  }
+
+  /** Nothing is held here. */
+  findHeldBlob(): Promise<{ at: ImageKey; size: number } | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
+    const found = unwrap(await this.#parts.upstream.listTags(image, caller.trail));
+    if (found === undefined) return undefined;
+    const { items, more } = sliceSorted(found, page, (name) => name);
+    return { items: items.map((name) => ({ name })), more };
+  }
+
+  async listReferrers(
+    caller: Caller,
+    image: string,
+    subject: Digest,
+    page: ReferrerPageRequest,
+  ): Promise<Listed<Referrer>> {
+    const found = unwrap(await this.#parts.upstream.listReferrers(image, subject, caller.trail));
+    const list = sliceSorted(found ?? [], page, ({ digest }) => digest);
+    return cutByBytes(list, page);
+  }
+
+  listImages(): Promise<ImagePage> {
+    return Promise.resolve({ items: [], more: false });
+  }
+
+  explain(_caller: Caller, image: string): Promise<Explanation> {
+    const upstream = this.#parts.upstream.host;
+    const common = { repository: this.config.name, type: this.config.type, image, upstream };
+    return Promise.resolve({
+      ...common,
+      answer: 'upstream',
+      reason: 'every exchange is passed through: nothing is kept',
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#parts.upstream.close();
+  }
+
+  async #authorize(image: string, renew: boolean): Promise<Readonly<Record<string, string>>> {
+    const authorized = await this.#parts.upstream.authorize(image, { renew });
+    if (authorized.type === 'found') return authorized.value;
+    // The exchange itself tells what is the matter.
+    if (authorized.type === 'absent') return {};
+    throw toRefusal(authorized);
+  }
+
+  async #open(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+    size: number,
+    range: ByteRange,
+  ): Promise<BlobContent | undefined> {
+    const found = unwrap(await this.#parts.upstream.getBlob(image, digest, range.start, caller.trail));
+    if (found === undefined) return undefined;
+    const skip = range.start - found.offset;
+    return { size, writeTo: (sink) => pipeRange(found.body, sink, { skip, take: range.end - range.start + 1 }) };
+  }
+}
+
+/** @throws RegistryError what `toRefusal` says, when the upstream denied it or could not tell. */
+function unwrap<T>(result: UpstreamResult<T>): T | undefined {
+  if (result.type === 'found') return result.value;
+  if (result.type === 'absent') return undefined;
+  throw toRefusal(result);
+}

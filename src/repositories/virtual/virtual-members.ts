@@ -1,0 +1,150 @@
+import type { Caller, Repository } from '../../ports/repository.js';
+import type { Reach } from '../../ports/access.js';
+import { matchesAny } from '../../protocol/patterns.js';
+import type {
+  RepositoryConfig,
+  VirtualMember,
+  VirtualRepositoryConfig,
+} from '../../protocol/settings/repository-config.js';
+import { WalkBudget, walkGraph } from '../../util/graph-walk.js';
+
+interface MemberNode {
+  readonly config: RepositoryConfig;
+  /** Absent for the one that is asked. */
+  readonly repository?: Repository;
+  /** Whether a virtual repository on the way here reserves the image: then no remote is asked. */
+  readonly isReserved: boolean;
+}
+
+/** Which members count, and who asks. */
+interface MemberQuestion {
+  /** Absent: all that the configuration leads to, whatever patterns say. */
+  readonly image?: string;
+  /** Absent: whether the caller may pull does not matter. */
+  readonly caller?: Caller;
+  readonly ignorePatterns?: boolean;
+  /** Only this one is looked for. */
+  readonly only?: string;
+}
+
+/**
+ * The local and remote repositories that a virtual one leads to, each once, in the order in which they are asked. Nested
+ * virtual repositories are taken apart, so that locals come before remotes and reserved names stay inside whatever the
+ * nesting. A repository that several paths lead to is asked when one of them admits it; one that was deleted is passed over.
+ */
+export class VirtualMembers {
+  readonly #config: VirtualRepositoryConfig;
+  readonly #find: (name: string) => Repository | undefined;
+
+  constructor(config: VirtualRepositoryConfig, find: (name: string) => Repository | undefined) {
+    this.#config = config;
+    this.#find = find;
+  }
+
+  all(): Promise<readonly Repository[]> {
+    return this.#list({});
+  }
+
+  /** Those that are asked for this image and that the caller may pull from, at every step on the way. */
+  askable(caller: Caller, image: string): Promise<readonly Repository[]> {
+    return this.#list({ caller, image });
+  }
+
+  /** Returns for which images a member is askable. Asks for the rules of each repository on the way once. */
+  async askableOf(caller: Caller, member: Repository): Promise<Reach> {
+    const only = member.config.name;
+    const reaches = new Map<string, Reach>();
+    for (const next of [...(await this.#stepsThatLead({ only })).values()].flat()) {
+      const { name } = next.config;
+      if (!reaches.has(name)) reaches.set(name, await caller.reach(name));
+    }
+    const leads = (node: MemberNode, image: string, seen: Set<string>): boolean => {
+      if (node.config.type !== 'virtual') return true;
+      if (seen.has(keyOf(node))) return false;
+      seen.add(keyOf(node));
+      const onward = this.#stepsFrom(node, { image, only });
+      return onward.some((next) => reaches.get(next.config.name)?.has(image) === true && leads(next, image, seen));
+    };
+    const root = { config: this.#config, isReserved: false };
+    return { prefixes: reaches.get(only)?.prefixes ?? [], has: (image) => leads(root, image, new Set()) };
+  }
+
+  /** Those that the caller may pull this image from, also where patterns leave them out. */
+  permitted(caller: Caller, image: string): Promise<readonly Repository[]> {
+    return this.#list({ caller, image, ignorePatterns: true });
+  }
+
+  async #list(question: MemberQuestion): Promise<readonly Repository[]> {
+    const { caller, image } = question;
+    const steps = await this.#stepsThatLead(question);
+    const found = new Map<string, Repository>();
+    const children = async (node: MemberNode): Promise<readonly MemberNode[]> => {
+      const permitted: MemberNode[] = [];
+      for (const next of steps.get(keyOf(node)) ?? []) {
+        const at = { repository: next.config.name, image: image ?? '' };
+        if (caller === undefined || (await caller.mayPull(at))) permitted.push(next);
+      }
+      return permitted;
+    };
+    for await (const { config, repository } of this.#walk(children)) {
+      if (repository !== undefined && config.type !== 'virtual') found.set(config.name, repository);
+    }
+    const asListed = this.#config.order === 'as-listed';
+    return asListed ? [...found.values()] : [...found.values()].toSorted((a, b) => rank(a) - rank(b));
+  }
+
+  /** By node, the steps that lead to a member: a caller is asked for a login only for what could answer. */
+  async #stepsThatLead(question: MemberQuestion): Promise<ReadonlyMap<string, readonly MemberNode[]>> {
+    const steps = new Map<string, readonly MemberNode[]>();
+    const children = (node: MemberNode): readonly MemberNode[] => {
+      const next = this.#stepsFrom(node, question);
+      steps.set(keyOf(node), next);
+      return next;
+    };
+    const leading = new Set<string>();
+    for await (const node of this.#walk(children)) {
+      const onward = (steps.get(keyOf(node)) ?? []).filter((next) => leading.has(keyOf(next)));
+      steps.set(keyOf(node), onward);
+      if (onward.length > 0 || node.config.type !== 'virtual') leading.add(keyOf(node));
+    }
+    return steps;
+  }
+
+  #stepsFrom({ config, isReserved }: MemberNode, question: MemberQuestion): MemberNode[] {
+    if (config.type !== 'virtual') return [];
+    const { image, ignorePatterns = false, only } = question;
+    const checked = image === undefined || ignorePatterns ? undefined : image;
+    const reserved = isReserved || (checked !== undefined && matchesAny(config.reserved, checked));
+    return config.members.flatMap((member): MemberNode[] => {
+      const repository = this.#find(member.name);
+      if (repository === undefined) return [];
+      const { type, name } = repository.config;
+      if (type !== 'virtual' && only !== undefined && name !== only) return [];
+      if (checked !== undefined && !isIncluded(member, checked)) return [];
+      return reserved && type === 'remote' ? [] : [{ config: repository.config, repository, isReserved: reserved }];
+    });
+  }
+
+  #walk(children: (node: MemberNode) => readonly MemberNode[] | Promise<readonly MemberNode[]>) {
+    return walkGraph<MemberNode>({
+      roots: [{ config: this.#config, isReserved: false }],
+      keyOf,
+      children,
+      // Administrators make this graph, and each step of it is taken twice at most: there is nothing to refuse.
+      maxDepth: Infinity,
+      budget: new WalkBudget(Infinity),
+    });
+  }
+}
+
+function keyOf({ config, isReserved }: MemberNode): string {
+  return `${config.name} ${isReserved}`;
+}
+
+function isIncluded({ include, exclude }: VirtualMember, image: string): boolean {
+  return (include.length === 0 || matchesAny(include, image)) && !matchesAny(exclude, image);
+}
+
+function rank({ config }: Repository): number {
+  return config.type === 'remote' ? 1 : 0;
+}

@@ -1,0 +1,177 @@
+import type {
+  Caller,
+  Explanation,
+  Listed,
+  ManifestContent,
+  ManifestInfo,
+  Provenance,
+  Referrer,
+  Repository,
+  RepositoryBlob,
+  RepositoryWriter,
+  TagEntry,
+} from '../../ports/repository.js';
+import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest } from '../../ports/metadata.js';
+import type { PageRequest } from '../../ports/pages.js';
+import type { Digest } from '../../protocol/digest.js';
+import type { Reference } from '../../protocol/names.js';
+import type { VirtualRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { isFailure } from '../cache/remote-verdict.js';
+import { listInReach } from '../../util/reach-listing.js';
+import { cutByBytes, mergePages } from '../list-pages.js';
+import { VirtualMembers } from './virtual-members.js';
+import { VirtualWriter } from './virtual-writer.js';
+
+/** Images of all members together that are looked at for one page. */
+const maxImagesLooked = 10_000;
+
+/**
+ * Several repositories under one name. By tag, the first member that has it answers, and the first that cannot tell ends the
+ * search: going on would let a public name stand in for a private one (dependency confusion). By digest the search goes on,
+ * since the bytes prove themselves. Absent and denied go on; when nobody has it and somebody could not tell, that is told.
+ */
+export class VirtualRepository implements Repository {
+  readonly config: VirtualRepositoryConfig;
+  readonly #find: (name: string) => Repository | undefined;
+  readonly #members: VirtualMembers;
+
+  constructor(config: VirtualRepositoryConfig, find: (name: string) => Repository | undefined) {
+    this.config = config;
+    this.#find = find;
+    this.#members = new VirtualMembers(config, find);
+  }
+
+  get writer(): RepositoryWriter | undefined {
+    const { pushTo } = this.config;
+    const target = pushTo === undefined ? undefined : this.#find(pushTo)?.writer;
+    return target && new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest));
+  }
+
+  statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
+    return this.#first(caller, image, reference, (member) => member.statManifest(caller, image, reference));
+  }
+
+  getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
+    return this.#first(caller, image, reference, (member) => member.getManifest(caller, image, reference));
+  }
+
+  /**
+   * Where pushes go to a member, clients ask so in order to leave out what is here already: so no upstream is asked, and a
+   * yes is given only for bytes that a pushed manifest will get linked.
+   */
+  async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
+    if (this.config.pushTo === undefined) {
+      return this.#first(caller, image, { digest }, (member) => member.statBlob(caller, image, digest));
+    }
+    const held = await this.findHeldBlob(caller, image, digest);
+    return held && { size: held.size, provenance: { repository: held.at.repository, cache: 'hit' } };
+  }
+
+  getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    return this.#first(caller, image, { digest }, (member) => member.getBlob(caller, image, digest));
+  }
+
+  async findHeldBlob(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+  ): Promise<{ at: ImageKey; size: number } | undefined> {
+    for (const repository of await this.#members.askable(caller, image)) {
+      const held = await repository.findHeldBlob(caller, image, digest);
+      if (held !== undefined && (await caller.mayPull(held.at))) return held;
+    }
+    return undefined;
+  }
+
+  async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
+    const lists = await this.#all(caller, image, (member) => member.listTags(caller, image, page));
+    return lists.length === 0 ? undefined : mergePages(lists, page.limit, ({ name }) => name);
+  }
+
+  async listReferrers(
+    caller: Caller,
+    image: string,
+    subject: Digest,
+    page: ReferrerPageRequest,
+  ): Promise<Listed<Referrer>> {
+    const lists = await this.#all(caller, image, (member) => member.listReferrers(caller, image, subject, page));
+    return cutByBytes(
+      mergePages(lists, page.limit, ({ digest }) => digest),
+      page,
+    );
+  }
+
+  async listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
+    const members = await this.#members.all();
+    const maxLooked = Math.max(page.limit + 2, Math.ceil(maxImagesLooked / Math.max(1, members.length)));
+    const lists: ImagePage[] = [];
+    for (const member of members) {
+      // Rules are asked once for the whole list, and patterns once for each image.
+      const askable = await this.#members.askableOf(caller, member);
+      lists.push(
+        await listInReach(askable, page, {
+          list: (part) => member.listImages(caller, part),
+          budget: { left: maxLooked },
+          hasLeft: () => caller.hasLeft(),
+        }),
+      );
+    }
+    return mergePages(lists, page.limit, ({ image }) => image);
+  }
+
+  async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {
+    const members: Explanation[] = [];
+    const askable = new Set((await this.#members.askable(caller, image)).map(({ config }) => config.name));
+    // Of what the caller may not pull, not even that it is a member.
+    for (const repository of await this.#members.permitted(caller, image)) {
+      const { name, type } = repository.config;
+      const reason = 'its include, exclude or the reserved patterns leave it out';
+      if (askable.has(name)) members.push(await repository.explain(caller, image, reference));
+      else members.push({ repository: name, type, image, answer: 'left out', reason });
+    }
+    const answering = members.find(({ answer }) => answer !== 'absent' && answer !== 'left out');
+    const common = { repository: this.config.name, type: this.config.type, image, members };
+    if (answering === undefined) return { ...common, answer: 'absent', reason: 'no member has it' };
+    return {
+      ...common,
+      answer: answering.answer,
+      reason: `member '${answering.repository}' is the first that may have it`,
+    };
+  }
+
+  async #first<T extends { readonly provenance?: Provenance }>(
+    caller: Caller,
+    image: string,
+    reference: Reference,
+    ask: (member: Repository) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    let failure: unknown;
+    for (const repository of await this.#members.askable(caller, image)) {
+      try {
+        const answer = await ask(repository);
+        const provenance: Provenance = { repository: repository.config.name, cache: 'hit' };
+        if (answer !== undefined) return { provenance, ...answer };
+      } catch (error) {
+        if (!isFailure(error)) continue;
+        if ('tag' in reference) throw error;
+        failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return undefined;
+  }
+
+  /** What the members that have something say. One that cannot tell makes the whole a failure: a list must not be short. */
+  async #all<T>(caller: Caller, image: string, ask: (member: Repository) => Promise<T | undefined>): Promise<T[]> {
+    const asked = await this.#members.askable(caller, image);
+    const answers = await Promise.all(
+      asked.map((repository) =>
+        ask(repository).catch((error: unknown) => {
+          if (isFailure(error)) throw error;
+          return undefined;
+        }),
+      ),
+    );
+    return answers.filter((answer) => answer !== undefined);
+  }
+}

@@ -1,0 +1,275 @@
+import { randomFill } from 'node:crypto';
+import { open, stat, statfs, truncate } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { SpaceStatus } from '../../ports/bytes.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { removeFile, syncFolder } from './system/files.js';
+
+const fillRandomly = promisify<Buffer, Buffer>(randomFill);
+
+/** The part of the result of `statfs` that the reserve uses. */
+export interface FileSystemStats {
+  readonly bsize: number;
+  readonly blocks: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly ffree: number;
+}
+
+export interface DiskReserveOptions {
+  /** Size of the reserve; at most a tenth of the file system is used. 0: no reserve. @default 67108864 */
+  readonly maxBytes?: number;
+  /** @default the one of node:fs */
+  readonly statfs?: (folder: string) => Promise<FileSystemStats>;
+  /** A monotonic clock, in milliseconds. @default performance.now */
+  readonly now?: () => number;
+}
+
+const mebibyte = 1024 * 1024;
+const defaultReserveBytes = 64 * mebibyte;
+const maxPartOfFileSystem = 0.1;
+/** Uploads also leave this much free besides the reserve: the index keeps writing while they are refused. */
+const marginPart = 1 / 16;
+const maxMarginBytes = 4 * mebibyte;
+/** A file system with fewer free inodes counts as full: a block does not help where no file can be created. */
+const minFreeInodes = 64;
+const writeBytes = 4 * mebibyte;
+/** A release frees half of the reserve, and all of it once it is this small: other programs may take what it frees. */
+const maxUndividedBytes = 8 * mebibyte;
+/** How long one look at the free space is used. What is written through `take` is subtracted meanwhile. */
+const lookMaxAgeMs = 250;
+const firstGrowthMs = 1000;
+const growthIntervalMs = 30_000;
+
+/**
+ * A file that occupies space, so that freeing space never needs space that is not there: `release` gives it to deletes, the
+ * collector and the start. `ensureRoom` refuses content that would take what the reserve holds, or still lacks. Written with
+ * random bytes: neither a sparse nor a compressed file would hold anything.
+ */
+export class DiskReserve {
+  readonly #path: string;
+  readonly #wantedBytes: number;
+  readonly #marginBytes: number;
+  readonly #statfs: (folder: string) => Promise<FileSystemStats>;
+  readonly #now: () => number;
+  #heldBytes = 0;
+  #isComplete: boolean;
+  /** `undefined`: never looked, or the file system does not say. */
+  #free: { bytes: number; readonly inodesSuffice: boolean } | undefined;
+  #lookedAt = -Infinity;
+  /** Space was freed since the last look began. */
+  #isStale = false;
+  #looking: Promise<void> | undefined;
+  #growing: Promise<void> | undefined;
+  #releasing: Promise<boolean> | undefined;
+  #mayGrow = false;
+  /** After a failed attempt: under a quota, the file system reports space that cannot be used. */
+  #growNotBefore = -Infinity;
+  #isStopped = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(file: string, wantedBytes: number, held: HeldFile, options: DiskReserveOptions) {
+    this.#path = file;
+    this.#wantedBytes = wantedBytes;
+    this.#marginBytes = Math.min(maxMarginBytes, Math.floor(wantedBytes * marginPart));
+    this.#heldBytes = held.occupiedBytes;
+    this.#isComplete = wantedBytes === 0 || (held.size === wantedBytes && held.occupiedBytes >= wantedBytes);
+    this.#statfs = options.statfs ?? statfs;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** Finds the reserve of a data folder. Changes nothing: the folder may belong to another process. */
+  static async open(folder: string, options: DiskReserveOptions = {}): Promise<DiskReserve> {
+    const file = path.join(folder, 'reserve');
+    const maxBytes = options.maxBytes ?? defaultReserveBytes;
+    const stats = await (options.statfs ?? statfs)(folder).catch(() => undefined);
+    const partBytes = stats === undefined ? 0 : Math.floor(stats.blocks * stats.bsize * maxPartOfFileSystem);
+    // A file system that does not report its size (0 blocks) cannot be judged either way.
+    return new DiskReserve(file, Math.min(maxBytes, partBytes), await statHeld(file), options);
+  }
+
+  /** To be called by the owner of the folder. Creates the reserve in a second, or at once when space is short. */
+  start(): void {
+    this.#timer = setTimeout(() => {
+      this.#refreshInBackground();
+      this.#timer = setInterval(() => this.#isComplete || this.#refreshInBackground(), growthIntervalMs).unref();
+    }, firstGrowthMs).unref();
+    if (this.#wantedBytes === 0 && this.#heldBytes > 0) this.release().catch(ignore);
+    this.#look().then(() => this.#growIfRoom(), ignore);
+  }
+
+  /**
+   * Resolves when this many bytes can be stored without touching the reserve.
+   * @throws RegistryError UNAVAILABLE with status 507 and `{ freeBytes, neededBytes }` as its detail.
+   */
+  async ensureRoom(bytes: number): Promise<void> {
+    await this.#look();
+    this.#growIfRoom();
+    if (!this.#hasRoomFor(bytes)) throw this.#full(bytes);
+  }
+
+  /** Like `ensureRoom`, for bytes that are written next: a look at the disk counts for a while. */
+  async take(bytes: number): Promise<void> {
+    const isFresh = !this.#isStale && this.#now() - this.#lookedAt < lookMaxAgeMs;
+    if (!isFresh || !this.#hasRoomFor(bytes)) await this.ensureRoom(bytes);
+    if (this.#free !== undefined) this.#free.bytes -= bytes;
+  }
+
+  /** Something was deleted: the next look is a fresh one, and the reserve grows again if it can. */
+  noteFreed(): void {
+    this.#isStale = true;
+    if (!this.#isComplete && this.#mayGrow) this.#refreshInBackground();
+  }
+
+  /** Frees at least half of the space that the reserve holds. False when it held none. */
+  release(): Promise<boolean> {
+    this.#releasing ??= this.#release().finally(() => (this.#releasing = undefined));
+    return this.#releasing;
+  }
+
+  /** Looks at the free space and completes the reserve if there is room. */
+  async refresh(): Promise<void> {
+    this.#mayGrow = true;
+    await this.#look();
+    this.#growIfRoom();
+    await this.#growing;
+  }
+
+  async status(): Promise<SpaceStatus> {
+    await this.#look();
+    return {
+      ...(this.#free === undefined ? {} : { freeBytes: this.#free.bytes }),
+      reserveBytes: this.#wantedBytes,
+      isReserveComplete: this.#isComplete,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#growing;
+  }
+
+  #hasRoomFor(bytes: number): boolean {
+    if (this.#free === undefined) return true;
+    return this.#free.inodesSuffice && this.#free.bytes >= this.#neededBytes(bytes);
+  }
+
+  #neededBytes(bytes: number): number {
+    return bytes + this.#marginBytes + this.#missingBytes();
+  }
+
+  #missingBytes(): number {
+    return this.#isComplete ? 0 : Math.max(0, this.#wantedBytes - this.#heldBytes);
+  }
+
+  #full(bytes: number): RegistryError {
+    const freeBytes = this.#free?.bytes ?? 0;
+    const neededBytes = this.#neededBytes(bytes);
+    const what = this.#free?.inodesSuffice === false ? 'no inodes are free' : `${freeBytes} bytes are free`;
+    return new RegistryError('UNAVAILABLE', {
+      status: 507,
+      message: `the disk is full: ${what} and ${neededBytes} bytes are needed; enlarge the disk, or delete images and collect garbage after the grace period`,
+      detail: { freeBytes, neededBytes },
+    });
+  }
+
+  #look(): Promise<void> {
+    this.#looking ??= this.#lookOnce().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #lookOnce(): Promise<void> {
+    const startedAt = this.#now();
+    this.#isStale = false;
+    const stats = await this.#statfs(path.dirname(this.#path)).catch(() => undefined);
+    const isKnown = stats !== undefined && stats.blocks > 0;
+    this.#free = isKnown
+      ? { bytes: stats.bavail * stats.bsize, inodesSuffice: stats.files === 0 || stats.ffree >= minFreeInodes }
+      : undefined;
+    this.#lookedAt = startedAt;
+  }
+
+  #refreshInBackground(): void {
+    this.refresh().catch(ignore);
+  }
+
+  #growIfRoom(): void {
+    if (this.#isComplete || this.#isStopped || this.#growing !== undefined || this.#releasing !== undefined) return;
+    if (this.#free === undefined || !this.#hasRoomFor(0)) return;
+    if (this.#now() < this.#growNotBefore) return;
+    if (!this.#mayGrow && this.#free.bytes >= 2 * this.#wantedBytes) return;
+    this.#growing = this.#grow().finally(() => (this.#growing = undefined));
+  }
+
+  /** Never rejects: the reserve stays incomplete, and is tried again later. */
+  async #grow(): Promise<void> {
+    try {
+      const handle = await open(this.#path, 'w', 0o600);
+      try {
+        this.#heldBytes = 0;
+        const buffer = Buffer.allocUnsafe(Math.min(writeBytes, this.#wantedBytes));
+        while (this.#heldBytes < this.#wantedBytes && !this.#isStopped && this.#releasing === undefined) {
+          const length = Math.min(buffer.length, this.#wantedBytes - this.#heldBytes);
+          await fillRandomly(buffer);
+          const { bytesWritten } = await handle.write(buffer, 0, length, this.#heldBytes);
+          this.#heldBytes += bytesWritten;
+          if (this.#free !== undefined) this.#free.bytes -= bytesWritten;
+        }
+      } finally {
+        await handle.close();
+      }
+      this.#isComplete = this.#heldBytes >= this.#wantedBytes;
+    } catch {
+      // No space after all, or no file can be created: what was written is given back.
+      this.#growNotBefore = this.#now() + growthIntervalMs;
+    }
+    if (!this.#isComplete) await this.#remove().catch(ignore);
+  }
+
+  async #release(): Promise<boolean> {
+    const heldSome = this.#heldBytes > 0;
+    // It stops after the present write, and removes what it has written.
+    await this.#growing;
+    if (this.#heldBytes > maxUndividedBytes) await this.#shrink(Math.floor(this.#heldBytes / 2));
+    else if (this.#heldBytes > 0) await this.#remove();
+    return heldSome;
+  }
+
+  async #shrink(bytes: number): Promise<void> {
+    await truncate(this.#path, bytes);
+    this.#heldBytes = bytes;
+    this.#isComplete = false;
+    await this.#afterRelease();
+  }
+
+  async #remove(): Promise<void> {
+    await removeFile(this.#path);
+    this.#heldBytes = 0;
+    this.#isComplete = this.#wantedBytes === 0;
+    await this.#afterRelease();
+  }
+
+  async #afterRelease(): Promise<void> {
+    this.#isStale = true;
+    // Some file systems reuse freed blocks only after their journal was committed.
+    await syncFolder(path.dirname(this.#path)).catch(ignore);
+  }
+}
+
+interface HeldFile {
+  readonly size: number;
+  readonly occupiedBytes: number;
+}
+
+async function statHeld(file: string): Promise<HeldFile> {
+  try {
+    const { size, blocks } = await stat(file);
+    return { size, occupiedBytes: blocks * 512 };
+  } catch {
+    return { size: 0, occupiedBytes: 0 };
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,259 @@
+import { randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type {
+  BlobContent,
+  BlobInfo,
+  BlobStore,
+  ByteRange,
+  SpaceStatus,
+  StagedBlob,
+  StageOptions,
+} from '../../ports/bytes.js';
+import type { Page, PageRequest } from '../../ports/pages.js';
+import { algorithmOf, type Digest } from '../../protocol/digest.js';
+import { Closers } from '../../util/closers.js';
+import { BlobFolders, statFile, type OnStray } from './blob-folders.js';
+import type { DiskReserve } from './disk-reserve.js';
+import { BufferPool, FileContent } from './file-content.js';
+import { closeFile, openFile, replaceFile, statOpen, unlinkSharedFile } from './system/files.js';
+import { FolderHandles } from './system/folder-handles.js';
+import { FsQuarantine } from './fs-quarantine.js';
+import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
+import { HashClient } from './hashing/hash-client.js';
+import { RunningHash } from './hashing/running-hash.js';
+import { FlushGate, StagedFile } from './staged-file.js';
+import { checkStagedId, isDone } from './storage-errors.js';
+
+export interface FsBlobStoreOptions {
+  /** Staged blobs between two requests that keep a descriptor and a running hash. The oldest beyond lose them. @default 256 */
+  readonly idleStagedMax?: number;
+  /** Folders that stay open to be synced. @default 512 */
+  readonly maxFolderHandles?: number;
+  /** Uploads up to this size are hashed in the main thread. @default 1048576 */
+  readonly inlineHashMaxBytes?: number;
+  /** Owns the hash worker; the store closes it. @default one of its own */
+  readonly hashClient?: HashClient;
+  /** Refuses bytes before the disk is full; the store closes it. @default bytes are written until the disk refuses them */
+  readonly reserve?: DiskReserve | undefined;
+  /** Called once for each path. @default nothing happens */
+  readonly onStray?: OnStray;
+}
+
+const mebibyte = 1024 * 1024;
+const memoMaxEntries = 50_000;
+/** So long a changed file may go unnoticed when another process changed it. */
+const memoMaxAgeMs = 1000;
+const buffersKept = 32;
+/** Two for each of the first readers; the others read 64 KiB at a time. */
+const buffersLent = 64;
+const backgroundFlushesMax = 2;
+
+/** Blobs as files of one file system (the layout is drawn in blob-folders.ts). One process may stage in a root. */
+export class FsBlobStore implements BlobStore {
+  readonly #folders: BlobFolders;
+  readonly #idleStagedMax: number;
+  readonly #inlineHashMaxBytes: number;
+  readonly #hashes: HashClient;
+  readonly #reserve: DiskReserve | undefined;
+  readonly #flushes = new FlushGate(backgroundFlushesMax);
+  readonly #buffers = new BufferPool(buffersKept, buffersLent);
+  readonly #handles: FolderHandles;
+  readonly #quarantine: FsQuarantine;
+  readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
+  /** Counts what changed blobs here, so that an older stat does not get into the memo. */
+  #changes = 0;
+  /** The ids that an earlier process left and nobody has asked for yet: all others are known to be new. */
+  readonly #left: Set<string>;
+  readonly #staged = new Map<string, Promise<FsStagedBlob>>();
+  /** Oldest first. */
+  readonly #idle = new Set<FsStagedBlob>();
+  #closed = false;
+  readonly #area: StagingArea = {
+    buffers: this.#buffers,
+    takeRoom: async (bytes) => this.#reserve?.take(bytes),
+    blobPath: (digest) => this.#folders.blob(digest),
+    publish: (path, digest) => this.#publish(path, digest),
+    sealPublished: (info) => this.#sealPublished(info),
+    busy: (blob) => void this.#idle.delete(blob),
+    idle: (blob) => this.#rest(blob),
+    gone: (blob) => {
+      this.#idle.delete(blob);
+      this.#staged.delete(blob.id);
+    },
+    freed: () => this.#reserve?.noteFreed(),
+  };
+
+  private constructor(folders: BlobFolders, left: Set<string>, options: FsBlobStoreOptions) {
+    this.#folders = folders;
+    this.#handles = new FolderHandles(options.maxFolderHandles ?? 512);
+    this.#quarantine = new FsQuarantine(folders, this.#handles);
+    this.#left = left;
+    this.#hashes = options.hashClient ?? new HashClient();
+    this.#reserve = options.reserve;
+    this.#idleStagedMax = options.idleStagedMax ?? 256;
+    this.#inlineHashMaxBytes = options.inlineHashMaxBytes ?? mebibyte;
+  }
+
+  /** Makes the folders under `root` where they are missing. @throws Error when they are on different file systems. */
+  static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
+    const folders = new BlobFolders(root, options.onStray);
+    await folders.prepare();
+    return new FsBlobStore(folders, new Set(await folders.stagedIds()), options);
+  }
+
+  /** Trusted for a second: what other processes change in the folders may be noticed that late. */
+  async stat(digest: Digest): Promise<BlobInfo | undefined> {
+    const known = this.#memo.get(digest);
+    if (known !== undefined) return known;
+    const changes = this.#changes;
+    const stats = await statFile(this.#folders.blob(digest));
+    if (stats === undefined) return undefined;
+    const info = { digest, ...stats };
+    if (changes === this.#changes) this.#memo.set(digest, info);
+    return info;
+  }
+
+  async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
+    const info = await this.stat(digest);
+    if (info === undefined) return undefined;
+    return new FileContent(this.#folders.blob(digest), info.size, range, this.#buffers);
+  }
+
+  /** Touches no disk for a new id. @throws TypeError for an id of other characters than letters, digits and hyphens. */
+  async stage(id: string, options: StageOptions = {}): Promise<StagedBlob> {
+    checkStagedId(id);
+    if (this.#closed) throw new Error('the blob store is closed');
+    const known = this.#staged.get(id);
+    if (known !== undefined) return known;
+    const opening = this.#open(id, options);
+    this.#staged.set(id, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#staged.delete(id);
+      throw error;
+    }
+  }
+
+  async #open(id: string, options: StageOptions): Promise<FsStagedBlob> {
+    const path = this.#folders.staged(id);
+    const left = this.#left.has(id) ? await statFile(path) : undefined;
+    this.#left.delete(id);
+    const isFresh = left === undefined || left.size === 0;
+    const algorithm = options.algorithm ?? 'sha256';
+    const hash = new RunningHash(this.#hashes, algorithm, this.#inlineHashMaxBytes, isFresh);
+    return new FsStagedBlob(id, this.#area, new StagedFile(path, left?.size, this.#flushes), hash);
+  }
+
+  delete(digest: Digest): Promise<boolean> {
+    return this.#changing(digest, async () => {
+      const aside = this.#folders.staged(randomUUID());
+      if (!(await isDone(() => unlinkSharedFile(this.#folders.blob(digest), aside)))) return false;
+      this.#reserve?.noteFreed();
+      // Or the bytes come back after a power cut, when the index has forgotten them.
+      await this.#handles.sync(this.#folders.folder(digest));
+      return true;
+    });
+  }
+
+  list(): AsyncIterable<BlobInfo> {
+    return this.#folders.blobs();
+  }
+
+  async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {
+    for (const id of await this.#folders.stagedIds()) {
+      const stats = await this.#folders.statListed(this.#folders.staged(id));
+      if (stats !== undefined) yield { id, ...stats };
+    }
+  }
+
+  async check(): Promise<void> {
+    if (this.#closed) throw new Error('the blob store is closed');
+    await this.#folders.check();
+  }
+
+  async ensureRoom(bytes: number): Promise<void> {
+    await this.#reserve?.ensureRoom(bytes);
+  }
+
+  async space(): Promise<SpaceStatus> {
+    return (await this.#reserve?.status()) ?? { reserveBytes: 0, isReserveComplete: true };
+  }
+
+  quarantine(digest: Digest, when: number): Promise<boolean> {
+    return this.#changing(digest, () => this.#quarantine.add(digest, when));
+  }
+
+  listQuarantined(page: PageRequest): Promise<Page<BlobInfo>> {
+    return this.#quarantine.list(page);
+  }
+
+  restoreQuarantined(digest: Digest): Promise<boolean> {
+    return this.#changing(digest, () => this.#quarantine.restore(digest));
+  }
+
+  async deleteQuarantined(digest: Digest): Promise<boolean> {
+    const isDeleted = await this.#quarantine.delete(digest);
+    if (isDeleted) this.#reserve?.noteFreed();
+    return isDeleted;
+  }
+
+  /** Appends that run reject and keep what arrived. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const reason = new Error('the blob store is closed');
+    await Promise.allSettled([...this.#staged.values()].map(async (staged) => (await staged).close(reason)));
+    const closers = new Closers();
+    closers.add('reserve', () => this.#reserve?.close());
+    closers.add('folders', () => this.#handles.close());
+    closers.add('hash worker', () => this.#hashes.close());
+    await closers.close();
+  }
+
+  async #publish(path: string, digest: Digest): Promise<void> {
+    const aside = this.#folders.staged(randomUUID());
+    await replaceFile(path, this.#folders.blob(digest), aside, () => this.#isIntact(digest));
+    this.#forget(digest);
+  }
+
+  /** Reads the whole file, whatever is remembered about it. */
+  async #isIntact(digest: Digest): Promise<boolean> {
+    const fd = await openFile(this.#folders.blob(digest), 'r');
+    try {
+      const hash = new RunningHash(this.#hashes, algorithmOf(digest), this.#inlineHashMaxBytes, false);
+      return (await hash.digest(algorithmOf(digest), fd, (await statOpen(fd)).size)) === digest;
+    } finally {
+      await closeFile(fd);
+    }
+  }
+
+  async #sealPublished(info: BlobInfo): Promise<void> {
+    await this.#handles.sync(this.#folders.folder(info.digest));
+    this.#forget(info.digest);
+    this.#memo.set(info.digest, info);
+  }
+
+  async #changing<T>(digest: Digest, task: () => Promise<T>): Promise<T> {
+    this.#forget(digest);
+    try {
+      return await task();
+    } finally {
+      this.#forget(digest);
+    }
+  }
+
+  #forget(digest: Digest): void {
+    this.#changes++;
+    this.#memo.delete(digest);
+  }
+
+  #rest(blob: FsStagedBlob): void {
+    this.#idle.add(blob);
+    if (this.#idle.size <= this.#idleStagedMax) return;
+    const [oldest] = this.#idle;
+    if (oldest === undefined) return;
+    this.#idle.delete(oldest);
+    // A close that fails leaves nothing to do better: the descriptor is free in any case.
+    oldest.suspend().catch(() => undefined);
+  }
+}

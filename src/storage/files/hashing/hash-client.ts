@@ -1,0 +1,203 @@
+import { createRequire } from 'node:module';
+import { Worker } from 'node:worker_threads';
+import type { Algorithm } from '../../../protocol/digest.js';
+import type { HashReply, HashRequest } from './hash-worker.js';
+
+/** The hash of an upload could not be computed: its worker died, or the file could not be read back. */
+export class HashFailedError extends Error {
+  override readonly name = 'HashFailedError';
+}
+
+interface Waiter {
+  isMet(): boolean;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/**
+ * One file's running hash in the worker. It begins at the file's start, whatever was hashed elsewhere before.
+ * The descriptor given to it must stay open until `atRest` has resolved or rejected.
+ */
+export class HashJob {
+  readonly id: number;
+  readonly algorithm: Algorithm;
+  readonly #client: HashClient;
+  #sent = 0;
+  #hashed = 0;
+  #wantsDigest = false;
+  #digest: string | undefined;
+  #failure: Error | undefined;
+  #waiters: Waiter[] = [];
+
+  constructor(id: number, algorithm: Algorithm, client: HashClient) {
+    this.id = id;
+    this.algorithm = algorithm;
+    this.#client = client;
+  }
+
+  get isAtRest(): boolean {
+    return this.#failure !== undefined || (this.#hashed === this.#sent && !this.#wantsDigest);
+  }
+
+  /** Set for good: a failed job is replaced by a new one. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  /** Has the bytes up to `upto` hashed, which must be in the file. */
+  hash(fd: number, upto: number): void {
+    this.#send(fd, upto, false);
+  }
+
+  /** Resolves when the worker is at most this many bytes behind. @throws HashFailedError */
+  within(lagBytes: number): Promise<void> {
+    return this.#when(() => this.#sent - this.#hashed <= lagBytes);
+  }
+
+  /** Resolves when the worker uses the descriptor no more. @throws HashFailedError, and then it does not use it either. */
+  atRest(): Promise<void> {
+    return this.#when(() => this.isAtRest);
+  }
+
+  /** The hex digest of the file's first `size` bytes, which must be all that was hashed. @throws HashFailedError */
+  async digest(fd: number, size: number): Promise<string> {
+    this.#wantsDigest = true;
+    this.#digest = undefined;
+    this.#send(fd, size, true);
+    await this.atRest();
+    if (this.#digest === undefined) throw new HashFailedError('the hash worker gave no digest');
+    return this.#digest;
+  }
+
+  /** Remembers the present position for `reset`. Only at rest. */
+  mark(): void {
+    if (this.#failure === undefined) this.#client.post({ type: 'mark', job: this.id });
+  }
+
+  /** The file was cut to `size`. Only at rest. */
+  reset(size: number): void {
+    if (this.#failure !== undefined) return;
+    this.#sent = size;
+    this.#hashed = size;
+    this.#client.post({ type: 'reset', job: this.id, size });
+  }
+
+  /** Forgets the job. Only at rest. */
+  drop(): void {
+    this.#client.forget(this);
+  }
+
+  /** For the client: what the worker said. */
+  accept(reply: HashReply): void {
+    if ('failure' in reply) {
+      this.fail(new HashFailedError(`the upload could not be read back: ${reply.failure}`));
+      return;
+    }
+    this.#hashed = reply.hashed;
+    if (reply.digest !== undefined) {
+      this.#digest = reply.digest;
+      this.#wantsDigest = false;
+    }
+    this.#wake();
+  }
+
+  /** For the client: the worker has stopped. */
+  fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake();
+  }
+
+  #send(fd: number, upto: number, digest: boolean): void {
+    if (this.#failure !== undefined) return;
+    this.#sent = upto;
+    this.#client.post({ type: 'hash', job: this.id, algorithm: this.algorithm, fd, upto, digest });
+  }
+
+  #when(isMet: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ isMet, resolve, reject });
+      this.#wake();
+      this.#client.keepAlive(this);
+    });
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (this.#failure !== undefined) waiter.reject(this.#failure);
+      else if (waiter.isMet()) waiter.resolve();
+      else this.#waiters.push(waiter);
+    }
+    this.#client.keepAlive(this);
+  }
+
+  get isAwaited(): boolean {
+    return this.#waiters.length > 0;
+  }
+}
+
+/** Owns the one hash worker of a store: started when first needed, and again after it died. */
+export class HashClient {
+  readonly #jobs = new Map<number, HashJob>();
+  readonly #awaited = new Set<HashJob>();
+  #worker: Worker | undefined;
+  #nextId = 1;
+  #closed = false;
+
+  job(algorithm: Algorithm): HashJob {
+    const job = new HashJob(this.#nextId++, algorithm, this);
+    this.#jobs.set(job.id, job);
+    return job;
+  }
+
+  /** For jobs. */
+  post(request: HashRequest): void {
+    if (this.#closed) throw new HashFailedError('the blob store is closed');
+    this.#worker ??= this.#start();
+    this.#worker.postMessage(request);
+  }
+
+  /** For jobs. */
+  forget(job: HashJob): void {
+    this.#jobs.delete(job.id);
+    if (job.failure === undefined && !this.#closed && this.#worker !== undefined) {
+      this.#worker.postMessage({ type: 'drop', job: job.id } satisfies HashRequest);
+    }
+  }
+
+  /** For jobs: the worker alone keeps the process alive only while somebody waits for it. */
+  keepAlive(job: HashJob): void {
+    const before = this.#awaited.size;
+    if (job.isAwaited) this.#awaited.add(job);
+    else this.#awaited.delete(job);
+    if (before === 0 && this.#awaited.size > 0) this.#worker?.ref();
+    else if (before > 0 && this.#awaited.size === 0) this.#worker?.unref();
+  }
+
+  /** Ends the worker; jobs that run fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#worker?.terminate();
+  }
+
+  #start(): Worker {
+    // The compiled module, also when this file itself runs from its TypeScript source.
+    const path = createRequire(import.meta.url).resolve('#hash-worker');
+    const worker = new Worker(path, { execArgv: [], name: 'artifactapi-hash' });
+    let cause: unknown;
+    worker.on('message', (reply: HashReply) => this.#jobs.get(reply.job)?.accept(reply));
+    worker.on('error', (error) => (cause = error));
+    // Not before 'exit': until then the thread may still be reading.
+    worker.on('exit', () => this.#onExit(worker, cause));
+    if (this.#awaited.size === 0) worker.unref();
+    return worker;
+  }
+
+  #onExit(worker: Worker, cause: unknown): void {
+    if (this.#worker === worker) this.#worker = undefined;
+    const jobs = [...this.#jobs.values()];
+    this.#jobs.clear();
+    for (const job of jobs) job.fail(new HashFailedError('the hash worker stopped', { cause }));
+  }
+}

@@ -1,0 +1,121 @@
+import { createHash, type Hash } from 'node:crypto';
+import type { Algorithm, Digest } from '../../../protocol/digest.js';
+import { formatDigest } from '../../../protocol/digest.js';
+import { readFully } from '../system/files.js';
+import type { HashClient, HashJob } from './hash-client.js';
+
+/** The worker reads from the page cache; further behind, it would read from the disk, and a commit wait long for it. */
+const workerMaxLagBytes = 32 * 1024 * 1024;
+
+interface InlineHash {
+  readonly type: 'inline';
+  hash: Hash;
+  size: number;
+}
+
+type State = InlineHash | { readonly type: 'worker'; readonly job: HashJob } | { readonly type: 'unknown' };
+
+const unknown: State = { type: 'unknown' };
+
+/**
+ * The hash of a file that is being appended to: here while it is small, then in the worker, which begins again at the
+ * file's start. It may be forgotten at any time (`unknown`): then the file is read again when the digest is asked for.
+ * Calls take turns; the descriptor must stay open until `settle` has resolved.
+ */
+export class RunningHash {
+  readonly #client: HashClient;
+  readonly #algorithm: Algorithm;
+  readonly #inlineMaxBytes: number;
+  #state: State;
+  #mark: { readonly size: number; readonly hash: Hash } | undefined;
+
+  /** @param isFresh the file is empty; otherwise it holds bytes that were not hashed. */
+  constructor(client: HashClient, algorithm: Algorithm, inlineMaxBytes: number, isFresh: boolean) {
+    this.#client = client;
+    this.#algorithm = algorithm;
+    this.#inlineMaxBytes = inlineMaxBytes;
+    this.#state = isFresh ? this.#empty() : unknown;
+  }
+
+  #empty(): InlineHash {
+    return { type: 'inline', hash: createHash(this.#algorithm), size: 0 };
+  }
+
+  /** Remembers the present size as the one that `truncate` will probably return to. */
+  async mark(): Promise<void> {
+    await this.settle();
+    const state = this.#state;
+    this.#mark = undefined;
+    if (state.type === 'inline') this.#mark = { size: state.size, hash: state.hash.copy() };
+    else if (state.type === 'worker') state.job.mark();
+  }
+
+  /** The chunks are in the file, which now has `size` bytes. Resolves when more may follow. @throws HashFailedError */
+  async written(chunks: readonly Buffer[], fd: number, size: number): Promise<void> {
+    if (this.#state.type !== 'worker' && size <= this.#inlineMaxBytes) {
+      if (this.#state.type === 'unknown') return;
+      for (const chunk of chunks) this.#state.hash.update(chunk);
+      this.#state.size = size;
+      return;
+    }
+    const job = this.#state.type === 'worker' ? this.#state.job : this.#client.job(this.#algorithm);
+    this.#state = { type: 'worker', job };
+    job.hash(fd, size);
+    await job.within(workerMaxLagBytes);
+  }
+
+  /** The file was cut to `size`; `settle` first, then cut. */
+  truncate(size: number): void {
+    const state = this.#state;
+    if (state.type === 'worker') {
+      state.job.reset(size);
+    } else if (state.type === 'inline' && size !== state.size) {
+      const kept = this.#mark?.size === size ? this.#mark.hash.copy() : undefined;
+      if (kept !== undefined) this.#state = { type: 'inline', hash: kept, size };
+      else this.#state = size === 0 ? this.#empty() : unknown;
+    } else if (size === 0) {
+      this.#state = this.#empty();
+    }
+  }
+
+  /** The digest of the file's `size` bytes; with another algorithm than the running one they are read again. */
+  async digest(algorithm: Algorithm, fd: number, size: number): Promise<Digest> {
+    const state = this.#state;
+    if (algorithm === this.#algorithm && state.type === 'inline') return formatDigest(algorithm, state.hash.copy());
+    if (algorithm === this.#algorithm && state.type === 'worker') {
+      return toDigest(algorithm, await state.job.digest(fd, size));
+    }
+    if (size <= this.#inlineMaxBytes) {
+      return formatDigest(algorithm, createHash(algorithm).update(await readFully(fd, size)));
+    }
+    const job = this.#client.job(algorithm);
+    try {
+      return toDigest(algorithm, await job.digest(fd, size));
+    } finally {
+      job.drop();
+    }
+  }
+
+  /** Resolves when nothing uses the descriptor. A hash that failed meanwhile is forgotten. Never rejects. */
+  async settle(): Promise<void> {
+    if (this.#state.type !== 'worker') return;
+    try {
+      await this.#state.job.atRest();
+    } catch {
+      this.#state.job.drop();
+      this.#state = unknown;
+    }
+  }
+
+  /** Gives the memory and the worker's state free. */
+  async forget(): Promise<void> {
+    await this.settle();
+    if (this.#state.type === 'worker') this.#state.job.drop();
+    this.#state = unknown;
+    this.#mark = undefined;
+  }
+}
+
+function toDigest(algorithm: Algorithm, hex: string): Digest {
+  return `${algorithm}:${hex}` as Digest;
+}

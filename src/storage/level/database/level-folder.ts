@@ -1,0 +1,17 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { syncFolder } from '../../files/system/files.js';
+
+/**
+ * Makes a folder and its parents, durably: LevelDB syncs what is inside its folder, and that the folder itself is in its
+ * parent is left to us.
+ */
+export async function makeFolder(folder: string, mode: number): Promise<void> {
+  const first = await mkdir(folder, { recursive: true, mode });
+  if (first === undefined) return;
+  let parent = resolve(folder);
+  do {
+    parent = dirname(parent);
+    await syncFolder(parent);
+  } while (parent.length >= resolve(first).length);
+}

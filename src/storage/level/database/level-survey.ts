@@ -1,0 +1,135 @@
+/** Walks through all entries of an index: what is in it, and what does not fit together. */
+import type { BlobLink, ManifestRecord } from '../../../ports/metadata.js';
+import {
+  imageKey,
+  nextIdKey,
+  purgingPrefix,
+  repositoryPrefix,
+  splitKey,
+  type RepositoryId,
+  type StoredImage,
+  type StoredRepository,
+} from '../level-keys.js';
+import { decodeValue } from '../level-view.js';
+
+/** What a survey found. */
+export interface SurveyReport {
+  /** Names, sorted. */
+  readonly repositories: readonly string[];
+  readonly images: number;
+  readonly manifests: number;
+  readonly tags: number;
+  /** Entries that could not be read. */
+  readonly unreadable: number;
+  /** Entries of repositories whose own record is lost: nobody sees them, and their blobs are kept. */
+  readonly unowned: number;
+}
+
+export type Correction =
+  | { readonly type: 'put'; readonly key: string; readonly value: unknown }
+  | { readonly type: 'del'; readonly key: string };
+
+/** An image as its entries say, beside what its record says. */
+interface Tally {
+  readonly image: string;
+  stored: StoredImage | undefined;
+  manifests: number;
+  tags: number;
+  links: number;
+  /** Each digest once: the size of the manifest, else that of the linked blob. */
+  readonly sizes: Map<string, number>;
+}
+
+export class IndexSurvey {
+  readonly #unreadable: string[] = [];
+  readonly #owners = new Map<RepositoryId, string>();
+  /** How many entries each repository has, by id. */
+  readonly #entries = new Map<RepositoryId, number>();
+  readonly #tallies = new Map<string, Tally>();
+  #nextId = 0;
+
+  /** Counts an entry. In the order of keys, or in any other. */
+  add(key: string, text: string): void {
+    let value: unknown;
+    try {
+      value = decodeValue(text);
+    } catch {
+      this.#unreadable.push(key);
+      return;
+    }
+    const [owner] = splitKey(key);
+    if (owner === '!') this.#addGlobal(key, value);
+    else this.#addOwned(owner as RepositoryId, key, value);
+  }
+
+  report(): SurveyReport {
+    const tallies = [...this.#tallies.values()].filter(({ manifests }) => manifests > 0);
+    const unowned = [...this.#entries].filter(([id]) => !this.#owners.has(id));
+    return {
+      repositories: [...this.#owners.values()].filter((name) => name !== '').sort(),
+      images: tallies.length,
+      manifests: tallies.reduce((sum, { manifests }) => sum + manifests, 0),
+      tags: tallies.reduce((sum, { tags }) => sum + tags, 0),
+      unreadable: this.#unreadable.length,
+      unowned: unowned.reduce((sum, [, count]) => sum + count, 0),
+    };
+  }
+
+  /** What has to be written so that the entries fit together: counts are absolute values, and some writes may be lost. */
+  corrections(): Correction[] {
+    const corrections: Correction[] = this.#unreadable.map((key) => ({ type: 'del', key }));
+    for (const [key, tally] of this.#tallies) {
+      const image = toStoredImage(tally);
+      if (image === undefined) corrections.push({ type: 'del', key });
+      else if (JSON.stringify(image) !== JSON.stringify(tally.stored)) {
+        corrections.push({ type: 'put', key, value: image });
+      }
+    }
+    // An id that is given twice would show the content of another repository.
+    const highest = Math.max(
+      0,
+      ...[...this.#entries.keys(), ...this.#owners.keys()].map((id) => Number.parseInt(id, 36)),
+    );
+    if (this.#nextId <= highest) corrections.push({ type: 'put', key: nextIdKey, value: highest + 1 });
+    return corrections;
+  }
+
+  #addGlobal(key: string, value: unknown): void {
+    if (key === nextIdKey) this.#nextId = Number(value);
+    if (key.startsWith(purgingPrefix)) this.#owners.set(key.slice(purgingPrefix.length) as RepositoryId, '');
+    if (!key.startsWith(repositoryPrefix)) return;
+    this.#owners.set((value as StoredRepository).id, key.slice(repositoryPrefix.length));
+  }
+
+  #addOwned(id: RepositoryId, key: string, value: unknown): void {
+    this.#entries.set(id, (this.#entries.get(id) ?? 0) + 1);
+    const [, family, image = '', digest = ''] = splitKey(key);
+    if (family === 'image') this.#tallyOf(id, image).stored = value as StoredImage;
+    else if (family === 'tag') this.#tallyOf(id, image).tags += 1;
+    else if (family === 'link') {
+      const tally = this.#tallyOf(id, image);
+      tally.links += 1;
+      if (!tally.sizes.has(digest)) tally.sizes.set(digest, (value as BlobLink).size);
+    } else if (family === 'manifest') {
+      const tally = this.#tallyOf(id, image);
+      tally.manifests += 1;
+      tally.sizes.set(digest, (value as ManifestRecord).size);
+    }
+  }
+
+  #tallyOf(id: RepositoryId, image: string): Tally {
+    const key = imageKey({ id, image });
+    let tally = this.#tallies.get(key);
+    if (tally === undefined) {
+      tally = { image, stored: undefined, manifests: 0, tags: 0, links: 0, sizes: new Map() };
+      this.#tallies.set(key, tally);
+    }
+    return tally;
+  }
+}
+
+function toStoredImage({ image, stored, manifests, tags, links, sizes }: Tally): StoredImage | undefined {
+  if (manifests === 0 && links === 0) return undefined;
+  const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  return { record: { image, manifests, tags, bytes, updatedAt: stored?.record.updatedAt ?? 0 }, links };
+}

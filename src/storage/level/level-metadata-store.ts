@@ -1,0 +1,280 @@
+import type { Digest } from '../../protocol/digest.js';
+import type { SessionId, Tag } from '../../protocol/names.js';
+import type {
+  BlobLink,
+  CacheItem,
+  Candidate,
+  Change,
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ImageRecord,
+  ManifestRecord,
+  MetadataStatus,
+  MetadataStore,
+  Precondition,
+  RecordKind,
+  RepositoryRecord,
+  SessionRecord,
+  TagRecord,
+} from '../../ports/metadata.js';
+import type { Page, PageRequest } from '../../ports/pages.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { readCandidates } from './level-candidates.js';
+import { recordChange } from './level-changes.js';
+import type { DatabaseOptions } from './database/level-database.js';
+import { LevelIndex } from './level-index.js';
+import {
+  checkKey,
+  holderMember,
+  holderPrefix,
+  imageKey,
+  imagePrefix,
+  linkKey,
+  manifestKey,
+  namedPrefix,
+  rangeEnd,
+  recordKey,
+  sessionKey,
+  sessionPrefix,
+  sinceKey,
+  tagKey,
+  type Place,
+  type StoredSession,
+} from './level-keys.js';
+import { readHolders, readImages, readReferrers, readTags } from './level-pages.js';
+import { requireAll } from './level-preconditions.js';
+import { LevelPurge } from './level-purge.js';
+import { readOldest } from './level-touches.js';
+import { LevelWriter } from './level-writer.js';
+
+export interface LevelMetadataStoreOptions extends DatabaseOptions {
+  /** How much of the hot records to keep in memory. @default 32 MiB */
+  readonly cacheBytes?: number;
+}
+
+const defaultCacheBytes = 32 * 1024 * 1024;
+const sessionsPerPage = 1000;
+const emptyPage = { items: [], more: false } as const;
+
+/** The index in a LevelDB folder, for one process. Reads of what is in memory do no I/O. */
+export class LevelMetadataStore implements MetadataStore {
+  readonly #folder: string;
+  readonly #index: LevelIndex;
+  readonly #writer: LevelWriter;
+  readonly #purge: LevelPurge;
+  #closing: Promise<void> | undefined;
+  #checks = 0;
+
+  private constructor(folder: string, index: LevelIndex) {
+    this.#folder = folder;
+    this.#index = index;
+    this.#writer = new LevelWriter(index);
+    this.#purge = new LevelPurge(index);
+  }
+
+  /**
+   * Opens the folder, and makes it where there is none.
+   * @throws IndexDamageError when the index is lost or damaged; then nothing was changed.
+   * @throws Error that names the folder when someone else has it open, or when it cannot be opened.
+   */
+  static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
+    const index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes, options);
+    return new LevelMetadataStore(folder, index);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#writer.idle().then(() => this.#index.close());
+    return this.#closing;
+  }
+
+  // -------------------------------------------------------------------------------------------- reads
+
+  async repositories(): Promise<readonly RepositoryRecord[]> {
+    return this.#open().residents.repositories();
+  }
+
+  async repository(name: string): Promise<RepositoryRecord | undefined> {
+    return this.#open().residents.repository(name)?.record;
+  }
+
+  async manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined> {
+    return this.#readPlace(at, (place, index) => index.get(manifestKey(place, digest)));
+  }
+
+  async tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined> {
+    return this.#readPlace(at, (place, index) => index.get(tagKey(place, tag)));
+  }
+
+  async link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
+    return this.#readPlace(at, (place, index) => index.get(linkKey(place, digest)));
+  }
+
+  async isNamed(at: ImageKey, digest: Digest): Promise<boolean> {
+    return (await this.#readPlace(at, (place, index) => index.hasMembers(namedPrefix(place, digest)))) ?? false;
+  }
+
+  async tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>> {
+    return (await this.#readPlace(at, (place, index) => readTags(index, place, page))) ?? emptyPage;
+  }
+
+  async image(at: ImageKey): Promise<ImageRecord | undefined> {
+    return this.#readPlace(at, (place, index) => index.get(imageKey(place))?.record);
+  }
+
+  async images(repository: string, page: ImagePageRequest): Promise<ImagePage> {
+    const id = this.#open().residents.idOf(repository);
+    if (id === undefined) return emptyPage;
+    return this.#read((index) => readImages(index, imagePrefix(id), page));
+  }
+
+  async referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>> {
+    return (await this.#readPlace(at, (place, index) => readReferrers(index, place, subject, page))) ?? emptyPage;
+  }
+
+  async imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {
+    return this.#read((index) => readHolders(index, digest, page));
+  }
+
+  async isReferenced(digest: Digest, butByLinksOf: readonly ImageKey[] = []): Promise<boolean> {
+    const places = butByLinksOf.map((at) => this.#placeOf(at)).filter((place) => place !== undefined);
+    const ignored = new Set(places.map((place) => holderMember('link', place)));
+    const holders = await this.#read((index) => index.members(holderPrefix(digest), ignored.size + 1));
+    return holders.some((holder) => !ignored.has(holder));
+  }
+
+  async isCandidate(digest: Digest): Promise<boolean> {
+    return this.#read((index) => index.get(sinceKey({ kind: 'bytes', digest })) !== undefined);
+  }
+
+  async session(id: SessionId): Promise<SessionRecord | undefined> {
+    return this.#read((index) => this.#aliveSession(index.get(sessionKey(id))));
+  }
+
+  /** In pages: a read that is held open while its caller works would keep the index from being opened again. */
+  async *sessions(): AsyncGenerator<SessionRecord> {
+    let after = sessionPrefix;
+    let page: { readonly key: string; readonly stored: StoredSession }[];
+    do {
+      const range = { gt: after, lt: rangeEnd(sessionPrefix) };
+      page = await this.#read((index) =>
+        index.scan(range, sessionsPerPage, (key, text) => ({ key, stored: JSON.parse(text) as StoredSession })),
+      );
+      for (const { stored } of page) {
+        const session = this.#aliveSession(stored);
+        if (session !== undefined) yield session;
+      }
+      after = page.at(-1)?.key ?? after;
+    } while (page.length === sessionsPerPage);
+  }
+
+  async candidates(before: number, limit: number): Promise<readonly Candidate[]> {
+    return this.#read((index) => readCandidates(index, before, limit));
+  }
+
+  async evictable(
+    repository: string,
+    page: { readonly limit: number; readonly after?: CacheItem },
+  ): Promise<readonly CacheItem[]> {
+    const id = this.#open().residents.idOf(repository);
+    return id === undefined ? [] : this.#read((index) => readOldest(index, id, repository, page));
+  }
+
+  /** The first time it reads the images' records, while writes wait: 10,000 of them take some 20 ms. */
+  async usage(repository: string): Promise<number> {
+    const { residents, usage } = this.#open();
+    const id = residents.idOf(repository);
+    if (id === undefined) return 0;
+    let total = usage.get(id);
+    if (total !== undefined) return total;
+    await this.#writer.run(async () => {
+      if (residents.nameOf(id) !== undefined) total = await usage.load(this.#index, id);
+    }, false);
+    return usage.get(id) ?? total ?? 0;
+  }
+
+  async record(kind: RecordKind, id: string): Promise<object | undefined> {
+    return this.#open().get(recordKey(kind, id));
+  }
+
+  async records(kind: RecordKind): Promise<readonly { readonly id: string; readonly value: object }[]> {
+    return this.#open().residents.records(kind);
+  }
+
+  async condemned(): Promise<readonly Digest[]> {
+    return this.#open().residents.condemned();
+  }
+
+  // -------------------------------------------------------------------------------------------- writes
+
+  async apply(
+    changes: readonly Change[],
+    options: { readonly durable: boolean; readonly require?: readonly Precondition[] },
+  ): Promise<void> {
+    this.#open();
+    // Always durable: what a later durable write puts under a new id must not outlive the record that took the id.
+    const durable =
+      options.durable || changes.some(({ type }) => type === 'repository.put' || type === 'repository.delete');
+    await this.#writer.run(async (view) => {
+      await requireAll(view, options.require ?? []);
+      for (const change of changes) await recordChange(view, change);
+    }, durable);
+  }
+
+  async purge(when: number): Promise<boolean> {
+    const { residents } = this.#open();
+    // Durable: the last step drops the note of what is to be purged, and no step before it may be undone by a power cut.
+    await this.#writer.run(async (view) => {
+      const [id] = residents.purging();
+      if (id !== undefined) await this.#purge.step(view, id, when);
+    }, true);
+    this.#purge.advance();
+    return residents.purging().length > 0;
+  }
+
+  async check(): Promise<void> {
+    this.#checks += 1;
+    const expected = this.#checks;
+    this.#open();
+    await this.#writer.run(async (view) => view.put(checkKey, expected), true);
+    const found = await this.#read((index) => index.get(checkKey));
+    // A later check may have overtaken this one.
+    if (found === undefined || found < expected) {
+      throw new RegistryError('UNAVAILABLE', { message: `the index returned ${found} instead of ${expected}` });
+    }
+  }
+
+  status(): MetadataStatus {
+    return this.#index.database.status();
+  }
+
+  // -------------------------------------------------------------------------------------------- inside
+
+  #open(): LevelIndex {
+    if (this.#closing !== undefined) throw new Error(`the index ${this.#folder} is closed`);
+    return this.#index;
+  }
+
+  /** Reads what is on the disk. While the index is opened again, this waits. */
+  #read<T>(work: (index: LevelIndex) => T | Promise<T>): Promise<T> {
+    const index = this.#open();
+    return index.database.read(() => work(index));
+  }
+
+  /** `undefined` when there is no such repository. */
+  async #readPlace<T>(at: ImageKey, work: (place: Place, index: LevelIndex) => T | Promise<T>): Promise<T | undefined> {
+    const place = this.#placeOf(at);
+    return place && this.#read((index) => work(place, index));
+  }
+
+  #placeOf(at: ImageKey): Place | undefined {
+    const id = this.#open().residents.idOf(at.repository);
+    return id === undefined ? undefined : { id, image: at.image };
+  }
+
+  /** Sessions of a deleted repository are gone with its name, though their keys go later. */
+  #aliveSession(stored: StoredSession | undefined): SessionRecord | undefined {
+    if (stored === undefined) return undefined;
+    return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;
+  }
+}

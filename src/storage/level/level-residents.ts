@@ -1,0 +1,125 @@
+import type { Digest } from '../../protocol/digest.js';
+import type { RecordKind, RepositoryRecord } from '../../ports/metadata.js';
+import {
+  condemnedPrefix,
+  nextIdKey,
+  purgingPrefix,
+  recordKey,
+  recordPrefix,
+  repositoryPrefix,
+  splitKey,
+  type RepositoryId,
+  type StoredRepository,
+} from './level-keys.js';
+import { decodeValue, type Operation } from './level-view.js';
+
+/** The ranges of keys that are few, asked for by every request or every write, and so kept in memory whole. */
+export const residentPrefixes = [repositoryPrefix, purgingPrefix, condemnedPrefix, recordPrefix] as const;
+
+interface StoredDocument {
+  readonly id: string;
+  readonly value: object;
+}
+
+/** The resident part of the index, as it was last written. */
+export class LevelResidents {
+  readonly #values = new Map<string, unknown>();
+  readonly #nameById = new Map<RepositoryId, string>();
+  #sorted: readonly RepositoryRecord[] | undefined;
+  /** By kind, made when it is asked for: a kind that does not change gives the same list again. */
+  readonly #records = new Map<RecordKind, readonly StoredDocument[]>();
+
+  static isResident(key: string): boolean {
+    return key === nextIdKey || residentPrefixes.some((prefix) => key.startsWith(prefix));
+  }
+
+  get(key: string): unknown {
+    return this.#values.get(key);
+  }
+
+  /** The internal id of a repository that is there. */
+  idOf(name: string): RepositoryId | undefined {
+    return this.repository(name)?.id;
+  }
+
+  /** The name of a repository that is there. */
+  nameOf(id: RepositoryId): string | undefined {
+    return this.#nameById.get(id);
+  }
+
+  repository(name: string): StoredRepository | undefined {
+    return this.#values.get(repositoryPrefix + name) as StoredRepository | undefined;
+  }
+
+  /** Sorted by name. */
+  repositories(): readonly RepositoryRecord[] {
+    this.#sorted ??= [...this.#nameById.values()]
+      .sort()
+      .map((name) => (this.#values.get(repositoryPrefix + name) as StoredRepository).record);
+    return this.#sorted;
+  }
+
+  /** Deleted repositories of which something may be left. */
+  purging(): RepositoryId[] {
+    return this.#restOf(purgingPrefix) as RepositoryId[];
+  }
+
+  condemned(): Digest[] {
+    return this.#restOf(condemnedPrefix) as Digest[];
+  }
+
+  /** By id in byte order. */
+  records(kind: RecordKind): readonly StoredDocument[] {
+    let sorted = this.#records.get(kind);
+    if (sorted === undefined) {
+      const ids = this.#restOf(recordKey(kind, ''));
+      const documents = ids.map((id) => Object.freeze({ id, value: this.#values.get(recordKey(kind, id)) as object }));
+      // Not as JavaScript compares: that is another order beyond U+FFFF.
+      sorted = Object.freeze(documents.sort((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))));
+      this.#records.set(kind, sorted);
+    }
+    return sorted;
+  }
+
+  clear(): void {
+    this.#values.clear();
+    this.#nameById.clear();
+    this.#records.clear();
+    this.#sorted = undefined;
+  }
+
+  set(key: string, value: unknown): void {
+    this.#remove(key);
+    // Nobody but its owner knows what is in a document, so no type keeps a caller from changing it.
+    this.#values.set(key, key.startsWith(recordPrefix) ? freeze(value) : value);
+    if (key.startsWith(repositoryPrefix))
+      this.#nameById.set((value as StoredRepository).id, splitKey(key)[2] as string);
+  }
+
+  written(operation: Operation): void {
+    // Decoded: what is read is what the next process will read, and nobody else's object.
+    if (operation.type === 'put') this.set(operation.key, decodeValue(operation.text));
+    else this.#remove(operation.key);
+  }
+
+  #remove(key: string): void {
+    if (key.startsWith(repositoryPrefix)) {
+      const before = this.#values.get(key) as StoredRepository | undefined;
+      if (before !== undefined) this.#nameById.delete(before.id);
+      this.#sorted = undefined;
+    }
+    if (key.startsWith(recordPrefix)) this.#records.delete(splitKey(key)[2] as RecordKind);
+    this.#values.delete(key);
+  }
+
+  #restOf(prefix: string): string[] {
+    return [...this.#values.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  }
+}
+
+/** With all that is in it. */
+function freeze(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const part of Object.values(value)) freeze(part);
+  return Object.freeze(value);
+}

@@ -1,0 +1,247 @@
+import type { Readable, Writable } from 'node:stream';
+import type { BlobContent, BlobInfo, BlobStore, ByteRange, FollowedContent, StagedBlob } from '../../ports/bytes.js';
+import type { Page, PageRequest } from '../../ports/pages.js';
+import { algorithmOf, digestOf, type Algorithm, type Digest } from '../../protocol/digest.js';
+import { SinkWriter } from '../../util/sink-writer.js';
+import { writeInBatches } from '../../util/streams.js';
+import type { PieceReader } from '../files/file-content.js';
+import { GrowingContent } from '../files/growing-content.js';
+import { Growth } from '../files/growth.js';
+import { checkStagedId, digestInvalid, toStorageError } from '../files/storage-errors.js';
+
+export interface MemoryFile {
+  readonly bytes: Buffer;
+  readonly modifiedAt: number;
+}
+
+/** What a disk is to the file store: it outlives a store, so that a test can restart one, and may be damaged by a test. */
+export interface MemoryDisk {
+  readonly blobs: Map<Digest, MemoryFile>;
+  readonly staged: Map<string, MemoryFile>;
+  readonly quarantine: Map<Digest, MemoryFile>;
+}
+
+export function createMemoryDisk(): MemoryDisk {
+  return { blobs: new Map(), staged: new Map(), quarantine: new Map() };
+}
+
+const chunkBytes = 64 * 1024;
+const batchBytes = 1024 * 1024;
+
+/** Everything that the port promises but durability. For tests. */
+export class MemoryBlobStore implements BlobStore {
+  readonly #disk: MemoryDisk;
+  readonly #open = new Map<string, MemoryStagedBlob>();
+  #closed = false;
+
+  constructor(disk: MemoryDisk = createMemoryDisk()) {
+    this.#disk = disk;
+  }
+
+  async stat(digest: Digest): Promise<BlobInfo | undefined> {
+    const file = this.#disk.blobs.get(digest);
+    return file === undefined ? undefined : { digest, size: file.bytes.length, modifiedAt: file.modifiedAt };
+  }
+
+  async read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined> {
+    const file = this.#disk.blobs.get(digest);
+    if (file === undefined) return undefined;
+    const bytes = range === undefined ? file.bytes : file.bytes.subarray(range.start, range.end + 1);
+    return { size: file.bytes.length, writeTo: (sink) => writeBytes(bytes, sink) };
+  }
+
+  async stage(id: string): Promise<StagedBlob> {
+    checkStagedId(id);
+    if (this.#closed) throw new Error('the blob store is closed');
+    const staged = this.#open.get(id) ?? new MemoryStagedBlob(id, this.#disk, () => this.#open.delete(id));
+    this.#open.set(id, staged);
+    return staged;
+  }
+
+  async check(): Promise<void> {
+    if (this.#closed) throw new Error('the blob store is closed');
+  }
+
+  async delete(digest: Digest): Promise<boolean> {
+    return this.#disk.blobs.delete(digest);
+  }
+
+  async *list(): AsyncGenerator<BlobInfo> {
+    for (const [digest, { bytes, modifiedAt }] of this.#disk.blobs) yield { digest, size: bytes.length, modifiedAt };
+  }
+
+  async *listStaged(): AsyncGenerator<{ id: string; size: number; modifiedAt: number }> {
+    for (const [id, { bytes, modifiedAt }] of this.#disk.staged) yield { id, size: bytes.length, modifiedAt };
+  }
+
+  async ensureRoom(): Promise<void> {}
+
+  async quarantine(digest: Digest, when: number): Promise<boolean> {
+    const file = this.#disk.blobs.get(digest);
+    if (file === undefined) return false;
+    this.#disk.quarantine.set(digest, { bytes: file.bytes, modifiedAt: when });
+    return this.#disk.blobs.delete(digest);
+  }
+
+  async listQuarantined({ limit, after = '' }: PageRequest): Promise<Page<BlobInfo>> {
+    const all = [...this.#disk.quarantine].filter(([digest]) => digest > after).sort(([a], [b]) => (a < b ? -1 : 1));
+    const items = all
+      .slice(0, limit)
+      .map(([digest, { bytes, modifiedAt }]) => ({ digest, size: bytes.length, modifiedAt }));
+    return { items, more: all.length > limit };
+  }
+
+  async restoreQuarantined(digest: Digest): Promise<boolean> {
+    const file = this.#disk.quarantine.get(digest);
+    if (file !== undefined && !this.#disk.blobs.has(digest)) this.#disk.blobs.set(digest, file);
+    return this.deleteQuarantined(digest);
+  }
+
+  async deleteQuarantined(digest: Digest): Promise<boolean> {
+    return this.#disk.quarantine.delete(digest);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const reason = new Error('the blob store is closed');
+    await Promise.all([...this.#open.values()].map((staged) => staged.close(reason)));
+  }
+}
+
+class MemoryStagedBlob implements StagedBlob {
+  readonly #id: string;
+  readonly #disk: MemoryDisk;
+  readonly #onGone: () => void;
+  readonly #closing = new AbortController();
+  readonly #hurry = new AbortController();
+  readonly #growth: Growth;
+  #committed: Buffer | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+  #gone = false;
+
+  constructor(id: string, disk: MemoryDisk, onGone: () => void) {
+    this.#id = id;
+    this.#disk = disk;
+    this.#onGone = onGone;
+    this.#growth = new Growth(this.size);
+  }
+
+  get size(): number {
+    return this.#bytes.length;
+  }
+
+  get #bytes(): Buffer {
+    return this.#committed ?? this.#disk.staged.get(this.#id)?.bytes ?? Buffer.alloc(0);
+  }
+
+  append(source: Readable, options: { readonly maxBytes?: number } = {}): Promise<number> {
+    return this.#exclusive(async () => {
+      const store = async (chunks: Buffer[]): Promise<void> => this.#put(Buffer.concat([this.#bytes, ...chunks]));
+      try {
+        const signals = { signal: this.#closing.signal, hurry: this.#hurry.signal };
+        await writeInBatches(source, store, { batchBytes, ...signals, ...options });
+      } catch (error) {
+        throw toStorageError(error);
+      }
+      return this.size;
+    });
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#exclusive(async () => {
+      if (!Number.isInteger(size) || size < 0 || size > this.size) {
+        throw new RangeError(`cannot truncate ${this.size} bytes to ${size}`);
+      }
+      if (size !== this.size) this.#put(this.#bytes.subarray(0, size));
+    });
+  }
+
+  digest(algorithm: Algorithm): Promise<Digest> {
+    return this.#exclusive(async () => digestOf(this.#bytes, algorithm));
+  }
+
+  commit(expected: Digest): Promise<BlobInfo> {
+    return this.#exclusive(async () => {
+      const bytes = this.#bytes;
+      const found = digestOf(bytes, algorithmOf(expected));
+      if (found !== expected) {
+        const mismatch = digestInvalid(expected, found);
+        this.#growth.refuted(mismatch);
+        throw mismatch;
+      }
+      const modifiedAt = this.#disk.staged.get(this.#id)?.modifiedAt ?? Date.now();
+      this.#disk.blobs.set(expected, { bytes, modifiedAt });
+      this.#committed = bytes;
+      this.#leave();
+      this.#growth.verified();
+      return { digest: expected, size: bytes.length, modifiedAt };
+    });
+  }
+
+  async discard(): Promise<void> {
+    if (this.#gone) return;
+    await this.#exclusive(async () => {
+      this.#growth.close(new Error('the staged bytes were discarded'));
+      this.#leave();
+    });
+  }
+
+  follow(total: number, range?: ByteRange): FollowedContent {
+    this.#hurry.abort();
+    return new GrowingContent(this.#growth, total, range, async () => copying(() => this.#bytes));
+  }
+
+  async close(reason: Error): Promise<void> {
+    this.#closing.abort(reason);
+    if (this.#committed === undefined) this.#growth.close(reason);
+    await this.#tail;
+  }
+
+  #put(bytes: Buffer): void {
+    this.#disk.staged.set(this.#id, { bytes, modifiedAt: Date.now() });
+    this.#growth.landed(bytes.length);
+  }
+
+  #leave(): void {
+    this.#gone = true;
+    this.#disk.staged.delete(this.#id);
+    this.#onGone();
+  }
+
+  #exclusive<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#tail.then(() => {
+      if (this.#gone) throw new Error('the staged bytes are gone');
+      this.#closing.signal.throwIfAborted();
+      return task();
+    });
+    this.#tail = mine.catch(() => undefined);
+    return mine;
+  }
+}
+
+/** Each piece is a copy that is overwritten when it is given back, as a pooled one is. */
+function copying(bytes: () => Buffer): PieceReader {
+  return {
+    read: async (position, length) => ({
+      bytes: Buffer.from(bytes().subarray(position, position + length)),
+      buffer: undefined,
+    }),
+    giveBack: (piece) => void piece.bytes.fill(0xdb),
+    close: async () => undefined,
+  };
+}
+
+/** Each chunk is a copy that is overwritten after the sink's callback: who kept it without copying notices. */
+async function writeBytes(bytes: Buffer, sink: Writable): Promise<void> {
+  const writer = new SinkWriter(sink);
+  try {
+    writer.check();
+    for (let at = 0; at < bytes.length; at += chunkBytes) {
+      const chunk = Buffer.from(bytes.subarray(at, at + chunkBytes));
+      await writer.write(chunk);
+      chunk.fill(0xdb);
+    }
+  } finally {
+    writer.release();
+  }
+}

@@ -1,0 +1,285 @@
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StoredAccounts } from '../../../src/access/identities/accounts.js';
+import type { AccountSettings, AccountToken } from '../../../src/ports/access.js';
+import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
+import { hooked, isApplyOf, once, TestRuntime } from '../../regressions/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+
+const noToken = { description: '', limits: undefined, expiresAt: undefined };
+
+describe('accounts', () => {
+  let folder: string;
+  let metadata: LevelMetadataStore;
+  let runtime: TestRuntime;
+  let accounts: StoredAccounts;
+  beforeEach(async () => {
+    folder = await makeScratchFolder();
+    metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+    runtime = new TestRuntime(1000);
+    accounts = new StoredAccounts(metadata, runtime, (name) => name === 'alice');
+  });
+  afterEach(async () => {
+    await metadata.close();
+    await removeScratchFolder(folder);
+  });
+
+  const settings = (name: string, rest: Partial<AccountSettings> = {}): AccountSettings => ({
+    name,
+    description: '',
+    groups: ['ci'],
+    disabled: false,
+    ...rest,
+  });
+  /** An account with one token. */
+  const open = async (name: string, rest: Partial<AccountToken> = {}): Promise<{ id: string; secret: string }> => {
+    if ((await accounts.get(name)) === undefined) await accounts.create(settings(name));
+    const { token, secret } = await accounts.createToken(name, { ...noToken, ...rest });
+    return { id: token.id, secret };
+  };
+  /** Accounts over a store in which something else happens right before the first such write. */
+  const whenBefore = (change: string, task: () => Promise<unknown>): StoredAccounts =>
+    new StoredAccounts(hooked(metadata, once(isApplyOf(change), task)), runtime);
+
+  describe('as the management API has them', () => {
+    it('are made, read, replaced, listed by name and deleted', async () => {
+      const made = await accounts.create(settings('robot', { description: 'a robot' }));
+      const expected = { ...settings('robot', { description: 'a robot' }), createdAt: 1000, updatedAt: 1000 };
+      expect(made).toEqual(expected);
+      await accounts.create(settings('Zoe'));
+      runtime.advance(5);
+      const replaced = await accounts.replace(settings('robot', { groups: [], disabled: true }));
+      expect(replaced).toEqual({ ...settings('robot'), groups: [], disabled: true, createdAt: 1000, updatedAt: 1005 });
+      expect(await accounts.get('robot')).toEqual(replaced);
+      expect((await accounts.list()).map(({ name }) => name)).toEqual(['Zoe', 'robot']);
+      expect(await accounts.delete('robot')).toBe(true);
+      expect(await accounts.get('robot')).toBeUndefined();
+      expect((await accounts.list()).map(({ name }) => name)).toEqual(['Zoe']);
+    });
+
+    it('are not there when they are not', async () => {
+      expect(await accounts.get('x')).toBeUndefined();
+      expect(await accounts.replace(settings('x'))).toBeUndefined();
+      expect(await accounts.delete('x')).toBe(false);
+      expect(await accounts.tokens('x')).toEqual([]);
+      expect(await accounts.deleteToken('x', '0'.repeat(16))).toBe(false);
+      await expect(accounts.createToken('x', noToken)).rejects.toMatchObject({ code: 'CONFLICT', status: 409 });
+      expect(await metadata.records('account-token')).toEqual([]);
+    });
+
+    it.each(['robot', 'anonymous', 'alice'])('get no name that is taken: %s', async (name) => {
+      await accounts.create(settings('robot', { description: 'the first' }));
+      await expect(accounts.create(settings(name))).rejects.toMatchObject({ code: 'CONFLICT', detail: { name } });
+      expect(await accounts.list()).toMatchObject([{ name: 'robot', description: 'the first' }]);
+    });
+
+    it('are made once by many who try', async () => {
+      const tries = Array.from({ length: 20 }, () => accounts.create(settings('robot')));
+      const outcomes = await Promise.allSettled(tries);
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    });
+
+    it('that are deleted meanwhile are not there', async () => {
+      await open('robot');
+      const replacing = whenBefore('record.put', () => accounts.delete('robot'));
+      expect(await replacing.replace(settings('robot'))).toBeUndefined();
+      await accounts.create(settings('robot'));
+      const creating = whenBefore('record.put', () => accounts.delete('robot'));
+      await expect(creating.createToken('robot', noToken)).rejects.toMatchObject({ code: 'CONFLICT' });
+      await accounts.create(settings('robot'));
+      const deleting = whenBefore('record.delete', () => accounts.delete('robot'));
+      expect(await deleting.delete('robot')).toBe(false);
+      expect([await accounts.list(), await metadata.records('account-token')]).toEqual([[], []]);
+    });
+
+    it('keep nothing else that came with the settings', async () => {
+      await accounts.create({ ...settings('robot'), createdAt: 5, secret: 'x' } as AccountSettings);
+      const [stored] = await metadata.records('account');
+      expect(Object.keys(stored?.value ?? {}).sort()).toEqual(
+        ['createdAt', 'description', 'disabled', 'groups', 'name', 'uid', 'updatedAt'].sort(),
+      );
+    });
+  });
+
+  describe('and their tokens', () => {
+    it('are listed in the order in which they were made, each under its account', async () => {
+      const limits = [{ names: ['a/**'], allow: ['pull'] as const }];
+      await accounts.create(settings('robot'));
+      await open('other');
+      const made: AccountToken[] = [];
+      for (const description of ['one', 'two', 'three']) {
+        runtime.advance(1);
+        made.push((await accounts.createToken('robot', { description, limits, expiresAt: 9000 })).token);
+      }
+      expect(await accounts.tokens('robot')).toEqual(made);
+      expect(made[0]).toEqual({
+        id: expect.stringMatching(/^[a-f0-9]{16}$/) as string,
+        account: 'robot',
+        description: 'one',
+        limits,
+        createdAt: 1001,
+        expiresAt: 9000,
+      });
+    });
+
+    it('are deleted by account and id', async () => {
+      const { id, secret } = await open('robot');
+      await accounts.create(settings('other'));
+      expect(await accounts.deleteToken('other', id)).toBe(false);
+      expect(await accounts.identify(secret)).toBeDefined();
+      expect(await accounts.deleteToken('robot', id)).toBe(true);
+      expect(await accounts.deleteToken('robot', id)).toBe(false);
+      expect(await accounts.identify(secret)).toBeTypeOf('string');
+    });
+
+    it('have secrets of which nothing but a hash is anywhere', async () => {
+      const { secret } = await open('robot');
+      const part = secret.split('_').slice(2).join('_');
+      const records = [...(await metadata.records('account')), ...(await metadata.records('account-token'))];
+      const lists = [await accounts.list(), await accounts.get('robot'), await accounts.tokens('robot')];
+      expect(JSON.stringify([records, lists])).not.toContain(part);
+      expect(JSON.stringify(records)).toContain(createHash('sha256').update(secret).digest('hex'));
+      expect(JSON.stringify(lists)).not.toContain('sha256');
+      expect(JSON.stringify(runtime.log.lines)).not.toContain(part);
+    });
+
+    it('go with their account in one write', async () => {
+      const { secret } = await open('robot');
+      await open('robot');
+      const { secret: kept } = await open('other');
+      const writes: unknown[] = [];
+      const watched = hooked(metadata, async (method, args) => {
+        if (method === 'apply') writes.push(args);
+      });
+      expect(await new StoredAccounts(watched, runtime).delete('robot')).toBe(true);
+      expect(writes).toMatchObject([[[{}, {}, {}], { durable: true }]]);
+      expect(await metadata.records('account-token')).toHaveLength(1);
+      expect(await accounts.identify(secret)).toBeTypeOf('string');
+      expect(await accounts.identify(kept)).toBeDefined();
+    });
+
+    it('that were made while their account went let nobody in, and belong to no later one of that name', async () => {
+      await open('robot');
+      let late: { id: string; secret: string } | undefined;
+      const deleting = whenBefore('record.delete', async () => (late = await open('robot')));
+      expect(await deleting.delete('robot')).toBe(true);
+      await accounts.create(settings('robot'));
+      expect(await accounts.identify(late?.secret ?? '')).toBeTypeOf('string');
+      expect(await accounts.revive('robot', late?.id ?? '')).toBeUndefined();
+      expect(await accounts.tokens('robot')).toEqual([]);
+    });
+  });
+
+  describe('as a source of identity', () => {
+    it.each([
+      ['aat_0123456789abcdef_x', true],
+      ['aat_', true],
+      ['aat', false],
+      ['', false],
+      ['secret', false],
+      ['Aat_x', false],
+      [' aat_x', false],
+    ])('judges by the form of the password: %j is %j', (password, claimed) => {
+      expect(accounts.claims('anybody', password)).toBe(claimed);
+      expect(accounts.claims('', password)).toBe(claimed);
+    });
+
+    it('tells who has a token, with a name or without', async () => {
+      const limits = [{ names: ['a'], allow: ['push'] as const }];
+      const { id, secret } = await open('robot', { limits, expiresAt: 5000 });
+      expect(accounts.claims('robot', secret)).toBe(true);
+      expect(secret).toMatch(new RegExp(`^aat_${id}_[A-Za-z0-9_-]{43}$`));
+      const identity = { id: 'robot', groups: ['ci'], stamp: id, limits, expiresAt: 5000 };
+      expect(await accounts.login('robot', secret)).toEqual(identity);
+      expect(await accounts.identify(secret)).toEqual(identity);
+      expect(await accounts.revive('robot', id)).toEqual(identity);
+      expect(JSON.stringify(identity)).not.toContain(secret);
+    });
+
+    it('lets in with every secret that base64url can make, whatever "_" and "-" are in it', async () => {
+      await accounts.create(settings('robot'));
+      const secrets: string[] = [];
+      for (let i = 0; i < 50; i += 1) secrets.push((await accounts.createToken('robot', noToken)).secret);
+      for (const secret of secrets) expect(await accounts.login('robot', secret)).toMatchObject({ id: 'robot' });
+      expect(secrets.some((secret) => secret.split('_').length > 3)).toBe(true);
+      expect(new Set(secrets).size).toBe(50);
+    });
+
+    type Attempt = (secret: string, other: string) => readonly [username: string, password: string];
+    it.each<[string, Attempt]>([
+      ['another name', (secret) => ['other', secret]],
+      ['a name in other case', (secret) => ['Robot', secret]],
+      ['no name', (secret) => ['', secret]],
+      ["another account's token", (_, other) => ['robot', other]],
+      ['an unknown id', (secret) => ['robot', secret.replace(/^aat_[a-f0-9]{16}/, `aat_${'0'.repeat(16)}`)]],
+      ['the secret of another token', (secret, other) => ['robot', secret.slice(0, 21) + other.slice(21)]],
+      ['a secret cut short', (secret) => ['robot', secret.slice(0, -1)]],
+      ['a longer secret', (secret) => ['robot', `${secret}x`]],
+      ['no secret', (secret) => ['robot', secret.slice(0, 21)]],
+      ['the id in capitals', (secret) => ['robot', `aat_A${secret.slice(5, 20).toUpperCase()}${secret.slice(20)}`]],
+      ['the prefix alone', () => ['robot', 'aat_']],
+      ['nothing', () => ['robot', '']],
+    ])('refuses %s', async (_title, make) => {
+      const { secret } = await open('robot');
+      const { secret: other } = await open('other');
+      expect(await accounts.login(...make(secret, other))).toBeTypeOf('string');
+      expect(await accounts.login('robot', secret)).toBeDefined();
+    });
+
+    it('does not take the stored hash for a token', async () => {
+      const { id } = await open('robot');
+      const { sha256 } = (await metadata.record('account-token', id)) as { sha256: string };
+      expect(await accounts.identify(`aat_${id}_${sha256.slice(0, 43)}`)).toBeTypeOf('string');
+    });
+
+    type End = (found: { id: string }) => Promise<unknown> | void;
+    it.each<[string, End]>([
+      ['the token is deleted', ({ id }) => accounts.deleteToken('robot', id)],
+      ['the account is disabled', () => accounts.replace(settings('robot', { disabled: true }))],
+      ['the account is deleted', () => accounts.delete('robot')],
+      [
+        'the account is made again',
+        async () => {
+          await accounts.delete('robot');
+          await accounts.create(settings('robot'));
+        },
+      ],
+      ['the token expires', () => runtime.advance(4000)],
+    ])('lets in no more, and revives nobody, when %s', async (_title, end) => {
+      const { id, secret } = await open('robot', { expiresAt: 5000 });
+      runtime.advance(3999);
+      expect(await accounts.revive('robot', id)).toMatchObject({ id: 'robot' });
+      runtime.advance(-3999);
+      await end({ id });
+      expect(await accounts.login('robot', secret)).toBeTypeOf('string');
+      expect(await accounts.identify(secret)).toBeTypeOf('string');
+      expect(await accounts.revive('robot', id)).toBeUndefined();
+    });
+
+    it('follows the account: enabled again, and in other groups', async () => {
+      const { id, secret } = await open('robot');
+      await accounts.replace(settings('robot', { disabled: true }));
+      await accounts.replace(settings('robot', { groups: ['admins'] }));
+      expect(await accounts.login('robot', secret)).toMatchObject({ groups: ['admins'] });
+      expect(await accounts.revive('robot', id)).toMatchObject({ groups: ['admins'] });
+    });
+
+    it("revives nobody by another account's token, or by a stamp that is none", async () => {
+      const { id } = await open('robot');
+      await accounts.create(settings('other'));
+      expect(await accounts.revive('other', id)).toBeUndefined();
+      expect(await accounts.revive('robot', 'x')).toBeUndefined();
+      expect(await accounts.revive('robot', '')).toBeUndefined();
+    });
+
+    it('finds all again after a restart', async () => {
+      const { id, secret } = await open('robot');
+      await metadata.close();
+      metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+      const again = new StoredAccounts(metadata, runtime);
+      expect(await again.login('robot', secret)).toMatchObject({ id: 'robot', stamp: id });
+      expect(await again.tokens('robot')).toMatchObject([{ id }]);
+    });
+  });
+});

@@ -1,0 +1,132 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LoginThrottle } from '../../../src/access/identities/login-throttle.js';
+
+const here = '192.0.2.1';
+const there = '198.51.100.7';
+let now = 0;
+/** Logins that wait, and end when they are called. */
+let sleeping: (() => void)[] = [];
+let throttle: LoginThrottle;
+
+beforeEach(() => {
+  now = 1_000_000_000;
+  sleeping = [];
+  const sleep = (ms: number): Promise<void> => {
+    expect(ms).toBe(2000);
+    return new Promise((resolve) => sleeping.push(resolve));
+  };
+  throttle = new LoginThrottle({ now: () => now, sleep });
+});
+
+/** What a login is told: it passes at once, waits, or is refused. */
+async function attempt(place = here, username = 'alice'): Promise<'passes' | 'waits' | number> {
+  const before = sleeping.length;
+  const admitted = throttle.admit(place, username).then(
+    () => 'passes' as const,
+    (error: { status: number }) => error.status,
+  );
+  await Promise.resolve();
+  return sleeping.length > before ? 'waits' : admitted;
+}
+
+/** Ends the wait of all logins that wait. */
+function wake(): void {
+  for (const end of sleeping.splice(0)) end();
+}
+
+async function fail(times: number, place = here, username = 'alice'): Promise<void> {
+  for (let i = 0; i < times; i++) await attempt(place, username);
+}
+
+describe('a user at an address', () => {
+  it('fails 20 times at once or one by one, and then waits 2 seconds', async () => {
+    await fail(20);
+    expect(await attempt()).toBe('waits');
+    expect(await attempt(here, 'bob')).toBe('passes');
+    expect(await attempt(there, 'alice')).toBe('passes');
+  });
+
+  it('never waits longer, however many fail', async () => {
+    for (let i = 0; i < 500; i++) {
+      await attempt();
+      wake();
+      await Promise.resolve();
+    }
+    expect(await attempt()).toBe('waits');
+  });
+
+  it('waits with three others at most, and a fifth login is refused', async () => {
+    await fail(20);
+    expect(await Promise.all(Array.from({ length: 6 }, () => attempt()))).toEqual([
+      ...Array.from({ length: 4 }, () => 'waits'),
+      429,
+      429,
+    ]);
+    await expect(throttle.admit(here, 'alice')).rejects.toMatchObject({
+      code: 'TOOMANYREQUESTS',
+      headers: { 'Retry-After': '2' },
+    });
+    wake();
+    await new Promise(setImmediate);
+    expect(await attempt()).toBe('waits');
+  });
+
+  it('gets one more attempt without a wait every 30 seconds', async () => {
+    await fail(25);
+    now += 30_000;
+    expect([await attempt(), await attempt()]).toEqual(['passes', 429]);
+    now += 20 * 30_000;
+    await fail(19);
+    expect(await attempt()).toBe('passes');
+  });
+
+  it('does not use up attempts with right passwords', async () => {
+    for (let i = 0; i < 100; i++) (await throttle.admit(here, 'alice'))();
+    expect(await attempt()).toBe('passes');
+  });
+
+  it('does not get attempts back for a right password that waited', async () => {
+    await fail(20);
+    const admitted = throttle.admit(here, 'alice');
+    wake();
+    (await admitted)();
+    expect(await attempt()).toBe('waits');
+  });
+
+  it('is not locked out because the clock is set back', async () => {
+    await fail(20);
+    now -= 3_600_000;
+    expect(await attempt()).toBe('waits');
+  });
+});
+
+describe('an address', () => {
+  /** Fails once with each of so many names. */
+  const spray = async (times: number, from = 0): Promise<void> => {
+    for (let i = from; i < from + times; i++) await attempt(here, `name${i}`);
+  };
+
+  it('fails with 200 names, and then its logins wait, but nobody elsewhere', async () => {
+    await spray(200);
+    expect(await attempt(here, 'somebody-else')).toBe('waits');
+    expect(await attempt(there, 'somebody-else')).toBe('passes');
+    await spray(31, 200);
+    expect(await attempt(here, 'one-more')).toBe(429);
+    now += 1000;
+    expect(await attempt(here, 'another')).toBe('passes');
+  });
+});
+
+describe('memory', () => {
+  it('is bounded: what was counted longest ago is forgotten', async () => {
+    await fail(20);
+    for (let i = 0; i < 10_000; i++) await attempt(`203.0.${i >> 8}.${i & 255}`, 'alice');
+    expect(await attempt()).toBe('passes');
+  });
+
+  it('takes a name of any length', async () => {
+    const name = 'x'.repeat(100_000);
+    await fail(20, here, name);
+    expect([await attempt(here, name), await attempt(here, `${name}y`)]).toEqual(['waits', 'passes']);
+  });
+});

@@ -1,0 +1,120 @@
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { StoredRuleBook } from '../../src/access/rule-book.js';
+import type { Principal } from '../../src/ports/access.js';
+import type { AccessRule } from '../../src/protocol/settings/access-config.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import { hooked, isApplyOf, once, TestRuntime } from '../regressions/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+
+const everybodyPulls: AccessRule = { anonymous: true, names: ['public'], allow: ['pull'] };
+const adminsRule: AccessRule = { groups: ['admins'], allow: ['admin'] };
+const bobPushes: AccessRule = { users: ['bob'], names: ['team/**'], allow: ['push'] };
+const bob: Principal = { id: 'bob', groups: [], via: 'basic' };
+const image = { repository: 'team', image: 'app' };
+
+describe('the rule book', () => {
+  let folder: string;
+  let metadata: LevelMetadataStore;
+  let runtime: TestRuntime;
+  let book: StoredRuleBook;
+  beforeEach(async () => {
+    folder = await makeScratchFolder();
+    metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+    runtime = new TestRuntime(1000);
+    book = new StoredRuleBook([everybodyPulls, adminsRule], metadata, runtime);
+  });
+  afterEach(async () => {
+    await metadata.close();
+    await removeScratchFolder(folder);
+  });
+  const mayPush = async (from = book) => (await from.rules()).permits(bob, 'push', image);
+
+  const declared = [
+    { id: 'declared-1', origin: 'declared', rule: everybodyPulls },
+    { id: 'declared-2', origin: 'declared', rule: adminsRule },
+  ];
+
+  it('has the declared rules first, and those that were made', async () => {
+    expect(await book.list()).toEqual(declared);
+    const made = await book.create(bobPushes);
+    expect(made).toEqual({
+      id: expect.stringMatching(/^[a-f0-9-]{36}$/) as string,
+      origin: 'managed',
+      rule: bobPushes,
+    });
+    expect(await book.list()).toEqual([...declared, made]);
+  });
+
+  it('replaces and deletes rules that were made', async () => {
+    const { id } = await book.create(bobPushes);
+    const rule: AccessRule = { authenticated: true, allow: ['pull'] };
+    expect(await book.replace(id, rule)).toEqual({ id, origin: 'managed', rule });
+    expect(await book.list()).toEqual([...declared, { id, origin: 'managed', rule }]);
+    expect(await book.delete(id)).toBe(true);
+    expect(await book.delete(id)).toBe(false);
+    expect(await book.replace(id, rule)).toBeUndefined();
+    expect(await book.list()).toEqual(declared);
+  });
+
+  it.each(['declared-1', 'declared-2'])('changes no declared rule: %s', async (id) => {
+    const refusal = { code: 'CONFLICT', status: 409, detail: { rule: id } };
+    await expect(book.replace(id, bobPushes)).rejects.toMatchObject(refusal);
+    await expect(book.delete(id)).rejects.toMatchObject(refusal);
+    expect(await book.list()).toEqual(declared);
+  });
+
+  it.each(['declared-3', 'declared-0', 'x', ''])('knows no rule %j', async (id) => {
+    expect(await book.replace(id, bobPushes)).toBeUndefined();
+    expect(await book.delete(id)).toBe(false);
+    expect(await metadata.records('rule')).toEqual([]);
+  });
+
+  it('replaces nothing that is deleted meanwhile', async () => {
+    const { id } = await book.create(bobPushes);
+    const store = hooked(
+      metadata,
+      once(isApplyOf('record.put'), () => book.delete(id)),
+    );
+    expect(await new StoredRuleBook([], store, runtime).replace(id, bobPushes)).toBeUndefined();
+    expect(await metadata.records('rule')).toEqual([]);
+  });
+
+  it('is asked as one set of rules, which follows each change at once', async () => {
+    expect(await mayPush()).toBe(false);
+    const { id } = await book.create(bobPushes);
+    expect(await mayPush()).toBe(true);
+    await book.replace(id, { ...bobPushes, names: ['other/**'] });
+    expect(await mayPush()).toBe(false);
+    await book.replace(id, bobPushes);
+    expect(await mayPush()).toBe(true);
+    await book.delete(id);
+    expect(await mayPush()).toBe(false);
+    expect((await book.rules()).mayKnow(bob, 'public')).toBe(true);
+  });
+
+  it('follows what another writes', async () => {
+    const other = new StoredRuleBook([], metadata, runtime);
+    expect([await mayPush(), await mayPush(other)]).toEqual([false, false]);
+    await other.create(bobPushes);
+    expect([await mayPush(), await mayPush(other)]).toEqual([true, true]);
+  });
+
+  it('makes nothing anew while no rule changes, whatever else is written', async () => {
+    await book.create(bobPushes);
+    const rules = await book.rules();
+    await metadata.apply([{ type: 'record.put', kind: 'account', id: 'a', value: {} }], { durable: false });
+    expect(await book.rules()).toBe(rules);
+    await book.create(bobPushes);
+    expect(await book.rules()).not.toBe(rules);
+  });
+
+  it('finds all again after a restart', async () => {
+    const made = await book.create(bobPushes);
+    await metadata.close();
+    metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+    const again = new StoredRuleBook([adminsRule], metadata, runtime);
+    expect(await again.list()).toEqual([{ id: 'declared-1', origin: 'declared', rule: adminsRule }, made]);
+    expect(await mayPush(again)).toBe(true);
+  });
+});

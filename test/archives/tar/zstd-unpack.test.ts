@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import { ZstdFrames } from '../../../src/archives/tar/zstd-frames.js';
+import { nativeUnzstd, unzstdInTurns } from '../../../src/archives/tar/zstd-unpack.js';
+import type { Unpacker } from '../../../src/archives/tar/unpack-stream.js';
+import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
+import { KiB, MiB, patternBytes } from '../../support/bytes.js';
+
+/** Made by zstd -19: with a table and repeats, a single segment. */
+const packedText = Buffer.from('KLUv/QBotQAAYGhlbGxvIHpzdGQgCgIAMU+pwnjxAg==', 'base64');
+const text = Buffer.from('hello zstd hello zstd hello zstd hello zstd\n'.repeat(8));
+const skippable = Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0]), Buffer.from('abc')]);
+const bytes = patternBytes(3 * MiB + 7);
+const repeated = Buffer.concat([zstdBlockHeader(128 * KiB, 1, false), Buffer.from('x')]);
+const windows = { ofMiB: 0x50, of32MiB: 0x78 };
+
+const unpackers: [string, Unpacker][] = [['fzstd', unzstdInTurns]];
+if (nativeUnzstd !== undefined) unpackers.push(['node', nativeUnzstd]);
+
+async function* inPieces(packed: Buffer, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < packed.length; at += size) yield packed.subarray(at, at + size);
+}
+
+async function collect(unzstd: Unpacker, packed: Buffer, piece = 64 * KiB): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of unzstd(inPieces(packed, piece))) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+describe.each(unpackers)('zstd by %s', (_name, unzstd) => {
+  it.each<[string, Buffer, Buffer]>([
+    ['one frame', packedText, text],
+    ['stored blocks', zstdStored(bytes), bytes],
+    [
+      'two frames with something to skip',
+      Buffer.concat([packedText, skippable, packedText]),
+      Buffer.concat([text, text]),
+    ],
+    ['something to skip in front and behind', Buffer.concat([skippable, packedText, skippable]), text],
+    [
+      'an empty frame between two',
+      Buffer.concat([packedText, zstdStored(Buffer.alloc(0)), packedText]),
+      Buffer.concat([text, text]),
+    ],
+    ['nothing but what is skipped', skippable, Buffer.alloc(0)],
+  ])('gives the bytes of %s, however they come', async (_what, packed, expected) => {
+    for (const piece of [1, 7, 1000, 64 * KiB, 4 * MiB]) {
+      if (piece < 1000 && packed.length > 10_000) continue;
+      expect((await collect(unzstd, packed, piece)).equals(expected)).toBe(true);
+    }
+  });
+
+  it.each<[string, Buffer, string]>([
+    ['cut in a block', zstdStored(bytes).subarray(0, 150_000), 'ends early'],
+    ['cut behind a block', Buffer.concat([zstdFrameHeader(windows.ofMiB), repeated]), 'ends early'],
+    ['cut in a header', packedText.subarray(0, 5), 'ends early'],
+    ['cut in what is skipped', Buffer.concat([packedText, skippable.subarray(0, 9)]), 'ends early'],
+    ['with a few bytes behind it', Buffer.concat([packedText, Buffer.from('ab')]), 'ends early'],
+    ['with garbage behind it', Buffer.concat([packedText, bytes.subarray(0, 100)]), 'is broken'],
+    ['with damage inside', Buffer.concat([packedText.subarray(0, 12), bytes.subarray(0, 100)]), 'is broken'],
+    ['with a block that is larger than its window', Buffer.concat([zstdFrameHeader(0), repeated]), 'is broken'],
+  ])('refuses bytes %s', async (_what, packed, message) => {
+    for (const piece of [7, 64 * KiB]) {
+      await expect(collect(unzstd, packed, piece)).rejects.toMatchObject({
+        code: 'ARCHIVE_INVALID',
+        message: `the zstd around the archive ${message}`,
+      });
+    }
+  });
+
+  it.each<[string, Buffer]>([
+    ['empty blocks', Buffer.concat([zstdFrameHeader(windows.ofMiB), Buffer.alloc(6 * MiB)])],
+    [
+      'blocks of one byte',
+      Buffer.concat([
+        zstdFrameHeader(windows.ofMiB),
+        ...Array.from({ length: 50_000 }, () => Buffer.concat([zstdBlockHeader(1, 1, false), Buffer.from('x')])),
+      ]),
+    ],
+    [
+      'frames with large windows',
+      Buffer.concat(Array.from({ length: 1000 }, () => zstdStored(Buffer.from('x'), windows.of32MiB))),
+    ],
+    ['things to skip', Buffer.concat(Array.from({ length: 5000 }, () => skippable))],
+  ])('refuses more %s than their size is worth', async (_what, packed) => {
+    await expect(collect(unzstd, packed)).rejects.toMatchObject({ code: 'SIZE_INVALID', status: 413 });
+  });
+
+  it('passes on what its source fails with', async () => {
+    const failing = async function* (): AsyncGenerator<Buffer> {
+      yield zstdStored(bytes).subarray(0, 150_000);
+      throw new Error('the wire broke');
+    };
+    const reading = async (): Promise<void> => {
+      for await (const _ of unzstd(failing()));
+    };
+    await expect(reading()).rejects.toThrow('the wire broke');
+  });
+
+  it('lets others run, and gives a part at a time, of a few bytes that unpack to 128 MiB', async () => {
+    const blocks = Array.from({ length: 1024 }, () => repeated);
+    const packed = Buffer.concat([zstdFrameHeader(windows.ofMiB), ...blocks, zstdBlockHeader(0, 0, true)]);
+    let turns = 0;
+    let largest = 0;
+    let given = 0;
+    let reading = true;
+    const turn = (): void => {
+      turns++;
+      if (reading) setImmediate(turn);
+    };
+    setImmediate(turn);
+    for await (const chunk of unzstd(inPieces(packed, 64 * KiB))) {
+      given += chunk.length;
+      largest = Math.max(largest, chunk.length);
+    }
+    reading = false;
+    expect(given).toBe(128 * MiB);
+    expect(largest).toBeLessThanOrEqual(256 * KiB);
+    expect(turns).toBeGreaterThan(60);
+  });
+});
+
+describe('ZstdFrames', () => {
+  it('stops where each block ends, so that no slice is much work', () => {
+    const packed = Buffer.concat([
+      zstdFrameHeader(windows.of32MiB),
+      repeated,
+      repeated,
+      zstdStored(Buffer.from('abc')),
+    ]);
+    const frames = new ZstdFrames();
+    const work: number[] = [];
+    expect(() => {
+      for (let at = 0; at < packed.length;) {
+        const before = frames.workBytes;
+        at = frames.follow(packed, at);
+        work.push(frames.workBytes - before);
+      }
+    }).toThrow('is broken');
+    expect(Math.max(...work.slice(1))).toBe(32 * MiB);
+  });
+});

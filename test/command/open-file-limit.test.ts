@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import {
+  divideOpenFiles,
+  explainLoadFailure,
+  explainLowLimit,
+  readOpenFileLimit,
+} from '../../src/command/open-file-limit.js';
+
+describe('the limit of open files', () => {
+  it.skipIf(process.platform === 'win32')('is read from the system', () => {
+    expect(readOpenFileLimit() ?? Infinity).toBeGreaterThanOrEqual(256);
+  });
+
+  it('is refused below 256, with the limit that was found and how to raise it', () => {
+    expect(explainLowLimit(128)).toBe(
+      'the limit of open files is 128, and at least 256 are needed: raise it with "ulimit -n 4096" in a shell, ' +
+        'LimitNOFILE=4096 in a systemd unit, or --ulimit nofile=4096 for a container',
+    );
+    expect([explainLowLimit(256), explainLowLimit(undefined)]).toEqual([undefined, undefined]);
+  });
+
+  it('explains a module that could not be loaded because of it, and no other failure', () => {
+    const failed = (code: string): Error => Object.assign(new Error(code), { code });
+    expect(explainLoadFailure(failed('EMFILE'), 300)).toMatch(/too many files are open \(the limit is 300\): raise it/);
+    expect(explainLoadFailure(failed('ENFILE'), 300)).toMatch(/too many files are open: raise it/);
+    expect(explainLoadFailure(failed('ERR_MODULE_NOT_FOUND'), 300)).toBeUndefined();
+  });
+
+  it.each([
+    [256, { maxConnections: 40, maxIndexFiles: 74, maxFolders: 20, maxIdleUploads: 20 }],
+    [1024, { maxConnections: 232, maxIndexFiles: 116, maxFolders: 116, maxIdleUploads: 116 }],
+    [1_048_576, { maxConnections: 349_237, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
+    [undefined, { maxConnections: undefined, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
+  ])('of %s is divided so that all shares together fit', (limit, shares) => {
+    expect(divideOpenFiles(limit)).toEqual(shares);
+  });
+});

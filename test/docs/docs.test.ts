@@ -1,0 +1,331 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { describe, expect, it } from 'vitest';
+import { createLocalAccess } from '../../src/access/local-access.js';
+import { anonymous } from '../../src/util/anonymous.js';
+import { endpoints } from '../../src/protocol/tables/endpoints.js';
+import { managementEndpoints } from '../../src/protocol/tables/management.js';
+import { refusalReasons } from '../../src/protocol/refusal-reasons.js';
+import { resolveServeSettings } from '../../src/command/serve-settings.js';
+import { loadWriter, operationsOf, tablesOf, type OpenApi } from '../support/openapi.js';
+
+const root = path.join(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const readme = read('README.md');
+
+const { version } = JSON.parse(read('package.json')) as { version: string };
+const tables = tablesOf(version);
+
+/** Files below a folder, without what is installed, built or left by a run. */
+function listFiles(folder: string): string[] {
+  const skipped = new Set(['node_modules', 'dist', 'data', 'coverage', 'artifacts', '.git', '.e2e-tools']);
+  return readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    if (skipped.has(entry.name)) return [];
+    const file = path.posix.join(folder, entry.name);
+    return entry.isDirectory() ? listFiles(file) : [file];
+  });
+}
+
+/** The first cells of the README's table rows, with their rows. */
+function rowsOf(markdown: string): ReadonlyMap<string, string> {
+  const rows = markdown.split('\n').filter((line) => line.startsWith('| `'));
+  return new Map(rows.map((row) => [row.split('`')[1] ?? '', row]));
+}
+
+describe('docs/http-api.md', () => {
+  it('is what the tables say: if not, run `npm run docs`', async () => {
+    const { renderHttpApi } = await loadWriter();
+    expect(read('docs/http-api.md')).toBe(renderHttpApi(tables));
+  });
+
+  it('changes with a table', async () => {
+    const { renderHttpApi } = await loadWriter();
+    const [first, ...rest] = endpoints;
+    const changed = [{ ...first, path: '/v3/' }, ...rest];
+    expect(renderHttpApi({ ...tables, endpoints: changed })).not.toBe(read('docs/http-api.md'));
+  });
+});
+
+describe('the reasons of refusals', () => {
+  it('are all in the health document of the OpenAPI document, and in docs/operations.md', () => {
+    const health = operationsOf(JSON.parse(read('docs/openapi.json')) as OpenApi).get('health.get');
+    const schema = health?.responses['200']?.content?.['application/json']?.schema;
+    const { refusals } = (schema as { properties: { refusals: { required: string[] } } }).properties;
+    expect(refusals.required).toEqual([...refusalReasons]);
+    const rows = [...rowsOf(read('docs/operations.md')).keys()];
+    expect(rows).toEqual(expect.arrayContaining([...refusalReasons]));
+  });
+});
+
+describe('docs/openapi.json', () => {
+  const text = read('docs/openapi.json');
+  const document = JSON.parse(text) as OpenApi;
+  const operations = operationsOf(document);
+  const rows = [...endpoints, ...managementEndpoints];
+
+  it('is what the tables say: if not, run `npm run docs`', async () => {
+    const { renderOpenApi } = await loadWriter();
+    expect(text).toBe(renderOpenApi(tables));
+  });
+
+  it('is OpenAPI 3.1', async () => {
+    expect(document.openapi).toBe('3.1.0');
+    expect(await new Validator().validate(text)).toEqual({ valid: true });
+  });
+
+  it('has every operation of the tables, and no other', () => {
+    expect([...operations.keys()].toSorted()).toEqual(rows.map(({ op }) => op).toSorted());
+  });
+
+  it('is not written for an operation of which it is not known what it takes', async () => {
+    const { renderOpenApi } = await loadWriter();
+    const added = { ...endpoints[0], op: 'version.other' };
+    expect(() => renderOpenApi({ ...tables, endpoints: [...endpoints, added] })).toThrow('version.other');
+  });
+
+  // A summary puts in backticks what belongs to the request or the answer.
+  const named = rows.flatMap(({ op, summary }) =>
+    [...summary.matchAll(/`([^`=]+)[^`]*`/g)].map((match) => [op, match[1] ?? ''] as const),
+  );
+
+  it.each(named)('%s has %s, which its summary names', (op, name) => {
+    const followed = JSON.stringify({ ...operations.get(op), summary: '' }).replace(
+      /"#\/components\/schemas\/(\w+)"/g,
+      (_, schema: string) =>
+        JSON.stringify((document.components as { schemas: Record<string, object> }).schemas[schema]),
+    );
+    expect(followed).toContain(`"${name}"`);
+  });
+});
+
+interface Field {
+  /** As the README's table has it: `garbageCollection.graceSeconds`. */
+  readonly name: string;
+  readonly fallback: string | undefined;
+}
+
+const optionSources = [
+  'src/options/registry-options.ts',
+  'src/options/access-options.ts',
+  'src/options/limit-options.ts',
+  'src/options/repository-options.ts',
+]
+  .map(read)
+  .join('\n');
+
+/** The fields of an interface of options, those that it inherits first, with what their docstring says after `@default`. */
+function fieldsOf(name: string, prefix: string): Field[] {
+  const pattern = new RegExp(`^(?:export )?interface ${name}(?: extends (\\w+))? \\{\\n(.*?)^\\}`, 'ms');
+  const [, base, body = ''] = pattern.exec(optionSources) ?? [];
+  const fields = body.matchAll(/(?<doc>^ {2}\/\*\*(?:(?!\*\/).)*\*\/\n)?^ {2}readonly (?<field>\w+)\??:/gms);
+  const own = [...fields].map(({ groups }) => ({
+    name: prefix + (groups?.['field'] ?? ''),
+    fallback: /@default (.+)/.exec(groups?.['doc'] ?? '')?.[1]?.trim(),
+  }));
+  return [...(base === undefined ? [] : fieldsOf(base, prefix)), ...own];
+}
+
+/** Those of all types of repositories, each name once. */
+function repositoryFields(): Field[] {
+  const types = ['LocalRepositoryOptions', 'RemoteRepositoryOptions', 'VirtualRepositoryOptions'];
+  const fields = types.flatMap((name) => fieldsOf(name, 'repositories[].'));
+  return [...new Map(fields.map((field) => [field.name, field])).values()];
+}
+
+/** The rows of the table of options in a document. */
+function optionRows(markdown: string, end = '\n## '): ReadonlyMap<string, string> {
+  const start = markdown.indexOf('\n## Options\n') + 1;
+  const length = markdown.slice(start).indexOf(end);
+  return rowsOf(length < 0 ? markdown.slice(start) : markdown.slice(start, start + length));
+}
+
+describe('README.md', () => {
+  const fields = [
+    ...fieldsOf('RegistryOptions', ''),
+    ...repositoryFields(),
+    ...fieldsOf('LimitOptions', 'limits.'),
+    ...fieldsOf('GarbageCollectionOptions', 'garbageCollection.'),
+  ];
+  const flags = [...read('src/command/program.ts').matchAll(/'(--[a-z][a-z-]*)(?: <[a-z]+>)?'/g)].map(
+    (match) => match[1] ?? '',
+  );
+  const rows = rowsOf(readme);
+
+  it('is held to all options and flags that there are', () => {
+    const names = fields.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['storage', 'access', 'prefix', 'logger']));
+    expect(names).toEqual(expect.arrayContaining(['repositories[].sparse', 'garbageCollection.graceSeconds']));
+    expect(names).toEqual(expect.arrayContaining(['repositories[].name', 'repositories[].tagTtlRules']));
+    expect(names).toEqual(expect.arrayContaining(['repositories[].pushTo', 'hosts', 'defaultRepository']));
+    expect(names).toEqual(expect.arrayContaining(['limits.blobMaxBytes', 'publicUrl', 'trustedProxies']));
+    expect(flags).toEqual(expect.arrayContaining(['--host', '--port', '--data', '--config', '--open', '--log-level']));
+  });
+
+  it.each(fields)('has the option $name with its default', ({ name, fallback }) => {
+    expect([...rows.keys()]).toContain(name);
+    if (fallback !== undefined) expect(rows.get(name)?.split('|')[2]).toContain(fallback);
+  });
+
+  it.each(flags)('has the flag %s', (flag) => {
+    expect([...rows.keys()].map((cell) => cell.split(' ')[0])).toContain(flag);
+  });
+
+  it('has no option and no flag that is none', () => {
+    const flagRows = [...rows.keys()].filter((cell) => cell.startsWith('--')).map((cell) => cell.split(' ')[0] ?? '');
+    expect(flagRows.toSorted()).toEqual(flags.toSorted());
+    const options = optionRows(readme, '### The command');
+    expect([...options.keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
+  });
+
+  it('shows every adapter, and leads to every example', () => {
+    const { exports } = JSON.parse(read('package.json')) as { exports: object };
+    const adapters = Object.keys(exports).filter((entry) => entry !== '.' && entry !== './package.json');
+    expect(adapters.filter((entry) => !readme.includes(`from 'artifactapi${entry.slice(1)}'`))).toEqual([]);
+    const folders = readdirSync(path.join(root, 'examples'));
+    expect(folders).toContain('express');
+    expect(folders.filter((folder) => !readme.includes(`(examples/${folder}/README.md)`))).toEqual([]);
+  });
+
+  it('shows every setting of the server section', () => {
+    const section =
+      /const serverSchema = z\.strictObject\(\{\n(.*?)\n\}\);/s.exec(read('src/command/config-file.ts'))?.[1] ?? '';
+    const settings = [...section.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1] ?? '');
+    expect(settings).toContain('port');
+    const blocks = [...readme.matchAll(/^```yaml\n.*?^```/gms)].map(([block]) => block);
+    const shown = blocks.find((block) => block.includes('\nserver:\n')) ?? '';
+    expect([...shown.matchAll(/^ {2}(\w+):/gm)].map((match) => match[1] ?? '').toSorted()).toEqual(settings.toSorted());
+  });
+});
+
+describe('docs/access-control.md', () => {
+  const fields = [
+    ...fieldsOf('AccessOptions', 'access.'),
+    ...fieldsOf('AccessRuleOptions', 'access.rules[].'),
+    ...fieldsOf('OwnTokensOptions', 'access.tokens.'),
+    ...fieldsOf('TokenServerOptions', 'access.tokenServer.'),
+    ...fieldsOf('OidcIssuerOptions', 'access.oidc[].'),
+    ...fieldsOf('OidcIdentityOptions', 'access.oidc[].identities[].'),
+  ];
+  const rows = optionRows(read('docs/access-control.md'));
+
+  it('is held to all options of access that there are', () => {
+    const names = fields.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['access.rules', 'access.rules[].names', 'access.htpasswd']));
+    expect(names).toEqual(expect.arrayContaining(['access.tokens.lifetimeSeconds', 'access.tokenServer.realm']));
+    expect(names).toEqual(expect.arrayContaining(['access.oidc[].issuer', 'access.oidc[].identities[].user']));
+  });
+
+  it.each(fields)('has the option $name with its default', ({ name, fallback }) => {
+    expect([...rows.keys()]).toContain(name);
+    if (fallback !== undefined) expect(rows.get(name)?.split('|')[2]).toContain(fallback);
+  });
+
+  it('has no option that is none', () => {
+    expect([...rows.keys()].toSorted()).toEqual(fields.map(({ name }) => name).toSorted());
+  });
+});
+
+describe('YAML in Markdown', () => {
+  const files = [
+    'README.md',
+    'docs/access-control.md',
+    'docs/nginx.md',
+    'docs/caching.md',
+    'docs/security.md',
+    'docs/virtual-repositories.md',
+  ];
+  const blocks = files.flatMap((file) =>
+    [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
+  );
+
+  it('is found', () => {
+    expect(new Set(blocks.map(([file]) => file)).size).toBe(files.length);
+  });
+
+  it.each(blocks)('of %s is a config file that is accepted', (_file, text) => {
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const keys = { SIGNING_KEY: String(key), OLD_SIGNING_KEY: String(key) };
+    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', ...keys };
+    expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
+  });
+});
+
+describe('docs/caching.md', () => {
+  it('has the table of answers that README.md has', () => {
+    const table = /^<!-- answers.*?-->\n\n(.*?)\n\n<!--/ms.exec(read('docs/caching.md'))?.[1] ?? '';
+    expect(table).toContain('| **denied**');
+    expect(readme).toContain(table);
+  });
+});
+
+describe('docs/security.md', () => {
+  const kinds = [...new Set([...endpoints, ...managementEndpoints].map(({ access }) => access))];
+
+  it.each(kinds)('says who has the access %s', async (kind) => {
+    const row = read('docs/security.md')
+      .split('\n')
+      .find((line) => line.startsWith('|') && (line.split('|')[1] ?? '').split(/[,\s]+/).includes(kind));
+    const who = async (mode: 'open' | 'read-only'): Promise<string> =>
+      (await createLocalAccess(mode).permits(anonymous, kind)) ? 'anybody' : 'nobody';
+    const [, , open, readOnly] = (row ?? '').split('|').map((cell) => cell.trim());
+    expect([open, readOnly]).toEqual([await who('open'), await who('read-only')]);
+  });
+});
+
+describe('docs/storage-layout.md', () => {
+  it('draws every key that level-keys.ts draws', () => {
+    const drawn = [...read('src/storage/level/level-keys.ts').matchAll(/^ \* {3}([!5]\|\S+)/gm)].map(
+      (match) => match[1] ?? '',
+    );
+    expect(drawn).toContain('!|next-id');
+    const documented = [...rowsOf(read('docs/storage-layout.md')).keys()].map((key) => key.replaceAll('\\|', '|'));
+    expect(documented.toSorted()).toEqual(drawn.toSorted());
+  });
+});
+
+describe('AGENTS.md', () => {
+  it('lists every folder of src/, and no folder that is gone', () => {
+    const rows = [...read('AGENTS.md').matchAll(/^- `(src\/[a-z/]+)\/`:/gm)].map((match) => match[1] ?? '');
+    const folders = new Set(listFiles('src').map((file) => path.posix.dirname(file)));
+    folders.delete('src');
+    folders.delete('src/storage');
+    expect(rows.toSorted()).toEqual([...folders].toSorted());
+  });
+
+  it('has at most 12 KB', () => {
+    expect(Buffer.byteLength(read('AGENTS.md'))).toBeLessThanOrEqual(12 * 1024);
+  });
+});
+
+/** As GitHub makes them of headings. */
+function anchorsOf(markdown: string): string[] {
+  const headings = markdown.replace(/^```.*?^```/gms, '').matchAll(/^#+ (.+)$/gm);
+  return [...headings].map(([, text = '']) =>
+    text
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+describe('links in Markdown', () => {
+  const files = listFiles('.').filter((file) => file.endsWith('.md'));
+  const links = files.flatMap((file) => {
+    const text = read(file).replace(/^```.*?^```/gms, '');
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map((match) => match[1] ?? '');
+    return targets.filter((target) => !/^[a-z]+:/.test(target)).map((target) => [file, target] as const);
+  });
+
+  it('are found', () => {
+    expect(links).toContainEqual(['README.md', 'AGENTS.md']);
+  });
+
+  it.each(links)('%s leads to %s', (file, target) => {
+    const [relative = '', anchor] = target.split('#');
+    const found = relative === '' ? file : path.posix.join(path.posix.dirname(file), relative);
+    expect(existsSync(path.join(root, found)), `${found} is not there`).toBe(true);
+    if (anchor !== undefined) expect(anchorsOf(read(found))).toContain(anchor);
+  });
+});

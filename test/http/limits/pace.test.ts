@@ -1,0 +1,241 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { defaultPace, keepDownloadPace, keepPace } from '../../../src/http/limits/pace.js';
+import { errorReply, send } from '../../../src/http/reply.js';
+import { RegistryError } from '../../../src/index.js';
+import { writeInBatches } from '../../../src/util/streams.js';
+import { RawConnection, rawHead } from '../../support/raw.js';
+import { listen, recordingLogger } from '../../support/registry.js';
+
+/** A request in the middle of its body, whose connection counts as the test says. */
+function makeRequest(headers: Record<string, string> = { 'content-length': '1000000' }) {
+  const socket = Object.assign(new EventEmitter(), { bytesRead: 700 });
+  const state = { complete: false, destroyed: false, readableLength: 0, readableHighWaterMark: 16_384 };
+  const req = { ...state, headers, socket };
+  return { req, socket, message: req as unknown as IncomingMessage };
+}
+
+/** A task that ends when the test says so. */
+function makeTask() {
+  const ends: { resolve?: (value: string) => void; reject?: (error: Error) => void } = {};
+  const task = new Promise<string>((resolve, reject) => Object.assign(ends, { resolve, reject }));
+  return {
+    task,
+    resolve: (value: string) => ends.resolve?.(value),
+    reject: (error: Error) => ends.reject?.(error),
+  };
+}
+
+async function settledOf(promise: Promise<unknown>): Promise<unknown> {
+  return Promise.race([promise.catch((error: unknown) => error), Promise.resolve('pending')]);
+}
+
+const slow = { code: 'BLOB_UPLOAD_INVALID', status: 408, refusal: 'slow_upload', headers: { Connection: 'close' } };
+
+describe('keepPace', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => {
+    const left = vi.getTimerCount();
+    vi.useRealTimers();
+    if (left > 0) throw new Error('a timer is left, however it ended');
+  });
+
+  it('refuses a body that comes too slowly over a whole window', async () => {
+    const { message, socket } = makeRequest();
+    const { task, resolve } = makeTask();
+    const paced = keepPace(message, task);
+    const outcome = expect(paced).rejects.toMatchObject(slow);
+    socket.bytesRead += 60 * 1024 - 1;
+    await vi.advanceTimersByTimeAsync(59_999);
+    expect(await settledOf(paced)).toBe('pending');
+    await vi.advanceTimersByTimeAsync(1);
+    await outcome;
+    resolve('kept');
+    expect(await task).toBe('kept');
+  });
+
+  it('lets a body take its time that is fast enough in every window', async () => {
+    const { message, socket } = makeRequest();
+    const { task, resolve } = makeTask();
+    const paced = keepPace(message, task);
+    for (let i = 0; i < 10; i++) {
+      socket.bytesRead += 60 * 1024;
+      await vi.advanceTimersByTimeAsync(60_000);
+    }
+    resolve('done');
+    expect(await paced).toBe('done');
+  });
+
+  it('judges each window by itself', async () => {
+    const { message, socket } = makeRequest();
+    const { task, resolve } = makeTask();
+    const outcome = expect(keepPace(message, task)).rejects.toMatchObject(slow);
+    socket.bytesRead += 1_000_000;
+    await vi.advanceTimersByTimeAsync(120_000);
+    await outcome;
+    resolve('');
+  });
+
+  it('does not count the time in which we are the slow ones', async () => {
+    const { message, req } = makeRequest();
+    const { task, resolve } = makeTask();
+    const paced = keepPace(message, task);
+    req.readableLength = req.readableHighWaterMark;
+    await vi.advanceTimersByTimeAsync(600_000);
+    req.readableLength = 0;
+    await vi.advanceTimersByTimeAsync(50_000);
+    expect(await settledOf(paced)).toBe('pending');
+    const outcome = expect(paced).rejects.toMatchObject(slow);
+    await vi.advanceTimersByTimeAsync(10_000);
+    await outcome;
+    resolve('');
+  });
+
+  it.each(['complete', 'destroyed'] as const)('leaves a body alone that is %s', async (state) => {
+    const { message, req } = makeRequest();
+    const { task, resolve } = makeTask();
+    const paced = keepPace(message, task);
+    req[state] = true;
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(vi.getTimerCount()).toBe(0);
+    resolve('done');
+    expect(await paced).toBe('done');
+  });
+
+  it('fails as the task does', async () => {
+    const { message } = makeRequest({ 'transfer-encoding': 'chunked' });
+    const { task, reject } = makeTask();
+    const outcome = expect(keepPace(message, task)).rejects.toThrow('of its own');
+    reject(new Error('of its own'));
+    await outcome;
+  });
+
+  it.each<[string, Record<string, string>, number]>([
+    ['nobody asks for a pace', { 'content-length': '10' }, 0],
+    ['there is no body', {}, 1024],
+    ['the body is empty', { 'content-length': '0' }, 1024],
+  ])('does nothing when %s', (_title, headers, minBytesPerSecond) => {
+    const { task } = makeTask();
+    expect(keepPace(makeRequest(headers).message, task, { ...defaultPace, minBytesPerSecond })).toBe(task);
+  });
+});
+
+/** A response that is being sent, whose connection counts as the test says. */
+function makeResponse() {
+  const socket = { bytesWritten: 1_000_000, writableLength: 65_536 };
+  const state = { socket, writableFinished: false, destroyed: false };
+  const res = Object.assign(new EventEmitter(), state, { destroy: () => (res.destroyed = true) });
+  /** The client takes so many bytes, and as many are written again. */
+  const take = (bytes: number) => (socket.bytesWritten += bytes);
+  return { res, socket, take, message: res as unknown as ServerResponse };
+}
+
+describe('keepDownloadPace', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it('closes the connection of a client that takes nothing over a whole window', async () => {
+    const { res, message } = makeResponse();
+    const onSlow = vi.fn();
+    keepDownloadPace(message, defaultPace, onSlow);
+    await vi.advanceTimersByTimeAsync(60_000);
+    // 64 KiB are on their way, which a client of the least speed takes in 64 s.
+    expect(res.destroyed).toBe(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect([res.destroyed, onSlow.mock.calls.length, vi.getTimerCount()]).toEqual([true, 1, 0]);
+  });
+
+  it('gives a large piece the time that the least speed takes for it', async () => {
+    const { res, socket, message } = makeResponse();
+    socket.writableLength = 1024 * 1024;
+    keepDownloadPace(message, defaultPace, () => undefined);
+    await vi.advanceTimersByTimeAsync(1_020_000);
+    expect(res.destroyed).toBe(false);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(res.destroyed).toBe(true);
+  });
+
+  it('lets a client take its time that is fast enough in every window', async () => {
+    const { res, message, take } = makeResponse();
+    keepDownloadPace(message, defaultPace, () => undefined);
+    for (let i = 0; i < 10; i++) {
+      take(65_536);
+      await vi.advanceTimersByTimeAsync(60_000);
+    }
+    expect(res.destroyed).toBe(false);
+  });
+
+  it('judges each window by itself', async () => {
+    const { res, message, take } = makeResponse();
+    keepDownloadPace(message, defaultPace, () => undefined);
+    take(1_000_000_000);
+    await vi.advanceTimersByTimeAsync(130_000);
+    expect(res.destroyed).toBe(true);
+  });
+
+  it('does not count the time in which the client waits for us', async () => {
+    const { res, socket, message } = makeResponse();
+    socket.writableLength = 0;
+    keepDownloadPace(message, defaultPace, () => undefined);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(res.destroyed).toBe(false);
+  });
+
+  it('leaves no timer when the answer is sent, and needs none without a pace', () => {
+    const { res, message } = makeResponse();
+    keepDownloadPace(message, defaultPace, () => undefined);
+    res.emit('close');
+    expect(vi.getTimerCount()).toBe(0);
+    keepDownloadPace(message, { ...defaultPace, minBytesPerSecond: 0 }, () => undefined);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe('a connection on which an answer is read too slowly', () => {
+  it('is closed', async () => {
+    const slow: string[] = [];
+    const server = await listen((_req, res) => {
+      keepDownloadPace(res, { minBytesPerSecond: 1_000_000_000, windowMs: 60 }, () => void slow.push('one'));
+      res.end(Buffer.alloc(20_000_000));
+    });
+    try {
+      const connection = await RawConnection.open(server.port);
+      connection.socket.pause();
+      await connection.write(rawHead('GET', '/'));
+      await expect.poll(() => slow).toEqual(['one']);
+      connection.socket.resume();
+      const { body } = await connection.untilClosed();
+      expect(body.length).toBeLessThan(20_000_000);
+    } finally {
+      await server.close();
+    }
+  });
+});
+
+describe('a connection with a slow body', () => {
+  it('gets its answer and is closed, and what came is kept', async () => {
+    const kept: Buffer[] = [];
+    const ends: unknown[] = [];
+    const server = await listen((req, res) => {
+      const task = writeInBatches(req, async (chunks) => void kept.push(...chunks), { batchBytes: 1000 });
+      task.catch((error: unknown) => ends.push(error));
+      keepPace(req, task, { minBytesPerSecond: 1000, windowMs: 60 }).catch(async (error: unknown) => {
+        if (!(error instanceof RegistryError)) throw error;
+        await send(req, res, errorReply(error), { id: 'one', isPublic: true, now: 0, log: recordingLogger() });
+      });
+    });
+    try {
+      const connection = await RawConnection.open(server.port);
+      const head = rawHead('PATCH', '/', { 'Content-Length': '100', Connection: 'keep-alive' });
+      await connection.write(`${head}0123456789`);
+      const { status, headers, body } = await connection.untilClosed();
+      expect([status, headers['connection']]).toEqual([408, 'close']);
+      expect(body).toContain('BLOB_UPLOAD_INVALID');
+      await expect.poll(() => ends).toMatchObject([{ name: 'SourceClosedError' }]);
+      expect(Buffer.concat(kept).toString()).toBe('0123456789');
+    } finally {
+      await server.close();
+    }
+  });
+});

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest';
+import { RateLimiter, type RateLimits } from '../../../src/http/limits/rate-limit.js';
+import { refusalOf } from '../../support/refusal.js';
+
+function setUp(limits: RateLimits) {
+  const clock = { now: 1_000_000 };
+  return { clock, limiter: new RateLimiter(limits, () => clock.now) };
+}
+
+/** How many of so many are admitted. */
+function countAdmitted(times: number, admit: () => void): number {
+  let admitted = 0;
+  for (let i = 0; i < times; i++) {
+    try {
+      admit();
+      admitted++;
+    } catch {
+      // Refused: not counted.
+    }
+  }
+  return admitted;
+}
+
+describe('a client', () => {
+  it.each([1, 2, 3, 7, 60, 999, 100_000])('may ask %i times at once, and as often in the next minute', (limit) => {
+    const { clock, limiter } = setUp({ requestsPerMinutePerClient: limit });
+    const admit = (): void => limiter.admitClient('192.0.2.1');
+    expect(countAdmitted(limit, admit)).toBe(limit);
+    expect(countAdmitted(5, admit)).toBe(0);
+    clock.now += 60_000;
+    expect(countAdmitted(limit, admit)).toBe(limit);
+  });
+
+  it('is told when to come again, and then admitted', () => {
+    const { clock, limiter } = setUp({ requestsPerMinutePerClient: 6 });
+    const admit = (): void => limiter.admitClient('192.0.2.1');
+    countAdmitted(6, admit);
+    const refusal = refusalOf(admit);
+    expect([refusal.code, refusal.status, refusal.headers]).toEqual(['TOOMANYREQUESTS', 429, { 'Retry-After': '10' }]);
+    clock.now += 9500;
+    expect(refusalOf(admit).headers).toEqual({ 'Retry-After': '1' });
+    clock.now += 500;
+    expect(countAdmitted(2, admit)).toBe(1);
+  });
+
+  it('is not punished for asking while it is refused', () => {
+    const { clock, limiter } = setUp({ requestsPerMinutePerClient: 60 });
+    const admit = (): void => limiter.admitClient('192.0.2.1');
+    countAdmitted(500, admit);
+    clock.now += 2000;
+    expect(countAdmitted(500, admit)).toBe(2);
+  });
+
+  it.each([
+    ['192.0.2.1', '192.0.2.2', 'another'],
+    ['2001:db8::1', '2001:db8::ffff:1', 'the same'],
+    ['2001:db8:0:1::1', '2001:db8:0:2::1', 'another'],
+  ])('at %s and %s: %s', (one, two, expected) => {
+    const { limiter } = setUp({ requestsPerMinutePerClient: 1 });
+    limiter.admitClient(one);
+    expect(countAdmitted(1, () => limiter.admitClient(two))).toBe(expected === 'another' ? 1 : 0);
+  });
+
+  it('is not locked out by a clock that is set back', () => {
+    const { clock, limiter } = setUp({ requestsPerMinutePerClient: 60 });
+    const admit = (): void => limiter.admitClient('192.0.2.1');
+    countAdmitted(60, admit);
+    clock.now -= 3_600_000;
+    expect(countAdmitted(5, admit)).toBe(1);
+    expect(refusalOf(admit).headers).toEqual({ 'Retry-After': '1' });
+  });
+});
+
+describe('a principal', () => {
+  it('is limited by itself, whatever its address', () => {
+    const { limiter } = setUp({ requestsPerMinutePerPrincipal: 2 });
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(2);
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(0);
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'joe' }))).toBe(2);
+    expect(countAdmitted(5, () => limiter.admitClient('192.0.2.1'))).toBe(5);
+  });
+
+  it('that nobody knows is limited by the address alone', () => {
+    const { limiter } = setUp({ requestsPerMinutePerPrincipal: 1 });
+    expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'anonymous' }))).toBe(5);
+  });
+});
+
+it('without limits nobody is refused', () => {
+  const { limiter } = setUp({});
+  expect(countAdmitted(1000, () => limiter.admitClient('192.0.2.1'))).toBe(1000);
+  expect(countAdmitted(1000, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(1000);
+});

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { describeProvenance } from '../../src/http/provenance.js';
+import type { Provenance } from '../../src/ports/repository.js';
+
+const now = 1_000_000;
+
+describe('describeProvenance', () => {
+  it.each<[string, Provenance | undefined, Record<string, string>]>([
+    ['nothing', undefined, {}],
+    ['a hit', { repository: 'hub', cache: 'hit' }, { 'X-Cache': 'hit', 'X-Cache-Repository': 'hub' }],
+    [
+      'a miss just now',
+      { repository: 'hub', cache: 'miss', checkedAt: now },
+      { 'X-Cache': 'miss', 'X-Cache-Repository': 'hub', Age: '0' },
+    ],
+    [
+      'whole seconds',
+      { repository: 'hub', cache: 'hit', checkedAt: now - 1999 },
+      { 'X-Cache': 'hit', 'X-Cache-Repository': 'hub', Age: '1' },
+    ],
+    [
+      'a clock that went back',
+      { repository: 'hub', cache: 'hit', checkedAt: now + 5000 },
+      { 'X-Cache': 'hit', 'X-Cache-Repository': 'hub', Age: '0' },
+    ],
+    [
+      'stale',
+      { repository: 'hub', cache: 'stale', checkedAt: now - 60_000, reason: 'up.example could not be asked: (429)' },
+      {
+        'X-Cache': 'stale',
+        'X-Cache-Repository': 'hub',
+        Age: '60',
+        Warning: '299 - "stale: up.example could not be asked: (429)"',
+      },
+    ],
+    [
+      'stale for no reason',
+      { repository: 'hub', cache: 'stale' },
+      { 'X-Cache': 'stale', 'X-Cache-Repository': 'hub', Warning: '299 - "stale: the upstream could not tell"' },
+    ],
+  ])('%s', (_title, provenance, expected) => {
+    expect(describeProvenance(provenance, now)).toEqual(expected);
+  });
+
+  it('puts nothing into a header that breaks it', () => {
+    const reason = `a "quote", a \\, a line\r\nSet-Cookie: x, ${'é'.repeat(1000)}`;
+    const { Warning = '' } = describeProvenance({ repository: 'hub', cache: 'stale', reason }, now);
+    expect(Warning).toMatch(/^299 - "[ -!#-[\]-~]*"$/);
+    expect(Warning.length).toBeLessThan(600);
+  });
+});

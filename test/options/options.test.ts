@@ -1,0 +1,203 @@
+import { describe, expect, it } from 'vitest';
+import { OptionsError, resolveOptions, type RegistryOptions } from '../../src/options/registry-options.js';
+import type { Problem } from '../../src/protocol/settings/repository-config.js';
+import { plainLogger } from '../../src/util/plain-log.js';
+
+function problemsOf(options: unknown): readonly Problem[] {
+  try {
+    resolveOptions(options as RegistryOptions);
+  } catch (error) {
+    if (error instanceof OptionsError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+function pathsOf(options: unknown): string[] {
+  return problemsOf(options)
+    .map(({ path }) => path)
+    .sort();
+}
+
+describe('resolveOptions', () => {
+  it('needs a storage and has a default for all the rest', () => {
+    const { logger, ...resolved } = resolveOptions({ storage: './data' });
+    expect(resolved).toEqual({
+      storage: './data',
+      access: 'read-only',
+      repositories: [],
+      hosts: {},
+      namespaces: {},
+      prefix: '',
+      trustedProxies: [],
+      limits: { minBytesPerSecond: 1024, minDownloadBytesPerSecond: 1024, maxConnectionsPerClient: 1000 },
+      garbageCollection: {
+        graceSeconds: 86_400,
+        intervalSeconds: 3600,
+        uploadExpirySeconds: 604_800,
+        orphanRetentionSeconds: 2_592_000,
+      },
+      reserveBytes: 67_108_864,
+      acceptEmptyIndex: false,
+      manifestCacheMaxBytes: 67_108_864,
+    });
+    expect(logger).toEqual(plainLogger);
+  });
+
+  it('keeps what is said, and fills in the rest of a group', () => {
+    const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+    const resolved = resolveOptions({
+      storage: '/data',
+      access: 'open',
+      prefix: '/a/b-c.d_e~f',
+      repositories: [{ name: 'a', type: 'local', sparse: false }],
+      garbageCollection: { graceSeconds: 0 },
+      acceptEmptyIndex: true,
+      manifestCacheMaxBytes: 0,
+      logger,
+    });
+    expect(resolved).toMatchObject({
+      access: 'open',
+      prefix: '/a/b-c.d_e~f',
+      repositories: [{ name: 'a', type: 'local', sparse: false, description: '' }],
+      garbageCollection: {
+        graceSeconds: 0,
+        intervalSeconds: 3600,
+        uploadExpirySeconds: 604_800,
+        orphanRetentionSeconds: 2_592_000,
+      },
+      acceptEmptyIndex: true,
+      manifestCacheMaxBytes: 0,
+    });
+    expect(resolved.logger).toBe(logger);
+  });
+
+  it.each([
+    ['without a proxy that is trusted', { sendfile: 'x-accel' }, "needs the proxy's address in trustedProxies"],
+    ['x-accel without a folder', { sendfile: 'x-accel', storage: {}, trustedProxies: ['::1'] }, 'needs a data folder'],
+  ])('refuses sendfile where it would do nothing: %s', (_title, options, problem) => {
+    const storage = 'storage' in options ? { blobs: {}, metadata: {} } : './data';
+    expect(problemsOf({ ...options, storage })).toEqual([{ path: 'sendfile', problem }]);
+    expect(pathsOf({ ...options, storage, sendfile: 'yes' })).toEqual(['sendfile']);
+  });
+
+  it('leaves its argument as it is', () => {
+    const options = Object.freeze({
+      storage: 'x',
+      repositories: Object.freeze([Object.freeze({ name: 'a', type: 'local' as const })]),
+      garbageCollection: Object.freeze({}),
+    });
+    expect(resolveOptions(options).repositories).toHaveLength(1);
+    expect(options).toEqual({ storage: 'x', repositories: [{ name: 'a', type: 'local' }], garbageCollection: {} });
+  });
+
+  it('takes a logger whose functions are inherited, as of a class', () => {
+    class Log {
+      debug(): void {}
+      info(): void {}
+      warn(): void {}
+      error(): void {}
+    }
+    const logger = new Log();
+    expect(resolveOptions({ storage: 'x', logger }).logger).toBe(logger);
+  });
+
+  it.each<[string, unknown, string[]]>([
+    ['no storage', {}, ['storage']],
+    ['an empty storage', { storage: '' }, ['storage']],
+    ['half a storage', { storage: { blobs: {} } }, ['storage']],
+    ['an access that is none', { storage: 'x', access: 'write' }, ['access']],
+    ['a misspelt option', { storage: 'x', acces: 'open' }, ['acces']],
+    ['a prefix without a slash', { storage: 'x', prefix: 'a' }, ['prefix']],
+    ['a prefix with a slash at its end', { storage: 'x', prefix: '/a/' }, ['prefix']],
+    ['a prefix with a query', { storage: 'x', prefix: '/a?b' }, ['prefix']],
+    ['a prefix that needs encoding', { storage: 'x', prefix: '/ä;' }, ['prefix']],
+    ['a prefix of one slash', { storage: 'x', prefix: '/' }, ['prefix']],
+    ['repositories that are none', { storage: 'x', repositories: {} }, ['repositories']],
+    ['a bad repository', { storage: 'x', repositories: [{ name: 'A', type: 'local' }] }, ['repositories[0].name']],
+    [
+      'a repository of no known type',
+      { storage: 'x', repositories: [{ name: 'a', type: 'x' }] },
+      ['repositories[0].type'],
+    ],
+    [
+      'an option that no repository has',
+      { storage: 'x', repositories: [{ name: 'a', type: 'local', x: 1 }] },
+      ['repositories[0].x'],
+    ],
+    ['snake case', { storage: 'x', repositories: [{ name: 'a', repo_type: 'local' }] }, ['repositories[0].type']],
+    [
+      'the same name twice',
+      {
+        storage: 'x',
+        repositories: [
+          { name: 'a', type: 'local' },
+          { name: 'b', type: 'local' },
+          { name: 'a', type: 'local' },
+        ],
+      },
+      ['repositories[2].name'],
+    ],
+    ['negative seconds', { storage: 'x', garbageCollection: { graceSeconds: -1 } }, ['garbageCollection.graceSeconds']],
+    [
+      'seconds as text',
+      { storage: 'x', garbageCollection: { intervalSeconds: '1' } },
+      ['garbageCollection.intervalSeconds'],
+    ],
+    [
+      'an interval that a timer cannot count',
+      { storage: 'x', garbageCollection: { intervalSeconds: 3e6 } },
+      ['garbageCollection.intervalSeconds'],
+    ],
+    ['no number', { storage: 'x', manifestCacheMaxBytes: Number.NaN }, ['manifestCacheMaxBytes']],
+    ['half a byte', { storage: 'x', manifestCacheMaxBytes: 0.5 }, ['manifestCacheMaxBytes']],
+    ['half a logger', { storage: 'x', logger: { info: () => {} } }, ['logger']],
+    ['no logger', { storage: 'x', logger: null }, ['logger']],
+    ['nothing', undefined, ['']],
+    [
+      'everything',
+      {
+        storage: 1,
+        access: 1,
+        prefix: 1,
+        garbageCollection: { graceSeconds: 'x', y: 1 },
+        repositories: [{ name: 'A', type: 'local' }],
+        z: 1,
+      },
+      [
+        'access',
+        'garbageCollection.graceSeconds',
+        'garbageCollection.y',
+        'prefix',
+        'repositories[0].name',
+        'storage',
+        'z',
+      ],
+    ],
+  ])('refuses %s', (_title, options, paths) => {
+    expect(pathsOf(options)).toEqual(paths);
+  });
+
+  it('tells all problems in its message', () => {
+    const attempt = (): unknown => resolveOptions({ storage: '', prefix: 'x' });
+    expect(attempt).toThrow(OptionsError);
+    expect(attempt).toThrow(/storage: .+\n.*prefix: must /);
+  });
+
+  // design 10: every problem at once.
+  it('names a taken name beside another problem in the list', () => {
+    const repositories = [
+      { name: 'a', type: 'local' },
+      { name: 'a', type: 'local' },
+      { name: 'B', type: 'local' },
+    ];
+    expect(pathsOf({ storage: 'x', repositories })).toEqual(['repositories[1].name', 'repositories[2].name']);
+  });
+
+  it('names the other problems beside a bad type', () => {
+    expect(pathsOf({ storage: 'x', repositories: [{ name: 'A', type: 'x' }] })).toEqual([
+      'repositories[0].name',
+      'repositories[0].type',
+    ]);
+  });
+});

@@ -1,0 +1,133 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { endpoints, locations, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
+import { managementEndpoints, managementRoutes } from '../../../src/protocol/tables/management.js';
+import {
+  formatReference,
+  parseName,
+  parseReference,
+  parseSessionId,
+  type Reference,
+} from '../../../src/protocol/names.js';
+import { parseDigest } from '../../../src/protocol/digest.js';
+import {
+  buildPath,
+  placeholderPatterns,
+  type Endpoint,
+  type RouteTable,
+} from '../../../src/protocol/tables/route-table.js';
+import * as arbitrary from '../../support/arbitraries.js';
+
+const placeholders = fc.record({
+  name: arbitrary.name,
+  image: arbitrary.name,
+  repository: arbitrary.component.filter(({ length }) => length <= 128),
+  digest: arbitrary.digest,
+  reference: fc.oneof(arbitrary.tag, arbitrary.digest),
+  session: arbitrary.session,
+  account: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,30}$/),
+  token: fc.stringMatching(/^[a-f0-9]{16}$/),
+  rule: fc.oneof(fc.uuid(), fc.constantFrom('declared-1', 'declared-20')),
+});
+
+/** The values of the placeholders that the path has, as text. */
+function pick(path: string, values: Record<string, string>): Record<string, string> {
+  const names = [...path.matchAll(/:([a-z]+)/g)].map((match) => match[1] ?? '');
+  return Object.fromEntries(names.map((name) => [name, values[name] ?? '']));
+}
+
+function asText(params: Readonly<Record<string, unknown>>): Record<string, string> {
+  const text = (value: unknown): string => (typeof value === 'string' ? value : formatReference(value as Reference));
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, text(value)]));
+}
+
+interface Table {
+  readonly title: string;
+  readonly rows: readonly Endpoint[];
+  readonly routes: RouteTable<Endpoint>;
+}
+
+const tables: readonly Table[] = [
+  { title: 'endpoints', rows: endpoints, routes: registryRoutes },
+  {
+    title: 'managementEndpoints',
+    rows: managementEndpoints,
+    routes: managementRoutes,
+  },
+];
+
+describe.each(tables)('$title', ({ rows, routes }) => {
+  it.each(rows)('match(build(x)) = x for $op', ({ op, method, path }) => {
+    fc.assert(
+      fc.property(placeholders, (values) => {
+        const params = pick(path, values);
+        const built = buildPath(path, params);
+        const match = routes.match(method, built);
+        expect(match?.row.op).toBe(op);
+        expect(asText(match?.params ?? {})).toEqual(params);
+        const other = built.endsWith('/') ? built.slice(0, -1) : encodeURI(built).replaceAll(':', '%3A');
+        expect(routes.match(method, other)?.row.op).toBe(op);
+      }),
+    );
+  });
+
+  it('has distinct rows', () => {
+    expect(new Set(rows.map(({ op }) => op)).size).toBe(rows.length);
+    // Whatever a placeholder is called, two rows of one method must not take the same paths.
+    const shapes = rows.map(({ method, path }) => `${method} ${path.replace(/:[a-z]+/g, ':')}`);
+    expect(new Set(shapes).size).toBe(rows.length);
+  });
+
+  it('builds distinct paths for distinct rows of one method', () => {
+    fc.assert(
+      fc.property(placeholders, (values) => {
+        const built = rows.map(({ method, path }) => `${method} ${buildPath(path, pick(path, values))}`);
+        expect(new Set(built).size).toBe(rows.length);
+      }),
+    );
+  });
+
+  it.each(rows)('$op says what it needs and what it does', ({ op, access, path, summary, spec }) => {
+    expect(op).toMatch(/^[a-z]+\.[a-zA-Z]+$/);
+    expect(summary).toMatch(/^[A-Z].*\.$/);
+    expect(spec).not.toBe('');
+    expect(path.startsWith('/')).toBe(true);
+    expect(access).not.toBe('');
+  });
+});
+
+describe('placeholderPatterns', () => {
+  it.each(Object.entries(placeholderPatterns))('takes of %s what its parser takes', (name, pattern) => {
+    fc.assert(fc.property(placeholders, (values) => pattern.test((values as Record<string, string>)[name] ?? '')));
+    for (const other of ['', ' ', '/', '..', 'ä', 'a b', 'a:b']) expect(pattern.test(other), other).toBe(false);
+  });
+});
+
+describe('endpoints', () => {
+  it('asks for push, not delete, to cancel an upload', () => {
+    expect(endpoints.find(({ op }) => op === 'upload.cancel')?.access).toBe('push');
+  });
+
+  it.each([
+    ['pull', ['blob.stat', 'blob.get', 'manifest.stat', 'manifest.get', 'tag.list', 'referrer.list']],
+    ['delete', ['blob.delete', 'manifest.delete']],
+    ['ping', ['version.check', 'version.checkHead']],
+    ['catalog', ['catalog.list']],
+  ])('asks for %s where the spec reads so', (access, ops) => {
+    expect(endpoints.filter((row) => row.access === access).map(({ op }) => op)).toEqual(ops);
+  });
+
+  it('makes Locations that are paths, without a query', () => {
+    fc.assert(
+      fc.property(placeholders, (values) => {
+        const name = parseName(values.name);
+        const made = [
+          locations.blob(name, parseDigest(values.digest)),
+          locations.manifest(name, parseReference(values.reference)),
+          locations.upload(name, parseSessionId(values.session)),
+        ];
+        for (const location of made) expect(location).toMatch(/^\/v2\/[A-Za-z0-9/._:-]+$/);
+      }),
+    );
+  });
+});

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import type { Referrer } from '../../../src/ports/repository.js';
+import { digestOf } from '../../../src/protocol/digest.js';
+import type { Tag } from '../../../src/protocol/names.js';
+import { ListCache } from '../../../src/repositories/cache/list-cache.js';
+
+const mebibyte = 1024 * 1024;
+const tags = (count: number): Tag[] => Array.from({ length: count }, (_, i) => `nightly-${i}` as Tag);
+const kept = (items: readonly (Tag | Referrer)[]) => ({ items, checkedAt: 1 });
+
+describe('the lists that are kept of upstreams', () => {
+  it('hold 32 MiB together, of whatever repositories: the longest unused go', () => {
+    const cache = new ListCache();
+    const list = tags(100_000);
+    for (let i = 0; i < 20; i++) cache.set(`hub-${i}`, 'app\0tags', kept(list));
+    expect(cache.bytes).toBeLessThanOrEqual(32 * mebibyte);
+    expect([cache.get('hub-0', 'app\0tags'), cache.get('hub-19', 'app\0tags')?.items]).toEqual([undefined, list]);
+  });
+
+  it('are weighed by what is in them: a few referrers may be as large as many tags', () => {
+    const cache = new ListCache();
+    const annotations = { text: 'x'.repeat(mebibyte) };
+    const referrer = { digest: digestOf(Buffer.from('')), mediaType: 'a/b', size: 1, annotations };
+    const list = 100;
+    for (let i = 0; i < list; i++) cache.set('hub', `app\0${i}`, kept([referrer]));
+    expect(cache.bytes).toBeLessThanOrEqual(32 * mebibyte);
+    expect(cache.get('hub', `app\0${list - 1}`)).toBeDefined();
+    cache.set('hub', 'app\0huge', kept(Array.from({ length: 40 }, () => referrer)));
+    expect(cache.get('hub', 'app\0huge')).toBeUndefined();
+  });
+
+  it('are forgotten by image or repository', () => {
+    const cache = new ListCache();
+    for (const repository of ['a', 'b'])
+      for (const image of ['x', 'xy']) cache.set(repository, `${image}\0tags`, kept([]));
+    cache.forget('a', 'x\0');
+    cache.forget('b', '');
+    const left = ['a', 'b'].flatMap((repository) =>
+      ['x', 'xy'].filter((image) => cache.get(repository, `${image}\0tags`)),
+    );
+    expect(left).toEqual(['xy']);
+  });
+});

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { Negatives } from '../../../src/repositories/cache/negatives.js';
+
+function create(ttlSeconds: number): { negatives: Negatives; advance: (ms: number) => void } {
+  let now = 1_000_000;
+  return { negatives: new Negatives(ttlSeconds, () => now), advance: (ms) => void (now += ms) };
+}
+
+describe('Negatives', () => {
+  it('remembers for its time and no longer', () => {
+    const { negatives, advance } = create(30);
+    expect(negatives.has('app', 'v1')).toBe(false);
+    negatives.note('app', 'v1');
+    advance(29_999);
+    expect(negatives.has('app', 'v1')).toBe(true);
+    advance(2);
+    expect(negatives.has('app', 'v1')).toBe(false);
+  });
+
+  it('counts from the last time that it was told, not from when it was asked', () => {
+    const { negatives, advance } = create(30);
+    negatives.note('app', 'v1');
+    advance(20_000);
+    expect(negatives.has('app', 'v1')).toBe(true);
+    advance(20_000);
+    expect(negatives.has('app', 'v1')).toBe(false);
+    negatives.note('app', 'v1');
+    advance(20_000);
+    negatives.note('app', 'v1');
+    advance(20_000);
+    expect(negatives.has('app', 'v1')).toBe(true);
+  });
+
+  it('keeps images and what is absent in them apart', () => {
+    const { negatives } = create(30);
+    negatives.note('app', 'v1');
+    for (const [image, what] of [
+      ['app', 'v2'],
+      ['app/v1', ''],
+      ['ap', 'pv1'],
+      ['other', 'v1'],
+    ] as const) {
+      expect(negatives.has(image, what)).toBe(false);
+    }
+  });
+
+  it('forgets one image, or all', () => {
+    const { negatives } = create(30);
+    for (const image of ['app', 'app2', 'app/more']) negatives.note(image, 'v1');
+    negatives.forget('app');
+    expect(['app', 'app2', 'app/more'].map((image) => negatives.has(image, 'v1'))).toEqual([false, true, true]);
+    negatives.forget();
+    expect(['app', 'app2', 'app/more'].some((image) => negatives.has(image, 'v1'))).toBe(false);
+  });
+
+  it('keeps nothing where nothing is to be remembered', () => {
+    const { negatives, advance } = create(0);
+    negatives.note('app', 'v1');
+    expect(negatives.has('app', 'v1')).toBe(false);
+    advance(1000);
+    expect(negatives.has('app', 'v1')).toBe(false);
+  });
+});

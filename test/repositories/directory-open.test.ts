@@ -1,0 +1,36 @@
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import type { Repository } from '../../src/ports/repository.js';
+import type { RepositoryConfig } from '../../src/protocol/settings/repository-config.js';
+import { repositoryConfigSchema } from '../../src/protocol/settings/repository-config.js';
+import { Directory } from '../../src/repositories/directory.js';
+import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import { changesOf, hooked, TestRuntime } from '../regressions/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+
+it('opening writes a declared repository to the index only when it has changed', async () => {
+  const folder = await makeScratchFolder();
+  const store = await LevelMetadataStore.open(path.join(folder, 'index'));
+  const written: string[] = [];
+  const metadata = hooked(store, async (method, args) => {
+    if (method === 'apply') written.push(...changesOf(args));
+  });
+  const open = async (...declared: object[]): Promise<void> => {
+    written.length = 0;
+    const configs = declared.map((config): RepositoryConfig => repositoryConfigSchema.parse(config));
+    const options = { declared: configs, hosts: {}, namespaces: {} };
+    const create = (config: RepositoryConfig): Repository => ({ config }) as unknown as Repository;
+    await Directory.open(options, metadata, new TestRuntime(1000), create);
+  };
+  const local = { name: 'local', type: 'local' };
+  const credentials = { username: 'u', password: 'p' };
+  const hub = { name: 'hub', type: 'remote', url: 'https://hub.example', credentials };
+  await open(local, hub);
+  expect(written).toEqual(['repository.put', 'repository.put']);
+  await open(local, hub);
+  expect(written).toEqual([]);
+  await open({ ...local, description: 'images' }, hub);
+  expect(written).toEqual(['repository.put']);
+  await store.close();
+  await removeScratchFolder(folder);
+});

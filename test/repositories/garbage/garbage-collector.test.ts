@@ -1,0 +1,611 @@
+import { Readable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { digestOf, type Digest } from '../../../src/protocol/digest.js';
+import { parseTag } from '../../../src/protocol/names.js';
+import { someBytes } from '../../support/content.js';
+import {
+  anyone,
+  changesOf,
+  day,
+  Domain,
+  grace,
+  hour,
+  imageOf,
+  indexOf,
+  isApplyOf,
+  keyOf,
+  missingOf,
+  once,
+  pullBlob,
+  pushBlobs,
+  pushImage,
+  uploadExpiry,
+  type Hook,
+} from '../../regressions/domain.js';
+
+const layer = someBytes('layer', 3000);
+const shared = someBytes('shared layer', 2000);
+const layerDigest = digestOf(layer);
+const sharedDigest = digestOf(shared);
+const app = keyOf('local', 'team/app');
+
+describe('the garbage collector', () => {
+  let domain: Domain;
+  beforeEach(async () => {
+    domain = await Domain.open();
+    await domain.addRepository('local');
+  });
+  afterEach(() => domain.dispose());
+
+  const { advance, collect, writer } = {
+    advance: (ms: number): void => domain.runtime.advance(ms),
+    collect: () => domain.collector.collect(),
+    writer: () => domain.writer('local'),
+  };
+  const linkedAt = async (digest: Digest): Promise<number | undefined> =>
+    (await domain.metadata.link(app, digest))?.linkedAt;
+
+  describe('what is referenced', () => {
+    it('keeps a tagged image through any number of passes', async () => {
+      const image = imageOf('kept', [layer, shared]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      for (let pass = 0; pass < 4; pass++) {
+        advance(10 * day);
+        const report = await collect();
+        expect(report).toMatchObject({ dryRun: false, unlinked: 0, blobsDeleted: 0, bytesFreed: 0 });
+      }
+      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      expect(await domain.candidates()).toEqual([]);
+    });
+
+    it('keeps an image without tags: only a delete ends a manifest', async () => {
+      const image = imageOf('untagged', [layer]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      await writer().deleteTag('team/app', parseTag('v1'));
+      await domain.collectAll();
+      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+    });
+
+    it('keeps what a tag pointed to before it was moved', async () => {
+      const [before, after] = [imageOf('before', [layer]), imageOf('after', [shared])];
+      await pushImage(writer(), 'team/app', before, 'latest');
+      await pushImage(writer(), 'team/app', after, 'latest');
+      await domain.collectAll();
+      expect(await missingOf(domain.repository('local'), 'team/app', before.manifest)).toEqual([]);
+      expect(await missingOf(domain.repository('local'), 'team/app', after.manifest)).toEqual([]);
+    });
+
+    it('keeps nested indexes, their children, a subject and its referrers without any tag', async () => {
+      const [amd64, arm64] = [imageOf('amd64', [layer]), imageOf('arm64', [shared])];
+      for (const child of [amd64, arm64]) await pushImage(writer(), 'team/app', child);
+      const inner = indexOf([amd64.manifest, arm64.manifest]);
+      const outer = indexOf([inner]);
+      await writer().putManifest('team/app', inner, []);
+      await writer().putManifest('team/app', outer, []);
+      const subject = { mediaType: inner.mediaType, digest: inner.digest, size: inner.bytes.length };
+      const signature = imageOf('signature', [someBytes('signature', 100)], { subject });
+      await pushImage(writer(), 'team/app', signature);
+      await domain.collectAll();
+      await domain.collectAll();
+      const repository = domain.repository('local');
+      for (const manifest of [amd64.manifest, arm64.manifest, inner, outer, signature.manifest]) {
+        expect(await missingOf(repository, 'team/app', manifest)).toEqual([]);
+      }
+      const referrers = await repository.listReferrers(anyone, 'team/app', inner.digest, { limit: 10 });
+      expect(referrers.items.map(({ digest }) => digest)).toEqual([signature.manifest.digest]);
+    });
+
+    it('keeps the children and the referrers of what was deleted', async () => {
+      const child = imageOf('child', [layer]);
+      await pushImage(writer(), 'team/app', child);
+      const index = indexOf([child.manifest]);
+      await writer().putManifest('team/app', index, []);
+      const subject = { mediaType: index.mediaType, digest: index.digest, size: index.bytes.length };
+      const signature = imageOf('signature', [], { subject });
+      await pushImage(writer(), 'team/app', signature);
+      await writer().deleteManifest('team/app', index.digest);
+      await domain.collectAll();
+      expect(domain.has(index.digest)).toBe(false);
+      const repository = domain.repository('local');
+      expect(await missingOf(repository, 'team/app', child.manifest)).toEqual([]);
+      expect(await missingOf(repository, 'team/app', signature.manifest)).toEqual([]);
+      const referrers = await repository.listReferrers(anyone, 'team/app', index.digest, { limit: 10 });
+      expect(referrers.items.map(({ digest }) => digest)).toEqual([signature.manifest.digest]);
+    });
+
+    it('keeps a child that an index names as a blob', async () => {
+      const child = imageOf('cache', [layer]).manifest;
+      await pushBlobs(writer(), 'team/app', [child.bytes]);
+      await writer().putManifest('team/app', indexOf([child]), []);
+      await domain.collectAll();
+      expect(await pullBlob(domain.repository('local'), 'team/app', child.digest)).toEqual(child.bytes);
+    });
+
+    it('keeps the bytes of a manifest whose blob of the same digest goes', async () => {
+      const image = imageOf('both', [layer]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      await pushBlobs(writer(), 'other', [image.manifest.bytes]);
+      await domain.collectAll();
+      expect(await domain.metadata.link(keyOf('local', 'other'), image.manifest.digest)).toBeUndefined();
+      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+    });
+  });
+
+  describe('what is not referenced', () => {
+    it('goes over the passes: manifest, then the links it named, then their bytes', async () => {
+      const image = imageOf('going', [layer]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      advance(10 * day);
+      await writer().deleteManifest('team/app', image.manifest.digest);
+      expect(await domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
+      advance(grace - hour);
+      expect(await collect()).toMatchObject({ unlinked: 0, blobsDeleted: 0 });
+      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      advance(2 * hour);
+      const report = await collect();
+      expect(report.unlinked).toBe(2);
+      expect(domain.has(image.manifest.digest)).toBe(false);
+      await collect();
+      expect(domain.disk.blobs.size).toBe(0);
+      expect(await domain.candidates()).toEqual([]);
+      expect(await domain.metadata.condemned()).toEqual([]);
+      expect(await domain.metadata.image(app)).toBeUndefined();
+    });
+
+    it('counts what it frees', async () => {
+      const image = imageOf('counted', [layer, shared]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      const bytes = [image.manifest.bytes, ...image.blobs].reduce((sum, { length }) => sum + length, 0);
+      await writer().deleteManifest('team/app', image.manifest.digest);
+      advance(grace + hour);
+      const reports = [await collect(), await collect()];
+      expect(reports.reduce((sum, { bytesFreed }) => sum + bytesFreed, 0)).toBe(bytes);
+      expect(reports.reduce((sum, { blobsDeleted }) => sum + blobsDeleted, 0)).toBe(4);
+      expect(reports.reduce((sum, { unlinked }) => sum + unlinked, 0)).toBe(3);
+    });
+
+    it('goes when it was uploaded and never named', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      advance(grace);
+      await collect();
+      expect(domain.has(layerDigest)).toBe(true);
+      advance(1);
+      await collect();
+      expect(domain.has(layerDigest)).toBe(false);
+      expect(await domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
+    });
+
+    it('goes when its last image lets go of it, however many shared it', async () => {
+      const names = ['a', 'b', 'c'];
+      await domain.addRepository('second');
+      for (const repository of ['local', 'second']) {
+        for (const name of names) {
+          await pushImage(domain.writer(repository), name, imageOf(`${repository}/${name}`, [shared]), 'v1');
+        }
+      }
+      for (const repository of ['local', 'second']) {
+        for (const name of names) {
+          expect(domain.has(sharedDigest)).toBe(true);
+          const image = imageOf(`${repository}/${name}`, [shared]);
+          expect(await missingOf(domain.repository(repository), name, image.manifest)).toEqual([]);
+          await domain.writer(repository).deleteManifest(name, image.manifest.digest);
+          await domain.collectAll();
+        }
+      }
+      expect(domain.disk.blobs.size).toBe(0);
+    });
+
+    it('goes when thousands share one time', async () => {
+      const blobs = Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`));
+      await domain.seedBlobs('local', 'team/app', blobs);
+      advance(grace + 1);
+      const report = await collect();
+      expect(report.unlinked).toBe(600);
+      await collect();
+      expect(domain.disk.blobs.size).toBe(0);
+      expect(await domain.candidates()).toEqual([]);
+    });
+
+    it('goes where an upload ended and its repository was gone meanwhile', async () => {
+      const pushing = domain.actor(once(isApplyOf('blob.link'), () => domain.deleteRepository('local')));
+      await expect(pushBlobs(pushing.writer('local'), 'team/app', [layer])).rejects.toMatchObject({
+        code: 'NAME_UNKNOWN',
+      });
+      await domain.collectAll();
+      expect(domain.disk.blobs.size).toBe(0);
+      expect(await domain.candidates()).toEqual([]);
+    });
+  });
+
+  describe('leases', () => {
+    it('renews the time of an unnamed blob at most once in a quarter of the grace, by HEAD', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      const start = domain.runtime.now();
+      const stat = () => domain.repository('local').statBlob(anyone, 'team/app', layerDigest);
+      advance(grace / 4 - 1);
+      expect(await stat()).toMatchObject({ size: layer.length });
+      expect(await linkedAt(layerDigest)).toBe(start);
+      advance(1);
+      await stat();
+      expect(await linkedAt(layerDigest)).toBe(start + grace / 4);
+      advance(grace / 4 - 1);
+      await stat();
+      expect(await linkedAt(layerDigest)).toBe(start + grace / 4);
+      advance(1);
+      await stat();
+      expect(await linkedAt(layerDigest)).toBe(start + grace / 2);
+    });
+
+    it('keeps a blob as long as clients are told that it is there, and no longer', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      for (let i = 0; i < 10; i++) {
+        advance(grace / 2);
+        await collect();
+        expect(await domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeDefined();
+      }
+      advance(grace + 1);
+      await collect();
+      await collect();
+      expect(domain.has(layerDigest)).toBe(false);
+    });
+
+    it('keeps a blob for a whole grace period after the last present, whenever that was said', async () => {
+      for (const saidAfter of [0, grace / 4 - 1, grace / 4, grace / 2]) {
+        const bytes = someBytes(`said after ${saidAfter}`, 500);
+        await pushBlobs(writer(), 'team/app', [bytes]);
+        advance(saidAfter);
+        await domain.repository('local').statBlob(anyone, 'team/app', digestOf(bytes));
+        // Three quarters are what the rare renewals leave at least.
+        advance((grace * 3) / 4);
+        await collect();
+        expect(await pullBlob(domain.repository('local'), 'team/app', digestOf(bytes))).toEqual(bytes);
+      }
+    });
+
+    it('writes nothing for a blob that a manifest names', async () => {
+      await pushImage(writer(), 'team/app', imageOf('named', [layer]), 'v1');
+      const writes: string[] = [];
+      const watching = domain.actor((method, args) => {
+        if (method === 'apply') writes.push(...changesOf(args));
+        return Promise.resolve();
+      });
+      advance(10 * day);
+      expect(await watching.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeDefined();
+      expect(writes).toEqual([]);
+      await domain.collectAll();
+      expect(domain.has(layerDigest)).toBe(true);
+    });
+
+    it('begins a new grace period when the manifest that named a blob is deleted', async () => {
+      const image = imageOf('named', [layer]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      advance(10 * day);
+      await collect();
+      await writer().deleteManifest('team/app', image.manifest.digest);
+      advance(grace);
+      await collect();
+      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+    });
+
+    it('begins a new grace period for the target of a mount, and none for its source', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      const start = domain.runtime.now();
+      advance(grace - hour);
+      expect(await writer().mountBlob(anyone, 'other', layerDigest, app)).toBe(true);
+      expect(await linkedAt(layerDigest)).toBe(start);
+      advance(2 * hour);
+      await collect();
+      expect(await domain.metadata.link(app, layerDigest)).toBeUndefined();
+      expect(await pullBlob(domain.repository('local'), 'other', layerDigest)).toEqual(layer);
+    });
+  });
+
+  describe('a deleted repository', () => {
+    it('is gone at once, and what it held goes with the passes', async () => {
+      const image = imageOf('doomed', [layer, shared]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      await domain.addRepository('second');
+      await pushImage(domain.writer('second'), 'team/app', imageOf('survivor', [shared]), 'v1');
+      await domain.deleteRepository('local');
+      expect(await domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
+      await domain.collectAll();
+      expect(domain.has(layerDigest)).toBe(false);
+      expect(domain.has(image.manifest.digest)).toBe(false);
+      const survivor = imageOf('survivor', [shared]).manifest;
+      expect(await missingOf(domain.repository('second'), 'team/app', survivor)).toEqual([]);
+      expect(await domain.candidates()).toEqual([]);
+      expect(domain.disk.blobs.size).toBe(3);
+    });
+
+    it('keeps the bytes for a grace period, for pushes that are on their way', async () => {
+      await pushImage(writer(), 'team/app', imageOf('doomed', [layer]), 'v1');
+      advance(10 * day);
+      await domain.deleteRepository('local');
+      await collect();
+      advance(grace - hour);
+      await collect();
+      expect(domain.disk.blobs.size).toBe(3);
+      advance(2 * hour);
+      await collect();
+      expect(domain.disk.blobs.size).toBe(0);
+    });
+
+    it('shows nothing old when it is made again, before the purge and after it', async () => {
+      const image = imageOf('doomed', [layer]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      const { id } = await writer().startUpload('team/app', 'sha256');
+      await domain.deleteRepository('local');
+      await domain.addRepository('local');
+      const expectNothing = async (): Promise<void> => {
+        const repository = domain.repository('local');
+        expect(await repository.getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
+        expect(await repository.getManifest(anyone, 'team/app', { tag: parseTag('v1') })).toBeUndefined();
+        expect(await repository.statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
+        expect(await repository.listTags(anyone, 'team/app', { limit: 10 })).toBeUndefined();
+        expect((await repository.listImages(anyone, { limit: 10 })).items).toEqual([]);
+        await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+        expect(await writer().mountBlob(anyone, 'other', layerDigest)).toBe(false);
+      };
+      await expectNothing();
+      await collect();
+      await expectNothing();
+    });
+
+    it('leaves alone what was pushed after it was made again', async () => {
+      const image = imageOf('again', [layer]);
+      await pushImage(writer(), 'team/app', image, 'v1');
+      await domain.deleteRepository('local');
+      await domain.addRepository('local');
+      await pushImage(writer(), 'team/app', image, 'v1');
+      await domain.collectAll();
+      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      expect(await domain.candidates()).toEqual([]);
+    });
+
+    it('is purged in many steps, and what is left after a stop goes after the restart', async () => {
+      const blobs = Array.from({ length: 1200 }, (_, i) => Buffer.from(`blob ${i}`));
+      await domain.seedBlobs('local', 'team/app', blobs);
+      await domain.deleteRepository('local');
+      expect(await domain.metadata.purge(domain.runtime.now())).toBe(true);
+      await domain.restart();
+      await domain.collectAll();
+      expect(domain.disk.blobs.size).toBe(0);
+      expect(await domain.candidates()).toEqual([]);
+    });
+  });
+
+  describe('after a crash', () => {
+    it('ends what stopped between condemning and deleting', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      advance(grace + 1);
+      const stop = new Error('the process was killed');
+      const dying = domain.actor((method) => (method === 'delete' ? Promise.reject(stop) : Promise.resolve()));
+      await dying.collector.collect().catch(() => undefined);
+      await domain.restart();
+      if ((await domain.metadata.condemned()).length > 0) await domain.collector.recover();
+      await domain.collectAll();
+      expect(domain.has(layerDigest)).toBe(false);
+      expect(await domain.metadata.condemned()).toEqual([]);
+      expect(await domain.candidates()).toEqual([]);
+    });
+
+    it('ends what stopped between deleting and forgetting', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      advance(grace + 1);
+      const stop = new Error('the process was killed');
+      const dies: Hook = (method, args) =>
+        isApplyOf('bytes.forget')(method, args) ? Promise.reject(stop) : Promise.resolve();
+      await domain
+        .actor(dies)
+        .collector.collect()
+        .catch(() => undefined);
+      expect(await domain.metadata.condemned()).toEqual([layerDigest]);
+      await domain.restart();
+      await domain.collector.recover();
+      expect(await domain.metadata.condemned()).toEqual([]);
+      await pushImage(writer(), 'team/app', imageOf('again', [layer]), 'v1');
+      await domain.collectAll();
+      expect(await missingOf(domain.repository('local'), 'team/app', imageOf('again', [layer]).manifest)).toEqual([]);
+      expect(await domain.candidates()).toEqual([]);
+    });
+
+    it('finds bytes that were published and never linked', async () => {
+      const stop = new Error('the process was killed');
+      const dies: Hook = (method) => (method === 'apply' ? Promise.reject(stop) : Promise.resolve());
+      await expect(pushBlobs(domain.actor(dies).writer('local'), 'team/app', [layer])).rejects.toThrow(stop);
+      expect(domain.has(layerDigest)).toBe(true);
+      await domain.restart();
+      advance(grace + hour);
+      const report = await collect();
+      expect(report).toMatchObject({ blobsDeleted: 0, quarantined: 1, quarantinedBytes: layer.length });
+      expect(domain.has(layerDigest)).toBe(false);
+    });
+
+    it('spares an orphan for a grace period, and one that is linked meanwhile for good', async () => {
+      domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: domain.runtime.now() });
+      domain.disk.blobs.set(sharedDigest, { bytes: shared, modifiedAt: domain.runtime.now() });
+      await collect();
+      await pushImage(writer(), 'team/app', imageOf('linked', [shared]), 'v1');
+      expect(domain.has(layerDigest)).toBe(true);
+      advance(grace + hour);
+      await collect();
+      expect(domain.has(layerDigest)).toBe(false);
+      expect(domain.has(sharedDigest)).toBe(true);
+    });
+  });
+
+  describe('uploads', () => {
+    it('expire when they rest for too long', async () => {
+      const { id } = await writer().startUpload('team/app', 'sha256');
+      await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
+      advance(uploadExpiry);
+      expect(await collect()).toMatchObject({ uploadsExpired: 0 });
+      expect(await writer().uploadStatus('team/app', id)).toMatchObject({ size: layer.length });
+      advance(1);
+      expect(await collect()).toMatchObject({ uploadsExpired: 1 });
+      await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+      expect(domain.disk.staged.size).toBe(0);
+    });
+
+    it('expire when nothing was ever sent', async () => {
+      const { id } = await writer().startUpload('team/app', 'sha256');
+      advance(uploadExpiry + 1);
+      expect(await collect()).toMatchObject({ uploadsExpired: 1 });
+      await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+    });
+
+    it('live on while they are appended to', async () => {
+      const { id } = await writer().startUpload('team/app', 'sha256');
+      for (let i = 1; i <= 4; i++) {
+        advance(uploadExpiry - hour);
+        expect(await collect()).toMatchObject({ uploadsExpired: 0 });
+        await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
+        expect(await writer().uploadStatus('team/app', id)).toMatchObject({ size: i * layer.length });
+      }
+    });
+
+    it('live on while a request is at them, however long it takes', async () => {
+      const { id } = await writer().startUpload('team/app', 'sha256');
+      const source = new Readable({ read() {} });
+      source.push(layer.subarray(0, 1000));
+      const appending = writer().appendUpload('team/app', id, { source });
+      advance(3 * uploadExpiry);
+      expect(await collect()).toMatchObject({ uploadsExpired: 0 });
+      source.push(layer.subarray(1000));
+      source.push(null);
+      expect(await appending).toEqual({ id, size: layer.length });
+      await writer().completeUpload('team/app', id, layerDigest, { source: Readable.from([]) });
+      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+    });
+
+    it('leave no staged bytes behind whose session is lost', async () => {
+      await (await domain.blobs.stage('of-a-session-that-a-power-cut-took')).append(Readable.from([layer]));
+      await domain.restart();
+      advance(uploadExpiry - hour);
+      await collect();
+      expect(domain.disk.staged.size).toBe(1);
+      advance(2 * hour);
+      await collect();
+      expect(domain.disk.staged.size).toBe(0);
+    });
+
+    it('expire though another one cannot be discarded, which is retried', async () => {
+      const ids = [];
+      for (let i = 0; i < 3; i++) ids.push((await writer().startUpload('team/app', 'sha256')).id);
+      await (await domain.blobs.stage('without-a-session')).append(Readable.from([layer]));
+      advance(uploadExpiry + 1);
+      const failing = [ids[0], 'without-a-session'];
+      const hook: Hook = (method, args) =>
+        method === 'stage' && failing.includes(String(args[0])) ? Promise.reject(new Error('EIO')) : Promise.resolve();
+      expect(await domain.actor(hook).collector.collect()).toMatchObject({ uploadsExpired: 2 });
+      expect(await collect()).toMatchObject({ uploadsExpired: 1 });
+      expect(domain.disk.staged.size).toBe(0);
+    });
+
+    it('of a deleted repository leave nothing behind', async () => {
+      const { id } = await writer().startUpload('team/app', 'sha256');
+      await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
+      await domain.deleteRepository('local');
+      advance(uploadExpiry + 1);
+      await collect();
+      expect(domain.disk.staged.size).toBe(0);
+    });
+  });
+
+  describe('a dry run', () => {
+    const snapshot = async () => ({
+      candidates: await domain.candidates(),
+      condemned: await domain.metadata.condemned(),
+      image: await domain.metadata.image(app),
+      blobs: [...domain.disk.blobs.keys()].sort(),
+      staged: [...domain.disk.staged.keys()].sort(),
+    });
+
+    it('counts what the real run then frees, and changes nothing', async () => {
+      const [going, staying] = [imageOf('going', [layer, shared]), imageOf('staying', [shared])];
+      await pushImage(writer(), 'team/app', going, 'v1');
+      await pushImage(writer(), 'team/app', staying, 'v2');
+      await pushImage(writer(), 'other', imageOf('elsewhere', [shared]), 'v1');
+      await pushBlobs(writer(), 'team/app', [someBytes('never named', 700)]);
+      await writer().deleteManifest('team/app', going.manifest.digest);
+      await writer().deleteBlob('other', sharedDigest);
+      advance(grace + hour);
+      const before = await snapshot();
+      const counted = await domain.collector.collect({ dryRun: true });
+      expect(await snapshot()).toEqual(before);
+      expect(counted).toMatchObject({ dryRun: true, unlinked: 3, blobsDeleted: 4 });
+      const { unlinked, blobsDeleted, bytesFreed } = await collect();
+      expect({ unlinked, blobsDeleted, bytesFreed }).toEqual({
+        unlinked: counted.unlinked,
+        blobsDeleted: counted.blobsDeleted,
+        bytesFreed: counted.bytesFreed,
+      });
+    });
+
+    it('counts nothing that is still in its grace period', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      advance(grace);
+      expect(await domain.collector.collect({ dryRun: true })).toMatchObject({
+        unlinked: 0,
+        blobsDeleted: 0,
+        bytesFreed: 0,
+      });
+    });
+
+    it('does not join a real run', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      advance(grace + 1);
+      const [real, dry] = await Promise.all([collect(), domain.collector.collect({ dryRun: true })]);
+      expect(real.dryRun).toBe(false);
+      expect(dry.dryRun).toBe(true);
+    });
+  });
+
+  describe('runs', () => {
+    it('starts anew after a run that failed', async () => {
+      const failing = domain.actor(
+        once(
+          (method) => method === 'candidates',
+          () => Promise.reject(new Error('disk')),
+        ),
+      ).collector;
+      await expect(failing.collect()).rejects.toThrow('disk');
+      expect(await failing.collect()).toMatchObject({ dryRun: false });
+    });
+
+    it('closes when the run that is under way has ended, and leaves the rest to the next process', async () => {
+      await domain.seedBlobs(
+        'local',
+        'team/app',
+        Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`)),
+      );
+      advance(grace + 1);
+      let calls = 0;
+      const { collector } = domain.actor(() => Promise.resolve(void (calls += 1)));
+      const running = collector.collect();
+      await collector.close();
+      const callsAtClose = calls;
+      await running;
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
+      expect(calls).toBe(callsAtClose);
+      await domain.restart();
+      await domain.collectAll();
+      expect(domain.disk.blobs.size).toBe(0);
+    });
+
+    it('ends though new garbage comes as fast as it goes', async () => {
+      await pushBlobs(writer(), 'team/app', [layer]);
+      advance(grace + 1);
+      let pushed = 0;
+      const busy = domain.actor(async (method, args) => {
+        if (pushed > 500 || !isApplyOf('blob.unlink')(method, args)) return;
+        pushed += 1;
+        await pushBlobs(writer(), 'team/app', [Buffer.from(`new ${pushed}`)]);
+      }).collector;
+      await busy.collect();
+      expect(pushed).toBeLessThan(10);
+    });
+  });
+});

@@ -1,0 +1,79 @@
+import { truncate, unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { BufferPool, FileContent } from '../../../src/storage/files/file-content.js';
+import { readBytes } from '../../../src/util/streams.js';
+import { CollectingSink, MiB, patternBytes, StuckSink } from '../../support/bytes.js';
+import { checkNoLeak } from '../../support/open-files.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+
+describe('FileContent and its buffers', () => {
+  const size = 3 * MiB + 100_000;
+  let root: string;
+  let path: string;
+  beforeEach(async () => {
+    root = await makeScratchFolder();
+    path = join(root, 'file');
+    await writeFile(path, patternBytes(size));
+  });
+  afterEach(async () => {
+    await checkNoLeak(root);
+    await removeScratchFolder(root);
+  });
+
+  it('uses two buffers and gives them back', async () => {
+    const pool = new BufferPool(32);
+    const content = new FileContent(path, size, undefined, pool);
+    expect((await readBytes(content)).equals(patternBytes(size))).toBe(true);
+    expect(pool.kept).toBe(2);
+    await readBytes(content);
+    expect(pool.kept).toBe(2);
+  });
+
+  it('uses none for little content, and keeps no more than its cap', async () => {
+    const pool = new BufferPool(1);
+    await readBytes(new FileContent(path, size, { start: 5, end: 60_000 }, pool));
+    expect(pool.kept).toBe(0);
+    await readBytes(new FileContent(path, size, undefined, pool));
+    expect(pool.kept).toBe(1);
+  });
+
+  it('never gives back the buffer that a closed sink may still hold', async () => {
+    const pool = new BufferPool(32);
+    const sink = new StuckSink();
+    const writing = expect(new FileContent(path, size, undefined, pool).writeTo(sink)).rejects.toThrow('closed early');
+    await sink.reached;
+    sink.destroy();
+    await writing;
+    // The one that was read ahead.
+    expect(pool.kept).toBe(1);
+  });
+
+  it('reads 64 KiB at a time when the pool has lent all that it lends, and counts what it lends', async () => {
+    const pool = new BufferPool(32, 3);
+    const sinks = [new StuckSink(), new StuckSink(), new StuckSink()];
+    const writing = sinks.map((sink) =>
+      new FileContent(path, size, undefined, pool).writeTo(sink).catch(() => 'closed'),
+    );
+    await Promise.all(sinks.map(({ reached }) => reached));
+    expect(pool.lent).toBe(3);
+    expect((await readBytes(new FileContent(path, size, undefined, pool))).equals(patternBytes(size))).toBe(true);
+    for (const sink of sinks) sink.destroy();
+    expect(await Promise.all(writing)).toEqual(['closed', 'closed', 'closed']);
+    expect(pool.lent).toBe(0);
+  });
+
+  it('gives back all when the file is too short', async () => {
+    const pool = new BufferPool(32);
+    await truncate(path, 2 * MiB + 7);
+    await expect(readBytes(new FileContent(path, size, undefined, pool))).rejects.toThrow('the file ends');
+    expect(pool.kept).toBe(2);
+  });
+
+  it('opens nothing for a sink that is closed, and rejects for a file that is gone', async () => {
+    const content = new FileContent(path, size, undefined, new BufferPool(1));
+    await unlink(path);
+    await expect(content.writeTo(new CollectingSink().destroy())).rejects.toThrow('closed early');
+    await expect(content.writeTo(new CollectingSink())).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
