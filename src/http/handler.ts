@@ -144,18 +144,15 @@ async function answer<Row extends Endpoint>(
   leave();
   const method = req.method ?? '';
   const { status, errorCode, provenance } = outcome;
-  const told = { id, ...seen, method, url: shownUrl(req.url ?? ''), status };
+  const url = shownUrl(req.url ?? '');
   if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
-    runtime.log.info({ ...told, made: outcome.made }, 'changed');
+    runtime.log.info({ id, ...seen, method, url, status, made: outcome.made }, 'changed');
   }
   if (runtime.events.listenerCount('request') === 0) return;
-  runtime.emit('request', {
-    ...told,
-    durationMs: performance.now() - startedAt,
-    remoteAddress,
-    ...(errorCode === undefined ? {} : { errorCode }),
-    ...(provenance === undefined ? {} : { cache: provenance.cache, servedBy: provenance.repository }),
-  });
+  const event = { id, ...seen, method, url, status, durationMs: performance.now() - startedAt, remoteAddress };
+  if (errorCode !== undefined) Object.assign(event, { errorCode });
+  if (provenance !== undefined) Object.assign(event, { cache: provenance.cache, servedBy: provenance.repository });
+  runtime.emit('request', event);
 }
 
 interface Outcome {
