@@ -141,7 +141,7 @@ describeClient('the container image', needs, () => {
   test('BuildKit makes the same of the Dockerfile', async () => {
     const context = join(bed.folder, 'nothing-to-run');
     await mkdir(join(context, 'dist'), { recursive: true });
-    const flags = ['--network=none', '--build-arg=BASE_IMAGE=local/node:20', `--file=${projectRoot}/Dockerfile`];
+    const flags = ['--network=none', '--build-arg=BASE_IMAGE=local/node', `--file=${projectRoot}/Dockerfile`];
     const env = { DOCKER_BUILDKIT: '1' };
     await engine.docker(['build', ...flags, '--tag=artifactapi:buildkit', context], { env });
     const kept = ['User', 'WorkingDir', 'Env', 'Entrypoint', 'Cmd', 'Volumes', 'ExposedPorts', 'Healthcheck'];

@@ -58,6 +58,11 @@ describe('the Dockerfile', () => {
     expect(instruction(name)).toBe(value);
   });
 
+  it('builds on a Node release that CI runs the tests on', () => {
+    const [, release = ''] = /^ARG BASE_IMAGE=node:(\d+)-slim$/m.exec(dockerfile) ?? [];
+    expect(/for version in ([\d ]+);/.exec(read('.ci/run'))?.[1]?.split(' ')).toContain(release);
+  });
+
   it('starts node itself, which gets the signals', () => {
     const [program, , ...args] = JSON.parse(instruction('ENTRYPOINT')) as string[];
     expect(program).toBe('node');
