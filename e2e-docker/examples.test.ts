@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { chmod, cp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { hashSync } from 'bcryptjs';
@@ -7,6 +8,7 @@ import { writeLayout } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';
 import { findTool, projectRoot } from './support/commands.js';
 import { startDaemon, waitForDaemon } from './support/daemon.js';
+import { composeImage, content, jsonContent, mediaTypes } from './support/images.js';
 import { freshImage } from './support/mirror-bed.js';
 import { freePort } from './support/nginx.js';
 import { RegistryHttp } from './support/registry-http.js';
@@ -74,7 +76,7 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
     }
     for (const part of ['adapters', 'dist']) await symlink(join(projectRoot, part), join(clone, part));
     for (const file of ['config.yml', 'nginx.conf']) {
-      const text = await readFile(join(folder, file), 'utf8');
+      const text = uncomment(await readFile(join(folder, file), 'utf8')).replace('10.0.0.0/8', '127.0.0.1');
       await writeFile(
         join(folder, file),
         text.replaceAll(/\b(?:5000|8443)\b/g, (from) => String(ports[from])),
@@ -82,6 +84,13 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
     }
     await writeFile(join(folder, 'users.htpasswd'), `ana:${hashSync('secret', 4)}\n`);
     return clone;
+  }
+
+  /** The part of nginx.conf that opens the management API, switched on. */
+  function uncomment(text: string): string {
+    return text.replace(/^ *# location \^~ \/api\/v1\/ \{\n(?: *#.*\n)*? *# \}$/m, (block) =>
+      block.replaceAll(/^( *)# /gm, '$1'),
+    );
   }
 
   const copy = (...args: string[]) => bed.run('skopeo', '--insecure-policy', 'copy', '--preserve-digests', ...args);
@@ -108,5 +117,19 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
     await copy('--src-tls-verify=false', `docker://${host}/hub/local/alpine:1`, 'oci:cached:1');
     const index = JSON.parse(await readFile(join(bed.folder, 'cached/index.json'), 'utf8')) as object;
     expect(index).toMatchObject({ manifests: [{ digest: image.manifest.digest }] });
+  });
+
+  test('imports an archive that is larger than nginx allows by default', async () => {
+    const layer = content(mediaTypes.ociLayerGzip, randomBytes(3 * 1024 * 1024));
+    const config = jsonContent(mediaTypes.ociConfig, { architecture: 'amd64', os: 'linux' });
+    const image = composeImage(config, [layer]);
+    await writeLayout(join(bed.folder, 'large'), '1', image);
+    const archive = join(bed.folder, 'large.tar');
+    await bed.run('tar', '-C', join(bed.folder, 'large'), '-cf', archive, '.');
+    const authorization = `Basic ${Buffer.from('ana:secret').toString('base64')}`;
+    const body = await readFile(archive);
+    const path = '/api/v1/repositories/team/import?image=large';
+    const imported = await registry.send(path, { method: 'POST', headers: { authorization }, body });
+    expect([imported.status, imported.body.toString()]).toEqual([201, expect.stringContaining('team/large')]);
   });
 });

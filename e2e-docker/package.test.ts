@@ -58,6 +58,7 @@ describeClient('the packed package', ['npm', 'npx', 'node'], () => {
   }, 180_000);
   afterAll(() => temp?.release());
 
+  // The install section of README.md.
   test('installs no host: those are the choice of the project', async () => {
     const { stdout } = await inProject('npm', 'ls', '--all', '--parseable');
     const installed = stdout.split('\n').map((line) => line.split('/node_modules/').at(-1));

@@ -1,4 +1,4 @@
-// A gateway in Connect that is a docker registry too.
+// A gateway in Connect that also serves a Docker registry.
 import { createServer } from 'node:http';
 import connect from 'connect';
 import { createRegistry } from 'artifactapi';
@@ -6,17 +6,17 @@ import { mountRegistry } from 'artifactapi/connect';
 
 const registry = createRegistry({
   storage: process.env.DATA ?? './data',
-  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  // Anyone who can connect may push. Safe on the loopback address below, and nowhere else.
   access: 'open',
   repositories: [{ name: 'docker-internal', type: 'local' }],
 });
 
 const app = connect();
-// In front of everything that reads bodies.
+// Mount the registry before anything that reads bodies, such as a body parser.
 mountRegistry(app, registry, { management: '/' });
 app.use('/hello', (_req, res) => res.end('the gateway goes on as before\n'));
 
-// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+// Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.
 const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
 server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
   const { port } = server.address();

@@ -1,4 +1,4 @@
-// A gateway in Express, 4 or 5, that is a docker registry too.
+// A gateway in Express, 4 or 5, that also serves a Docker registry.
 import { createServer } from 'node:http';
 import express from 'express';
 import { createRegistry } from 'artifactapi';
@@ -6,18 +6,18 @@ import { mountRegistry } from 'artifactapi/express';
 
 const registry = createRegistry({
   storage: process.env.DATA ?? './data',
-  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  // Anyone who can connect may push. Safe on the loopback address below, and nowhere else.
   access: 'open',
   repositories: [{ name: 'docker-internal', type: 'local' }],
 });
 
 const app = express();
-// In front of everything that reads bodies: body parsers come after it.
+// Mount the registry before anything that reads bodies, such as a body parser.
 mountRegistry(app, registry, { management: '/' });
 app.use(express.json());
 app.post('/echo', (req, res) => res.json(req.body));
 
-// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+// Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.
 const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);
 server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
   const { port } = server.address();

@@ -1,18 +1,18 @@
-// A gateway in Fastify that is a docker registry too.
+// A gateway in Fastify that also serves a Docker registry.
 import fastify from 'fastify';
 import { createRegistry } from 'artifactapi';
 import { mountRegistry } from 'artifactapi/fastify';
 
 const registry = createRegistry({
   storage: process.env.DATA ?? './data',
-  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  // Anyone who can connect may push. Safe on the loopback address below, and nowhere else.
   access: 'open',
   repositories: [{ name: 'docker-internal', type: 'local' }],
 });
 
-// Its own limit for a whole request is none, as uploads of large layers on slow lines need it.
+// Fastify sets no time limit for a whole request, which large uploads on slow lines need.
 const app = fastify({ keepAliveTimeout: 75_000 });
-// Hooks that are added to the app run before the registry. Body parsers of the app never see what is the registry's.
+// The app's hooks run before the registry. Its body parsers never see registry requests.
 mountRegistry(app, registry, { management: '/' });
 app.post('/echo', (request) => request.body);
 

@@ -1,4 +1,4 @@
-// A gateway in Express with a login of its own, which the registry knows too: browsers by their session, docker by password.
+// An Express gateway that shares its login with the registry: browsers use their session, docker a password.
 import { randomBytes, scryptSync, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
 import express from 'express';
@@ -10,16 +10,16 @@ const addUser = (id, groups, password, salt = randomBytes(16)) => ({ id, groups,
 const users = new Map([
   ['ana', addUser('ana', ['team', 'operators'], process.env.ANA_PASSWORD ?? 'secret')],
   ['ben', addUser('ben', ['team'], process.env.BEN_PASSWORD ?? 'secret too')],
-]); // in place of your database
+]); // stands in for your database
 const nobody = addUser('', [], randomBytes(16));
 const sessions = new Map(); // id in the cookie → user
 
 function checkPassword(name, password) {
-  const { salt, hash: expected } = users.get(name) ?? nobody; // as much work for a name that is not there
+  const { salt, hash: expected } = users.get(name) ?? nobody; // the same work for unknown names
   return timingSafeEqual(hash(password, salt), expected) ? users.get(name) : undefined;
 }
 
-/** Who a request is from. `undefined` is no refusal: then the registry looks for a token of its own, and asks its rules. */
+/** Returns the user who sent a request. `undefined` does not refuse it: the registry then checks for a token that it issued. */
 function authenticate({ headers: { cookie = '', authorization = '' } }) {
   const [, basic] = /^Basic (\S+)$/i.exec(authorization) ?? [];
   if (basic === undefined) return sessions.get(/(?:^|; )session=(\w+)/.exec(cookie)?.[1]);
@@ -40,13 +40,13 @@ const registry = createRegistry({
 });
 
 const app = express();
-mountRegistry(app, registry, { management: '/' }); // before body parsers, and before any login wall
+mountRegistry(app, registry, { management: '/' }); // before body parsers and any login wall
 app.post('/login', express.json(), ({ body }, res) => {
   const user = checkPassword(String(body?.name), String(body?.password));
   if (user !== undefined) {
     const id = randomBytes(16).toString('hex');
     sessions.set(id, user);
-    res.cookie('session', id, { httpOnly: true, sameSite: 'strict' }); // with TLS `secure`, too
+    res.cookie('session', id, { httpOnly: true, sameSite: 'strict' }); // add `secure` when you serve TLS
   }
   res.status(user === undefined ? 401 : 200).json({ user: user?.id ?? null });
 });

@@ -1,4 +1,4 @@
-// A gateway in Hono, on Node, that is a docker registry too.
+// A gateway in Hono, on Node, that also serves a Docker registry.
 import { serve } from '@hono/node-server';
 import { Hono } from 'hono';
 import { createRegistry } from 'artifactapi';
@@ -6,7 +6,7 @@ import { mountRegistry } from 'artifactapi/hono';
 
 const registry = createRegistry({
   storage: process.env.DATA ?? './data',
-  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  // Anyone who can connect may push. Safe on the loopback address below, and nowhere else.
   access: 'open',
   repositories: [{ name: 'docker-internal', type: 'local' }],
 });
@@ -16,11 +16,11 @@ app.post('/echo', async (context) => context.json(await context.req.json()));
 
 const server = serve(
   {
-    // In front of the app: its middleware does not see what is the registry's.
+    // The registry runs in front of the app, so Hono's middleware does not see registry requests.
     ...mountRegistry(app, registry, { management: '/' }),
     port: Number(process.env.PORT ?? 5000),
     hostname: '127.0.0.1',
-    // Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+    // Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.
     serverOptions: { requestTimeout: 0, keepAliveTimeout: 75_000 },
   },
   ({ port }) => {

@@ -1,4 +1,4 @@
-// A gateway in NestJS, on Express, that is a docker registry too.
+// A gateway in NestJS, on Express, that also serves a Docker registry.
 import 'reflect-metadata';
 import { Body, Controller, Module, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -7,7 +7,7 @@ import { mountRegistry } from 'artifactapi/express';
 
 const registry = createRegistry({
   storage: process.env.DATA ?? './data',
-  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  // Anyone who can connect may push. Safe on the loopback address below, and nowhere else.
   access: 'open',
   repositories: [{ name: 'docker-internal', type: 'local' }],
 });
@@ -18,25 +18,25 @@ class EchoController {
   }
 }
 class AppModule {
-  // After the server has stopped.
+  // NestJS calls this after the server has stopped.
   onApplicationShutdown() {
     return registry.close();
   }
 }
 
-// Decorators as plain calls, since Node does not know them and this needs no build: `@Controller()`, `@Post('echo')`,
-// `@Body()` and `@Module(…)` in TypeScript.
+// Plain calls instead of decorators, which Node does not support without a build step. In TypeScript, write
+// `@Controller()`, `@Post('echo')`, `@Body()` and `@Module(…)`.
 Controller()(EchoController);
 Post('echo')(EchoController.prototype, 'echo', Object.getOwnPropertyDescriptor(EchoController.prototype, 'echo'));
 Body()(EchoController.prototype, 'echo', 0);
 Module({ controllers: [EchoController] })(AppModule);
 
 const app = await NestFactory.create(AppModule, { logger: ['error', 'warn'] });
-// Before `listen`: that adds NestJS's body parsers, which then come after the registry.
+// Mount before `listen`, which adds NestJS's body parsers: they then come after the registry.
 mountRegistry(app.getHttpAdapter().getInstance(), registry, { management: '/' });
 
 const server = app.getHttpServer();
-// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+// Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.
 Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 75_000 });
 await app.listen(Number(process.env.PORT ?? 5000), '127.0.0.1');
 const { port } = server.address();

@@ -1,11 +1,11 @@
-// A server of node:http, without a framework, that is a docker registry too.
+// A node:http server without a framework that also serves a Docker registry.
 import { createServer } from 'node:http';
 import { createRegistry } from 'artifactapi';
 import { createRegistryListener } from 'artifactapi/node';
 
 const registry = createRegistry({
   storage: process.env.DATA ?? './data',
-  // Whoever reaches it may push: fit for the loopback address below, and for nothing else.
+  // Anyone who can connect may push. Safe on the loopback address below, and nowhere else.
   access: 'open',
   repositories: [{ name: 'docker-internal', type: 'local' }],
 });
@@ -15,7 +15,7 @@ const listener = createRegistryListener(registry, {
   fallback: (_req, res) => res.end('the gateway goes on as before\n'),
 });
 
-// Node gives a request 5 minutes by default, body included: not enough for a large layer on a slow line.
+// Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.
 const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, listener);
 server.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {
   const { port } = server.address();

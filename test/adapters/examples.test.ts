@@ -20,6 +20,9 @@ afterEach(async () => {
 });
 
 const examplesFolder = path.join(import.meta.dirname, '../../examples');
+const exampleNames = readdirSync(examplesFolder, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => name);
 
 async function scratchFolder(): Promise<string> {
   const folder = await makeScratchFolder();
@@ -69,7 +72,7 @@ it.each([
   expect(resolveServeSettings({}, { path: from, text }, {})).toMatchObject({ host: '127.0.0.1', port });
 });
 
-it.each(readdirSync(examplesFolder))('examples/%s says in its README what to type', async (folder) => {
+it.each(exampleNames)('examples/%s has a README with the commands to run it', async (folder) => {
   expect(await readFile(path.join(examplesFolder, folder, 'README.md'), 'utf8')).toMatch(/^```sh\n/m);
 });
 
@@ -85,7 +88,7 @@ const hosts = [
 ] as const;
 
 it('covers every example that is a server', () => {
-  const servers = readdirSync(examplesFolder).filter((folder) => existsSync(`examples/${folder}/server.mjs`));
+  const servers = exampleNames.filter((folder) => existsSync(`examples/${folder}/server.mjs`));
   expect([...hosts.map(([host]) => host), 'gateway'].toSorted()).toEqual(servers.toSorted());
 });
 
@@ -188,7 +191,7 @@ it('examples/virtual has private and public images under one name, and asks nobo
   }
 });
 
-it('examples/air-gapped carries images over by the very commands of its README', async () => {
+it('examples/air-gapped carries images over with the commands of its README', async () => {
   const names = ['library/alpine:3.22', 'library/busybox:1.37'].map((name) => name.split(':') as [string, string]);
   const hub = await startHub();
   const images = names.map(([image, tag]) => hub.images.addImage(image, tag));
@@ -199,11 +202,11 @@ it('examples/air-gapped carries images over by the very commands of its README',
   const typedAs: Readonly<Record<string, string>> = {
     'http://127.0.0.1:5000': await originOf(outside.command),
     'http://127.0.0.1:5001': await originOf(inside.command),
-    'node dist/src/command/cli.js': `'${process.execPath}' '${path.resolve('dist/src/command/cli.js')}'`,
+    'npx artifactapi': `'${process.execPath}' '${path.resolve('dist/src/command/cli.js')}'`,
   };
   const readme = await readFile(path.join(examplesFolder, 'air-gapped/README.md'), 'utf8');
   const blocks = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block);
-  const scripts = blocks.filter((block) => /cli\.js (?:export|import)/.test(block));
+  const scripts = blocks.filter((block) => /artifactapi (?:export|import)/.test(block));
   expect(scripts).toHaveLength(2);
   const folder = await scratchFolder();
   for (const script of scripts) {

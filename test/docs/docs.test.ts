@@ -183,7 +183,8 @@ describe('README.md', () => {
     const { exports } = JSON.parse(read('package.json')) as { exports: object };
     const adapters = Object.keys(exports).filter((entry) => entry !== '.' && entry !== './package.json');
     expect(adapters.filter((entry) => !readme.includes(`from 'artifactapi${entry.slice(1)}'`))).toEqual([]);
-    const folders = readdirSync(path.join(root, 'examples'));
+    const entries = readdirSync(path.join(root, 'examples'), { withFileTypes: true });
+    const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(folders).toContain('express');
     expect(folders.filter((folder) => !readme.includes(`(examples/${folder}/README.md)`))).toEqual([]);
   });

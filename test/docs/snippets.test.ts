@@ -1,0 +1,130 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveServeSettings } from '../../src/command/serve-settings.js';
+import { Client } from '../support/client.js';
+import { Command } from '../support/command.js';
+import { pushAndPull } from '../support/push-and-pull.js';
+import { freePort, makeProject, openScene, type Scene } from './scene.js';
+import { listPages, parseSnippets, placeOf, root, snippetsWith, type Snippet } from './snippets.js';
+
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const rows = (snippets: readonly Snippet[]) => snippets.map((snippet) => [placeOf(snippet), snippet] as const);
+
+describe('the snippet parser', () => {
+  const markdown =
+    'A\n\n<!-- test: skip it needs\na camera -->\n\n```sh\nshoot\n```\n\n- b\n\n  ```yaml\n  c: 1\n  ```\n\n```toml\n```\n';
+
+  it('finds each block with its line, its language and the test that its comment asks for', () => {
+    const [first, second, third] = parseSnippets('x.md', markdown);
+    expect(first).toMatchObject({ line: 6, language: 'sh', text: 'shoot\n', directive: 'skip' });
+    expect(first?.argument).toBe('it needs a camera');
+    expect(second).toMatchObject({ line: 12, language: 'yaml', text: 'c: 1\n', directive: 'config' });
+    expect(third).toMatchObject({ line: 16, language: 'toml', text: '', directive: undefined });
+  });
+
+  it('takes no comment from an earlier block, and knows no other directives', () => {
+    const [, second, third] = parseSnippets(
+      'x.md',
+      '<!-- test: run -->\n```sh\n```\n\n```sh\n```\n<!-- test: rum -->\n```sh\n```\n',
+    );
+    expect([second?.directive, third?.directive]).toEqual([undefined, undefined]);
+  });
+});
+
+describe('a code block of the documentation', () => {
+  it('is run by a test, or says why it is not', () => {
+    expect(snippetsWith(undefined).map(placeOf)).toEqual([]);
+  });
+
+  it.each(rows(snippetsWith('skip')))('at %s is skipped for a reason in words', (_place, { argument, language }) => {
+    if (language !== 'mermaid') expect(argument.split(' ').length).toBeGreaterThan(2);
+  });
+
+  it.each(rows(snippetsWith('by')))('at %s is run by a test file that names its page', (_place, { page, argument }) => {
+    expect(argument).toMatch(/\.test\.ts$/);
+    expect(existsSync(path.join(root, argument)), argument).toBe(true);
+    expect(read(argument)).toContain(page.startsWith('examples/') ? (page.split('/')[1] ?? '') : page);
+  });
+
+  it('makes passwords with bcrypt at cost 10, where it makes any', () => {
+    const lines = listPages().flatMap((page) => read(page).match(/htpasswd -B.*/g) ?? []);
+    expect(lines.length).toBeGreaterThan(0);
+    expect(lines.filter((line) => !line.startsWith('htpasswd -B -C 10 '))).toEqual([]);
+  });
+
+  it.each(rows(snippetsWith('json')))('at %s is JSON', (_place, { text }) => {
+    expect(() => JSON.parse(text) as unknown).not.toThrow();
+  });
+
+  it.each(rows(snippetsWith('config')))('at %s is an accepted config file', (_place, { text }) => {
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', SIGNING_KEY: String(key), OLD_SIGNING_KEY: String(key) };
+    expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
+  });
+});
+
+/** Runs a module that listens on port 5000, on another port, while `use` talks to it. Returns what it printed on stderr. */
+async function runServer(module: string, use: (client: Client) => Promise<void>): Promise<string> {
+  const { folder, remove } = await makeProject();
+  const port = await freePort();
+  const file = path.join(folder, 'server.mjs');
+  await writeFile(file, module.replaceAll(/\b5000\b/g, String(port)));
+  const command = new Command(path.relative(root, file), [], { cwd: folder });
+  const client = new Client(`http://127.0.0.1:${port}`);
+  try {
+    await reached(client, command);
+    await use(client);
+  } finally {
+    await client.close();
+    await command.stop();
+    await remove();
+  }
+  return command.stderr;
+}
+
+/** Resolves once something answers; rejects with what the process printed when it has ended. */
+async function reached(client: Client, command: Command): Promise<void> {
+  const ended = command.ended().then(({ stdout, stderr }) => stdout + stderr);
+  while ((await client.get('/v2/').catch(() => undefined)) === undefined) {
+    const output = await Promise.race([ended, sleep(20)]);
+    if (output !== undefined) throw new Error(`the server has ended:\n${output}`);
+  }
+}
+
+describe('a server of the documentation', () => {
+  it('is reported with what it printed when it does not start', async () => {
+    await expect(runServer("throw new Error('no port 5000 for me');\n", async () => {})).rejects.toThrow(
+      /no port \d+ for me/,
+    );
+  });
+
+  it.each(rows(snippetsWith('server')))(
+    'at %s takes an image and gives it back',
+    async (_place, { text, argument }) => {
+      expect(text).toContain('5000');
+      expect(await runServer(text, (client) => pushAndPull(client, argument))).toBe('');
+    },
+  );
+});
+
+describe('a shell script of the documentation', () => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await openScene();
+  });
+  afterAll(() => scene?.close());
+
+  it('fails at its first command that fails', async () => {
+    await expect(scene.runScript('false\necho on')).rejects.toThrow();
+    await expect(scene.runScript('curl --fail --silent http://127.0.0.1:5000/v2/nowhere/tags/list')).rejects.toThrow();
+    expect(await scene.runScript('npx artifactapi --version; pwd')).toMatch(/^\d+\.\d+\.\d+\n\//);
+  });
+
+  it.each(rows(snippetsWith('run')))('at %s runs without an error', async (_place, { text }) => {
+    await scene.runScript(text);
+  });
+});
