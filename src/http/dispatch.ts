@@ -14,7 +14,7 @@ import { createCaller, mayUse, wantedGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';
 import { readTrail } from './clients/trail.js';
-import { refuseForeignPages } from './clients/web-pages.js';
+import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
 /** Longer queries hold nothing that we know: fifty tags fit in it. */
 const queryMaxLength = 8 * 1024;
@@ -118,6 +118,7 @@ async function admit(
   seen: Seen,
 ): Promise<Principal> {
   const { access, rates } = core;
+  if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
   if (access.openToAll) refuseForeignPages(req, row, question.client, core.isKnownHost);
   // Whoever asks about health need not be anybody, nor have credentials that still hold.
   const principal = row.access === 'none' ? anonymous : await access.authenticate(req, question);

@@ -499,6 +499,30 @@ describe('a broken or hostile archive', () => {
     expect(await remains()).toEqual(before);
   });
 
+  it.each<[string, readonly string[], readonly string[]]>([
+    ['a misspelt field', ['tags'], ['tags']],
+    ['a field of another case', ['Image'], ['Image']],
+    ['a parameter of the export', ['tag', 'reference'], ['reference']],
+    ['several unknown fields', ['a', 'b', 'a'], ['a', 'b']],
+    ['a long name', ['x'.repeat(99)], ['x'.repeat(99)]],
+  ])('in a form with %s is refused by name and leaves nothing', async (_title, names, unknown) => {
+    const before = await remains();
+    const fields = names.map((name) => ({ head: `name="${name}"`, body: 'x' }));
+    const image = buildImage('unknown field');
+    const answer = await sendForm(form([...fields, filePart(await tarOf(entriesOf(layoutOf(image, 'team/odd:1'))))]));
+    expect(answer.status).toBe(400);
+    expect(answer.json()).toMatchObject({
+      errors: [
+        {
+          code: 'OPTIONS_INVALID',
+          message: `unknown form field "${unknown[0]}": archive.import takes image, tag and one file`,
+          detail: unknown.map((path) => ({ path, problem: 'is unknown' })),
+        },
+      ],
+    });
+    expect(await remains()).toEqual(before);
+  });
+
   it('in a form whose type has no boundary is refused', async () => {
     const headers = { 'Content-Type': 'multipart/form-data' };
     expect((await client.post('/api/v1/repositories/local/import', { headers, body: 'x' })).codes).toEqual([

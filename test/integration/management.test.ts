@@ -361,9 +361,18 @@ describe('web pages may not administer an open registry', () => {
     expect((await ask({ Host: 'evil.example:5000' }, 'POST', path)).status).toBe(202);
   });
 
-  it('/v2 can be read with every Host and Origin', async () => {
-    const answer = await ask({ Host: 'registry.example', Origin: 'http://evil.example' }, 'GET', '/v2/');
-    expect(answer.status).toBe(200);
+  it.each<[title: string, status: number, headers: Record<string, string>]>([
+    ['a client by any name', 200, { Host: 'registry.example' }],
+    ['a foreign page, which does not see the answer', 200, { Host: 'localhost:5000', Origin: 'http://evil.example' }],
+    ['a browser by loopback', 200, { Host: 'localhost:5000', 'Accept-Language': 'en' }],
+    ['a page whose name is made to point here', 403, { Host: 'evil.example:5000', 'Accept-Language': 'en' }],
+    ['such a page, with its Origin', 403, { Host: 'evil.example', Origin: 'http://evil.example' }],
+  ])('/v2 is read by %s: %i', async (_title, status, headers) => {
+    const paths = ['/v2/', '/v2/_catalog', '/v2/declared/app/blobs/sha256:' + '0'.repeat(64)];
+    const answers = await Promise.all(paths.map((path) => ask(headers, 'GET', path)));
+    expect(answers.map((answer) => answer.status)).toEqual(
+      status === 403 ? [403, 403, 403] : [200, headers['Origin'] === undefined ? 200 : 403, 404],
+    );
   });
 });
 

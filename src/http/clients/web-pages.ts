@@ -1,4 +1,5 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
 import type { ClientInfo } from '../../ports/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Endpoint } from '../../protocol/tables/route-table.js';
@@ -27,17 +28,48 @@ export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endp
   }
 }
 
-/** Tells whether a registry that is open to everybody is known by a host, with or without its port. */
+/** Tells whether a host, with or without its port, can only be this registry and never the name of a foreign page. */
 export type HostMatcher = (host: string) => boolean;
 
-/** Returns a matcher of loopback, of the host of `publicUrl` and of the names in `hosts`. */
+/** Returns a matcher of loopback, of addresses, which cannot be rebound, of the host of `publicUrl` and of the names in `hosts`. */
 export function createHostMatcher(options: {
   readonly publicUrl?: string | undefined;
   readonly hosts: Readonly<Record<string, string>>;
 }): HostMatcher {
   const known = new Set(Object.keys(options.hosts).map((host) => host.toLowerCase()));
   if (options.publicUrl !== undefined) known.add(new URL(options.publicUrl).host);
-  return (host) => loopbackHost.test(host) || known.has(host) || known.has(host.replace(/:[0-9]+$/, ''));
+  return (host) => {
+    const name = host.replace(/:[0-9]+$/, '');
+    return (
+      loopbackHost.test(host) || known.has(host) || known.has(name) || isIP(name.replace(/^\[(.+)\]$/, '$1')) !== 0
+    );
+  };
+}
+
+/**
+ * Refuses browsers that reach a registry which anyone may read by an unknown name: a page whose name is made to resolve to
+ * this machine (DNS rebinding) could read images that only this network should see. Registry clients send none of the
+ * headers by which browsers are told, so they may use any name.
+ * @throws RegistryError DENIED
+ */
+export function refuseUnknownHosts(
+  { headers }: IncomingMessage,
+  { access }: Endpoint,
+  client: ClientInfo,
+  isKnown: HostMatcher,
+): void {
+  const host = (client.host ?? '').toLowerCase();
+  if (access === 'none' || !isFromBrowser(headers) || isKnown(host)) return;
+  throw new RegistryError('DENIED', {
+    message: `browsers may not use this registry by an unknown name: set publicUrl, or hosts, if "${host.slice(0, 100)}" is its name`,
+  });
+}
+
+/** Tells browsers by what they send with every request, even by plain http, and what no script of a page can take away. */
+function isFromBrowser(headers: IncomingHttpHeaders): boolean {
+  if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) return true;
+  // Node's own fetch sends a language too, but with a mode and no site; no page can set such a header.
+  return headers['accept-language'] !== undefined && headers['sec-fetch-mode'] === undefined;
 }
 
 /**

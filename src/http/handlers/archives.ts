@@ -29,6 +29,7 @@ export async function importArchive(
   const permit: ImportRequest['permit'] = (at) => exchange.require('push', at);
   const body = await openArchiveBody(req);
   try {
+    refuseUnknownFields(body.fields);
     const asked = readAsked([...query, ...body.fields]);
     // Where it is known already, before anything is taken in.
     if (asked.image !== undefined) await permit({ repository: repository.config.name, image: asked.image });
@@ -59,6 +60,17 @@ export async function exportArchive(
     },
     body: { content, length: content.size },
   };
+}
+
+/** Query parameters are checked before: a misspelt `tag` must not import under other names. @throws RegistryError OPTIONS_INVALID */
+function refuseUnknownFields(fields: readonly (readonly [string, string])[]): void {
+  const unknown = new Set(fields.map(([name]) => name).filter((name) => name !== 'image' && name !== 'tag'));
+  const [first] = unknown;
+  if (first === undefined) return;
+  throw new RegistryError('OPTIONS_INVALID', {
+    message: `unknown form field "${first.slice(0, 100)}": archive.import takes image, tag and one file`,
+    detail: [...unknown].slice(0, 10).map((name) => ({ path: name.slice(0, 100), problem: 'is unknown' })),
+  });
 }
 
 function readAsked(fields: readonly (readonly [string, string])[]): Pick<ImportRequest, 'image' | 'tags'> {

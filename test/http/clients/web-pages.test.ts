@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { createHostMatcher, refuseForeignPages } from '../../../src/http/clients/web-pages.js';
+import { createHostMatcher, refuseForeignPages, refuseUnknownHosts } from '../../../src/http/clients/web-pages.js';
 import { endpoints } from '../../../src/protocol/tables/endpoints.js';
 import { managementEndpoints } from '../../../src/protocol/tables/management.js';
 import type { Endpoint } from '../../../src/protocol/tables/route-table.js';
@@ -28,6 +28,8 @@ describe('an open registry', () => {
     ['https://registry.example', '127.0.0.1:5000', true],
     ['https://hub.example', 'hub.example', true],
     ['http://hub.example:5000', 'hub.example:5000', true],
+    // An address cannot be rebound.
+    ['http://192.168.1.5:5000', '192.168.1.5:5000', true],
     // DNS rebinding.
     ['http://evil.example:5000', 'evil.example:5000', false],
     ['http://evil.example', 'evil.example', false],
@@ -47,5 +49,74 @@ describe('an open registry', () => {
     const allowed = rows.filter((row) => passes(row, 'http://evil.example', 'evil.example'));
     expect(new Set(allowed.map(({ method }) => method))).toEqual(new Set(['GET', 'HEAD']));
     expect(new Set(allowed.map(({ access }) => access))).toEqual(new Set(['ping', 'pull']));
+  });
+});
+
+const pull = { access: 'pull' } as Endpoint;
+
+function reads(headers: IncomingMessage['headers'], host: string | undefined, row = pull): boolean {
+  try {
+    refuseUnknownHosts({ headers } as IncomingMessage, row, { address: '127.0.0.1', host, origin: undefined }, isKnown);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('a registry that anyone may read', () => {
+  // What each sends with a GET of its own origin by plain http, as far as it matters here.
+  const senders = {
+    'Chrome at a name': { 'accept-language': 'en-US,en;q=0.9', 'user-agent': 'Mozilla/5.0' },
+    'Chrome at loopback or by https': {
+      'accept-language': 'en',
+      'sec-fetch-site': 'same-origin',
+      'sec-fetch-mode': 'cors',
+    },
+    'a page that hides what it can': { 'accept-language': '', 'user-agent': 'docker/24.0.7' },
+    'a page that writes': { origin: 'http://evil.example' },
+    'docker, podman, crane, curl': { 'user-agent': 'docker/24.0.7', 'accept-encoding': 'gzip' },
+    "Node's fetch": { 'accept-language': '*', 'sec-fetch-mode': 'cors', 'user-agent': 'node' },
+  };
+  const clients = new Set(['docker, podman, crane, curl', "Node's fetch"]);
+
+  it.each(Object.entries(senders))(
+    'takes a read by any name from clients and by known names from browsers: %s',
+    (title, headers) => {
+      const isClient = clients.has(title);
+      for (const host of [
+        'evil.example:5000',
+        'localhost.evil.example',
+        '127.0.0.1.evil.example',
+        'registry',
+        '',
+        undefined,
+      ]) {
+        expect(reads(headers, host), host).toBe(isClient);
+      }
+      const known = [
+        'LOCALHOST:5000',
+        '127.0.0.1',
+        '[::1]:5000',
+        '10.1.2.3:5000',
+        '[fd00::1]',
+        'Registry.example',
+        'hub.example:5000',
+      ];
+      for (const host of known) expect(reads(headers, host), host).toBe(true);
+    },
+  );
+
+  it('refuses a browser at an unknown name every operation but health', () => {
+    const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];
+    const allowed = rows.filter((row) => reads({ 'accept-language': 'en' }, 'evil.example', row));
+    expect(allowed.map(({ op }) => op)).toEqual(['health.get']);
+  });
+
+  it('names the unknown host and what to set', () => {
+    const client = { address: '127.0.0.1', host: 'Lan.example:5000', origin: undefined };
+    const req = { headers: { 'accept-language': 'en' } } as IncomingMessage;
+    expect(() => refuseUnknownHosts(req, pull, client, isKnown)).toThrow(
+      'browsers may not use this registry by an unknown name: set publicUrl, or hosts, if "lan.example:5000" is its name',
+    );
   });
 });
