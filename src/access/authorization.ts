@@ -5,12 +5,12 @@ export type Credentials =
   | { readonly scheme: 'bearer'; readonly token: string }
   | { readonly scheme: 'unusable' };
 
-const headerMaxLength = 32 * 1024;
+const maxHeaderLength = 32 * 1024;
 
 /** Schemes in any case (RFC 9110, 11.1); what cannot be read is `unusable`, never nobody. */
 export function parseAuthorization(header: string | undefined): Credentials {
   if (header === undefined) return { scheme: 'none' };
-  if (header.length > headerMaxLength) return { scheme: 'unusable' };
+  if (header.length > maxHeaderLength) return { scheme: 'unusable' };
   const [, scheme = '', value = ''] = /^([A-Za-z]+) +([^\s]+)\s*$/.exec(header) ?? [];
   if (scheme.toLowerCase() === 'bearer') return { scheme: 'bearer', token: value };
   if (scheme.toLowerCase() !== 'basic') return { scheme: 'unusable' };

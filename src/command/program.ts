@@ -127,7 +127,7 @@ async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls'
 }
 
 /** Where the limit of open files allows more: each connection may hold 64 KiB of headers or 128 KiB of an answer. */
-const mostConnections = 10_000;
+const maxDefaultConnections = 10_000;
 
 async function listen(
   { host, port, logLevel, idleTimeoutSeconds, maxConnections, registry: settings }: ServeSettings,
@@ -142,7 +142,8 @@ async function listen(
     accessLog,
     idleTimeoutSeconds,
     maxConnections:
-      maxConnections ?? Math.min(divideOpenFiles(readOpenFileLimit()).maxConnections ?? Infinity, mostConnections),
+      maxConnections ??
+      Math.min(divideOpenFiles(readOpenFileLimit()).maxConnections ?? Infinity, maxDefaultConnections),
     maxConnectionsPerClient: settings.limits?.maxConnectionsPerClient,
     trustedProxies: settings.trustedProxies,
   };

@@ -8,7 +8,7 @@ export interface ProgressSink {
 }
 
 const drawEveryMs = 100;
-const barMostWidth = 40;
+const maxBarWidth = 40;
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** Shows on a terminal how much has passed through it, and nowhere else; the bytes go on as they come. */
@@ -60,7 +60,7 @@ export function formatProgress(bytes: number, total: number | undefined, seconds
   if (total === undefined || total === 0) return `${formatBytes(bytes)}  ${rate}`;
   const part = Math.min(bytes / total, 1);
   const figures = `${String(Math.floor(part * 100)).padStart(3)} %  ${formatBytes(bytes)} of ${formatBytes(total)}  ${rate}`;
-  const width = Math.min(barMostWidth, columns - figures.length - 4);
+  const width = Math.min(maxBarWidth, columns - figures.length - 4);
   if (width < 5) return figures;
   return `[${'#'.repeat(Math.round(part * width)).padEnd(width)}] ${figures}`;
 }

@@ -88,7 +88,7 @@ async function openOn(
   closers.add('access control', () => access.close());
   const { graceSeconds, uploadExpirySeconds, orphanRetentionSeconds } = options.garbageCollection;
   const orphanRetentionMs = orphanRetentionSeconds * 1000;
-  const manifests = new ManifestCache(options.manifestCacheMaxBytes);
+  const manifests = new ManifestCache(options.maxManifestCacheBytes);
   const shared = {
     ...stores,
     blobs: restoringStore({ ...stores, runtime }),
@@ -101,7 +101,7 @@ async function openOn(
     sessionLocks: new KeyedMutex(),
     finishedUploads: new FinishedUploads(() => runtime.now()),
     graceMs: graceSeconds * 1000,
-    blobMaxBytes: options.limits.blobMaxBytes ?? Infinity,
+    maxBlobBytes: options.limits.maxBlobBytes ?? Infinity,
   };
   const garbage = new OnlineGarbageCollector({
     ...local,

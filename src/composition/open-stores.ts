@@ -53,7 +53,7 @@ export async function openStores(
   try {
     const onStray: OnStray = (path, cause) =>
       runtime.log.warn({ path, err: cause }, 'unexpected file or unusable folder skipped');
-    const blobOptions = { reserve, onStray, maxFolderHandles: maxFolders, idleStagedMax: maxIdleUploads };
+    const blobOptions = { reserve, onStray, maxFolderHandles: maxFolders, maxIdleStaged: maxIdleUploads };
     const blobs = await withSpace(() => FsBlobStore.open(storage, blobOptions), freeSpace);
     reserve.start();
     return { metadata, blobs };

@@ -6,7 +6,7 @@ const ivBytes = 12;
 const tagBytes = 16;
 /** Positions are padded to this, so that a cursor does not show how long a name is. */
 const positionChars = 512;
-const cursorMaxChars = 1024;
+const maxCursorChars = 1024;
 
 /**
  * Positions in a list that a client brings back for the next page without learning them: a list may stop between names that
@@ -25,7 +25,7 @@ export class Cursors {
   /** @throws RegistryError PAGINATION_NUMBER_INVALID for one that this process did not seal. */
   open(cursor: string): string {
     try {
-      const bytes = Buffer.from(cursor.slice(0, cursorMaxChars), 'base64url');
+      const bytes = Buffer.from(cursor.slice(0, maxCursorChars), 'base64url');
       const decipher = createDecipheriv(algorithm, this.#key, bytes.subarray(0, ivBytes), { authTagLength: tagBytes });
       decipher.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
       const sealed = bytes.subarray(ivBytes + tagBytes);

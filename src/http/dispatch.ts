@@ -17,7 +17,7 @@ import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
 /** Longer queries hold nothing that we know: fifty tags fit in it. */
-const queryMaxLength = 8 * 1024;
+const maxQueryLength = 8 * 1024;
 
 /**
  * The flow of one request: match, wait for the registry, name, authenticate, permit, handle. All of the access is decided
@@ -80,7 +80,7 @@ function enter(core: Core, address: string): Leave {
 }
 
 function readQuery(text: string): URLSearchParams {
-  if (text.length <= queryMaxLength) return new URLSearchParams(text);
+  if (text.length <= maxQueryLength) return new URLSearchParams(text);
   throw new RegistryError('UNSUPPORTED', { status: 414, message: 'the query is too long' });
 }
 

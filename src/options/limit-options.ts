@@ -6,17 +6,17 @@ export interface LimitOptions {
    * Requests of one address; of IPv6, of one /64. A minute's worth may come at once. More get 429 and `Retry-After`.
    * @default no limit
    */
-  readonly requestsPerMinutePerClient?: number;
+  readonly maxRequestsPerMinutePerClient?: number;
   /**
    * Requests of one user.
    * @default no limit
    */
-  readonly requestsPerMinutePerPrincipal?: number;
+  readonly maxRequestsPerMinutePerPrincipal?: number;
   /**
    * The size of a blob that is pushed. A larger one gets 413.
    * @default no limit
    */
-  readonly blobMaxBytes?: number;
+  readonly maxBlobBytes?: number;
   /**
    * How slowly a body may come, over a minute; a slower one gets 408. 0: as slowly as it likes.
    * @default 1024
@@ -37,9 +37,9 @@ export interface LimitOptions {
 
 /** The limits with every default filled in. */
 export interface ResolvedLimits {
-  readonly requestsPerMinutePerClient?: number | undefined;
-  readonly requestsPerMinutePerPrincipal?: number | undefined;
-  readonly blobMaxBytes?: number | undefined;
+  readonly maxRequestsPerMinutePerClient?: number | undefined;
+  readonly maxRequestsPerMinutePerPrincipal?: number | undefined;
+  readonly maxBlobBytes?: number | undefined;
   readonly minBytesPerSecond: number;
   readonly minDownloadBytesPerSecond: number;
   readonly maxConnectionsPerClient: number;
@@ -49,9 +49,9 @@ const countSchema = z.number().int().min(1);
 
 export const limitsSchema = z
   .strictObject({
-    requestsPerMinutePerClient: countSchema.optional(),
-    requestsPerMinutePerPrincipal: countSchema.optional(),
-    blobMaxBytes: countSchema.optional(),
+    maxRequestsPerMinutePerClient: countSchema.optional(),
+    maxRequestsPerMinutePerPrincipal: countSchema.optional(),
+    maxBlobBytes: countSchema.optional(),
     minBytesPerSecond: z.number().min(0).max(1e9).default(1024),
     minDownloadBytesPerSecond: z.number().min(0).max(1e9).default(1024),
     maxConnectionsPerClient: countSchema.default(1000),

@@ -89,7 +89,7 @@ export interface RegistryOptions {
    * Memory for the manifests that are pulled most.
    * @default 67108864
    */
-  readonly manifestCacheMaxBytes?: number;
+  readonly maxManifestCacheBytes?: number;
   /**
    * Takes `(fields, message)` as pino does. Without one, errors and warnings go to stderr, one plain line each.
    * @default errors and warnings on stderr
@@ -136,7 +136,7 @@ export interface ResolvedOptions {
   readonly garbageCollection: Required<GarbageCollectionOptions>;
   readonly reserveBytes: number;
   readonly acceptEmptyIndex: boolean;
-  readonly manifestCacheMaxBytes: number;
+  readonly maxManifestCacheBytes: number;
   readonly logger: Logger;
 }
 
@@ -206,7 +206,7 @@ const optionsSchema = z.strictObject({
     .prefault({}),
   reserveBytes: bytesSchema.default(64 * 1024 * 1024),
   acceptEmptyIndex: z.boolean().default(false),
-  manifestCacheMaxBytes: bytesSchema.default(64 * 1024 * 1024),
+  maxManifestCacheBytes: bytesSchema.default(64 * 1024 * 1024),
   logger: z.custom<Logger>(isLogger, 'must have the functions debug, info, warn and error').default(plainLogger),
 });
 

@@ -60,7 +60,7 @@ export interface RemoteRepositoryOptions extends CommonRepositoryOptions {
    * The size that the cache is kept below: what was not asked for longest goes first.
    * @default none: it grows
    */
-  readonly cacheMaxBytes?: number;
+  readonly maxCacheBytes?: number;
   /**
    * What is never evicted: patterns of `image` or `image:tag`.
    * @default []

@@ -14,7 +14,7 @@ const hexPattern: Record<Algorithm, RegExp> = { sha256: /^[a-f0-9]{64}$/, sha512
 /** A digest that `parseDigest` takes. */
 export const digestPattern = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
 /** "sha512:" and 128 digits: nothing longer can be a digest that we serve. */
-const digestMaxLength = 'sha512:'.length + hexLength.sha512;
+const maxDigestLength = 'sha512:'.length + hexLength.sha512;
 /** The general grammar of image-spec's descriptor.md: what a manifest may mention without our being able to verify it. */
 const foreignPattern = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 
@@ -23,7 +23,7 @@ export function isAlgorithm(text: string): text is Algorithm {
 }
 
 export function isDigest(text: string): text is Digest {
-  return text.length <= digestMaxLength && digestPattern.test(text);
+  return text.length <= maxDigestLength && digestPattern.test(text);
 }
 
 /** @throws RegistryError DIGEST_INVALID when the text is no digest, or one of an algorithm that we cannot verify. */

@@ -64,11 +64,11 @@ export function formatNextLink(path: string, query: URLSearchParams): string {
 }
 
 /**
- * `n` of a list: at most `most`, which is also what an absent one means. More is clamped, with a Link to the rest.
+ * `n` of a list: at most `max`, which is also what an absent one means. More is clamped, with a Link to the rest.
  * @throws RegistryError PAGINATION_NUMBER_INVALID.
  */
-export function parsePageSize(text: string | null, most: number): number {
-  if (text === null) return most;
-  if (/^[0-9]{1,100}$/.test(text)) return Math.min(Number(text), most);
+export function parsePageSize(text: string | null, max: number): number {
+  if (text === null) return max;
+  if (/^[0-9]{1,100}$/.test(text)) return Math.min(Number(text), max);
   throw new RegistryError('PAGINATION_NUMBER_INVALID', { detail: { n: text.slice(0, 100) } });
 }

@@ -6,7 +6,7 @@ import { JsonLimitError, manifestLimits, parseJson } from './json.js';
 import { listOf, textRecordSchema, textsSchema } from './schemas.js';
 
 /** At least 4 MB must be accepted (distribution-spec, "Pushing Manifests"); larger ones are refused with 413. */
-export const manifestMaxBytes = 4 * 1024 * 1024;
+export const maxManifestBytes = 4 * 1024 * 1024;
 
 const imageTypes = {
   oci: 'application/vnd.oci.image.manifest.v1+json',

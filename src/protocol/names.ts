@@ -15,7 +15,7 @@ export type SessionId = string & { readonly [sessionBrand]: true };
 export type Reference = { readonly tag: Tag } | { readonly digest: Digest };
 
 /** Many clients cap host + "/" + name at 255; the host is theirs, so the name alone is what we can hold them to. */
-export const nameMaxLength = 255;
+export const maxNameLength = 255;
 const component = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*';
 /** The grammar of names, tags and session ids, but for lengths: the parsers below decide. */
 export const repositoryNamePattern = new RegExp(`^${component}$`);
@@ -25,16 +25,16 @@ export const sessionPattern = /^[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-
 
 /** @throws RegistryError NAME_INVALID. Lengths are checked before patterns: a pattern never sees an unbounded string. */
 export function parseName(text: string): WireName {
-  if (text.length <= nameMaxLength && namePattern.test(text)) return text as WireName;
+  if (text.length <= maxNameLength && namePattern.test(text)) return text as WireName;
   throw new RegistryError('NAME_INVALID', {
-    message: `a name has at most ${nameMaxLength} characters: lower-case letters and digits, parted by one of . _ __ - and /`,
-    detail: { name: text.slice(0, nameMaxLength) },
+    message: `a name has at most ${maxNameLength} characters: lower-case letters and digits, parted by one of . _ __ - and /`,
+    detail: { name: text.slice(0, maxNameLength) },
   });
 }
 
 /** `undefined` for what is no name. */
 export function tryParseName(text: string): WireName | undefined {
-  return text.length <= nameMaxLength && namePattern.test(text) ? (text as WireName) : undefined;
+  return text.length <= maxNameLength && namePattern.test(text) ? (text as WireName) : undefined;
 }
 
 /** The name of a configured repository: one path component. @throws RegistryError NAME_INVALID. */
@@ -43,7 +43,7 @@ export function parseRepositoryName(text: string): string {
   throw new RegistryError('NAME_INVALID', {
     message:
       'a repository has a name of one part: at most 128 lower-case letters and digits, parted by one of . _ __ -',
-    detail: { name: text.slice(0, nameMaxLength) },
+    detail: { name: text.slice(0, maxNameLength) },
   });
 }
 

@@ -22,9 +22,9 @@ export interface Authorization {
   readonly kind: 'token' | 'credentials';
 }
 
-const imagesMax = 10_000;
+const maxImages = 10_000;
 /** Realm, service and scope together: what is learnt of so many images. */
-const challengeMaxChars = 2048;
+const maxChallengeChars = 2048;
 /** Of many exchanges that were refused at once for one old token, only the first renews it. */
 const renewedJustNowMs = 2000;
 
@@ -70,7 +70,7 @@ export class UpstreamAuth {
     if (challenge.scheme === 'bearer' && !isToken(credentials)) {
       const scope = challenge.scope ?? `repository:${image}:pull`;
       const length = challenge.realm.length + (challenge.service?.length ?? 0) + scope.length;
-      if (length > challengeMaxChars) throw failed(`its challenge has ${length} characters`, { status });
+      if (length > maxChallengeChars) throw failed(`its challenge has ${length} characters`, { status });
       return this.#withToken(this.#learn(image, { ...challenge, scope }), credentials, sent);
     }
     if (credentials === undefined) throw failed('it wants credentials, and none are configured', { status });
@@ -89,7 +89,7 @@ export class UpstreamAuth {
     this.#scopes.delete(image);
     this.#scopes.set(image, scope);
     const [oldest] = this.#scopes.keys();
-    if (this.#scopes.size > imagesMax && oldest !== undefined) this.#scopes.delete(oldest);
+    if (this.#scopes.size > maxImages && oldest !== undefined) this.#scopes.delete(oldest);
     return scope;
   }
 

@@ -8,7 +8,7 @@ export type Challenge =
       readonly scope: string | undefined;
     };
 
-const challengeMaxLength = 16 * 1024;
+const maxChallengeLength = 16 * 1024;
 /**
  * One step through a header: `name=value` with a token or a quoted string, else a word that begins a challenge
  * (RFC 9110, 11.6.1). A comma parts challenges and parameters alike, so only the next "=" tells them apart.
@@ -40,7 +40,7 @@ interface ParsedChallenge {
 /** All challenges of one header; reading stops at what is malformed, and what came before it counts. */
 export function parseChallenges(header: string): readonly ParsedChallenge[] {
   const challenges: ParsedChallenge[] = [];
-  if (header.length > challengeMaxLength) return challenges;
+  if (header.length > maxChallengeLength) return challenges;
   const steps = new RegExp(stepPattern);
   for (let step = steps.exec(header); step !== null; step = steps.exec(header)) {
     const [, name, quoted, token, scheme] = step;

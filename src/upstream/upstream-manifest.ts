@@ -1,7 +1,7 @@
 import type { ManifestContent, ManifestInfo } from '../ports/repository.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
-import { manifestMaxBytes, manifestTypes } from '../protocol/manifest.js';
+import { maxManifestBytes, manifestTypes } from '../protocol/manifest.js';
 import type { Reference } from '../protocol/names.js';
 import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from './upstream-headers.js';
 import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
@@ -35,7 +35,7 @@ export async function readManifest(
   reference: Reference,
   timeoutMs: number,
 ): Promise<ManifestContent> {
-  const bytes = await readWhole(answer, { maxBytes: manifestMaxBytes, timeoutMs });
+  const bytes = await readWhole(answer, { maxBytes: maxManifestBytes, timeoutMs });
   const expected = 'digest' in reference ? reference.digest : claimedDigestOf(answer.headers);
   const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
   if (expected !== undefined && digest !== expected)

@@ -35,16 +35,16 @@ interface Token {
   readonly renewAt: number;
 }
 
-const answerMaxBytes = 256 * 1024;
+const maxAnswerBytes = 256 * 1024;
 /** It goes into a header, and is kept with up to 1000 others. */
-const tokenMaxChars = 16 * 1024;
-const tokensMax = 1000;
+const maxTokenChars = 16 * 1024;
+const maxTokens = 1000;
 /** What a token without `expires_in` lives, and the least that one may say (distribution's token specification). */
 const leastLifeSeconds = 60;
 const longestLifeSeconds = 24 * 3600;
-/** Tokens are renewed this part of their life before they end, yet at most `marginMaxSeconds` before. */
+/** Tokens are renewed this part of their life before they end, yet at most `maxMarginSeconds` before. */
 const marginShare = 0.1;
-const marginMaxSeconds = 30;
+const maxMarginSeconds = 30;
 
 /** Tokens of one upstream's realms, by (realm, service, scope), each fetched once for all who wait for it. */
 export class Tokens {
@@ -85,7 +85,7 @@ export class Tokens {
     this.#tokens.delete(key);
     this.#tokens.set(key, token);
     const [oldest] = this.#tokens.keys();
-    if (this.#tokens.size > tokensMax && oldest !== undefined) this.#tokens.delete(oldest);
+    if (this.#tokens.size > maxTokens && oldest !== undefined) this.#tokens.delete(oldest);
   }
 
   async #fetch(scope: TokenScope, password: Password | undefined): Promise<Token> {
@@ -103,7 +103,7 @@ export class Tokens {
     });
     const { status, body } = answer;
     if (status === 200)
-      return parseToken(await readWhole({ body }, { maxBytes: answerMaxBytes, timeoutMs }), fetchedAt);
+      return parseToken(await readWhole({ body }, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt);
     const verdict = judgeAnswer(answer, now());
     if (status !== 401 && status !== 403) throw failed(`no token from ${url.host}: ${verdict.message}`, verdict.fields);
     if (password === undefined) throw denied(`${url.host} refuses an anonymous token (${status})`, { status });
@@ -128,10 +128,10 @@ function parseToken(bytes: Buffer, fetchedAt: number): Token {
   const json = parseObject(bytes, smallLimits) ?? {};
   const value = [json['token'], json['access_token']].find((text) => typeof text === 'string' && text !== '');
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw failed('its token realm gave no token');
-  if (value.length > tokenMaxChars) throw failed(`its token realm gave a token of ${value.length} characters`);
+  if (value.length > maxTokenChars) throw failed(`its token realm gave a token of ${value.length} characters`);
   const said = json['expires_in'];
   const life =
     typeof said === 'number' && said > leastLifeSeconds ? Math.min(said, longestLifeSeconds) : leastLifeSeconds;
-  const margin = Math.min(life * marginShare, marginMaxSeconds);
+  const margin = Math.min(life * marginShare, maxMarginSeconds);
   return { value, fetchedAt, renewAt: fetchedAt + (life - margin) * 1000 };
 }

@@ -91,11 +91,11 @@ function parseEntry(
   const address = normalizeAddress(written);
   const family = familyOf(address);
   if (family === undefined) return undefined;
-  const most = family === 'ipv4' ? 32 : 128;
+  const max = family === 'ipv4' ? 32 : 128;
   const size = match?.groups?.['size'];
   // `::ffff:10.0.0.0/104` counts the bits of IPv6.
-  const bits = size === undefined ? most : Number(size) - (address === written ? 0 : 96);
-  return bits < 0 || bits > most ? undefined : { address, bits, family };
+  const bits = size === undefined ? max : Number(size) - (address === written ? 0 : 96);
+  return bits < 0 || bits > max ? undefined : { address, bits, family };
 }
 
 function familyOf(address: string): 'ipv4' | 'ipv6' | undefined {

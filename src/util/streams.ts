@@ -79,7 +79,7 @@ export interface BatchOptions {
 }
 
 /** One `writev` takes at most 1024 buffers. */
-const batchMaxChunks = 1000;
+const maxBatchChunks = 1000;
 /** So often batches that are not full are handed over, when somebody waits for them. */
 const lingerMs = 10;
 
@@ -155,7 +155,7 @@ class BatchPump {
   }
 
   #isFull(): boolean {
-    return this.#batchBytes >= this.#options.batchBytes || this.#batch.length >= batchMaxChunks;
+    return this.#batchBytes >= this.#options.batchBytes || this.#batch.length >= maxBatchChunks;
   }
 
   /** Decides what is next, after each event. One write is in flight at a time, and the next batch fills meanwhile. */

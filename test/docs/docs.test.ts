@@ -159,7 +159,7 @@ describe('README.md', () => {
     expect(names).toEqual(expect.arrayContaining(['repositories[].sparse', 'garbageCollection.graceSeconds']));
     expect(names).toEqual(expect.arrayContaining(['repositories[].name', 'repositories[].tagTtlRules']));
     expect(names).toEqual(expect.arrayContaining(['repositories[].pushTo', 'hosts', 'defaultRepository']));
-    expect(names).toEqual(expect.arrayContaining(['limits.blobMaxBytes', 'publicUrl', 'trustedProxies']));
+    expect(names).toEqual(expect.arrayContaining(['limits.maxBlobBytes', 'publicUrl', 'trustedProxies']));
     expect(flags).toEqual(expect.arrayContaining(['--host', '--port', '--data', '--config', '--open', '--log-level']));
   });
 

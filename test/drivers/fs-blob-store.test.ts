@@ -44,7 +44,7 @@ describe('FsBlobStore on its disk', () => {
   beforeEach(async () => {
     root = await makeScratchFolder();
     hashClient = new HashClient();
-    store = await FsBlobStore.open(root, { idleStagedMax: 2, hashClient });
+    store = await FsBlobStore.open(root, { maxIdleStaged: 2, hashClient });
   });
   afterEach(async () => {
     await store.close();
@@ -185,7 +185,7 @@ describe.runIf(process.platform === 'linux')('FsBlobStore on a device without sp
     await (await FsBlobStore.open(root)).close();
     // It takes every write, and refuses to be flushed.
     await symlink('/dev/null', join(root, 'staged', 'null'));
-    const store = await FsBlobStore.open(root, { inlineHashMaxBytes: Infinity });
+    const store = await FsBlobStore.open(root, { maxInlineHashBytes: Infinity });
     const staged = await store.stage('null');
     await staged.append(sourceOf(Buffer.alloc(64 * MiB), MiB));
     const appendMore = (): Promise<unknown> =>

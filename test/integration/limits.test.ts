@@ -9,7 +9,7 @@ const [small, large] = [Buffer.alloc(1000, 'a'), Buffer.alloc(1001, 'b')];
 let server: TestRegistry;
 let client: Client;
 beforeAll(async () => {
-  server = await startRegistry({ limits: { blobMaxBytes: 1000 } });
+  server = await startRegistry({ limits: { maxBlobBytes: 1000 } });
   client = new Client(server.url);
 });
 afterAll(async () => {
@@ -17,7 +17,7 @@ afterAll(async () => {
   await server.close();
 });
 
-describe('a blob that is larger than blobMaxBytes', () => {
+describe('a blob that is larger than maxBlobBytes', () => {
   const whole = `/v2/${name}/blobs/uploads/?digest=${digest(large)}`;
 
   it.each([
@@ -55,7 +55,7 @@ it('a query that is too long for anybody is refused in every host', async () => 
 });
 
 it('a client that asks too often is told when to come again', async () => {
-  const own = await startRegistry({ limits: { requestsPerMinutePerClient: 2 } });
+  const own = await startRegistry({ limits: { maxRequestsPerMinutePerClient: 2 } });
   const other = new Client(own.url);
   try {
     expect([(await other.get('/v2/')).status, (await other.get('/v2/')).status]).toEqual([200, 200]);

@@ -79,7 +79,7 @@ const rows: readonly [RefusalReason, () => Promise<Scene>][] = [
   [
     'request_rate',
     async () => {
-      const scene = await serve({ requestsPerMinutePerClient: 1 });
+      const scene = await serve({ maxRequestsPerMinutePerClient: 1 });
       expect((await scene.client.get('/v2/', clientHeaders)).status).toBe(200);
       expect((await scene.client.get('/v2/', clientHeaders)).status).toBe(429);
       return scene;

@@ -238,7 +238,7 @@ describe('on the disk', () => {
   });
 
   it('a cached manifest that is damaged is fetched again', async () => {
-    const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true, manifestCacheMaxBytes: 0 });
+    const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true, maxManifestCacheBytes: 0 });
     const { manifest } = fault.images.addImage('team/app', 'v1');
     await client.get(`${images}/manifests/v1`);
     const [file = ''] = (await filesIn(path.join(server.folder, 'blobs'))).filter((name) =>
@@ -276,8 +276,8 @@ describe('on the disk', () => {
 });
 
 describe('what is kept', () => {
-  it('stays below cacheMaxBytes: what was asked for longest ago goes, pins stay, and all of it comes back', async () => {
-    const { fault, client } = await startRemote(cleanups, { cacheMaxBytes: 200_000, pins: ['team/pinned:v1'] });
+  it('stays below maxCacheBytes: what was asked for longest ago goes, pins stay, and all of it comes back', async () => {
+    const { fault, client } = await startRemote(cleanups, { maxCacheBytes: 200_000, pins: ['team/pinned:v1'] });
     const pull = async (image: string): Promise<boolean> => {
       const { layers, manifest } = fault.images.addImage(image, 'v1', [40_000]);
       expect((await client.get(`/v2/hub/${image}/manifests/v1`)).body.equals(manifest.bytes)).toBe(true);

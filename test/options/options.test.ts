@@ -39,7 +39,7 @@ describe('resolveOptions', () => {
       },
       reserveBytes: 67_108_864,
       acceptEmptyIndex: false,
-      manifestCacheMaxBytes: 67_108_864,
+      maxManifestCacheBytes: 67_108_864,
     });
     expect(logger).toEqual(plainLogger);
   });
@@ -53,7 +53,7 @@ describe('resolveOptions', () => {
       repositories: [{ name: 'a', type: 'local', sparse: false }],
       garbageCollection: { graceSeconds: 0 },
       acceptEmptyIndex: true,
-      manifestCacheMaxBytes: 0,
+      maxManifestCacheBytes: 0,
       logger,
     });
     expect(resolved).toMatchObject({
@@ -67,7 +67,7 @@ describe('resolveOptions', () => {
         orphanRetentionSeconds: 2_592_000,
       },
       acceptEmptyIndex: true,
-      manifestCacheMaxBytes: 0,
+      maxManifestCacheBytes: 0,
     });
     expect(resolved.logger).toBe(logger);
   });
@@ -149,8 +149,8 @@ describe('resolveOptions', () => {
       { storage: 'x', garbageCollection: { intervalSeconds: 3e6 } },
       ['garbageCollection.intervalSeconds'],
     ],
-    ['no number', { storage: 'x', manifestCacheMaxBytes: Number.NaN }, ['manifestCacheMaxBytes']],
-    ['half a byte', { storage: 'x', manifestCacheMaxBytes: 0.5 }, ['manifestCacheMaxBytes']],
+    ['no number', { storage: 'x', maxManifestCacheBytes: Number.NaN }, ['maxManifestCacheBytes']],
+    ['half a byte', { storage: 'x', maxManifestCacheBytes: 0.5 }, ['maxManifestCacheBytes']],
     ['half a logger', { storage: 'x', logger: { info: () => {} } }, ['logger']],
     ['no logger', { storage: 'x', logger: null }, ['logger']],
     ['nothing', undefined, ['']],

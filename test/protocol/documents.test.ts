@@ -4,7 +4,7 @@ import { parseIndex, parseSaved } from '../../src/protocol/archive.js';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { JsonLimitError, parseJson } from '../../src/protocol/json.js';
 import { decodeRepository } from '../../src/protocol/tables/management.js';
-import { manifestMaxBytes, parseManifest } from '../../src/protocol/manifest.js';
+import { maxManifestBytes, parseManifest } from '../../src/protocol/manifest.js';
 import { listOf, maxDescriptors } from '../../src/protocol/schemas.js';
 import { readTags } from '../../src/upstream/upstream-lists.js';
 import { describeBytes, digest, types } from '../support/content.js';
@@ -25,7 +25,7 @@ function refusal(action: () => unknown): RegistryError {
 /** A manifest of as many bytes as one may have, its layers being the same text again and again. */
 function filledManifest(layer: string): Buffer {
   const head = '{"schemaVersion":2,"layers":[';
-  const count = Math.floor((manifestMaxBytes - head.length - 2) / (layer.length + 1));
+  const count = Math.floor((maxManifestBytes - head.length - 2) / (layer.length + 1));
   return bytesOf(`${head}${Array.from({ length: count }, () => layer).join(',')}]}`);
 }
 
@@ -112,8 +112,8 @@ describe('a manifest of 4 MiB', () => {
     }));
     const config = describeBytes(types.ociConfig, Buffer.from('{}'));
     const bytes = bytesOf(JSON.stringify({ schemaVersion: 2, config, layers }));
-    expect(bytes.length).toBeGreaterThan(0.9 * manifestMaxBytes);
-    expect(bytes.length).toBeLessThan(manifestMaxBytes);
+    expect(bytes.length).toBeGreaterThan(0.9 * maxManifestBytes);
+    expect(bytes.length).toBeLessThan(maxManifestBytes);
     expect(parseManifest(bytes, types.ociImage).references.length).toBe(maxDescriptors + 1);
   });
 });

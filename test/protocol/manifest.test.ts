@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseDigest } from '../../src/protocol/digest.js';
-import { manifestMaxBytes, parseManifest } from '../../src/protocol/manifest.js';
+import { maxManifestBytes, parseManifest } from '../../src/protocol/manifest.js';
 import {
   describeBytes,
   describeManifest,
@@ -139,7 +139,7 @@ describe('parseManifest: the document', () => {
   });
 
   it('takes 4 MiB, as clients may send', () => {
-    expect(manifestMaxBytes).toBe(4_194_304);
+    expect(maxManifestBytes).toBe(4_194_304);
   });
 });
 

@@ -45,7 +45,7 @@ describe('whoever did not log in shared one allowance with all others', () => {
   it('with a token for nobody, and with an empty password', async () => {
     const { ask, as, token } = await startAccess(cleanups, {
       access: { rules: [{ names: 'public', anonymous: true, allow: ['pull'] }] },
-      limits: { requestsPerMinutePerPrincipal: 2 },
+      limits: { maxRequestsPerMinutePerPrincipal: 2 },
     });
     const nobody = as(`Bearer ${await token('repository:public/app:pull')}`);
     for (const anyone of [nobody, as('Basic Og=='), ask]) {

@@ -278,7 +278,7 @@ export class Domain {
       sessionLocks: new KeyedMutex(),
       finishedUploads: new FinishedUploads(() => this.runtime.now()),
       graceMs: this.graceMs,
-      blobMaxBytes: Infinity,
+      maxBlobBytes: Infinity,
     };
   }
 }

@@ -244,10 +244,10 @@ describe('readers of growing bytes, in any interleaving, have the right bytes or
   });
 
   it('in files', async () => {
-    let store = await FsBlobStore.open(root, { inlineHashMaxBytes: Infinity, idleStagedMax: 0 });
+    let store = await FsBlobStore.open(root, { maxInlineHashBytes: Infinity, maxIdleStaged: 0 });
     const reopen = async (): Promise<void> => {
       await store.close();
-      store = await FsBlobStore.open(root, { inlineHashMaxBytes: Infinity, idleStagedMax: 0 });
+      store = await FsBlobStore.open(root, { maxInlineHashBytes: Infinity, maxIdleStaged: 0 });
     };
     await fc.assert(
       fc.asyncProperty(plan, (plan) => check(store, plan, reopen)),

@@ -34,3 +34,18 @@ it('opening writes a declared repository to the index only when it has changed',
   await store.close();
   await removeScratchFolder(folder);
 });
+
+it('opening an index of an earlier release applies the size limit that it holds under its old name', async () => {
+  const folder = await makeScratchFolder();
+  const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
+  const hub = repositoryConfigSchema.parse({ name: 'hub', type: 'remote', url: 'https://hub.example' });
+  const config = { ...hub, cacheMaxBytes: 1000 };
+  await metadata.apply([{ type: 'repository.put', config, origin: 'managed', when: 1 }], { durable: true });
+  const create = (known: RepositoryConfig): Repository => ({ config: known }) as unknown as Repository;
+  const options = { declared: [], hosts: {}, namespaces: {} };
+  const directory = await Directory.open(options, metadata, new TestRuntime(1000), create);
+  expect(directory.get('hub')?.record.config).toEqual({ ...hub, maxCacheBytes: 1000 });
+  expect(directory.get('hub')?.repository.config).toEqual({ ...hub, maxCacheBytes: 1000 });
+  await metadata.close();
+  await removeScratchFolder(folder);
+});

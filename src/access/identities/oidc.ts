@@ -12,7 +12,7 @@ interface Issuer {
   readonly keys: IssuerKeys;
 }
 
-const claimMaxChars = 1024;
+const maxClaimChars = 1024;
 
 /** Identity tokens of others, such as a CI system's for its jobs: as the password with any name, or as a bearer token. */
 export class OidcSource implements IdentitySource {
@@ -90,5 +90,5 @@ function matchesClaim(pattern: string, value: unknown): boolean {
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false;
   const text = String(value);
   // Matching takes time in proportion to the square of the length.
-  return text.length <= claimMaxChars && matchesPattern(pattern, text);
+  return text.length <= maxClaimChars && matchesPattern(pattern, text);
 }

@@ -32,16 +32,16 @@ const accessType = 'JWT';
 const refreshType = 'refresh+jwt';
 /** `nbf` lies that far back: another of our processes may have a clock that is behind. */
 const backdatedSeconds = 30;
-const rememberedMax = 10_000;
-const rememberedMaxChars = 16 * 1024 * 1024;
+const maxRemembered = 10_000;
+const maxRememberedChars = 16 * 1024 * 1024;
 
 /** The tokens that we issue: access tokens, which the docker token specification calls bearer tokens, and refresh tokens. */
 export class BearerTokens {
   readonly #options: BearerTokensOptions;
   /** By their text. A signature proves the same each time; all else about a token is asked again each time. */
   readonly #verified = new LRUCache<string, Verified>({
-    max: rememberedMax,
-    maxSize: rememberedMaxChars,
+    max: maxRemembered,
+    maxSize: maxRememberedChars,
     sizeCalculation: (_verified, token) => token.length,
   });
 

@@ -15,8 +15,8 @@ interface Verified {
   readonly endsAt: number;
 }
 
-const rememberedMax = 10_000;
-const rememberedMaxChars = 16 * 1024 * 1024;
+const maxRemembered = 10_000;
+const maxRememberedChars = 16 * 1024 * 1024;
 /** How long a key that its owner withdrew may be believed. */
 const rememberedMs = 5 * 60_000;
 
@@ -32,8 +32,8 @@ export class ExternalTokens {
     this.#now = () => runtime.now();
     this.#findKeys = findKeysOf(config, runtime);
     this.#verified = new LRUCache({
-      max: rememberedMax,
-      maxSize: rememberedMaxChars,
+      max: maxRemembered,
+      maxSize: maxRememberedChars,
       sizeCalculation: (_verified, token) => token.length,
     });
   }

@@ -31,7 +31,7 @@ const foreignAlgorithms: readonly string[] = [
 export const foreignLeewaySeconds = 60;
 /** How the tokens of others are verified. */
 export const foreignRules = { algorithms: foreignAlgorithms, clockTolerance: foreignLeewaySeconds } as const;
-const tokenMaxChars = 16 * 1024;
+const maxTokenChars = 16 * 1024;
 
 export interface VerificationOptions extends Omit<JWTVerifyOptions, 'algorithms' | 'currentDate'> {
   readonly algorithms: readonly string[];
@@ -84,7 +84,7 @@ function problemOf(error: unknown): LoginProblem {
 }
 
 function attempt<T>(token: string, decode: (token: string) => T): T | undefined {
-  if (token.length > tokenMaxChars) return undefined;
+  if (token.length > maxTokenChars) return undefined;
   try {
     return decode(token);
   } catch {

@@ -8,7 +8,7 @@ import { unzstd } from '../tar/zstd-unpack.js';
 const mebibyte = 1024 * 1024;
 const batchBytes = mebibyte / 4;
 /** A file that is much larger than what was sent of it is a bomb: no image is packed that well beyond its first part. */
-const expansionMost = 200;
+const maxExpansion = 200;
 const expansionFreeBytes = 256 * mebibyte;
 
 export type Packing = 'plain' | 'gzip' | 'zstd';
@@ -66,10 +66,10 @@ async function* refuseBombs(packed: AsyncIterable<Buffer>, unpacker: Unpacker): 
   };
   for await (const chunk of unpacker(counted())) {
     given += chunk.length;
-    if (given > expansionFreeBytes && given > taken * expansionMost) {
+    if (given > expansionFreeBytes && given > taken * maxExpansion) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: `the archive unpacks to more than ${expansionMost} times its size`,
+        message: `the archive unpacks to more than ${maxExpansion} times its size`,
       });
     }
     yield chunk;

@@ -3,7 +3,7 @@ import type { ReceivedBlob, RepositoryWriter } from '../../ports/repository.js';
 import { archiveInvalid, digestOfPath } from '../../protocol/archive.js';
 import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { manifestMaxBytes } from '../../protocol/manifest.js';
+import { maxManifestBytes } from '../../protocol/manifest.js';
 import { drain } from '../../util/streams.js';
 import { unpack } from './archive-bytes.js';
 import { explainTarError, readEntries, type ArchiveEntry } from '../tar/archive-entries.js';
@@ -12,9 +12,9 @@ import { explainTarError, readEntries, type ArchiveEntry } from '../tar/archive-
 const legacyPattern = /^(?:repositories|[0-9a-f]{64}\/(?:json|VERSION))$/;
 /** Old versions write a layer that two images share once, and a link to it for the other. */
 const linkedLayerPattern = /(?:^|\/)layer\.tar$/;
-const linksMost = 8;
+const maxLinks = 8;
 /** All JSON of an archive together: as much as is held in memory. */
-const documentsMostBytes = 32 * 1024 * 1024;
+const maxDocumentsBytes = 32 * 1024 * 1024;
 
 /** The files of an archive, received and verified where their path is a digest, and visible to nobody. */
 export class ArchiveContents {
@@ -41,7 +41,7 @@ export class ArchiveContents {
   /** The file at a path, or that a link there stands for. */
   find(path: string): ReceivedBlob | undefined {
     let at: string | undefined = path;
-    for (let links = 0; at !== undefined && links < linksMost; links++) {
+    for (let links = 0; at !== undefined && links < maxLinks; links++) {
       const file = this.#files.get(at);
       if (file !== undefined) return file;
       at = this.#links.get(at);
@@ -54,11 +54,11 @@ export class ArchiveContents {
     const file = this.find(path);
     if (file === undefined) throw archiveInvalid(`the archive has no ${path}`);
     this.#documentsBytes += file.size;
-    if (file.size > manifestMaxBytes || this.#documentsBytes > documentsMostBytes) {
+    if (file.size > maxManifestBytes || this.#documentsBytes > maxDocumentsBytes) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
         message: `${path} in the archive is too large`,
-        detail: { size: file.size, mostBytes: manifestMaxBytes, mostBytesTogether: documentsMostBytes },
+        detail: { size: file.size, maxBytes: maxManifestBytes, maxBytesTogether: maxDocumentsBytes },
       });
     }
     return file.read();

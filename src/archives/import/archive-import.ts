@@ -14,7 +14,7 @@ import { planSaved } from './save-plan.js';
 import { Tally } from './tally.js';
 
 /** In all of the images together. */
-const contentsMost = 20_000;
+const maxContents = 20_000;
 
 /** What goes into an image: of all its targets, each digest once. */
 interface ImageContent {
@@ -66,10 +66,10 @@ function refuseTooMuch(targets: readonly ImageTarget[]): void {
     return weight;
   };
   const found = targets.reduce((sum, { parts }) => sum + weigh(parts), 0);
-  if (targets.length <= maxArchiveImages && found <= contentsMost) return;
+  if (targets.length <= maxArchiveImages && found <= maxContents) return;
   throw new RegistryError('SIZE_INVALID', {
     status: 413,
-    message: `the archive has more than ${maxArchiveImages} images, or more than ${contentsMost} manifests and blobs in them`,
+    message: `the archive has more than ${maxArchiveImages} images, or more than ${maxContents} manifests and blobs in them`,
   });
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../../protocol/archive.js';
 import { parseDigest, parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { manifestMaxBytes, manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
+import { maxManifestBytes, manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
 import { WalkBudget, walkGraph, WalkLimitError } from '../../util/graph-walk.js';
 import type { ArchiveContents } from './archive-contents.js';
 import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archive-plan.js';
@@ -146,7 +146,7 @@ class LayoutPlanner {
     const known = this.#platforms.get(digest);
     if (known !== undefined) return known;
     const file = this.#contents.find(`blobs/${digest.replace(':', '/')}`);
-    const isSmall = file !== undefined && file.size <= manifestMaxBytes;
+    const isSmall = file !== undefined && file.size <= maxManifestBytes;
     const platform = isSmall ? readPlatform(await file.read()) : undefined;
     const platforms = platform === undefined ? [] : [platform];
     this.#platforms.set(digest, platforms);

@@ -6,7 +6,7 @@ import type { RegistryError } from '../../protocol/errors.js';
 import { TarHeaders } from './tar-headers.js';
 
 const bufferBytes = 256 * 1024;
-const pathMostLength = 1024;
+const maxPathLength = 1024;
 
 /** One file, or a name for another one. */
 export interface ArchiveEntry {
@@ -101,7 +101,7 @@ function checkHeader(header: Header): Omit<ArchiveEntry, 'bytes' | 'size'> | und
 
 /** @throws RegistryError ARCHIVE_INVALID for a path that leads out of the archive. */
 function normalize(path: string, { mayGoUp } = { mayGoUp: false }): string {
-  if (path.length > pathMostLength) throw archiveInvalid('a path in the archive is too long');
+  if (path.length > maxPathLength) throw archiveInvalid('a path in the archive is too long');
   if (path.startsWith('/') || path.includes('\0')) throw leadsOut(path);
   const parts: string[] = [];
   for (const part of path.split('/')) {

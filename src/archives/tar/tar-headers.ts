@@ -3,16 +3,16 @@ import { RegistryError } from '../../protocol/errors.js';
 
 const blockBytes = 512;
 /** What one `docker save` of a hundred images has is a tenth of it. */
-const headersMost = 20_000;
+const maxHeaders = 20_000;
 /** A path or two, some times: what tools write is below one KiB. */
-const extensionMostBytes = 64 * 1024;
+const maxExtensionBytes = 64 * 1024;
 /** The parser copies the global one into each that follows. */
-const globalMostBytes = 4 * 1024;
-const globalsMost = 16;
+const maxGlobalBytes = 4 * 1024;
+const maxGlobals = 16;
 /** A global one, one for the file, a long name and a long link. */
-const extensionsInRowMost = 4;
+const maxExtensionsInRow = 4;
 /** Names, times, a size. */
-const attributesMost = 64;
+const maxAttributes = 64;
 const zeroBlock = Buffer.alloc(blockBytes);
 
 /** Which bytes are read next; between them others are skipped. */
@@ -72,7 +72,7 @@ export class TarHeaders {
   }
 
   #readHeader(header: Buffer): void {
-    if (++this.#headers > headersMost) throw archiveInvalid(`the archive has more than ${headersMost} entries`);
+    if (++this.#headers > maxHeaders) throw archiveInvalid(`the archive has more than ${maxHeaders} entries`);
     const type = String.fromCharCode(header[156] ?? 0);
     const size = readSize(header.subarray(124, 136));
     if ('xgLKN'.includes(type)) this.#readExtension(type, size);
@@ -81,18 +81,18 @@ export class TarHeaders {
 
   /** POSIX (pax, "ustar Interchange Format"): `x` and `g`. GNU: `L` and `K`, and `N`, which is an old `L`. */
   #readExtension(type: string, size: number): void {
-    const mostBytes = type === 'g' ? globalMostBytes : extensionMostBytes;
-    if (size > mostBytes) {
+    const maxBytes = type === 'g' ? maxGlobalBytes : maxExtensionBytes;
+    if (size > maxBytes) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
         message: 'the archive has a header of attributes or names that is too large',
-        detail: { size, mostBytes },
+        detail: { size, maxBytes },
       });
     }
     // The parser would take its bytes from the next file.
     if (size === 0) throw broken('it has an empty header');
-    if (++this.#extensionsInRow > extensionsInRowMost) throw broken('it has too many headers without a file');
-    if (type === 'g' && ++this.#globals > globalsMost) throw broken('it has too many global headers');
+    if (++this.#extensionsInRow > maxExtensionsInRow) throw broken('it has too many headers without a file');
+    if (type === 'g' && ++this.#globals > maxGlobals) throw broken('it has too many global headers');
     if (type === 'x') this.#expect('attributes', size);
     else if (type === 'g') this.#expect('global', size);
     else this.#skip = inBlocks(size);
@@ -125,7 +125,7 @@ function readAttributes(records: Buffer): number | undefined {
   let size: string | undefined;
   let count = 0;
   for (let at = 0; at < records.length;) {
-    if (++count > attributesMost) throw archiveInvalid('an entry of the archive has too many attributes');
+    if (++count > maxAttributes) throw archiveInvalid('an entry of the archive has too many attributes');
     const length = /^\d{1,6}(?= )/.exec(records.toString('latin1', at, at + 7))?.[0] ?? '';
     const end = at + Number(length);
     const equals = records.indexOf('=', at);

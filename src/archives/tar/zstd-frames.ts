@@ -2,10 +2,10 @@ import { RegistryError } from '../../protocol/errors.js';
 import { archiveInvalid } from '../../protocol/archive.js';
 
 /** RFC 8878, 3.1.1.1.2 recommends 8 MiB and more; `zstd -19` takes 8, `--long` and `--ultra` up to 128. */
-export const windowMostLog = 25;
-const windowMostBytes = 2 ** windowMostLog;
+export const maxWindowLog = 25;
+const maxWindowBytes = 2 ** maxWindowLog;
 /** RFC 8878, 3.1.1.2.4: a block has as many bytes at most, or as many as its window. */
-const blockMostBytes = 128 * 1024;
+const maxBlockBytes = 128 * 1024;
 /**
  * What 256 MiB of zeros have twice, and as many more as there are full blocks at a ratio of 200, twice again. Empty blocks
  * and frames are cheap to send and dear to unpack.
@@ -122,11 +122,11 @@ export class ZstdFrames {
   #readHeader(header: Buffer): void {
     const windowBytes =
       (this.#headerFlags & 0x20) === 0 ? readWindow(header.readUInt8()) : readSize(header, this.#headerFlags);
-    if (windowBytes > windowMostBytes) {
+    if (windowBytes > maxWindowBytes) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
         message: 'the zstd around the archive needs too much memory: pack it with a smaller window, as zstd -19 does',
-        detail: { windowBytes, mostBytes: windowMostBytes },
+        detail: { windowBytes, maxBytes: maxWindowBytes },
       });
     }
     this.#windowBytes = windowBytes;
@@ -139,7 +139,7 @@ export class ZstdFrames {
     const isLast = (header & 1) !== 0;
     const type = (header >> 1) & 3;
     const size = header >> 3;
-    if (type === 3 || size > Math.min(this.#windowBytes, blockMostBytes)) {
+    if (type === 3 || size > Math.min(this.#windowBytes, maxBlockBytes)) {
       throw archiveInvalid('the zstd around the archive is broken');
     }
     this.#countBlock();

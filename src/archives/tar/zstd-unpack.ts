@@ -4,7 +4,7 @@ import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { archiveInvalid } from '../../protocol/archive.js';
 import { unpackBy, unpackedChunkBytes, type Unpacker } from './unpack-stream.js';
-import { windowMostLog, ZstdFrames } from './zstd-frames.js';
+import { maxWindowLog, ZstdFrames } from './zstd-frames.js';
 
 /** What Node has from 22.15 and 23.8 on; the types are those of Node 20. */
 interface NativeZstd {
@@ -22,7 +22,7 @@ export const unzstd: Unpacker = nativeUnzstd ?? unzstdInTurns;
 
 function findNative({ createZstdDecompress, constants }: NativeZstd): Unpacker | undefined {
   if (createZstdDecompress === undefined) return undefined;
-  const params = { [constants.ZSTD_d_windowLogMax]: windowMostLog };
+  const params = { [constants.ZSTD_d_windowLogMax]: maxWindowLog };
   return async function* (packed) {
     const frames = new ZstdFrames();
     const parts = partsOfFrames(packed, frames);

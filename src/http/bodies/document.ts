@@ -3,7 +3,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import { JsonLimitError, parseJson, smallLimits } from '../../protocol/json.js';
 import { readBody } from './body.js';
 
-const documentMaxBytes = 1024 * 1024;
+const maxDocumentBytes = 1024 * 1024;
 
 /**
  * The body of a request to the management API. JSON and nothing else: a web page cannot send it across origins without
@@ -15,8 +15,8 @@ export async function readDocument(req: IncomingMessage): Promise<unknown> {
     throw new RegistryError('UNSUPPORTED', { status: 415, message: 'the body must be application/json' });
   }
   const tooLarge = (): RegistryError =>
-    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: documentMaxBytes } });
-  const bytes = await readBody(req, documentMaxBytes, tooLarge);
+    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: maxDocumentBytes } });
+  const bytes = await readBody(req, maxDocumentBytes, tooLarge);
   try {
     return parseJson(bytes, smallLimits);
   } catch (cause) {

@@ -23,7 +23,7 @@ const shownParameters: ReadonlySet<string> = new Set([
   'tag',
 ]);
 
-const shownMost = 2048;
+const maxShown = 2048;
 
 /**
  * A request's URL as it may stand in logs and events: the path, and of the query the values of parameters that are known to
@@ -31,7 +31,7 @@ const shownMost = 2048;
  * tokens of accounts. At most 2048 characters.
  */
 export function shownUrl(url: string): string {
-  const short = maskTokens(url.length > shownMost ? `${url.slice(0, shownMost - 1)}…` : url);
+  const short = maskTokens(url.length > maxShown ? `${url.slice(0, maxShown - 1)}…` : url);
   const [beforeFragment = ''] = short.split('#', 1);
   const questionMark = beforeFragment.indexOf('?');
   if (questionMark < 0) return withoutAuthority(beforeFragment);

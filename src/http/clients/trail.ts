@@ -1,7 +1,7 @@
 import { RegistryError } from '../../protocol/errors.js';
 
 /** More registries than this in a row are a loop too. */
-const hopsMost = 20;
+const maxHops = 20;
 
 /**
  * Who passed a request on before it came here, by its `Via` header (RFC 9110, 7.6.3).
@@ -10,7 +10,7 @@ const hopsMost = 20;
 export function readTrail(via: string | undefined, instanceId: string): readonly string[] {
   if (via === undefined) return [];
   const trail = via.split(',').flatMap((hop) => /^\s*[^\s]+\s+([^\s,]+)/.exec(hop)?.[1] ?? []);
-  if (!trail.includes(instanceId) && trail.length <= hopsMost) return trail;
+  if (!trail.includes(instanceId) && trail.length <= maxHops) return trail;
   throw new RegistryError('UNAVAILABLE', {
     status: 508,
     message: 'the request came back to this registry: its upstreams form a loop',

@@ -14,8 +14,8 @@ import { openArchiveBody } from '../bodies/archive-body.js';
 import type { Exchange } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 
-const namesMost = 100;
-const tagsMost = 100;
+const maxNames = 100;
+const maxTags = 100;
 const aliasPattern = /^[A-Za-z0-9._:/-]{1,512}$/;
 const platformPattern = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
@@ -76,7 +76,7 @@ function refuseUnknownFields(fields: readonly (readonly [string, string])[]): vo
 function readAsked(fields: readonly (readonly [string, string])[]): Pick<ImportRequest, 'image' | 'tags'> {
   const images = fields.filter(([name]) => name === 'image').map(([, value]) => parseName(value));
   const tags = fields.filter(([name]) => name === 'tag').map(([, value]) => parseTag(value));
-  if (tags.length > tagsMost) throw optionInvalid('tag', `may come ${tagsMost} times`);
+  if (tags.length > maxTags) throw optionInvalid('tag', `may come ${maxTags} times`);
   if (new Set(images).size > 1) throw optionInvalid('image', 'is asked for twice');
   return { image: images[0], tags: [...new Set(tags)] };
 }
@@ -86,8 +86,8 @@ function readNames(query: URLSearchParams): readonly ExportName[] {
   const [plain, images] = [query.getAll('name'), query.getAll('image')];
   const references = query.has('reference') ? query.getAll('reference') : ['latest'];
   // Before they are combined: a few kilobytes of each would make millions.
-  if (plain.length + images.length * references.length > namesMost) {
-    throw optionInvalid('name', `may come ${namesMost} times`);
+  if (plain.length + images.length * references.length > maxNames) {
+    throw optionInvalid('name', `may come ${maxNames} times`);
   }
   const names = [
     ...plain.map(readName),

@@ -8,7 +8,7 @@ import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 
 const catalogPageDefault = 100;
-const catalogPageMost = 10_000;
+const maxCatalogPageSize = 10_000;
 /** Images that are looked at for one page. */
 const maxImagesLooked = 20_000;
 
@@ -24,7 +24,7 @@ export function createListCatalog(
 ): Handler<RegistryParams<'catalog.list'>> {
   const cursors = new Cursors();
   return async ({ query, caller, path }): Promise<Reply> => {
-    const limit = parsePageSize(query.get('n') ?? String(catalogPageDefault), catalogPageMost);
+    const limit = parsePageSize(query.get('n') ?? String(catalogPageDefault), maxCatalogPageSize);
     const from = positionOf(query, cursors);
     const budget = { left: maxImagesLooked };
     const turn = takeTurns();
@@ -75,8 +75,8 @@ export function nextLink(
 }
 
 /** The page that `n` and `last` ask for. */
-export function pageOf({ query }: Pick<Exchange<unknown>, 'query'>, most: number): { limit: number; after?: string } {
-  const limit = parsePageSize(query.get('n'), most);
+export function pageOf({ query }: Pick<Exchange<unknown>, 'query'>, max: number): { limit: number; after?: string } {
+  const limit = parsePageSize(query.get('n'), max);
   const last = query.get('last');
   return last === null || last === '' ? { limit } : { limit, after: last };
 }

@@ -26,9 +26,9 @@ import { exportArchive, importArchive } from './archives.js';
 import { nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 
-const pageMost = 1000;
+const maxPageSize = 1000;
 /** Each may hold some 64 MiB of memory, and all of its archive on the disk. */
-const importsMost = 8;
+const maxImports = 8;
 
 export interface ManagementParts extends AccessParts, GarbageParts {
   readonly directory: RepositoryDirectory;
@@ -45,7 +45,7 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
     if (found !== undefined) return found;
     throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
   };
-  const imports = new BoundedTasks(importsMost);
+  const imports = new BoundedTasks(maxImports);
   const cursors = new Cursors();
   return {
     'health.get': async () => replyHealth(await health()),
@@ -152,7 +152,7 @@ async function listImages(
   cursors: Cursors,
 ): Promise<Reply> {
   const { caller, path, query } = exchange;
-  const { limit } = pageOf(exchange, pageMost);
+  const { limit } = pageOf(exchange, maxPageSize);
   const after = positionOf(query, cursors);
   const { items, more, seenTo } = await repository.listImages(caller, { limit, ...(after === '' ? {} : { after }) });
   const images = items.map(({ image, manifests, tags, bytes, updatedAt }) => ({
@@ -171,7 +171,7 @@ async function listImages(
 
 async function listTags(repository: Repository, exchange: Exchange<ManagementParams<'image.tags'>>): Promise<Reply> {
   const { caller, path, query, params } = exchange;
-  const page = pageOf(exchange, pageMost);
+  const page = pageOf(exchange, maxPageSize);
   const tags = await repository.listTags(caller, params.image, page);
   if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { image: params.image } });
   const describe = async ({ name, digest, updatedAt }: TagEntry): Promise<Record<string, unknown>> => {

@@ -2,7 +2,7 @@ import type { ManifestInfo } from '../../ports/repository.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
-import { manifestMaxBytes, manifestTypes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
+import { maxManifestBytes, manifestTypes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
 import { formatReference, parseTag, type Reference, type Tag } from '../../protocol/names.js';
 import { safeContentType } from '../answer-headers.js';
 import { readBody } from '../bodies/body.js';
@@ -12,11 +12,11 @@ import { writerOf } from '../writer.js';
 import { nextLink, pageOf } from './discovery.js';
 
 /** More `tag` parameters than this are refused by 414; the spec asks for 10 at least (end-7b). */
-const tagsMost = 100;
-const tagPageMost = 10_000;
-const referrerPageMost = 1000;
+const maxTags = 100;
+const maxTagPageSize = 10_000;
+const maxReferrerPageSize = 1000;
 /** Clients cap an index at 4 MiB: a page of referrers stays below, whatever annotations they carry. */
-const referrerPageMaxBytes = 3 * 1024 * 1024;
+const maxReferrerPageBytes = 3 * 1024 * 1024;
 
 /** end-3, HEAD. Accept is ignored: what was pushed is what is served. */
 export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ req, params, caller, target }) => {
@@ -49,7 +49,7 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
   const writer = writerOf(target);
   const byDigest = 'digest' in params.reference;
   const tagParams = parseTagParams(query.getAll('tag'), byDigest);
-  const bytes = await readBody(req, manifestMaxBytes, manifestTooLarge);
+  const bytes = await readBody(req, maxManifestBytes, manifestTooLarge);
   const expected = 'digest' in params.reference ? params.reference.digest : undefined;
   const manifest = parseManifest(bytes, req.headers['content-type'], expected);
   const tags = 'tag' in params.reference ? [params.reference.tag] : tagParams;
@@ -81,7 +81,7 @@ export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async 
 /** end-8a and 8b: in byte order. */
 export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) => {
   const { caller, target, path, query } = exchange;
-  const page = pageOf(exchange, tagPageMost);
+  const page = pageOf(exchange, maxTagPageSize);
   const tags = await target.repository.listTags(caller, target.at.image, page);
   if (tags === undefined)
     throw new RegistryError('NAME_UNKNOWN', { message: 'the image is not known to this registry' });
@@ -94,12 +94,12 @@ export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) =>
 /** end-12a and 12b: an index of descriptors, empty when nothing refers to the digest; never 404 (design: any image). */
 export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (exchange) => {
   const { caller, target, params, path, query } = exchange;
-  const page = pageOf(exchange, referrerPageMost);
+  const page = pageOf(exchange, maxReferrerPageSize);
   // A media type holds no space: one here is a "+" that the client did not encode.
   const wanted = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
   const { items, more, provenance } = await target.repository.listReferrers(caller, target.at.image, params.digest, {
     ...page,
-    maxBytes: referrerPageMaxBytes,
+    maxBytes: maxReferrerPageBytes,
   });
   const cut = more && page.limit > 0;
   const manifests = items.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
@@ -118,8 +118,8 @@ function parseTagParams(texts: readonly string[], byDigest: boolean): readonly T
       message: 'tag parameters go with a push by digest: this URL names a tag already',
     });
   }
-  if (texts.length > tagsMost) {
-    throw new RegistryError('TAG_INVALID', { status: 414, message: `at most ${tagsMost} tags in one request` });
+  if (texts.length > maxTags) {
+    throw new RegistryError('TAG_INVALID', { status: 414, message: `at most ${maxTags} tags in one request` });
   }
   return [...new Set(texts)].map(parseTag);
 }
@@ -139,7 +139,7 @@ function manifestUnknown(reference: Reference): RegistryError {
 function manifestTooLarge(): RegistryError {
   return new RegistryError('MANIFEST_INVALID', {
     status: 413,
-    message: `a manifest has at most ${manifestMaxBytes} bytes`,
-    detail: { maxBytes: manifestMaxBytes },
+    message: `a manifest has at most ${maxManifestBytes} bytes`,
+    detail: { maxBytes: maxManifestBytes },
   });
 }

@@ -10,7 +10,7 @@ import type { Exchange, Handler } from '../exchange.js';
 import { usable } from '../permission.js';
 import { jsonReply, type Reply } from '../reply.js';
 
-const formMaxBytes = 64 * 1024;
+const maxFormBytes = 64 * 1024;
 const imageActions: readonly ImageAction[] = ['pull', 'push', 'delete'];
 
 export interface TokenParts {
@@ -120,6 +120,6 @@ async function readForm({ req }: Exchange<unknown>): Promise<URLSearchParams> {
     throw new RegistryError('UNSUPPORTED', { status: 415, message });
   }
   const tooLarge = (): RegistryError =>
-    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: formMaxBytes } });
-  return new URLSearchParams((await readBody(req, formMaxBytes, tooLarge)).toString('utf8'));
+    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: maxFormBytes } });
+  return new URLSearchParams((await readBody(req, maxFormBytes, tooLarge)).toString('utf8'));
 }

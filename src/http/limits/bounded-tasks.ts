@@ -2,17 +2,17 @@ import { RegistryError } from '../../protocol/errors.js';
 
 /** Runs so many tasks at a time, and no more: whoever comes then is told to come again. */
 export class BoundedTasks {
-  readonly #most: number;
+  readonly #max: number;
   #running = 0;
 
-  constructor(most: number) {
-    this.#most = most;
+  constructor(max: number) {
+    this.#max = max;
   }
 
   /** @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
   async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#running >= this.#most) {
-      const message = `${this.#most} of these are running already: try again later`;
+    if (this.#running >= this.#max) {
+      const message = `${this.#max} of these are running already: try again later`;
       throw new RegistryError('TOOMANYREQUESTS', { message, headers: { 'Retry-After': '5' }, refusal: 'imports' });
     }
     this.#running += 1;

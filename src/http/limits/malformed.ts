@@ -3,9 +3,9 @@ import { encodeError, RegistryError } from '../../protocol/errors.js';
 import { guardHeaders } from '../answer-headers.js';
 
 /** A name of 255, a digest, and tags by the dozen fit in a tenth of it. */
-const urlMostChars = 8192;
+const maxUrlChars = 8192;
 /** Clients send a dozen. Node drops silently what is beyond its own limit, and with it what may matter. */
-const headersMost = 200;
+const maxHeaders = 200;
 
 /**
  * What is wrong with a request that node's parser let pass; `undefined` for nearly all. A request without `Host` is refused
@@ -15,8 +15,8 @@ export function findMalformation({ httpVersion, rawHeaders, url = '' }: Incoming
   if (httpVersion !== '1.1' && httpVersion !== '1.0') {
     return malformed(505, 'only HTTP/1.1 and HTTP/1.0 are spoken here');
   }
-  if (url.length > urlMostChars) return malformed(414, 'the URL is too long');
-  if (rawHeaders.length / 2 > headersMost) return malformed(431, 'there are too many headers');
+  if (url.length > maxUrlChars) return malformed(414, 'the URL is too long');
+  if (rawHeaders.length / 2 > maxHeaders) return malformed(431, 'there are too many headers');
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     if (rawHeaders[i]?.length === 4 && rawHeaders[i]?.toLowerCase() === 'host') hosts++;

@@ -6,13 +6,13 @@ import { customerOf } from '../../util/addresses.js';
 
 export interface RateLimits {
   /** Of one address; of IPv6, of one /64. Absent: no limit. */
-  readonly requestsPerMinutePerClient?: number | undefined;
+  readonly maxRequestsPerMinutePerClient?: number | undefined;
   /** Of whoever is logged in. Absent: no limit. */
-  readonly requestsPerMinutePerPrincipal?: number | undefined;
+  readonly maxRequestsPerMinutePerPrincipal?: number | undefined;
 }
 
 /** How many are remembered. What is forgotten had made no request for longest, and begins anew. */
-const rememberedMost = 100_000;
+const maxRemembered = 100_000;
 const minuteMs = 60_000;
 
 /** Refuses those that ask too often. A minute's worth may come at once, and then as fast as the minutes go by. */
@@ -21,9 +21,9 @@ export class RateLimiter {
   readonly #principals: Allowance | undefined;
 
   /** @param now in ms, by any clock. */
-  constructor({ requestsPerMinutePerClient, requestsPerMinutePerPrincipal }: RateLimits, now: () => number) {
-    this.#clients = allow(requestsPerMinutePerClient, now);
-    this.#principals = allow(requestsPerMinutePerPrincipal, now);
+  constructor({ maxRequestsPerMinutePerClient, maxRequestsPerMinutePerPrincipal }: RateLimits, now: () => number) {
+    this.#clients = allow(maxRequestsPerMinutePerClient, now);
+    this.#principals = allow(maxRequestsPerMinutePerPrincipal, now);
   }
 
   /** @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
@@ -50,7 +50,7 @@ interface Bucket {
 
 /** Token buckets, which hold a minute's worth. */
 class Allowance {
-  readonly #buckets = new LRUCache<string, Bucket>({ max: rememberedMost });
+  readonly #buckets = new LRUCache<string, Bucket>({ max: maxRemembered });
   readonly #perMinute: number;
   readonly #now: () => number;
 

@@ -6,7 +6,7 @@ import { PassthroughFailure } from './passthrough-errors.js';
 /** What is left of a body that nobody wants is read up to here, to keep the connection. */
 const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };
 /** Up to here an answer is taken in whole before it is passed on. */
-const smallMaxBytes = 64 * 1024;
+const maxSmallBytes = 64 * 1024;
 /** So often within the timeout it is looked whether anything came. */
 const looks = 4;
 
@@ -18,7 +18,7 @@ const looks = 4;
  */
 export async function relay(answer: IncomingMessage, res: ServerResponse, stallMs: number): Promise<void> {
   // Most answers are manifests: taken in whole they go out in one write, with their head, and need no pipe.
-  if (Number(answer.headers['content-length']) <= smallMaxBytes) return relaySmall(answer, res, stallMs);
+  if (Number(answer.headers['content-length']) <= maxSmallBytes) return relaySmall(answer, res, stallMs);
   const { socket } = answer;
   let seen = socket.bytesRead;
   let quiet = 0;
@@ -49,7 +49,7 @@ async function relaySmall(answer: IncomingMessage, res: ServerResponse, stallMs:
   const onLeft = (): void => void answer.destroy();
   res.once('close', onLeft);
   try {
-    res.end(await readBounded(answer, smallMaxBytes));
+    res.end(await readBounded(answer, maxSmallBytes));
   } catch (error) {
     const isOurs = !res.destroyed;
     res.destroy();

@@ -21,7 +21,7 @@ export interface AnswerOrigin {
   readonly path: string;
 }
 
-const bodyMaxBytes = 64 * 1024;
+const maxBodyBytes = 64 * 1024;
 
 /** What the system's codes mean. Messages are not used: they may hold URLs, and URLs may be signed. */
 const descriptions: Readonly<Record<string, string>> = {
@@ -125,7 +125,7 @@ function missingAt(path: string): ErrorCode {
 async function readCode(answer: IncomingMessage, status: number, timeoutMs: number): Promise<ErrorCode | undefined> {
   const timer = setTimeout(() => answer.destroy(), timeoutMs);
   try {
-    const bytes = await readBounded(answer, bodyMaxBytes);
+    const bytes = await readBounded(answer, maxBodyBytes);
     const document = parseJson(bytes ?? Buffer.alloc(0), smallLimits) as { errors?: { code?: unknown }[] } | null;
     const code = document?.errors?.[0]?.code;
     return typeof code === 'string' && isCode(code) && errorTable[code].status === status ? code : undefined;

@@ -43,7 +43,7 @@ export interface RemoteRepositoryConfig extends CommonConfig {
   /** How long lists of tags and referrers are served without asking. */
   readonly listTtlSeconds: number;
   /** The size that the cache is kept below. Absent: no limit. */
-  readonly cacheMaxBytes?: number | undefined;
+  readonly maxCacheBytes?: number | undefined;
   /** What is never evicted: patterns of `image` or `image:tag`. */
   readonly pins: readonly string[];
   /** Pass-through: follow redirects to other hosts, or hand them to the client. */
@@ -125,7 +125,7 @@ const remoteSchema = z.strictObject({
   tagTtlRules: z.array(z.strictObject({ tags: patternSchema, ttlSeconds: z.number().min(0).max(1e9) })).default([]),
   negativeTtlSeconds: seconds(30),
   listTtlSeconds: seconds(60),
-  cacheMaxBytes: z.number().int().min(0).optional(),
+  maxCacheBytes: z.number().int().min(0).optional(),
   pins: z.array(patternSchema).default([]),
   redirects: z.enum(['follow', 'pass'], { error: "must be 'follow' or 'pass'" }).default('follow'),
   connectTimeoutSeconds: z.number().min(0.05).max(600).default(5),

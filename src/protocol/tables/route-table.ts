@@ -87,7 +87,7 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
 };
 
 /** Longer paths name nothing: a name, a digest and the words between them fit in half of it. */
-const pathMaxLength = 1024;
+const maxPathLength = 1024;
 
 export interface Match<Row extends Endpoint> {
   readonly row: Row;
@@ -117,7 +117,7 @@ export class RouteTable<Row extends Endpoint> {
    * @throws RegistryError UNSUPPORTED 405 with `Allow` when only other methods have it; what the parsers throw.
    */
   match(method: string, path: string): Match<Row> | undefined {
-    if (path.length > pathMaxLength)
+    if (path.length > maxPathLength)
       throw new RegistryError('NAME_INVALID', { message: 'the path is too long', status: 414 });
     const segments = path.split('/').slice(1);
     const slash = segments.length > 1 && segments.at(-1) === '';

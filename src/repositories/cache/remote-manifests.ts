@@ -17,7 +17,7 @@ export interface Resolved {
 }
 
 /** How much longer tags are trusted when nothing is left of the upstream's rate limit. */
-const stretchMost = 10;
+const maxStretch = 10;
 
 /**
  * The manifests of a cache. A digest is never asked for twice; a tag is, by HEAD, when its freshness window has passed. What
@@ -57,7 +57,7 @@ export class RemoteManifests {
     const { config, upstream } = this.#context;
     const rule = config.tagTtlRules.find(({ tags }) => matchesPattern(tags, tag.name));
     const seconds = rule?.ttlSeconds ?? config.tagTtlSeconds;
-    const stretch = upstream.budget >= 0.5 ? 1 : 1 + (stretchMost - 1) * (1 - upstream.budget / 0.5);
+    const stretch = upstream.budget >= 0.5 ? 1 : 1 + (maxStretch - 1) * (1 - upstream.budget / 0.5);
     return (tag.checkedAt ?? 0) + seconds * 1000 * stretch;
   }
 

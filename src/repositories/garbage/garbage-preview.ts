@@ -6,7 +6,7 @@ import type { AuditTally, OrphanAudit } from './orphan-audit.js';
 import { expireUploads } from './upload-expiry.js';
 
 /** How many candidates a dry run looks at. */
-const candidatesMost = 100_000;
+const maxCandidates = 100_000;
 
 /**
  * What a collection would do now, without doing it, as far as the first candidates tell. What deleted repositories held is
@@ -16,7 +16,7 @@ export async function previewCollection(parts: CollectorParts, audit: OrphanAudi
   const { metadata, runtime, blobs, graceMs } = parts;
   const startedAt = runtime.now();
   const before = startedAt - graceMs;
-  const candidates = await metadata.candidates(before, candidatesMost);
+  const candidates = await metadata.candidates(before, maxCandidates);
   const links = await findDoomedLinks(metadata, candidates, before);
   const doomed = new Set<Digest>();
   for (const { kind, digest } of candidates) {

@@ -47,7 +47,7 @@ export interface LocalParts {
   /** How long a blob that no manifest names is kept. */
   readonly graceMs: number;
   /** The size of a blob that is pushed; Infinity: any. */
-  readonly blobMaxBytes: number;
+  readonly maxBlobBytes: number;
 }
 
 /** A repository that the registry stores itself. */

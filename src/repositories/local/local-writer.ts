@@ -67,7 +67,7 @@ export class LocalWriter implements RepositoryWriter {
       const isUnknown = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
       if (!isUnknown || !(await this.#isFinished(image, id, digest))) throw error;
       // Many clients read no answer before they have sent their body.
-      await drain(chunk.source, { maxBytes: this.#parts.blobMaxBytes, maxMs: repeatableMs });
+      await drain(chunk.source, { maxBytes: this.#parts.maxBlobBytes, maxMs: repeatableMs });
     }
   }
 
@@ -107,7 +107,7 @@ export class LocalWriter implements RepositoryWriter {
     await this.#parts.blobs.ensureRoom(announcedBytes);
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(digest));
     try {
-      await appendBounded(staged, source, Infinity, this.#parts.blobMaxBytes);
+      await appendBounded(staged, source, Infinity, this.#parts.maxBlobBytes);
       await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size));
     } catch (error) {
       await staged.discard();

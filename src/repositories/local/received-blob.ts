@@ -10,14 +10,14 @@ type Link = (images: readonly string[], digest: Digest, size: number) => Promise
 
 /** Stages and hashes what the source brings. When it breaks, nothing is kept. */
 export async function receiveBlob(
-  parts: PublishParts & { readonly blobMaxBytes: number },
+  parts: PublishParts & { readonly maxBlobBytes: number },
   source: Readable,
   algorithm: Algorithm,
   link: Link,
 ): Promise<ReceivedBlob> {
   const staged = await stageTransient(parts, 'once', algorithm);
   try {
-    await appendBounded(staged, source, Infinity, parts.blobMaxBytes);
+    await appendBounded(staged, source, Infinity, parts.maxBlobBytes);
     const { size } = staged;
     const digest = await staged.digest(algorithm);
     return {

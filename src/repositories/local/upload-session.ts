@@ -17,7 +17,7 @@ export interface SessionParts {
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
   /** The size of a blob that is pushed. */
-  readonly blobMaxBytes: number;
+  readonly maxBlobBytes: number;
 }
 
 export interface PublishParts {
@@ -93,7 +93,7 @@ export class UploadSessions {
     if (expectedBytes > 0) await this.#parts.blobs.ensureRoom(expectedBytes);
     this.#receiving.set(id, { source: chunk.source, staged });
     try {
-      await receiveChunk(staged, chunk, onBreak, this.#parts.blobMaxBytes);
+      await receiveChunk(staged, chunk, onBreak, this.#parts.maxBlobBytes);
     } finally {
       this.#receiving.delete(id);
     }
@@ -139,13 +139,13 @@ export class UploadSessions {
  * Appends a chunk. One with a range that is refused, breaks or has the wrong length leaves the session as it was. A stream
  * that breaks keeps what arrived, which the next status tells, unless `onBreak` says otherwise: a client whose closing PUT
  * failed sends its whole body again to the same Location.
- * @throws RegistryError RANGE_INVALID; SIZE_INVALID, also for a blob that becomes larger than `blobMaxBytes`.
+ * @throws RegistryError RANGE_INVALID; SIZE_INVALID, also for a blob that becomes larger than `maxBlobBytes`.
  */
 export async function receiveChunk(
   staged: StagedBlob,
   { source, range, announcedBytes = 0 }: UploadChunk,
   onBreak: 'keep' | 'undo',
-  blobMaxBytes: number,
+  maxBlobBytes: number,
 ): Promise<void> {
   const before = staged.size;
   if (range !== undefined && range.start !== before) {
@@ -155,9 +155,9 @@ export async function receiveChunk(
     });
   }
   const length = range === undefined ? undefined : range.end - range.start + 1;
-  if (before + (length ?? announcedBytes) > blobMaxBytes) throw blobTooLarge(blobMaxBytes);
+  if (before + (length ?? announcedBytes) > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
   try {
-    await appendBounded(staged, source, before + (length ?? Infinity), blobMaxBytes);
+    await appendBounded(staged, source, before + (length ?? Infinity), maxBlobBytes);
     if (length !== undefined && staged.size - before !== length) {
       throw new RegistryError('SIZE_INVALID', { detail: { expected: length, found: staged.size - before } });
     }
@@ -172,14 +172,14 @@ export async function appendBounded(
   staged: StagedBlob,
   source: Readable,
   end: number,
-  blobMaxBytes: number,
+  maxBlobBytes: number,
 ): Promise<void> {
-  const most = Math.max(0, Math.min(end, blobMaxBytes) - staged.size);
+  const max = Math.max(0, Math.min(end, maxBlobBytes) - staged.size);
   try {
-    await staged.append(source, Number.isFinite(most) ? { maxBytes: most } : {});
+    await staged.append(source, Number.isFinite(max) ? { maxBytes: max } : {});
   } catch (error) {
-    const isTooLarge = error instanceof RegistryError && error.code === 'SIZE_INVALID' && end > blobMaxBytes;
-    throw isTooLarge ? blobTooLarge(blobMaxBytes) : error;
+    const isTooLarge = error instanceof RegistryError && error.code === 'SIZE_INVALID' && end > maxBlobBytes;
+    throw isTooLarge ? blobTooLarge(maxBlobBytes) : error;
   }
 }
 

@@ -38,7 +38,7 @@ const writeBytes = 4 * mebibyte;
 /** A release frees half of the reserve, and all of it once it is this small: other programs may take what it frees. */
 const maxUndividedBytes = 8 * mebibyte;
 /** How long one look at the free space is used. What is written through `take` is subtracted meanwhile. */
-const lookMaxAgeMs = 250;
+const maxLookAgeMs = 250;
 const firstGrowthMs = 1000;
 const growthIntervalMs = 30_000;
 
@@ -111,7 +111,7 @@ export class DiskReserve {
 
   /** Like `ensureRoom`, for bytes that are written next: a look at the disk counts for a while. */
   async take(bytes: number): Promise<void> {
-    const isFresh = !this.#isStale && this.#now() - this.#lookedAt < lookMaxAgeMs;
+    const isFresh = !this.#isStale && this.#now() - this.#lookedAt < maxLookAgeMs;
     if (!isFresh || !this.#hasRoomFor(bytes)) await this.ensureRoom(bytes);
     if (this.#free !== undefined) this.#free.bytes -= bytes;
   }

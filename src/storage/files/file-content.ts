@@ -4,9 +4,9 @@ import { SinkWriter } from '../../util/sink-writer.js';
 import { closeFile, fill, openFile } from './system/files.js';
 
 /** The most that is read at a time. */
-export const pieceMaxBytes = 1024 * 1024;
+export const maxPieceBytes = 1024 * 1024;
 /** Up to here a buffer of the right size is made for the one read: cheaper than to occupy a large one, or none is left. */
-const smallMaxBytes = 64 * 1024;
+const maxSmallBytes = 64 * 1024;
 
 /** Buffers of 1 MiB that are used again: at most `maxLent` are lent at a time, and at most `maxKept` are kept for later. */
 export class BufferPool {
@@ -34,7 +34,7 @@ export class BufferPool {
   take(): Buffer | undefined {
     if (this.#lent >= this.#maxLent) return undefined;
     this.#lent += 1;
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(pieceMaxBytes);
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(maxPieceBytes);
   }
 
   /** Takes a buffer back that nobody holds any more. */
@@ -57,7 +57,7 @@ export interface Piece {
 
 /** Where a reader has its bytes from, piece by piece. */
 export interface PieceReader {
-  /** Reads at most `pieceMaxBytes`, which are there; maybe less than was asked for. */
+  /** Reads at most `maxPieceBytes`, which are there; maybe less than was asked for. */
   read(position: number, length: number): Promise<Piece>;
   /** Nobody may hold the piece any more. */
   giveBack(piece: Piece): void;
@@ -96,8 +96,8 @@ export class FilePieces implements PieceReader {
   }
 
   async #read(position: number, length: number): Promise<Piece> {
-    const buffer = length > smallMaxBytes ? this.#take() : undefined;
-    const bytes = buffer?.subarray(0, length) ?? Buffer.allocUnsafe(Math.min(length, smallMaxBytes));
+    const buffer = length > maxSmallBytes ? this.#take() : undefined;
+    const bytes = buffer?.subarray(0, length) ?? Buffer.allocUnsafe(Math.min(length, maxSmallBytes));
     try {
       await fill(this.#fd, bytes, position);
       return { bytes, buffer };
@@ -173,6 +173,6 @@ export class FileContent implements BlobContent {
   }
 
   #read(pieces: FilePieces, position: number): Promise<Piece> {
-    return pieces.read(position, Math.min(pieceMaxBytes, this.#end - position));
+    return pieces.read(position, Math.min(maxPieceBytes, this.#end - position));
   }
 }

@@ -26,11 +26,11 @@ import { checkStagedId, isDone } from './storage-errors.js';
 
 export interface FsBlobStoreOptions {
   /** Staged blobs between two requests that keep a descriptor and a running hash. The oldest beyond lose them. @default 256 */
-  readonly idleStagedMax?: number;
+  readonly maxIdleStaged?: number;
   /** Folders that stay open to be synced. @default 512 */
   readonly maxFolderHandles?: number;
   /** Uploads up to this size are hashed in the main thread. @default 1048576 */
-  readonly inlineHashMaxBytes?: number;
+  readonly maxInlineHashBytes?: number;
   /** Owns the hash worker; the store closes it. @default one of its own */
   readonly hashClient?: HashClient;
   /** Refuses bytes before the disk is full; the store closes it. @default bytes are written until the disk refuses them */
@@ -40,26 +40,26 @@ export interface FsBlobStoreOptions {
 }
 
 const mebibyte = 1024 * 1024;
-const memoMaxEntries = 50_000;
+const maxMemoEntries = 50_000;
 /** So long a changed file may go unnoticed when another process changed it. */
-const memoMaxAgeMs = 1000;
+const maxMemoAgeMs = 1000;
 const buffersKept = 32;
 /** Two for each of the first readers; the others read 64 KiB at a time. */
 const buffersLent = 64;
-const backgroundFlushesMax = 2;
+const maxBackgroundFlushes = 2;
 
 /** Blobs as files of one file system (the layout is drawn in blob-folders.ts). One process may stage in a root. */
 export class FsBlobStore implements BlobStore {
   readonly #folders: BlobFolders;
-  readonly #idleStagedMax: number;
-  readonly #inlineHashMaxBytes: number;
+  readonly #maxIdleStaged: number;
+  readonly #maxInlineHashBytes: number;
   readonly #hashes: HashClient;
   readonly #reserve: DiskReserve | undefined;
-  readonly #flushes = new FlushGate(backgroundFlushesMax);
+  readonly #flushes = new FlushGate(maxBackgroundFlushes);
   readonly #buffers = new BufferPool(buffersKept, buffersLent);
   readonly #handles: FolderHandles;
   readonly #quarantine: FsQuarantine;
-  readonly #memo = new LRUCache<Digest, BlobInfo>({ max: memoMaxEntries, ttl: memoMaxAgeMs });
+  readonly #memo = new LRUCache<Digest, BlobInfo>({ max: maxMemoEntries, ttl: maxMemoAgeMs });
   /** Counts what changed blobs here, so that an older stat does not get into the memo. */
   #changes = 0;
   /** The ids that an earlier process left and nobody has asked for yet: all others are known to be new. */
@@ -90,8 +90,8 @@ export class FsBlobStore implements BlobStore {
     this.#left = left;
     this.#hashes = options.hashClient ?? new HashClient();
     this.#reserve = options.reserve;
-    this.#idleStagedMax = options.idleStagedMax ?? 256;
-    this.#inlineHashMaxBytes = options.inlineHashMaxBytes ?? mebibyte;
+    this.#maxIdleStaged = options.maxIdleStaged ?? 256;
+    this.#maxInlineHashBytes = options.maxInlineHashBytes ?? mebibyte;
   }
 
   /** Makes the folders under `root` where they are missing. @throws Error when they are on different file systems. */
@@ -141,7 +141,7 @@ export class FsBlobStore implements BlobStore {
     this.#left.delete(id);
     const isFresh = left === undefined || left.size === 0;
     const algorithm = options.algorithm ?? 'sha256';
-    const hash = new RunningHash(this.#hashes, algorithm, this.#inlineHashMaxBytes, isFresh);
+    const hash = new RunningHash(this.#hashes, algorithm, this.#maxInlineHashBytes, isFresh);
     return new FsStagedBlob(id, this.#area, new StagedFile(path, left?.size, this.#flushes), hash);
   }
 
@@ -220,7 +220,7 @@ export class FsBlobStore implements BlobStore {
   async #isIntact(digest: Digest): Promise<boolean> {
     const fd = await openFile(this.#folders.blob(digest), 'r');
     try {
-      const hash = new RunningHash(this.#hashes, algorithmOf(digest), this.#inlineHashMaxBytes, false);
+      const hash = new RunningHash(this.#hashes, algorithmOf(digest), this.#maxInlineHashBytes, false);
       return (await hash.digest(algorithmOf(digest), fd, (await statOpen(fd)).size)) === digest;
     } finally {
       await closeFile(fd);
@@ -249,7 +249,7 @@ export class FsBlobStore implements BlobStore {
 
   #rest(blob: FsStagedBlob): void {
     this.#idle.add(blob);
-    if (this.#idle.size <= this.#idleStagedMax) return;
+    if (this.#idle.size <= this.#maxIdleStaged) return;
     const [oldest] = this.#idle;
     if (oldest === undefined) return;
     this.#idle.delete(oldest);

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { ByteRange, FollowedContent } from '../../ports/bytes.js';
 import { SinkWriter } from '../../util/sink-writer.js';
-import { pieceMaxBytes, type Piece, type PieceReader } from './file-content.js';
+import { maxPieceBytes, type Piece, type PieceReader } from './file-content.js';
 import type { Follower, Growth } from './growth.js';
 
 /** Reads of one reader, opened with the first of them; nobody else uses what it opens. */
@@ -43,7 +43,7 @@ export class GrowingContent implements FollowedContent {
   }
 
   async #copy(follower: Follower, writer: SinkWriter, onSent?: (bytes: number) => void): Promise<void> {
-    const first = await follower.claim(this.#start, pieceMaxBytes);
+    const first = await follower.claim(this.#start, maxPieceBytes);
     if (first === 0) return;
     const pieces = await this.#open();
     try {
@@ -85,7 +85,7 @@ export class GrowingContent implements FollowedContent {
   /** The next piece when it has landed; `undefined` after the last. */
   #next(follower: Follower, pieces: PieceReader, position: number): Promise<Piece | undefined> {
     const next = follower
-      .claim(position, pieceMaxBytes)
+      .claim(position, maxPieceBytes)
       .then((length) => (length === 0 ? undefined : pieces.read(position, length)));
     // It may fail while its turn to be awaited has not come.
     next.catch(() => undefined);

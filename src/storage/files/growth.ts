@@ -85,11 +85,11 @@ export class Follower {
    * Waits until bytes may be read at the position; resolves to how many, and to 0 when all were read. One at a time.
    * @throws Error when they will not come, or when what was claimed before has changed.
    */
-  async claim(position: number, most: number): Promise<number> {
+  async claim(position: number, max: number): Promise<number> {
     for (;;) {
       const failure = this.#failure ?? this.#growth.end;
       if (failure !== undefined) throw failure;
-      const readable = Math.min(this.#growth.readableTo(this.#total), this.#end, position + most);
+      const readable = Math.min(this.#growth.readableTo(this.#total), this.#end, position + max);
       // An empty whole has no last byte to withhold: its end is.
       if (position >= this.#end && (this.#end > 0 || this.#growth.isVerified)) return 0;
       if (readable > position) {

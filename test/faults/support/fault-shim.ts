@@ -29,7 +29,7 @@ export type Scope = 'all' | 'index' | 'content';
 const scopes: readonly Scope[] = ['all', 'index', 'content'];
 const headerBytes = 4096;
 const controlBytes = headerBytes + (1 << 20);
-const mostFaults = 4;
+const maxFaults = 4;
 
 /**
  * Controls `shim.c` in a process that runs with `env`. Both map the same file, so a running server is armed and disarmed
@@ -54,9 +54,9 @@ export class FaultShim {
 
   /** Counts the calls of the scope from 1 and makes these faults happen; without faults it only records. */
   arm(scope: Scope, faults: readonly Fault[] = []): void {
-    if (faults.length > mostFaults) throw new RangeError(`at most ${mostFaults} faults`);
+    if (faults.length > maxFaults) throw new RangeError(`at most ${maxFaults} faults`);
     this.disarm();
-    const header = Buffer.alloc(16 + mostFaults * 16 + 64);
+    const header = Buffer.alloc(16 + maxFaults * 16 + 64);
     header.writeUInt32LE(scopes.indexOf(scope), header.length - 64);
     header.write('/index', header.length - 60);
     faults.forEach(({ first, last = first, error, half = false }, position) => {

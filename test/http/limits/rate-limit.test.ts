@@ -23,7 +23,7 @@ function countAdmitted(times: number, admit: () => void): number {
 
 describe('a client', () => {
   it.each([1, 2, 3, 7, 60, 999, 100_000])('may ask %i times at once, and as often in the next minute', (limit) => {
-    const { clock, limiter } = setUp({ requestsPerMinutePerClient: limit });
+    const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: limit });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     expect(countAdmitted(limit, admit)).toBe(limit);
     expect(countAdmitted(5, admit)).toBe(0);
@@ -32,7 +32,7 @@ describe('a client', () => {
   });
 
   it('is told when to come again, and then admitted', () => {
-    const { clock, limiter } = setUp({ requestsPerMinutePerClient: 6 });
+    const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: 6 });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     countAdmitted(6, admit);
     const refusal = refusalOf(admit);
@@ -44,7 +44,7 @@ describe('a client', () => {
   });
 
   it('is not punished for asking while it is refused', () => {
-    const { clock, limiter } = setUp({ requestsPerMinutePerClient: 60 });
+    const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: 60 });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     countAdmitted(500, admit);
     clock.now += 2000;
@@ -56,13 +56,13 @@ describe('a client', () => {
     ['2001:db8::1', '2001:db8::ffff:1', 'the same'],
     ['2001:db8:0:1::1', '2001:db8:0:2::1', 'another'],
   ])('at %s and %s: %s', (one, two, expected) => {
-    const { limiter } = setUp({ requestsPerMinutePerClient: 1 });
+    const { limiter } = setUp({ maxRequestsPerMinutePerClient: 1 });
     limiter.admitClient(one);
     expect(countAdmitted(1, () => limiter.admitClient(two))).toBe(expected === 'another' ? 1 : 0);
   });
 
   it('is not locked out by a clock that is set back', () => {
-    const { clock, limiter } = setUp({ requestsPerMinutePerClient: 60 });
+    const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: 60 });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     countAdmitted(60, admit);
     clock.now -= 3_600_000;
@@ -73,7 +73,7 @@ describe('a client', () => {
 
 describe('a principal', () => {
   it('is limited by itself, whatever its address', () => {
-    const { limiter } = setUp({ requestsPerMinutePerPrincipal: 2 });
+    const { limiter } = setUp({ maxRequestsPerMinutePerPrincipal: 2 });
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(2);
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(0);
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'joe' }))).toBe(2);
@@ -81,7 +81,7 @@ describe('a principal', () => {
   });
 
   it('that nobody knows is limited by the address alone', () => {
-    const { limiter } = setUp({ requestsPerMinutePerPrincipal: 1 });
+    const { limiter } = setUp({ maxRequestsPerMinutePerPrincipal: 1 });
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'anonymous' }))).toBe(5);
   });
 });

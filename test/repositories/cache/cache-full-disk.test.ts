@@ -27,14 +27,14 @@ let domain: Domain;
 /** What is free on the disk; what is admitted does not change it. */
 let freeBytes: number;
 /** How many bytes a fill takes before the disk refuses the next. */
-let appendMaxBytes: number;
+let maxAppendBytes: number;
 let fills: CacheFills;
 
 beforeEach(async () => {
   domain = await Domain.open();
   await domain.addRepository('hub');
   await domain.addRepository('quay');
-  [freeBytes, appendMaxBytes] = [Infinity, Infinity];
+  [freeBytes, maxAppendBytes] = [Infinity, Infinity];
   fills = makeFills();
 });
 afterEach(async () => {
@@ -68,8 +68,8 @@ function smallStore(): BlobStore {
         const staged = await target.stage(...args);
         const append = staged.append.bind(staged);
         staged.append = async (source, options) => {
-          if (appendMaxBytes === Infinity) return append(source, options);
-          await append(source, { maxBytes: appendMaxBytes }).catch(() => undefined);
+          if (maxAppendBytes === Infinity) return append(source, options);
+          await append(source, { maxBytes: maxAppendBytes }).catch(() => undefined);
           throw new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this' });
         };
         return staged;
@@ -286,7 +286,7 @@ describe('a disk on which nothing may come in', () => {
 describe('a fill that meets the full disk half-way', () => {
   const partBytes = 80 * KiB;
   beforeEach(() => {
-    appendMaxBytes = partBytes;
+    maxAppendBytes = partBytes;
   });
 
   it('goes on for its readers from where each of them is, and leaves nothing', async () => {
@@ -335,7 +335,7 @@ describe('a fill that meets the full disk half-way', () => {
     const passed = await fetchFrom(upstream);
     expect(passed).toBeInstanceOf(PassedFill);
     expect((await readBytes(passed.content())).equals(bytes)).toBe(true);
-    appendMaxBytes = Infinity;
+    maxAppendBytes = Infinity;
     domain.runtime.advance(2000);
     await expect((await fetchFrom(upstream)).done).resolves.toMatchObject({ size });
     expect(await isKept()).toBe(true);

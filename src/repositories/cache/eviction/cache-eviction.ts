@@ -20,7 +20,7 @@ export interface EvictionParts {
 export interface CacheLimits {
   readonly name: string;
   /** The high mark. Absent: no limit. */
-  readonly cacheMaxBytes?: number | undefined;
+  readonly maxCacheBytes?: number | undefined;
   /** What is never evicted: patterns of `image` or `image:tag`. */
   readonly pins: readonly string[];
 }
@@ -60,7 +60,7 @@ export class CacheEviction {
 
   /** To be called after something was stored. Evicts in the background when it has become too much. */
   noteGrowth(bytes: number): void {
-    if (this.#limits.cacheMaxBytes === undefined || this.#closed) return;
+    if (this.#limits.maxCacheBytes === undefined || this.#closed) return;
     this.#headroom -= bytes;
     if (this.#headroom >= 0 || this.#checking || this.#parts.runtime.now() < this.#restUntil) return;
     this.#checking = true;
@@ -74,7 +74,7 @@ export class CacheEviction {
   /** Down to the low mark, when it is above the high one. */
   evict(): Promise<EvictionReport> {
     return this.#inTurn(async () => {
-      const { name, cacheMaxBytes: max } = this.#limits;
+      const { name, maxCacheBytes: max } = this.#limits;
       if (max === undefined) return { evicted: 0, bytes: 0 };
       const { metadata } = this.#parts;
       const isTooLarge = (await metadata.usage(name)) > max;

@@ -7,11 +7,11 @@ import { RegistryError } from '../../../protocol/errors.js';
 import { SourceClosedError } from '../../../util/streams.js';
 
 /** How often a transfer is tried again when nothing has come since the last time. */
-const retriesMost = 5;
+const maxRetries = 5;
 /** How often in all: an upstream that gives a little each time must come to an end too. */
-const attemptsMost = 100;
+const maxAttempts = 100;
 /** An upstream that asks for a longer wait is not waited for. */
-const waitMostMs = 10_000;
+const maxWaitMs = 10_000;
 
 /** What is fetched, and where. */
 export interface TransferSource {
@@ -102,7 +102,7 @@ export class Transfer {
       if (problem === undefined) return;
       fruitless = this.#target.size > before ? 0 : fruitless + 1;
       const waitMs = this.#waitMs(fruitless, problem);
-      if (fruitless > retriesMost || attempt >= attemptsMost || waitMs > waitMostMs) throw this.#error(problem.reason);
+      if (fruitless > maxRetries || attempt >= maxAttempts || waitMs > maxWaitMs) throw this.#error(problem.reason);
       await sleep(waitMs, undefined, { signal: this.#options.signal });
       answer = await askForBlob(this.#source, this.#target.size, this.#options.signal);
     }

@@ -5,7 +5,7 @@ import { readFully } from '../system/files.js';
 import type { HashClient, HashJob } from './hash-client.js';
 
 /** The worker reads from the page cache; further behind, it would read from the disk, and a commit wait long for it. */
-const workerMaxLagBytes = 32 * 1024 * 1024;
+const maxWorkerLagBytes = 32 * 1024 * 1024;
 
 interface InlineHash {
   readonly type: 'inline';
@@ -25,15 +25,15 @@ const unknown: State = { type: 'unknown' };
 export class RunningHash {
   readonly #client: HashClient;
   readonly #algorithm: Algorithm;
-  readonly #inlineMaxBytes: number;
+  readonly #maxInlineBytes: number;
   #state: State;
   #mark: { readonly size: number; readonly hash: Hash } | undefined;
 
   /** @param isFresh the file is empty; otherwise it holds bytes that were not hashed. */
-  constructor(client: HashClient, algorithm: Algorithm, inlineMaxBytes: number, isFresh: boolean) {
+  constructor(client: HashClient, algorithm: Algorithm, maxInlineBytes: number, isFresh: boolean) {
     this.#client = client;
     this.#algorithm = algorithm;
-    this.#inlineMaxBytes = inlineMaxBytes;
+    this.#maxInlineBytes = maxInlineBytes;
     this.#state = isFresh ? this.#empty() : unknown;
   }
 
@@ -52,7 +52,7 @@ export class RunningHash {
 
   /** The chunks are in the file, which now has `size` bytes. Resolves when more may follow. @throws HashFailedError */
   async written(chunks: readonly Buffer[], fd: number, size: number): Promise<void> {
-    if (this.#state.type !== 'worker' && size <= this.#inlineMaxBytes) {
+    if (this.#state.type !== 'worker' && size <= this.#maxInlineBytes) {
       if (this.#state.type === 'unknown') return;
       for (const chunk of chunks) this.#state.hash.update(chunk);
       this.#state.size = size;
@@ -61,7 +61,7 @@ export class RunningHash {
     const job = this.#state.type === 'worker' ? this.#state.job : this.#client.job(this.#algorithm);
     this.#state = { type: 'worker', job };
     job.hash(fd, size);
-    await job.within(workerMaxLagBytes);
+    await job.within(maxWorkerLagBytes);
   }
 
   /** The file was cut to `size`; `settle` first, then cut. */
@@ -85,7 +85,7 @@ export class RunningHash {
     if (algorithm === this.#algorithm && state.type === 'worker') {
       return toDigest(algorithm, await state.job.digest(fd, size));
     }
-    if (size <= this.#inlineMaxBytes) {
+    if (size <= this.#maxInlineBytes) {
       return formatDigest(algorithm, createHash(algorithm).update(await readFully(fd, size)));
     }
     const job = this.#client.job(algorithm);

@@ -91,7 +91,7 @@ describe('evicting', () => {
   it('takes what was asked for longest ago, and its bytes at once, down to nine tenths', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j');
     touches.touch(alpine, idOf('a'));
-    const eviction = open({ cacheMaxBytes: 10 * size });
+    const eviction = open({ maxCacheBytes: 10 * size });
     expect(await eviction.evict()).toEqual({ evicted: 0, bytes: 0 });
     await cacheBlobs(debian, 'k');
     expect(await eviction.evict()).toEqual({ evicted: 2, bytes: 2 * size });
@@ -116,7 +116,7 @@ describe('evicting', () => {
     await cacheBlobs(keyOf('other', 'library/alpine'), 'a');
     await cacheManifest(alpine, 'm', ['a'], 'v1', 'v2');
     await cacheBlobs(alpine, 'a');
-    expect(await open({ cacheMaxBytes: size }).evict()).toEqual({ evicted: 2, bytes: 2 * size });
+    expect(await open({ maxCacheBytes: size }).evict()).toEqual({ evicted: 2, bytes: 2 * size });
     expect(await held(alpine, 'm', 'a')).toBe('bytes of a');
     expect(await domain.metadata.tag(alpine, v1)).toBeUndefined();
     expect(await held(keyOf('other', 'library/alpine'), 'a')).toBe('a');
@@ -125,14 +125,14 @@ describe('evicting', () => {
   it('takes a digest that is a blob and a manifest as both', async () => {
     await cacheManifest(alpine, 'm', []);
     await domain.seedBlobs('hub', 'library/alpine', [bytesOf('m')]);
-    expect(await open({ cacheMaxBytes: 0 }).evict()).toEqual({ evicted: 1, bytes: size });
+    expect(await open({ maxCacheBytes: 0 }).evict()).toEqual({ evicted: 1, bytes: size });
     expect(await held(alpine, 'm')).toBe('');
   });
 
   it('runs in the background as the cache grows, once for many blobs', async () => {
     let sizesRead = 0;
     const counting = hooked(domain.metadata, async (method) => void (method === 'usage' && sizesRead++));
-    const eviction = open({ cacheMaxBytes: 10 * size }, { metadata: counting });
+    const eviction = open({ maxCacheBytes: 10 * size }, { metadata: counting });
     const names = Array.from({ length: 40 }, (_, i) => `blob ${i}`);
     for (const name of names) {
       await cacheBlobs(alpine, name);
@@ -154,7 +154,7 @@ describe('evicting', () => {
   it('goes through many batches', async () => {
     const names = Array.from({ length: 350 }, (_, i) => `blob ${i}`);
     await cacheBlobs(alpine, ...names);
-    expect(await open({ cacheMaxBytes: 100 * size }).evict()).toEqual({ evicted: 260, bytes: 260 * size });
+    expect(await open({ maxCacheBytes: 100 * size }).evict()).toEqual({ evicted: 260, bytes: 260 * size });
     expect(await held(alpine, ...names)).toBe(names.slice(260).join(', '));
     expect(collections).toBe(1);
   });
@@ -171,7 +171,7 @@ describe('what was asked for while the run goes on', () => {
   it('is passed over', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
     const metadata = during(async () => touches.touch(alpine, idOf('a')));
-    expect(await open({ cacheMaxBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
+    expect(await open({ maxCacheBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
 
@@ -183,7 +183,7 @@ describe('what was asked for while the run goes on', () => {
       touches.touch(alpine, idOf('a'));
       flushed = touches.flush();
     });
-    expect(await open({ cacheMaxBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
+    expect(await open({ maxCacheBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
     await flushed;
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
@@ -196,7 +196,7 @@ describe('what was asked for while the run goes on', () => {
       domain.metadata,
       once(isApplyOf('blob.unlink'), () => write(again)),
     );
-    expect(await open({ cacheMaxBytes: size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
+    expect(await open({ maxCacheBytes: size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
 
@@ -206,7 +206,7 @@ describe('what was asked for while the run goes on', () => {
       domain.metadata,
       once(isApplyOf('blob.unlink'), () => domain.deleteRepository('hub')),
     );
-    expect(await open({ cacheMaxBytes: 0 }, { metadata }).evict()).toEqual({ evicted: 0, bytes: 0 });
+    expect(await open({ maxCacheBytes: 0 }, { metadata }).evict()).toEqual({ evicted: 0, bytes: 0 });
   });
 
   it('does not let a burst go beyond the limit: what is not written yet is written first', async () => {
@@ -215,7 +215,7 @@ describe('what was asked for while the run goes on', () => {
       domain.runtime.advance(1);
       touches.touch(alpine, idOf(name));
     }
-    expect(await open({ cacheMaxBytes: 2 * size }).evict()).toMatchObject({ evicted: 2 });
+    expect(await open({ maxCacheBytes: 2 * size }).evict()).toMatchObject({ evicted: 2 });
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
 });
@@ -239,7 +239,7 @@ describe('pins', () => {
     { pins: ['**:3.1'], kept: ['layer', 'loose', 'old'], debianKept: false },
     { pins: ['library/alpine:v2', 'alpine', 'library/alpine/*'], kept: [], debianKept: false },
   ])('$pins keep $kept', async ({ pins, kept, debianKept }) => {
-    await open({ cacheMaxBytes: 0, pins }).evict();
+    await open({ maxCacheBytes: 0, pins }).evict();
     const bytesLeft = debianKept && !kept.includes('layer') ? ['bytes of layer'] : [];
     expect(await held(alpine, ...all)).toBe([...bytesLeft, ...kept].join(', '));
     expect((await domain.metadata.link(debian, idOf('layer'))) !== undefined).toBe(debianKept);
@@ -248,7 +248,7 @@ describe('pins', () => {
   it('that leave too much are told of once, and looked through once a minute', async () => {
     let looks = 0;
     const metadata = hooked(domain.metadata, async (method) => void (method === 'evictable' && looks++));
-    const eviction = open({ cacheMaxBytes: size, pins: ['**'] }, { metadata });
+    const eviction = open({ maxCacheBytes: size, pins: ['**'] }, { metadata });
     const grow = async (): Promise<void> => {
       eviction.noteGrowth(size);
       // Not in the background any more when this is done.
@@ -269,7 +269,7 @@ describe('pins', () => {
 
   it('that are set and then lifted are told of again', async () => {
     await cacheManifest(debian, 'm', [], 'keep');
-    const eviction = open({ cacheMaxBytes: size, pins: ['library/*:3*', '**:keep', '**:latest'] });
+    const eviction = open({ maxCacheBytes: size, pins: ['library/*:3*', '**:keep', '**:latest'] });
     await eviction.evict();
     await write({ type: 'manifest.delete', at: alpine, digest: idOf('index'), when: 1 });
     await write({ type: 'manifest.delete', at: alpine, digest: idOf('old'), when: 1 });
@@ -374,7 +374,7 @@ describe('what fails', () => {
       throw new Error('broken');
     });
     await cacheBlobs(alpine, 'a', 'b');
-    const eviction = open({ cacheMaxBytes: size }, { metadata });
+    const eviction = open({ maxCacheBytes: size }, { metadata });
     eviction.noteGrowth(2 * size);
     await expect.poll(() => messages('error')).toEqual(['evicting from the cache failed']);
     eviction.noteGrowth(2 * size);
@@ -385,7 +385,7 @@ describe('what fails', () => {
   it('to be freed is logged: the references are gone', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     const collect = (): Promise<never> => Promise.reject(new Error('broken'));
-    expect(await open({ cacheMaxBytes: size }, { collect }).evict()).toMatchObject({ evicted: 2 });
+    expect(await open({ maxCacheBytes: size }, { collect }).evict()).toMatchObject({ evicted: 2 });
     expect(messages('error')).toEqual(['what was evicted could not be freed']);
   });
 
@@ -393,7 +393,7 @@ describe('what fails', () => {
     await cacheBlobs(alpine, 'a', 'b');
     const broken = { flush: () => Promise.reject(new Error('broken')) };
     const parts = { isTouched: touches.isTouched.bind(touches), betweenFlushes: touches.betweenFlushes.bind(touches) };
-    const eviction = open({ cacheMaxBytes: 0 }, { touches: { ...parts, ...broken } });
+    const eviction = open({ maxCacheBytes: 0 }, { touches: { ...parts, ...broken } });
     expect(await eviction.evict()).toMatchObject({ evicted: 2 });
   });
 
@@ -404,7 +404,7 @@ describe('what fails', () => {
       domain.metadata,
       once(isApplyOf('blob.unlink'), async () => void (closing = eviction.close())),
     );
-    const eviction = open({ cacheMaxBytes: 0 }, { metadata });
+    const eviction = open({ maxCacheBytes: 0 }, { metadata });
     expect(await eviction.evict()).toMatchObject({ evicted: 100 });
     await closing;
     eviction.noteGrowth(size);
