@@ -1,6 +1,4 @@
 import { createLocalAccess } from '../access/local-access.js';
-import { exportArchive } from '../archives/export/archive-export.js';
-import { importArchive } from '../archives/import/archive-import.js';
 import { HealthCheck } from './health-check.js';
 import type { Core } from '../http/handler.js';
 import { defaultPace } from '../http/limits/pace.js';
@@ -51,7 +49,7 @@ export interface OpenRegistry extends Core {
   readonly quarantine: Quarantine;
   readonly administration: AccessAdministration | undefined;
   now(): number;
-  readonly archives: Archives;
+  loadArchives(): Promise<Archives>;
   /** Ends background work and closes the data folder. @throws AggregateError when steps failed; all of them ran. */
   close(): Promise<void>;
 }
@@ -155,7 +153,7 @@ async function openOn(
     garbage,
     health: new HealthCheck({ ...stores, runtime }),
     quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
-    archives: { import: importArchive, export: exportArchive },
+    loadArchives,
     passthrough,
     instanceId,
     uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
@@ -168,6 +166,15 @@ async function openOn(
     now: () => runtime.now(),
     close: () => closers.close(),
   };
+}
+
+/** Few registries are asked for an archive: a start without tars and forms is that much shorter. */
+async function loadArchives(): Promise<Archives> {
+  const [{ importArchive }, { exportArchive }] = await Promise.all([
+    import('../archives/import/archive-import.js'),
+    import('../archives/export/archive-export.js'),
+  ]);
+  return { import: importArchive, export: exportArchive };
 }
 
 /** What rules need, tokens and passwords, is loaded where there are rules: a start without them is that much shorter. */

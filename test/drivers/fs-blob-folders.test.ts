@@ -133,7 +133,7 @@ describe('the folders of FsBlobStore', () => {
 
   it('leaves nothing of the probe behind, also of one that was stopped', async () => {
     await writeFile(join(root, 'staged', '.rename-probe'), '');
-    await writeFile(join(root, 'blobs', 'sha256', '7f', '.rename-probe'), '');
+    await writeFile(join(root, 'blobs', 'sha256', '00', '.rename-probe'), '');
     await store.close();
     await open();
     expect(await list()).toEqual([digest]);

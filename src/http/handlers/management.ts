@@ -22,7 +22,6 @@ import type { Exchange, Handler } from '../exchange.js';
 import { errorReply, jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AccessParts } from './access.js';
 import { refuseWrites } from '../writer.js';
-import { exportArchive, importArchive } from './archives.js';
 import { nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 
@@ -33,7 +32,8 @@ const maxImports = 8;
 export interface ManagementParts extends AccessParts, GarbageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
-  readonly archives: Archives;
+  /** Loads them: before the body of an import is touched, since nobody would see it fail meanwhile. */
+  loadArchives(): Promise<Archives>;
 }
 
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
@@ -77,9 +77,14 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
       const repository = await findKnown(parts(), exchange);
       await requireSomePush(parts(), exchange);
       if (repository.writer === undefined) refuseWrites(repository, []);
-      return imports.run(() => importArchive(repository, parts().archives, exchange));
+      const [archives, { importArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
+      return imports.run(() => importArchive(repository, archives, exchange));
     },
-    'archive.export': async (exchange) => exportArchive(await findKnown(parts(), exchange), parts().archives, exchange),
+    'archive.export': async (exchange) => {
+      const repository = await findKnown(parts(), exchange);
+      const [archives, { exportArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
+      return exportArchive(repository, archives, exchange);
+    },
     'cache.purge': async ({ params, query }) => {
       const { repository } = find(params.repository);
       return jsonReply(200, await purgeCache(repository, query));

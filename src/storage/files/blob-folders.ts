@@ -12,6 +12,7 @@ import {
   type Digest,
 } from '../../protocol/digest.js';
 import { removeFile, syncFolder } from './system/files.js';
+import { findMounted } from './mounted-folders.js';
 import { probeRenames } from './rename-probe.js';
 import { hasCode, isDiskFull, isStagedId } from './storage-errors.js';
 
@@ -78,10 +79,13 @@ export class BlobFolders {
       const quarantine = join(this.#root, 'quarantine', algorithm);
       await mkdir(quarantine, { recursive: true });
       await mkdir(blobs, { recursive: true });
-      await makeMissing(blobs);
+      const present = await makeMissing(blobs);
       // At every start: an earlier one may have been stopped between making and syncing.
       await syncFolder(blobs);
-      targets.push(quarantine, ...prefixes.map((prefix) => join(blobs, prefix)));
+      // Plain folders are on the file system of their parent: one stands for all.
+      const mounted = new Set(await findMounted(blobs, present));
+      const probed = prefixes.filter((prefix, i) => i === 0 || mounted.has(prefix));
+      targets.push(quarantine, ...probed.map((prefix) => join(blobs, prefix)));
     }
     await syncFolder(join(this.#root, 'blobs'));
     await syncFolder(join(this.#root, 'quarantine'));
@@ -226,8 +230,11 @@ export async function statFile(path: string): Promise<{ size: number; modifiedAt
   }
 }
 
-async function makeMissing(folder: string): Promise<void> {
-  const present = new Set(await readdir(folder));
+/** Makes the folders of the prefixes where they are missing; returns the entries that were there before. */
+async function makeMissing(folder: string): Promise<Dirent[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const present = new Set(entries.map(({ name }) => name));
   const missing = prefixes.filter((name) => !present.has(name));
   await Promise.all(missing.map((name) => mkdir(join(folder, name), { recursive: true })));
+  return entries;
 }

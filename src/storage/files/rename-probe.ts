@@ -20,7 +20,7 @@ const ofThisSystem: RenameCalls = {
 };
 
 /**
- * Renames an empty file through all folders, since only a rename shows whether it works: it fails between bind mounts of one
+ * Renames an empty file through the folders, since only a rename shows whether it works: it fails between bind mounts of one
  * device too. A full disk proves nothing and is accepted.
  * @param onUnusable called for a folder that refuses the file for another reason; the others are still tried.
  * @throws Error that names the first folder and the one that is not on its file system.
