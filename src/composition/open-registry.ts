@@ -122,6 +122,8 @@ async function openOn(
     if (!config.cache)
       return new PassthroughRepository(config, {
         upstream,
+        lists,
+        now: () => runtime.now(),
         targets: createTargetPolicy({
           configured: new URL(toRegistryUrl(config.url)),
           allow: config.allowPrivateTargets,

@@ -14,6 +14,8 @@ export interface UpstreamReason {
   readonly status?: number;
   /** What the upstream asked us to wait, where it did. */
   readonly retryAfterSeconds?: number;
+  /** Its answer came and cannot be used, so asking again soon would cost as much and give the same. */
+  readonly isLasting?: true;
 }
 
 /**

@@ -267,12 +267,13 @@ class UndiciUpstream implements Upstream {
     }
   }
 
-  #explain({ message, fields: { status, retryAfterSeconds } }: UpstreamVerdict): UpstreamReason {
+  #explain({ message, fields: { status, retryAfterSeconds, isLasting } }: UpstreamVerdict): UpstreamReason {
     return {
       upstream: this.host,
       reason: message,
       ...(status === undefined ? {} : { status }),
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+      ...(isLasting === undefined ? {} : { isLasting }),
     };
   }
 

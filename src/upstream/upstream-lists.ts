@@ -5,7 +5,7 @@ import { isTextRecord } from '../protocol/schemas.js';
 import { nextLinkOf } from './upstream-headers.js';
 import { parseObject } from './upstream-manifest.js';
 import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
-import { failed } from './upstream-verdict.js';
+import { failed, type UpstreamVerdict } from './upstream-verdict.js';
 
 const maxPages = 1000;
 /** Of one list. The largest public images have some 100,000 tags. */
@@ -42,22 +42,26 @@ export async function readPages<T>(
     leftBytes -= bytes.length;
     const page = parseObject(bytes, pageLimits);
     const more = page === undefined ? undefined : read(page);
-    if (more === undefined) throw failed('its list is none: the answer has another shape');
+    if (more === undefined) throw unreadable('its list is none: the answer has another shape');
     for (const item of more) items.push(item);
     url = nextPage(nextLinkOf(answer.headers), answer.url, first);
-    if (url !== undefined && seen.has(url.href)) throw failed('its list goes in circles');
+    if (url !== undefined && seen.has(url.href)) throw unreadable('its list goes in circles');
     const isOver = url === undefined;
-    if (items.length > maxItems || (!isOver && (seen.size >= maxPages || leftBytes <= 0))) throw failed(tooLong);
+    if (items.length > maxItems || (!isOver && (seen.size >= maxPages || leftBytes <= 0))) throw unreadable(tooLong);
   }
   return items;
 }
 
+function unreadable(reason: string): UpstreamVerdict {
+  return failed(reason, { isLasting: true });
+}
+
 function nextPage(link: string | undefined, from: URL, first: URL): URL | undefined {
   if (link === undefined) return undefined;
-  if (!URL.canParse(link, from.href)) throw failed('its list goes on at no URL');
+  if (!URL.canParse(link, from.href)) throw unreadable('its list goes on at no URL');
   const url = new URL(link, from);
   // A page carries our credentials.
-  if (url.origin !== first.origin) throw failed(`its list goes on at another host, ${url.host}`);
+  if (url.origin !== first.origin) throw unreadable(`its list goes on at another host, ${url.host}`);
   return url;
 }
 

@@ -160,5 +160,5 @@ export async function readWhole(
     clearTimeout(timer);
   }
   body.destroy();
-  throw failed(`the answer is larger than ${bounds.maxBytes} bytes`);
+  throw failed(`the answer is larger than ${bounds.maxBytes} bytes`, { isLasting: true });
 }

@@ -8,6 +8,8 @@ export interface VerdictFields {
   readonly retryAfterSeconds?: number;
   /** The upstream is in trouble (network, timeout, 5xx): enough of these in a row and it is not asked for a while. */
   readonly trouble?: boolean;
+  /** The same request would fail the same way for a while. */
+  readonly isLasting?: true;
 }
 
 /** Any result but `found`, thrown from where it is known to the one place that makes a result of it. */

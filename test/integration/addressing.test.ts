@@ -104,6 +104,7 @@ it('a name that meets no repository is told the form of names', async () => {
 
 it('Docker Hub has its official images under library/', async () => {
   const { PassthroughRepository } = await import('../../src/repositories/passthrough/passthrough-repository.js');
+  const { ListCache } = await import('../../src/repositories/cache/list-cache.js');
   const { resolveOptions } = await import('../../src/options/registry-options.js');
   const { repositories } = resolveOptions({
     storage: 'x',
@@ -115,7 +116,13 @@ it('Docker Hub has its official images under library/', async () => {
   const upstream = Object.assign(new ScriptedUpstream([]), {
     authorize: () => Promise.resolve({ type: 'found' as const, value: {} }),
   });
-  const repository = new PassthroughRepository(config, { upstream, targets: anyTarget, findProxy: () => undefined });
+  const repository = new PassthroughRepository(config, {
+    upstream,
+    lists: new ListCache(),
+    now: Date.now,
+    targets: anyTarget,
+    findProxy: () => undefined,
+  });
   const forward = await repository.forward('alpine', '/manifests/3');
   expect(forward.url.href).toBe('https://registry-1.docker.io/v2/library/alpine/manifests/3');
   expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/alpine/blobs/x?y=1'))).toBe('/blobs/x?y=1');

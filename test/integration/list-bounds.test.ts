@@ -1,24 +1,21 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { digest, imageManifest, types } from '../support/content.js';
-import { Cleanups, startRemote } from '../support/remote.js';
+import { Cleanups, MovableClock, startRemote } from '../support/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
 const subject = { mediaType: types.ociImage, digest: digest('subject'), size: 7 };
 
+const throughVirtual = (url: string) =>
+  [
+    { name: 'pass', type: 'remote', url, cache: false },
+    { name: 'all', type: 'virtual', members: ['pass'] },
+  ] as const;
+
 describe('a page of 200 referrers', () => {
   it.each(['all', 'hub'])('through %s asks its upstream for the list once', async (repository) => {
-    const { fault, client } = await startRemote(
-      cleanups,
-      { listTtlSeconds: 0 },
-      {
-        others: (url) => [
-          { name: 'pass', type: 'remote', url, cache: false },
-          { name: 'all', type: 'virtual', members: ['pass'] },
-        ],
-      },
-    );
+    const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 0 }, { others: throughVirtual });
     for (let i = 0; i < 200; i++) fault.images.addManifest('team/app', imageManifest(`signature ${i}`, { subject }));
     const answer = await client.get(`/v2/${repository}/team/app/referrers/${subject.digest}`);
     expect((answer.json() as { manifests: unknown[] }).manifests).toHaveLength(200);
@@ -61,6 +58,29 @@ describe('a page of 200 referrers', () => {
   });
 });
 
+describe('the pages of a list through a virtual repository', () => {
+  it('read the list of a pass-through once for each listing, and each listing shows the present list', async () => {
+    const { fault, client } = await startRemote(cleanups, {}, { others: throughVirtual });
+    const list = async (): Promise<string[]> => {
+      const found: string[] = [];
+      for (let next: string | undefined = '/v2/all/team/app/tags/list?n=10'; next !== undefined;) {
+        const answer = await client.get(next);
+        found.push(...(answer.json() as { tags: string[] }).tags);
+        next = answer.next;
+      }
+      return found;
+    };
+    const names = Array.from({ length: 200 }, (_, i) => `v${1000 + i}`);
+    for (const tag of names) fault.images.addImage('team/app', tag);
+    expect(await list()).toEqual(names);
+    // Before: 20 times, once for each page.
+    expect(fault.count('/tags/')).toBe(1);
+    fault.images.addImage('team/app', 'v2000');
+    expect(await list()).toEqual([...names, 'v2000']);
+    expect(fault.count('/tags/')).toBe(2);
+  });
+});
+
 describe('a list of an upstream that is too long', () => {
   it('is a failed upstream, and no page after the bound is asked for', async () => {
     const { fault, client, server } = await startRemote(cleanups);
@@ -77,6 +97,32 @@ describe('a list of an upstream that is too long', () => {
     expect(server.log.map(({ fields }) => JSON.stringify(fields)).join()).toContain('too long: at most 200000 items');
     // Before: a million items in up to 1000 pages.
     expect(fault.count('/tags/')).toBe(201);
+    expect(answer.header('retry-after')).toBe('60');
+    expect((await client.get('/v2/hub/team/app/tags/list')).status).toBe(503);
+    expect(fault.count('/tags/')).toBe(201);
+  });
+
+  it.each<[title: string, body: string, link?: string]>([
+    ['is larger than a page may be', JSON.stringify({ tags: [], padding: 'x'.repeat(9 * 1024 * 1024) })],
+    ['has too many values', JSON.stringify({ tags: Array.from({ length: 200_001 }, () => '') })],
+    ['has another shape', '{"tags":7}'],
+    ['goes in circles', '{"tags":[]}', '</v2/team/app/tags/list?n=1000>; rel="next"'],
+    ['goes on at another host', '{"tags":[]}', '<http://127.0.0.1:1/v2/team/app/tags/list>; rel="next"'],
+  ])('or one that %s is not asked for again for a minute', async (_title, body, link) => {
+    const clock = new MovableClock();
+    cleanups.add(async () => clock.restore());
+    const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 0 }, { others: throughVirtual });
+    fault.images.addImage('team/app', 'latest');
+    for (const repository of ['hub', 'all']) {
+      fault.fault('/tags/', { body, ...(link === undefined ? {} : { headers: { link } }), times: 1 });
+      const before = fault.count('/tags/');
+      for (let i = 0; i < 3; i++) {
+        expect((await client.get(`/v2/${repository}/team/app/tags/list`)).status).toBe(503);
+      }
+      expect(fault.count('/tags/') - before).toBe(1);
+      clock.advance(61);
+      expect((await client.get(`/v2/${repository}/team/app/tags/list`)).json()).toMatchObject({ tags: ['latest'] });
+    }
   });
 
   it('by its bytes too', async () => {

@@ -4,25 +4,24 @@ import type { ReferrerPageRequest } from '../../ports/metadata.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
-import { Semaphore, SingleFlight } from '../../util/concurrency.js';
+import { FetchedLists } from './fetched-lists.js';
 import type { KeptList } from './list-cache.js';
 import { cutByBytes, readReferrers, sliceSorted } from '../list-pages.js';
 import type { RemoteContext } from './remote-context.js';
 import { describeFailure, toRefusal } from './remote-verdict.js';
 
-/** Lists that are fetched at a time: each may be large. */
-const maxFetches = 4;
 const maxStoredTags = 10_000;
 const maxStoredReferrers = { limit: 1000, maxBytes: 4 * 1024 * 1024 };
 
 /** The lists of a cache: the upstream's, kept briefly in memory, and given as stale when the upstream cannot tell. */
 export class RemoteLists {
   readonly #context: RemoteContext;
-  readonly #flights = new SingleFlight<Listed<Tag | Referrer> | undefined>();
-  readonly #fetches = new Semaphore(maxFetches);
+  readonly #lists: FetchedLists;
 
   constructor(context: RemoteContext) {
     this.#context = context;
+    const { runtime, lists } = context.parts;
+    this.#lists = new FetchedLists({ repository: context.config.name, lists, now: () => runtime.now() });
   }
 
   /** `undefined` when the upstream has no such image. */
@@ -57,37 +56,28 @@ export class RemoteLists {
   }
 
   forget(image?: string): void {
-    this.#context.parts.lists.forget(this.#context.config.name, image === undefined ? '' : `${image}\0`);
+    this.#lists.forget(image === undefined ? '' : `${image}\0`);
   }
 
   /** @throws RegistryError what `toRefusal` says when the upstream cannot tell and nothing is kept. */
-  #list<T extends Tag | Referrer>(
+  async #list<T extends Tag | Referrer>(
     key: string,
     image: string,
     { trail }: Caller,
     source: { ask(): Promise<UpstreamResult<readonly T[]>>; fallBack(): Promise<readonly T[] | undefined> },
   ): Promise<Listed<T> | undefined> {
-    const { runtime, lists } = this.#context.parts;
-    const { name } = this.#context.config;
-    const kept = lists.get(name, key);
-    if (kept !== undefined && runtime.now() < kept.checkedAt + this.#context.config.listTtlSeconds * 1000) {
-      return Promise.resolve(this.#answer(image, kept, 'hit') as Listed<T>);
-    }
-    // By trail, for the reason that `RemoteManifests` has.
-    return this.#flights.run([key, ...trail].join('\0'), async () => {
-      const answer = await this.#fetches.run(() => source.ask());
-      if (answer.type === 'absent') return undefined;
-      if (answer.type === 'found') {
-        const list = { items: answer.value, checkedAt: runtime.now() };
-        lists.set(name, key, list);
-        return this.#answer(image, list, 'miss');
-      }
-      const items = answer.type === 'denied' ? undefined : (kept?.items ?? (await source.fallBack()));
-      if (items === undefined) throw toRefusal(answer);
-      const list = { items, checkedAt: kept?.checkedAt ?? 0 };
-      return this.#answer(image, list, 'stale', describeFailure(answer.reason));
-      // One key is of one kind of list.
-    }) as Promise<Listed<T> | undefined>;
+    // One key is of one kind of list.
+    const answer = (list: KeptList, cache: Provenance['cache'], reason?: string): Listed<T> =>
+      this.#answer(image, list, cache, reason) as Listed<T>;
+    const fresh = this.#lists.kept(key, this.#context.config.listTtlSeconds * 1000);
+    if (fresh !== undefined) return answer(fresh, 'hit');
+    const result = await this.#lists.fetch(key, trail, () => source.ask());
+    if (result.type === 'absent') return undefined;
+    if (result.type === 'found') return answer(result.value, 'miss');
+    const kept = result.type === 'denied' ? undefined : this.#lists.kept(key);
+    const items = result.type === 'denied' ? undefined : (kept?.items ?? (await source.fallBack()));
+    if (items === undefined) throw toRefusal(result);
+    return answer({ items, checkedAt: kept?.checkedAt ?? 0 }, 'stale', describeFailure(result.reason));
   }
 
   #answer(

@@ -15,17 +15,25 @@ import type { ImageKey, ImagePage, ReferrerPageRequest } from '../../ports/metad
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';
-import type { Reference } from '../../protocol/names.js';
+import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { pipeRange } from '../../util/pipe-range.js';
+import { FetchedLists } from '../cache/fetched-lists.js';
+import type { ListCache } from '../cache/list-cache.js';
 import { toRefusal } from '../cache/remote-verdict.js';
 import { cutByBytes, sliceSorted } from '../list-pages.js';
+
+/** How long a client may take for the pages of a list. */
+const listingMs = 60_000;
 
 export interface PassthroughParts {
   readonly upstream: Upstream;
   /** The outgoing proxy for a URL, by configuration or environment. */
   readonly findProxy: (url: URL) => string | undefined;
   readonly targets: TargetPolicy;
+  /** Shared with the caches. */
+  readonly lists: ListCache;
+  readonly now: () => number;
 }
 
 /**
@@ -35,10 +43,12 @@ export interface PassthroughParts {
 export class PassthroughRepository implements Repository {
   readonly config: RemoteRepositoryConfig;
   readonly #parts: PassthroughParts;
+  readonly #lists: FetchedLists;
 
   constructor(config: RemoteRepositoryConfig, parts: PassthroughParts) {
     this.config = config;
     this.#parts = parts;
+    this.#lists = new FetchedLists({ ...parts, repository: config.name });
   }
 
   async forward(image: string, rest: string): Promise<Forward> {
@@ -105,7 +115,8 @@ export class PassthroughRepository implements Repository {
   }
 
   async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
-    const found = unwrap(await this.#parts.upstream.listTags(image, caller.trail));
+    const ask = (): Promise<UpstreamResult<readonly Tag[]>> => this.#parts.upstream.listTags(image, caller.trail);
+    const found = await this.#list(`${image}\0tags`, caller, page, ask);
     if (found === undefined) return undefined;
     const { items, more } = sliceSorted(found, page, (name) => name);
     return { items: items.map((name) => ({ name })), more };
@@ -117,7 +128,9 @@ export class PassthroughRepository implements Repository {
     subject: Digest,
     page: ReferrerPageRequest,
   ): Promise<Listed<Referrer>> {
-    const found = unwrap(await this.#parts.upstream.listReferrers(image, subject, caller.trail));
+    const ask = (): Promise<UpstreamResult<readonly Referrer[]>> =>
+      this.#parts.upstream.listReferrers(image, subject, caller.trail);
+    const found = await this.#list(`${image}\0${subject}`, caller, page, ask);
     const list = sliceSorted(found ?? [], page, ({ digest }) => digest);
     return cutByBytes(list, page);
   }
@@ -137,7 +150,21 @@ export class PassthroughRepository implements Repository {
   }
 
   close(): Promise<void> {
+    this.#lists.forget('');
     return this.#parts.upstream.close();
+  }
+
+  /** A first page shows the upstream's present list; the pages after it are cut from the list that was kept then. */
+  async #list<T extends Tag | Referrer>(
+    key: string,
+    { trail }: Caller,
+    { after }: PageRequest,
+    ask: () => Promise<UpstreamResult<readonly T[]>>,
+  ): Promise<readonly T[] | undefined> {
+    const kept = after === undefined ? undefined : this.#lists.kept(key, listingMs);
+    const list = kept ?? unwrap(await this.#lists.fetch(key, trail, ask));
+    // One key is of one kind of list.
+    return list?.items as readonly T[] | undefined;
   }
 
   async #authorize(image: string, renew: boolean): Promise<Readonly<Record<string, string>>> {

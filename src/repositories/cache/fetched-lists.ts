@@ -1,0 +1,72 @@
+import { LRUCache } from 'lru-cache';
+import type { Referrer } from '../../ports/repository.js';
+import type { UpstreamResult } from '../../ports/upstream.js';
+import type { Tag } from '../../protocol/names.js';
+import { Semaphore, SingleFlight } from '../../util/concurrency.js';
+import type { KeptList, ListCache } from './list-cache.js';
+
+/** Lists that are fetched at a time: each may be large. */
+const maxFetches = 4;
+/** How long a list that is too long or malformed is not fetched again: each attempt reads up to the bound. */
+const unreadableSeconds = 60;
+const maxUnreadable = 1000;
+
+export interface FetchedListsParts {
+  /** The name of the repository that the lists are of. */
+  readonly repository: string;
+  readonly lists: ListCache;
+  readonly now: () => number;
+}
+
+interface Unreadable {
+  readonly result: UpstreamResult<never>;
+  readonly until: number;
+}
+
+/** The lists of one upstream: each is fetched once for all who wait for it, kept, and left alone for a while if unreadable. */
+export class FetchedLists {
+  readonly #parts: FetchedListsParts;
+  readonly #flights = new SingleFlight<UpstreamResult<KeptList>>();
+  readonly #fetches = new Semaphore(maxFetches);
+  readonly #unreadable = new LRUCache<string, Unreadable>({ max: maxUnreadable });
+
+  constructor(parts: FetchedListsParts) {
+    this.#parts = parts;
+  }
+
+  /** Returns the list as it was fetched last, if that is not longer ago than `maxAgeMs`. */
+  kept(key: string, maxAgeMs = Infinity): KeptList | undefined {
+    const kept = this.#parts.lists.get(this.#parts.repository, key);
+    return kept !== undefined && this.#parts.now() < kept.checkedAt + maxAgeMs ? kept : undefined;
+  }
+
+  fetch(
+    key: string,
+    trail: readonly string[],
+    ask: () => Promise<UpstreamResult<readonly (Tag | Referrer)[]>>,
+  ): Promise<UpstreamResult<KeptList>> {
+    const { repository, lists, now } = this.#parts;
+    const unreadable = this.#unreadable.get(key);
+    if (unreadable !== undefined && now() < unreadable.until) return Promise.resolve(unreadable.result);
+    // By trail, for the reason that `RemoteManifests` has.
+    return this.#flights.run([key, ...trail].join('\0'), async () => {
+      const result = await this.#fetches.run(ask);
+      if (result.type === 'found') {
+        const list = { items: result.value, checkedAt: now() };
+        lists.set(repository, key, list);
+        return { type: 'found', value: list };
+      }
+      if (result.type !== 'failed' || result.reason.isLasting !== true) return result;
+      const reason = { ...result.reason, retryAfterSeconds: unreadableSeconds };
+      const failure = { type: 'failed', reason } as const;
+      this.#unreadable.set(key, { result: failure, until: now() + unreadableSeconds * 1000 });
+      return failure;
+    });
+  }
+
+  /** Forgets the lists whose keys begin so. */
+  forget(prefix: string): void {
+    this.#parts.lists.forget(this.#parts.repository, prefix);
+    for (const key of this.#unreadable.keys()) if (key.startsWith(prefix)) this.#unreadable.delete(key);
+  }
+}
