@@ -27,7 +27,15 @@ function partsOf(commands: string, folder: string): string[] {
 }
 
 async function serve(data: string): Promise<{ readonly command: Command; readonly client: Client }> {
-  const command = new Command('dist/src/command/cli.js', ['serve', '--port', '0', '--data', data, '--log-level', 'warn']);
+  const command = new Command('dist/src/command/cli.js', [
+    'serve',
+    '--port',
+    '0',
+    '--data',
+    data,
+    '--log-level',
+    'warn',
+  ]);
   cleanups.push(() => command.stop());
   const client = new Client(await originOf(command));
   cleanups.push(() => client.close());
