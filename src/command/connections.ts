@@ -26,6 +26,14 @@ export interface ConnectionOptions {
   readonly onRefused?: (reason: RefusalReason, address: string) => void;
 }
 
+/** Of a connection. */
+interface LastExchange {
+  /** `undefined` before the first request. */
+  answer: ServerResponse | undefined;
+  /** What the connection had brought when its last request was complete. */
+  bytesBefore: number;
+}
+
 /**
  * The connections of a server: ends those that rest in the middle of a request, and all of them when the server stops.
  * Node offers a timeout for a whole request, which a large upload exceeds, and a close that cuts answers short.
@@ -33,15 +41,13 @@ export interface ConnectionOptions {
 export class Connections {
   readonly #server: Server;
   readonly #options: ConnectionOptions;
-  /** The last answer begun on each connection that speaks HTTP; `undefined` before the first request. */
-  readonly #answers = new Map<Socket, ServerResponse | undefined>();
+  /** The connections that speak HTTP. */
+  readonly #exchanges = new Map<Socket, LastExchange>();
   /** With TLS, the connections beneath them too. */
   readonly #sockets = new Set<Socket>();
   readonly #refused = new WeakSet<Socket>();
   /** By customer, oldest first, each under its address and port: with TLS, it is replaced by the one that speaks. */
   readonly #byClient = new Map<string, Map<string, Socket>>();
-  /** What a connection had brought when its last request was complete. */
-  readonly #bytesBefore = new WeakMap<Socket, number>();
   #unfinished = new WeakSet<Socket>();
   #stopping = false;
 
@@ -67,9 +73,10 @@ export class Connections {
   note(res: ServerResponse): void {
     const { req } = res;
     const { socket } = req;
-    this.#answers.set(socket, res);
-    this.#bytesBefore.set(socket, socket.bytesRead);
-    if (announcesBody(req)) req.once('end', () => this.#bytesBefore.set(socket, socket.bytesRead));
+    const exchange = this.#exchanges.get(socket) ?? this.#begin(socket);
+    exchange.answer = res;
+    exchange.bytesBefore = socket.bytesRead;
+    if (announcesBody(req)) req.once('end', () => (exchange.bytesBefore = socket.bytesRead));
     if (this.#stopping) this.#endAfter(res.req.socket, res);
   }
 
@@ -81,7 +88,7 @@ export class Connections {
   refuse(socket: Socket, answer: string): boolean {
     if (this.#refused.has(socket)) return false;
     this.#refused.add(socket);
-    const res = this.#answers.get(socket);
+    const res = this.#exchanges.get(socket)?.answer;
     if (!socket.writable) {
       socket.destroy();
     } else if (res === undefined || isAnswerAwaited(res)) {
@@ -95,7 +102,7 @@ export class Connections {
 
   /** How many requests are not answered to their end. */
   get requestsInFlight(): number {
-    return [...this.#answers.values()].filter((res) => res !== undefined && !res.writableFinished).length;
+    return [...this.#exchanges.values()].filter(({ answer }) => answer?.writableFinished === false).length;
   }
 
   /** Takes no more connections; resolves when all are closed. Answers in progress have `graceMs` to come to their end. */
@@ -105,7 +112,7 @@ export class Connections {
     const closed = new Promise<void>((resolve) => {
       NetServer.prototype.close.call(this.#server, () => resolve());
     });
-    for (const [socket, res] of this.#answers) this.#endAfter(socket, res);
+    for (const [socket, { answer }] of this.#exchanges) this.#endAfter(socket, answer);
     const deadline = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
@@ -116,12 +123,18 @@ export class Connections {
   #opened(socket: Socket): void {
     // Refused as it came.
     if (socket.destroyed) return;
-    this.#answers.set(socket, undefined);
-    socket.once('close', () => this.#answers.delete(socket));
+    this.#begin(socket);
     this.#siblingsOf(socket)?.set(keyOf(socket), socket);
     const { maxConnections = Infinity } = this.#options;
     if (this.#stopping) socket.destroy();
-    else if (this.#answers.size > maxConnections * fullFrom) this.#endOldestIdle(this.#answers.keys(), socket);
+    else if (this.#exchanges.size > maxConnections * fullFrom) this.#endOldestIdle(this.#exchanges.keys(), socket);
+  }
+
+  #begin(socket: Socket): LastExchange {
+    const exchange: LastExchange = { answer: undefined, bytesBefore: 0 };
+    this.#exchanges.set(socket, exchange);
+    socket.once('close', () => this.#exchanges.delete(socket));
+    return exchange;
   }
 
   /** Closes a connection beyond the limit of its client, or an idle one of that client instead. */
@@ -162,17 +175,17 @@ export class Connections {
   }
 
   #isIdle(socket: Socket): boolean {
-    const res = this.#answers.get(socket);
+    const res = this.#exchanges.get(socket)?.answer;
     return res === undefined || (res.req.complete && res.writableFinished && socket.writableLength === 0);
   }
 
   /** An honest client sends its headers at once: those that wait for the rest are closed when too many do, oldest first. */
   #endUnfinishedHeads(): void {
     const { maxUnfinishedHeads = 256, onRefused } = this.#options;
-    if (this.#answers.size <= maxUnfinishedHeads) return;
-    const unfinished = [...this.#answers.keys()].filter(
-      (socket) => this.#isIdle(socket) && socket.bytesRead > (this.#bytesBefore.get(socket) ?? 0),
-    );
+    if (this.#exchanges.size <= maxUnfinishedHeads) return;
+    const unfinished = [...this.#exchanges]
+      .filter(([socket, { bytesBefore }]) => this.#isIdle(socket) && socket.bytesRead > bytesBefore)
+      .map(([socket]) => socket);
     const late = unfinished.filter((socket) => this.#unfinished.has(socket));
     for (const socket of late.slice(0, Math.max(0, unfinished.length - maxUnfinishedHeads))) {
       onRefused?.('unfinished_heads', normalizeAddress(socket.remoteAddress ?? ''));
@@ -205,7 +218,7 @@ export class Connections {
 
   /** Nothing came or went for a while. Whose turn was it? */
   #rested(socket: Socket): void {
-    const res = this.#answers.get(socket);
+    const res = this.#exchanges.get(socket)?.answer;
     if (res === undefined || isAwaitingClient(res, socket)) socket.destroy();
     // Ours: verifying a large blob takes its time. The timer runs once, so it is started again.
     else socket.setTimeout(this.#options.idleMs);

@@ -95,11 +95,7 @@ export function createHandler<Row extends Endpoint>(
       next();
       return;
     }
-    const answerInTurn = async (): Promise<void> => {
-      const isOpen = await pipelines.takeTurn(req, res);
-      if (isOpen) await answer(surface, source, runtime, req, res, location);
-    };
-    source.track(answerInTurn());
+    source.track(pipelines.runInTurn(req, res, () => answer(surface, source, runtime, req, res, location)));
   };
 }
 
@@ -116,15 +112,16 @@ async function answer<Row extends Endpoint>(
   // Read now: a connection that is closed has none.
   const remoteAddress = req.socket.remoteAddress ?? '';
   const seen: Seen = { op: 'unmatched', principal: '', clientAddress: remoteAddress };
-  keepDownloadPace(res, source.opened?.downloadPace ?? defaultPace, () => {
+  const onSlow = (): void => {
     runtime.log.info({ ...seen, ...describeRequest(req, id) }, 'client read its answer too slowly: connection closed');
     runtime.emit('client.refused', { reason: 'slow_download', address: seen.clientAddress });
-  });
+  };
+  const delivery: Delivery = { id, runtime, source, location, onSlow };
   let leave: Leave = () => undefined;
   let outcome: Outcome;
   try {
     const reply = await dispatch(surface, source, req, location, seen, (callback) => (leave = callback));
-    outcome = await deliver(req, res, reply, { id, runtime, source, location });
+    outcome = await deliver(req, res, reply, delivery);
   } catch (thrown) {
     const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
     if (error.refusedLogin !== undefined) {
@@ -136,7 +133,7 @@ async function answer<Row extends Endpoint>(
     if (error.refusal !== undefined) {
       runtime.emit('client.refused', { reason: error.refusal, address: seen.clientAddress });
     }
-    outcome = await deliver(req, res, errorReply(error), { id, runtime, source, location });
+    outcome = await deliver(req, res, errorReply(error), delivery);
     outcome = { ...outcome, errorCode: error.code };
   }
   const isRead = await discardRest(req);
@@ -168,21 +165,41 @@ interface Delivery {
   readonly runtime: Runtime;
   readonly source: CoreSource;
   readonly location: Location;
+  /** Called when the client reads its answer too slowly. */
+  readonly onSlow: () => void;
 }
 
 /** Writes the reply, or hands the exchange on. @throws what a hand-over was refused with, or a blob failed with, before any byte. */
-async function deliver(
+function deliver(
   req: IncomingMessage,
   res: ServerResponse,
   reply: Reply | ForwardReply,
+  delivery: Delivery,
+): Promise<Outcome> {
+  const delivered = 'forward' in reply ? passOn(req, res, reply, delivery) : answerBy(req, res, reply, delivery);
+  // After the first write: most answers are sent whole by then and need no timer.
+  keepDownloadPace(res, delivery.source.opened?.downloadPace ?? defaultPace, delivery.onSlow);
+  return delivered;
+}
+
+async function passOn(
+  req: IncomingMessage,
+  res: ServerResponse,
+  { forward, mount, context }: ForwardReply,
   { id, runtime, source, location }: Delivery,
 ): Promise<Outcome> {
+  const { passthrough, access } = await source.ready();
+  const prefix = location.prefix + mount;
+  return passthrough.send(req, res, forward, { prefix, id, isPublic: access.isPublic, log: runtime.log, ...context });
+}
+
+async function answerBy(
+  req: IncomingMessage,
+  res: ServerResponse,
+  reply: Reply,
+  { id, runtime, source }: Delivery,
+): Promise<Outcome> {
   const isPublic = source.opened?.access.isPublic === true;
-  if ('forward' in reply) {
-    const { passthrough } = await source.ready();
-    const prefix = location.prefix + reply.mount;
-    return passthrough.send(req, res, reply.forward, { prefix, id, isPublic, log: runtime.log, ...reply.context });
-  }
   try {
     await send(req, res, reply, { id, isPublic, now: runtime.now(), log: runtime.log });
   } catch (cause) {

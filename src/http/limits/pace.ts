@@ -44,6 +44,8 @@ export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: Pace
 export function keepDownloadPace(res: ServerResponse, limits: PaceLimits, onSlow: () => void): void {
   const { socket } = res;
   if (limits.minBytesPerSecond === 0 || socket === null || res.writableFinished) return;
+  // The system has all of it.
+  if (res.writableEnded && socket.writableLength === 0) return;
   const look = (): Look => ({
     isOver: res.writableFinished || res.destroyed,
     isOurs: socket.writableLength === 0,

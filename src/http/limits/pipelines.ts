@@ -12,13 +12,16 @@ export class Pipelines {
   readonly #waiting = new WeakMap<Socket, Set<Wake>>();
 
   /**
-   * Waits until the earlier requests of the connection are answered. Returns false when the connection closed first. While
-   * requests wait, nothing more is read from the connection.
+   * Runs the task when the earlier requests of the connection are answered, and never when it closes first. While requests
+   * wait, nothing more is read from the connection.
    */
-  async takeTurn(req: IncomingMessage, res: ServerResponse): Promise<boolean> {
+  runInTurn(req: IncomingMessage, res: ServerResponse, task: () => Promise<void>): Promise<void> {
     // Node gives a response the socket when the earlier ones are sent, and takes it away at its end.
-    if (res.socket !== null || res.writableFinished) return true;
-    const { socket } = req;
+    if (res.socket !== null || res.writableFinished) return task();
+    return this.#waitForTurn(req.socket, res).then((isOpen) => (isOpen ? task() : undefined));
+  }
+
+  async #waitForTurn(socket: Socket, res: ServerResponse): Promise<boolean> {
     if (socket.destroyed) return false;
     const waiting = this.#waiting.get(socket) ?? this.#watch(socket);
     return new Promise((resolve) => {

@@ -124,7 +124,7 @@ describe('keepPace', () => {
 /** A response that is being sent, whose connection counts as the test says. */
 function makeResponse() {
   const socket = { bytesWritten: 1_000_000, writableLength: 65_536 };
-  const state = { socket, writableFinished: false, destroyed: false };
+  const state = { socket, writableEnded: false, writableFinished: false, destroyed: false };
   const res = Object.assign(new EventEmitter(), state, { destroy: () => (res.destroyed = true) });
   /** The client takes so many bytes, and as many are written again. */
   const take = (bytes: number) => (socket.bytesWritten += bytes);
@@ -190,14 +190,27 @@ describe('keepDownloadPace', () => {
     keepDownloadPace(message, { ...defaultPace, minBytesPerSecond: 0 }, () => undefined);
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  it('starts no timer for an answer that the system has taken whole', () => {
+    const { res, socket, message } = makeResponse();
+    res.writableEnded = true;
+    socket.writableLength = 0;
+    keepDownloadPace(message, defaultPace, () => undefined);
+    expect(vi.getTimerCount()).toBe(0);
+    socket.writableLength = 1;
+    keepDownloadPace(message, defaultPace, () => undefined);
+    expect(vi.getTimerCount()).toBe(1);
+  });
 });
 
 describe('a connection on which an answer is read too slowly', () => {
-  it('is closed', async () => {
+  it.each(['before', 'after'])('is closed when the watch begins %s the answer', async (begins) => {
     const slow: string[] = [];
     const server = await listen((_req, res) => {
-      keepDownloadPace(res, { minBytesPerSecond: 1_000_000_000, windowMs: 60 }, () => void slow.push('one'));
-      res.end(Buffer.alloc(20_000_000));
+      const limits = { minBytesPerSecond: 1_000_000_000, windowMs: 60 };
+      if (begins === 'after') res.end(Buffer.alloc(20_000_000));
+      keepDownloadPace(res, limits, () => void slow.push('one'));
+      if (begins === 'before') res.end(Buffer.alloc(20_000_000));
     });
     try {
       const connection = await RawConnection.open(server.port);
