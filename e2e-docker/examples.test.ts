@@ -18,7 +18,7 @@ import { startOwnUpstream } from './support/upstreams.js';
 
 const example = 'examples/nginx-sidecar';
 
-/** Ends what the script has started when it is told to end itself. `htpasswd` is not everywhere: its line is there already. */
+/** Stops the script's background jobs when it is stopped. Replaces `htpasswd`, which may be missing: the file exists already. */
 const aroundScript = `set -e; trap 'kill $(jobs -p); wait' EXIT; trap exit TERM; htpasswd() { :; }`;
 
 describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
@@ -29,7 +29,7 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
 
   beforeAll(async () => {
     bed = await openWorkspace();
-    // nginx's workers are not root, and come through here to the blobs.
+    // nginx's workers are not root, and must reach the blobs through this folder.
     await chmod(bed.folder, 0o711);
     const upstream = await startOwnUpstream(join(bed.folder, 'upstream'));
     bed.onClose(() => upstream.stop());
@@ -61,13 +61,13 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
   });
   afterAll(() => bed?.close());
 
-  /** What the README says is typed first. */
+  /** Returns the first script of the README. */
   async function readScript(): Promise<string> {
     const readme = await readFile(join(projectRoot, example, 'README.md'), 'utf8');
     return /^```sh\n(.*?)^```/ms.exec(readme)?.[1] ?? '';
   }
 
-  /** A clone whose example is as it is here, but for the ports. */
+  /** Makes a clone with this example, on other ports and with the management API opened. */
   async function makeClone(ports: Readonly<Record<string, number>>): Promise<string> {
     const clone = join(bed.folder, 'clone');
     const folder = join(clone, example);
@@ -86,7 +86,7 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
     return clone;
   }
 
-  /** The part of nginx.conf that opens the management API, switched on. */
+  /** Uncomments the location that opens the management API. */
   function uncomment(text: string): string {
     return text.replace(/^ *# location \^~ \/api\/v1\/ \{\n(?: *#.*\n)*? *# \}$/m, (block) =>
       block.replaceAll(/^( *)# /gm, '$1'),
@@ -95,12 +95,12 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
 
   const copy = (...args: string[]) => bed.run('skopeo', '--insecure-policy', 'copy', '--preserve-digests', ...args);
 
-  test('has a page of its own', async () => {
+  test('serves its own page', async () => {
     const page = await registry.send('/');
     expect([page.status, page.headers['content-type']]).toEqual([200, 'text/html']);
   });
 
-  test('takes an image from Ana, from nobody else, and gives it back', async () => {
+  test('accepts an image only from Ana, and returns it', async () => {
     const image = await freshImage();
     await writeLayout(join(bed.folder, 'layout'), '1', image);
     const there = `docker://${host}/team/app:1`;
@@ -111,7 +111,7 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
     expect(index).toMatchObject({ manifests: [{ digest: image.manifest.digest }] });
   });
 
-  test('caches the hub for whoever asks', async () => {
+  test('caches the hub for anonymous clients', async () => {
     const image = await freshImage();
     await hub.pushImage('local/alpine', '1', image);
     await copy('--src-tls-verify=false', `docker://${host}/hub/local/alpine:1`, 'oci:cached:1');

@@ -43,7 +43,7 @@ async function startHub(): Promise<FaultUpstream> {
   return hub;
 }
 
-/** The registry of an example's config file: its port and its data folder apart, all as it is written. */
+/** Serves an example's config file as it is, except for the port and the data folder. */
 async function serve(config: string, hub?: FaultUpstream): Promise<{ command: Command; client: Client }> {
   const flags = ['--config', config, '--port', '0', '--data', path.join(await scratchFolder(), 'data')];
   const env = hub === undefined ? {} : { HUB_URL: hub.url };
@@ -76,7 +76,7 @@ it.each(exampleNames)('examples/%s has a README with the commands to run it', as
   expect(await readFile(path.join(examplesFolder, folder, 'README.md'), 'utf8')).toMatch(/^```sh\n/m);
 });
 
-/** Those that are servers, with what their host answers behind the registry. */
+/** The examples that are servers, with the route that their host serves beside the registry. */
 const hosts = [
   ['connect', 'hello'],
   ['express', 'echo'],
@@ -87,7 +87,7 @@ const hosts = [
   ['node', 'hello'],
 ] as const;
 
-it('covers every example that is a server', () => {
+it('the list of hosts covers every example that is a server', () => {
   const servers = exampleNames.filter((folder) => existsSync(`examples/${folder}/server.mjs`));
   expect([...hosts.map(([host]) => host), 'gateway'].toSorted()).toEqual(servers.toSorted());
 });
@@ -98,10 +98,10 @@ async function startServer(example: string): Promise<{ command: Command; client:
   return { command, client: await clientOf(command) };
 }
 
-it.each(hosts)('examples/%s takes an image, gives it back and stops', async (example, route) => {
+it.each(hosts)('examples/%s accepts an image, returns it and stops', async (example, route) => {
   const { command, client } = await startServer(example);
   await pushAndPull(client, 'docker-internal/team/app');
-  // A body that a parser in front would have taken.
+  // A body that a parser in front would have consumed.
   const send = { headers: json, body: '{"a":1}' };
   const upload = `/v2/docker-internal/team/app/blobs/uploads/?digest=${digest(send.body)}`;
   expect((await client.post(upload, send)).status).toBe(201);
@@ -112,7 +112,7 @@ it.each(hosts)('examples/%s takes an image, gives it back and stops', async (exa
   expect(await command.stop()).toMatchObject({ code: 0, stderr: '' });
 });
 
-it('examples/gateway knows its users by password, as docker sends it, and by session', async () => {
+it('examples/gateway identifies its users by password, as docker sends it, and by session', async () => {
   const { command, client } = await startServer('gateway');
   const name = 'docker-internal/team/app';
   const token = (authorization: string) =>
@@ -145,7 +145,7 @@ it('examples/gateway knows its users by password, as docker sends it, and by ses
   expect(await command.stop()).toMatchObject({ code: 0, stderr: '' });
 });
 
-it('examples/mirror is a cache for each way of asking it, and takes what the team pushes', async () => {
+it('examples/mirror caches for each addressing form, and stores what the team pushes', async () => {
   const hub = await startHub();
   const { manifest, layers } = hub.images.addImage('library/alpine', 'latest');
   const { client } = await serve(path.join(examplesFolder, 'mirror/config.yaml'), hub);
@@ -160,7 +160,7 @@ it('examples/mirror is a cache for each way of asking it, and takes what the tea
   expect((await client.get(pull('team/acme/app', 'v1'))).status).toBe(200);
 });
 
-it('examples/virtual has private and public images under one name, and asks nobody outside for reserved ones', async () => {
+it('examples/virtual serves private and public images under one name, and never requests reserved ones upstream', async () => {
   const folder = await scratchFolder();
   await copyFile(path.join(examplesFolder, 'virtual/config.yaml'), path.join(folder, 'config.yaml'));
   await writeFile(path.join(folder, 'users.htpasswd'), htpasswdOf(['ana']));
@@ -168,7 +168,7 @@ it('examples/virtual has private and public images under one name, and asks nobo
   const { client } = await serve(path.join(folder, 'config.yaml'), hub);
   const app = 'docker/acme/app';
   const ana = asking(client, { Authorization: basic('ana') });
-  // As docker does it without a login: a token for nobody in particular.
+  // Without a login, docker requests an anonymous token.
   const answer = await client.get(`/v2/token?scope=repository:${app}:pull,push`);
   const { token } = answer.json() as { token: string };
   const anybody = asking(client, { Authorization: `Bearer ${token}` });

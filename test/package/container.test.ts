@@ -8,7 +8,7 @@ const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 const readExample = (file: string): string => read(`examples/container/${file}`);
 
-/** The settings with which the image's process runs when a file like this is mounted. */
+/** Returns the settings of the image's process when a config file with this text is mounted. */
 const settingsOf = (text: string): ServeSettings =>
   resolveServeSettings({ host: '0.0.0.0', port: 5000, data: '/data' }, { path: configPath, text }, {});
 
@@ -63,13 +63,13 @@ describe('the Dockerfile', () => {
     expect(/for version in ([\d ]+);/.exec(read('.ci/run'))?.[1]?.split(' ')).toContain(release);
   });
 
-  it('starts node itself, which gets the signals', () => {
+  it('starts node itself, so that node receives the signals', () => {
     const [program, , ...args] = JSON.parse(instruction('ENTRYPOINT')) as string[];
     expect(program).toBe('node');
     expect(args).toEqual(['serve', '--host', '0.0.0.0', '--port', '5000', '--data', '/data']);
   });
 
-  it('asks /readyz for its health, without a shell', () => {
+  it('checks /readyz for its health, without a shell', () => {
     const [program = '', , script] = JSON.parse(instruction('HEALTHCHECK').split('CMD ')[1] ?? '') as string[];
     expect(program).toBe('node');
     expect(script).toContain('http://127.0.0.1:5000/readyz');
@@ -77,7 +77,7 @@ describe('the Dockerfile', () => {
 });
 
 describe('examples/container/config.yaml', () => {
-  it('is accepted, and lets nobody in who is not named', () => {
+  it('is accepted, and admits only named users', () => {
     const { access } = settingsOf(readExample('config.yaml'));
     expect(access).toMatchObject({ htpasswd: '/etc/artifactapi/htpasswd' });
     expect(readExample('config.yaml')).not.toContain('anonymous');
