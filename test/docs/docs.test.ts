@@ -13,7 +13,6 @@ import { loadWriter, operationsOf, tablesOf, type OpenApi } from '../support/ope
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
-const readme = read('README.md');
 
 const { version } = JSON.parse(read('package.json')) as { version: string };
 const tables = tablesOf(version);
@@ -205,17 +204,8 @@ describe('docs/gateway.md', () => {
   });
 });
 
-describe('README.md', () => {
-  it('leads to every example', () => {
-    const entries = readdirSync(path.join(root, 'examples'), { withFileTypes: true });
-    const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-    expect(folders).toContain('express');
-    expect(folders.filter((folder) => !readme.includes(`(examples/${folder}/README.md)`))).toEqual([]);
-  });
-});
-
 describe('YAML in Markdown', () => {
-  const files = ['README.md', ...listFiles('docs').filter((file) => file.endsWith('.md'))];
+  const files = listFiles('docs').filter((file) => file.endsWith('.md'));
   const blocks = files.flatMap((file) =>
     [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
   );

@@ -56,7 +56,7 @@ export function parseSnippets(page: string, markdown: string): Snippet[] {
 /** Returns the pages whose blocks are tested: `README.md`, `examples/express/README.md`, … */
 export function listPages(): string[] {
   const examples = readdirSync(path.join(root, 'examples')).map((folder) => `examples/${folder}/README.md`);
-  return ['CONTRIBUTING.md', 'SECURITY.md', 'examples/README.md', ...examples].filter((page) =>
+  return ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'examples/README.md', ...examples].filter((page) =>
     existsSync(path.join(root, page)),
   );
 }
