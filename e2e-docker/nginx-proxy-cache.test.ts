@@ -2,13 +2,13 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freePort } from '../test/support/free-port.js';
 import { basicAuthorization, openAccessBed } from './support/access-bed.js';
 import type { AccessBed } from './support/access-bed.js';
 import { describeClient } from './support/client-suite.js';
 import { findTool } from './support/commands.js';
 import { startDaemon, waitForDaemon } from './support/daemon.js';
 import { content, mediaTypes } from './support/images.js';
-import { freePort } from './support/nginx.js';
 import { seededRandom } from './support/random.js';
 import { RegistryHttp } from './support/registry-http.js';
 

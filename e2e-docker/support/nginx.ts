@@ -1,7 +1,8 @@
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../../test/support/free-port.js';
 import { findTool, projectRoot } from './commands.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
 import type { RegistryServer } from './registry-server.js';
@@ -96,16 +97,4 @@ function parseLog(text: string): NginxRequest[] {
     const { fromRegistry, ...request } = JSON.parse(line) as NginxRequest & { fromRegistry: string };
     return { ...request, fromRegistry: fromRegistry === '-' ? 0 : Number(fromRegistry) };
   });
-}
-
-/** One that is free now, of the system's choice: nginx does not tell which one it has got. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('the system gave no port');
-  return address.port;
 }

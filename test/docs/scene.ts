@@ -1,8 +1,5 @@
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { startFaultUpstream, type FaultUpstream } from '../support/fault-upstream.js';
@@ -14,16 +11,6 @@ const run = promisify(execFile);
 
 /** Packages that a module in a scratch folder may import. */
 const packages = ['express', 'fastify', 'koa', 'hono', '@hono/node-server', 'connect'];
-
-/** A port of loopback that is free now, for programs that cannot report the one they got. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Creates a folder in which `import 'artifactapi'` and the frameworks work as after `npm install`. */
 export async function makeProject(): Promise<{ readonly folder: string; readonly remove: () => Promise<void> }> {

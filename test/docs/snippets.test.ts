@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveServeSettings } from '../../src/command/serve-settings.js';
 import { Client } from '../support/client.js';
 import { Command } from '../support/command.js';
+import { freePort } from '../support/free-port.js';
 import { pushAndPull } from '../support/push-and-pull.js';
-import { freePort, makeProject, openScene, type Scene } from './scene.js';
+import { makeProject, openScene, type Scene } from './scene.js';
 import { listPages, parseSnippets, placeOf, root, snippetsWith, type Snippet } from './snippets.js';
 
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
