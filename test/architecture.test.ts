@@ -87,6 +87,28 @@ function packageOf(specifier: string): string {
     .join('/');
 }
 
+/** Returns the groups of files that import each other, directly or through other files. */
+function findCycles(files: readonly SourceFile[]): readonly (readonly string[])[] {
+  const targets = new Map(
+    files.map(({ file, imports }) => [
+      file,
+      imports
+        .filter((name) => name.startsWith('.'))
+        .map((name) => path.posix.join(path.posix.dirname(file), name).replace(/\.js$/, '.ts')),
+    ]),
+  );
+  const reach = (start: string): ReadonlySet<string> => {
+    const reached = new Set<string>(targets.get(start));
+    for (const file of reached) for (const target of targets.get(file) ?? []) reached.add(target);
+    return reached;
+  };
+  const reached = new Map(files.map(({ file }) => [file, reach(file)]));
+  const groups = files
+    .map(({ file }) => [...(reached.get(file) ?? [])].filter((other) => reached.get(other)?.has(file) === true).sort())
+    .filter((group) => group.length > 0);
+  return [...new Set(groups.map((group) => group.join(' ')))].map((group) => group.split(' '));
+}
+
 const sources = [...listSources('src'), ...listSources('adapters')].map(readSource);
 
 describe('the layers', () => {
@@ -103,6 +125,10 @@ describe('the layers', () => {
       }
     },
   );
+
+  it('contain no import cycle, type-only imports included', () => {
+    expect(findCycles(sources)).toEqual([]);
+  });
 
   it('protocol/ is pure: of node it has node:crypto alone', () => {
     const used = sources.filter(({ file }) => file.startsWith('src/protocol/')).flatMap(({ imports }) => imports);

@@ -1,5 +1,5 @@
 import type { AccessControl, IdentitySource, SigningKeyInfo } from '../ports/access.js';
-import type { MetadataStore } from '../ports/metadata.js';
+import type { Documents, MetadataWriter } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
 import type { AccessSettings } from '../protocol/settings/access-settings.js';
@@ -14,10 +14,11 @@ import { OidcSource } from './identities/oidc.js';
 import { StoredRuleBook } from './rule-book.js';
 import { RuledAccess, type AuthenticateHost, type IdentifyToken } from './ruled-access.js';
 import { PasswordClient } from './identities/password-client.js';
-import { openSigningKeys, type SigningKeys } from './tokens/signing-keys.js';
+import { openSigningKeys } from './tokens/open-signing-keys.js';
+import type { SigningKeys } from './tokens/signing-keys.js';
 
 export interface AccessParts {
-  readonly metadata: MetadataStore;
+  readonly metadata: Documents & MetadataWriter;
   readonly runtime: Runtime;
   /** What precedes `/v2`. */
   readonly prefix: string;

@@ -1,15 +1,13 @@
-import { ConflictError } from '../util/conflict-error.js';
-import type { Change, MetadataStore, Precondition } from '../ports/metadata.js';
+import type { Change, Documents, MetadataWriter, Precondition } from '../ports/metadata.js';
 import type { RuleBook, RuleRecord } from '../ports/access.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
 import { RegistryError } from '../protocol/errors.js';
 import { RuleSet } from './rules.js';
 
-/** All rules, as they follow from what the store said. */
+/** All rules as of one revision of the stored ones. */
 interface Snapshot {
-  /** The very list that the store gave. */
-  readonly stored: Awaited<ReturnType<MetadataStore['records']>>;
+  readonly revision: number | string;
   readonly list: readonly RuleRecord[];
   readonly rules: RuleSet;
 }
@@ -17,11 +15,11 @@ interface Snapshot {
 /** The rules that the options declare, and those that are made through the API. */
 export class StoredRuleBook implements RuleBook {
   readonly #declared: readonly RuleRecord[];
-  readonly #metadata: MetadataStore;
+  readonly #metadata: Documents & MetadataWriter;
   readonly #runtime: Runtime;
   #snapshot: Snapshot | undefined;
 
-  constructor(declared: readonly AccessRule[], metadata: MetadataStore, runtime: Runtime) {
+  constructor(declared: readonly AccessRule[], metadata: Documents & MetadataWriter, runtime: Runtime) {
     this.#declared = declared.map((rule, i) => ({ id: `declared-${i + 1}`, origin: 'declared', rule }));
     this.#metadata = metadata;
     this.#runtime = runtime;
@@ -48,7 +46,7 @@ export class StoredRuleBook implements RuleBook {
   }
 
   async delete(id: string): Promise<boolean> {
-    return this.#change(id, { type: 'record.delete', kind: 'rule', id });
+    return this.#change(id, { type: 'document.delete', kind: 'rule', id });
   }
 
   /** False when there is no such rule. @throws RegistryError CONFLICT for a declared one. */
@@ -57,31 +55,26 @@ export class StoredRuleBook implements RuleBook {
       const message = `rule '${id}' is declared in the registry's options and can be changed there only`;
       throw new RegistryError('CONFLICT', { message, detail: { rule: id } });
     }
-    try {
-      await this.#metadata.apply([change], { durable: true, require: [ruleIs(id, 'present')] });
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
+    return this.#metadata.tryApply([change], { durable: true, require: [ruleIs(id, 'present')] });
   }
 
-  /** By what the store gives, not by our own writes: others may write too. A store that keeps its list spares all work. */
+  /** Follows the store's revision, not our own writes: other processes may write too. */
   async #current(): Promise<Snapshot> {
-    const stored = await this.#metadata.records('rule');
-    if (this.#snapshot?.stored !== stored) {
+    const revision = await this.#metadata.documentRevision('rule');
+    if (this.#snapshot?.revision !== revision) {
+      const stored = await this.#metadata.documents('rule');
       const managed = stored.map(({ id, value }): RuleRecord => ({ id, origin: 'managed', rule: value as AccessRule }));
       const list = [...this.#declared, ...managed];
-      this.#snapshot = { stored, list, rules: new RuleSet(list.map(({ rule }) => rule)) };
+      this.#snapshot = { revision, list, rules: new RuleSet(list.map(({ rule }) => rule)) };
     }
     return this.#snapshot;
   }
 }
 
 function putRule(id: string, rule: AccessRule): Change {
-  return { type: 'record.put', kind: 'rule', id, value: rule };
+  return { type: 'document.put', kind: 'rule', id, value: rule };
 }
 
 function ruleIs(id: string, is: 'present' | 'absent'): Precondition {
-  return { type: 'record', kind: 'rule', id, is };
+  return { type: 'document', kind: 'rule', id, is };
 }

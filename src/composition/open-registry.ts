@@ -1,6 +1,6 @@
 import { createLocalAccess } from '../access/local-access.js';
 import { HealthCheck } from './health-check.js';
-import type { Core } from '../http/handler.js';
+import type { Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
 import { createClientReader } from '../http/clients/client-info.js';
 import { createOffload } from '../http/bodies/offload.js';
@@ -23,7 +23,8 @@ import { CacheFills } from '../repositories/cache/fills/cache-fill.js';
 import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
-import { LocalRepository, type LocalParts } from '../repositories/local/local-repository.js';
+import type { LocalParts } from '../repositories/local/local-parts.js';
+import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/cache/list-cache.js';
 import { ManifestCache } from '../repositories/manifest-cache.js';
 import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';

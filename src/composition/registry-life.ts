@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CoreSource } from '../http/handler.js';
+import type { CoreSource } from '../http/core.js';
 import { describeFailure, isInUse } from './failure-reason.js';
 import { healthTimeoutMs, withTimeout } from './health-check.js';
 import type { OpenRegistry } from './open-registry.js';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type { AccessQuestion, ClientInfo, Principal } from '../ports/access.js';
-import type { ImageKey } from '../ports/metadata.js';
+import type { ImageKey } from '../ports/images.js';
 import type { Resolved } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
@@ -9,7 +9,7 @@ import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { announcesBody } from './bodies/body.js';
 import { keepPace } from './limits/pace.js';
 import type { Exchange, Handler } from './exchange.js';
-import type { Core, CoreSource, Leave, Location, Seen, Surface } from './handler.js';
+import type { Core, CoreSource, Leave, Location, Seen, Surface } from './core.js';
 import { createCaller, mayUse, wantedGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';

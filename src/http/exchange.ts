@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller, Repository } from '../ports/repository.js';
 import type { ClientInfo } from '../ports/access.js';
-import type { ImageKey } from '../ports/metadata.js';
+import type { ImageKey } from '../ports/images.js';
 import type { WireName } from '../protocol/names.js';
 import type { Reply } from './reply.js';
 

@@ -1,6 +1,6 @@
 import type { AccessControl, AccessQuestion, ImageAction, Principal, Reach } from '../ports/access.js';
 import type { Caller, Repository, Resolved } from '../ports/repository.js';
-import type { ImageKey } from '../ports/metadata.js';
+import type { ImageKey } from '../ports/images.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { tryParseName, type WireName } from '../protocol/names.js';

@@ -1,4 +1,4 @@
-import type { Provenance } from '../ports/repository.js';
+import type { Provenance } from '../ports/images.js';
 
 /**
  * How an answer of a cache came about: `X-Cache` (hit, miss, stale), the repository that answered, `Age` in seconds since the

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BlobContent } from '../ports/bytes.js';
 import type { Forward } from '../ports/upstream.js';
 import type { Logger } from '../ports/runtime.js';
-import type { Provenance } from '../ports/repository.js';
+import type { Provenance } from '../ports/images.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
 import { describeProvenance } from './provenance.js';

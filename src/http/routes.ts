@@ -9,7 +9,7 @@ import {
 } from '../protocol/tables/endpoints.js';
 import { managementRoots, managementRoutes, type ManagementEndpoint } from '../protocol/tables/management.js';
 import type { Handler } from './exchange.js';
-import type { Surface } from './handler.js';
+import type { Surface } from './core.js';
 import * as blobs from './handlers/blobs.js';
 import { checkVersion, createListCatalog } from './handlers/discovery.js';
 import { createManagementHandlers, type ManagementParts } from './handlers/management.js';

@@ -5,7 +5,7 @@ import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
 import { buildPath, type Endpoint, type Match } from '../protocol/tables/route-table.js';
 import type { Target } from './exchange.js';
-import type { Core } from './handler.js';
+import type { Core } from './core.js';
 import type { ForwardReply } from './reply.js';
 import { refuseWrites } from './writer.js';
 

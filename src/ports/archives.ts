@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { BlobContent } from './bytes.js';
-import type { ImageKey } from './metadata.js';
+import type { ImageKey } from './images.js';
 import type { Caller, Repository } from './repository.js';
 
 /** Images as one file: what `docker save` writes, or an OCI image layout in a tar. */

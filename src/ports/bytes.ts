@@ -1,15 +1,15 @@
 /**
- * Stores of bytes by digest, shared by all repositories: `BlobStore`, the bytes being staged, and content that can be sent.
+ * `BlobStore`: bytes by digest, shared by all repositories; bytes being staged; content that can be sent.
  *
- * Rules for every port. Absence is `undefined`; an exception means that the answer could not be determined. Content is durable
- * before an index entry names it, and no entry names it when it is deleted. Times are ms since the epoch, sizes are bytes.
- * Nothing outside a driver may rely on being the only process: preconditions travel inside the write.
+ * Rules for every port: absence is `undefined`; an exception means that the answer could not be determined. Content is durable
+ * before an index entry names it, and no index entry names it when it is deleted. Times are milliseconds since the epoch; sizes
+ * are bytes. Only a driver may assume that it is the only process: all other code puts its preconditions into the write.
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { Page, PageRequest } from './pages.js';
 
-/** An inclusive range of bytes that lies inside the content. */
+/** An inclusive range of bytes inside the content. */
 export interface ByteRange {
   readonly start: number;
   readonly end: number;
@@ -21,108 +21,108 @@ export interface BlobInfo {
   readonly modifiedAt: number;
 }
 
-/** Bytes that can be sent; nothing is opened before `writeTo`. */
+/** Bytes that can be sent. Nothing is opened before `writeTo`. */
 export interface BlobContent {
-  /** The size of the whole blob, whatever range was asked for. */
+  /** The size of the whole blob, even when a range was requested. */
   readonly size: number;
-  /** Where the bytes lie on this machine, for a web server that sends them itself. */
+  /** The file that holds the bytes, for a web server in front that sends it. */
   readonly path?: string;
   /**
-   * Writes the bytes (of the range, when one was asked for) to the sink, minding its backpressure, and does not end it.
-   * Resolves when the sink has taken the last byte; rejects when it closes before, or when the bytes cannot be read.
-   * A chunk belongs to the store again as soon as the sink calls back: a sink that keeps bytes copies them.
+   * Writes the bytes, or the requested range, to the sink. Respects backpressure and does not end the sink. Resolves when the
+   * sink has taken the last byte. Rejects when the sink closes early or the bytes cannot be read. The store reuses a chunk as
+   * soon as the sink calls back: a sink that keeps bytes must copy them.
    */
   writeTo(sink: Writable): Promise<void>;
 }
 
-/** How much space is left for content. */
+/** The space left for content. */
 export interface SpaceStatus {
   /** Absent when the file system does not report it. */
   readonly freeBytes?: number;
-  /** The size of the reserve; 0: none. */
+  /** The size of the reserve; 0 means no reserve. */
   readonly reserveBytes: number;
-  /** False while the reserve is in use, or not created yet. */
+  /** False while the reserve is in use or not created yet. */
   readonly isReserveComplete: boolean;
 }
 
-/** Bytes by digest, shared by all repositories; no names, tags or access. Bytes in the store prove no right to read them. */
+/** Bytes by digest. Knows nothing about names, tags or access: bytes in the store do not prove a right to read them. */
 export interface BlobStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>;
   read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
   /**
-   * Opens the staged bytes of `id`, made when there are none; what an earlier process received is found again. While it is
-   * open in this process, the same object is returned. Callers take turns on one id.
+   * Opens the staged bytes of `id` and creates them if there are none. Finds what an earlier process received. Returns the same
+   * object while it is open in this process. Callers must not use one id concurrently.
    */
   stage(id: string, options?: StageOptions): Promise<StagedBlob>;
-  /** True when there was something to delete. */
+  /** Returns whether there was something to delete. */
   delete(digest: Digest): Promise<boolean>;
-  /** Every blob in the store, in no order. For rebuilding and audits: no request uses it. */
+  /** Yields every blob, in no particular order. For rebuilding and audits; no request uses it. */
   list(): AsyncIterable<BlobInfo>;
   listStaged(): AsyncIterable<{ readonly id: string; readonly size: number; readonly modifiedAt: number }>;
   /**
-   * Resolves when there is room for this many bytes more; 0 asks whether anything may come in at all. A store without a
-   * limit always resolves. @throws RegistryError UNAVAILABLE with status 507.
+   * Resolves when the store has room for this many more bytes; 0 asks whether it takes any content. A store without a limit
+   * always resolves. @throws RegistryError UNAVAILABLE with status 507.
    */
   ensureRoom(bytes: number): Promise<void>;
-  /** Absent where nothing is known about space. */
+  /** Absent in a store that cannot report its space. */
   space?(): Promise<SpaceStatus>;
-  /** Resolves when the store can take content. Says nothing about space, for which `ensureRoom` is. @throws what is wrong. */
+  /** Checks that the store can take content. Does not check space; see `ensureRoom`. @throws the problem. */
   check(): Promise<void>;
   /**
-   * Moves published bytes to the quarantine, where no read finds them. Replaces older ones of the same digest. Resolves to
+   * Moves published bytes to the quarantine, where no read finds them. Replaces quarantined bytes of the same digest. Returns
    * false if the digest is not published.
-   * @param when the time that the quarantine keeps for them.
+   * @param when the time that the quarantine records for the bytes.
    */
   quarantine(digest: Digest, when: number): Promise<boolean>;
-  /** In byte order of the digest; `after` is a digest. `modifiedAt` is when the bytes were quarantined. */
+  /** Lists in byte order of the digest; `after` is a digest. `modifiedAt` is the time of quarantine. */
   listQuarantined(page: PageRequest): Promise<Page<BlobInfo>>;
   /**
-   * Moves quarantined bytes back. Bytes that were published under the digest since then stay, and the quarantined ones are
-   * deleted. Resolves to false if there are no quarantined bytes.
+   * Moves quarantined bytes back. If the digest was published again in the meantime, deletes the quarantined copy instead.
+   * Returns false if there are no quarantined bytes.
    */
   restoreQuarantined(digest: Digest): Promise<boolean>;
-  /** Resolves to false if there are no quarantined bytes. */
+  /** Returns false if there are no quarantined bytes. */
   deleteQuarantined(digest: Digest): Promise<boolean>;
   close(): Promise<void>;
 }
 
 export interface StageOptions {
-  /** The algorithm to hash with while bytes come in; another may still be asked for at `commit`. Default sha256. */
+  /** The algorithm to hash with as bytes arrive; `commit` accepts any algorithm. @default sha256 */
   readonly algorithm?: Algorithm;
 }
 
 export interface StagedBlob {
-  /** The contiguous bytes received, in order; never a hole. */
+  /** The number of contiguous bytes received. */
   readonly size: number;
   /**
-   * Appends the source to its end; resolves to the new size. When the source fails or closes early it rejects, and what
-   * arrived is kept and counted. At most `maxBytes` are taken: rejects with SIZE_INVALID as soon as there are more. When it
-   * rejects, a source that is not over is left paused: the caller drains or destroys it.
+   * Appends the whole source and returns the new size. Rejects when the source fails or closes early; the bytes that arrived are
+   * kept and counted. Rejects with SIZE_INVALID as soon as the source exceeds `maxBytes`. After a rejection, an unfinished source
+   * is paused, and the caller must drain or destroy it.
    */
   append(source: Readable, options?: { readonly maxBytes?: number }): Promise<number>;
-  /** Back to an earlier offset: what came after it is dropped. */
+  /** Drops all bytes after an earlier offset. */
   truncate(size: number): Promise<void>;
-  /** The digest of the bytes so far, for those who have none to expect. */
+  /** Returns the digest of the bytes received so far. */
   digest(algorithm: Algorithm): Promise<Digest>;
   /**
-   * Verifies the digest, makes the bytes durable and publishes them atomically under it. Bytes that are already published
-   * are replaced: a damaged blob heals by being pushed again.
+   * Verifies the digest, makes the bytes durable and publishes them atomically. Replaces bytes that are already published, so that
+   * pushing a blob again repairs a damaged one.
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest; they stay staged.
    */
   commit(expected: Digest): Promise<BlobInfo>;
-  /** Drops the bytes. Nothing happens when they are committed or discarded already. */
+  /** Drops the bytes. Does nothing after `commit` or `discard`. */
   discard(): Promise<void>;
   /**
-   * The bytes as they land and those that will, up to `total`, for readers that join a transfer at any time; a range of them
-   * when one is given. Each `writeTo` reads on its own and waits where the bytes end for now. The last byte of the whole is
-   * withheld until `commit` has verified; when the bytes are discarded, or differ, `writeTo` rejects: wrong bytes never look
-   * whole. A `commit` in between disturbs nobody. Costs no memory for what was received.
+   * Returns content whose readers may join the transfer at any time: each `writeTo` sends the bytes received so far, then the
+   * rest as it arrives, up to `total` bytes or the end of the range. The last byte of the blob is withheld until `commit` has
+   * verified the digest. `writeTo` rejects when the bytes are discarded or wrong, so an unverified blob never looks complete. A
+   * concurrent `commit` does not disturb readers. Received bytes are not held in memory.
    */
   follow(total: number, range?: ByteRange): FollowedContent;
 }
 
-/** Staged bytes that are sent while they come in. */
+/** Staged bytes that are sent while they arrive. */
 export interface FollowedContent extends BlobContent {
-  /** Calls `onSent` with the size of each piece that the sink has taken: who was cut off knows where to go on. */
+  /** Calls `onSent` with the size of each piece that the sink has taken, so that an interrupted reader can resume. */
   writeTo(sink: Writable, onSent?: (bytes: number) => void): Promise<void>;
 }

@@ -1,12 +1,12 @@
 /** Pages of lists. */
 export interface PageRequest {
   readonly limit: number;
-  /** Exclusive; need not exist. */
+  /** The item after which the page starts; it need not exist. */
   readonly after?: string;
 }
 
 export interface Page<T> {
   readonly items: readonly T[];
-  /** True when there are items after the last of these. */
+  /** True when more items follow. */
   readonly more: boolean;
 }

@@ -6,7 +6,8 @@ import type { Reference, SessionId, Tag, WireName } from '../protocol/names.js';
 import type { RepositoryConfig, Sparse } from '../protocol/settings/repository-config.js';
 import type { Principal, Reach } from './access.js';
 import type { BlobContent, ByteRange } from './bytes.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest, RepositoryRecord } from './metadata.js';
+import type { RepositoryRecord } from './metadata.js';
+import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest } from './images.js';
 import type { Page, PageRequest } from './pages.js';
 import type { Forward, Upstream } from './upstream.js';
 

@@ -6,8 +6,8 @@ import type { RefusalReason } from '../protocol/refusal-reasons.js';
 import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
 import type { SpaceStatus } from './bytes.js';
 import type { GarbageReport } from './garbage.js';
-import type { ImageKey, IndexFailure } from './metadata.js';
-import type { CacheOutcome, Provenance } from './repository.js';
+import type { IndexFailure } from './metadata.js';
+import type { ImageKey, CacheOutcome, Provenance } from './images.js';
 
 /** Whether a part of the registry works. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
 export interface ComponentHealth {

@@ -3,7 +3,7 @@ import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
-import type { ManifestContent, ManifestInfo, Referrer } from './repository.js';
+import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
 
 /** Why another registry gave no answer, for people and logs: never its own challenge, never a secret. */
 export interface UpstreamReason {

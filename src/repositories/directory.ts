@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Addressing, Repository, RepositoryDirectory, Resolved } from '../ports/repository.js';
-import type { MetadataStore, RepositoryRecord } from '../ports/metadata.js';
+import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
@@ -32,7 +32,7 @@ export class Directory implements RepositoryDirectory {
   readonly #entries = new Map<string, Entry>();
   /** Changes take turns, so that the entries say what the index does, and fit together. */
   readonly #changes = new KeyedMutex();
-  readonly #metadata: MetadataStore;
+  readonly #metadata: RepositoryRecords & MetadataWriter;
   readonly #runtime: Runtime;
   readonly #create: (config: RepositoryConfig) => Repository;
   readonly #hosts: ReadonlyMap<string, string>;
@@ -41,7 +41,7 @@ export class Directory implements RepositoryDirectory {
 
   private constructor(
     options: DirectoryOptions,
-    metadata: MetadataStore,
+    metadata: RepositoryRecords & MetadataWriter,
     runtime: Runtime,
     create: (config: RepositoryConfig) => Repository,
   ) {
@@ -60,7 +60,7 @@ export class Directory implements RepositoryDirectory {
    */
   static async open(
     options: DirectoryOptions,
-    metadata: MetadataStore,
+    metadata: RepositoryRecords & MetadataWriter,
     runtime: Runtime,
     create: (config: RepositoryConfig) => Repository,
   ): Promise<Directory> {

@@ -1,5 +1,6 @@
-import type { ImageKey, ManifestRecord, MetadataStore, ReferrerPageRequest } from '../ports/metadata.js';
-import type { Listed, Referrer } from '../ports/repository.js';
+import type { ImageRecords, ManifestRecord } from '../ports/metadata.js';
+import type { ImageKey, ReferrerPageRequest, Referrer } from '../ports/images.js';
+import type { Listed } from '../ports/repository.js';
 import type { PageRequest } from '../ports/pages.js';
 import type { Digest } from '../protocol/digest.js';
 
@@ -53,7 +54,7 @@ export function cutByBytes(page: Listed<Referrer>, { maxBytes = Infinity }: Refe
 
 /** A page of the referrers that the index has. Holds no more of them in memory than are asked for. */
 export async function readReferrers(
-  metadata: MetadataStore,
+  metadata: ImageRecords,
   at: ImageKey,
   subject: Digest,
   { limit, after, maxBytes = Infinity }: ReferrerPageRequest,

@@ -1,4 +1,4 @@
-import type { MetadataStore } from '../ports/metadata.js';
+import type { RepositoryRecords } from '../ports/metadata.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { RegistryError } from '../protocol/errors.js';
 
@@ -14,7 +14,10 @@ export class StoredTypeError extends Error {
  * answers 404.
  * @throws StoredTypeError that lists every repository whose type differs.
  */
-export async function checkStoredTypes(declared: readonly RepositoryConfig[], metadata: MetadataStore): Promise<void> {
+export async function checkStoredTypes(
+  declared: readonly RepositoryConfig[],
+  metadata: RepositoryRecords,
+): Promise<void> {
   const changed: string[] = [];
   for (const { name, type } of declared) {
     const stored = (await metadata.repository(name))?.config.type;

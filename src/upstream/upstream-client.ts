@@ -1,5 +1,5 @@
 import type { Logger } from '../ports/runtime.js';
-import type { ManifestContent, ManifestInfo, Referrer } from '../ports/repository.js';
+import type { ManifestContent, ManifestInfo, Referrer } from '../ports/images.js';
 import type { Upstream, UpstreamBlob, UpstreamReason, UpstreamResult } from '../ports/upstream.js';
 import type { Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';

@@ -1,4 +1,4 @@
-import type { Referrer } from '../ports/repository.js';
+import type { Referrer } from '../ports/images.js';
 import { hexOf, algorithmOf, isDigest, type Digest } from '../protocol/digest.js';
 import { isTag, parseTag, type Tag } from '../protocol/names.js';
 import { isTextRecord } from '../protocol/schemas.js';

@@ -1,4 +1,4 @@
-import type { ManifestContent, ManifestInfo } from '../ports/repository.js';
+import type { ManifestContent, ManifestInfo } from '../ports/images.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { maxManifestBytes, manifestTypes } from '../protocol/manifest.js';

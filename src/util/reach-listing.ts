@@ -1,4 +1,4 @@
-import type { ImagePage, ImagePageRequest, ImageRecord } from '../ports/metadata.js';
+import type { ImagePage, ImagePageRequest, ImageRecord } from '../ports/images.js';
 import type { Reach } from '../ports/access.js';
 import { takeTurns } from './turns.js';
 

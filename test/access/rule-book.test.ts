@@ -67,17 +67,17 @@ describe('the rule book', () => {
   it.each(['declared-3', 'declared-0', 'x', ''])('knows no rule %j', async (id) => {
     expect(await book.replace(id, bobPushes)).toBeUndefined();
     expect(await book.delete(id)).toBe(false);
-    expect(await metadata.records('rule')).toEqual([]);
+    expect(await metadata.documents('rule')).toEqual([]);
   });
 
   it('replaces nothing that is deleted meanwhile', async () => {
     const { id } = await book.create(bobPushes);
     const store = hooked(
       metadata,
-      once(isApplyOf('record.put'), () => book.delete(id)),
+      once(isApplyOf('document.put'), () => book.delete(id)),
     );
     expect(await new StoredRuleBook([], store, runtime).replace(id, bobPushes)).toBeUndefined();
-    expect(await metadata.records('rule')).toEqual([]);
+    expect(await metadata.documents('rule')).toEqual([]);
   });
 
   it('is asked as one set of rules, which follows each change at once', async () => {
@@ -103,7 +103,7 @@ describe('the rule book', () => {
   it('makes nothing anew while no rule changes, whatever else is written', async () => {
     await book.create(bobPushes);
     const rules = await book.rules();
-    await metadata.apply([{ type: 'record.put', kind: 'account', id: 'a', value: {} }], { durable: false });
+    await metadata.apply([{ type: 'document.put', kind: 'account', id: 'a', value: {} }], { durable: false });
     expect(await book.rules()).toBe(rules);
     await book.create(bobPushes);
     expect(await book.rules()).not.toBe(rules);

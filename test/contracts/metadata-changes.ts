@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Candidate, Change, MetadataStore, RecordKind } from '../../src/ports/metadata.js';
+import type { Candidate, Change, MetadataStore, DocumentKind } from '../../src/ports/metadata.js';
 import { cache } from './metadata-cache.js';
 import { deletedRepositories, garbage, type Candidates, type Write } from './metadata-garbage.js';
 import {
@@ -230,42 +230,42 @@ function tagsAndSessions(current: () => MetadataStore, write: Write): void {
 }
 
 function documents(current: () => MetadataStore, write: Write): void {
-  const idsOf = async (kind: RecordKind) => (await current().records(kind)).map(({ id }) => id);
+  const idsOf = async (kind: DocumentKind) => (await current().documents(kind)).map(({ id }) => id);
 
   it('are read as they were put, each under its kind and id', async () => {
     const value = { name: 'é\n"', groups: ['a', 'b'], limits: [{ allow: ['pull'] }], at: 5, off: false, none: null };
     await write(record('account', 'ci', value), record('account-token', 'ci'), record('account', 'empty', {}));
-    expect(await current().record('account', 'ci')).toEqual(value);
-    expect(await current().record('account', 'empty')).toEqual({});
-    expect(await current().record('account-token', 'ci')).toEqual({ id: 'ci' });
-    expect(await current().record('rule', 'ci')).toBeUndefined();
-    expect(await current().record('account', 'c')).toBeUndefined();
-    expect(await current().records('signing-key')).toEqual([]);
+    expect(await current().document('account', 'ci')).toEqual(value);
+    expect(await current().document('account', 'empty')).toEqual({});
+    expect(await current().document('account-token', 'ci')).toEqual({ id: 'ci' });
+    expect(await current().document('rule', 'ci')).toBeUndefined();
+    expect(await current().document('account', 'c')).toBeUndefined();
+    expect(await current().documents('signing-key')).toEqual([]);
   });
 
   it('are listed by id in byte order', async () => {
     const ids = ['', '1', '10', '2', 'A', '_', 'a', 'a b', 'ab', 'é', '\uFF5E', '\u{1F600}'];
     await write(...ids.toReversed().map((id) => record('rule', id)), record('account', 'x'));
-    expect(await current().records('rule')).toEqual(ids.map((id) => ({ id, value: { id } })));
+    expect(await current().documents('rule')).toEqual(ids.map((id) => ({ id, value: { id } })));
   });
 
   it('are replaced whole and deleted, and lists follow', async () => {
     await write(record('rule', 'a', { one: 1 }), record('rule', 'b'));
     expect(await idsOf('rule')).toEqual(['a', 'b']);
     await write(record('rule', 'a', { two: 2 }), record('rule', 'c'));
-    expect(await current().record('rule', 'a')).toEqual({ two: 2 });
+    expect(await current().document('rule', 'a')).toEqual({ two: 2 });
     expect(await idsOf('rule')).toEqual(['a', 'b', 'c']);
-    const remove = (id: string): Change => ({ type: 'record.delete', kind: 'rule', id });
+    const remove = (id: string): Change => ({ type: 'document.delete', kind: 'rule', id });
     await write(remove('a'), remove('not there'), record('rule', 'd'), remove('d'));
-    expect(await current().record('rule', 'a')).toBeUndefined();
+    expect(await current().document('rule', 'a')).toBeUndefined();
     expect(await idsOf('rule')).toEqual(['b', 'c']);
   });
 
   it('are written all or none, with whatever is beside them', async () => {
     await write(record('account', 'a'), record('account-token', 't'));
     const refused = current().apply(
-      [record('account', 'b'), { type: 'record.delete', kind: 'account-token', id: 't' }, link('l', 1)],
-      { durable: true, require: [{ type: 'record', kind: 'account', id: 'a', is: 'absent' }] },
+      [record('account', 'b'), { type: 'document.delete', kind: 'account-token', id: 't' }, link('l', 1)],
+      { durable: true, require: [{ type: 'document', kind: 'account', id: 'a', is: 'absent' }] },
     );
     await expect(refused).rejects.toThrow(ConflictError);
     const failed = write(record('account', 'b'), { type: 'repository.delete', name: 'x', when: 1 });
@@ -278,23 +278,41 @@ function documents(current: () => MetadataStore, write: Write): void {
     const writes = Array.from({ length: 50 }, (_, i) =>
       current().apply([record('account', 'a', { i })], {
         durable: i % 2 === 0,
-        require: [{ type: 'record', kind: 'account', id: 'a', is: 'absent' }],
+        require: [{ type: 'document', kind: 'account', id: 'a', is: 'absent' }],
       }),
     );
     const outcomes = (await Promise.allSettled(writes)).map(({ status }) => status);
     const winner = outcomes.indexOf('fulfilled');
     expect(outcomes.lastIndexOf('fulfilled')).toBe(winner);
-    expect(await current().record('account', 'a')).toEqual({ i: winner });
+    expect(await current().document('account', 'a')).toEqual({ i: winner });
+  });
+
+  it('have a revision per kind that changes with each put and delete of the kind, and with nothing else', async () => {
+    const revision = () => current().documentRevision('rule');
+    const seen = [await revision()];
+    const steps: Change[] = [
+      record('rule', 'a'),
+      record('rule', 'a', { two: 2 }),
+      record('rule', 'b'),
+      { type: 'document.delete', kind: 'rule', id: 'a' },
+    ];
+    for (const step of steps) {
+      await write(step);
+      seen.push(await revision());
+      await write(record('account', 'a'), link('l', 1));
+      expect(await revision()).toBe(seen.at(-1));
+    }
+    expect(new Set(seen).size).toBe(seen.length);
   });
 
   it('belong to the store: neither who put one nor who reads one changes it', async () => {
     const value = { groups: ['a'] };
     await write(record('account', 'ci', value));
     value.groups.push('b');
-    const read = (await current().record('account', 'ci')) as typeof value;
-    const listed = (await current().records('account')).map((found) => found.value as typeof value);
+    const read = (await current().document('account', 'ci')) as typeof value;
+    const listed = (await current().documents('account')).map((found) => found.value as typeof value);
     expect(() => read.groups.push('c')).toThrow(TypeError);
     expect(() => listed[0]?.groups.push('d')).toThrow(TypeError);
-    expect(await current().record('account', 'ci')).toEqual({ groups: ['a'] });
+    expect(await current().document('account', 'ci')).toEqual({ groups: ['a'] });
   });
 }

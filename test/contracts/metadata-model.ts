@@ -4,14 +4,13 @@ import type {
   CacheItem,
   Candidate,
   Change,
-  ImageKey,
-  ImageRecord,
   ManifestRecord,
-  RecordKind,
+  DocumentKind,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
 } from '../../src/ports/metadata.js';
+import type { ImageKey, ImageRecord } from '../../src/ports/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 
 interface ModelImage {
@@ -171,11 +170,11 @@ export class MetadataModel {
     return [...this.#state.condemned].sort();
   }
 
-  record(kind: RecordKind, id: string): object | undefined {
+  document(kind: DocumentKind, id: string): object | undefined {
     return this.#state.records.get(`${kind} ${id}`);
   }
 
-  records(kind: RecordKind): { id: string; value: object }[] {
+  documents(kind: DocumentKind): { id: string; value: object }[] {
     const mine = [...this.#state.records].filter(([key]) => key.startsWith(`${kind} `));
     return mine.map(([key, value]) => ({ id: key.slice(kind.length + 1), value })).sort(by(({ id }) => id));
   }
@@ -258,10 +257,10 @@ export class MetadataModel {
       case 'bytes.forget':
         this.#state.condemned.delete(change.digest);
         return;
-      case 'record.put':
+      case 'document.put':
         this.#state.records.set(`${change.kind} ${change.id}`, change.value);
         return;
-      case 'record.delete':
+      case 'document.delete':
         this.#state.records.delete(`${change.kind} ${change.id}`);
     }
   }

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
-import type { Candidate, Change, ImageKey, Precondition, TagRecord } from '../../src/ports/metadata.js';
+import type { Candidate, Change, Precondition, TagRecord } from '../../src/ports/metadata.js';
+import type { ImageKey } from '../../src/ports/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { manifest, session, tagName } from './metadata-samples.js';
 
@@ -10,7 +11,7 @@ export interface World {
   readonly digests: readonly Digest[];
   readonly sessions: readonly string[];
   /** Ids of documents. */
-  readonly records: readonly string[];
+  readonly documents: readonly string[];
 }
 
 export interface Write {
@@ -96,8 +97,8 @@ function change(): fc.Arbitrary<(world: World) => Change> {
     [1, ({ digest }) => ({ type: 'bytes.condemn', digest })],
     [2, ({ digest }) => ({ type: 'bytes.forget', digest })],
     [2, ({ at, when, flag }) => putRepository(at.repository, when, flag)],
-    [2, ({ kind, record, when }) => ({ type: 'record.put', kind, id: record, value: { when } })],
-    [1, ({ kind, record }) => ({ type: 'record.delete', kind, id: record })],
+    [2, ({ kind, record, when }) => ({ type: 'document.put', kind, id: record, value: { when } })],
+    [1, ({ kind, record }) => ({ type: 'document.delete', kind, id: record })],
     [1, ({ at, when }) => ({ type: 'repository.delete', name: at.repository, when })],
   ];
   const makers = weighted.map(([weight, make]) => ({ weight, arbitrary: fc.constant(make) }));
@@ -116,7 +117,7 @@ function precondition(): fc.Arbitrary<(world: World) => Precondition> {
     ({ at, digest, is, when, flag }) => ({ type: 'link', at, digest, is: flag ? is : { linkedAt: when } }),
     ({ at, digest }) => ({ type: 'unnamed', at, digest }),
     ({ digest }) => ({ type: 'unreferenced', digest }),
-    ({ kind, record, is }) => ({ type: 'record', kind, id: record, is }),
+    ({ kind, record, is }) => ({ type: 'document', kind, id: record, is }),
     ({ sessionNumber, at, is }) => ({ type: 'session', id: session(sessionNumber, at).id, is }),
   ];
   return fc.tuple(fc.constantFrom(...makers), choice()).map(
@@ -136,7 +137,7 @@ function resolveChoice(world: World, chosen: Choice) {
     size: 100 + 10 ** chosen.digest,
     tag: tags[chosen.tag] as (typeof tags)[number],
     sessionNumber: world.sessions[chosen.session] as string,
-    record: world.records[chosen.session] as string,
+    record: world.documents[chosen.session] as string,
     kind: kinds[chosen.tag] as (typeof kinds)[number],
     when: chosen.when,
     flag: chosen.flag,

@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Candidate, ImageKey, MetadataStore, Precondition } from '../../src/ports/metadata.js';
+import type { Candidate, MetadataStore, Precondition } from '../../src/ports/metadata.js';
+import type { ImageKey } from '../../src/ports/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { identify, MetadataModel } from './metadata-model.js';
 import { kinds, openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';
@@ -61,7 +62,7 @@ function makeWorld(): World {
     images: repositories.flatMap((repository) => ['x', 'x/y'].map((image) => ({ repository, image }))),
     digests: ['0', '1', '2', '3', '4'].map((name) => digest(`${run} ${name}`)),
     sessions: [`${runs}0`, `${runs}1`],
-    records: [`${run}-b`, `${run}-a`],
+    documents: [`${run}-b`, `${run}-a`],
   };
 }
 
@@ -80,16 +81,23 @@ async function takeStep(store: MetadataStore, model: MetadataModel, step: Step):
     return model.purge(step.when);
   }
   const outcomes = await Promise.all(
-    step.writes.map(({ changes, require }) => outcomeOf(() => store.apply(changes, { durable: false, require }))),
+    step.writes.map(({ changes, require }) => store.tryApply(changes, { durable: false, require })),
   );
   for (const [i, { changes, require }] of step.writes.entries()) {
-    expect(await outcomeOf(async () => applyToModel(model, changes, require))).toBe(outcomes[i]);
+    expect(applyToModel(model, changes, require)).toBe(outcomes[i]);
   }
 }
 
-function applyToModel(model: MetadataModel, changes: Write['changes'], require: Write['require']): void {
-  if (!require.every((precondition) => holds(model, precondition))) throw new ConflictError('a precondition');
-  model.apply(changes);
+/** Returns false on a conflict. */
+function applyToModel(model: MetadataModel, changes: Write['changes'], require: Write['require']): boolean {
+  if (!require.every((precondition) => holds(model, precondition))) return false;
+  try {
+    model.apply(changes);
+    return true;
+  } catch (error) {
+    if (error instanceof ConflictError) return false;
+    throw error;
+  }
 }
 
 function holds(model: MetadataModel, precondition: Precondition): boolean {
@@ -111,7 +119,7 @@ function holds(model: MetadataModel, precondition: Precondition): boolean {
     return typeof is === 'string' ? isThere(link, is) : 'linkedAt' in is && link?.linkedAt === is.linkedAt;
   }
   if (type === 'manifest') return isThere(model.manifest(precondition.at, precondition.digest), precondition.is);
-  if (type === 'record') return isThere(model.record(precondition.kind, precondition.id), precondition.is);
+  if (type === 'document') return isThere(model.document(precondition.kind, precondition.id), precondition.is);
   if (type === 'session')
     return isThere(
       model.sessions().find(({ id }) => id === precondition.id),
@@ -121,16 +129,6 @@ function holds(model: MetadataModel, precondition: Precondition): boolean {
     model.repositories().find(({ config }) => config.name === precondition.name),
     precondition.is,
   );
-}
-
-async function outcomeOf(work: () => Promise<void>): Promise<string> {
-  try {
-    await work();
-    return 'done';
-  } catch (error) {
-    if (error instanceof ConflictError) return 'conflict';
-    throw error;
-  }
 }
 
 async function compare(store: MetadataStore, model: MetadataModel, world: World): Promise<void> {
@@ -145,9 +143,9 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
   }
   for (const at of world.images) await compareImage(store, model, world, at);
   for (const kind of kinds) {
-    const all = await store.records(kind);
-    expect(all.filter(({ id }) => world.records.includes(id))).toEqual(model.records(kind));
-    for (const id of world.records) expect(await store.record(kind, id)).toEqual(model.record(kind, id));
+    const all = await store.documents(kind);
+    expect(all.filter(({ id }) => world.documents.includes(id))).toEqual(model.documents(kind));
+    for (const id of world.documents) expect(await store.document(kind, id)).toEqual(model.document(kind, id));
   }
   const candidates = (await store.candidates(Infinity, 10_000)).filter((candidate) =>
     world.digests.includes(candidate.digest),

@@ -1,5 +1,6 @@
 /** Short names for what the metadata store's suites write again and again. */
-import type { Change, ImageKey, ManifestRecord, RecordKind, SessionRecord } from '../../src/ports/metadata.js';
+import type { Change, ManifestRecord, DocumentKind, SessionRecord } from '../../src/ports/metadata.js';
+import type { ImageKey } from '../../src/ports/images.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseSessionId, parseTag, type Tag } from '../../src/protocol/names.js';
 
@@ -52,8 +53,8 @@ export function touched(when: number, names: readonly string[], image = at): Cha
   return { type: 'cache.touched', at: image, digests: names.map(digest), when };
 }
 
-export function record(kind: RecordKind, id: string, value: object = { id }): Change {
-  return { type: 'record.put', kind, id, value };
+export function record(kind: DocumentKind, id: string, value: object = { id }): Change {
+  return { type: 'document.put', kind, id, value };
 }
 
 /** The session with this number. */

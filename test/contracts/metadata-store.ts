@@ -93,18 +93,48 @@ function preconditions(store: () => MetadataStore): void {
       { require: { type: 'session', id, is: 'present' }, holds: true },
       { require: { type: 'session', id, is: 'absent' }, holds: false },
       { require: { type: 'session', id: session('2', at).id, is: 'absent' }, holds: true },
-      { require: { type: 'record', kind: 'rule', id: '1', is: 'present' }, holds: true },
-      { require: { type: 'record', kind: 'rule', id: '1', is: 'absent' }, holds: false },
-      { require: { type: 'record', kind: 'rule', id: '2', is: 'present' }, holds: false },
-      { require: { type: 'record', kind: 'account', id: '1', is: 'absent' }, holds: true },
+      { require: { type: 'document', kind: 'rule', id: '1', is: 'present' }, holds: true },
+      { require: { type: 'document', kind: 'rule', id: '1', is: 'absent' }, holds: false },
+      { require: { type: 'document', kind: 'rule', id: '2', is: 'present' }, holds: false },
+      { require: { type: 'document', kind: 'account', id: '1', is: 'absent' }, holds: true },
     ];
-    it.each(cases)('$require gives $holds', async ({ require, holds }) => {
+    it.each(cases)('apply and tryApply judge $require as $holds', async ({ require, holds }) => {
       const changes = [link('l', 1), ...putManifest('m', { references: [digest('l')] }, 'v1'), record('rule', '1')];
       await store().apply([...changes, { type: 'session.put', session: session('1', at) }], { durable: false });
       const write = store().apply([link('new', 3)], { durable: false, require: [require] });
       if (holds) await write;
       else await expect(write).rejects.toThrow(ConflictError);
       expect(await store().link(at, digest('new'))).toEqual(holds ? { size: 10, linkedAt: 3 } : undefined);
+      const isWritten = await store().tryApply([link('other', 4)], { durable: false, require: [require] });
+      expect(isWritten).toBe(holds);
+      expect(await store().link(at, digest('other'))).toEqual(holds ? { size: 10, linkedAt: 4 } : undefined);
+    });
+
+    const conflicts: { name: string; change: Change }[] = [
+      { name: 'an unknown repository', change: { ...link('l', 1), at: { repository: 'x', image: 'i' } } as Change },
+      { name: 'condemned bytes', change: link('condemned', 1) },
+      { name: 'a manifest that the image lacks', change: tag('v1', 'absent') },
+    ];
+    it.each(conflicts)(
+      'tryApply returns false for a change that names $name, and writes nothing',
+      async ({ change }) => {
+        await store().apply([{ type: 'bytes.condemn', digest: digest('condemned') }], { durable: false });
+        expect(await store().tryApply([link('beside', 1), change], { durable: false })).toBe(false);
+        expect(await store().link(at, digest('beside'))).toBeUndefined();
+      },
+    );
+
+    it('of many concurrent tryApply calls that require the same absence, exactly one succeeds', async () => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 50 }, (_, i) =>
+          store().tryApply([link('l', i)], {
+            durable: i % 2 === 0,
+            require: [{ type: 'link', at, digest: digest('l'), is: 'absent' }],
+          }),
+        ),
+      );
+      expect(outcomes.filter(Boolean)).toHaveLength(1);
+      expect(await store().link(at, digest('l'))).toEqual({ size: 10, linkedAt: outcomes.indexOf(true) });
     });
 
     it('are judged before the changes beside them', async () => {

@@ -105,8 +105,8 @@ describe('LevelMetadataStore on its folder', () => {
       await store.evictable('r', whole),
       await store.usage('r'),
       await store.condemned(),
-      await store.record('rule', '1'),
-      await store.records('rule'),
+      await store.document('rule', '1'),
+      await store.documents('rule'),
       await collect(store.sessions()),
     ];
     const found = await read(before);
@@ -162,7 +162,7 @@ describe('LevelMetadataStore on its folder', () => {
       (candidate) => ({ type: 'candidate.delete', candidate }) as const,
     );
     await store.apply([...settled, record('rule', '1')], { durable: false });
-    await store.apply([{ type: 'record.delete', kind: 'rule', id: '1' }], { durable: false });
+    await store.apply([{ type: 'document.delete', kind: 'rule', id: '1' }], { durable: false });
     await store.close();
     const raw = new Level(folder);
     expect(await raw.keys().all()).toEqual(['!\0batch', '!\0next-id', '!\0repository\0r']);
@@ -243,8 +243,8 @@ describe('LevelMetadataStore on its folder', () => {
     await expect(store.repositories()).rejects.toThrow(closed);
     await expect(store.purge(1)).rejects.toThrow(closed);
     await expect(store.usage('r')).rejects.toThrow(closed);
-    await expect(store.record('rule', '1')).rejects.toThrow(closed);
-    await expect(store.records('rule')).rejects.toThrow(closed);
+    await expect(store.document('rule', '1')).rejects.toThrow(closed);
+    await expect(store.documents('rule')).rejects.toThrow(closed);
     await expect(store.evictable('r', whole)).rejects.toThrow(closed);
     await expect(collect(store.sessions())).rejects.toThrow(closed);
     expect(await (await openStore()).image(at)).toMatchObject({ bytes: 500 });

@@ -125,7 +125,7 @@ function expectForward({ method, url }: ParsedRequest): string | undefined {
 /** What is in the index that nobody but root may change. */
 export async function takeSnapshot({ metadata }: Scene): Promise<string> {
   const kept: unknown[] = [await metadata.repositories()];
-  for (const kind of ['account', 'account-token', 'rule'] as const) kept.push(await metadata.records(kind));
+  for (const kind of ['account', 'account-token', 'rule'] as const) kept.push(await metadata.documents(kind));
   for (const repository of ['public', 'secret', 'all', 'pass']) {
     const { items } = await metadata.images(repository, { limit: 1000 });
     for (const { image } of items.filter(({ image }) => !image.startsWith('ana/'))) {

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportArchive } from '../../src/archives/export/archive-export.js';
-import type { Caller, ManifestContent, Repository } from '../../src/ports/repository.js';
+import type { Caller, Repository } from '../../src/ports/repository.js';
+import type { ManifestContent } from '../../src/ports/images.js';
 import { blobFile, buildImage, describeTop, entriesOf, layoutFiles, refName, tarOf } from '../support/archives.js';
 import { Client, type Answer } from '../support/client.js';
 import {

@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import type { BlobStore } from '../../src/ports/bytes.js';
-import type { Candidate, ImageKey, MetadataStore } from '../../src/ports/metadata.js';
+import type { Candidate, MetadataStore } from '../../src/ports/metadata.js';
+import type { ImageKey } from '../../src/ports/images.js';
 import type { RegistryEvents, Runtime } from '../../src/ports/runtime.js';
 import type { Repository, RepositoryWriter } from '../../src/ports/repository.js';
 import type { Sparse } from '../../src/protocol/settings/repository-config.js';
@@ -11,7 +12,8 @@ import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.
 import { parseTag } from '../../src/protocol/names.js';
 import { FinishedUploads } from '../../src/repositories/local/finished-uploads.js';
 import { OnlineGarbageCollector } from '../../src/repositories/garbage/garbage-collector.js';
-import { LocalRepository, type LocalParts } from '../../src/repositories/local/local-repository.js';
+import type { LocalParts } from '../../src/repositories/local/local-parts.js';
+import { LocalRepository } from '../../src/repositories/local/local-repository.js';
 import { ManifestCache } from '../../src/repositories/manifest-cache.js';
 import { restoringStore } from '../../src/repositories/garbage/quarantine.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
@@ -89,7 +91,8 @@ export function hooked<T extends BlobStore | MetadataStore>(store: T, hook: Hook
         const call = (): unknown => Reflect.apply(value, target, args);
         if (key === 'list' || key === 'listStaged' || key === 'sessions')
           return iterateAfter(hook(key, args), call, after);
-        return hook(key as Method, args)
+        // Hooks see both kinds of writes under one name.
+        return hook(key === 'tryApply' ? 'apply' : (key as Method), args)
           .then(call)
           .finally(() => after?.());
       };
@@ -133,6 +136,8 @@ export interface Actor {
   readonly collector: OnlineGarbageCollector;
 }
 
+type DomainParts = LocalParts & { readonly metadata: MetadataStore };
+
 /** The domain over a disk in memory and an index in a folder of its own, with a clock that the test moves. */
 export class Domain {
   readonly runtime: TestRuntime;
@@ -140,7 +145,7 @@ export class Domain {
   readonly graceMs: number;
   readonly #folder: string;
   readonly #sparse = new Map<string, Sparse>();
-  #parts: LocalParts;
+  #parts: DomainParts;
   #main: Actor;
 
   private constructor(folder: string, metadata: MetadataStore, graceMs: number) {
@@ -268,7 +273,7 @@ export class Domain {
     await removeScratchFolder(this.#folder);
   }
 
-  #makeParts(metadata: MetadataStore): LocalParts {
+  #makeParts(metadata: MetadataStore): DomainParts {
     return {
       blobs: new MemoryBlobStore(this.disk),
       metadata,

@@ -1,5 +1,5 @@
 import type { Caller } from '../../src/ports/repository.js';
-import type { ImageKey } from '../../src/ports/metadata.js';
+import type { ImageKey } from '../../src/ports/images.js';
 
 /** A caller who may pull and mount what a rule says. */
 export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {

@@ -1,7 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { ConflictError } from '../../util/conflict-error.js';
 import type { Account, Accounts, AccountSettings, AccountToken, Identity, IdentitySource } from '../../ports/access.js';
-import type { Change, MetadataStore, Precondition } from '../../ports/metadata.js';
+import type { Change, Documents, MetadataWriter, Precondition } from '../../ports/metadata.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -31,13 +30,13 @@ interface StoredToken extends AccountToken {
 /** The accounts in the index, and the source of identity that they are. */
 export class StoredAccounts implements Accounts, IdentitySource {
   readonly kind = 'account';
-  readonly #metadata: MetadataStore;
+  readonly #metadata: Documents & MetadataWriter;
   readonly #runtime: Runtime;
   readonly #isTaken: (name: string) => boolean | Promise<boolean>;
 
   /** @param isTaken whether another source knows somebody of that name, whose rights an account would get. */
   constructor(
-    metadata: MetadataStore,
+    metadata: Documents & MetadataWriter,
     runtime: Runtime,
     isTaken: (name: string) => boolean | Promise<boolean> = () => false,
   ) {
@@ -87,7 +86,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
   // -------------------------------------------------------------------------------------------- accounts
 
   async list(): Promise<readonly Account[]> {
-    const records = await this.#metadata.records('account');
+    const records = await this.#metadata.documents('account');
     return records.map(({ value }) => toAccount(value as StoredAccount));
   }
 
@@ -120,8 +119,8 @@ export class StoredAccounts implements Accounts, IdentitySource {
     // One that is made meanwhile by another process stays, and lets nobody in: it is of an account that is no more.
     const tokens = (await this.#tokens()).filter((token) => token.account === name);
     const changes: Change[] = [
-      { type: 'record.delete', kind: 'account', id: name },
-      ...tokens.map(({ id }): Change => ({ type: 'record.delete', kind: 'account-token', id })),
+      { type: 'document.delete', kind: 'account', id: name },
+      ...tokens.map(({ id }): Change => ({ type: 'document.delete', kind: 'account-token', id })),
     ];
     return this.#write(changes, accountIs(name, 'present'));
   }
@@ -144,8 +143,8 @@ export class StoredAccounts implements Accounts, IdentitySource {
     const secret = `${tokenPrefix}${id}_${randomBytes(secretBytes).toString('base64url')}`;
     const token = { id, account, description, limits, createdAt: this.#runtime.now(), expiresAt };
     const value = { ...token, accountUid, sha256: hash(secret) };
-    const put: Change = { type: 'record.put', kind: 'account-token', id, value };
-    const isNew: Precondition = { type: 'record', kind: 'account-token', id, is: 'absent' };
+    const put: Change = { type: 'document.put', kind: 'account-token', id, value };
+    const isNew: Precondition = { type: 'document', kind: 'account-token', id, is: 'absent' };
     const isWritten = accountUid !== undefined && (await this.#write([put], accountIs(account, 'present'), isNew));
     if (isWritten) return { token, secret };
     throw new RegistryError('CONFLICT', { message: `there is no account '${account}'`, detail: { account } });
@@ -153,33 +152,27 @@ export class StoredAccounts implements Accounts, IdentitySource {
 
   async deleteToken(account: string, id: string): Promise<boolean> {
     if ((await this.#token(id))?.account !== account) return false;
-    const isThere: Precondition = { type: 'record', kind: 'account-token', id, is: 'present' };
-    return this.#write([{ type: 'record.delete', kind: 'account-token', id }], isThere);
+    const isThere: Precondition = { type: 'document', kind: 'account-token', id, is: 'present' };
+    return this.#write([{ type: 'document.delete', kind: 'account-token', id }], isThere);
   }
 
   // -------------------------------------------------------------------------------------------- the index
 
   async #account(name: string): Promise<StoredAccount | undefined> {
-    return (await this.#metadata.record('account', name)) as StoredAccount | undefined;
+    return (await this.#metadata.document('account', name)) as StoredAccount | undefined;
   }
 
   async #token(id: string): Promise<StoredToken | undefined> {
-    return (await this.#metadata.record('account-token', id)) as StoredToken | undefined;
+    return (await this.#metadata.document('account-token', id)) as StoredToken | undefined;
   }
 
   async #tokens(): Promise<StoredToken[]> {
-    return (await this.#metadata.records('account-token')).map(({ value }) => value as StoredToken);
+    return (await this.#metadata.documents('account-token')).map(({ value }) => value as StoredToken);
   }
 
-  /** Durably. False when a precondition does not hold. */
-  async #write(changes: readonly Change[], ...require: readonly Precondition[]): Promise<boolean> {
-    try {
-      await this.#metadata.apply(changes, { durable: true, require });
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
+  /** Writes durably. Returns false when a precondition does not hold. */
+  #write(changes: readonly Change[], ...require: readonly Precondition[]): Promise<boolean> {
+    return this.#metadata.tryApply(changes, { durable: true, require });
   }
 }
 
@@ -188,11 +181,11 @@ function hash(secret: string): string {
 }
 
 function putAccount(value: StoredAccount): Change {
-  return { type: 'record.put', kind: 'account', id: value.name, value };
+  return { type: 'document.put', kind: 'account', id: value.name, value };
 }
 
 function accountIs(name: string, is: 'present' | 'absent'): Precondition {
-  return { type: 'record', kind: 'account', id: name, is };
+  return { type: 'document', kind: 'account', id: name, is };
 }
 
 /** Nothing else that came with them gets into the index. */

@@ -1,5 +1,5 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
-import type { Change } from '../../ports/metadata.js';
+import type { Change, Document } from '../../ports/metadata.js';
 import type { SigningKeyInfo } from '../../ports/access.js';
 import { SingleFlight } from '../../util/concurrency.js';
 import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';
@@ -16,8 +16,6 @@ interface ManagedKey extends KeyRecord {
   readonly replacedAt?: number;
 }
 
-type Records = Awaited<ReturnType<SigningKeysOptions['store']['records']>>;
-
 type Imported = Readonly<Record<'private' | 'public', CryptoKey>>;
 
 /**
@@ -30,8 +28,8 @@ export class ManagedKeys implements SigningKeys {
   /** What WebCrypto made of the records, by id; no more of them than there are records. */
   readonly #imported = new Map<string, Promise<Imported>>();
   readonly #rotations = new SingleFlight<ManagedKey>();
-  /** What was read of the very list that the store gave last. */
-  #loaded: { readonly records: Records; readonly keys: readonly ManagedKey[] } | undefined;
+  /** The keys as of one revision of the stored documents. */
+  #loaded: { readonly revision: number | string; readonly keys: readonly ManagedKey[] } | undefined;
 
   private constructor(options: SigningKeysOptions) {
     this.#options = options;
@@ -91,10 +89,10 @@ export class ManagedKeys implements SigningKeys {
     // Newer than all others even where a clock went back.
     const createdAt = Math.max(runtime.now(), (keys.at(-1)?.createdAt ?? 0) + 1);
     const value: KeyRecord = { privateKey: jwk, createdAt };
-    const put: Change = { type: 'record.put', kind: 'signing-key', id, value };
+    const put: Change = { type: 'document.put', kind: 'signing-key', id, value };
     await store.apply([put, ...this.#deletions(keys)], {
       durable: true,
-      require: [{ type: 'record', kind: 'signing-key', id, is: 'absent' }],
+      require: [{ type: 'document', kind: 'signing-key', id, is: 'absent' }],
     });
     return { id, ...value };
   }
@@ -103,7 +101,7 @@ export class ManagedKeys implements SigningKeys {
   #deletions(keys: readonly ManagedKey[]): Change[] {
     return keys
       .filter((key) => this.#isOver(key))
-      .map(({ id }) => ({ type: 'record.delete', kind: 'signing-key', id }));
+      .map(({ id }) => ({ type: 'document.delete', kind: 'signing-key', id }));
   }
 
   #isOver({ replacedAt }: ManagedKey): boolean {
@@ -112,13 +110,16 @@ export class ManagedKeys implements SigningKeys {
 
   /** Oldest first. */
   async #load(): Promise<readonly ManagedKey[]> {
-    const records = await this.#options.store.records('signing-key');
-    if (this.#loaded?.records !== records) this.#loaded = { records, keys: this.#read(records) };
-    return this.#loaded.keys;
+    const { store } = this.#options;
+    const revision = await store.documentRevision('signing-key');
+    if (this.#loaded?.revision === revision) return this.#loaded.keys;
+    const keys = this.#read(await store.documents('signing-key'));
+    this.#loaded = { revision, keys };
+    return keys;
   }
 
-  #read(records: Records): readonly ManagedKey[] {
-    const keys = records.map(({ id, value }): ManagedKey => ({ id, ...(value as KeyRecord) }));
+  #read(documents: readonly Document[]): readonly ManagedKey[] {
+    const keys = documents.map(({ id, value }): ManagedKey => ({ id, ...(value as KeyRecord) }));
     for (const id of this.#imported.keys()) if (!keys.some((key) => key.id === id)) this.#imported.delete(id);
     keys.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
     return keys.map((key, index) => {

@@ -1,4 +1,5 @@
-import type { Caller, ManifestContent, ManifestInfo, Repository } from '../../ports/repository.js';
+import type { Caller, Repository } from '../../ports/repository.js';
+import type { ManifestContent, ManifestInfo } from '../../ports/images.js';
 import { blobPath, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -1,4 +1,4 @@
-import type { ManifestInfo } from '../../ports/repository.js';
+import type { ManifestInfo } from '../../ports/images.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';

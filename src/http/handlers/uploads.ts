@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller, RepositoryDirectory, UploadChunk, UploadStatus } from '../../ports/repository.js';
-import type { ImageKey } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import { parseAlgorithm, parseDigest, type Digest } from '../../protocol/digest.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -2,16 +2,21 @@ import type {
   Caller,
   Explanation,
   Listed,
-  ManifestContent,
-  ManifestInfo,
   PurgeReport,
-  Referrer,
   RemoteStatus,
   Repository,
   RepositoryBlob,
   TagEntry,
 } from '../../ports/repository.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest } from '../../ports/metadata.js';
+import type {
+  ManifestContent,
+  ManifestInfo,
+  Referrer,
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ReferrerPageRequest,
+} from '../../ports/images.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference, Tag } from '../../protocol/names.js';

@@ -1,5 +1,6 @@
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
-import type { Caller, Provenance, RepositoryBlob } from '../../ports/repository.js';
+import type { Caller, RepositoryBlob } from '../../ports/repository.js';
+import type { Provenance } from '../../ports/images.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Fill } from './fills/fill.js';

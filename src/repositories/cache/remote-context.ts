@@ -1,6 +1,12 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { CacheOutcome } from '../../ports/repository.js';
-import type { ImageKey, MetadataStore } from '../../ports/metadata.js';
+import type { CacheOutcome, ImageKey } from '../../ports/images.js';
+import type {
+  CacheRecords,
+  GarbageRecords,
+  ImageRecords,
+  MetadataWriter,
+  RepositoryRecords,
+} from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Upstream } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -17,7 +23,11 @@ import type { TouchLog } from './eviction/touch-log.js';
 /** What the remote repositories of one registry share. */
 export interface RemoteParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: MetadataWriter &
+    RepositoryRecords &
+    ImageRecords &
+    CacheRecords &
+    Pick<GarbageRecords, 'isCandidate'>;
   readonly manifests: ManifestCache;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;

@@ -1,6 +1,6 @@
-import type { Caller, Listed, Provenance, Referrer, TagEntry } from '../../ports/repository.js';
+import type { Caller, Listed, TagEntry } from '../../ports/repository.js';
+import type { Provenance, Referrer, ReferrerPageRequest } from '../../ports/images.js';
 import type { PageRequest } from '../../ports/pages.js';
-import type { ReferrerPageRequest } from '../../ports/metadata.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';

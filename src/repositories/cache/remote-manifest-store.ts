@@ -1,6 +1,5 @@
 import { Readable } from 'node:stream';
-import { ConflictError } from '../../util/conflict-error.js';
-import type { ManifestContent } from '../../ports/repository.js';
+import type { ManifestContent } from '../../ports/images.js';
 import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
@@ -87,12 +86,11 @@ export class RemoteManifestStore {
     }
     try {
       await blobs.ensureRoom(0);
-      await metadata.apply([{ type: 'tag.put', at: this.#context.at(image), tag }], { durable: false });
+      await metadata.tryApply([{ type: 'tag.put', at: this.#context.at(image), tag }], { durable: false });
       this.#unsaved.forgetTag(image, tag.name);
     } catch (error) {
-      if (isInsufficientStorage(error)) this.#unsaved.keepTag(image, tag);
-      else if (error instanceof ConflictError) this.#unsaved.forgetTag(image, tag.name);
-      else throw error;
+      if (!isInsufficientStorage(error)) throw error;
+      this.#unsaved.keepTag(image, tag);
     }
   }
 

@@ -1,4 +1,5 @@
-import type { Caller, Provenance } from '../../ports/repository.js';
+import type { Caller } from '../../ports/repository.js';
+import type { Provenance } from '../../ports/images.js';
 import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { ManifestContent } from '../../ports/repository.js';
+import type { ManifestContent } from '../../ports/images.js';
 import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';

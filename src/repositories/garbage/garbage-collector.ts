@@ -1,12 +1,11 @@
-import type { Candidate, Change, Precondition } from '../../ports/metadata.js';
+import type { Candidate, Change, ImageRecords, Precondition } from '../../ports/metadata.js';
 import type { GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
-import { applyIf } from '../conditional-write.js';
 import { previewCollection } from './garbage-preview.js';
 import { OrphanAudit, type AuditParts } from './orphan-audit.js';
 import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
-export type CollectorParts = AuditParts & ExpiryParts;
+export type CollectorParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords };
 
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
@@ -153,18 +152,18 @@ export class OnlineGarbageCollector implements GarbageCollector {
     const settled: Change = { type: 'candidate.delete', candidate };
     const link = await metadata.link(at, digest);
     if (link === undefined) {
-      await this.#applyIf([settled], [{ type: 'link', at, digest, is: 'absent' }]);
+      await this.#tryApply([settled], [{ type: 'link', at, digest, is: 'absent' }]);
     } else if (await metadata.isNamed(at, digest)) {
-      await this.#applyIf([settled], [{ type: 'named', at, digest }]);
+      await this.#tryApply([settled], [{ type: 'named', at, digest }]);
     } else if (link.linkedAt > since) {
       // Renewed since: it is judged again when its new time is up.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
-      await this.#applyIf([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
+      await this.#tryApply([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
     } else {
       const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
       const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
       // Durable: the link must not come back to bytes that are gone.
-      if (await this.#applyIf([unlink, settled], [same, { type: 'unnamed', at, digest }], true)) tally.unlinked++;
+      if (await this.#tryApply([unlink, settled], [same, { type: 'unnamed', at, digest }], true)) tally.unlinked++;
     }
   }
 
@@ -175,13 +174,13 @@ export class OnlineGarbageCollector implements GarbageCollector {
     const settled: Change = { type: 'candidate.delete', candidate };
     await digestLocks.run(digest, async () => {
       // Durable: a reference whose end is not yet on the disk must not come back to bytes that are gone.
-      const condemned = await this.#applyIf(
+      const condemned = await this.#tryApply(
         [{ type: 'bytes.condemn', digest }],
         [{ type: 'unreferenced', digest }],
         true,
       );
       if (!condemned) {
-        await this.#applyIf([settled], [{ type: 'referenced', digest }]);
+        await this.#tryApply([settled], [{ type: 'referenced', digest }]);
         return;
       }
       const info = await blobs.stat(digest);
@@ -199,7 +198,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /** False when the index moved on since it was read: the next look at the candidates tells. */
-  #applyIf(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
-    return applyIf(this.#parts.metadata, changes, require, { durable });
+  #tryApply(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
+    return this.#parts.metadata.tryApply(changes, { durable, require });
   }
 }

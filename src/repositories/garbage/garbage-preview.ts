@@ -1,9 +1,11 @@
-import type { Candidate, ImageKey, MetadataStore } from '../../ports/metadata.js';
+import type { Candidate, ImageRecords } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import type { GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { CollectorParts } from './garbage-collector.js';
-import type { AuditTally, OrphanAudit } from './orphan-audit.js';
-import { expireUploads } from './upload-expiry.js';
+import type { AuditParts, AuditTally, OrphanAudit } from './orphan-audit.js';
+import { expireUploads, type ExpiryParts } from './upload-expiry.js';
+
+type PreviewParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords };
 
 /** How many candidates a dry run looks at. */
 const maxCandidates = 100_000;
@@ -12,7 +14,7 @@ const maxCandidates = 100_000;
  * What a collection would do now, without doing it, as far as the first candidates tell. What deleted repositories held is
  * counted once it has been purged.
  */
-export async function previewCollection(parts: CollectorParts, audit: OrphanAudit): Promise<GarbageReport> {
+export async function previewCollection(parts: PreviewParts, audit: OrphanAudit): Promise<GarbageReport> {
   const { metadata, runtime, blobs, graceMs } = parts;
   const startedAt = runtime.now();
   const before = startedAt - graceMs;
@@ -42,7 +44,7 @@ export async function previewCollection(parts: CollectorParts, audit: OrphanAudi
 
 /** The links that would go, by digest: unnamed, and not renewed within the grace period. */
 async function findDoomedLinks(
-  metadata: MetadataStore,
+  metadata: ImageRecords,
   candidates: readonly Candidate[],
   before: number,
 ): Promise<Map<Digest, ImageKey[]>> {

@@ -1,15 +1,14 @@
 import type { BlobInfo, BlobStore } from '../../ports/bytes.js';
 import type { GarbageReport } from '../../ports/garbage.js';
-import type { MetadataStore } from '../../ports/metadata.js';
+import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
-import { applyIf } from '../conditional-write.js';
 import { quarantinedBlobs } from './quarantine.js';
 
 export interface AuditParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: GarbageRecords & MetadataWriter;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
   readonly graceMs: number;
@@ -133,7 +132,10 @@ export class OrphanAudit {
       // Not durable: when a power cut takes a reference's end back, the bytes come back from quarantine.
       const isCondemned =
         !(await metadata.isCandidate(digest)) &&
-        (await applyIf(metadata, [{ type: 'bytes.condemn', digest }], [{ type: 'unreferenced', digest }]));
+        (await metadata.tryApply([{ type: 'bytes.condemn', digest }], {
+          durable: false,
+          require: [{ type: 'unreferenced', digest }],
+        }));
       return isCondemned && this.#quarantineCondemned(digest);
     });
   }

@@ -1,5 +1,5 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { Candidate, MetadataStore } from '../../ports/metadata.js';
+import type { Candidate, GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import type { Quarantine, QuarantinedBlob, RestoreReport } from '../../ports/garbage.js';
 import type { Runtime } from '../../ports/runtime.js';
@@ -8,7 +8,7 @@ import { RegistryError } from '../../protocol/errors.js';
 
 export interface QuarantineParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: Pick<GarbageRecords, 'isReferenced'> & MetadataWriter;
   readonly runtime: Runtime;
   /** How long bytes stay in quarantine. */
   readonly orphanRetentionMs: number;

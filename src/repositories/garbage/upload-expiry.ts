@@ -1,5 +1,5 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { MetadataStore } from '../../ports/metadata.js';
+import type { MetadataWriter, UploadRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { SessionId } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
@@ -7,7 +7,7 @@ import { isTransient } from './staged-leftovers.js';
 
 export interface ExpiryParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: UploadRecords & MetadataWriter;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
   readonly uploadExpiryMs: number;

@@ -1,10 +1,10 @@
-import { ConflictError } from '../../util/conflict-error.js';
-import type { BlobLink, ImageKey, MetadataStore } from '../../ports/metadata.js';
+import type { BlobLink, ImageRecords, MetadataWriter } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 
 export interface LeaseParts {
-  readonly metadata: MetadataStore;
+  readonly metadata: ImageRecords & MetadataWriter;
   readonly runtime: Runtime;
   /** How long a blob that no manifest names is kept. */
   readonly graceMs: number;
@@ -24,14 +24,8 @@ export async function renewLease(
   const when = runtime.now();
   if (when - link.linkedAt < graceMs / 4) return true;
   if (await metadata.isNamed(at, digest)) return true;
-  try {
-    await metadata.apply([{ type: 'blob.link', at, digest, size: link.size, when }], {
-      durable: false,
-      require: [{ type: 'link', at, digest, is: 'present' }],
-    });
-    return true;
-  } catch (error) {
-    if (error instanceof ConflictError) return false;
-    throw error;
-  }
+  return metadata.tryApply([{ type: 'blob.link', at, digest, size: link.size, when }], {
+    durable: false,
+    require: [{ type: 'link', at, digest, is: 'present' }],
+  });
 }

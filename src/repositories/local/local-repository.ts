@@ -1,19 +1,16 @@
-import type { BlobContent, BlobStore, ByteRange } from '../../ports/bytes.js';
+import type { BlobContent, ByteRange } from '../../ports/bytes.js';
+import type { BlobLink, ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import type {
-  BlobLink,
   ImageKey,
   ImagePage,
   ImagePageRequest,
-  ManifestRecord,
-  MetadataStore,
   ReferrerPageRequest,
-  TagRecord,
-} from '../../ports/metadata.js';
-import type {
-  Caller,
   ManifestContent,
   ManifestInfo,
   Referrer,
+} from '../../ports/images.js';
+import type {
+  Caller,
   Repository,
   Listed,
   Explanation,
@@ -22,33 +19,13 @@ import type {
 } from '../../ports/repository.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import type { Runtime } from '../../ports/runtime.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
 import { readBytes } from '../../util/streams.js';
-import type { FinishedUploads } from './finished-uploads.js';
 import { renewLease } from './lease.js';
+import type { LocalParts } from './local-parts.js';
 import { LocalWriter } from './local-writer.js';
 import { readReferrers } from '../list-pages.js';
-import type { ManifestCache } from '../manifest-cache.js';
-
-/** What the repositories of one registry share. */
-export interface LocalParts {
-  readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
-  readonly manifests: ManifestCache;
-  readonly runtime: Runtime;
-  /** Held by digest from before a commit until the link is applied, and by the collector while it deletes. */
-  readonly digestLocks: KeyedMutex;
-  /** Held by session id: requests of one upload take turns. */
-  readonly sessionLocks: KeyedMutex;
-  readonly finishedUploads: FinishedUploads;
-  /** How long a blob that no manifest names is kept. */
-  readonly graceMs: number;
-  /** The size of a blob that is pushed; Infinity: any. */
-  readonly maxBlobBytes: number;
-}
 
 /** A repository that the registry stores itself. */
 export class LocalRepository implements Repository {

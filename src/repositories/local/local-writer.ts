@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { ConflictError } from '../../util/conflict-error.js';
 import type {
   Caller,
   FindSource,
@@ -8,17 +7,17 @@ import type {
   UploadChunk,
   UploadStatus,
 } from '../../ports/repository.js';
-import type { Change, ImageKey, Precondition } from '../../ports/metadata.js';
+import type { Change, Precondition } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import type { LocalRepositoryConfig, Sparse } from '../../protocol/settings/repository-config.js';
 import { algorithmOf, type Algorithm, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import { drain } from '../../util/streams.js';
-import { applyIf } from '../conditional-write.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
-import type { LocalParts } from './local-repository.js';
+import type { LocalParts } from './local-parts.js';
 import { busy, recordManifest, repositoryGone } from './manifest-record.js';
 import { receiveBlob } from './received-blob.js';
 import { stageTransient } from '../garbage/staged-leftovers.js';
@@ -45,8 +44,9 @@ export class LocalWriter implements RepositoryWriter {
   }
 
   async startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus> {
-    const { id } = await this.#orRefuse(this.#sessions.start(this.#at(image), algorithm));
-    return { id, size: 0 };
+    const session = await this.#sessions.start(this.#at(image), algorithm);
+    if (session === undefined) throw await this.#conflict();
+    return { id: session.id, size: 0 };
   }
 
   async uploadStatus(image: string, id: SessionId): Promise<UploadStatus> {
@@ -136,7 +136,10 @@ export class LocalWriter implements RepositoryWriter {
     if (own !== undefined) return renewLease(this.#parts, at, digest, own);
     const change: Change = { type: 'blob.link', at, digest, size: link.size, when: this.#parts.runtime.now() };
     // When the source loses the blob in between, that is a mount which cannot be, and no error.
-    return applyIf(metadata, [change], [{ type: 'link', at: source, digest, is: 'present' }]);
+    return metadata.tryApply([change], {
+      durable: false,
+      require: [{ type: 'link', at: source, digest, is: 'present' }],
+    });
   }
 
   async putManifest(
@@ -186,7 +189,7 @@ export class LocalWriter implements RepositoryWriter {
 
   /** False when it is not there. */
   #drop(change: Change, isPresent: Precondition): Promise<boolean> {
-    return applyIf(this.#parts.metadata, [change], [isPresent], { durable: true });
+    return this.#parts.metadata.tryApply([change], { durable: true, require: [isPresent] });
   }
 
   #at(image: string): ImageKey {
@@ -203,7 +206,7 @@ export class LocalWriter implements RepositoryWriter {
       changes.push({ type: 'session.delete', id: session });
       require.push({ type: 'session', id: session, is: 'present' });
     }
-    await this.#orRefuse(metadata.apply(changes, { durable: false, require }), session);
+    if (!(await metadata.tryApply(changes, { durable: false, require }))) throw await this.#conflict(session);
     for (const at of images) runtime.emit('blob.pushed', { at, digest, size });
   }
 
@@ -227,18 +230,13 @@ export class LocalWriter implements RepositoryWriter {
     return undefined;
   }
 
-  /** A repository may be deleted while something is pushed to it, and bytes while they are pushed again. */
-  async #orRefuse<T>(write: Promise<T>, session?: SessionId): Promise<T> {
-    try {
-      return await write;
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error;
-      const { metadata } = this.#parts;
-      if ((await metadata.repository(this.#config.name)) === undefined) throw repositoryGone(error);
-      if (session !== undefined && (await metadata.session(session)) === undefined) {
-        throw new RegistryError('BLOB_UPLOAD_UNKNOWN', { cause: error });
-      }
-      throw busy(error);
+  /** Explains a conflict: the repository was deleted during the push, the session ended, or the bytes are being deleted. */
+  async #conflict(session?: SessionId): Promise<RegistryError> {
+    const { metadata } = this.#parts;
+    if ((await metadata.repository(this.#config.name)) === undefined) return repositoryGone();
+    if (session !== undefined && (await metadata.session(session)) === undefined) {
+      return new RegistryError('BLOB_UPLOAD_UNKNOWN');
     }
+    return busy();
   }
 }

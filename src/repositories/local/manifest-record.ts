@@ -1,6 +1,13 @@
-import { ConflictError } from '../../util/conflict-error.js';
 import type { BlobStore } from '../../ports/bytes.js';
-import type { Change, ImageKey, ManifestRecord, MetadataStore, Precondition } from '../../ports/metadata.js';
+import type {
+  Change,
+  ImageRecords,
+  ManifestRecord,
+  MetadataWriter,
+  Precondition,
+  RepositoryRecords,
+} from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import type { FindSource } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
@@ -11,11 +18,11 @@ import type { Tag } from '../../protocol/names.js';
 import { takeTurns } from '../../util/turns.js';
 
 /** How often a manifest is tried again when what it names changes between the look and the write. */
-const conflictRetries = 5;
+const maxRetries = 5;
 
 export interface RecordParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: MetadataWriter & RepositoryRecords & ImageRecords;
   readonly runtime: Runtime;
 }
 
@@ -56,28 +63,21 @@ export async function recordManifest(
     // Of a cache, with the time of the first use: without one it could never be evicted.
     const touched: Change[] =
       checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
-    try {
-      await metadata.apply([record, ...named.changes, ...tagChanges, ...touched], {
-        durable: true,
-        require: named.require,
-      });
-      return;
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error;
-      if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone(error);
-      if (attempt === conflictRetries) throw busy(error);
-    }
+    const changes = [record, ...named.changes, ...tagChanges, ...touched];
+    if (await metadata.tryApply(changes, { durable: true, require: named.require })) return;
+    if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
+    if (attempt === maxRetries) throw busy();
   }
 }
 
 /** A write lost to a repository that was deleted while something was pushed to it. */
-export function repositoryGone(cause?: ConflictError): RegistryError {
-  return new RegistryError('NAME_UNKNOWN', { message: 'the repository was deleted meanwhile', cause });
+export function repositoryGone(): RegistryError {
+  return new RegistryError('NAME_UNKNOWN', { message: 'the repository was deleted meanwhile' });
 }
 
 /** A write lost again and again, or to bytes that are being deleted: the same request succeeds later. */
-export function busy(cause: ConflictError): RegistryError {
-  return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by others: try again', cause });
+export function busy(): RegistryError {
+  return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by others: try again' });
 }
 
 async function lookAtReferences(

@@ -24,7 +24,9 @@ export async function receiveBlob(
       digest,
       size,
       read: (range) => readStaged(staged, size, range),
-      publish: (images) => publish(parts, staged, digest, (info) => link(images, digest, info.size)),
+      publish: async (images) => {
+        await publish(parts, staged, digest, (info) => link(images, digest, info.size));
+      },
       discard: () => staged.discard(),
     };
   } catch (error) {

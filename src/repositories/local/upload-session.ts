@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
-import type { Candidate, ImageKey, MetadataStore, SessionRecord } from '../../ports/metadata.js';
+import type { Candidate, GarbageRecords, MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { UploadChunk } from '../../ports/repository.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
@@ -13,7 +14,7 @@ const stalledMs = 10_000;
 
 export interface SessionParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: MetadataWriter & UploadRecords;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
   /** The size of a blob that is pushed. */
@@ -22,7 +23,7 @@ export interface SessionParts {
 
 export interface PublishParts {
   readonly blobs: BlobStore;
-  readonly metadata: MetadataStore;
+  readonly metadata: MetadataWriter & Pick<GarbageRecords, 'isCandidate'>;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
 }
@@ -36,14 +37,17 @@ export class UploadSessions {
     this.#parts = parts;
   }
 
-  /** @throws RegistryError UNAVAILABLE with status 507 when the disk is full: no session is made. */
-  async start(at: ImageKey, algorithm: Algorithm): Promise<SessionRecord> {
+  /**
+   * Returns `undefined` when the repository does not exist.
+   * @throws RegistryError UNAVAILABLE with status 507 when the disk is full; no session is created.
+   */
+  async start(at: ImageKey, algorithm: Algorithm): Promise<SessionRecord | undefined> {
     const { blobs, runtime, metadata } = this.#parts;
     await blobs.ensureRoom(0);
     // The runtime makes UUIDs: what parseSessionId accepts.
     const session: SessionRecord = { id: runtime.newId() as SessionId, at, startedAt: runtime.now(), algorithm };
-    await metadata.apply([{ type: 'session.put', session }], { durable: false });
-    return session;
+    const isStarted = await metadata.tryApply([{ type: 'session.put', session }], { durable: false });
+    return isStarted ? session : undefined;
   }
 
   /** What arrived so far, also while another request is at it. @throws RegistryError BLOB_UPLOAD_UNKNOWN. */
@@ -200,10 +204,12 @@ export async function publish(
   staged: StagedBlob,
   digest: Digest,
   link: (info: BlobInfo) => Promise<void>,
-): Promise<void> {
-  await parts.digestLocks.run(digest, async () => {
+): Promise<BlobInfo> {
+  return parts.digestLocks.run(digest, async () => {
     try {
-      await link(await staged.commit(digest));
+      const info = await staged.commit(digest);
+      await link(info);
+      return info;
     } catch (error) {
       await leaveCandidate(parts, digest);
       throw error;
@@ -211,8 +217,8 @@ export async function publish(
   });
 }
 
-/** Never rejects: the caller reports the failure that came before. */
-async function leaveCandidate({ blobs, metadata, runtime }: PublishParts, digest: Digest): Promise<void> {
+/** Records published bytes without a link as garbage. Never rejects: the caller reports the failure that came before. */
+export async function leaveCandidate({ blobs, metadata, runtime }: PublishParts, digest: Digest): Promise<void> {
   try {
     if ((await blobs.stat(digest)) === undefined || (await metadata.isCandidate(digest))) return;
     const candidate: Candidate = { kind: 'bytes', digest, since: runtime.now() };

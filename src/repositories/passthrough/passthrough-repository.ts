@@ -1,17 +1,14 @@
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
+import type { Caller, Explanation, Listed, Repository, RepositoryBlob, TagEntry } from '../../ports/repository.js';
 import type {
-  Caller,
-  Explanation,
-  Listed,
   ManifestContent,
   ManifestInfo,
   Referrer,
-  Repository,
-  RepositoryBlob,
-  TagEntry,
-} from '../../ports/repository.js';
+  ImageKey,
+  ImagePage,
+  ReferrerPageRequest,
+} from '../../ports/images.js';
 import type { Forward, TargetPolicy, Upstream, UpstreamResult } from '../../ports/upstream.js';
-import type { ImageKey, ImagePage, ReferrerPageRequest } from '../../ports/metadata.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';

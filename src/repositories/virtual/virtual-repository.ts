@@ -2,16 +2,21 @@ import type {
   Caller,
   Explanation,
   Listed,
-  ManifestContent,
-  ManifestInfo,
-  Provenance,
-  Referrer,
   Repository,
   RepositoryBlob,
   RepositoryWriter,
   TagEntry,
 } from '../../ports/repository.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest } from '../../ports/metadata.js';
+import type {
+  ManifestContent,
+  ManifestInfo,
+  Provenance,
+  Referrer,
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ReferrerPageRequest,
+} from '../../ports/images.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';

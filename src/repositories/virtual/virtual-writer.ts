@@ -7,7 +7,7 @@ import type {
   UploadChunk,
   UploadStatus,
 } from '../../ports/repository.js';
-import type { ImageKey } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';

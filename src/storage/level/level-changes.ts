@@ -1,15 +1,8 @@
 /** What each change means in keys: the record itself, its reverse keys, the image's counts, and the candidates it leaves. */
 import type { Digest } from '../../protocol/digest.js';
 import { ConflictError } from '../../util/conflict-error.js';
-import type {
-  BlobLink,
-  Candidate,
-  Change,
-  ImageKey,
-  ManifestRecord,
-  SessionRecord,
-  TagRecord,
-} from '../../ports/metadata.js';
+import type { BlobLink, Candidate, Change, ManifestRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import { dropCandidate, putCandidate, settleCandidate } from './level-candidates.js';
 import {
   condemnedKey,
@@ -22,7 +15,7 @@ import {
   nextIdKey,
   ownSessionKey,
   purgingKey,
-  recordKey,
+  documentKey,
   referrerPrefix,
   repositoryKey,
   sessionKey,
@@ -71,10 +64,10 @@ export async function recordChange(view: LevelView, change: Change): Promise<voi
       return view.put(condemnedKey(change.digest), '');
     case 'bytes.forget':
       return view.delete(condemnedKey(change.digest));
-    case 'record.put':
-      return view.put(recordKey(change.kind, change.id), change.value);
-    case 'record.delete':
-      return view.delete(recordKey(change.kind, change.id));
+    case 'document.put':
+      return view.put(documentKey(change.kind, change.id), change.value);
+    case 'document.delete':
+      return view.delete(documentKey(change.kind, change.id));
   }
 }
 

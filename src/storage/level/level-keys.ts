@@ -40,13 +40,13 @@ import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import type {
   BlobLink,
-  ImageRecord,
   ManifestRecord,
-  RecordKind,
+  DocumentKind,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
 } from '../../ports/metadata.js';
+import type { ImageRecord } from '../../ports/images.js';
 
 declare const valueOf: unique symbol;
 /** A key, and the type of what lies there. */
@@ -117,8 +117,8 @@ export function condemnedKey(digest: Digest): Key<''> {
   return `!\0condemned\0${digest}` as Key<''>;
 }
 
-export function recordKey(kind: RecordKind, id: string): Key<object> {
-  return `${recordPrefix}${kind}\0${id}` as Key<object>;
+export function documentKey(kind: DocumentKind, id: string): Key<object> {
+  return `${documentPrefix}${kind}\0${id}` as Key<object>;
 }
 
 export function imageKey({ id, image }: Place): Key<StoredImage> {
@@ -243,7 +243,7 @@ export const repositoryPrefix = '!\0repository\0';
 export const purgingPrefix = '!\0purging\0';
 export const sessionPrefix = '!\0session\0';
 export const condemnedPrefix = '!\0condemned\0';
-export const recordPrefix = '!\0record\0';
+export const documentPrefix = '!\0record\0';
 /** Everything that a repository holds. */
 export function ownedPrefix(id: RepositoryId): string {
   return `${id}\0`;

@@ -5,21 +5,20 @@ import type {
   CacheItem,
   Candidate,
   Change,
-  ImageKey,
-  ImagePage,
-  ImagePageRequest,
-  ImageRecord,
   ManifestRecord,
   MetadataStatus,
   MetadataStore,
-  Precondition,
-  RecordKind,
+  Document,
+  DocumentKind,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
+  WriteOptions,
 } from '../../ports/metadata.js';
+import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from '../../ports/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { ConflictError } from '../../util/conflict-error.js';
 import { readCandidates } from './level-candidates.js';
 import { recordChange } from './level-changes.js';
 import type { DatabaseOptions } from './database/level-database.js';
@@ -34,7 +33,7 @@ import {
   manifestKey,
   namedPrefix,
   rangeEnd,
-  recordKey,
+  documentKey,
   sessionKey,
   sessionPrefix,
   sinceKey,
@@ -136,8 +135,8 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#read((index) => readHolders(index, digest, page));
   }
 
-  async isReferenced(digest: Digest, butByLinksOf: readonly ImageKey[] = []): Promise<boolean> {
-    const places = butByLinksOf.map((at) => this.#placeOf(at)).filter((place) => place !== undefined);
+  async isReferenced(digest: Digest, exceptLinksOf: readonly ImageKey[] = []): Promise<boolean> {
+    const places = exceptLinksOf.map((at) => this.#placeOf(at)).filter((place) => place !== undefined);
     const ignored = new Set(places.map((place) => holderMember('link', place)));
     const holders = await this.#read((index) => index.members(holderPrefix(digest), ignored.size + 1));
     return holders.some((holder) => !ignored.has(holder));
@@ -193,12 +192,16 @@ export class LevelMetadataStore implements MetadataStore {
     return usage.get(id) ?? total ?? 0;
   }
 
-  async record(kind: RecordKind, id: string): Promise<object | undefined> {
-    return this.#open().get(recordKey(kind, id));
+  async document(kind: DocumentKind, id: string): Promise<object | undefined> {
+    return this.#open().get(documentKey(kind, id));
   }
 
-  async records(kind: RecordKind): Promise<readonly { readonly id: string; readonly value: object }[]> {
-    return this.#open().residents.records(kind);
+  async documents(kind: DocumentKind): Promise<readonly Document[]> {
+    return this.#open().residents.documents(kind);
+  }
+
+  async documentRevision(kind: DocumentKind): Promise<number> {
+    return this.#open().residents.documentRevision(kind);
   }
 
   async condemned(): Promise<readonly Digest[]> {
@@ -207,10 +210,17 @@ export class LevelMetadataStore implements MetadataStore {
 
   // -------------------------------------------------------------------------------------------- writes
 
-  async apply(
-    changes: readonly Change[],
-    options: { readonly durable: boolean; readonly require?: readonly Precondition[] },
-  ): Promise<void> {
+  async tryApply(changes: readonly Change[], options: WriteOptions): Promise<boolean> {
+    try {
+      await this.apply(changes, options);
+      return true;
+    } catch (error) {
+      if (error instanceof ConflictError) return false;
+      throw error;
+    }
+  }
+
+  async apply(changes: readonly Change[], options: WriteOptions): Promise<void> {
     this.#open();
     // Always durable: what a later durable write puts under a new id must not outlive the record that took the id.
     const durable =

@@ -1,11 +1,12 @@
 import { ConflictError } from '../../util/conflict-error.js';
-import type { ImageKey, Precondition } from '../../ports/metadata.js';
+import type { Precondition } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
 import {
   holderPrefix,
   linkKey,
   manifestKey,
   namedPrefix,
-  recordKey,
+  documentKey,
   repositoryKey,
   sessionKey,
   tagKey,
@@ -25,7 +26,7 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   const { type } = precondition;
   if (type === 'repository') return isThere(view.get(repositoryKey(precondition.name)), precondition.is);
   if (type === 'session') return isThere(findSession(view, precondition.id), precondition.is);
-  if (type === 'record') return isThere(view.get(recordKey(precondition.kind, precondition.id)), precondition.is);
+  if (type === 'document') return isThere(view.get(documentKey(precondition.kind, precondition.id)), precondition.is);
   if (type === 'referenced' || type === 'unreferenced') {
     return (await view.hasMembers(holderPrefix(precondition.digest))) === (type === 'referenced');
   }
@@ -65,7 +66,7 @@ function describe(precondition: Precondition): string {
   const { type } = precondition;
   if (type === 'repository') return `the repository ${precondition.name} is ${precondition.is}`;
   if (type === 'session') return `the session ${precondition.id} is ${precondition.is}`;
-  if (type === 'record') return `the ${precondition.kind} ${precondition.id} is ${precondition.is}`;
+  if (type === 'document') return `the ${precondition.kind} ${precondition.id} is ${precondition.is}`;
   if (type === 'referenced') return `something refers to ${precondition.digest}`;
   if (type === 'unreferenced') return `nothing refers to ${precondition.digest}`;
   const image = `${precondition.at.repository}/${precondition.at.image}`;

@@ -1,11 +1,11 @@
 import type { Digest } from '../../protocol/digest.js';
-import type { RecordKind, RepositoryRecord } from '../../ports/metadata.js';
+import type { Document, DocumentKind, RepositoryRecord } from '../../ports/metadata.js';
 import {
   condemnedPrefix,
   nextIdKey,
   purgingPrefix,
-  recordKey,
-  recordPrefix,
+  documentKey,
+  documentPrefix,
   repositoryPrefix,
   splitKey,
   type RepositoryId,
@@ -14,20 +14,17 @@ import {
 import { decodeValue, type Operation } from './level-view.js';
 
 /** The ranges of keys that are few, asked for by every request or every write, and so kept in memory whole. */
-export const residentPrefixes = [repositoryPrefix, purgingPrefix, condemnedPrefix, recordPrefix] as const;
-
-interface StoredDocument {
-  readonly id: string;
-  readonly value: object;
-}
+export const residentPrefixes = [repositoryPrefix, purgingPrefix, condemnedPrefix, documentPrefix] as const;
 
 /** The resident part of the index, as it was last written. */
 export class LevelResidents {
   readonly #values = new Map<string, unknown>();
   readonly #nameById = new Map<RepositoryId, string>();
   #sorted: readonly RepositoryRecord[] | undefined;
-  /** By kind, made when it is asked for: a kind that does not change gives the same list again. */
-  readonly #records = new Map<RecordKind, readonly StoredDocument[]>();
+  readonly #revisions = new Map<DocumentKind, number>();
+  /** Grows with each change of a document. Kinds without an entry in `#revisions` have the revision of the last `clear`. */
+  #revision = 0;
+  #clearedAt = 0;
 
   static isResident(key: string): boolean {
     return key === nextIdKey || residentPrefixes.some((prefix) => key.startsWith(prefix));
@@ -68,30 +65,31 @@ export class LevelResidents {
     return this.#restOf(condemnedPrefix) as Digest[];
   }
 
-  /** By id in byte order. */
-  records(kind: RecordKind): readonly StoredDocument[] {
-    let sorted = this.#records.get(kind);
-    if (sorted === undefined) {
-      const ids = this.#restOf(recordKey(kind, ''));
-      const documents = ids.map((id) => Object.freeze({ id, value: this.#values.get(recordKey(kind, id)) as object }));
-      // Not as JavaScript compares: that is another order beyond U+FFFF.
-      sorted = Object.freeze(documents.sort((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))));
-      this.#records.set(kind, sorted);
-    }
-    return sorted;
+  /** In byte order of the id. */
+  documents(kind: DocumentKind): readonly Document[] {
+    const ids = this.#restOf(documentKey(kind, ''));
+    const documents = ids.map((id) => ({ id, value: this.#values.get(documentKey(kind, id)) as object }));
+    // JavaScript compares UTF-16 units, which is not byte order beyond U+FFFF.
+    return documents.sort((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)));
+  }
+
+  documentRevision(kind: DocumentKind): number {
+    return this.#revisions.get(kind) ?? this.#clearedAt;
   }
 
   clear(): void {
     this.#values.clear();
     this.#nameById.clear();
-    this.#records.clear();
+    this.#revisions.clear();
+    this.#revision += 1;
+    this.#clearedAt = this.#revision;
     this.#sorted = undefined;
   }
 
   set(key: string, value: unknown): void {
     this.#remove(key);
     // Nobody but its owner knows what is in a document, so no type keeps a caller from changing it.
-    this.#values.set(key, key.startsWith(recordPrefix) ? freeze(value) : value);
+    this.#values.set(key, key.startsWith(documentPrefix) ? freeze(value) : value);
     if (key.startsWith(repositoryPrefix))
       this.#nameById.set((value as StoredRepository).id, splitKey(key)[2] as string);
   }
@@ -108,7 +106,10 @@ export class LevelResidents {
       if (before !== undefined) this.#nameById.delete(before.id);
       this.#sorted = undefined;
     }
-    if (key.startsWith(recordPrefix)) this.#records.delete(splitKey(key)[2] as RecordKind);
+    if (key.startsWith(documentPrefix)) {
+      this.#revision += 1;
+      this.#revisions.set(splitKey(key)[2] as DocumentKind, this.#revision);
+    }
     this.#values.delete(key);
   }
 

@@ -1,6 +1,14 @@
 import { imagePrefix, rangeEnd, type Key, type RepositoryId, type StoredImage } from './level-keys.js';
-import type { LevelIndex } from './level-index.js';
 import type { Operation } from './level-view.js';
+
+/** The part of the index that sums need. */
+interface Scanner {
+  scan(
+    range: { readonly gt: string; readonly lt: string },
+    limit: number,
+    decode: (key: string, text: string) => undefined,
+  ): Promise<readonly unknown[]>;
+}
 
 /**
  * How many bytes each repository holds, of those that were asked about: summed up once, then followed. The sum is over the
@@ -16,7 +24,7 @@ export class LevelUsage {
   }
 
   /** To be called by the writer, between two batches: what is on the disk then is what later batches change. */
-  async load(index: LevelIndex, id: RepositoryId): Promise<number> {
+  async load(index: Scanner, id: RepositoryId): Promise<number> {
     const kept = this.#totals.get(id);
     if (kept !== undefined) return kept;
     const prefix = imagePrefix(id);

@@ -65,7 +65,7 @@ describe('accounts', () => {
       expect(await accounts.tokens('x')).toEqual([]);
       expect(await accounts.deleteToken('x', '0'.repeat(16))).toBe(false);
       await expect(accounts.createToken('x', noToken)).rejects.toMatchObject({ code: 'CONFLICT', status: 409 });
-      expect(await metadata.records('account-token')).toEqual([]);
+      expect(await metadata.documents('account-token')).toEqual([]);
     });
 
     it.each(['robot', 'anonymous', 'alice'])('get no name that is taken: %s', async (name) => {
@@ -82,20 +82,20 @@ describe('accounts', () => {
 
     it('that are deleted meanwhile are not there', async () => {
       await open('robot');
-      const replacing = whenBefore('record.put', () => accounts.delete('robot'));
+      const replacing = whenBefore('document.put', () => accounts.delete('robot'));
       expect(await replacing.replace(settings('robot'))).toBeUndefined();
       await accounts.create(settings('robot'));
-      const creating = whenBefore('record.put', () => accounts.delete('robot'));
+      const creating = whenBefore('document.put', () => accounts.delete('robot'));
       await expect(creating.createToken('robot', noToken)).rejects.toMatchObject({ code: 'CONFLICT' });
       await accounts.create(settings('robot'));
-      const deleting = whenBefore('record.delete', () => accounts.delete('robot'));
+      const deleting = whenBefore('document.delete', () => accounts.delete('robot'));
       expect(await deleting.delete('robot')).toBe(false);
-      expect([await accounts.list(), await metadata.records('account-token')]).toEqual([[], []]);
+      expect([await accounts.list(), await metadata.documents('account-token')]).toEqual([[], []]);
     });
 
     it('keep nothing else that came with the settings', async () => {
       await accounts.create({ ...settings('robot'), createdAt: 5, secret: 'x' } as AccountSettings);
-      const [stored] = await metadata.records('account');
+      const [stored] = await metadata.documents('account');
       expect(Object.keys(stored?.value ?? {}).sort()).toEqual(
         ['createdAt', 'description', 'disabled', 'groups', 'name', 'uid', 'updatedAt'].sort(),
       );
@@ -136,7 +136,7 @@ describe('accounts', () => {
     it('have secrets of which nothing but a hash is anywhere', async () => {
       const { secret } = await open('robot');
       const part = secret.split('_').slice(2).join('_');
-      const records = [...(await metadata.records('account')), ...(await metadata.records('account-token'))];
+      const records = [...(await metadata.documents('account')), ...(await metadata.documents('account-token'))];
       const lists = [await accounts.list(), await accounts.get('robot'), await accounts.tokens('robot')];
       expect(JSON.stringify([records, lists])).not.toContain(part);
       expect(JSON.stringify(records)).toContain(createHash('sha256').update(secret).digest('hex'));
@@ -154,7 +154,7 @@ describe('accounts', () => {
       });
       expect(await new StoredAccounts(watched, runtime).delete('robot')).toBe(true);
       expect(writes).toMatchObject([[[{}, {}, {}], { durable: true }]]);
-      expect(await metadata.records('account-token')).toHaveLength(1);
+      expect(await metadata.documents('account-token')).toHaveLength(1);
       expect(await accounts.identify(secret)).toBeTypeOf('string');
       expect(await accounts.identify(kept)).toBeDefined();
     });
@@ -162,7 +162,7 @@ describe('accounts', () => {
     it('that were made while their account went let nobody in, and belong to no later one of that name', async () => {
       await open('robot');
       let late: { id: string; secret: string } | undefined;
-      const deleting = whenBefore('record.delete', async () => (late = await open('robot')));
+      const deleting = whenBefore('document.delete', async () => (late = await open('robot')));
       expect(await deleting.delete('robot')).toBe(true);
       await accounts.create(settings('robot'));
       expect(await accounts.identify(late?.secret ?? '')).toBeTypeOf('string');
@@ -229,7 +229,7 @@ describe('accounts', () => {
 
     it('does not take the stored hash for a token', async () => {
       const { id } = await open('robot');
-      const { sha256 } = (await metadata.record('account-token', id)) as { sha256: string };
+      const { sha256 } = (await metadata.document('account-token', id)) as { sha256: string };
       expect(await accounts.identify(`aat_${id}_${sha256.slice(0, 43)}`)).toBeTypeOf('string');
     });
 

@@ -1,11 +1,12 @@
 import { decodeJwt, decodeProtectedHeader, type CryptoKey, type JWTPayload } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BearerTokens } from '../../../src/access/tokens/bearer-token.js';
-import { openSigningKeys, type SigningKeys } from '../../../src/access/tokens/signing-keys.js';
+import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js';
+import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
 import { anonymous } from '../../../src/util/anonymous.js';
 import type { Identity, IdentitySource, Principal } from '../../../src/ports/access.js';
 import { forgeTokens, signJwt } from '../../support/forged-tokens.js';
-import { memoryRecords } from '../../support/records.js';
+import { memoryDocuments } from '../../support/documents.js';
 import { recordingLogger } from '../../support/registry.js';
 
 const start = 1_800_000_000_000;
@@ -18,7 +19,7 @@ const online = { offline: false };
 let now: number;
 let known: Map<string, Identity>;
 let asked: string[];
-let store: ReturnType<typeof memoryRecords>;
+let store: ReturnType<typeof memoryDocuments>;
 let keys: SigningKeys;
 let tokens: BearerTokens;
 
@@ -26,7 +27,7 @@ beforeEach(async () => {
   now = start;
   asked = [];
   known = new Map([['htpasswd ann s1', { id: 'ann', groups: ['dev'], stamp: 's1' }]]);
-  store = memoryRecords();
+  store = memoryDocuments();
   const runtime = { now: () => now, log: recordingLogger() };
   keys = await openSigningKeys({ store, runtime, rotateSeconds: 90 * day, keepSeconds: 30 * day });
   tokens = make();
@@ -124,7 +125,7 @@ describe('an access token', () => {
     const { id } = await keys.signer();
     await keys.rotate();
     expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
-    await store.apply([{ type: 'record.delete', kind: 'signing-key', id }], { durable: true });
+    await store.apply([{ type: 'document.delete', kind: 'signing-key', id }], { durable: true });
     expect(await tokens.identify(token)).toBeTypeOf('string');
     expect(await tokens.identify(unseen)).toBeTypeOf('string');
   });

@@ -1,19 +1,20 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, jwtVerify, SignJWT, type JWK } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { openSigningKeys, type SigningKeys } from '../../../src/access/tokens/signing-keys.js';
-import { memoryRecords } from '../../support/records.js';
+import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js';
+import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
+import { memoryDocuments } from '../../support/documents.js';
 import { recordingLogger } from '../../support/registry.js';
 
 const day = 86_400;
 let now: number;
 let log: ReturnType<typeof recordingLogger>;
-let store: ReturnType<typeof memoryRecords>;
+let store: ReturnType<typeof memoryDocuments>;
 
 beforeEach(() => {
   now = 1_800_000_000_000;
   log = recordingLogger();
-  store = memoryRecords();
+  store = memoryDocuments();
 });
 
 function open(keys?: readonly string[], on = store): Promise<SigningKeys> {
@@ -46,7 +47,7 @@ describe('keys in the store', () => {
 
   it('calls a key by its thumbprint (RFC 7638)', async () => {
     const keys = await open();
-    const [record] = await store.records('signing-key');
+    const [record] = await store.documents('signing-key');
     const value = record?.value as { privateKey: JWK } | undefined;
     expect(record?.id).toBe(await calculateJwkThumbprint(value?.privateKey ?? {}));
     expect((await keys.signer()).id).toBe(record?.id);
@@ -79,10 +80,10 @@ describe('keys in the store', () => {
     await keys.rotate();
     pass(29);
     await act(keys);
-    expect(await store.record('signing-key', old)).toBeDefined();
+    expect(await store.document('signing-key', old)).toBeDefined();
     pass(2);
     await act(keys);
-    expect(await store.record('signing-key', old)).toBeUndefined();
+    expect(await store.document('signing-key', old)).toBeUndefined();
   });
 
   it('replaces a key that has grown old, when it is to sign and when it is opened', async () => {
@@ -129,7 +130,7 @@ describe('keys in the store', () => {
   it('believes nothing that a deleted key signed', async () => {
     const keys = await open();
     const { id } = await keys.signer();
-    await store.apply([{ type: 'record.delete', kind: 'signing-key', id }], { durable: true });
+    await store.apply([{ type: 'document.delete', kind: 'signing-key', id }], { durable: true });
     expect(await keys.verifier(id)).toBeUndefined();
     expect((await keys.signer()).id).not.toBe(id);
   });
@@ -158,7 +159,7 @@ describe('given keys', () => {
       { id, createdAt: now, origin: 'declared', signs: true },
     ]);
     expect(await believes(keys, keys)).toBe(true);
-    expect(await store.records('signing-key')).toEqual([]);
+    expect(await store.documents('signing-key')).toEqual([]);
   });
 
   it('believes what the key before it signed', async () => {

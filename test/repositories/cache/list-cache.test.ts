@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Referrer } from '../../../src/ports/repository.js';
+import type { Referrer } from '../../../src/ports/images.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import type { Tag } from '../../../src/protocol/names.js';
 import { ListCache } from '../../../src/repositories/cache/list-cache.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller } from '../../../src/ports/repository.js';
-import type { ImageKey, MetadataStore } from '../../../src/ports/metadata.js';
+import type { MetadataStore } from '../../../src/ports/metadata.js';
+import type { ImageKey } from '../../../src/ports/images.js';
 import type { PageRequest } from '../../../src/ports/pages.js';
 import type { Reach } from '../../../src/ports/access.js';
 import {
@@ -8,7 +9,7 @@ import {
   type LocalRepositoryConfig,
 } from '../../../src/protocol/settings/repository-config.js';
 import { LocalWriter } from '../../../src/repositories/local/local-writer.js';
-import type { LocalParts } from '../../../src/repositories/local/local-repository.js';
+import type { LocalParts } from '../../../src/repositories/local/local-parts.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 
 const config = repositoryConfigSchema.parse({ name: 'own', type: 'local' }) as LocalRepositoryConfig;

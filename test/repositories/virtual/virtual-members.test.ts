@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Caller, Repository } from '../../../src/ports/repository.js';
-import type { ImageKey } from '../../../src/ports/metadata.js';
+import type { ImageKey } from '../../../src/ports/images.js';
 import { repositoryConfigSchema, type RepositoryConfig } from '../../../src/protocol/settings/repository-config.js';
 import { checkTogether } from '../../../src/protocol/settings/repository-graph.js';
 import { VirtualMembers } from '../../../src/repositories/virtual/virtual-members.js';

@@ -1,5 +1,4 @@
-import { ConflictError } from '../../../util/conflict-error.js';
-import type { CacheItem, Change, MetadataStore, Precondition } from '../../../ports/metadata.js';
+import type { CacheItem, Change, ImageRecords, MetadataWriter, Precondition } from '../../../ports/metadata.js';
 
 /** What a cache holds, be it known when it was touched or not. */
 export type CachedContent = Omit<CacheItem, 'touchedAt'>;
@@ -30,7 +29,7 @@ const longAgo = 0;
  * it was looked at is passed over, as is what changed or is in use. Returns what was dropped; durably, for its bytes may go.
  */
 export async function dropCached(
-  metadata: MetadataStore,
+  metadata: ImageRecords & MetadataWriter,
   items: readonly CachedContent[],
   { isInUse = () => false, unnamed = false }: DropConditions = {},
 ): Promise<readonly CachedContent[]> {
@@ -43,7 +42,7 @@ export async function dropCached(
   return drops.filter((_drop, index) => outcomes[index] === true).map(({ item }) => item);
 }
 
-async function lookAt(metadata: MetadataStore, item: CachedContent, unnamed: boolean): Promise<Drop> {
+async function lookAt(metadata: ImageRecords, item: CachedContent, unnamed: boolean): Promise<Drop> {
   const { kind, at, digest } = item;
   const link = await metadata.link(at, digest);
   const changes: Change[] = [];
@@ -58,16 +57,7 @@ async function lookAt(metadata: MetadataStore, item: CachedContent, unnamed: boo
   return { item, changes, require };
 }
 
-async function applyAll(metadata: MetadataStore, drops: readonly Drop[]): Promise<boolean> {
-  try {
-    const require = drops.flatMap((drop) => drop.require);
-    await metadata.apply(
-      drops.flatMap((drop) => drop.changes),
-      { durable: true, require },
-    );
-    return true;
-  } catch (error) {
-    if (error instanceof ConflictError) return false;
-    throw error;
-  }
+function applyAll(metadata: MetadataWriter, drops: readonly Drop[]): Promise<boolean> {
+  const changes = drops.flatMap((drop) => drop.changes);
+  return metadata.tryApply(changes, { durable: true, require: drops.flatMap((drop) => drop.require) });
 }

@@ -1,4 +1,4 @@
-import type { CacheItem, MetadataStore } from '../../../ports/metadata.js';
+import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Tag } from '../../../protocol/names.js';
 import { dropCached } from './cache-drop.js';
@@ -9,7 +9,7 @@ import type { TouchLog } from './touch-log.js';
 export type { PurgeReport } from './cache-purge.js';
 
 export interface EvictionParts {
-  readonly metadata: MetadataStore;
+  readonly metadata: ImageRecords & CacheRecords & MetadataWriter;
   readonly runtime: Runtime;
   readonly touches: Pick<TouchLog, 'flush' | 'isTouched' | 'betweenFlushes'>;
   /** Frees the bytes that nothing refers to any more. What asked for room waits for it. */

@@ -1,4 +1,5 @@
-import type { ImageKey, MetadataStore } from '../../../ports/metadata.js';
+import type { ImageRecords } from '../../../ports/metadata.js';
+import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { matchesAny } from '../../../protocol/patterns.js';
 
@@ -10,12 +11,12 @@ const tagPage = 1000;
  * make one for each batch.
  */
 export class CachePins {
-  readonly #metadata: MetadataStore;
+  readonly #metadata: ImageRecords;
   readonly #images: readonly string[];
   readonly #tags: readonly { readonly image: string; readonly tag: string }[];
   readonly #found = new Map<string, Promise<ReadonlySet<Digest>>>();
 
-  constructor(metadata: MetadataStore, pins: readonly string[]) {
+  constructor(metadata: ImageRecords, pins: readonly string[]) {
     this.#metadata = metadata;
     // The names of images have no colon, and those of tags neither.
     this.#images = pins.filter((pin) => !pin.includes(':'));

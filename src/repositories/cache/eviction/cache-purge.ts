@@ -1,5 +1,5 @@
-import { ConflictError } from '../../../util/conflict-error.js';
-import type { CacheItem, ImageKey, MetadataStore } from '../../../ports/metadata.js';
+import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
+import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import { dropCached, type CachedContent } from './cache-drop.js';
@@ -12,16 +12,18 @@ export interface PurgeReport {
   readonly bytes: number;
 }
 
+type PurgeRecords = ImageRecords & CacheRecords & MetadataWriter;
+
 const batchSize = 200;
 
 /** Drops on request what a repository's cache holds, in bounded batches, pinned or not. Used once. */
 export class CachePurge {
-  readonly #metadata: MetadataStore;
+  readonly #metadata: PurgeRecords;
   readonly #repository: string;
   readonly #isStopped: () => boolean;
   readonly #tally = { tags: 0, manifests: 0, blobs: 0, bytes: 0 };
 
-  constructor(metadata: MetadataStore, repository: string, isStopped: () => boolean) {
+  constructor(metadata: PurgeRecords, repository: string, isStopped: () => boolean) {
     this.#metadata = metadata;
     this.#repository = repository;
     this.#isStopped = isStopped;
@@ -91,15 +93,10 @@ export class CachePurge {
 
   /** False when the repository was deleted meanwhile. */
   async #dropTags(at: ImageKey, tags: readonly Tag[]): Promise<boolean> {
-    try {
-      const changes = tags.map((tag) => ({ type: 'tag.delete', at, tag }) as const);
-      await this.#metadata.apply(changes, { durable: true });
-      this.#tally.tags += tags.length;
-      return true;
-    } catch (error) {
-      if (error instanceof ConflictError) return false;
-      throw error;
-    }
+    const changes = tags.map((tag) => ({ type: 'tag.delete', at, tag }) as const);
+    const isDropped = await this.#metadata.tryApply(changes, { durable: true });
+    if (isDropped) this.#tally.tags += tags.length;
+    return isDropped;
   }
 
   /** Manifests with what they name, a level after the other; without what is needed, when that matters. */

@@ -1,12 +1,12 @@
-import { ConflictError } from '../../../util/conflict-error.js';
 import type { BlobStore } from '../../../ports/bytes.js';
-import type { Change, ImageKey, MetadataStore } from '../../../ports/metadata.js';
+import type { Change, MetadataWriter } from '../../../ports/metadata.js';
+import type { ImageKey } from '../../../ports/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage } from '../../../protocol/errors.js';
 
 export interface TouchLogParts {
-  readonly metadata: MetadataStore;
+  readonly metadata: MetadataWriter;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Runtime;
   /** How often what was collected is written. @default 60 000 */
@@ -111,12 +111,7 @@ export class TouchLog {
   async #write(repository: string, entries: readonly (readonly [string, number])[]): Promise<boolean> {
     for (let start = 0; start < entries.length; start += batchSize) {
       const changes = toChanges(repository, entries.slice(start, start + batchSize));
-      try {
-        await this.#parts.metadata.apply(changes, { durable: false });
-      } catch (error) {
-        if (error instanceof ConflictError) return false;
-        throw error;
-      }
+      if (!(await this.#parts.metadata.tryApply(changes, { durable: false }))) return false;
     }
     return true;
   }

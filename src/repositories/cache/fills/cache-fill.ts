@@ -1,6 +1,6 @@
-import { ConflictError } from '../../../util/conflict-error.js';
 import type { BlobInfo } from '../../../ports/bytes.js';
-import type { ImageKey } from '../../../ports/metadata.js';
+import type { ImageKey } from '../../../ports/images.js';
+import type { ImageRecords, RepositoryRecords } from '../../../ports/metadata.js';
 import type { Repository } from '../../../ports/repository.js';
 import type { UpstreamBlob, UpstreamReason, UpstreamResult } from '../../../ports/upstream.js';
 import { algorithmOf, type Digest } from '../../../protocol/digest.js';
@@ -12,9 +12,10 @@ import { FillRoom } from './fill-room.js';
 import { RunningFill, StoredFill, type Fill, type OnLinked } from './fill.js';
 import { PassedFills, type PassRequest } from './passed-fill.js';
 import { stageTransient } from '../../garbage/staged-leftovers.js';
-import { publish, type PublishParts } from '../../local/upload-session.js';
+import { leaveCandidate, publish, type PublishParts } from '../../local/upload-session.js';
 
 export interface CacheFillParts extends PublishParts {
+  readonly metadata: PublishParts['metadata'] & RepositoryRecords & Pick<ImageRecords, 'link'>;
   /** The repositories, of which caches make room when the disk is full. @default none */
   readonly repositories?: () => readonly Repository[];
   /** Before a transfer that was cut is resumed; it doubles. @default 100 */
@@ -219,19 +220,12 @@ export class CacheFills {
     }
   }
 
-  async #store(fill: RunningFill): Promise<BlobInfo> {
-    let stored: BlobInfo | undefined;
-    try {
-      await publish(this.#parts, fill.staged, fill.digest, async (info) => {
-        stored = info;
-        await this.#links.linkAll(fill.seal(), info);
-      });
-    } catch (error) {
-      // Every repository that wanted it was deleted meanwhile: the bytes are right, and left to the collector.
-      if (!(error instanceof ConflictError)) throw error;
-    }
-    if (stored === undefined) throw new Error('nothing was stored');
-    return stored;
+  /** Keeps the bytes, for the collector, even when every repository that wanted them was deleted. */
+  #store(fill: RunningFill): Promise<BlobInfo> {
+    return publish(this.#parts, fill.staged, fill.digest, async (info) => {
+      const isLinked = await this.#links.linkAll(fill.seal(), info);
+      if (!isLinked) await leaveCandidate(this.#parts, fill.digest);
+    });
   }
 
   #toError({ upstream }: FillRequest, error: unknown): RegistryError {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { ImageKey } from '../../../ports/metadata.js';
+import type { ImageKey } from '../../../ports/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage, type RegistryError } from '../../../protocol/errors.js';

@@ -1,36 +1,31 @@
-import { ConflictError } from '../../../util/conflict-error.js';
 import type { BlobInfo } from '../../../ports/bytes.js';
-import type { Change } from '../../../ports/metadata.js';
+import type { Change, RepositoryRecords } from '../../../ports/metadata.js';
 import type { FillTarget } from './fill.js';
 import type { PublishParts } from '../../local/upload-session.js';
+
+type LinkParts = PublishParts & { readonly metadata: RepositoryRecords };
 
 /**
  * Links cached blobs to images. Not synced: after a power cut the bytes are there without a link, and are linked again when
  * the upstream answers for them.
  */
 export class FillLinks {
-  readonly #parts: PublishParts;
+  readonly #parts: LinkParts;
 
-  constructor(parts: PublishParts) {
+  constructor(parts: LinkParts) {
     this.#parts = parts;
   }
 
   /**
-   * All in one write, under the digest's lock that the caller holds; without the images whose repository was deleted
-   * meanwhile. @throws ConflictError when none is left.
+   * Links the blob to all images in one write; the caller holds the digest's lock. Skips images whose repository was deleted.
+   * Returns false when the blob was linked to none of them.
    */
-  async linkAll(targets: readonly FillTarget[], info: BlobInfo): Promise<void> {
-    let present = targets;
-    for (;;) {
-      try {
-        await this.#apply(present, info);
-        return;
-      } catch (error) {
-        if (!(error instanceof ConflictError)) throw error;
-        const left = await this.#withRepository(present);
-        if (left.length === 0 || left.length === present.length) throw error;
-        present = left;
-      }
+  async linkAll(targets: readonly FillTarget[], info: BlobInfo): Promise<boolean> {
+    for (let present = targets; ;) {
+      if (await this.#apply(present, info)) return true;
+      const left = await this.#withRepository(present);
+      if (left.length === 0 || left.length === present.length) return false;
+      present = left;
     }
   }
 
@@ -39,17 +34,11 @@ export class FillLinks {
     const { digestLocks, blobs } = this.#parts;
     return digestLocks.run(info.digest, async () => {
       if ((await blobs.stat(info.digest))?.size !== info.size) return false;
-      try {
-        await this.#apply([target], info);
-        return true;
-      } catch (error) {
-        if (error instanceof ConflictError) return false;
-        throw error;
-      }
+      return this.#apply([target], info);
     });
   }
 
-  async #apply(targets: readonly FillTarget[], info: BlobInfo): Promise<void> {
+  async #apply(targets: readonly FillTarget[], info: BlobInfo): Promise<boolean> {
     const { metadata, runtime } = this.#parts;
     const { digest, size } = info;
     const when = runtime.now();
@@ -58,14 +47,15 @@ export class FillLinks {
       { type: 'blob.link', at, digest, size, when },
       { type: 'cache.touched', at, digests: [digest], when },
     ]);
-    await metadata.apply(changes, { durable: false });
+    if (!(await metadata.tryApply(changes, { durable: false }))) return false;
     for (const { onLinked } of targets) {
       try {
         onLinked?.(info);
       } catch (error) {
-        runtime.log.error({ err: error, digest }, 'what was to be told of a cached blob threw');
+        runtime.log.error({ err: error, digest }, 'onLinked callback failed');
       }
     }
+    return true;
   }
 
   async #withRepository(targets: readonly FillTarget[]): Promise<readonly FillTarget[]> {

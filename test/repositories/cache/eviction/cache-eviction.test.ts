@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change, ImageKey, MetadataStore } from '../../../../src/ports/metadata.js';
+import type { Change, MetadataStore } from '../../../../src/ports/metadata.js';
+import type { ImageKey } from '../../../../src/ports/images.js';
 import { digestOf, type Digest } from '../../../../src/protocol/digest.js';
 import { parseTag } from '../../../../src/protocol/names.js';
 import {

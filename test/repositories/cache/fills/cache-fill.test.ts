@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ImageKey, MetadataStore } from '../../../../src/ports/metadata.js';
+import type { MetadataStore } from '../../../../src/ports/metadata.js';
+import type { ImageKey } from '../../../../src/ports/images.js';
 import type { UpstreamResult } from '../../../../src/ports/upstream.js';
 import { digestOf } from '../../../../src/protocol/digest.js';
 import {
