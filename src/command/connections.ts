@@ -91,11 +91,14 @@ export class Connections {
     const res = this.#exchanges.get(socket)?.answer;
     if (!socket.writable) {
       socket.destroy();
-    } else if (res === undefined || isAnswerAwaited(res)) {
+    } else if (res === undefined || (isAnswerAwaited(res) && !wasLast(res))) {
       this.#endWith(socket, answer);
     } else {
       socket.pause();
-      this.#endAfter(socket, res);
+      // It waits its turn, and the rest of its body never comes.
+      if (!res.writableFinished && res.socket === null && !res.req.complete)
+        res.once('socket', () => socket.destroySoon());
+      else this.#endAfter(socket, res);
     }
     return true;
   }
@@ -234,6 +237,11 @@ function isAnswerAwaited(res: ServerResponse): boolean {
   if (res.req.complete) return res.writableFinished;
   // In the middle of a body. A response that has no socket waits behind others.
   return !res.headersSent && res.socket !== null;
+}
+
+/** Whether the client was told that nothing more comes. */
+function wasLast(res: ServerResponse): boolean {
+  return res.writableFinished && !res.shouldKeepAlive;
 }
 
 function isAwaitingClient(res: ServerResponse, socket: Socket): boolean {

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import connect from 'connect';
 import { Connections } from './connections.js';
 import { guardHeaders } from '../http/answer-headers.js';
+import { announcesBody } from '../http/bodies/body.js';
 import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from '../http/limits/malformed.js';
 import { shownUrl } from '../http/clients/shown-url.js';
 import type { Registry } from '../index.js';
@@ -193,7 +194,7 @@ function refuse(res: ServerResponse, error: RegistryError): void {
 function answer(res: ServerResponse, status: number, body: object | string, requestId: string = randomUUID()): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   // A body that nobody reads: without this, Node would take all of it in to keep the connection.
-  if (!res.req.complete) res.shouldKeepAlive = false;
+  if (announcesBody(res.req) && !res.req.complete) res.shouldKeepAlive = false;
   res.writeHead(status, {
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(text),

@@ -168,8 +168,8 @@ function asRegistryError(
     }
     return thrown;
   }
-  // A client that went away is no fault of ours: nobody reads this answer.
-  if (req.destroyed && !req.complete) {
+  // A client that went away is no fault of ours: nobody reads this answer. The whole body may have come, but not been read.
+  if (req.errored !== null || (req.destroyed && !req.complete)) {
     runtime.log.debug({ err: thrown, ...describeRequest(req, id) }, 'the client left before its request ended');
     return new RegistryError('BLOB_UPLOAD_INVALID', { message: 'the request body ended early' });
   }

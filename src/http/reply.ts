@@ -114,7 +114,12 @@ async function sendContent(
       for (const name of Object.keys(headers)) res.removeHeader(name);
       throw cause;
     }
-    if (!res.destroyed) log.error({ err: cause, path: content.path }, 'a blob could not be sent to its end');
+    if (!hasClientLeft(res)) log.error({ err: cause, path: content.path }, 'a blob could not be sent to its end');
     res.destroy();
   }
+}
+
+/** A failed write is reported before the response is destroyed. */
+function hasClientLeft(res: ServerResponse): boolean {
+  return res.destroyed || (res.socket?.errored ?? null) !== null;
 }

@@ -1,28 +1,11 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Client } from '../support/client.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';
 import { makeArchive } from './archives.js';
-import { Random } from './random.js';
-import { readFuzzSettings } from './settings.js';
-import { Watchdog } from './watchdog.js';
+import type { Random } from './random.js';
+import { fuzz, type FuzzTarget, type Played } from './runner.js';
 
-const settings = readFuzzSettings(process.env);
-/** An archive takes as long as many requests. */
-const rounds = Math.ceil(settings.rounds / 20);
-
-let started: TestRegistry;
-beforeAll(async () => {
-  started = await startRegistry({ garbageCollection: { intervalSeconds: 0 } });
-});
-afterAll(() => started.close());
-
-interface Judgement {
-  readonly problems: readonly string[];
-  readonly taken: boolean;
-}
-
-/** What is wrong with how an archive was taken in, or with how what it brought goes out. */
-async function judge(client: Client, archive: Buffer): Promise<Judgement> {
+/** What is wrong with how an archive was imported, or with how what it brought is exported. */
+async function judge(client: Client, archive: Buffer): Promise<{ problems: readonly string[]; taken: boolean }> {
   const imported = await client.post('/api/v1/repositories/local/import?image=fuzzed', { body: archive });
   const problems: string[] = [];
   if (imported.body.length > 1024 * 1024) problems.push(`an answer of ${imported.body.length} bytes`);
@@ -38,22 +21,43 @@ async function judge(client: Client, archive: Buffer): Promise<Judgement> {
   return { problems, taken: true };
 }
 
-it(`${rounds} archives of seed ${settings.seed} are taken or refused in a moment`, async () => {
-  const watchdog = new Watchdog();
-  let taken = 0;
-  for (let round = 0; round < rounds; round++) {
-    const archive = await makeArchive(new Random(settings.seed * 1_000_037 + round));
-    // A connection of its own: it takes so long to make some archives that an old one has been closed meanwhile.
-    const client = new Client(started.url);
-    const noAnswer = (error: unknown): Judgement => ({ problems: [`no answer: ${String(error)}`], taken: false });
-    const { result, problems } = await watchdog.watch(() => judge(client, archive).catch(noAnswer));
-    await client.close();
-    const all = [...problems, ...result.problems];
-    if (all.length > 0)
-      expect.fail(`seed ${settings.seed}, round ${round}, ${archive.length} bytes: ${all.join('; ')}`);
-    if (result.taken) taken++;
+/** Archives, as latin1, are imported or refused in a moment. */
+class Archives implements FuzzTarget<string> {
+  readonly #started: TestRegistry;
+
+  private constructor(started: TestRegistry) {
+    this.#started = started;
   }
-  expect(started.log.filter(({ level }) => level === 'error')).toEqual([]);
-  // Of archives that are all refused, little would be learnt.
-  expect(taken / rounds).toBeGreaterThan(0.1);
-});
+
+  static async open(): Promise<Archives> {
+    return new Archives(await startRegistry({ garbageCollection: { intervalSeconds: 0 } }));
+  }
+
+  async generate(random: Random): Promise<string> {
+    return (await makeArchive(random)).toString('latin1');
+  }
+
+  async play(inputs: readonly string[]): Promise<Played<string>> {
+    const findings: { input: string; problem: string }[] = [];
+    let served = 0;
+    for (const input of inputs) {
+      const logBefore = this.#started.log.length;
+      // A connection of its own: it takes so long to make some archives that an old one has been closed meanwhile.
+      const client = new Client(this.#started.url);
+      const noAnswer = (error: unknown) => ({ problems: [`no answer: ${String(error)}`], taken: false });
+      const { problems, taken } = await judge(client, Buffer.from(input, 'latin1')).catch(noAnswer);
+      await client.close();
+      if (taken) served++;
+      findings.push(...problems.map((problem) => ({ input, problem })));
+      const errors = this.#started.log.slice(logBefore).filter(({ level }) => level === 'error');
+      findings.push(...errors.map(({ message }) => ({ input, problem: `logged: ${message}` })));
+    }
+    return { findings, served };
+  }
+
+  close(): Promise<void> {
+    return this.#started.close();
+  }
+}
+
+fuzz<string>({ name: 'archives', batchSize: 1, minServed: 0.1, open: () => Archives.open() });

@@ -1,25 +1,9 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Client, type Answer } from '../support/client.js';
 import { describeBytes, imageManifest, types } from '../support/content.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';
 import { bendDocument } from './documents.js';
-import { Random } from './random.js';
-import { readFuzzSettings } from './settings.js';
-import { Watchdog } from './watchdog.js';
-
-const settings = readFuzzSettings(process.env);
-/** A document is written durably when it is taken: that takes as long as a few requests. */
-const rounds = Math.ceil(settings.rounds / 3);
-let started: TestRegistry;
-let client: Client;
-beforeAll(async () => {
-  started = await startRegistry({ garbageCollection: { intervalSeconds: 0 } });
-  client = new Client(started.url);
-});
-afterAll(async () => {
-  await client.close();
-  await started.close();
-});
+import type { Random } from './random.js';
+import { fuzz, type FuzzTarget, type Played } from './runner.js';
 
 const children = [1, 2].map((n) => ({
   ...describeBytes(types.ociImage, Buffer.from(`${n}`)),
@@ -55,32 +39,58 @@ const documents: readonly { readonly type: string; readonly json: object }[] = [
   },
 ];
 
-function send(type: string, body: string): Promise<Answer> {
-  if (type !== 'repository')
-    return client.put('/v2/local/fuzzed/manifests/latest', { headers: { 'Content-Type': type }, body });
-  return client.post('/api/v1/repositories', { headers: { 'Content-Type': 'application/json' }, body });
+interface Document {
+  /** A media type, or `repository` for a document of the management API. */
+  readonly type: string;
+  readonly body: string;
 }
 
-it(`${rounds} documents of seed ${settings.seed} are taken or refused in a moment`, async () => {
-  const { seed } = settings;
-  const watchdog = new Watchdog();
-  let taken = 0;
-  for (let round = 0; round < rounds; round++) {
-    const random = new Random(seed * 1_000_033 + round);
-    const { type, json } = random.pick(documents);
-    const body = bendDocument(random, json);
-    const { result, problems } = await watchdog.watch(() => send(type, body));
-    const isAnswer = result.status === 201 || [400, 413].includes(result.status);
-    const all = [...problems, ...(isAnswer ? [] : [`answered by ${result.status}`])];
-    if (result.body.length > 64 * 1024) all.push(`an answer of ${result.body.length} bytes`);
-    if (all.length > 0)
-      expect.fail(
-        `seed ${seed}, round ${round}, ${type}, ${body.length} bytes: ${all.join('; ')}\n${body.slice(0, 2000)}`,
-      );
-    if (result.status === 201) taken++;
-    if (type === 'repository' && result.status === 201) await client.delete('/api/v1/repositories/x');
+/** Documents are accepted or refused in a moment. */
+class Documents implements FuzzTarget<Document> {
+  readonly #started: TestRegistry;
+  readonly #client: Client;
+
+  private constructor(started: TestRegistry) {
+    this.#started = started;
+    this.#client = new Client(started.url);
   }
-  expect(started.log.filter(({ level }) => level === 'error')).toEqual([]);
-  // Of documents that are all refused, little would be learnt.
-  expect(taken / rounds).toBeGreaterThan(0.1);
-});
+
+  static async open(): Promise<Documents> {
+    return new Documents(await startRegistry({ garbageCollection: { intervalSeconds: 0 } }));
+  }
+
+  generate(random: Random): Document {
+    const { type, json } = random.pick(documents);
+    return { type, body: bendDocument(random, json) };
+  }
+
+  async play(inputs: readonly Document[]): Promise<Played<Document>> {
+    const findings: { input: Document; problem: string }[] = [];
+    const logBefore = this.#started.log.length;
+    let served = 0;
+    for (const input of inputs) {
+      const { status, body } = await this.#send(input);
+      if (status === 201) served++;
+      else if (status !== 400 && status !== 413) findings.push({ input, problem: `answered ${status}` });
+      if (body.length > 64 * 1024) findings.push({ input, problem: `an answer of ${body.length} bytes` });
+      if (input.type === 'repository' && status === 201) await this.#client.delete('/api/v1/repositories/x');
+    }
+    for (const { level, message } of this.#started.log.slice(logBefore)) {
+      if (level === 'error') findings.push({ input: inputs[0] as Document, problem: `logged: ${message}` });
+    }
+    return { findings, served };
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+    await this.#started.close();
+  }
+
+  #send({ type, body }: Document): Promise<Answer> {
+    if (type !== 'repository')
+      return this.#client.put('/v2/local/fuzzed/manifests/latest', { headers: { 'Content-Type': type }, body });
+    return this.#client.post('/api/v1/repositories', { headers: { 'Content-Type': 'application/json' }, body });
+  }
+}
+
+fuzz<Document>({ name: 'documents', batchSize: 1, minServed: 0.1, open: () => Documents.open() });

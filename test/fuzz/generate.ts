@@ -60,7 +60,7 @@ export function generateCase(random: Random, material: Material): Case {
 }
 
 /** A valid request for a row of one of the tables. */
-function draftRequest(random: Random, material: Material): Draft {
+export function draftRequest(random: Random, material: Material): Draft {
   const row = random.chance(0.75) ? random.pick(endpoints) : random.pick(managementEndpoints);
   const path = buildPath(row.path, fillPlaceholders(random, material));
   const query = draftQuery(random, material);

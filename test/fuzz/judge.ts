@@ -1,4 +1,6 @@
+import { inspect } from 'node:util';
 import type { RequestEvent } from '../../src/index.js';
+import type { LogLine } from '../support/registry.js';
 import { parseAnswers, type ParsedAnswer } from './answers.js';
 import { hiddenName } from './mutations.js';
 import type { RecordedRequest } from './recording-upstream.js';
@@ -120,6 +122,15 @@ function expectForward({ method, url }: ParsedRequest): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What is wrong with what was logged. */
+export function judgeLog(lines: readonly LogLine[]): string[] {
+  return lines.flatMap(({ level, message, fields }) => {
+    // 508 is what a `Via` that is too long gets.
+    const isFault = level === 'error' || (level === 'warn' && 'status' in fields && fields.status !== 508);
+    return isFault ? [`logged: ${message} ${inspect(fields, { breakLength: Infinity })}`] : [];
+  });
 }
 
 /** What is in the index that nobody but root may change. */

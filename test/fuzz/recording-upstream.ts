@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { digest, imageManifest, types } from '../support/content.js';
 
 export interface RecordedRequest {
@@ -14,8 +15,16 @@ interface Content {
   readonly bytes: Buffer;
 }
 
+/** The bytes of an answer, and what becomes of the connection after them. */
+export interface RawReply {
+  readonly text: string;
+  readonly end: 'keep' | 'close' | 'reset';
+  /** In how many writes it goes out. @default 1 */
+  readonly pieces?: number;
+}
+
 /** A raw answer to a request, in place of the usual one. */
-export type RawScript = (request: RecordedRequest) => string | undefined;
+export type RawScript = (request: RecordedRequest) => string | RawReply | undefined;
 
 /**
  * An upstream registry that reads its connections byte by byte, without a parser of HTTP that would put right what is wrong:
@@ -83,7 +92,9 @@ export class RecordingUpstream {
           return [header.slice(0, colon).toLowerCase(), header.slice(colon + 1).trim()] as const;
         });
         this.requests.push({ line, headers });
-        socket.write(this.script?.({ line, headers }) ?? this.#answer(line), 'latin1');
+        const reply = this.script?.({ line, headers }) ?? this.#answer(line);
+        if (typeof reply === 'string') socket.write(reply, 'latin1');
+        else void send(socket, reply);
       }
     });
   }
@@ -100,6 +111,17 @@ export class RecordingUpstream {
     ];
     return `${head.join('\r\n')}\r\n\r\n${method === 'HEAD' ? '' : bytes.toString('latin1')}`;
   }
+}
+
+async function send(socket: Socket, { text, end, pieces = 1 }: RawReply): Promise<void> {
+  const bytes = Buffer.from(text, 'latin1');
+  const size = Math.max(1, Math.ceil(bytes.length / pieces));
+  for (let at = 0; at < bytes.length; at += size) {
+    if (at > 0) await turn();
+    socket.write(bytes.subarray(at, at + size));
+  }
+  if (end === 'close') socket.end();
+  else if (end === 'reset') socket.resetAndDestroy();
 }
 
 /** A whole answer as an upstream sends it. */

@@ -1,18 +1,19 @@
-// npm run fuzz -- --rounds 100000 --seed 7, or --replay <base64> for the bytes of one connection. Documents and archives take
-// longer than requests, so there are a third and a twentieth as many of them.
+// npm run fuzz -- --rounds 100000 --seed 7 runs so many rounds over all kinds together, --kind upstreams those of one kind.
+// --replay <kind:text> runs the input that a failure printed.
 import { parseArgs } from 'node:util';
 import { startVitest } from 'vitest/node';
 
-const { values } = parseArgs({
-  options: { rounds: { type: 'string' }, seed: { type: 'string' }, replay: { type: 'string' } },
-});
+const text = { type: 'string' };
+const { values } = parseArgs({ options: { rounds: text, seed: text, kind: text, replay: text } });
 process.env.FUZZ_ROUNDS = values.rounds ?? '20000';
 process.env.FUZZ_SEED = values.seed ?? String(Date.now() % 1_000_000_000);
 if (values.replay !== undefined) process.env.FUZZ_REPLAY = values.replay;
-console.log(`fuzz: ${process.env.FUZZ_ROUNDS} rounds with seed ${process.env.FUZZ_SEED}`);
+const kind = values.replay?.split(':')[0] ?? values.kind;
+console.log(`fuzz: ${process.env.FUZZ_ROUNDS} rounds over all kinds, seed ${process.env.FUZZ_SEED}`);
 // As long as it takes.
-const vitest = await startVitest('test', [values.replay === undefined ? 'test/fuzz' : 'test/fuzz/raw-requests'], {
+const vitest = await startVitest('test', [kind === undefined ? 'test/fuzz' : `test/fuzz/${kind}.test.ts`], {
   run: true,
   testTimeout: 0,
+  hookTimeout: 0,
 });
 await vitest.close();

@@ -5,7 +5,7 @@ import { hashSync } from 'bcryptjs';
 import express from 'express';
 import { createRegistry, type Registry, type RequestEvent } from '../../src/index.js';
 import type { MetadataStore } from '../../src/ports/metadata.js';
-import { createRegistryServer } from '../../src/command/server.js';
+import { createRegistryServer, type RegistryServer } from '../../src/command/server.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
 import { Client } from '../support/client.js';
@@ -29,6 +29,8 @@ export interface SceneImage {
 export interface Scene {
   readonly registry: Registry;
   readonly metadata: MetadataStore;
+  /** The standalone server. */
+  readonly server: RegistryServer;
   /** The standalone server, and an Express app with routes of its own. */
   readonly ports: readonly number[];
   readonly client: Client;
@@ -95,6 +97,7 @@ export async function openScene(): Promise<Scene> {
   return {
     registry,
     metadata,
+    server,
     ports: [port, host.port],
     client,
     open,

@@ -96,7 +96,7 @@ class HttpProxyPassthrough implements Passthrough {
         await sendReply(passage, { status, headers: { Location: location } });
         return { status };
       }
-      if ((status >= 200 && status < 300) || status === 304) return await passOn(passage, arrival);
+      if (answersRequest(status, buildRequestHeaders(passage.req))) return await passOn(passage, arrival);
       const withToken = /^bearer /i.test(hop.added['authorization'] ?? '');
       const { host: upstream, pathname: path } = forward.url;
       const origin = { upstream, elsewhere: hop.elsewhere, withToken, path };
@@ -175,6 +175,13 @@ class HttpProxyPassthrough implements Passthrough {
     }
     return request;
   }
+}
+
+/** Whether the status is one that a client may expect: half a blob that it did not ask for would look whole to it. */
+function answersRequest(status: number, asked: Readonly<Record<string, string>>): boolean {
+  if (status === 206) return asked['range'] !== undefined;
+  if (status === 304) return asked['if-none-match'] !== undefined || asked['if-modified-since'] !== undefined;
+  return status === 200;
 }
 
 /** The next hop of a redirect, or the URL to which the client is sent. */

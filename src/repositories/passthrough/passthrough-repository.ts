@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import type { Caller, Explanation, Listed, Repository, RepositoryBlob, TagEntry } from '../../ports/repository.js';
 import type {
@@ -18,6 +19,7 @@ import { pipeRange } from '../../util/pipe-range.js';
 import { FetchedLists } from '../cache/fetched-lists.js';
 import type { ListCache } from '../cache/list-cache.js';
 import { toRefusal } from '../cache/remote-verdict.js';
+import { verifiedBody } from './verified-body.js';
 import { cutByBytes, sliceSorted } from '../list-pages.js';
 
 /** How long a client may take for the pages of a list. */
@@ -182,7 +184,13 @@ export class PassthroughRepository implements Repository {
     const found = unwrap(await this.#parts.upstream.getBlob(image, digest, range.start, caller.trail));
     if (found === undefined) return undefined;
     const skip = range.start - found.offset;
-    return { size, writeTo: (sink) => pipeRange(found.body, sink, { skip, take: range.end - range.start + 1 }) };
+    const take = range.end - range.start + 1;
+    if (take < size) return { size, writeTo: (sink) => pipeRange(found.body, sink, { skip, take }) };
+    const expected = { upstream: this.#parts.upstream.host, digest, size };
+    return {
+      size,
+      writeTo: (sink) => pipeRange(Readable.from(verifiedBody(found.body, expected)), sink, { skip, take }),
+    };
   }
 }
 

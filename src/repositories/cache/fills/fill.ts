@@ -82,16 +82,15 @@ export class RunningFill implements Fill {
         try {
           await followed.writeTo(sink, (bytes) => (sent += bytes));
         } catch (error) {
-          if (sink.destroyed || !(await this.#isDiskFull())) throw error;
+          if (sink.destroyed) throw error;
+          // The reader is told why the fill failed: what the staged bytes say of it would be the reader's own fault.
+          const failure = await this.done.then(() => undefined, toError);
+          if (!isInsufficientStorage(failure)) throw failure ?? error;
           const rest = { start: (range?.start ?? 0) + sent, end: range?.end ?? size - 1 };
           await this.#pass(size, rest).writeTo(sink);
         }
       },
     };
-  }
-
-  #isDiskFull(): Promise<boolean> {
-    return this.done.then(() => false, isInsufficientStorage);
   }
 
   isFor(at: ImageKey): boolean {
@@ -136,6 +135,10 @@ export class StoredFill implements Fill {
       },
     };
   }
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error('the fill failed', { cause: thrown });
 }
 
 function keyOf({ repository, image }: ImageKey): string {

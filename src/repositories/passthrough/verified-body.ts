@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { algorithmOf, hexOf, type Digest } from '../../protocol/digest.js';
+import { toRefusal } from '../cache/remote-verdict.js';
+
+/**
+ * Yields the bytes of a whole blob and withholds the last one until they turn out to have the digest, so that wrong bytes
+ * never look whole.
+ * @throws RegistryError UNAVAILABLE when they have another digest or length.
+ */
+export async function* verifiedBody(
+  source: Readable,
+  { upstream, digest, size }: { readonly upstream: string; readonly digest: Digest; readonly size: number },
+): AsyncGenerator<Buffer> {
+  const failed = (reason: string): Error => toRefusal({ type: 'failed', reason: { upstream, reason } });
+  const hash = createHash(algorithmOf(digest));
+  let left = size;
+  let last: Buffer | undefined;
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    left -= chunk.length;
+    if (left < 0) throw failed(`its content is longer than ${size} bytes`);
+    hash.update(chunk);
+    if (left > 0) yield chunk;
+    else if (chunk.length > 1) yield chunk.subarray(0, -1);
+    if (left === 0 && chunk.length > 0) last = chunk.subarray(-1);
+  }
+  if (left > 0) throw failed(`its content has ${size - left} bytes and not ${size}`);
+  if (hash.digest('hex') !== hexOf(digest)) throw failed('its content has another digest');
+  if (last !== undefined) yield last;
+}
