@@ -204,6 +204,25 @@ describe('docs/gateway.md', () => {
   });
 });
 
+describe('a message in the documentation', () => {
+  const source = listFiles('src')
+    .map((file) => read(file))
+    .join('\n');
+  const messages = ['docs/operations.md', 'docs/troubleshooting.md'].flatMap((file) => {
+    const [, table = ''] = /^<!-- messages: .*?-->\n\n((?:\|.*\n)+)/m.exec(read(file)) ?? [];
+    return [...rowsOf(table).keys()].map((message) => [file, message] as const);
+  });
+
+  it('is found in both pages', () => {
+    expect(new Set(messages.map(([file]) => file)).size).toBe(2);
+  });
+
+  it.each(messages)('of %s is a message of the source: %s', (_file, message) => {
+    const parts = message.split('…').filter((part) => part !== '');
+    expect(parts.filter((part) => !source.includes(part))).toEqual([]);
+  });
+});
+
 describe('YAML in Markdown', () => {
   const files = listFiles('docs').filter((file) => file.endsWith('.md'));
   const blocks = files.flatMap((file) =>
@@ -217,7 +236,7 @@ describe('YAML in Markdown', () => {
   it.each(blocks)('of %s is a config file that is accepted', (_file, text) => {
     const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
     const keys = { SIGNING_KEY: String(key), OLD_SIGNING_KEY: String(key) };
-    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', ...keys };
+    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', OLD_USER: 'me', OLD_PASSWORD: 'secret', ...keys };
     expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
   });
 });
