@@ -141,6 +141,7 @@ const health = object({
     request_rate: count,
     throttled_login: count,
     imports: count,
+    large_bodies: count,
     unfinished_heads: count,
     slow_upload: count,
     slow_download: count,

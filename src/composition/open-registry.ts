@@ -2,6 +2,7 @@ import { createLocalAccess } from '../access/local-access.js';
 import { HealthCheck } from './health-check.js';
 import type { Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
+import { BodyReader } from '../http/bodies/body-reader.js';
 import { createClientReader } from '../http/clients/client-info.js';
 import { createOffload } from '../http/bodies/offload.js';
 import { createPassthrough } from '../http/passthrough/passthrough.js';
@@ -161,6 +162,7 @@ async function openOn(
     instanceId,
     uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
     downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
+    bodies: new BodyReader(),
     clients: new CustomerCounts(options.limits.maxConnectionsPerClient),
     rates: new RateLimiter(options.limits, () => runtime.now()),
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),

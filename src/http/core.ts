@@ -3,6 +3,7 @@ import type { AccessControl, ClientInfo } from '../ports/access.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
 import type { CustomerCounts } from '../util/customer-counts.js';
+import type { BodyReader } from './bodies/body-reader.js';
 import type { Offload } from './bodies/offload.js';
 import type { HostMatcher } from './clients/web-pages.js';
 import type { Handler } from './exchange.js';
@@ -56,6 +57,8 @@ export interface Core {
   readonly clients: CustomerCounts;
   /** Has the proxy in front send files. */
   readonly offload: Offload;
+  /** Reads small documents and manifests. */
+  readonly bodies: BodyReader;
   readClient(req: IncomingMessage): ClientInfo;
   /** Where pages of an open registry may come from. */
   readonly isKnownHost: HostMatcher;

@@ -61,7 +61,7 @@ export async function dispatch<Row extends Endpoint>(
   const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
     requirePermission(core, principal, question, permission, at);
   const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target, require };
-  const work = handler(exchange as Exchange<unknown>);
+  const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
   // A body that comes too slowly is answered before the work on it has ended.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
   const reply = core.offload(req, await keepPace(req, work, core.uploadPace));

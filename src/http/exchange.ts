@@ -3,6 +3,7 @@ import type { Caller, Repository } from '../ports/repository.js';
 import type { ClientInfo } from '../ports/access.js';
 import type { ImageKey } from '../ports/images.js';
 import type { WireName } from '../protocol/names.js';
+import type { RequestBody } from './bodies/body-reader.js';
 import type { Reply } from './reply.js';
 
 /** The image that a request names, resolved and permitted. */
@@ -16,6 +17,8 @@ export interface Target {
 /** One request as a handler sees it. Rows with a `:name` come with its target. */
 export interface Exchange<Params> {
   readonly req: IncomingMessage;
+  /** Reads the whole body, for small documents and manifests. */
+  readonly body: RequestBody;
   /** What precedes `/v2` in the URLs of this registry. */
   readonly prefix: string;
   /** The path as the client sent it, without the query. */

@@ -3,7 +3,7 @@ import type { Provenance } from '../ports/images.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
-import { discardRest } from './bodies/body.js';
+import { discardEarly, discardRest } from './bodies/body.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
 import type { CoreSource, Leave, Location, Seen, Surface } from './core.js';
 import { dispatch } from './dispatch.js';
@@ -52,6 +52,7 @@ async function answer<Row extends Endpoint>(
     runtime.emit('client.refused', { reason: 'slow_download', address: seen.clientAddress });
   };
   const delivery: Delivery = { id, runtime, source, location, onSlow };
+  const discarding = discardEarly(req);
   let leave: Leave = () => undefined;
   let outcome: Outcome;
   try {
@@ -71,6 +72,7 @@ async function answer<Row extends Endpoint>(
     outcome = await deliver(req, res, errorReply(error), delivery);
     outcome = { ...outcome, errorCode: error.code };
   }
+  if (discarding !== undefined) await discarding;
   const isRead = await discardRest(req);
   if (!isRead) runtime.emit('client.refused', { reason: 'unread_body', address: seen.clientAddress });
   leave();

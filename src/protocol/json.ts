@@ -4,13 +4,15 @@ export interface JsonLimits {
   readonly maxDepth: number;
   /** All values in all arrays and objects. */
   readonly maxValues: number;
+  /** Members of one object. An object with a hundred thousand distinct names takes JSON.parse half a second. */
+  readonly maxMembers: number;
 }
 
 /** A manifest, or a document of an archive: 4 MiB of descriptors have half as many values, and nobody nests them so deep. */
-export const manifestLimits: JsonLimits = { maxDepth: 64, maxValues: 300_000 };
+export const manifestLimits: JsonLimits = { maxDepth: 64, maxValues: 300_000, maxMembers: 10_000 };
 
 /** Documents that people and small programs write: settings, key sets, answers to a login. */
-export const smallLimits: JsonLimits = { maxDepth: 64, maxValues: 10_000 };
+export const smallLimits: JsonLimits = { maxDepth: 64, maxValues: 10_000, maxMembers: 10_000 };
 
 /** A document is JSON, or may be, but is nested too deep or has too many values. */
 export class JsonLimitError extends Error {
@@ -29,8 +31,9 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): unknown {
   return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
 }
 
-function checkLimits(bytes: Uint8Array, { maxDepth, maxValues }: JsonLimits): void {
-  let depth = 0;
+function checkLimits(bytes: Uint8Array, { maxDepth, maxValues, maxMembers }: JsonLimits): void {
+  // For each open array or object; Infinity for an array.
+  const membersLeft: number[] = [];
   let values = 1;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at];
@@ -38,11 +41,15 @@ function checkLimits(bytes: Uint8Array, { maxDepth, maxValues }: JsonLimits): vo
       at = endOfString(bytes, at);
     } else if (byte === comma) {
       values++;
+      const left = (membersLeft.pop() ?? Infinity) - 1;
+      if (left < 1) throw new JsonLimitError(`an object has more than ${maxMembers} members`);
+      membersLeft.push(left);
     } else if (byte === openBracket || byte === openBrace) {
       values++;
-      if (++depth > maxDepth) throw new JsonLimitError(`it is nested deeper than ${maxDepth} levels`);
+      membersLeft.push(byte === openBrace ? maxMembers : Infinity);
+      if (membersLeft.length > maxDepth) throw new JsonLimitError(`it is nested deeper than ${maxDepth} levels`);
     } else if (byte === closeBracket || byte === closeBrace) {
-      depth--;
+      membersLeft.pop();
     }
     if (values > maxValues) throw new JsonLimitError(`it has more than ${maxValues} values`);
   }

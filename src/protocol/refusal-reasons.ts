@@ -1,6 +1,6 @@
 /**
  * The limits for which clients are refused. Refused: `connections` of all clients or `client_connections` of one,
- * `client_requests` at a time of one, `request_rate`, `throttled_login`, `imports` at a time. Ended: `unfinished_heads` when
+ * `client_requests` at a time of one, `request_rate`, `throttled_login`, `imports` and `large_bodies` at a time. Ended: `unfinished_heads` when
  * too many wait for the rest of theirs, `slow_upload`, `slow_download`, `unread_body`.
  */
 export const refusalReasons = [
@@ -10,6 +10,7 @@ export const refusalReasons = [
   'request_rate',
   'throttled_login',
   'imports',
+  'large_bodies',
   'unfinished_heads',
   'slow_upload',
   'slow_download',

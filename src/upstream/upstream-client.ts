@@ -7,6 +7,7 @@ import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { sortInTurns } from '../util/sort-in-turns.js';
 import { createTargetPolicy } from '../util/target-policy.js';
+import { TurnGate } from '../util/turns.js';
 import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
@@ -61,6 +62,7 @@ export function createUpstream(config: UpstreamConfig): Upstream {
 
 class UndiciUpstream implements Upstream {
   readonly host: string;
+  readonly #gate = new TurnGate();
   readonly #config: UpstreamConfig;
   readonly #base: URL;
   readonly #transport: Transport;
@@ -195,7 +197,7 @@ class UndiciUpstream implements Upstream {
 
   async #fetchManifest(image: string, reference: Reference, trail: readonly string[]): Promise<ManifestContent> {
     const answer = await this.#exchange.ask(this.#askManifest('GET', image, reference, trail));
-    return readManifest(answer, reference, this.#wholeBodyMs);
+    return readManifest(answer, reference, this.#wholeBodyMs, this.#gate);
   }
 
   /** Some servers without the API answer 200 with a web page instead of 404: that is absent as well. */

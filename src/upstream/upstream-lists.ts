@@ -12,7 +12,7 @@ const maxPages = 1000;
 const maxItems = 200_000;
 const maxListBytes = 16 * 1024 * 1024;
 const maxPageBytes = 8 * 1024 * 1024;
-const pageLimits = { maxDepth: 64, maxValues: maxItems };
+const pageLimits = { maxDepth: 64, maxValues: maxItems, maxMembers: 10_000 };
 
 const tooLong = `its list is too long: at most ${maxItems} items in ${maxPages} pages and ${maxListBytes} bytes are read`;
 

@@ -3,6 +3,7 @@ import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { maxManifestBytes, manifestTypes } from '../protocol/manifest.js';
 import type { Reference } from '../protocol/names.js';
+import type { TurnGate } from '../util/turns.js';
 import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from './upstream-headers.js';
 import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
 import { failed } from './upstream-verdict.js';
@@ -34,12 +35,14 @@ export async function readManifest(
   answer: UpstreamAnswer,
   reference: Reference,
   timeoutMs: number,
+  gate: TurnGate,
 ): Promise<ManifestContent> {
   const bytes = await readWhole(answer, { maxBytes: maxManifestBytes, timeoutMs });
   const expected = 'digest' in reference ? reference.digest : claimedDigestOf(answer.headers);
   const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
   if (expected !== undefined && digest !== expected)
     throw failed(`the content does not match: ${expected} was expected, ${digest} came`);
+  await gate.pass(bytes.length);
   return { digest, mediaType: chooseMediaType(answer, bytes), size: bytes.length, bytes };
 }
 

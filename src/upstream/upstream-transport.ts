@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { TargetPolicy } from '../ports/upstream.js';
-import { drain, readBounded, SourceClosedError } from '../util/streams.js';
+import { drain, readBounded } from '../util/streams.js';
+import { SourceClosedError } from '../util/source-listener.js';
 import { firstOf, type AnswerHeaders } from './upstream-headers.js';
 import { codeOf, failed, verdictOf } from './upstream-verdict.js';
 

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { SinkWriter } from './sink-writer.js';
-import { SourceClosedError } from './streams.js';
+import { SourceClosedError } from './source-listener.js';
 
 /**
  * Passes a part of the source on to the sink, minding its backpressure, and destroys the source afterwards; the sink is not

@@ -1,65 +1,14 @@
-/** Raw stream plumbing: the only place that listens to 'data'. Everything else awaits the promises made here. */
+/** Reads sources: in batches, as a whole within bounds, or only to discard them. */
 import { Writable, type Readable } from 'node:stream';
-
-/** The source failed or closed before its end; `cause` says why where it told. What arrived before was handed over. */
-export class SourceClosedError extends Error {
-  override readonly name = 'SourceClosedError';
-
-  constructor(cause?: unknown) {
-    super('source closed early', cause === undefined ? undefined : { cause });
-  }
-}
+import { ChunkList } from './chunk-list.js';
+import { listen } from './source-listener.js';
 
 /** The source has more bytes than were allowed. */
 export class TooManyBytesError extends Error {
   override readonly name = 'TooManyBytesError';
 }
 
-interface SourceListener {
-  chunk(bytes: Buffer): void;
-  /** Called once at most, and `fail` not after it. */
-  end(): void;
-  fail(error: SourceClosedError): void;
-}
-
 function ignore(): void {}
-
-/**
- * Lets the source flow into the listener, which is never called before this returns. The function that it returns stops
- * that and leaves the source paused. Afterwards an 'error' of the source is ignored: a client that goes away while nobody
- * reads any more must not end the process.
- */
-function listen(source: Readable, listener: SourceListener): () => void {
-  let open = true;
-  const stop = (): void => {
-    if (!open) return;
-    open = false;
-    source.off('data', onData).off('end', onEnd).off('close', onClose).off('aborted', onClose).off('error', onError);
-    source.on('error', ignore);
-    if (!source.readableEnded && !source.destroyed) source.pause();
-  };
-  const settle = (error?: SourceClosedError): void => {
-    if (!open) return;
-    stop();
-    if (error === undefined) listener.end();
-    else listener.fail(error);
-  };
-  const onData = (chunk: Buffer | string): void => {
-    // A few chunks may still come after `pause`: the listener takes them; after `stop` nothing comes any more.
-    listener.chunk(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
-  };
-  // An IncomingMessage says by `complete` whether the whole message was there; other streams do not have it.
-  const onEnd = (): void =>
-    settle('complete' in source && source.complete === false ? new SourceClosedError() : undefined);
-  const onClose = (): void => settle(new SourceClosedError(source.errored ?? undefined));
-  const onError = (error: Error): void => settle(new SourceClosedError(error));
-  source.on('data', onData).on('end', onEnd).on('close', onClose).on('aborted', onClose).on('error', onError);
-  // The events of a source that is over have gone by.
-  if (source.readableEnded) process.nextTick(onEnd);
-  else if (source.destroyed) process.nextTick(onClose);
-  else source.resume();
-  return stop;
-}
 
 /** Stores one batch; resolves when the next may come. The chunks are the callee's. */
 export type BatchWrite = (chunks: Buffer[], bytes: number) => Promise<void>;
@@ -90,8 +39,7 @@ class BatchPump {
   #stop: () => void = ignore;
   #resolve: () => void = ignore;
   #reject: (error: unknown) => void = ignore;
-  #batch: Buffer[] = [];
-  #batchBytes = 0;
+  readonly #batch = new ChunkList();
   #taken = 0;
   #writing = false;
   #startedAt = -Infinity;
@@ -137,8 +85,7 @@ class BatchPump {
     if (this.#over) return;
     const allowed = (this.#options.maxBytes ?? Infinity) - this.#taken;
     const bytes = chunk.length > allowed ? chunk.subarray(0, allowed) : chunk;
-    if (bytes.length > 0) this.#batch.push(bytes);
-    this.#batchBytes += bytes.length;
+    if (bytes.length > 0) this.#batch.add(bytes);
     this.#taken += bytes.length;
     if (chunk.length > allowed) this.#finish({ error: new TooManyBytesError('more bytes than allowed') });
     else if (this.#isFull()) this.#turn();
@@ -155,7 +102,7 @@ class BatchPump {
   }
 
   #isFull(): boolean {
-    return this.#batchBytes >= this.#options.batchBytes || this.#batch.length >= maxBatchChunks;
+    return this.#batch.bytes >= this.#options.batchBytes || this.#batch.length >= maxBatchChunks;
   }
 
   /** Decides what is next, after each event. One write is in flight at a time, and the next batch fills meanwhile. */
@@ -188,10 +135,8 @@ class BatchPump {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#startedAt = performance.now();
-    const batch = this.#batch;
-    const bytes = this.#batchBytes;
-    this.#batch = [];
-    this.#batchBytes = 0;
+    const { bytes } = this.#batch;
+    const batch = this.#batch.take();
     this.#writing = true;
     if (!this.#over && this.#source.isPaused()) this.#source.resume();
     this.#write(batch, bytes).then(
@@ -207,7 +152,7 @@ class BatchPump {
   #abandon(error: unknown): void {
     this.#writing = false;
     clearTimeout(this.#timer);
-    this.#batch = [];
+    this.#batch.take();
     this.#over = true;
     this.#stop();
     this.#reject(error);
@@ -225,22 +170,35 @@ export function writeInBatches(source: Readable, write: BatchWrite, options: Bat
   return new BatchPump(source, write, options).run();
 }
 
-/** Reads the source to its end; `undefined` as soon as it has more than `maxBytes`, and then it is left paused. */
-export function readBounded(source: Readable, maxBytes: number): Promise<Buffer | undefined> {
+/**
+ * Reads the source to its end. Returns `undefined` as soon as it has more than `maxBytes`; the source is then left paused.
+ * @param onBytes is called with the number of bytes received so far; what it throws ends the reading.
+ */
+export function readBounded(
+  source: Readable,
+  maxBytes: number,
+  onBytes: (bytes: number) => void = ignore,
+): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
+    const list = new ChunkList();
     const stop = listen(source, {
       chunk: (chunk) => {
-        bytes += chunk.length;
-        if (bytes <= maxBytes) {
-          chunks.push(chunk);
-          return;
+        list.add(chunk);
+        try {
+          onBytes(list.bytes);
+          if (list.bytes <= maxBytes) return;
+          resolve(undefined);
+        } catch (error) {
+          reject(error);
         }
         stop();
-        resolve(undefined);
+        list.take();
       },
-      end: () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes)),
+      end: () => {
+        const { bytes } = list;
+        const chunks = list.take();
+        resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, bytes));
+      },
       fail: reject,
     });
   });

@@ -9,7 +9,7 @@ import { listOf, maxDescriptors } from '../../src/protocol/schemas.js';
 import { readTags } from '../../src/upstream/upstream-lists.js';
 import { describeBytes, digest, types } from '../support/content.js';
 
-const limits = { maxDepth: 4, maxValues: 20 };
+const limits = { maxDepth: 4, maxValues: 20, maxMembers: 3 };
 const bytesOf = (text: string): Buffer => Buffer.from(text);
 
 function refusal(action: () => unknown): RegistryError {
@@ -36,6 +36,7 @@ describe('parseJson', () => {
     ['"é[[[[["', 'é[[[[['],
     ['[[[[]]]]', [[[[]]]]],
     ['7', 7],
+    ['[{"a":[1,2,3,4],"b":{},"c":3},4,5,6]', [{ a: [1, 2, 3, 4], b: {}, c: 3 }, 4, 5, 6]],
   ])('parses %s', (text, expected) => {
     expect(parseJson(bytesOf(text), limits)).toEqual(expected);
   });
@@ -46,6 +47,8 @@ describe('parseJson', () => {
     ['{"a":{"a":{"a":{"a":{', 'it is nested deeper than 4 levels'],
     [`[${'{},'.repeat(9)}{}]`, 'it has more than 20 values'],
     [','.repeat(30), 'it has more than 20 values'],
+    ['{"a":1,"b":2,"c":3,"d":4}', 'an object has more than 3 members'],
+    ['[{"a":[1,2,3,4,5],"b":{"x":1,"y":2},"c":3,"d":4}]', 'an object has more than 3 members'],
   ])('refuses %s before it is parsed', (text, message) => {
     expect(() => parseJson(bytesOf(text), limits)).toThrow(new JsonLimitError(message));
   });
@@ -95,12 +98,19 @@ describe('a manifest of 4 MiB', () => {
   });
 
   it('with annotations that are no texts is refused with one problem for them', () => {
-    const annotations = Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`key ${n}`, n]));
+    const annotations = Object.fromEntries(Array.from({ length: 9000 }, (_, n) => [`key ${n}`, n]));
     const config = describeBytes(types.ociConfig, Buffer.from('{}'));
     const bytes = bytesOf(JSON.stringify({ schemaVersion: 2, config, layers: [], annotations }));
     expect(refusal(() => parseManifest(bytes, types.ociImage)).detail).toEqual([
       { path: 'annotations', problem: 'must be an object of strings' },
     ]);
+  });
+
+  it('with 100,000 annotations is refused before it is parsed', () => {
+    const annotations = Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`key ${n}`, 'x']));
+    const bytes = bytesOf(JSON.stringify({ schemaVersion: 2, layers: [], annotations }));
+    const message = 'the manifest is too large: an object has more than 10000 members';
+    expect(refusal(() => parseManifest(bytes, types.ociImage))).toMatchObject({ status: 413, message });
   });
 
   it('with as many descriptors as an image may have is taken', () => {

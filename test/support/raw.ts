@@ -48,7 +48,8 @@ export class RawConnection {
 
   /** All that came until the other side closed. */
   async untilClosed(): Promise<RawAnswer> {
-    if (!this.socket.closed) await once(this.socket, 'close');
+    // Not `once` of node:events, which rejects with a reset.
+    if (!this.socket.closed) await new Promise((resolve) => this.socket.once('close', resolve));
     return parseAnswer(Buffer.concat(this.#chunks).toString('latin1'));
   }
 

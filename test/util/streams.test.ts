@@ -3,14 +3,8 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import {
-  drain,
-  readBounded,
-  readBytes,
-  SourceClosedError,
-  TooManyBytesError,
-  writeInBatches,
-} from '../../src/util/streams.js';
+import { drain, readBounded, readBytes, TooManyBytesError, writeInBatches } from '../../src/util/streams.js';
+import { SourceClosedError, TinyChunksError } from '../../src/util/source-listener.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 
 /** Gives a real request whose client sends `sent` of the announced bytes and then goes away, to `use`. */
@@ -71,12 +65,36 @@ describe('writeInBatches', () => {
     await expect(pumping).rejects.toThrow(SourceClosedError);
   });
 
-  it('makes a batch of many tiny chunks before it is full', async () => {
-    const counts: number[] = [];
-    const write = async (chunks: Buffer[]): Promise<void> => void counts.push(chunks.length);
+  it('copies neighbouring tiny chunks into few buffers', async () => {
+    const batches: Buffer[][] = [];
+    const write = async (chunks: Buffer[]): Promise<void> => void batches.push(chunks);
     await writeInBatches(sourceOf(patternBytes(2500), 1), write, { batchBytes: MiB });
-    expect(Math.max(...counts)).toBeLessThanOrEqual(1024);
-    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2500);
+    expect(batches.flat().length).toBeLessThan(5);
+    expect(Buffer.concat(batches.flat())).toEqual(patternBytes(2500));
+  });
+
+  it.each<[string, (source: Readable) => Promise<unknown>]>([
+    ['writeInBatches', (source) => writeInBatches(source, async () => {}, { batchBytes: MiB })],
+    ['readBounded', (source) => readBounded(source, MiB)],
+    [
+      'drain',
+      async (source) =>
+        (await drain(source, { maxBytes: MiB, maxMs: 60_000 })) || Promise.reject(new SourceClosedError()),
+    ],
+  ])('%s gives up a source that sends only tiny chunks, and destroys it', async (_name, read) => {
+    let sent = 0;
+    const source = new Readable({
+      read: () => void source.push(sent++ < 100_000 ? Buffer.alloc(1) : null),
+      highWaterMark: 1,
+    });
+    await expect(read(source)).rejects.toThrow(SourceClosedError);
+    expect(source.errored).toBeInstanceOf(TinyChunksError);
+    expect(sent).toBeLessThan(5000);
+  });
+
+  it('takes many small chunks whose mean is not tiny', async () => {
+    const bytes = patternBytes(100 * 8192);
+    expect(await readBounded(sourceOf(bytes, 100), MiB)).toEqual(bytes);
   });
 
   it('stops at the first failing write and leaves the source paused', async () => {

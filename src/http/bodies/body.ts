@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
-import { drain, readBounded, SourceClosedError } from '../../util/streams.js';
+import { drain } from '../../util/streams.js';
 
 /**
  * The request's body, not yet read.
@@ -15,20 +15,6 @@ export function openBody(req: IncomingMessage): IncomingMessage {
   return req;
 }
 
-/**
- * @throws RegistryError of `tooLarge` when the body has more than `maxBytes`; BLOB_UPLOAD_INVALID when it breaks off.
- */
-export async function readBody(req: IncomingMessage, maxBytes: number, tooLarge: () => RegistryError): Promise<Buffer> {
-  const source = openBody(req);
-  if (Number(req.headers['content-length'] ?? 0) > maxBytes) throw tooLarge();
-  const bytes = await readBounded(source, maxBytes).catch((cause: unknown) => {
-    if (!(cause instanceof SourceClosedError)) throw cause;
-    throw new RegistryError('BLOB_UPLOAD_INVALID', { message: 'the request body ended early', cause });
-  });
-  if (bytes === undefined) throw tooLarge();
-  return bytes;
-}
-
 /** The announced length; `undefined` for a chunked body. */
 export function contentLengthOf(req: IncomingMessage): number | undefined {
   const text = req.headers['content-length'];
@@ -38,6 +24,18 @@ export function contentLengthOf(req: IncomingMessage): number | undefined {
 /** Whether a body comes with the request, if only an empty one in chunks. */
 export function announcesBody(req: IncomingMessage): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
+}
+
+/** How much of a body that a GET or HEAD brings is discarded before the answer. */
+const earlyLimits = { maxBytes: 64 * 1024, maxMs: 5000 };
+
+/**
+ * Starts to discard the body of a request that needs none, so that it does not wait in memory while the answer is sent.
+ * Returns `undefined` when there is nothing to discard.
+ */
+export function discardEarly(req: IncomingMessage): Promise<unknown> | undefined {
+  const needsNone = req.method === 'GET' || req.method === 'HEAD';
+  return needsNone && !req.complete && announcesBody(req) ? drain(req, earlyLimits) : undefined;
 }
 
 /** How much of a body that nobody wants is read after the answer, so that the client sees the answer instead of a reset. */

@@ -1,7 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
 import { JsonLimitError, parseJson, smallLimits } from '../../protocol/json.js';
-import { readBody } from './body.js';
+import type { Exchange } from '../exchange.js';
 
 const maxDocumentBytes = 1024 * 1024;
 
@@ -10,13 +9,13 @@ const maxDocumentBytes = 1024 * 1024;
  * asking first.
  * @throws RegistryError UNSUPPORTED 415, SIZE_INVALID 413, OPTIONS_INVALID for what is no JSON.
  */
-export async function readDocument(req: IncomingMessage): Promise<unknown> {
+export async function readDocument({ req, body }: Pick<Exchange<unknown>, 'req' | 'body'>): Promise<unknown> {
   if (!/^application\/json\s*(?:;|$)/i.test(req.headers['content-type'] ?? '')) {
     throw new RegistryError('UNSUPPORTED', { status: 415, message: 'the body must be application/json' });
   }
   const tooLarge = (): RegistryError =>
     new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: maxDocumentBytes } });
-  const bytes = await readBody(req, maxDocumentBytes, tooLarge);
+  const bytes = await body.read(maxDocumentBytes, tooLarge);
   try {
     return parseJson(bytes, smallLimits);
   } catch (cause) {

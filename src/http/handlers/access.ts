@@ -55,15 +55,15 @@ function createAccountHandlers(administration: () => AccessAdministration): Omit
       const accounts = await administration().accounts.list();
       return jsonReply(200, { accounts: accounts.map(encodeAccount) });
     },
-    'account.create': async ({ req, prefix }) => {
+    'account.create': async ({ req, body, prefix }) => {
       const { accounts } = administration();
-      const account = await accounts.create(decodeAccount(await readDocument(req)));
+      const account = await accounts.create(decodeAccount(await readDocument({ req, body })));
       return jsonReply(201, encodeAccount(account), { Location: `${prefix}/api/v1/accounts/${account.name}` });
     },
     'account.get': async ({ params }) => jsonReply(200, encodeAccount(await findAccount(administration(), params))),
-    'account.replace': async ({ req, params }) => {
+    'account.replace': async ({ req, body, params }) => {
       const { accounts } = administration();
-      const account = await accounts.replace(decodeAccount(await readDocument(req), params.account));
+      const account = await accounts.replace(decodeAccount(await readDocument({ req, body }), params.account));
       if (account === undefined) throw notFound('account', params.account);
       return jsonReply(200, encodeAccount(account));
     },
@@ -84,9 +84,9 @@ function createTokenHandlers(
       const tokens = await administration().accounts.tokens(name);
       return jsonReply(200, { tokens: tokens.map(encodeToken) });
     },
-    'account.createToken': async ({ req, prefix, params }) => {
+    'account.createToken': async ({ req, body, prefix, params }) => {
       const { name } = await findAccount(administration(), params);
-      const settings = decodeToken(await readDocument(req), now());
+      const settings = decodeToken(await readDocument({ req, body }), now());
       const { token, secret } = await administration().accounts.createToken(name, settings);
       const location = `${prefix}/api/v1/accounts/${name}/tokens/${token.id}`;
       const headers = { Location: location, 'Cache-Control': 'no-store, no-transform' };
@@ -103,15 +103,15 @@ function createTokenHandlers(
 function createRuleHandlers(administration: () => AccessAdministration): HandlersOf<'rule'> {
   return {
     'rule.list': async () => jsonReply(200, { rules: (await administration().rules.list()).map(encodeRule) }),
-    'rule.create': async ({ req, prefix }) => {
+    'rule.create': async ({ req, body, prefix }) => {
       const { rules } = administration();
-      const record = await rules.create(decodeRule(await readDocument(req)));
+      const record = await rules.create(decodeRule(await readDocument({ req, body })));
       return jsonReply(201, encodeRule(record), { Location: `${prefix}/api/v1/rules/${record.id}` });
     },
     'rule.get': async ({ params }) => jsonReply(200, encodeRule(await findRule(administration(), params))),
-    'rule.replace': async ({ req, params }) => {
+    'rule.replace': async ({ req, body, params }) => {
       const { rules } = administration();
-      const record = await rules.replace(params.rule, decodeRule(await readDocument(req), params.rule));
+      const record = await rules.replace(params.rule, decodeRule(await readDocument({ req, body }), params.rule));
       if (record === undefined) throw notFound('rule', params.rule);
       return jsonReply(200, encodeRule(record));
     },

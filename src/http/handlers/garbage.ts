@@ -35,8 +35,10 @@ export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandler
       const link = more && page.limit > 0 ? nextLink(exchange.path, exchange.query, last, page.limit) : {};
       return jsonReply(200, { blobs: items.map(encodeQuarantined) }, link);
     },
-    'quarantine.restore': async ({ req }) => {
-      return jsonReply(200, { ...(await parts().quarantine.restore(decodeRestore(await readDocument(req)))) });
+    'quarantine.restore': async ({ req, body }) => {
+      return jsonReply(200, {
+        ...(await parts().quarantine.restore(decodeRestore(await readDocument({ req, body })))),
+      });
     },
     'quarantine.delete': async ({ params: { digest } }) => {
       if (await parts().quarantine.delete(digest)) return { status: 204 };

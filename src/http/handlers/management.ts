@@ -50,8 +50,8 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
   return {
     'health.get': async () => replyHealth(await health()),
     'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
-    'repository.create': async ({ req, prefix }) => {
-      const record = await parts().directory.create(decodeRepository(await readDocument(req)));
+    'repository.create': async ({ req, body, prefix }) => {
+      const record = await parts().directory.create(decodeRepository(await readDocument({ req, body })));
       return jsonReply(201, encodeRepository(record), {
         Location: `${prefix}/api/v1/repositories/${record.config.name}`,
       });
@@ -62,9 +62,9 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
       const shown = encodeRepository(record);
       return jsonReply(200, status === undefined ? shown : { ...shown, status: encodeStatus(status) });
     },
-    'repository.replace': async ({ req, params }) => {
+    'repository.replace': async ({ req, body, params }) => {
       const before = parts().directory.get(params.repository)?.record.config;
-      const config = decodeRepository(await readDocument(req), { name: params.repository, before });
+      const config = decodeRepository(await readDocument({ req, body }), { name: params.repository, before });
       return jsonReply(200, encodeRepository(await parts().directory.replace(config)));
     },
     'repository.delete': async ({ params }) => {

@@ -5,7 +5,6 @@ import { matchesEntityTag } from '../../protocol/headers.js';
 import { maxManifestBytes, manifestTypes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
 import { formatReference, parseTag, type Reference, type Tag } from '../../protocol/names.js';
 import { safeContentType } from '../answer-headers.js';
-import { readBody } from '../bodies/body.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { writerOf } from '../writer.js';
@@ -45,11 +44,12 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
   query,
   caller,
   target,
+  body,
 }) => {
   const writer = writerOf(target);
   const byDigest = 'digest' in params.reference;
   const tagParams = parseTagParams(query.getAll('tag'), byDigest);
-  const bytes = await readBody(req, maxManifestBytes, manifestTooLarge);
+  const bytes = await body.read(maxManifestBytes, manifestTooLarge);
   const expected = 'digest' in params.reference ? params.reference.digest : undefined;
   const manifest = parseManifest(bytes, req.headers['content-type'], expected);
   const tags = 'tag' in params.reference ? [params.reference.tag] : tagParams;

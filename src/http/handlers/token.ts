@@ -5,7 +5,6 @@ import type { RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { tryParseName } from '../../protocol/names.js';
 import { formatScope, parseScopes } from '../../protocol/tokens/token-scope.js';
-import { readBody } from '../bodies/body.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { usable } from '../permission.js';
 import { jsonReply, type Reply } from '../reply.js';
@@ -114,12 +113,12 @@ function issuerOf({ access }: TokenParts): TokenIssuer {
   throw new RegistryError('UNSUPPORTED', { status: 404, message: 'this registry gives no tokens' });
 }
 
-async function readForm({ req }: Exchange<unknown>): Promise<URLSearchParams> {
+async function readForm({ req, body }: Exchange<unknown>): Promise<URLSearchParams> {
   if (!/^application\/x-www-form-urlencoded\s*(?:;|$)/i.test(req.headers['content-type'] ?? '')) {
     const message = 'the body must be application/x-www-form-urlencoded';
     throw new RegistryError('UNSUPPORTED', { status: 415, message });
   }
   const tooLarge = (): RegistryError =>
     new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: maxFormBytes } });
-  return new URLSearchParams((await readBody(req, maxFormBytes, tooLarge)).toString('utf8'));
+  return new URLSearchParams((await body.read(maxFormBytes, tooLarge)).toString('utf8'));
 }

@@ -6,6 +6,7 @@ import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams.js';
+import { TurnGate } from '../../util/turns.js';
 import { recordManifest, toRecord } from '../local/manifest-record.js';
 import type { RemoteContext } from './remote-context.js';
 import { stageTransient } from '../garbage/staged-leftovers.js';
@@ -19,6 +20,7 @@ import { publish } from '../local/upload-session.js';
 export class RemoteManifestStore {
   readonly #context: RemoteContext;
   readonly #unsaved = new UnsavedManifests();
+  readonly #gate = new TurnGate();
 
   constructor(context: RemoteContext) {
     this.#context = context;
@@ -57,6 +59,7 @@ export class RemoteManifestStore {
   /** Stores a manifest as it came, under its digest. @throws RegistryError MANIFEST_INVALID. */
   async put(image: string, content: ManifestContent, tag?: TagRecord): Promise<ManifestRecord> {
     const { parts } = this.#context;
+    await this.#gate.pass(content.bytes.length);
     const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
     const isNew = this.#unsaved.manifest(image, manifest.digest) === undefined;
     try {

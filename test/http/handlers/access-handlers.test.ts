@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StoredAccounts } from '../../../src/access/identities/accounts.js';
 import { StoredRuleBook } from '../../../src/access/rule-book.js';
+import { BodyReader } from '../../../src/http/bodies/body-reader.js';
 import type { Handler } from '../../../src/http/exchange.js';
 import { createAccessHandlers } from '../../../src/http/handlers/access.js';
 import type { AccessAdministration, SigningKeyInfo } from '../../../src/ports/access.js';
@@ -53,8 +54,15 @@ describe('the management API of accounts, tokens, rules and keys', () => {
       const match = managementRoutes.match(method, `/api/v1/${where}`);
       const handler = handlers[match?.row.op as keyof typeof handlers] as unknown as Handler<unknown>;
       const req = request(document);
-      const exchange = { req, prefix: '/admin', path: where, query: new URLSearchParams(), params: match?.params };
-      const { status, headers = {}, body } = await handler(exchange as unknown as Parameters<typeof handler>[0]);
+      const query = new URLSearchParams();
+      const {
+        status,
+        headers = {},
+        body,
+      } = await new BodyReader().use(req, '127.0.0.1', (content) => {
+        const exchange = { req, body: content, prefix: '/admin', path: where, query, params: match?.params };
+        return handler(exchange as unknown as Parameters<typeof handler>[0]);
+      });
       return { status, headers, body: JSON.parse(typeof body === 'string' ? body : '{}') as Answer['body'] };
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
@@ -184,6 +192,6 @@ describe('the management API of accounts, tokens, rules and keys', () => {
 /** With a JSON body, if there is a document. */
 function request(document: unknown): IncomingMessage {
   const body = document === undefined ? [] : [Buffer.from(JSON.stringify(document))];
-  const headers = document === undefined ? {} : { 'content-type': 'application/json' };
+  const headers = document === undefined ? {} : { 'content-type': 'application/json', 'transfer-encoding': 'chunked' };
   return Object.assign(Readable.from(body), { headers }) as unknown as IncomingMessage;
 }

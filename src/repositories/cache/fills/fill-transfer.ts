@@ -4,7 +4,7 @@ import type { StagedBlob } from '../../../ports/bytes.js';
 import type { Upstream, UpstreamBlob, UpstreamReason, UpstreamResult } from '../../../ports/upstream.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { RegistryError } from '../../../protocol/errors.js';
-import { SourceClosedError } from '../../../util/streams.js';
+import { SourceClosedError } from '../../../util/source-listener.js';
 
 /** How often a transfer is tried again when nothing has come since the last time. */
 const maxRetries = 5;

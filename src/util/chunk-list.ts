@@ -1,0 +1,60 @@
+/** Smaller chunks are copied: a chunk is a view that keeps the buffer alive that the socket was read into. */
+const minKeptChunkBytes = 16 * 1024;
+const maxSlabBytes = 64 * 1024;
+
+/** Received chunks, in memory in proportion to their bytes: neighbouring small chunks are copied together. */
+export class ChunkList {
+  #chunks: Buffer[] = [];
+  #slab = Buffer.alloc(0);
+  #used = 0;
+  #nextSlabBytes = 0;
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The number of buffers that `take` would return. */
+  get length(): number {
+    return this.#chunks.length + (this.#used > 0 ? 1 : 0);
+  }
+
+  add(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (chunk.length >= minKeptChunkBytes) {
+      this.#closeSlab();
+      this.#chunks.push(chunk);
+      return;
+    }
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (this.#used === this.#slab.length) this.#openSlab(rest.length);
+      const copied = rest.copy(this.#slab, this.#used);
+      this.#used += copied;
+      rest = rest.subarray(copied);
+    }
+  }
+
+  /** Returns the chunks and empties the list. */
+  take(): Buffer[] {
+    this.#closeSlab();
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#bytes = 0;
+    return chunks;
+  }
+
+  #openSlab(minBytes: number): void {
+    this.#closeSlab();
+    // The first one fits exactly: most bodies are a single small chunk.
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(minBytes, this.#nextSlabBytes));
+    this.#nextSlabBytes = Math.min(Math.max(4096, 2 * this.#nextSlabBytes), maxSlabBytes);
+  }
+
+  #closeSlab(): void {
+    if (this.#used === 0) return;
+    this.#chunks.push(this.#slab.subarray(0, this.#used));
+    this.#slab = this.#slab.subarray(this.#used);
+    this.#used = 0;
+  }
+}
