@@ -48,11 +48,9 @@ interface Document {
 /** Documents are accepted or refused in a moment. */
 class Documents implements FuzzTarget<Document> {
   readonly #started: TestRegistry;
-  readonly #client: Client;
 
   private constructor(started: TestRegistry) {
     this.#started = started;
-    this.#client = new Client(started.url);
   }
 
   static async open(): Promise<Documents> {
@@ -69,11 +67,14 @@ class Documents implements FuzzTarget<Document> {
     const logBefore = this.#started.log.length;
     let served = 0;
     for (const input of inputs) {
-      const { status, body } = await this.#send(input);
+      // A connection of its own: an old one may have been closed while this process did something else.
+      const client = new Client(this.#started.url);
+      const { status, body } = await send(client, input);
       if (status === 201) served++;
       else if (status !== 400 && status !== 413) findings.push({ input, problem: `answered ${status}` });
       if (body.length > 64 * 1024) findings.push({ input, problem: `an answer of ${body.length} bytes` });
-      if (input.type === 'repository' && status === 201) await this.#client.delete('/api/v1/repositories/x');
+      if (input.type === 'repository' && status === 201) await client.delete('/api/v1/repositories/x');
+      await client.close();
     }
     for (const { level, message } of this.#started.log.slice(logBefore)) {
       if (level === 'error') findings.push({ input: inputs[0] as Document, problem: `logged: ${message}` });
@@ -81,16 +82,15 @@ class Documents implements FuzzTarget<Document> {
     return { findings, served };
   }
 
-  async close(): Promise<void> {
-    await this.#client.close();
-    await this.#started.close();
+  close(): Promise<void> {
+    return this.#started.close();
   }
+}
 
-  #send({ type, body }: Document): Promise<Answer> {
-    if (type !== 'repository')
-      return this.#client.put('/v2/local/fuzzed/manifests/latest', { headers: { 'Content-Type': type }, body });
-    return this.#client.post('/api/v1/repositories', { headers: { 'Content-Type': 'application/json' }, body });
-  }
+function send(client: Client, { type, body }: Document): Promise<Answer> {
+  if (type !== 'repository')
+    return client.put('/v2/local/fuzzed/manifests/latest', { headers: { 'Content-Type': type }, body });
+  return client.post('/api/v1/repositories', { headers: { 'Content-Type': 'application/json' }, body });
 }
 
 fuzz<Document>({ name: 'documents', batchSize: 1, minServed: 0.1, open: () => Documents.open() });

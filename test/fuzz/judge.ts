@@ -33,7 +33,8 @@ const upstreamLine = new RegExp(
 /** What is wrong with the answers to one case; nothing, when all is well. */
 export function judgeExchange({ sent, received, requests }: Exchanged, scene: Scene, anaToken: string): string[] {
   const problems: string[] = [];
-  const isFromAna = sent.text.includes(basic(ana)) || sent.text.includes(anaToken);
+  // Base64 is read without its padding too.
+  const isFromAna = sent.text.includes(basic(ana).replace(/=+$/, '')) || sent.text.includes(anaToken);
   for (const { url } of requests) {
     if (url.includes(hiddenName)) problems.push(`a body was taken for a request: ${url}`);
   }

@@ -14,8 +14,8 @@ export interface Pipelined {
 
 /** A client that is owed nothing any more waits so long for an end. */
 const quietMs = 100;
-/** The watch gives up here, however slow the machine is. */
-const maxMs = 10_000;
+/** Without a byte for so long, nothing more comes, however slow the machine is. */
+const maxSilenceMs = 15_000;
 
 /**
  * Sends a pipeline over a connection of its own.
@@ -45,7 +45,8 @@ export async function sendPipeline(
   await write(socket, sent);
   if (sent.end === 'half') socket.end();
   if (sent.end === 'deaf') await delay(quietMs);
-  const deadline = performance.now() + maxMs;
+  let deadline = performance.now() + maxSilenceMs;
+  if (sent.end !== 'deaf') socket.on('data', () => (deadline = performance.now() + maxSilenceMs));
   for (let seen = -1; sent.end === 'keep' || sent.end === 'half'; seen = chunks.length) {
     if (isEnded || socket.destroyed) break;
     if (performance.now() > deadline || (sent.end === 'keep' && seen === chunks.length && isOpen(received()))) break;
