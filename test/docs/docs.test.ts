@@ -249,7 +249,7 @@ describe('docs/security.md', () => {
       .split('\n')
       .find((line) => line.startsWith('|') && (line.split('|')[1] ?? '').split(/[,\s]+/).includes(kind));
     const who = async (mode: 'open' | 'read-only'): Promise<string> =>
-      (await createLocalAccess(mode).permits(anonymous, kind)) ? 'anybody' : 'nobody';
+      (await createLocalAccess(mode).permits(anonymous, kind)) ? 'everyone' : 'no one';
     const [, , open, readOnly] = (row ?? '').split('|').map((cell) => cell.trim());
     expect([open, readOnly]).toEqual([await who('open'), await who('read-only')]);
   });
