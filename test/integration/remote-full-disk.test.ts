@@ -44,12 +44,12 @@ function refusing(metadata: MetadataStore): MetadataStore {
     get: (target, key) => {
       const value: unknown = Reflect.get(target, key);
       if (typeof value !== 'function') return value;
-      if (key !== 'apply') return value.bind(target) as unknown;
+      if (key !== 'apply' && key !== 'tryApply') return value.bind(target) as unknown;
       return async (changes: readonly Change[], options: { durable: boolean }) => {
         if (changes.some(({ type }) => refused?.test(type))) {
           throw new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this' });
         }
-        return target.apply(changes, options);
+        return target[key](changes, options);
       };
     },
   });
