@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -8,7 +7,6 @@ import { anonymous } from '../../src/util/anonymous.js';
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { managementEndpoints } from '../../src/protocol/tables/management.js';
 import { refusalReasons } from '../../src/protocol/refusal-reasons.js';
-import { resolveServeSettings } from '../../src/command/serve-settings.js';
 import { loadWriter, operationsOf, tablesOf, type OpenApi } from '../support/openapi.js';
 
 const root = path.join(import.meta.dirname, '../..');
@@ -220,24 +218,6 @@ describe('a message in the documentation', () => {
   it.each(messages)('of %s is a message of the source: %s', (_file, message) => {
     const parts = message.split('…').filter((part) => part !== '');
     expect(parts.filter((part) => !source.includes(part))).toEqual([]);
-  });
-});
-
-describe('YAML in Markdown', () => {
-  const files = listFiles('docs').filter((file) => file.endsWith('.md'));
-  const blocks = files.flatMap((file) =>
-    [...read(file).matchAll(/^```yaml\n(.*?)^```/gms)].map((match) => [file, match[1] ?? ''] as const),
-  );
-
-  it('is found', () => {
-    expect(new Set(blocks.map(([file]) => file))).toContain('docs/configuration.md');
-  });
-
-  it.each(blocks)('of %s is a config file that is accepted', (_file, text) => {
-    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
-    const keys = { SIGNING_KEY: String(key), OLD_SIGNING_KEY: String(key) };
-    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', OLD_USER: 'me', OLD_PASSWORD: 'secret', ...keys };
-    expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
   });
 });
 

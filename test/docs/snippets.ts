@@ -56,7 +56,10 @@ export function parseSnippets(page: string, markdown: string): Snippet[] {
 /** Returns the pages whose blocks are tested: `README.md`, `examples/express/README.md`, … */
 export function listPages(): string[] {
   const examples = readdirSync(path.join(root, 'examples')).map((folder) => `examples/${folder}/README.md`);
-  return ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'examples/README.md', ...examples].filter((page) =>
+  const docs = readdirSync(path.join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file.split(path.sep).join('/')}`);
+  return ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'examples/README.md', ...examples, ...docs].filter((page) =>
     existsSync(path.join(root, page)),
   );
 }
