@@ -138,6 +138,7 @@ const health = object({
     connections: count,
     client_connections: count,
     client_requests: count,
+    pipelined_requests: count,
     request_rate: count,
     throttled_login: count,
     imports: count,

@@ -69,7 +69,9 @@ export function buildRegistry(options: RegistryOptions): { readonly registry: Re
     health,
     () => resolved.access === 'open',
   );
-  const pipelines = new Pipelines();
+  const pipelines = new Pipelines((address) =>
+    runtime.emit('client.refused', { reason: 'pipelined_requests', address }),
+  );
   const registry: Registry = {
     middleware: createHandler(registrySurface, life, runtime, pipelines),
     management: createHandler(managementSurface, life, runtime, pipelines),

@@ -10,7 +10,8 @@ import { hostFor, listenOn, makeFolder, recordingLogger, removeFolder, type List
 
 const large = someBytes('pipelined', 12 * 1024 * 1024);
 const small = someBytes('small', 1000);
-const requests = 300;
+/** As many as may wait, behind one that is answered. */
+const requests = 65;
 
 let folder: string;
 let registry: Registry;
@@ -84,6 +85,20 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
     await written;
     const { body } = await connection.untilClosed();
     expect(body.slice(large.length)).toMatch(/^HTTP\/1.1 201 Created/);
+  });
+
+  it('close the connection when more than 64 wait, and are forgotten', async () => {
+    const refused: object[] = [];
+    const note = (event: object): void => void refused.push(event);
+    registry.events.on('client.refused', note);
+    const connection = await RawConnection.open(ports[which]());
+    connection.socket.pause();
+    await connection.write(get(blobPath(large)).repeat(requests + 1));
+    connection.socket.resume();
+    await connection.untilClosed();
+    await expect.poll(openBlobs).toEqual([]);
+    expect(refused).toEqual([{ reason: 'pipelined_requests', address: '127.0.0.1' }]);
+    registry.events.off('client.refused', note);
   });
 
   it('are given up when the connection is cut', async () => {
