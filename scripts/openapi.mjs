@@ -1,7 +1,7 @@
 // The OpenAPI document, from the tables of src/protocol/ and the schemas that check what the API takes.
 import { STATUS_CODES } from 'node:http';
-import { z } from 'zod';
 import { answerSchemas, operations, ref, shownWith } from './openapi-operations.mjs';
+import { mapSchemas, toJsonSchema, withoutCode } from './option-schemas.mjs';
 
 /**
  * @typedef {import('./write-docs.mjs').Tables} Tables
@@ -178,37 +178,26 @@ function describeRepository(/** @type {string} */ type, /** @type {any} */ schem
   return toSnakeCase({ ...schema, properties, required });
 }
 
-/** What a zod schema takes, without what only code can give, and what JSON Schema cannot say. */
-function describeChecker(/** @type {z.ZodType} */ checker) {
-  const { $schema: _dialect, ...schema } = z.toJSONSchema(checker, {
-    io: 'input',
-    unrepresentable: 'any',
-    override: dropFunctions,
-  });
-  const required = (schema.required ?? []).filter((name) => name !== 'name');
+/** What the API takes by a zod schema. */
+function describeChecker(/** @type {import('zod').ZodType} */ checker) {
+  const { title: _title, ...schema } = withoutCode(toJsonSchema(checker));
+  const required = (schema.required ?? []).filter((/** @type {string} */ name) => name !== 'name');
   return { ...schema, required };
-}
-
-/** A schema of a function is an empty one, which would let everything through. */
-function dropFunctions(/** @type {{ jsonSchema: { anyOf?: object[] } }} */ { jsonSchema }) {
-  if (jsonSchema.anyOf !== undefined) {
-    jsonSchema.anyOf = jsonSchema.anyOf.filter((option) => Object.keys(option).length > 0);
-  }
 }
 
 function withShown(/** @type {any} */ schema, /** @type {object} */ shown) {
   return { ...schema, properties: { ...schema.properties, ...shown } };
 }
 
-/** The names of properties, at any depth. */
-function toSnakeCase(/** @type {any} */ schema) {
-  if (Array.isArray(schema)) return schema.map(toSnakeCase);
-  if (typeof schema !== 'object' || schema === null) return schema;
+/** The names of properties at any depth, and in descriptions. */
+function toSnakeCase(/** @type {import('./option-schemas.mjs').Schema} */ schema) {
   const spell = (/** @type {string} */ name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  const entries = Object.entries(schema).map(([key, value]) => {
-    if (key === 'required') return [key, value.map(spell)];
-    if (key !== 'properties') return [key, toSnakeCase(value)];
-    return [key, Object.fromEntries(Object.entries(value).map(([name, each]) => [spell(name), toSnakeCase(each)]))];
-  });
-  return Object.fromEntries(entries);
+  return mapSchemas(schema, ({ properties, required, description, ...rest }) => ({
+    ...rest,
+    ...(description === undefined ? {} : { description: description.replace(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, spell) }),
+    ...(properties === undefined
+      ? {}
+      : { properties: Object.fromEntries(Object.entries(properties).map(([name, each]) => [spell(name), each])) }),
+    ...(required === undefined ? {} : { required: required.map(spell) }),
+  }));
 }

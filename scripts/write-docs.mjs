@@ -1,8 +1,12 @@
-// Writes docs/http-api.md and docs/openapi.json from the tables of the compiled package: `npm run docs`. A test fails when
-// one of them is stale.
+// Writes docs/http-api.md, docs/openapi.json, docs/configuration.md, docs/config.schema.json and src/options/generated/ from the
+// tables and schemas of the compiled package: `npm run docs`. A test fails when one of them is stale.
 import { readFile, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
+import { renderConfigSchema, renderConfiguration } from './configuration.mjs';
 import { buildOpenApi } from './openapi.mjs';
+import { renderInterfaces } from './option-interfaces.mjs';
+
+export { renderConfigSchema, renderConfiguration, renderInterfaces };
 
 /**
  * @typedef {object} QueryParameter
@@ -120,18 +124,18 @@ function quote(text) {
   return `\`${text}\``;
 }
 
+const load = (/** @type {string} */ module) => import(new URL(`../dist/src/${module}.js`, import.meta.url).href);
+
 /** @returns {Promise<Tables>} */
 async function loadTables() {
-  const load = (/** @type {string} */ module) =>
-    import(new URL(`../dist/src/protocol/${module}.js`, import.meta.url).href);
-  const { endpoints } = await load('tables/endpoints');
-  const { managementEndpoints } = await load('tables/management');
-  const { namespaceQuery } = await load('tables/query-parameters');
-  const { errorTable } = await load('errors');
-  const { placeholderPatterns } = await load('tables/route-table');
-  const { repositorySchemas } = await load('settings/repository-config');
-  const { accountSchema, tokenSchema } = await load('tables/access-documents');
-  const { accessRuleSchema } = await load('settings/access-config');
+  const { endpoints } = await load('protocol/tables/endpoints');
+  const { managementEndpoints } = await load('protocol/tables/management');
+  const { namespaceQuery } = await load('protocol/tables/query-parameters');
+  const { errorTable } = await load('protocol/errors');
+  const { placeholderPatterns } = await load('protocol/tables/route-table');
+  const { repositorySchemas } = await load('protocol/settings/repository-config');
+  const { accountSchema, tokenSchema } = await load('protocol/tables/access-documents');
+  const { accessRuleSchema } = await load('protocol/settings/access-config');
   const documents = {
     repositories: repositorySchemas,
     account: accountSchema,
@@ -142,10 +146,26 @@ async function loadTables() {
   return { endpoints, managementEndpoints, namespaceQuery, errorTable, placeholderPatterns, documents, version };
 }
 
+/** @returns {Promise<import('./configuration.mjs').Sources>} */
+async function loadSources() {
+  const { optionsSchema } = await load('options/options-schema');
+  const { serverSchema } = await load('command/config-file');
+  const { buildProgram } = await load('command/program');
+  const { secondsPerUnit, bytesPerUnit } = await load('command/units');
+  return { optionsSchema, serverSchema, serveFlags: buildProgram().commands[0].options, secondsPerUnit, bytesPerUnit };
+}
+
 async function writeDocs() {
-  const tables = await loadTables();
-  await writeFile(new URL('../docs/http-api.md', import.meta.url), renderHttpApi(tables));
-  await writeFile(new URL('../docs/openapi.json', import.meta.url), renderOpenApi(tables));
+  const docs = new URL('../docs/', import.meta.url);
+  const [tables, sources] = [await loadTables(), await loadSources()];
+  const configuration = await readFile(new URL('configuration.md', docs), 'utf8');
+  await writeFile(new URL('http-api.md', docs), renderHttpApi(tables));
+  await writeFile(new URL('openapi.json', docs), renderOpenApi(tables));
+  await writeFile(new URL('configuration.md', docs), renderConfiguration(configuration, sources));
+  await writeFile(new URL('config.schema.json', docs), renderConfigSchema(sources));
+  for (const [file, text] of Object.entries(renderInterfaces(sources.optionsSchema))) {
+    await writeFile(new URL(`../src/options/generated/${file}`, import.meta.url), text);
+  }
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await writeDocs();

@@ -1,28 +1,24 @@
 /** The public API, and nothing else. */
 export { createRegistry, type Registry } from './registry.js';
-export {
-  OptionsError,
-  resolveOptions,
-  type GarbageCollectionOptions,
-  type RegistryOptions,
-  type ResolvedOptions,
-} from './options/registry-options.js';
-export type { LimitOptions } from './options/limit-options.js';
+export { OptionsError, resolveOptions } from './options/resolve-options.js';
+export type { GarbageCollectionOptions, RegistryOptions } from './options/generated/registry-options.js';
+export type { ResolvedOptions } from './options/options-schema.js';
+export type { LimitOptions } from './options/generated/registry-options.js';
 export type {
   AccessOptions,
   AccessRuleOptions,
-  HostIdentity,
   OidcIdentityOptions,
   OidcIssuerOptions,
   OwnTokensOptions,
   TokenServerOptions,
-} from './options/access-options.js';
+} from './options/generated/access-options.js';
+export type { HostIdentity } from './protocol/settings/access-settings.js';
 export type {
   LocalRepositoryOptions,
   RemoteRepositoryOptions,
   RepositoryOptions,
   VirtualRepositoryOptions,
-} from './options/repository-options.js';
+} from './options/generated/repository-options.js';
 export type { Repositories, RepositoryView } from './composition/repository-views.js';
 export type { Middleware } from './http/handler.js';
 export type { BlobStore } from './ports/bytes.js';
@@ -32,5 +28,6 @@ export type { MetadataStore, RepositoryRecord } from './ports/metadata.js';
 export type { ImageKey } from './ports/images.js';
 export type { RefusalReason } from './protocol/refusal-reasons.js';
 export { managementRoots } from './protocol/tables/management.js';
-export type { RepositoryConfig, Problem, UpstreamCredentials } from './protocol/settings/repository-config.js';
+export type { RepositoryConfig, UpstreamCredentials } from './protocol/settings/repository-config.js';
+export type { Problem } from './protocol/settings/option-schema.js';
 export { RegistryError, type ErrorCode } from './protocol/errors.js';

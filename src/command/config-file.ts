@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import type * as Yaml from 'yaml';
 import type { Scalar, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import { describeProblems, type Problem } from '../protocol/settings/repository-config.js';
+import { describeProblems, secondsSchema, strictOptions, type Problem } from '../protocol/settings/option-schema.js';
+import { parseQuantity } from './units.js';
 
 /** What a config file says, before anybody has looked whether these are options. */
 export interface ConfigDocument {
@@ -19,12 +20,14 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const variablePattern = /\$\$|\$\{([^}]*)\}|\$\{/g;
 const variableNamePattern = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
+/** Mappings whose keys are not options. */
+const freeFormPattern = /(?:^|\.)(?:hosts|namespaces|groups|claims)$/;
 const bareValuePattern = /^(?:true|false|-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?)$/;
 
 /**
  * Reads YAML, or JSON, which is YAML too. `${NAME}` in a value is filled in from the environment, `${NAME:-text}` stands
  * for the text when the variable is unset or empty, and `$$` for one `$`. A filled-in value that is not quoted in the file
- * is a number or a boolean when it looks like one, as if it stood there: `port: ${PORT}`.
+ * is a number or a boolean when it looks like one, as if it stood there: `port: ${PORT}`. Sizes and durations accept units.
  */
 export function parseConfigFile(text: string, environment: Environment): ConfigDocument {
   if (text.trim() === '') return { settings: {}, problems: [] };
@@ -58,7 +61,9 @@ function fillIn(node: unknown, path: string, filling: Filling): void {
   if (isMap(node)) {
     for (const { key, value } of node.items) {
       const name = String(isScalar(key) ? key.value : key);
-      fillIn(value, path === '' ? name : `${path}.${name}`, filling);
+      const inner = path === '' ? name : `${path}.${name}`;
+      fillIn(value, inner, filling);
+      if (isScalar(value) && !freeFormPattern.test(path)) convertUnit(value, name, inner, filling.problems);
     }
   } else if (isSeq(node)) {
     node.items.forEach((item, i) => fillIn(item, `${path}[${i}]`, filling));
@@ -86,6 +91,15 @@ function fillInScalar(node: Scalar, path: string, { environment, problems }: Fil
   node.value = isBare ? (JSON.parse(filled) as unknown) : filled;
 }
 
+/** `maxCacheBytes: 100GB` and `tagTtlSeconds: 5m` become the numbers that these options take. */
+function convertUnit(node: Scalar, option: string, path: string, problems: Problem[]): void {
+  if (typeof node.value !== 'string' || problems.some((problem) => problem.path === path)) return;
+  const quantity = parseQuantity(option, node.value);
+  if (quantity === undefined) return;
+  if ('problem' in quantity) problems.push({ path, problem: quantity.problem });
+  else node.value = quantity.value;
+}
+
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -93,14 +107,43 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-const serverSchema = z.strictObject({
-  host: z.string().min(1).optional(),
-  port: z.number().int().min(0).max(65_535).optional(),
-  tls: z.strictObject({ cert: z.string().min(1), key: z.string().min(1) }).optional(),
-  logLevel: z.enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` }).optional(),
-  stopSeconds: z.number().min(0).max(3600).default(30),
-  idleTimeoutSeconds: z.number().min(1).max(86_400).default(120),
-  maxConnections: z.number().int().min(1).optional(),
+/** The `server` section of a configuration file: what `artifactapi serve` needs beside the options of the registry. */
+export const serverSchema = strictOptions({
+  host: z.string().min(1).optional().meta({ description: 'The address to listen on.', unset: '`127.0.0.1`' }),
+  port: z
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .meta({ description: 'The port. `0`: any free port.', unset: '`5000`' }),
+  tls: strictOptions({
+    cert: z.string().min(1).meta({ description: 'A file with the certificate chain in PEM.' }),
+    key: z.string().min(1).meta({ description: 'A file with the private key of the certificate in PEM.' }),
+  })
+    .optional()
+    .meta({ description: 'Serves https.', unset: 'plain http' }),
+  logLevel: z
+    .enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` })
+    .optional()
+    .meta({
+      description:
+        '`debug`, `info`, `warn`, `error` or `silent`. The log is JSON lines on stderr, one line per request at `info`.',
+      unset: '`info`',
+    }),
+  stopSeconds: secondsSchema
+    .max(3600)
+    .default(30)
+    .meta({ description: 'How long requests in flight may take after a SIGTERM.' }),
+  idleTimeoutSeconds: secondsSchema
+    .min(1)
+    .max(86_400)
+    .default(120)
+    .meta({ description: 'How long a connection may be idle in the middle of a request.' }),
+  maxConnections: z.number().int().min(1).optional().meta({
+    description: 'Open connections in all. Further ones are closed.',
+    unset: 'from the limit of open files, at most `10000`',
+  }),
 });
 
 /** The `server` section: where and how `artifactapi serve` listens. */

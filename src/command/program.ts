@@ -28,7 +28,8 @@ export async function run(): Promise<void> {
   await buildProgram().parseAsync();
 }
 
-function buildProgram(): Command {
+/** Declares all commands with their flags. */
+export function buildProgram(): Command {
   const program = new Command('artifactapi')
     .description('A Docker/OCI registry')
     .version(version)
@@ -37,14 +38,19 @@ function buildProgram(): Command {
     .command('serve')
     .description('Serve a registry. Flags win over the config file.')
     .option('--host <address>', 'the address to listen on (default: 127.0.0.1)')
-    .option('--port <number>', 'the port, 0 for any free one (default: 5000)', parsePort)
-    .option('--data <folder>', 'where everything is kept (default: ./data)')
-    .option('--config <file>', 'the options of createRegistry and a server section, as YAML or JSON')
-    .option('--open', 'let whoever reaches the address pull, push and delete')
-    .option('--accept-empty-index', 'start empty when the index is lost or damaged, for this start only')
-    .option('--tls-cert <file>', 'serve https with this certificate chain (PEM)')
-    .option('--tls-key <file>', 'the private key of the certificate (PEM)')
-    .addOption(new Option('--log-level <level>', 'what to log (default: info)').choices(logLevels))
+    .option('--port <number>', 'the port; 0: any free port (default: 5000)', parsePort)
+    .option('--data <folder>', 'the data folder (default: ./data)')
+    .option('--config <file>', 'a configuration file, YAML or JSON: the options of createRegistry and a server section')
+    .option('--open', 'let everyone who can reach the address pull, push and delete')
+    .option('--accept-empty-index', 'start with an empty index when the index is lost or damaged, for this start only')
+    .option('--tls-cert <file>', 'serve https with this certificate chain in PEM; requires --tls-key')
+    .option('--tls-key <file>', 'the private key of the certificate in PEM')
+    .addOption(
+      new Option(
+        '--log-level <level>',
+        'the lowest level to log, as JSON lines on stderr; at info, one line per request (default: info)',
+      ).choices(logLevels),
+    )
     .action(serve);
   addArchiveCommands(program);
   addRepairCommand(program);

@@ -1,7 +1,8 @@
 import { dirname, resolve } from 'node:path';
 import { checkServerSection, parseConfigFile, type Checked, type LogLevel, type ServerSection } from './config-file.js';
-import { OptionsError, resolveOptions, type RegistryOptions } from '../options/registry-options.js';
-import type { Problem } from '../protocol/settings/repository-config.js';
+import { OptionsError, resolveOptions } from '../options/resolve-options.js';
+import type { RegistryOptions } from '../options/generated/registry-options.js';
+import type { Problem } from '../protocol/settings/option-schema.js';
 
 /** The flags of `artifactapi serve`; what is absent was not given. */
 export interface ServeFlags {
@@ -91,7 +92,8 @@ function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<Regi
   const problems: Problem[] = [];
   // What only code can give: stores of one's own and a logger.
   const { storage = './data', logger, ...rest } = options;
-  if (logger !== undefined) problems.push({ path: 'logger', problem: 'is no option in a config file' });
+  if (logger !== undefined)
+    problems.push({ path: 'logger', problem: 'cannot be set in a configuration file, only in code' });
   const folder = typeof storage === 'string' ? storage : './data';
   if (folder !== storage) problems.push({ path: 'storage', problem: 'must be the path of the data folder' });
   const registry: unknown = {

@@ -9,7 +9,7 @@ import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import { createHostMatcher } from '../http/clients/web-pages.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
-import type { ResolvedOptions } from '../options/registry-options.js';
+import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { Archives } from '../ports/archives.js';
 import type { MetadataStore } from '../ports/metadata.js';

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { divideOpenFiles, readOpenFileLimit } from '../command/open-file-limit.js';
-import type { RegistryOptions, ResolvedOptions } from '../options/registry-options.js';
+import type { RegistryOptions } from '../options/generated/registry-options.js';
+import type { ResolvedOptions } from '../options/options-schema.js';
 import type { BlobStore } from '../ports/bytes.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';

@@ -2,14 +2,14 @@ import type { RepositoryDirectory } from '../ports/repository.js';
 import type { RepositoryRecord } from '../ports/metadata.js';
 import { problemsFound } from '../protocol/tables/management.js';
 import {
-  describeProblems,
   repositoryConfigSchema,
   type LocalRepositoryConfig,
   type RemoteRepositoryConfig,
   type RepositoryConfig,
   type VirtualRepositoryConfig,
 } from '../protocol/settings/repository-config.js';
-import type { RepositoryOptions } from '../options/repository-options.js';
+import { describeProblems } from '../protocol/settings/option-schema.js';
+import type { RepositoryOptions } from '../options/generated/repository-options.js';
 
 interface ViewedRecord {
   /** `declared` in the options, and fixed; or `managed` through the API or `create`. */

@@ -11,7 +11,7 @@ import { checkTogether } from '../protocol/settings/repository-graph.js';
 import { toWirePath } from '../protocol/tables/spelling.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/concurrency.js';
-import { withPresentNames } from './stored-config.js';
+import { readStoredRecord } from './stored-config.js';
 import { refuseTypeChange } from './stored-types.js';
 
 interface Entry {
@@ -68,7 +68,7 @@ export class Directory implements RepositoryDirectory {
     try {
       for (const config of options.declared) await directory.#put(config, 'declared');
       for (const record of await metadata.repositories())
-        if (record.origin === 'managed') directory.#remember(withPresentNames(record));
+        if (record.origin === 'managed') directory.#remember(readStoredRecord(record));
       return directory;
     } catch (error) {
       await directory.close();

@@ -105,7 +105,7 @@ it('a name that meets no repository is told the form of names', async () => {
 it('Docker Hub has its official images under library/', async () => {
   const { PassthroughRepository } = await import('../../src/repositories/passthrough/passthrough-repository.js');
   const { ListCache } = await import('../../src/repositories/cache/list-cache.js');
-  const { resolveOptions } = await import('../../src/options/registry-options.js');
+  const { resolveOptions } = await import('../../src/options/resolve-options.js');
   const { repositories } = resolveOptions({
     storage: 'x',
     repositories: [{ name: 'hub', type: 'remote', url: 'https://registry-1.docker.io', cache: false }],

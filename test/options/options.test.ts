@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { OptionsError, resolveOptions, type RegistryOptions } from '../../src/options/registry-options.js';
-import type { Problem } from '../../src/protocol/settings/repository-config.js';
+import { OptionsError, resolveOptions } from '../../src/options/resolve-options.js';
+import type { RegistryOptions } from '../../src/options/generated/registry-options.js';
+import type { Problem } from '../../src/protocol/settings/option-schema.js';
 import { plainLogger } from '../../src/util/plain-log.js';
 
 function problemsOf(options: unknown): readonly Problem[] {

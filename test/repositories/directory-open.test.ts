@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import type { Repository } from '../../src/ports/repository.js';
-import type { RepositoryConfig } from '../../src/protocol/settings/repository-config.js';
+import type { RemoteRepositoryConfig, RepositoryConfig } from '../../src/protocol/settings/repository-config.js';
 import { repositoryConfigSchema } from '../../src/protocol/settings/repository-config.js';
 import { Directory } from '../../src/repositories/directory.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
@@ -35,11 +35,12 @@ it('opening writes a declared repository to the index only when it has changed',
   await removeScratchFolder(folder);
 });
 
-it('opening an index of an earlier release applies the size limit that it holds under its old name', async () => {
+it('opening an index of an earlier release reads a setting under its old name, and adds those that it lacks', async () => {
   const folder = await makeScratchFolder();
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
   const hub = repositoryConfigSchema.parse({ name: 'hub', type: 'remote', url: 'https://hub.example' });
-  const config = { ...hub, cacheMaxBytes: 1000 };
+  const { trustedRealms: _later, ...earlier } = hub as RemoteRepositoryConfig;
+  const config = { ...earlier, cacheMaxBytes: 1000 } as unknown as RepositoryConfig;
   await metadata.apply([{ type: 'repository.put', config, origin: 'managed', when: 1 }], { durable: true });
   const create = (known: RepositoryConfig): Repository => ({ config: known }) as unknown as Repository;
   const options = { declared: [], hosts: {}, namespaces: {} };

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { ZodType } from 'zod';
 import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
 import { accountSchema, tokenSchema } from '../../src/protocol/tables/access-documents.js';
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
@@ -20,9 +21,21 @@ export interface Tables {
   readonly version: string;
 }
 
+/** What declares options: the schemas and the flags of `artifactapi serve`. */
+export interface OptionSources {
+  readonly optionsSchema: ZodType;
+  readonly serverSchema: ZodType;
+  readonly serveFlags: readonly { readonly flags: string; readonly description: string }[];
+  readonly secondsPerUnit: Readonly<Record<string, number>>;
+  readonly bytesPerUnit: Readonly<Record<string, number>>;
+}
+
 export interface Writer {
   readonly renderHttpApi: (tables: Tables) => string;
   readonly renderOpenApi: (tables: Tables) => string;
+  readonly renderConfiguration: (page: string, sources: OptionSources) => string;
+  readonly renderConfigSchema: (sources: OptionSources) => string;
+  readonly renderInterfaces: (optionsSchema: ZodType) => Readonly<Record<string, string>>;
 }
 
 /** Plain JavaScript, since `npm run docs` runs it without a build of its own: so it has no types to import. */

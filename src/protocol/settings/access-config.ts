@@ -1,30 +1,5 @@
 import { z } from 'zod';
-
-/** What a rule allows. `admin` allows the other three too. */
-export type Permission = 'pull' | 'push' | 'delete' | 'admin';
-
-/** Who may do what with which images. What no rule allows is denied. */
-export interface AccessRule {
-  /**
-   * Patterns of `repository/image`, where `*` stands for a part of one component and `**` for any number of them; a
-   * repository's name alone stands for all of its images. Absent: everything, and with `admin` the registry itself.
-   */
-  readonly names?: readonly string[] | undefined;
-  readonly users?: readonly string[] | undefined;
-  readonly groups?: readonly string[] | undefined;
-  /** For everybody, logged in or not. */
-  readonly anonymous?: boolean | undefined;
-  /** For whoever logged in. */
-  readonly authenticated?: boolean | undefined;
-  readonly allow: readonly Permission[];
-}
-
-/** What a token of an account is limited to. */
-export interface AccessLimit {
-  /** As in a rule. */
-  readonly names: readonly string[];
-  readonly allow: readonly Permission[];
-}
+import { strictOptions, type Immutable } from './option-schema.js';
 
 const permissionSchema = z.enum(['pull', 'push', 'delete', 'admin'], {
   error: 'must be one of pull, push, delete, admin',
@@ -47,26 +22,41 @@ export const identityNameSchema = z
   .refine((name) => name !== 'anonymous', "must not be 'anonymous': that is whoever did not log in");
 const namesOf = z.array(identityNameSchema).min(1);
 
-/** The one checker of rules, for code, config file and management API. */
-export const accessRuleSchema = z
-  .strictObject({
-    names: patternsSchema.optional(),
-    users: namesOf.optional(),
-    groups: namesOf.optional(),
-    anonymous: z.boolean().optional(),
-    authenticated: z.boolean().optional(),
-    allow: allowSchema,
-  })
+/** Checks a rule, for code, configuration file and management API. */
+export const accessRuleSchema = strictOptions({
+  names: patternsSchema.optional().meta({
+    description:
+      "One or several patterns of `repository/image`: `*` matches any characters except `/`, `**` any characters. A repository's name alone matches all its images.",
+    unset: 'everything; with `admin` the registry itself',
+  }),
+  users: namesOf.optional().meta({ description: 'Names of users.', unset: 'none' }),
+  groups: namesOf.optional().meta({ description: 'Names of groups.', unset: 'none' }),
+  anonymous: z.boolean().optional().meta({ description: 'Applies to everyone, logged in or not.', unset: '`false`' }),
+  authenticated: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Applies to everyone who is logged in.', unset: '`false`' }),
+  allow: allowSchema.meta({
+    description: '`pull`, `push`, `delete`; `admin` allows all three, and the management API.',
+  }),
+})
   .superRefine((rule, context) => {
     const { users, groups, anonymous, authenticated, allow } = rule;
     if (users === undefined && groups === undefined && anonymous !== true && authenticated !== true) {
-      const message = 'says for nobody: it needs users, groups, authenticated: true or anonymous: true';
+      const message = 'applies to no one: it needs users, groups, authenticated: true or anonymous: true';
       context.addIssue({ code: 'custom', message });
     }
-    // Nobody would know who changed what.
+    // No log would show who changed what.
     if (anonymous === true && allow.includes('admin')) {
-      context.addIssue({ code: 'custom', path: ['allow'], message: 'admin is for nobody who did not log in' });
+      context.addIssue({ code: 'custom', path: ['allow'], message: 'must not contain admin: it requires a login' });
     }
-  });
+  })
+  .meta({ title: 'AccessRuleOptions', description: 'Allows something: to users, groups, or everyone.' });
 
-export const accessLimitSchema = z.strictObject({ names: patternsSchema, allow: allowSchema });
+export const accessLimitSchema = strictOptions({ names: patternsSchema, allow: allowSchema });
+
+/** What a rule allows. `admin` allows the other three too. */
+export type Permission = z.output<typeof permissionSchema>;
+export type AccessRule = Immutable<z.output<typeof accessRuleSchema>>;
+/** What a token of an account is limited to. */
+export type AccessLimit = Immutable<z.output<typeof accessLimitSchema>>;

@@ -1,48 +1,60 @@
 import { z } from 'zod';
-import { accessRuleSchema, identityNameSchema, type AccessRule } from './access-config.js';
-import {
-  externalTokensSchema,
-  oidcIssuersSchema,
-  ownTokensSchema,
-  type ExternalTokensConfig,
-  type OidcIssuerConfig,
-  type OwnTokensConfig,
-} from './token-config.js';
+import { accessRuleSchema, identityNameSchema } from './access-config.js';
+import { strictOptions, type Immutable } from './option-schema.js';
+import { externalTokensSchema, oidcIssuersSchema, ownTokensSchema } from './token-config.js';
 
-/** Who may do what, and who knows who they are: the option `access` with its defaults filled in. */
-export interface AccessSettings {
-  readonly rules: readonly AccessRule[];
-  /** Who is in a group, by name. */
-  readonly groups: Readonly<Record<string, readonly string[]>>;
-  /** A function of node's request: in code alone. */
-  readonly authenticate?: ((request: never) => unknown) | undefined;
-  /** The path of a file. */
-  readonly htpasswd?: string | undefined;
-  readonly oidc: readonly OidcIssuerConfig[];
-  readonly challenge: 'bearer' | 'basic';
-  readonly tokens: OwnTokensConfig;
-  readonly tokenServer?: ExternalTokensConfig | undefined;
-}
-
-const authenticateSchema = z.custom<(request: never) => unknown>(
-  (value) => typeof value === 'function',
-  'must be a function of the request, in code',
-);
-
-/** The one checker of `AccessSettings`. */
-export const accessSettingsSchema: z.ZodType<AccessSettings> = z
-  .strictObject({
-    rules: z.array(accessRuleSchema).default([]),
-    groups: z.record(identityNameSchema, z.array(identityNameSchema)).default({}),
-    authenticate: authenticateSchema.optional(),
-    htpasswd: z.string().min(1, 'must be the path of a file').optional(),
-    oidc: oidcIssuersSchema.default([]),
-    challenge: z.enum(['bearer', 'basic'], { error: "must be 'bearer' or 'basic'" }).default('bearer'),
-    tokens: ownTokensSchema.prefault({}),
-    tokenServer: externalTokensSchema.optional(),
-  })
+/** Checks the option `access` where it is an object, and fills in the defaults. */
+export const accessSettingsSchema = strictOptions({
+  rules: z.array(accessRuleSchema).default([]).meta({
+    description: 'Who may do what; access is denied unless a rule allows it. The management API can add more rules.',
+  }),
+  groups: z.record(identityNameSchema, z.array(identityNameSchema)).default({}).meta({
+    description: "Members of groups, in addition to what the source of a user says: `{ team: ['ana', 'ben'] }`.",
+  }),
+  authenticate: z
+    .custom<(request: never) => unknown>(
+      (value) => typeof value === 'function',
+      'must be a function of the request, in code',
+    )
+    .optional()
+    .meta({
+      description:
+        "In code only: a function that returns the user of a request, `{ id, groups }`, as the host application's session or `req.user` has it. When it returns `undefined`, the credentials in the request count.",
+      unset: 'none',
+      typescript: '(request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>',
+    }),
+  htpasswd: z.string().min(1, 'must be the path of a file').optional().meta({
+    description:
+      'A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B` writes it. Read again when it changes.',
+    unset: 'none',
+  }),
+  oidc: oidcIssuersSchema.default([]).meta({
+    description:
+      'Issuers of identity tokens (OIDC), such as a CI system whose jobs log in with the token that they get.',
+  }),
+  challenge: z.enum(['bearer', 'basic'], { error: "must be 'bearer' or 'basic'" }).default('bearer').meta({
+    description:
+      "How clients authenticate. `'bearer'`: with tokens, which docker needs where anyone may pull and some may push. `'basic'`: with name and password in each request.",
+  }),
+  tokens: ownTokensSchema.prefault({}).meta({ description: 'The tokens that the registry issues.' }),
+  tokenServer: externalTokensSchema.optional().meta({
+    description:
+      "An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without `rules` they alone decide.",
+    unset: 'none',
+  }),
+})
   .superRefine(({ challenge, tokenServer }, context) => {
     if (challenge === 'bearer' || tokenServer === undefined) return;
-    const message = "is asked for by 'bearer': leave challenge out";
+    const message = "requires challenge: 'bearer', the default";
     context.addIssue({ code: 'custom', path: ['tokenServer'], message });
-  });
+  })
+  .meta({ title: 'AccessOptions', description: 'Rules, and the sources of users.' });
+
+/** Rules and the sources of users: the option `access` with its defaults filled in. */
+export type AccessSettings = Immutable<z.output<typeof accessSettingsSchema>>;
+
+/** The user of a request, as the option `authenticate` returns it. */
+export interface HostIdentity {
+  readonly id: string;
+  readonly groups?: readonly string[];
+}

@@ -1,4 +1,5 @@
-import type { Problem, RepositoryConfig, VirtualRepositoryConfig } from './repository-config.js';
+import type { RepositoryConfig, VirtualRepositoryConfig } from './repository-config.js';
+import type { Problem } from './option-schema.js';
 
 /** Further ones say nothing new. */
 const maxCycles = 10;

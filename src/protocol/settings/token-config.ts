@@ -1,90 +1,7 @@
 import { z } from 'zod';
 import { identityNameSchema } from './access-config.js';
+import { secondsSchema, strictOptions, type Immutable } from './option-schema.js';
 import { parseEs256Pem, parsePublicPems } from './pem-keys.js';
-
-/** The tokens that the registry issues itself. */
-export interface OwnTokensConfig {
-  /**
-   * Who they are from (`iss`).
-   * @default 'artifactapi'
-   */
-  readonly issuer: string;
-  /**
-   * Who they are for (`aud`), and the `service` of challenges.
-   * @default 'artifactapi'
-   */
-  readonly service: string;
-  /**
-   * How long an access token lives; at least 60.
-   * @default 300
-   */
-  readonly lifetimeSeconds: number;
-  /**
-   * How long a refresh token lives, which `docker login` keeps instead of a password.
-   * @default 2592000
-   */
-  readonly refreshLifetimeSeconds: number;
-  /**
-   * P-256 keys in PEM: the first, a private one, signs; all of them verify, public ones too.
-   * @default made by the registry, kept in its index and replaced after `rotateSeconds`
-   */
-  readonly keys?: readonly string[] | undefined;
-  /**
-   * How old the key that signs may grow before the registry makes a new one.
-   * @default 7776000
-   */
-  readonly rotateSeconds: number;
-}
-
-/** A set of public keys (RFC 7517). */
-export interface PublicKeySet {
-  readonly keys: readonly Readonly<Record<string, unknown>>[];
-}
-
-/** Another token server (docker token authentication), whose tokens are believed. */
-export interface ExternalTokensConfig {
-  /** Where clients get tokens: an http or https URL. */
-  readonly realm: string;
-  /** Who the tokens are from: `iss` exactly. */
-  readonly issuer: string;
-  /** Who they are for: `aud` has it. The `service` of challenges. */
-  readonly service: string;
-  /** Where its public keys are, as a JWK Set. This or `keys`. */
-  readonly jwksUrl?: string | undefined;
-  /**
-   * Its public keys: PEM texts of keys or certificates, whatever the `kid` of a token; or a JWK Set, by `kid`. A certificate
-   * stands for its key alone: no chain (`x5c`) is followed, and its dates do not count.
-   */
-  readonly keys?: readonly string[] | PublicKeySet | undefined;
-}
-
-/** Somebody, by the claims of a token. */
-export interface OidcIdentityConfig {
-  /**
-   * What the token must say, all of it: patterns, where `*` stands for any characters but "/", and `**` for any at all. Of a
-   * list in a token one item must match; numbers and booleans are compared as text.
-   */
-  readonly claims: Readonly<Record<string, string>>;
-  /** The name that rules know. */
-  readonly user: string;
-  /** @default [] */
-  readonly groups: readonly string[];
-}
-
-/** Somebody who issues OIDC identity tokens, such as a CI system to its jobs. */
-export interface OidcIssuerConfig {
-  /** `iss` exactly: `https://token.actions.githubusercontent.com`. */
-  readonly issuer: string;
-  /** Who tokens must be for: one or several; `aud` has one of them. */
-  readonly audience: readonly string[];
-  /**
-   * Where its public keys are.
-   * @default what `<issuer>/.well-known/openid-configuration` says
-   */
-  readonly jwksUrl?: string | undefined;
-  /** The first that matches is who a token's bearer is. Nobody: the token is refused. */
-  readonly identities: readonly OidcIdentityConfig[];
-}
 
 const textSchema = z.string().min(1).max(1000);
 /** It stands in the quotes of a challenge. */
@@ -94,17 +11,21 @@ const quotableSchema = textSchema.regex(
 );
 const urlSchema = z.string().refine(isKeyServerUrl, 'must be an https URL, or http on a loopback address');
 
-/** The one checker of `OwnTokensConfig`; fills its defaults. */
-export const ownTokensSchema: z.ZodType<OwnTokensConfig> = z.strictObject({
-  issuer: textSchema.default('artifactapi'),
-  service: quotableSchema.default('artifactapi'),
-  lifetimeSeconds: z.number().int().min(60).max(86_400).default(300),
-  refreshLifetimeSeconds: z
-    .number()
-    .int()
-    .min(60)
-    .max(1e9)
-    .default(30 * 86_400),
+const lifetimeSchema = secondsSchema.int().min(60);
+
+/** Checks the settings of the registry's own tokens, and fills in the defaults. */
+export const ownTokensSchema = strictOptions({
+  issuer: textSchema.default('artifactapi').meta({ description: 'The issuer of the tokens: `iss`.' }),
+  service: quotableSchema
+    .default('artifactapi')
+    .meta({ description: 'The audience of the tokens: `aud`, and `service` in challenges.' }),
+  lifetimeSeconds: lifetimeSchema
+    .max(86_400)
+    .default(300)
+    .meta({ description: 'Lifetime of an access token: 60 to 86400.' }),
+  refreshLifetimeSeconds: lifetimeSchema
+    .default(30 * 86_400)
+    .meta({ description: 'Lifetime of a refresh token, which `docker login` keeps instead of a password.' }),
   keys: z
     .array(z.string().refine((pem) => parseEs256Pem(pem) !== undefined, 'must be a P-256 key in PEM, not encrypted'))
     .min(1)
@@ -112,14 +33,15 @@ export const ownTokensSchema: z.ZodType<OwnTokensConfig> = z.strictObject({
       path: [0],
       message: 'must be a private key: the first one signs',
     })
-    .optional(),
-  rotateSeconds: z
-    .number()
-    .int()
-    .min(60)
-    .max(1e9)
-    .default(90 * 86_400),
-});
+    .optional()
+    .meta({
+      description: 'P-256 keys in PEM. The first one, a private key, signs; all of them verify.',
+      unset: 'generated and kept in the index',
+    }),
+  rotateSeconds: lifetimeSchema.default(90 * 86_400).meta({
+    description: 'Maximum age of a signing key that the registry generated. A new key logs no one out.',
+  }),
+}).meta({ title: 'OwnTokensOptions' });
 
 const pemsSchema = z.array(
   z
@@ -129,43 +51,67 @@ const pemsSchema = z.array(
       'must be PEM of public keys or certificates: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519',
     ),
 );
+const keyTypes: readonly unknown[] = ['RSA', 'EC', 'OKP'];
 // Private keys have `d`: they belong to the token server alone.
 const jwkSchema = z
-  .looseObject({ kty: z.enum(['RSA', 'EC', 'OKP'], { error: 'must be RSA, EC or OKP' }) })
-  .refine((jwk) => !('d' in jwk), 'must be a public key');
+  .record(z.string(), z.unknown())
+  .refine(({ kty, d }) => keyTypes.includes(kty) && d === undefined, 'must be a public key of type RSA, EC or OKP');
 
-/** The one checker of `ExternalTokensConfig`. */
-export const externalTokensSchema: z.ZodType<ExternalTokensConfig> = z
-  .strictObject({
-    realm: z.string().regex(/^https?:\/\/[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be an http or https URL'),
-    issuer: textSchema,
-    service: quotableSchema,
-    jwksUrl: urlSchema.optional(),
-    keys: z
-      .union([pemsSchema.min(1), z.looseObject({ keys: z.array(jwkSchema).min(1) })], {
-        error: 'must be a list of public keys or certificates in PEM, or a JWK Set of public keys',
-      })
-      .optional(),
-  })
-  .refine(({ jwksUrl, keys }) => (jwksUrl === undefined) !== (keys === undefined), 'needs either jwksUrl or keys');
+/** Checks the settings of another token server (docker token authentication), whose tokens are accepted. */
+export const externalTokensSchema = strictOptions({
+  realm: z
+    .string()
+    .regex(/^https?:\/\/[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be an http or https URL')
+    .meta({ description: 'The URL where clients get tokens: the `realm` of challenges.' }),
+  service: quotableSchema.meta({ description: '`service` in challenges, and `aud` of tokens.' }),
+  issuer: textSchema.meta({ description: 'The exact `iss` of tokens.' }),
+  jwksUrl: urlSchema
+    .optional()
+    .meta({ description: 'The URL of its public keys, a JWK Set. Set either this or `keys`.', unset: 'none' }),
+  keys: z
+    .union([pemsSchema.min(1), z.looseObject({ keys: z.array(jwkSchema).min(1) })], {
+      error: 'must be a list of public keys or certificates in PEM, or a JWK Set of public keys',
+    })
+    .optional()
+    .meta({
+      description:
+        'Its public keys: keys or certificates in PEM, whatever the `kid` of a token, or a JWK Set. Only the key of a certificate counts: neither its dates nor a chain (`x5c`).',
+      unset: 'none',
+    }),
+})
+  .refine(({ jwksUrl, keys }) => (jwksUrl === undefined) !== (keys === undefined), 'needs either jwksUrl or keys')
+  .meta({ title: 'TokenServerOptions' });
 
-const identitySchema = z.strictObject({
+const identitySchema = strictOptions({
   claims: z
     .record(z.string().min(1), z.string().max(255))
-    .refine((claims) => Object.keys(claims).length > 0, 'must name at least one claim: else anybody there would match'),
-  user: identityNameSchema,
-  groups: z.array(identityNameSchema).default([]),
-});
+    .refine((claims) => Object.keys(claims).length > 0, 'must name at least one claim: otherwise every token matches')
+    .meta({
+      description:
+        "A pattern for each claim: `{ repository: 'acme/app', ref: 'refs/heads/*' }`. All must match. Of a list in a token one item must match; numbers and booleans are compared as text.",
+    }),
+  user: identityNameSchema.meta({ description: 'The user name that rules refer to.' }),
+  groups: z.array(identityNameSchema).default([]).meta({ description: 'The groups of this user.' }),
+}).meta({ title: 'OidcIdentityOptions', description: 'The user whom a token with certain claims represents.' });
 
-/** The one checker of `OidcIssuerConfig`; one audience becomes a list. */
-export const oidcIssuerSchema: z.ZodType<OidcIssuerConfig> = z.strictObject({
-  issuer: urlSchema,
-  audience: z.union([textSchema.transform((one) => [one]), z.array(textSchema).min(1)], {
-    error: 'must be a text or a list of texts',
+/** Checks an issuer of OIDC identity tokens. One audience becomes a list. */
+export const oidcIssuerSchema = strictOptions({
+  issuer: urlSchema.meta({
+    description: 'The exact `iss` of its tokens: `https://token.actions.githubusercontent.com`.',
   }),
-  jwksUrl: urlSchema.optional(),
-  identities: z.array(identitySchema).min(1, 'must name at least one identity'),
-});
+  audience: z
+    .union([textSchema.transform((one) => [one]), z.array(textSchema).min(1)], {
+      error: 'must be a text or a list of texts',
+    })
+    .meta({ description: 'The `aud` of its tokens: one or several.' }),
+  jwksUrl: urlSchema.optional().meta({
+    description: 'The URL of its public keys.',
+    unset: 'from `<issuer>/.well-known/openid-configuration`',
+  }),
+  identities: z.array(identitySchema).min(1, 'must name at least one identity').meta({
+    description: 'Maps claims to users. The first matching entry applies; a token that matches none is refused.',
+  }),
+}).meta({ title: 'OidcIssuerOptions', description: 'An issuer of identity tokens (OIDC).' });
 
 /** Several issuers, each once. */
 export const oidcIssuersSchema = z.array(oidcIssuerSchema).superRefine((issuers, context) => {
@@ -183,3 +129,12 @@ export function isKeyServerUrl(text: string): boolean {
   const isLoopback = /^(?:localhost|127(?:\.[0-9]+){3}|\[::1\])$/.test(hostname);
   return username + password + hash === '' && (protocol === 'https:' || (protocol === 'http:' && isLoopback));
 }
+
+export type OwnTokensConfig = Immutable<z.output<typeof ownTokensSchema>>;
+export type ExternalTokensConfig = Immutable<z.output<typeof externalTokensSchema>>;
+/** A set of public keys (RFC 7517). */
+export interface PublicKeySet {
+  readonly keys: readonly Readonly<Record<string, unknown>>[];
+}
+export type OidcIssuerConfig = Immutable<z.output<typeof oidcIssuerSchema>>;
+export type OidcIdentityConfig = Immutable<z.output<typeof identitySchema>>;

@@ -8,7 +8,7 @@ import {
 } from '../settings/access-config.js';
 import { accountPattern, isAccountName } from '../settings/access-names.js';
 import { encodeTime, problemsFound } from './management.js';
-import { describeProblems, type Problem } from '../settings/repository-config.js';
+import { describeProblems, strictOptions, type Problem } from '../settings/option-schema.js';
 
 /** What an account's document says. */
 interface AccountSettings {
@@ -35,7 +35,7 @@ export function encodeAccount(
 
 const descriptionSchema = z.string().max(1000).default('');
 /** An account as it is written. */
-export const accountSchema = z.strictObject({
+export const accountSchema = strictOptions({
   name: z
     .string()
     .refine(isAccountName, 'must have 1 to 128 letters, digits and . _ @ + -, and begin with a letter or digit')
@@ -79,7 +79,7 @@ export function encodeToken(token: {
 }
 
 /** A token as it is asked for. */
-export const tokenSchema = z.strictObject({
+export const tokenSchema = strictOptions({
   description: descriptionSchema,
   limits: z
     .array(accessLimitSchema)

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
 import { encodeTime, problemsFound } from './management.js';
-import { describeProblems } from '../settings/repository-config.js';
+import { describeProblems, strictOptions } from '../settings/option-schema.js';
 
 /** A report of the collector as the API shows it. */
 export function encodeCollection(report: {
@@ -58,8 +58,8 @@ const digestSchema = z.string().transform((text, context): Digest => {
   }
 });
 const restoreSchema = z.union([
-  z.strictObject({ digests: z.array(digestSchema).min(1).max(1000) }),
-  z.strictObject({ all: z.literal(true) }),
+  strictOptions({ digests: z.array(digestSchema).min(1).max(1000) }),
+  strictOptions({ all: z.literal(true) }),
 ]);
 
 /** Which quarantined blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */

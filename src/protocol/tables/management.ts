@@ -10,12 +10,12 @@ import {
   purgeQuery,
 } from './query-parameters.js';
 import {
-  describeProblems,
   repositoryConfigSchema,
-  type Problem,
+  repositorySchemas,
   type RemoteRepositoryConfig,
   type RepositoryConfig,
 } from '../settings/repository-config.js';
+import { describeProblems, describeUnknown, type Problem } from '../settings/option-schema.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
 
@@ -192,6 +192,9 @@ export function encodeRepository(record: {
   };
 }
 
+/** Of all types of repositories, as the API spells them. */
+const settingNames = Object.values(repositorySchemas).flatMap(({ shape }) => Object.keys(shape).map(toWirePath));
+
 /** What the API adds to the settings: ignored on input, so that a document can be read, edited and put back. */
 const shownOnly = new Set(['origin', 'created_at', 'updated_at', 'has_credentials', 'status']);
 
@@ -216,7 +219,7 @@ export function decodeRepository(
   const settings: Record<string, unknown> = name === undefined ? {} : { name };
   if (replaced?.before?.type === 'remote') settings['credentials'] = replaced.before.credentials;
   for (const [key, value] of Object.entries(rest)) {
-    if (/[A-Z]/.test(key) || key === 'type') problems.push({ path: key, problem: 'is no option' });
+    if (/[A-Z]/.test(key) || key === 'type') problems.push({ path: key, problem: describeUnknown(key, settingNames) });
     else if (!shownOnly.has(key))
       settings[key === 'repo_type' ? 'type' : toCamelCase(key)] = mapKeys(value, toCamelCase);
   }
@@ -225,10 +228,15 @@ export function decodeRepository(
   if ((isElsewhere && !('credentials' in rest)) || settings['credentials'] == null) delete settings['credentials'];
   const checked = repositoryConfigSchema.safeParse(settings);
   if (!checked.success) {
-    problems.push(...describeProblems(checked.error).map(({ path, problem }) => ({ path: toWirePath(path), problem })));
+    problems.push(...describeProblems(checked.error).map(toWireProblem));
   }
   if (!checked.success || problems.length > 0) throw problemsFound(problems);
   return checked.data;
+}
+
+/** Returns a problem with all names of options as the API spells them. */
+function toWireProblem({ path, problem }: Problem): Problem {
+  return { path: toWirePath(path), problem: problem.replace(/"[a-zA-Z0-9]+"/g, toSnakeCase) };
 }
 
 /** A proxy, whoever else is believed to be the host, or another realm sees what is sent. */
@@ -237,7 +245,7 @@ function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string
   const isSameOrigin =
     typeof url === 'string' && URL.canParse(url) && new URL(url).origin === new URL(before.url).origin;
   const realms: unknown = now['trustedRealms'] ?? [];
-  const known: readonly unknown[] = before.trustedRealms ?? [];
+  const known: readonly unknown[] = before.trustedRealms;
   const isSameRealms = Array.isArray(realms) && realms.every((host) => known.includes(host));
   return isSameOrigin && isSameRealms && now['proxy'] === before.proxy && now['ca'] === before.ca;
 }

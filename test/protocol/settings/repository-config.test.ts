@@ -1,9 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  describeProblems,
-  repositoryConfigSchema,
-  type Problem,
-} from '../../../src/protocol/settings/repository-config.js';
+import { repositoryConfigSchema } from '../../../src/protocol/settings/repository-config.js';
+import { describeProblems, type Problem } from '../../../src/protocol/settings/option-schema.js';
 
 function problemsOf(document: unknown): Problem[] {
   const { error } = repositoryConfigSchema.safeParse(document);

@@ -7,7 +7,7 @@ import {
   ownTokensSchema,
   isKeyServerUrl,
 } from '../../../src/protocol/settings/token-config.js';
-import { describeProblems } from '../../../src/protocol/settings/repository-config.js';
+import { describeProblems } from '../../../src/protocol/settings/option-schema.js';
 
 const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const privatePem = p256.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
@@ -47,7 +47,7 @@ describe('the options of our own tokens', () => {
     [{ keys: [publicPem] }, 'keys[0]: must be a private key'],
     [{ keys: [privatePem, 'hello'] }, 'keys[1]: must be a P-256 key in PEM'],
     [{ keys: [encryptedPem] }, 'keys[0]: must be a P-256 key in PEM'],
-    [{ life: 1 }, 'life: is no option'],
+    [{ life: 1 }, 'life: unknown option "life": did you mean "lifetimeSeconds"?'],
   ])('refuse %o', (value, problem) => {
     const problems = problemsOf(ownTokensSchema, value);
     expect(problems[0]).toContain(problem);

@@ -8,7 +8,7 @@ import {
   encodeRule,
   encodeToken,
 } from '../../../src/protocol/tables/access-documents.js';
-import type { Problem } from '../../../src/protocol/settings/repository-config.js';
+import type { Problem } from '../../../src/protocol/settings/option-schema.js';
 import { refusalOf } from '../../support/refusal.js';
 
 const now = Date.UTC(2026, 5, 1);

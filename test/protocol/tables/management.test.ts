@@ -5,7 +5,7 @@ import {
   encodeTime,
   problemsFound,
 } from '../../../src/protocol/tables/management.js';
-import type { Problem } from '../../../src/protocol/settings/repository-config.js';
+import type { Problem } from '../../../src/protocol/settings/option-schema.js';
 import { refusalOf } from '../../support/refusal.js';
 
 const document = { name: 'a', package_type: 'docker', repo_type: 'local' };
@@ -35,6 +35,21 @@ describe('encodeRepository', () => {
 describe('decodeRepository', () => {
   it('fills in the defaults', () => {
     expect(decodeRepository(document)).toEqual(config);
+  });
+
+  it.each([
+    [{ tag_ttl: 1 }, 'tag_ttl: unknown option "tag_ttl": did you mean "tag_ttl_seconds"?'],
+    [{ tagTtlSeconds: 1 }, 'tagTtlSeconds: unknown option "tagTtlSeconds": did you mean "tag_ttl_seconds"?'],
+    [{ type: 'remote' }, 'type: unknown option "type": did you mean "repo_type"?'],
+    [{ tag_ttl_seconds: '5m' }, 'tag_ttl_seconds: must be a number of seconds'],
+  ])('names options as the API spells them in problems: %j', (added, expected) => {
+    const remote = { name: 'a', package_type: 'docker', repo_type: 'remote', url: 'https://a.example' };
+    const refusal = expect.objectContaining({
+      detail: expect.arrayContaining([
+        { path: expected.split(': ', 1)[0], problem: expected.slice(expected.indexOf(': ') + 2) },
+      ]) as unknown,
+    }) as unknown;
+    expect(() => decodeRepository({ ...remote, ...added })).toThrow(refusal);
   });
 
   it('takes the name from the URL when the document has none', () => {

@@ -1,0 +1,62 @@
+// JSON Schema of the option schemas in src/, from which the other scripts write interfaces and documents.
+import { z } from 'zod';
+
+/** @typedef {Record<string, any>} Schema JSON Schema 2020-12, with the keys of `.meta()` that src/protocol/settings/option-schema.ts lists. */
+
+/**
+ * What a zod schema takes. `chosenSchema` becomes the alternatives that it chooses from.
+ * @param {z.ZodType} checker
+ * @returns {Schema}
+ */
+export function toJsonSchema(checker) {
+  const { $schema: _dialect, ...schema } = z.toJSONSchema(checker, {
+    io: 'input',
+    unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      // zod leaves out the defaults of schemas that transform.
+      const { def } = /** @type {any} */ (zodSchema);
+      if (def.type === 'default' && typeof def.defaultValue !== 'function') jsonSchema.default = def.defaultValue;
+      if (!Array.isArray(jsonSchema.alternatives)) return;
+      jsonSchema.anyOf = jsonSchema.alternatives.map(toJsonSchema);
+      delete jsonSchema.alternatives;
+    },
+  });
+  return schema;
+}
+
+/**
+ * The same without what only code can give, and without the keys that are not JSON Schema.
+ * @param {Schema} schema
+ * @returns {Schema}
+ */
+export function withoutCode(schema) {
+  return mapSchemas(schema, ({ unset: _unset, typescript: _typescript, anyOf, properties, ...rest }) => ({
+    ...rest,
+    ...(anyOf === undefined ? {} : { anyOf: anyOf.filter(isJson) }),
+    ...(properties === undefined
+      ? {}
+      : { properties: Object.fromEntries(Object.entries(properties).filter(([, each]) => isJson(each))) }),
+  }));
+}
+
+/** A schema of a function or a class is empty, which would let everything through. */
+function isJson(/** @type {Schema} */ schema) {
+  return ['type', 'anyOf', 'oneOf', 'allOf', 'enum', 'const', '$ref'].some((key) => key in schema);
+}
+
+/**
+ * Replaces every schema in a schema, the inner ones first.
+ * @param {Schema} schema
+ * @param {(schema: Schema) => Schema} change
+ * @returns {Schema}
+ */
+export function mapSchemas(schema, change) {
+  const inner = (/** @type {any} */ each) => mapSchemas(each, change);
+  const parts = Object.entries(schema).map(([key, part]) => {
+    if (['anyOf', 'oneOf', 'allOf'].includes(key)) return [key, part.map(inner)];
+    if (key === 'items' || (key === 'additionalProperties' && typeof part === 'object')) return [key, inner(part)];
+    if (key !== 'properties') return [key, part];
+    return [key, Object.fromEntries(Object.entries(part).map(([name, each]) => [name, inner(each)]))];
+  });
+  return change(Object.fromEntries(parts));
+}

@@ -1,0 +1,168 @@
+// Written by `npm run docs` from the schemas of the options. Change those, not this file.
+import type { IncomingMessage } from 'node:http';
+import type { HostIdentity } from '../../protocol/settings/access-settings.js';
+
+/** Rules, and the sources of users. */
+export interface AccessOptions {
+  /**
+   * Who may do what; access is denied unless a rule allows it. The management API can add more rules.
+   * @default []
+   */
+  readonly rules?: readonly AccessRuleOptions[];
+  /**
+   * Members of groups, in addition to what the source of a user says: `{ team: ['ana', 'ben'] }`.
+   * @default {}
+   */
+  readonly groups?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * In code only: a function that returns the user of a request, `{ id, groups }`, as the host application's session
+   * or `req.user` has it. When it returns `undefined`, the credentials in the request count.
+   * @default none
+   */
+  readonly authenticate?: (request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
+  /**
+   * A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B` writes it. Read again when it changes.
+   * @default none
+   */
+  readonly htpasswd?: string;
+  /**
+   * Issuers of identity tokens (OIDC), such as a CI system whose jobs log in with the token that they get.
+   * @default []
+   */
+  readonly oidc?: readonly OidcIssuerOptions[];
+  /**
+   * How clients authenticate. `'bearer'`: with tokens, which docker needs where anyone may pull and some may push.
+   * `'basic'`: with name and password in each request.
+   * @default 'bearer'
+   */
+  readonly challenge?: 'bearer' | 'basic';
+  /** The tokens that the registry issues. */
+  readonly tokens?: OwnTokensOptions;
+  /**
+   * An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without
+   * `rules` they alone decide.
+   * @default none
+   */
+  readonly tokenServer?: TokenServerOptions;
+}
+
+/**
+ * An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without
+ * `rules` they alone decide.
+ */
+export interface TokenServerOptions {
+  /** The URL where clients get tokens: the `realm` of challenges. */
+  readonly realm: string;
+  /** `service` in challenges, and `aud` of tokens. */
+  readonly service: string;
+  /** The exact `iss` of tokens. */
+  readonly issuer: string;
+  /**
+   * The URL of its public keys, a JWK Set. Set either this or `keys`.
+   * @default none
+   */
+  readonly jwksUrl?: string;
+  /**
+   * Its public keys: keys or certificates in PEM, whatever the `kid` of a token, or a JWK Set. Only the key of a
+   * certificate counts: neither its dates nor a chain (`x5c`).
+   * @default none
+   */
+  readonly keys?: readonly string[] | { readonly keys: readonly Readonly<Record<string, unknown>>[] };
+}
+
+/** The tokens that the registry issues. */
+export interface OwnTokensOptions {
+  /**
+   * The issuer of the tokens: `iss`.
+   * @default 'artifactapi'
+   */
+  readonly issuer?: string;
+  /**
+   * The audience of the tokens: `aud`, and `service` in challenges.
+   * @default 'artifactapi'
+   */
+  readonly service?: string;
+  /**
+   * Lifetime of an access token: 60 to 86400.
+   * @default 300
+   */
+  readonly lifetimeSeconds?: number;
+  /**
+   * Lifetime of a refresh token, which `docker login` keeps instead of a password.
+   * @default 2592000
+   */
+  readonly refreshLifetimeSeconds?: number;
+  /**
+   * P-256 keys in PEM. The first one, a private key, signs; all of them verify.
+   * @default generated and kept in the index
+   */
+  readonly keys?: readonly string[];
+  /**
+   * Maximum age of a signing key that the registry generated. A new key logs no one out.
+   * @default 7776000
+   */
+  readonly rotateSeconds?: number;
+}
+
+/** An issuer of identity tokens (OIDC). */
+export interface OidcIssuerOptions {
+  /** The exact `iss` of its tokens: `https://token.actions.githubusercontent.com`. */
+  readonly issuer: string;
+  /** The `aud` of its tokens: one or several. */
+  readonly audience: string | readonly string[];
+  /**
+   * The URL of its public keys.
+   * @default from `<issuer>/.well-known/openid-configuration`
+   */
+  readonly jwksUrl?: string;
+  /** Maps claims to users. The first matching entry applies; a token that matches none is refused. */
+  readonly identities: readonly OidcIdentityOptions[];
+}
+
+/** The user whom a token with certain claims represents. */
+export interface OidcIdentityOptions {
+  /**
+   * A pattern for each claim: `{ repository: 'acme/app', ref: 'refs/heads/*' }`. All must match. Of a list in a token
+   * one item must match; numbers and booleans are compared as text.
+   */
+  readonly claims: Readonly<Record<string, string>>;
+  /** The user name that rules refer to. */
+  readonly user: string;
+  /**
+   * The groups of this user.
+   * @default []
+   */
+  readonly groups?: readonly string[];
+}
+
+/** Allows something: to users, groups, or everyone. */
+export interface AccessRuleOptions {
+  /**
+   * One or several patterns of `repository/image`: `*` matches any characters except `/`, `**` any characters. A
+   * repository's name alone matches all its images.
+   * @default everything; with `admin` the registry itself
+   */
+  readonly names?: string | readonly string[];
+  /**
+   * Names of users.
+   * @default none
+   */
+  readonly users?: readonly string[];
+  /**
+   * Names of groups.
+   * @default none
+   */
+  readonly groups?: readonly string[];
+  /**
+   * Applies to everyone, logged in or not.
+   * @default false
+   */
+  readonly anonymous?: boolean;
+  /**
+   * Applies to everyone who is logged in.
+   * @default false
+   */
+  readonly authenticated?: boolean;
+  /** `pull`, `push`, `delete`; `admin` allows all three, and the management API. */
+  readonly allow: readonly ('pull' | 'push' | 'delete' | 'admin')[];
+}

@@ -1,0 +1,154 @@
+// Written by `npm run docs` from the schemas of the options. Change those, not this file.
+import type { BlobStore } from '../../ports/bytes.js';
+import type { MetadataStore } from '../../ports/metadata.js';
+import type { Logger } from '../../ports/runtime.js';
+import type { AccessOptions } from './access-options.js';
+import type { RepositoryOptions } from './repository-options.js';
+
+/** The options of `createRegistry`. Durations are in seconds and sizes in bytes, as their names say. */
+export interface RegistryOptions {
+  /**
+   * The data folder. It is created when it does not exist, and one process owns it. In code also
+   * `{ blobs, metadata }`: stores of your own.
+   */
+  readonly storage: string | { readonly blobs: BlobStore; readonly metadata: MetadataStore };
+  /**
+   * `'read-only'`: anyone may pull, and no one may write or administer. `'open'`: anyone may do everything; choose it
+   * only where no one else can reach the registry, or where the host application guards it. An object: rules and the
+   * sources of users.
+   * @default 'read-only'
+   */
+  readonly access?: 'read-only' | 'open' | AccessOptions;
+  /**
+   * The repositories that exist from the start. They are fixed: the management API refuses to change them.
+   * @default []
+   */
+  readonly repositories?: readonly RepositoryOptions[];
+  /**
+   * Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.
+   * @default {}
+   */
+  readonly hosts?: Readonly<Record<string, string>>;
+  /**
+   * Repositories by the namespace that a mirror client sends in `?ns=`: `{ 'docker.io': 'hub' }`. All names of Docker
+   * Hub count as one.
+   * @default {}
+   */
+  readonly namespaces?: Readonly<Record<string, string>>;
+  /**
+   * The repository for names whose first component is not a repository, as Docker's `registry-mirrors` send them.
+   * @default none: such names are unknown
+   */
+  readonly defaultRepository?: string;
+  /**
+   * A path before `/v2`, such as `/registry`. Docker and most other clients require `/v2` at the root of the host.
+   * @default ''
+   */
+  readonly prefix?: string;
+  /**
+   * The URL at which clients reach the registry, used in authentication challenges: `https://registry.example`.
+   * @default from each request
+   */
+  readonly publicUrl?: string;
+  /**
+   * Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`. The registry believes
+   * `X-Forwarded-For`, `-Proto` and `-Host` from these only.
+   * @default []
+   */
+  readonly trustedProxies?: readonly string[];
+  /**
+   * Lets the proxy in front send blobs: `'x-accel'` for nginx with the configuration in `adapters/nginx/`,
+   * `'x-sendfile'` for Apache and others. Requires `trustedProxies`.
+   * @default the registry sends them
+   */
+  readonly sendfile?: 'x-accel' | 'x-sendfile';
+  /** Limits on what a client may do. */
+  readonly limits?: LimitOptions;
+  /** Timing of the garbage collector. */
+  readonly garbageCollection?: GarbageCollectionOptions;
+  /**
+   * Disk space of the data folder that uploads never use, so that deletes, garbage collection and a start work on a
+   * full disk. At most a tenth of the file system. `0`: none.
+   * @default 67108864
+   */
+  readonly reserveBytes?: number;
+  /**
+   * Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Without it such
+   * a start is refused. Set it for one start only.
+   * @default false
+   */
+  readonly acceptEmptyIndex?: boolean;
+  /**
+   * Memory for the most requested manifests. `0`: none.
+   * @default 67108864
+   */
+  readonly maxManifestCacheBytes?: number;
+  /**
+   * In code only: an object with the methods `debug`, `info`, `warn` and `error`, each called with
+   * `(fields, message)` as in pino.
+   * @default errors and warnings on stderr
+   */
+  readonly logger?: Logger;
+}
+
+/** Timing of the garbage collector. */
+export interface GarbageCollectionOptions {
+  /**
+   * How long unreferenced content is kept. Set it longer than your longest push takes.
+   * @default 86400
+   */
+  readonly graceSeconds?: number;
+  /**
+   * How often the collector runs. `0`: only on request.
+   * @default 3600
+   */
+  readonly intervalSeconds?: number;
+  /**
+   * How long an unfinished upload may be idle before it is deleted.
+   * @default 604800
+   */
+  readonly uploadExpirySeconds?: number;
+  /**
+   * How long blobs that the index does not know stay in quarantine before they are deleted.
+   * @default 2592000
+   */
+  readonly orphanRetentionSeconds?: number;
+}
+
+/** Limits on what a client may do. */
+export interface LimitOptions {
+  /**
+   * Requests of one address, or of one IPv6 /64 network. A minute's worth may arrive at once. Further requests get
+   * 429 with `Retry-After`.
+   * @default no limit
+   */
+  readonly maxRequestsPerMinutePerClient?: number;
+  /**
+   * Requests of one user.
+   * @default no limit
+   */
+  readonly maxRequestsPerMinutePerPrincipal?: number;
+  /**
+   * Size of a pushed blob. A larger one gets 413.
+   * @default no limit
+   */
+  readonly maxBlobBytes?: number;
+  /**
+   * Minimum transfer rate of a request body, averaged over a minute. A slower one gets 408. `0`: no minimum.
+   * @default 1024
+   */
+  readonly minBytesPerSecond?: number;
+  /**
+   * Minimum rate at which a client reads a response, averaged over a minute. The connection of a slower one is
+   * closed. `0`: no minimum.
+   * @default 1024
+   */
+  readonly minDownloadBytesPerSecond?: number;
+  /**
+   * Connections of one address, or of one IPv6 /64 network, to the standalone server, except trusted proxies; further
+   * ones are closed. Also concurrent requests of one client, identified by the forwarded address behind a trusted
+   * proxy; further ones get 429 with `Retry-After`.
+   * @default 1000
+   */
+  readonly maxConnectionsPerClient?: number;
+}

@@ -1,0 +1,153 @@
+// Written by `npm run docs` from the schemas of the options. Change those, not this file.
+import type { UpstreamCredentials } from '../../protocol/settings/repository-config.js';
+
+export type RepositoryOptions = LocalRepositoryOptions | RemoteRepositoryOptions | VirtualRepositoryOptions;
+
+/** Several repositories under one name. */
+export interface VirtualRepositoryOptions {
+  /** The first component of the names of its images: `docker-internal` in `host/docker-internal/team/app`. */
+  readonly name: string;
+  /**
+   * Free text.
+   * @default ''
+   */
+  readonly description?: string;
+  /** `'local'`, `'remote'` or `'virtual'`. */
+  readonly type: 'virtual';
+  /**
+   * Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member is asked for and
+   * is not.
+   */
+  readonly members: readonly (string | { readonly name: string; readonly include?: readonly string[]; readonly exclude?: readonly string[] })[];
+  /**
+   * `'local-first'`: local members before remote ones. `'as-listed'`: in the order of `members`.
+   * @default 'local-first'
+   */
+  readonly order?: 'local-first' | 'as-listed';
+  /**
+   * The local member that receives pushes.
+   * @default none: pushes are refused
+   */
+  readonly pushTo?: string;
+  /**
+   * Patterns of images for which no remote member is asked, so that no one outside can take their names.
+   * @default []
+   */
+  readonly reserved?: readonly string[];
+}
+
+/** Another registry: a pull-through cache of it, or a pass-through to it. */
+export interface RemoteRepositoryOptions {
+  /** The first component of the names of its images: `docker-internal` in `host/docker-internal/team/app`. */
+  readonly name: string;
+  /**
+   * Free text.
+   * @default ''
+   */
+  readonly description?: string;
+  /** `'local'`, `'remote'` or `'virtual'`. */
+  readonly type: 'remote';
+  /**
+   * The upstream's URL: `https://registry-1.docker.io`. A path in it is prepended to image names:
+   * `https://host/team`.
+   */
+  readonly url: string;
+  /**
+   * Whether to keep what is pulled. `false` passes every request through.
+   * @default true
+   */
+  readonly cache?: boolean;
+  /**
+   * Credentials for the upstream: a name and a password, or a token that is sent as it is. In code also a function
+   * that returns one of them.
+   * @default none: anonymous requests
+   */
+  readonly credentials?: { readonly username: string; readonly password: string } | { readonly token: string } | (() => Promise<UpstreamCredentials | undefined>);
+  /**
+   * How long a tag is served without asking the upstream. `0`: every request asks.
+   * @default 300
+   */
+  readonly tagTtlSeconds?: number;
+  /**
+   * The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies.
+   * @default []
+   */
+  readonly tagTtlRules?: readonly { readonly tags: string; readonly ttlSeconds: number }[];
+  /**
+   * How long an answer "not found" of the upstream is remembered.
+   * @default 30
+   */
+  readonly negativeTtlSeconds?: number;
+  /**
+   * How long lists of tags and referrers are served without asking the upstream.
+   * @default 60
+   */
+  readonly listTtlSeconds?: number;
+  /**
+   * The cache is kept below this size: it evicts the least recently used content.
+   * @default no limit
+   */
+  readonly maxCacheBytes?: number;
+  /**
+   * Content that is never evicted: patterns of `image` or `image:tag`.
+   * @default []
+   */
+  readonly pins?: readonly string[];
+  /**
+   * With `cache: false`: follow redirects to other hosts, or pass them to the client (`'pass'`).
+   * @default 'follow'
+   */
+  readonly redirects?: 'follow' | 'pass';
+  /**
+   * Timeout for establishing a connection.
+   * @default 5
+   */
+  readonly connectTimeoutSeconds?: number;
+  /**
+   * Timeout for the response headers and for each further part of the body.
+   * @default 30
+   */
+  readonly responseTimeoutSeconds?: number;
+  /**
+   * Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.
+   * @default none
+   */
+  readonly ca?: string;
+  /**
+   * The URL of an outgoing proxy.
+   * @default `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide
+   */
+  readonly proxy?: string;
+  /**
+   * Private, loopback and link-local addresses to which redirects and token realms may lead: `true` for all, or a
+   * list of hosts, addresses and networks: `['gitlab.corp.example', '10.0.0.0/8']`. The host of `url` may always be
+   * reached.
+   * @default false
+   */
+  readonly allowPrivateTargets?: boolean | readonly string[];
+  /**
+   * Hosts of token realms in other registrable domains than that of `url` that may receive the password:
+   * `['auth.example.net']`.
+   * @default []
+   */
+  readonly trustedRealms?: readonly string[];
+}
+
+/** A repository that the registry stores itself. */
+export interface LocalRepositoryOptions {
+  /** The first component of the names of its images: `docker-internal` in `host/docker-internal/team/app`. */
+  readonly name: string;
+  /**
+   * Free text.
+   * @default ''
+   */
+  readonly description?: string;
+  /** `'local'`, `'remote'` or `'virtual'`. */
+  readonly type: 'local';
+  /**
+   * Which missing content a pushed manifest may reference. `'indexes'`: the children of an index, but not the config
+   * and layers of an image. `true`: anything. `false`: nothing. Layers with `urls` may always be missing.
+   * @default 'indexes'
+   */
+  readonly sparse?: boolean | 'indexes';
+}

@@ -1,0 +1,180 @@
+import { z } from 'zod';
+import type { BlobStore } from '../ports/bytes.js';
+import type { MetadataStore } from '../ports/metadata.js';
+import type { Logger } from '../ports/runtime.js';
+import { isRepositoryName } from '../protocol/names.js';
+import { accessSettingsSchema } from '../protocol/settings/access-settings.js';
+import {
+  bytesSchema,
+  chosenSchema,
+  secondsSchema,
+  strictOptions,
+  type Immutable,
+} from '../protocol/settings/option-schema.js';
+import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
+import { isAddressOrNetwork } from '../util/addresses.js';
+import { plainLogger } from '../util/plain-log.js';
+
+interface Stores {
+  readonly blobs: BlobStore;
+  readonly metadata: MetadataStore;
+}
+
+const accessModeSchema = z.enum(['read-only', 'open'], {
+  error: "must be 'open', 'read-only', or an object with rules",
+});
+const accessSchema = chosenSchema<typeof accessModeSchema | typeof accessSettingsSchema>(
+  [accessModeSchema, accessSettingsSchema],
+  (value) => (typeof value === 'object' && value !== null ? accessSettingsSchema : accessModeSchema),
+);
+
+const countSchema = z.number().int().min(1);
+
+const limitsSchema = strictOptions({
+  maxRequestsPerMinutePerClient: countSchema.optional().meta({
+    description:
+      "Requests of one address, or of one IPv6 /64 network. A minute's worth may arrive at once. Further requests get 429 with `Retry-After`.",
+    unset: 'no limit',
+  }),
+  maxRequestsPerMinutePerPrincipal: countSchema
+    .optional()
+    .meta({ description: 'Requests of one user.', unset: 'no limit' }),
+  maxBlobBytes: bytesSchema
+    .min(1)
+    .optional()
+    .meta({ description: 'Size of a pushed blob. A larger one gets 413.', unset: 'no limit' }),
+  minBytesPerSecond: bytesPerSecond(
+    'Minimum transfer rate of a request body, averaged over a minute. A slower one gets 408. `0`: no minimum.',
+  ),
+  minDownloadBytesPerSecond: bytesPerSecond(
+    'Minimum rate at which a client reads a response, averaged over a minute. The connection of a slower one is closed. `0`: no minimum.',
+  ),
+  maxConnectionsPerClient: countSchema.default(1000).meta({
+    description:
+      'Connections of one address, or of one IPv6 /64 network, to the standalone server, except trusted proxies; further ones are closed. Also concurrent requests of one client, identified by the forwarded address behind a trusted proxy; further ones get 429 with `Retry-After`.',
+  }),
+}).meta({ title: 'LimitOptions' });
+
+function bytesPerSecond(description: string) {
+  return z.number('must be a number of bytes per second').min(0).max(1e9).default(1024).meta({ description });
+}
+
+const garbageCollectionSchema = strictOptions({
+  graceSeconds: secondsSchema.default(86_400).meta({
+    description: 'How long unreferenced content is kept. Set it longer than your longest push takes.',
+  }),
+  intervalSeconds: secondsSchema
+    .max(2_000_000, 'must be at most 2000000')
+    .default(3600)
+    .meta({ description: 'How often the collector runs. `0`: only on request.' }),
+  uploadExpirySeconds: secondsSchema
+    .default(604_800)
+    .meta({ description: 'How long an unfinished upload may be idle before it is deleted.' }),
+  orphanRetentionSeconds: secondsSchema.default(2_592_000).meta({
+    description: 'How long blobs that the index does not know stay in quarantine before they are deleted.',
+  }),
+}).meta({ title: 'GarbageCollectionOptions' });
+
+/** The options of `createRegistry`: the only place where an option is declared. */
+export const optionsSchema = strictOptions({
+  storage: z
+    .union(
+      [
+        z.string().refine((folder) => folder !== '', 'must be the path of the data folder'),
+        z
+          .custom<Stores>(isStores)
+          .meta({ typescript: '{ readonly blobs: BlobStore; readonly metadata: MetadataStore }' }),
+      ],
+      { error: 'must be the path of the data folder, or { blobs, metadata }' },
+    )
+    .meta({
+      description:
+        'The data folder. It is created when it does not exist, and one process owns it. In code also `{ blobs, metadata }`: stores of your own.',
+    }),
+  access: accessSchema.default('read-only').meta({
+    description:
+      "`'read-only'`: anyone may pull, and no one may write or administer. `'open'`: anyone may do everything; choose it only where no one else can reach the registry, or where the host application guards it. An object: rules and the sources of users.",
+  }),
+  repositories: z.array(repositoryConfigSchema).default([]).meta({
+    description:
+      'The repositories that exist from the start. They are fixed: the management API refuses to change them.',
+  }),
+  hosts: z.record(z.string(), z.string()).default({}).meta({
+    description: "Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.",
+  }),
+  namespaces: z.record(z.string(), z.string()).default({}).meta({
+    description:
+      "Repositories by the namespace that a mirror client sends in `?ns=`: `{ 'docker.io': 'hub' }`. All names of Docker Hub count as one.",
+  }),
+  defaultRepository: z.string().refine(isRepositoryName, "must be a repository's name").optional().meta({
+    description:
+      "The repository for names whose first component is not a repository, as Docker's `registry-mirrors` send them.",
+    unset: 'none: such names are unknown',
+  }),
+  prefix: z
+    .string()
+    .regex(/^(?:\/[a-zA-Z0-9._~-]+)*$/, 'must be empty, or begin with "/" and not end with it')
+    .default('')
+    .meta({
+      description:
+        'A path before `/v2`, such as `/registry`. Docker and most other clients require `/v2` at the root of the host.',
+    }),
+  publicUrl: z
+    .string()
+    .regex(/^https?:\/\/[^/?#@]+\/?$/, 'must be an http or https URL of a host, without a path')
+    .optional()
+    .meta({
+      description:
+        'The URL at which clients reach the registry, used in authentication challenges: `https://registry.example`.',
+      unset: 'from each request',
+    }),
+  trustedProxies: z
+    .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network such as 10.0.0.0/8'))
+    .default([])
+    .meta({
+      description:
+        "Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`. The registry believes `X-Forwarded-For`, `-Proto` and `-Host` from these only.",
+    }),
+  sendfile: z.enum(['x-accel', 'x-sendfile']).optional().meta({
+    description:
+      "Lets the proxy in front send blobs: `'x-accel'` for nginx with the configuration in `adapters/nginx/`, `'x-sendfile'` for Apache and others. Requires `trustedProxies`.",
+    unset: 'the registry sends them',
+  }),
+  limits: limitsSchema.prefault({}).meta({ description: 'Limits on what a client may do.' }),
+  garbageCollection: garbageCollectionSchema.prefault({}).meta({ description: 'Timing of the garbage collector.' }),
+  reserveBytes: bytesSchema.default(64 * 1024 * 1024).meta({
+    description:
+      'Disk space of the data folder that uploads never use, so that deletes, garbage collection and a start work on a full disk. At most a tenth of the file system. `0`: none.',
+  }),
+  acceptEmptyIndex: z.boolean().default(false).meta({
+    description:
+      'Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Without it such a start is refused. Set it for one start only.',
+  }),
+  maxManifestCacheBytes: bytesSchema
+    .default(64 * 1024 * 1024)
+    .meta({ description: 'Memory for the most requested manifests. `0`: none.' }),
+  logger: z.custom<Logger>(isLogger, 'must have the functions debug, info, warn and error').default(plainLogger).meta({
+    description:
+      'In code only: an object with the methods `debug`, `info`, `warn` and `error`, each called with `(fields, message)` as in pino.',
+    unset: 'errors and warnings on stderr',
+    typescript: 'Logger',
+  }),
+}).meta({
+  title: 'RegistryOptions',
+  description: 'The options of `createRegistry`. Durations are in seconds and sizes in bytes, as their names say.',
+});
+
+/** The options with every default filled in. */
+export type ResolvedOptions = Omit<Immutable<z.output<typeof optionsSchema>>, 'storage' | 'logger'> & {
+  readonly storage: string | Stores;
+  readonly logger: Logger;
+};
+
+function isStores(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'blobs' in value && 'metadata' in value;
+}
+
+function isLogger(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return ['debug', 'info', 'warn', 'error'].every((name) => typeof Reflect.get(value, name) === 'function');
+}

@@ -1,0 +1,58 @@
+import type { Problem } from '../protocol/settings/option-schema.js';
+import { describeProblems } from '../protocol/settings/option-schema.js';
+import { checkTogether } from '../protocol/settings/repository-graph.js';
+import type { RegistryOptions } from './generated/registry-options.js';
+import { optionsSchema, type ResolvedOptions } from './options-schema.js';
+
+/** The options have problems: all of them, each with its path. */
+export class OptionsError extends Error {
+  override readonly name = 'OptionsError';
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(
+      `the options have problems:\n${problems.map(({ path, problem }) => `  ${path || '(top)'}: ${problem}`).join('\n')}`,
+    );
+    this.problems = problems;
+  }
+}
+
+/**
+ * Checks options and fills in the defaults; the argument stays as it is.
+ * @throws OptionsError with every problem at once.
+ */
+export function resolveOptions(options: RegistryOptions): ResolvedOptions {
+  const checked = optionsSchema.safeParse(options);
+  const problems = [
+    ...(checked.success
+      ? [...checkTogether(checked.data.repositories, (i) => `repositories[${i}].`), ...checkSendfile(checked.data)]
+      : describeProblems(checked.error)),
+    ...findTakenNames(options),
+  ];
+  if (checked.success && problems.length === 0) return checked.data;
+  throw new OptionsError(problems);
+}
+
+/** Finds what would leave the option without any effect. */
+function checkSendfile({ sendfile, storage, trustedProxies }: ResolvedOptions): Problem[] {
+  if (sendfile === undefined) return [];
+  const path = 'sendfile';
+  return [
+    ...(trustedProxies.length === 0 ? [{ path, problem: "needs the proxy's address in trustedProxies" }] : []),
+    ...(sendfile === 'x-accel' && typeof storage !== 'string' ? [{ path, problem: 'needs a data folder' }] : []),
+  ];
+}
+
+/** Looks at the options as they came, so that these problems are reported beside others. */
+function findTakenNames(options: Partial<RegistryOptions> | undefined): Problem[] {
+  const repositories: unknown = options?.repositories;
+  if (!Array.isArray(repositories)) return [];
+  const names = repositories.map((repository: unknown) =>
+    typeof repository === 'object' && repository !== null && 'name' in repository ? repository.name : undefined,
+  );
+  return names.flatMap((name, i) => {
+    const first = names.indexOf(name);
+    if (name === undefined || first === i) return [];
+    return [{ path: `repositories[${i}].name`, problem: `is the name of repositories[${first}] already` }];
+  });
+}
