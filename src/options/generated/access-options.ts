@@ -21,7 +21,7 @@ export interface AccessOptions {
    */
   readonly authenticate?: (request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
   /**
-   * A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B` writes it. Read again when it changes.
+   * A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. Read again when it changes.
    * @default none
    */
   readonly htpasswd?: string;

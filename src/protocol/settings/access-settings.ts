@@ -25,7 +25,7 @@ export const accessSettingsSchema = strictOptions({
     }),
   htpasswd: z.string().min(1, 'must be the path of a file').optional().meta({
     description:
-      'A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B` writes it. Read again when it changes.',
+      'A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. Read again when it changes.',
     unset: 'none',
   }),
   oidc: oidcIssuersSchema.default([]).meta({
