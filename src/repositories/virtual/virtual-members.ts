@@ -50,6 +50,11 @@ export class VirtualMembers {
     return this.#list({ caller, image });
   }
 
+  /** Returns the members that patterns admit for this image, whether or not the caller may pull from them. */
+  admitting(image: string): Promise<readonly Repository[]> {
+    return this.#list({ image });
+  }
+
   /** Returns for which images a member is askable. Asks for the rules of each repository on the way once. */
   async askableOf(caller: Caller, member: Repository): Promise<Reach> {
     const only = member.config.name;

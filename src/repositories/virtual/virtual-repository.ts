@@ -32,7 +32,8 @@ const maxImagesLooked = 10_000;
 
 /**
  * Several repositories under one name. By tag, the first member that has it answers, and the first that cannot tell ends the
- * search: going on would let a public name stand in for a private one (dependency confusion). By digest the search goes on,
+ * search: going on would let a public name stand in for a private one (dependency confusion). For the same
+ * reason no remote is asked for a tag that a local member has, also when the caller may not pull from that member. By digest the search goes on,
  * since the bytes prove themselves. Absent and denied go on; when nobody has it and somebody could not tell, that is told.
  */
 export class VirtualRepository implements Repository {
@@ -151,7 +152,17 @@ export class VirtualRepository implements Repository {
     ask: (member: Repository) => Promise<T | undefined>,
   ): Promise<T | undefined> {
     let failure: unknown;
-    for (const repository of await this.#members.askable(caller, image)) {
+    const askable = await this.#members.askable(caller, image);
+    const names = new Set(askable.map(({ config }) => config.name));
+    const ordered = 'tag' in reference ? await this.#members.admitting(image) : askable;
+    let isTaken = false;
+    for (const repository of ordered) {
+      const { name, type } = repository.config;
+      if (!names.has(name)) {
+        isTaken ||= type === 'local' && (await repository.statManifest(caller, image, reference)) !== undefined;
+        continue;
+      }
+      if (isTaken && type === 'remote') continue;
       try {
         const answer = await ask(repository);
         const provenance: Provenance = { repository: repository.config.name, cache: 'hit' };
