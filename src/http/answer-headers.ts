@@ -1,26 +1,26 @@
 /**
- * Sent with every answer of ours, errors too. Images and upstreams bring any bytes under any name: a browser that is led to
- * them must not guess a type, run a script, or show them inside another page.
+ * Headers of every response, including errors. Images and upstreams contain arbitrary bytes under arbitrary names: a browser
+ * that opens them must not guess a type, run a script or show them inside another page.
  */
 export const guardHeaders = {
   'X-Content-Type-Options': 'nosniff',
   'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'; sandbox",
 } as const;
 
-/** The media type of everything that is neither a manifest nor JSON of ours. */
+/** The media type of everything except manifests and our own JSON. */
 export const plainType = 'application/octet-stream';
 
-/** What every answer of a surface depends on. */
+/** Facts about the request that affect the headers of every response. */
 export interface AnswerContext {
-  /** Of the request. */
+  /** The id of the request. */
   readonly id: string;
-  /** Whether anyone may read everything: otherwise no shared cache may keep an answer. */
+  /** Whether anyone may read everything. If not, shared caches must not store responses. */
   readonly isPublic: boolean;
 }
 
 /**
- * The headers that every answer under `/v2` and of the management API has. `no-transform`: a compressing middleware of the host
- * would break lengths, ranges and digests.
+ * Returns the headers of every response of `/v2` and the management API. `no-transform` keeps compressing middleware of the
+ * host from breaking lengths, ranges and digests.
  */
 export function commonHeaders({ id, isPublic }: AnswerContext, caching = 'no-transform'): Record<string, string> {
   return {
@@ -31,7 +31,7 @@ export function commonHeaders({ id, isPublic }: AnswerContext, caching = 'no-tra
   };
 }
 
-/** The type under which content may leave: its own when it is one of `allowed`, otherwise bytes and nothing more. */
+/** Returns the media type to serve content with: its own if it is one of `allowed`, otherwise `plainType`. */
 export function safeContentType(type: string | undefined, allowed: readonly string[]): string {
   const bare = type?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
   return allowed.includes(bare) ? bare : plainType;

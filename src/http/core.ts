@@ -11,37 +11,38 @@ import type { PaceLimits } from './limits/pace.js';
 import type { RateLimiter } from './limits/rate-limit.js';
 import type { Passthrough } from './passthrough/passthrough.js';
 
-/** A part of the URL space: its table of endpoints and what answers each. */
+/** A part of the URL space: its table of endpoints and their handlers. */
 export interface Surface<Row extends Endpoint> {
   readonly routes: RouteTable<Row>;
   readonly handlers: Readonly<Record<Row['op'], Handler<never>>>;
-  /** The part of a request's URL that the table is matched against, or `undefined` when the request is not ours. */
+  /** Splits the URL of a request. Returns `undefined` for a request that belongs to the host. */
   locate(req: IncomingMessage): Location | undefined;
-  /** Throws when the request must not be answered at all. */
+  /** Refuses requests before authentication. @throws RegistryError */
   guard?(req: IncomingMessage, row: Row): void;
-  /** Whether query parameters that the table does not name are refused. */
+  /** Whether to refuse query parameters that the table does not list. */
   readonly strictQuery?: boolean;
-  /** Whether the log tells who changed what. */
+  /** Whether to log who changed what. */
   readonly audited?: boolean;
 }
 
-/** Where a request is, for a surface: what precedes its own part of the URL, and that part. */
+/** The URL of a request, split where the part of a surface begins. */
 export interface Location {
   readonly prefix: string;
+  /** Matched against the table of the surface. */
   readonly url: string;
 }
 
-/** What the event of a request tells of how far it came. */
-export interface Seen {
+/** Facts for the log and the `request` event, filled in as the request proceeds. */
+export interface RequestFacts {
   op: string;
   principal: string;
   clientAddress: string;
 }
 
-/** Runs when the request is answered. */
+/** Called once the request is answered. */
 export type Leave = () => void;
 
-/** What handlers are given to work with, once the registry is open. */
+/** The parts of an open registry that serve requests. */
 export interface Core {
   readonly access: AccessControl;
   readonly directory: RepositoryDirectory;
@@ -49,25 +50,27 @@ export interface Core {
   /** Our name in `Via`. */
   readonly instanceId: string;
   readonly rates: RateLimiter;
-  /** How slowly bodies may come. */
+  /** Minimum transfer rate of request bodies. */
   readonly uploadPace: PaceLimits;
-  /** How slowly answers may be read. */
+  /** Minimum rate at which clients must read responses. */
   readonly downloadPace: PaceLimits;
-  /** Requests that are being answered, by client. */
+  /** Requests in progress, by client. */
   readonly clients: CustomerCounts;
-  /** Has the proxy in front send files. */
+  /** Lets the reverse proxy send files. */
   readonly offload: Offload;
   /** Reads small documents and manifests. */
   readonly bodies: BodyReader;
   readClient(req: IncomingMessage): ClientInfo;
-  /** Where pages of an open registry may come from. */
+  /** Matches the hosts whose pages may use an open registry. */
   readonly isKnownHost: HostMatcher;
 }
 
-/** Opens on the first request and from then on at once. */
+/** Provides the core of a registry that may still be opening. */
 export interface CoreSource {
+  /** The core, once the registry is open. */
   readonly opened: Core | undefined;
+  /** Waits until the registry is open. */
   ready(): Promise<Core>;
-  /** Told of every request while it is answered: a registry closes when none is left. */
+  /** Tracks a request until its promise settles: closing the registry waits for all of them. */
   track(answered: Promise<void>): void;
 }

@@ -4,17 +4,18 @@ import { RegistryError } from '../protocol/errors.js';
 const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
-/** Positions are padded to this, so that a cursor does not show how long a name is. */
+/** Positions are padded to this length so that a cursor does not reveal the length of a name. */
 const positionChars = 512;
 const maxCursorChars = 1024;
 
 /**
- * Positions in a list that a client brings back for the next page without learning them: a list may stop between names that
- * the client must not know. They are valid as long as this process lives.
+ * Encrypts positions in lists, which clients return to get the next page. A page may end at a name that the client must not
+ * learn. Cursors stay valid until the process ends.
  */
 export class Cursors {
   readonly #key = randomBytes(32);
 
+  /** Encrypts a position. */
   seal(position: string): string {
     const iv = randomBytes(ivBytes);
     const cipher = createCipheriv(algorithm, this.#key, iv);
@@ -22,7 +23,7 @@ export class Cursors {
     return Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url');
   }
 
-  /** @throws RegistryError PAGINATION_NUMBER_INVALID for one that this process did not seal. */
+  /** Decrypts a position. @throws RegistryError PAGINATION_NUMBER_INVALID for a cursor of another process. */
   open(cursor: string): string {
     try {
       const bytes = Buffer.from(cursor.slice(0, maxCursorChars), 'base64url');
@@ -33,7 +34,7 @@ export class Cursors {
         .toString('utf8')
         .replace(/\0+$/, '');
     } catch (cause) {
-      const message = 'the cursor is not valid, or the registry was restarted: list again from the first page';
+      const message = 'invalid cursor, or the registry was restarted: list again from the first page';
       throw new RegistryError('PAGINATION_NUMBER_INVALID', { message, cause });
     }
   }

@@ -9,45 +9,45 @@ import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { announcesBody } from './bodies/body.js';
 import { keepPace } from './limits/pace.js';
 import type { Exchange, Handler } from './exchange.js';
-import type { Core, CoreSource, Leave, Location, Seen, Surface } from './core.js';
+import type { Core, CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
 import { createCaller, mayUse, wantedGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';
 import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
-/** Longer queries hold nothing that we know: fifty tags fit in it. */
+/** No supported request needs a longer query: fifty tags fit in this. */
 const maxQueryLength = 8 * 1024;
 
 /**
- * The flow of one request: match, wait for the registry, name, authenticate, permit, handle. All of the access is decided
- * before anything is looked up, so that a refusal reveals nothing.
+ * Serves one request: waits for the registry, matches, resolves the name, authenticates, checks permissions, calls the handler.
+ * Access is decided before anything is looked up, so a refusal reveals nothing.
  */
 export async function dispatch<Row extends Endpoint>(
   surface: Surface<Row>,
   source: CoreSource,
   req: IncomingMessage,
   { prefix, url }: Location,
-  seen: Seen,
+  facts: RequestFacts,
   onEntered: (leave: Leave) => void,
 ): Promise<Reply | ForwardReply> {
   const core = source.opened ?? (await source.ready());
   const client = core.readClient(req);
-  seen.clientAddress = client.address;
+  facts.clientAddress = client.address;
   onEntered(enter(core, client.address));
   core.rates.admitClient(client.address);
   const questionMark = url.indexOf('?');
   const path = questionMark < 0 ? url : url.slice(0, questionMark);
   const match = surface.routes.match(req.method ?? 'GET', path);
   if (match === undefined) {
-    throw new RegistryError('UNSUPPORTED', { status: 404, message: 'there is no such endpoint' });
+    throw new RegistryError('UNSUPPORTED', { status: 404, message: 'no such endpoint' });
   }
-  seen.op = match.row.op;
+  facts.op = match.row.op;
   surface.guard?.(req, match.row);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, wanted: wantedGrants(match, query) };
-  const principal = await admit(core, match, req, question, resolved, seen);
+  const principal = await admit(core, match, req, question, resolved, facts);
   if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
   const caller = createCaller(core.access, principal, trail, question, () => req.socket.destroyed);
@@ -56,24 +56,24 @@ export async function dispatch<Row extends Endpoint>(
     const forwarded = await forwardTarget(target, match, query, trail);
     if (forwarded !== undefined) return forwarded;
   }
-  // The table pairs each op with the parameters of its own path; the compiler proved it where the record was written.
+  // Each op gets the parameters of its own path: the type of the record of handlers ensures it.
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
   const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
     requirePermission(core, principal, question, permission, at);
   const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target, require };
   const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
-  // A body that comes too slowly is answered before the work on it has ended.
+  // A body that arrives too slowly is refused while the handler still waits for it.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
   const reply = core.offload(req, await keepPace(req, work, core.uploadPace));
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
 }
 
-/** @throws RegistryError TOOMANYREQUESTS when too many requests of this client are being answered. */
+/** Counts the request for its client. @throws RegistryError TOOMANYREQUESTS when too many of its requests are in progress. */
 function enter(core: Core, address: string): Leave {
   const leave = core.clients.enter(address);
   if (leave !== undefined) return leave;
   throw new RegistryError('TOOMANYREQUESTS', {
-    message: 'too many requests at a time: wait until some are answered',
+    message: 'too many concurrent requests: wait until some of them are answered',
     headers: { 'Retry-After': '1' },
     refusal: 'client_requests',
   });
@@ -84,7 +84,10 @@ function readQuery(text: string): URLSearchParams {
   throw new RegistryError('UNSUPPORTED', { status: 414, message: 'the query is too long' });
 }
 
-/** A misspelt `dry_run` must not collect. @throws RegistryError OPTIONS_INVALID that names what the operation does not know. */
+/**
+ * Refuses unknown query parameters: a misspelt `dry_run` must not start a collection.
+ * @throws RegistryError OPTIONS_INVALID with their names.
+ */
 function refuseUnknown({ op, query: known = [] }: Endpoint, query: URLSearchParams): void {
   const unknown = [...new Set(query.keys())].filter((name) => !known.some((one) => one.name === name));
   const [first] = unknown;
@@ -96,7 +99,7 @@ function refuseUnknown({ op, query: known = [] }: Endpoint, query: URLSearchPara
   });
 }
 
-/** Which image a name means: naming alone, which reveals nothing. */
+/** Resolves the name in the path to an image. This uses the configuration alone, so it does not reveal what is stored. */
 function resolveName(
   { directory }: Core,
   { row, params }: Match<Endpoint>,
@@ -108,26 +111,26 @@ function resolveName(
   return name && directory.resolve(name, { host: client.host, namespace });
 }
 
-/** Who asks, if they may. @throws RegistryError what access refuses. */
+/** Authenticates the request and checks its permissions. @throws RegistryError when access is denied. */
 async function admit(
   core: Core,
   { row, params }: Match<Endpoint>,
   req: IncomingMessage,
   question: AccessQuestion,
   resolved: Resolved | undefined,
-  seen: Seen,
+  facts: RequestFacts,
 ): Promise<Principal> {
   const { access, rates } = core;
   if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
   if (access.openToAll) refuseForeignPages(req, row, question.client, core.isKnownHost);
-  // Whoever asks about health need not be anybody, nor have credentials that still hold.
+  // Health checks need no login, and work with expired credentials too.
   const principal = row.access === 'none' ? anonymous : await access.authenticate(req, question);
-  seen.principal = principal.id;
+  facts.principal = principal.id;
   if (row.access === 'none') return principal;
   rates.admitPrincipal(principal);
-  // Browsers send a password that they know by themselves, too.
-  const isBrowsers = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
-  if (isBrowsers) refuseForeignPages(req, row, question.client);
+  // Browsers send the cookies of the host and a remembered password without asking the user.
+  const isAutomatic = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
+  if (isAutomatic) refuseForeignPages(req, row, question.client);
   const isPermitted = await permits(core, principal, row, params, resolved);
   if (!isPermitted) throw access.refusal(principal, question);
   return principal;
@@ -140,7 +143,7 @@ function permits(
   params: Readonly<Record<string, unknown>>,
   resolved: Resolved | undefined,
 ): Promise<boolean> {
-  // Who that is may stand in the body: the handler decides.
+  // The credentials may be in the body: the handler decides.
   if (row.access === 'token') return Promise.resolve(true);
   if (resolved !== undefined && (row.access === 'pull' || row.access === 'push' || row.access === 'delete')) {
     return mayUse(access, principal, row.access, resolved, params['name'] as WireName);
@@ -149,7 +152,7 @@ function permits(
   return access.permits(principal, row.access, repository === undefined ? {} : { at: { repository } });
 }
 
-/** For an image that the path does not name. @throws what refuses it. */
+/** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */
 async function requirePermission(
   { access, directory }: Core,
   principal: Principal,

@@ -8,13 +8,13 @@ import type { Reply } from './reply.js';
 
 /** The image that a request names, resolved and permitted. */
 export interface Target {
-  /** As the client wrote it: every name and URL in an answer has this form. */
+  /** The name as the client wrote it. Names and URLs in responses have the same form. */
   readonly name: WireName;
   readonly at: ImageKey;
   readonly repository: Repository;
 }
 
-/** One request as a handler sees it. Rows with a `:name` come with its target. */
+/** One request, as handlers receive it. `target` is set for rows with a `:name`. */
 export interface Exchange<Params> {
   readonly req: IncomingMessage;
   /** Reads the whole body, for small documents and manifests. */
@@ -27,9 +27,10 @@ export interface Exchange<Params> {
   readonly params: Params;
   readonly caller: Caller;
   readonly client: ClientInfo;
-  /** For images that the path does not name. @throws what refuses the access. */
+  /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */
   require(permission: 'pull' | 'push', at: ImageKey): Promise<void>;
   readonly target: Params extends { readonly name: WireName } ? Target : undefined;
 }
 
+/** Answers the requests of one operation. */
 export type Handler<Params> = (exchange: Exchange<Params>) => Promise<Reply>;

@@ -6,8 +6,8 @@ import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { tryParseName, type WireName } from '../protocol/names.js';
 
 /**
- * What a token needs for a request, by names on the wire, as its challenge tells (protocol: challenge). A mount reads from
- * its source too.
+ * Returns the grants that a request needs, by names on the wire, for the challenge. A mount also needs to pull from its
+ * source.
  */
 export function wantedGrants({ row, params }: Match<Endpoint>, query: URLSearchParams): readonly TokenGrant[] {
   if (row.access === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }];
@@ -19,7 +19,7 @@ export function wantedGrants({ row, params }: Match<Endpoint>, query: URLSearchP
   return [grant(name, 'pull', 'push'), ...(from === undefined ? [] : [grant(from, 'pull')])];
 }
 
-/** Returns whether an image may be pulled, pushed to or deleted from as it was named. */
+/** Returns whether the principal may perform the action on an image under the name that the client used. */
 export async function mayUse(
   access: AccessControl,
   principal: Principal,
@@ -31,8 +31,8 @@ export async function mayUse(
 }
 
 /**
- * Returns those of the actions that are allowed on an image as it was named. A virtual repository hands writes to its
- * target: the right is needed on both.
+ * Returns the actions that the principal may perform on an image under the name that the client used. Writes to a virtual
+ * repository go to its push target and need the permission on both.
  */
 export async function usable(
   access: AccessControl,
@@ -50,9 +50,9 @@ export async function usable(
 }
 
 /**
- * The caller as repositories and handlers ask about it. A virtual repository leaves out members that the caller may not pull
- * from. Clients that show their credentials only when asked (containerd, oras) would get what is left, perhaps another image
- * of the same name: they are asked.
+ * Creates the caller of a request. A virtual repository skips members that the caller may not pull from. Clients that send
+ * credentials only after a challenge (containerd, oras) could then get another image of the same name, so anonymous pulls are
+ * challenged first.
  */
 export function createCaller(
   access: AccessControl,
@@ -62,7 +62,7 @@ export function createCaller(
   hasLeft: () => boolean,
 ): Caller {
   const reaches = new Map<string, Promise<Reach>>();
-  const showsNothing = principal.via === 'anonymous' && question.access === 'pull';
+  const isAnonymousPull = principal.via === 'anonymous' && question.access === 'pull';
   return {
     principal,
     trail,
@@ -74,7 +74,7 @@ export function createCaller(
     },
     mayPull: async (at) => {
       const isPermitted = await access.permits(principal, 'pull', { at });
-      if (!isPermitted && showsNothing && access.asksFirst) throw access.refusal(principal, question);
+      if (!isPermitted && isAnonymousPull && access.asksFirst) throw access.refusal(principal, question);
       return isPermitted;
     },
     mayMountFrom: (at, name) => access.permits(principal, 'pull', { at, name: name ?? `${at.repository}/${at.image}` }),

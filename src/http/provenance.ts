@@ -1,8 +1,8 @@
 import type { Provenance } from '../ports/images.js';
 
 /**
- * How an answer of a cache came about: `X-Cache` (hit, miss, stale), the repository that answered, `Age` in seconds since the
- * upstream was asked, and for a stale answer `Warning: 299` with the reason.
+ * Returns the headers that describe how a cache produced a response: `X-Cache` (hit, miss, stale), the repository,
+ * `Age` in seconds since the last check with the upstream, and `Warning: 299` with the reason of a stale response.
  */
 export function describeProvenance(provenance: Provenance | undefined, now: number): Record<string, string> {
   if (provenance === undefined) return {};
@@ -11,11 +11,11 @@ export function describeProvenance(provenance: Provenance | undefined, now: numb
     'X-Cache': cache,
     'X-Cache-Repository': repository,
     ...(checkedAt === undefined ? {} : { Age: String(Math.max(0, Math.floor((now - checkedAt) / 1000))) }),
-    ...(cache === 'stale' ? { Warning: `299 - "stale: ${quotable(reason ?? 'the upstream could not tell')}"` } : {}),
+    ...(cache === 'stale' ? { Warning: `299 - "stale: ${quotable(reason ?? 'the upstream is unavailable')}"` } : {}),
   };
 }
 
-/** What may stand in a quoted string of a header, and not too much of it. */
+/** Returns text that is valid in a quoted string of a header, at most 500 characters. */
 function quotable(text: string): string {
   return text
     .replace(/[^ -~]/g, '?')

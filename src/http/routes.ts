@@ -18,7 +18,7 @@ import { createGetToken, createPostToken, type TokenParts } from './handlers/tok
 import * as uploads from './handlers/uploads.js';
 import { keepLocal } from './clients/web-pages.js';
 
-/** `/v2` under the prefix. The URL is the one that the client sent, so that it does not matter where the host mounts us. */
+/** Creates the surface of `/v2` under the prefix. It reads the URL that the client sent, so the host may mount it anywhere. */
 export function createRegistrySurface(prefix: string, parts: () => TokenParts): Surface<RegistryEndpoint> {
   const directory = (): RepositoryDirectory => parts().directory;
   const handlers: { readonly [O in RegistryOp]: Handler<RegistryParams<O>> } = {
@@ -54,7 +54,7 @@ export function createRegistrySurface(prefix: string, parts: () => TokenParts): 
   };
 }
 
-/** The management API, relative to where the host mounts it. */
+/** Creates the surface of the management API. Its paths are relative to the path where the host mounts it. */
 export function createManagementSurface(
   parts: () => ManagementParts,
   health: () => Promise<HealthReport>,
@@ -77,20 +77,20 @@ export function createManagementSurface(
   };
 }
 
-/** Express and Connect keep the client's URL apart when they strip the place of a mount from `url`. */
+/** Returns the URL that the client sent. Express and Connect strip the mount path from `url` and keep the original. */
 function originalUrlOf(req: IncomingMessage): string {
   const { originalUrl } = req as IncomingMessage & { originalUrl?: string };
   return originalUrl ?? req.url ?? '/';
 }
 
-/** Exactly the path or what is under it: `/v2`, `/v2/x` and `/v2?n=1`, never `/v2.evil`. */
+/** Returns whether the URL is the path or below it: `/v2`, `/v2/x` and `/v2?n=1`, but not `/v2.evil`. */
 function isUnder(url: string, path: string): boolean {
   if (!url.startsWith(path)) return false;
   const next = url.charAt(path.length);
   return next === '' || next === '/' || next === '?';
 }
 
-/** `GET http://host/v2/ HTTP/1.1` is allowed too (RFC 9112, 3.2.2); Connect and Express leave it as it is. */
+/** Strips the origin of an absolute URL: `GET http://host/v2/ HTTP/1.1` is valid (RFC 9112, 3.2.2). */
 function toOriginForm(url: string): string {
   if (url.startsWith('/')) return url;
   return /^https?:\/\/[^/?#]*(?<rest>[/?].*)?$/i.exec(url)?.groups?.['rest'] ?? url;

@@ -9,12 +9,16 @@ import type { Core } from './core.js';
 import type { ForwardReply } from './reply.js';
 import { refuseWrites } from './writer.js';
 
+/** The target of a request and the namespace that selected it. */
 export interface FoundTarget extends Target {
-  /** The `?ns=` that was heeded. */
+  /** The `ns` parameter that was used. */
   readonly namespace?: string;
 }
 
-/** What was named and permitted. @throws RegistryError NAME_UNKNOWN; UNSUPPORTED for a write to what takes none. */
+/**
+ * Finds the image that a permitted request names.
+ * @throws RegistryError NAME_UNKNOWN; UNSUPPORTED for a write to a read-only repository.
+ */
 export async function findTarget(
   core: Core,
   principal: Principal,
@@ -28,23 +32,23 @@ export async function findTarget(
   return { name, repository, ...resolved };
 }
 
-/** What an upstream may call its content; blobs have no type of their own. */
+/** Media types that responses of an upstream may keep. Blobs are always served as `application/octet-stream`. */
 const contentTypes: Readonly<Record<string, readonly string[]>> = {
   'manifest.stat': manifestTypes,
   'manifest.get': manifestTypes,
   'referrer.list': [ociIndexType],
 };
 
-/** Where a read of a pass-through goes. */
+/** Returns how to forward a read to an upstream, or `undefined` if the registry answers it. */
 export async function forwardTarget(
   { name, repository, at, namespace }: FoundTarget,
   { row, params }: Match<Endpoint>,
   query: URLSearchParams,
   trail: readonly string[],
 ): Promise<ForwardReply | undefined> {
-  // A list of tags carries a name, which has to be the one that the client used: it is answered by us.
+  // A tag list contains the name, which must be the one that the client used: the registry answers it.
   if (repository.forward === undefined || row.op === 'tag.list') return undefined;
-  // Built anew from what was parsed: no trick of the client's spelling reaches the upstream.
+  // Built from the parsed parameters, so unusual encodings never reach the upstream.
   const { name: _, ...rest } = params as Record<string, string | Reference>;
   const path = buildPath(row.path.replace('/v2/:name', ''), rest);
   const passed = new URLSearchParams(query);
@@ -56,7 +60,7 @@ export async function forwardTarget(
   return { forward: await repository.forward(at.image, path + search), context, mount: `/v2/${name}` };
 }
 
-/** The repositories that an answer may name to whoever asks. */
+/** Lists the repositories whose existence the principal may know. */
 async function listKnown({ access, directory }: Core, principal: Principal): Promise<readonly Repository[]> {
   const known: Repository[] = [];
   for (const { repository } of directory.list()) {

@@ -230,7 +230,7 @@ describe('behind a body parser', () => {
       body: '{}',
     });
     expect(answer.status).toBe(500);
-    expect(answer.body.toString()).toContain('mount it in front of body parsers');
+    expect(answer.body.toString()).toContain('mount the registry in front of body parsers');
     expect((await client.get('/v2/')).status).toBe(200);
   });
 });

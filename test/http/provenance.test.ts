@@ -36,7 +36,7 @@ describe('describeProvenance', () => {
     [
       'stale for no reason',
       { repository: 'hub', cache: 'stale' },
-      { 'X-Cache': 'stale', 'X-Cache-Repository': 'hub', Warning: '299 - "stale: the upstream could not tell"' },
+      { 'X-Cache': 'stale', 'X-Cache-Repository': 'hub', Warning: '299 - "stale: the upstream is unavailable"' },
     ],
   ])('%s', (_title, provenance, expected) => {
     expect(describeProvenance(provenance, now)).toEqual(expected);

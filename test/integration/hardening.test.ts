@@ -50,7 +50,7 @@ afterAll(async () => {
   await removeFolder(folder);
 });
 
-const invalid = 'this is not a valid HTTP/1.1 request';
+const invalid = 'invalid HTTP/1.1 request';
 const host = 'Host: a\r\n';
 
 const refused: readonly (readonly [request: string, status: number, message: string])[] = [
@@ -58,9 +58,9 @@ const refused: readonly (readonly [request: string, status: number, message: str
   ['\x16\x03\x01\x02\x00\x01\x00', 400, invalid],
   ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, invalid],
   [`GET /v2/ HTTP/9.9\r\n${host}\r\n`, 400, invalid],
-  [`GET /v2/\r\n${host}\r\n`, 505, 'only HTTP/1.1 and HTTP/1.0 are spoken here'],
-  [`GET /v2/ HTTP/0.9\r\n${host}\r\n`, 505, 'only HTTP/1.1 and HTTP/1.0 are spoken here'],
-  [`GET /v2/ HTTP/2.0\r\n${host}\r\n`, 505, 'only HTTP/1.1 and HTTP/1.0 are spoken here'],
+  [`GET /v2/\r\n${host}\r\n`, 505, 'only HTTP/1.1 and HTTP/1.0 are supported'],
+  [`GET /v2/ HTTP/0.9\r\n${host}\r\n`, 505, 'only HTTP/1.1 and HTTP/1.0 are supported'],
+  [`GET /v2/ HTTP/2.0\r\n${host}\r\n`, 505, 'only HTTP/1.1 and HTTP/1.0 are supported'],
   [`get /v2/ HTTP/1.1\r\n${host}\r\n`, 400, invalid],
   [`GET /v2/ x HTTP/1.1\r\n${host}\r\n`, 400, invalid],
   [`GET v2 HTTP/1.1\r\n${host}\r\n`, 400, invalid],
@@ -83,13 +83,13 @@ const refused: readonly (readonly [request: string, status: number, message: str
   [`POST /v2/ HTTP/1.1\r\n${host}Content-Length: +3\r\n\r\nabc`, 400, invalid],
   [`POST /v2/ HTTP/1.1\r\n${host}Content-Length: 99999999999999999999\r\n\r\n`, 400, invalid],
   // The Host header.
-  ['GET /v2/ HTTP/1.1\r\n\r\n', 400, 'the Host header is missing'],
-  [`GET /v2/ HTTP/1.1\r\n${host}${host}\r\n`, 400, 'there is more than one Host header'],
-  [`GET /v2/ HTTP/1.1\r\n${host}hOST: b\r\n\r\n`, 400, 'there is more than one Host header'],
+  ['GET /v2/ HTTP/1.1\r\n\r\n', 400, 'missing Host header'],
+  [`GET /v2/ HTTP/1.1\r\n${host}${host}\r\n`, 400, 'more than one Host header'],
+  [`GET /v2/ HTTP/1.1\r\n${host}hOST: b\r\n\r\n`, 400, 'more than one Host header'],
   // Too much of something.
   [`GET /v2/ HTTP/1.1\r\n${host}X: ${'x'.repeat(70_000)}\r\n\r\n`, 431, 'the headers are too large'],
   [`GET /v2/ HTTP/1.1\r\n${host}X: ${'x'.repeat(2_000_000)}\r\n\r\n`, 431, 'the headers are too large'],
-  [`GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(200)}\r\n`, 431, 'there are too many headers'],
+  [`GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(200)}\r\n`, 431, 'too many headers'],
   // Newer releases of Node count them before we do.
   [
     `GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(3000)}\r\n`,
@@ -98,7 +98,7 @@ const refused: readonly (readonly [request: string, status: number, message: str
   ],
   [`GET /v2/?n=${'1'.repeat(8192)} HTTP/1.1\r\n${host}\r\n`, 414, 'the URL is too long'],
   // What a registry does not do.
-  ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405, 'this is no proxy'],
+  ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405, 'CONNECT is not supported: this server is not a proxy'],
   [`GET /v2/ HTTP/1.1\r\n${host}Expect: miracles\r\n\r\n`, 417, 'only 100-continue can be expected'],
   [
     `POST /v2/ HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}`,
@@ -132,7 +132,7 @@ describe('what is no request', () => {
   it('are headers that do not come to an end', async () => {
     const connection = await RawConnection.open(port);
     await connection.write('GET /v2/ HTTP/1.1\r\nHost: a\r\n');
-    expect(tell(await connection.untilClosed())).toEqual([408, 'the headers took too long to come']);
+    expect(tell(await connection.untilClosed())).toEqual([408, 'the headers took too long to arrive']);
   });
 });
 
@@ -231,7 +231,7 @@ describe('nonsense after a request', () => {
     await sleep(50);
     await connection.write(chunk);
     const { body } = await connection.untilClosed();
-    expect(body).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[^]*Connection: close\r\n[^]*not a valid HTTP/);
+    expect(body).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n[^]*Connection: close\r\n[^]*invalid HTTP/);
     await expect.poll(async () => (await client.get(location)).header('range')).toMatch(/^0-[456]$/);
   });
 

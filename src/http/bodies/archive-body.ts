@@ -9,18 +9,18 @@ import { openBody } from './body.js';
 const formLimits = { files: 1, fields: 20, fieldSize: 1024, parts: 21, headerPairs: 20 };
 const batchBytes = 256 * 1024;
 
-/** The archive that a request carries: its body, or the file of a form. */
+/** The archive in a request: its body, or the file of a form. */
 export interface ArchiveBody {
   readonly source: Readable;
-  /** Those that came in front of the file. */
+  /** The form fields before the file. */
   readonly fields: readonly (readonly [name: string, value: string])[];
-  /** Resolves when nothing but the file was left in the body. To be called when the source has ended. */
+  /** Reads the rest of the form. Call it after the source has ended. @throws RegistryError when anything follows the file. */
   finish(): Promise<void>;
-  /** Leaves the body alone, for whoever drains it. */
+  /** Stops reading the body, which the caller may then drain. */
   abandon(): void;
 }
 
-/** @throws RegistryError ARCHIVE_INVALID for a form without a file, or one that is malformed. */
+/** Opens the archive of a request. @throws RegistryError ARCHIVE_INVALID for a malformed form or one without a file. */
 export async function openArchiveBody(req: IncomingMessage): Promise<ArchiveBody> {
   const body = openBody(req);
   if (!/^multipart\//i.test(req.headers['content-type'] ?? '')) {
@@ -35,23 +35,26 @@ async function openForm(body: IncomingMessage): Promise<ArchiveBody> {
   let hasFile = false;
   const opened = new Promise<Readable>((resolve, reject) => {
     form.on('field', (name, value) => {
-      if (hasFile) form.destroy(formInvalid('the fields of the form have to come before its file'));
+      if (hasFile) form.destroy(formInvalid('form fields must come before the file'));
       else fields.push([name, value]);
     });
     form.on('file', (_name, file) => {
       hasFile = true;
-      // It is told where the file is read, if that is still the case.
+      // The reader of the file handles its errors; without this listener, an error after it has left would be uncaught.
       file.on('error', () => {});
       resolve(file);
     });
     for (const limit of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) {
-      form.on(limit, () => void form.destroy(formInvalid('the form has more parts than one file and a few fields')));
+      form.on(
+        limit,
+        () => void form.destroy(formInvalid('too many parts in the form: send one file and at most 20 fields')),
+      );
     }
     form.on('error', reject);
     form.on('close', () => reject(formInvalid('the form has no file')));
   });
   const parsing = parse(body, form);
-  // Awaited by `finish`; until then whoever reads the file learns of it.
+  // `finish` awaits it. Until then, the reader of the file gets the error.
   parsing.catch(() => undefined);
   const source = await Promise.race([opened, parsing.then(() => opened)]).catch((error: unknown) => {
     form.destroy();
@@ -72,7 +75,7 @@ function createParser({ headers }: IncomingMessage): busboy.Busboy {
   }
 }
 
-/** Feeds the parser, which takes more only when the file is read. The body stays open when the parser fails. */
+/** Feeds the parser as fast as the file is read. Keeps the body open when the parser fails. */
 async function parse(body: IncomingMessage, form: busboy.Busboy): Promise<void> {
   let failure: Error | undefined;
   form.on('error', (error: Error) => (failure ??= error));
@@ -94,10 +97,10 @@ async function parse(body: IncomingMessage, form: busboy.Busboy): Promise<void> 
   }
 }
 
-/** What the parser says, in our words. */
+/** Converts an error of the parser to ARCHIVE_INVALID. */
 function toFormError(error: unknown): unknown {
-  const isParsers = error instanceof Error && /^(?:Malformed|Unexpected end of form|Multipart)/.test(error.message);
-  return isParsers ? formInvalid(`the form is broken: ${error.message}`, error) : error;
+  const isParserError = error instanceof Error && /^(?:Malformed|Unexpected end of form|Multipart)/.test(error.message);
+  return isParserError ? formInvalid(`malformed form: ${error.message}`, error) : error;
 }
 
 function formInvalid(message: string, cause?: unknown): RegistryError {

@@ -6,9 +6,9 @@ import { readBounded } from '../../util/streams.js';
 import { TurnGate } from '../../util/turns.js';
 import { announcesBody, openBody } from './body.js';
 
-/** Bodies up to this size are not limited in number: 1000 connections of one client hold 64 MiB of them. */
+/** The number of bodies up to this size is not limited: 1000 connections of one client hold at most 64 MiB of them. */
 const maxSmallBytes = 64 * 1024;
-/** Larger bodies in memory at a time, each of at most 4 MiB (a manifest). */
+/** Larger bodies in memory at once, each at most 4 MiB (a manifest). */
 const maxLargeBodies = 16;
 const maxLargeBodiesPerClient = 8;
 
@@ -16,7 +16,7 @@ const maxLargeBodiesPerClient = 8;
 export interface RequestBody {
   /**
    * Reads the whole body.
-   * @throws RegistryError of `tooLarge` when the body has more than `maxBytes`; BLOB_UPLOAD_INVALID when it ends early;
+   * @throws RegistryError of `tooLarge` when the body is larger than `maxBytes`; BLOB_UPLOAD_INVALID when it ends early;
    * TOOMANYREQUESTS when too many large bodies are in memory.
    */
   read(maxBytes: number, tooLarge: () => RegistryError): Promise<Buffer>;
@@ -25,15 +25,15 @@ export interface RequestBody {
 const emptyBody: RequestBody = { read: () => Promise.resolve(Buffer.alloc(0)) };
 
 /**
- * Reads bodies into memory for one registry. Limits how many large bodies are in memory, and hands them over one at a time
- * (`TurnGate`).
+ * Reads request bodies into memory. Limits how many large bodies are in memory at once, and hands them over one per turn of
+ * the event loop (`TurnGate`).
  */
 export class BodyReader {
   readonly #clients = new CustomerCounts(maxLargeBodiesPerClient);
   #largeBodies = 0;
   readonly #gate = new TurnGate();
 
-  /** Runs `task`, which answers the request. What it reads from the body counts until it ends. */
+  /** Runs `task`, which answers the request. A body that it reads counts towards the limit until it ends. */
   use<T>(req: IncomingMessage, address: string, task: (body: RequestBody) => Promise<T>): Promise<T> {
     return announcesBody(req) ? this.#use(req, address, task) : task(emptyBody);
   }
@@ -61,7 +61,7 @@ export class BodyReader {
     const leave = this.#largeBodies < maxLargeBodies ? this.#clients.enter(address) : undefined;
     if (leave === undefined) {
       throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many large manifests or documents at a time: try again later',
+        message: 'too many large manifests or documents at once: try again later',
         headers: { 'Retry-After': '1' },
         refusal: 'large_bodies',
       });

@@ -3,52 +3,53 @@ import { RegistryError } from '../../protocol/errors.js';
 import { drain } from '../../util/streams.js';
 
 /**
- * The request's body, not yet read.
- * @throws RegistryError UNKNOWN 500 when something in front of the registry has read it: that is the host's mistake.
+ * Returns the unread body of a request.
+ * @throws RegistryError UNKNOWN 500 when a middleware of the host has read it already.
  */
 export function openBody(req: IncomingMessage): IncomingMessage {
   if (announcesBody(req) && req.readableDidRead) {
     throw new RegistryError('UNKNOWN', {
-      message: 'the request body was consumed before it reached the registry: mount it in front of body parsers',
+      message:
+        'the request body was consumed before it reached the registry: mount the registry in front of body parsers',
     });
   }
   return req;
 }
 
-/** The announced length; `undefined` for a chunked body. */
+/** Returns the Content-Length in bytes, or `undefined` for a chunked body. */
 export function contentLengthOf(req: IncomingMessage): number | undefined {
   const text = req.headers['content-length'];
   return text === undefined ? undefined : Number(text);
 }
 
-/** Whether a body comes with the request, if only an empty one in chunks. */
+/** Returns whether the headers announce a body. A chunked body may still be empty. */
 export function announcesBody(req: IncomingMessage): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
 }
 
-/** How much of a body that a GET or HEAD brings is discarded before the answer. */
+/** Limits for discarding the body of a GET or HEAD before the response. */
 const earlyLimits = { maxBytes: 64 * 1024, maxMs: 5000 };
 
 /**
- * Starts to discard the body of a request that needs none, so that it does not wait in memory while the answer is sent.
- * Returns `undefined` when there is nothing to discard.
+ * Starts to discard the body of a GET or HEAD so that it does not occupy memory while the response is sent. Returns
+ * `undefined` when there is nothing to discard.
  */
 export function discardEarly(req: IncomingMessage): Promise<unknown> | undefined {
   const needsNone = req.method === 'GET' || req.method === 'HEAD';
   return needsNone && !req.complete && announcesBody(req) ? drain(req, earlyLimits) : undefined;
 }
 
-/** How much of a body that nobody wants is read after the answer, so that the client sees the answer instead of a reset. */
+/** Limits for discarding an unread body after the response, so that the client sees the response instead of a reset. */
 const discardLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000, lingerMs: 1000 };
 
 /**
- * Reads and discards the rest of a body whose request is answered. Returns false when the limits are reached first; then the
- * connection is closed, at the latest after `lingerMs`, even when the client does not read the answer.
+ * Reads and discards the rest of the body of an answered request. Returns false when it reaches the limits first. The
+ * connection then closes after at most `lingerMs`, even if the client does not read the response.
  */
 export async function discardRest(req: IncomingMessage, limits = discardLimits): Promise<boolean> {
   if (req.complete) return true;
   const { socket } = req;
-  // Once the answer is sent, Node does not report to the request that the connection closed.
+  // Once the response is sent, Node no longer emits `close` on the request when the connection closes.
   const onClose = (): void => void req.destroy();
   socket.once('close', onClose);
   const drained = await drain(req, limits);

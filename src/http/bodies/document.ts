@@ -5,9 +5,9 @@ import type { Exchange } from '../exchange.js';
 const maxDocumentBytes = 1024 * 1024;
 
 /**
- * The body of a request to the management API. JSON and nothing else: a web page cannot send it across origins without
- * asking first.
- * @throws RegistryError UNSUPPORTED 415, SIZE_INVALID 413, OPTIONS_INVALID for what is no JSON.
+ * Reads the JSON body of a request to the management API. Accepts only `application/json`, which a web page cannot send to
+ * another origin without a preflight request.
+ * @throws RegistryError UNSUPPORTED 415; SIZE_INVALID 413; OPTIONS_INVALID for invalid JSON.
  */
 export async function readDocument({ req, body }: Pick<Exchange<unknown>, 'req' | 'body'>): Promise<unknown> {
   if (!/^application\/json\s*(?:;|$)/i.test(req.headers['content-type'] ?? '')) {

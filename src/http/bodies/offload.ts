@@ -4,30 +4,31 @@ import type { BlobContent } from '../../ports/bytes.js';
 import { createAddressMatcher, normalizeAddress } from '../../util/addresses.js';
 import type { Reply } from '../reply.js';
 
+/** Options of `createOffload`. */
 export interface OffloadOptions {
-  /** The header that the proxy in front understands. Absent: we send all bytes ourselves. */
+  /** The header that the reverse proxy supports. Absent: the registry sends all bytes itself. */
   readonly sendfile?: 'x-accel' | 'x-sendfile' | undefined;
   readonly trustedProxies: readonly string[];
-  /** The folder that nginx has as `accelLocation`. */
+  /** The folder that nginx serves at `accelLocation`. */
   readonly blobsFolder?: string | undefined;
 }
 
-/** Has the proxy send the content of a reply, if it is one that does and the content is a file; else the same reply. */
+/** Adds the headers that make the reverse proxy send the file of a reply. Returns other replies unchanged. */
 export type Offload = (req: IncomingMessage, reply: Reply) => Reply;
 
-/** nginx's internal location for the folder of blobs, as adapters/nginx has it. */
+/** The internal location of the blobs folder in nginx, as configured in adapters/nginx. */
 export const accelLocation = '/artifactapi-blobs/';
 
 /**
- * Conditions that the web server would judge by what it knows of the file, which is neither our entity tag nor a time that
- * means anything. Such requests are rare: we answer them ourselves.
+ * Conditions that the proxy would evaluate with its own entity tag and the modification time of the file, which differ from
+ * ours. Such requests are rare, so the registry answers them itself.
  */
 const conditions = ['if-match', 'if-modified-since', 'if-range', 'if-unmodified-since'];
 
-/** What every web server understands as we do. */
+/** A single range, which all web servers interpret alike. */
 const plainRange = /^bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})$/;
 
-/** @throws RangeError for a trusted proxy that is no address. */
+/** Creates the offload of a registry. @throws RangeError for a trusted proxy that is not an address or network. */
 export function createOffload({ sendfile, trustedProxies, blobsFolder }: OffloadOptions): Offload {
   if (sendfile === undefined) return (_req, reply) => reply;
   const isTrusted = createAddressMatcher(trustedProxies);
@@ -43,18 +44,21 @@ export function createOffload({ sendfile, trustedProxies, blobsFolder }: Offload
   };
 }
 
-/** Without what the web server says of the file itself, or must not say when it cannot read it. */
+/** Removes headers that the proxy sets itself, or that must not accompany its error when it cannot read the file. */
 function withoutFileHeaders(headers: Reply['headers'] = {}): NonNullable<Reply['headers']> {
   const { 'Accept-Ranges': _unit, 'Cache-Control': _caching, 'Content-Range': _range, ...rest } = headers;
   return rest;
 }
 
-/** A proxy says for whom it asks. A client on the proxy's own machine, which does not, wants the bytes. */
+/** Returns whether the request comes from the proxy. A client on the same machine as the proxy sends no `X-Forwarded-For`. */
 function isProxy({ headers, socket }: IncomingMessage, isTrusted: (address: string) => boolean): boolean {
   return headers['x-forwarded-for'] !== undefined && isTrusted(normalizeAddress(socket.remoteAddress ?? ''));
 }
 
-/** What we answer with the whole although a range was asked for, as for an empty blob, a web server may refuse. */
+/**
+ * Returns whether a proxy would send the same response. If the registry ignores a range, such as of an empty blob, a proxy
+ * may refuse it.
+ */
 function isPlain({ headers }: IncomingMessage, { status }: Reply): boolean {
   if (conditions.some((name) => headers[name] !== undefined)) return false;
   return headers.range === undefined || (status === 206 && plainRange.test(headers.range));
@@ -62,7 +66,7 @@ function isPlain({ headers }: IncomingMessage, { status }: Reply): boolean {
 
 type Instruct = (content: BlobContent) => Readonly<Record<string, string>> | undefined;
 
-/** Names of blobs are hex: nothing needs to be escaped. */
+/** Creates the header for nginx. Blob file names are hex, so they need no escaping. */
 function createAccel(blobsFolder: string | undefined): Instruct {
   return ({ path }) => {
     if (path === undefined || blobsFolder === undefined) return undefined;

@@ -3,21 +3,22 @@ import { isIP } from 'node:net';
 import type { ClientInfo } from '../../ports/access.js';
 import { createAddressMatcher, normalizeAddress } from '../../util/addresses.js';
 
+/** Options of `createClientReader`. */
 export interface ClientReaderOptions {
-  /** Addresses and networks of the proxies in front of us: what they say of a client is believed. */
+  /** Addresses and networks of the proxies whose `X-Forwarded-*` headers are trusted. */
   readonly trustedProxies: readonly string[];
-  /** Where clients reach the registry: `https://registry.example`. Absent: what each request says. */
+  /** The URL that clients use, such as `https://registry.example`. Absent: derived from each request. */
   readonly publicUrl?: string | undefined;
 }
 
-/** Tells who a request is from and what it calls us. */
+/** Returns the address of the client and the host and origin that it used. */
 export type ClientReader = (req: IncomingMessage) => ClientInfo;
 
 /**
- * Reads clients off requests. `X-Forwarded-For`, `-Proto` and `-Host` count when the connection comes from a trusted proxy,
- * which has to set or drop each of them; from anybody else they are ignored. `Forwarded` always is: a proxy that sets the
- * others passes it on as the client wrote it. So is `X-Forwarded-Port`: a port that matters is in the client's `Host`.
- * @throws RangeError for a trusted proxy that is no address; TypeError for a URL that is none.
+ * Creates a reader of client information. It uses `X-Forwarded-For`, `-Proto` and `-Host` only on connections from trusted
+ * proxies, which must set or remove each of them. It ignores `Forwarded`, which such proxies pass on as the client wrote it,
+ * and `X-Forwarded-Port`, since `Host` includes the port.
+ * @throws RangeError for a trusted proxy that is not an address or network; TypeError for an invalid URL.
  */
 export function createClientReader({ trustedProxies, publicUrl }: ClientReaderOptions): ClientReader {
   const isTrusted = createAddressMatcher(trustedProxies);
@@ -33,20 +34,20 @@ export function createClientReader({ trustedProxies, publicUrl }: ClientReaderOp
   };
 }
 
-/** How a request came through trusted proxies. */
+/** The path of a request through trusted proxies. */
 interface Route {
   readonly client: string;
-  /** How many trusted proxies stand between the one that the client is connected to, and us. */
+  /** The number of trusted proxies between the one that the client connected to and the registry. */
   readonly proxies: number;
 }
 
-/** As repositories are addressed by it, with its port. */
+/** Returns the host that the client used, with its port. */
 function hostOf(req: IncomingMessage, route: Route | undefined): string | undefined {
   const forwarded = route === undefined ? undefined : entryOf(req.headers['x-forwarded-host'], route.proxies);
   return forwarded !== undefined && isHost(forwarded) ? forwarded : req.headers.host;
 }
 
-/** From the right, as each proxy adds whom it was asked by: the first that is not trusted is the client. */
+/** Walks `X-Forwarded-For` from the right, where each proxy appends its peer: the first untrusted address is the client. */
 function walk(peer: string, header: string | string[] | undefined, isTrusted: (address: string) => boolean): Route {
   let client = peer;
   let proxies = -1;
@@ -54,7 +55,7 @@ function walk(peer: string, header: string | string[] | undefined, isTrusted: (a
   while (rest !== '' && (proxies < 0 || isTrusted(client))) {
     const comma = rest.lastIndexOf(',');
     const address = parseAddress(rest.slice(comma + 1).trim());
-    // What a trusted proxy did not write: the last that is sure stands for it.
+    // No trusted proxy writes this: keep the last valid address.
     if (address === undefined) break;
     client = address;
     proxies++;
@@ -64,8 +65,8 @@ function walk(peer: string, header: string | string[] | undefined, isTrusted: (a
 }
 
 /**
- * What the proxy next to the client said. Proxies that add to a list add one each, so it is as far from the right as the
- * client's address is; those that pass on what they got, or replace it, leave a shorter list, of which the first is meant.
+ * Returns the entry of the proxy next to the client. Proxies that append add one entry each, so it is at the same distance
+ * from the right as the client's address. Proxies that keep or replace the header leave a shorter list: its first entry counts.
  */
 function entryOf(header: string | string[] | undefined, proxies: number): string | undefined {
   const text = joined(header);
@@ -75,27 +76,27 @@ function entryOf(header: string | string[] | undefined, proxies: number): string
 }
 
 function schemeOf(req: IncomingMessage, route: Route | undefined): 'http' | 'https' {
-  const said =
+  const forwarded =
     route === undefined ? undefined : entryOf(req.headers['x-forwarded-proto'], route.proxies)?.toLowerCase();
-  if (said === 'http' || said === 'https') return said;
+  if (forwarded === 'http' || forwarded === 'https') return forwarded;
   return 'encrypted' in req.socket && req.socket.encrypted === true ? 'https' : 'http';
 }
 
 const hostPattern = /^(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]{2,45}\])(?::(?<port>[0-9]{1,5}))?$/i;
 
-/** Strict: it goes into URLs and into the quotes of a challenge. */
+/** Returns whether the text is a valid host. Strict, since it becomes part of URLs and of a quoted string in challenges. */
 function isHost(text: string): boolean {
   if (text.length > 255) return false;
   const match = hostPattern.exec(text);
   return match !== null && Number(match.groups?.['port'] ?? 0) <= 65_535;
 }
 
-/** `''` for a connection that is closed or has none, as on a Unix socket. */
+/** Returns the address of the peer, or `''` if the connection is closed or a Unix socket. */
 function peerOf(req: IncomingMessage): string {
   return normalizeAddress(req.socket.remoteAddress ?? '');
 }
 
-/** An address as proxies write it: some add the port, and then IPv6 is in brackets. */
+/** Parses an address as proxies write it, with an optional port, and IPv6 then in brackets. */
 function parseAddress(text: string): string | undefined {
   const match = /^(?:\[(?<six>[^\]]+)\]|(?<four>[0-9.]+))(?::[0-9]{1,5})?$/.exec(text);
   const address = match?.groups?.['six'] ?? match?.groups?.['four'] ?? text;

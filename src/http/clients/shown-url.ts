@@ -1,4 +1,4 @@
-/** What may be seen of a query: what the protocols that we speak ask for, none of it a secret. */
+/** Query parameters of the supported protocols, whose values are never secret. */
 const shownParameters: ReadonlySet<string> = new Set([
   'account',
   'artifactType',
@@ -23,15 +23,15 @@ const shownParameters: ReadonlySet<string> = new Set([
   'tag',
 ]);
 
-const maxShown = 2048;
+const maxShownChars = 2048;
 
 /**
- * A request's URL as it may stand in logs and events: the path, and of the query the values of parameters that are known to
- * be no secrets; of others the name (`?sig=…`). The authority of an absolute form, where a password may be, is left out, and
- * tokens of accounts. At most 2048 characters.
+ * Returns a request's URL for logs and events, at most 2048 characters. It keeps the values of query parameters that are
+ * never secret, and only the names of others (`?sig=…`). It removes the authority of an absolute URL, which may contain a
+ * password, and masks account tokens.
  */
 export function shownUrl(url: string): string {
-  const short = maskTokens(url.length > maxShown ? `${url.slice(0, maxShown - 1)}…` : url);
+  const short = maskTokens(url.length > maxShownChars ? `${url.slice(0, maxShownChars - 1)}…` : url);
   const [beforeFragment = ''] = short.split('#', 1);
   const questionMark = beforeFragment.indexOf('?');
   if (questionMark < 0) return withoutAuthority(beforeFragment);
@@ -39,12 +39,12 @@ export function shownUrl(url: string): string {
   return `${withoutAuthority(beforeFragment.slice(0, questionMark))}?${parameters.map(showParameter).join('&')}`;
 }
 
-/** Of an account's token only the id, wherever it is: somebody gives the whole where the id belongs. */
+/** Masks the secret part of account tokens, which users sometimes send where only the id belongs. */
 function maskTokens(url: string): string {
   return url.replace(/(aat_[a-f0-9]{16}_)[A-Za-z0-9_-]+/g, '$1…');
 }
 
-/** `http://user:secret@host/v2/`, and whatever else has a part like it. */
+/** Removes the authority of `http://user:secret@host/v2/` and similar forms. */
 function withoutAuthority(place: string): string {
   if (place.startsWith('/')) return place.replace(/^\/\/[^/]*@/, '//');
   return place.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/]*/i, '').replace(/^[^/]*@/, '');
@@ -54,7 +54,7 @@ function showParameter(parameter: string): string {
   const equals = parameter.indexOf('=');
   const name = equals < 0 ? parameter : parameter.slice(0, equals);
   if (shownParameters.has(name)) return parameter;
-  // Without a value, the name itself may be a secret.
+  // Without a value, the name itself may be secret.
   if (equals < 0) return parameter === '' ? '' : '…';
   return `${name}=…`;
 }

@@ -1,11 +1,11 @@
 import { RegistryError } from '../../protocol/errors.js';
 
-/** More registries than this in a row are a loop too. */
+/** A longer chain of registries is treated as a loop. */
 const maxHops = 20;
 
 /**
- * Who passed a request on before it came here, by its `Via` header (RFC 9110, 7.6.3).
- * @throws RegistryError UNAVAILABLE 508 when we are among them: two caches that ask each other would do so for ever.
+ * Returns the registries that forwarded a request, from its `Via` header (RFC 9110, 7.6.3).
+ * @throws RegistryError UNAVAILABLE 508 when this registry is one of them: two caches would otherwise ask each other forever.
  */
 export function readTrail(via: string | undefined, instanceId: string): readonly string[] {
   if (via === undefined) return [];

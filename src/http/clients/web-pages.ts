@@ -6,12 +6,13 @@ import type { Endpoint } from '../../protocol/tables/route-table.js';
 
 const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$/i;
 
-/** What proxies add: one that adds nothing and says that it asks for loopback cannot be told from somebody who is here. */
+/** Headers that proxies add. A proxy that adds none and uses a loopback host looks like a local client. */
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
 
 /**
- * Where nobody has to log in, only whoever is on this machine administers; and not a page in a user's own browser under a
- * name that its server makes point here (DNS rebinding), nor who comes by a proxy.
+ * Restricts the management API of an open registry to clients on the same machine. Refuses proxies, and web pages whose host
+ * name resolves to this machine (DNS rebinding).
+ * @throws RegistryError DENIED
  */
 export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endpoint): void {
   const local = socket.localAddress ?? '';
@@ -19,19 +20,23 @@ export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endp
   const isPassedOn = proxyHeaders.some((name) => headers[name] !== undefined);
   if (onLoopback && (isPassedOn || !loopbackHost.test(headers.host ?? ''))) {
     throw new RegistryError('DENIED', {
-      message: 'the management API of an open registry answers to a loopback Host only, and to no proxy',
+      message:
+        'the management API of an open registry accepts only a loopback Host and no proxies: set rules for access',
     });
   }
   if (!onLoopback && access !== 'none') {
-    const message = 'an open registry is administered from its own machine only: set rules for access';
+    const message = 'the management API of an open registry is available only on its own machine: set rules for access';
     throw new RegistryError('DENIED', { message });
   }
 }
 
-/** Tells whether a host, with or without its port, can only be this registry and never the name of a foreign page. */
+/** Returns whether a host, with or without a port, always means this registry and never the server of a foreign page. */
 export type HostMatcher = (host: string) => boolean;
 
-/** Returns a matcher of loopback, of addresses, which cannot be rebound, of the host of `publicUrl` and of the names in `hosts`. */
+/**
+ * Creates a matcher of loopback hosts, IP addresses (which cannot be rebound), the host of `publicUrl` and the names in
+ * `hosts`.
+ */
 export function createHostMatcher(options: {
   readonly publicUrl?: string | undefined;
   readonly hosts: Readonly<Record<string, string>>;
@@ -47,9 +52,9 @@ export function createHostMatcher(options: {
 }
 
 /**
- * Refuses browsers that reach a registry which anyone may read by an unknown name: a page whose name is made to resolve to
- * this machine (DNS rebinding) could read images that only this network should see. Registry clients send none of the
- * headers by which browsers are told, so they may use any name.
+ * Refuses browsers that use an unknown host name for a registry that anyone may read. A page whose host name resolves to this
+ * machine (DNS rebinding) could read images of a private network. Registry clients do not send the headers that identify
+ * browsers, so they may use any name.
  * @throws RegistryError DENIED
  */
 export function refuseUnknownHosts(
@@ -61,23 +66,24 @@ export function refuseUnknownHosts(
   const host = (client.host ?? '').toLowerCase();
   if (access === 'none' || !isFromBrowser(headers) || isKnown(host)) return;
   throw new RegistryError('DENIED', {
-    message: `browsers may not use this registry by an unknown name: set publicUrl, or hosts, if "${host.slice(0, 100)}" is its name`,
+    message: `unknown host "${host.slice(0, 100)}" in a request of a browser: set publicUrl or hosts if it is a name of this registry`,
   });
 }
 
-/** Tells browsers by what they send with every request, even by plain http, and what no script of a page can take away. */
+/** Returns whether a browser sent the request, by headers that browsers always send and scripts of a page cannot remove. */
 function isFromBrowser(headers: IncomingHttpHeaders): boolean {
   if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) return true;
-  // Node's own fetch sends a language too, but with a mode and no site; no page can set such a header.
+  // Node's fetch sends Accept-Language too, but with Sec-Fetch-Mode. A page cannot set either Sec-Fetch header.
   return headers['accept-language'] !== undefined && headers['sec-fetch-mode'] === undefined;
 }
 
 /**
- * Refuses pages of other origins where a browser is let in without a password of its own to send: by a session of the host
- * app, by a password that it remembers, or because access is open. Clients of registries send no `Origin`. Reading images
- * does no harm: the page does not see the answer.
- * @param isKnown given where access is open. A page whose name resolves to this machine (DNS rebinding) has the same host in
- * `Origin` and in `Host`, so there the host itself must be known. A session or password does not follow such a name.
+ * Refuses pages of other origins when the browser authenticates by itself: with a session of the host app, a remembered
+ * password, or because access is open. Registry clients send no `Origin`. Pulls are allowed, since the page cannot read the
+ * response.
+ * @param isKnown set when access is open. A page whose host name resolves to this machine (DNS rebinding) has the same host
+ * in `Origin` and `Host`, so the host itself must be known. Browsers do not send sessions and passwords to such a name.
+ * @throws RegistryError DENIED
  */
 export function refuseForeignPages(
   { headers }: IncomingMessage,
@@ -90,6 +96,7 @@ export function refuseForeignPages(
   const host = origin.replace(/^https?:\/\//, '');
   const isOwn = origin === client.origin || host === client.host;
   if (isOwn && (isKnown === undefined || isKnown(host.toLowerCase()))) return;
-  const hint = isOwn ? `: set publicUrl, or hosts, if ${host.slice(0, 100)} is the name of this registry` : '';
-  throw new RegistryError('DENIED', { message: `pages of a foreign Origin may not use this registry${hint}` });
+  const hint = isOwn ? ': set publicUrl or hosts if it is a name of this registry' : '';
+  const message = `web pages of the origin "${origin.slice(0, 100)}" may not use this registry${hint}`;
+  throw new RegistryError('DENIED', { message });
 }

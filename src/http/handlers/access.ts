@@ -16,10 +16,11 @@ import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 
+/** The dependencies of `createAccessHandlers`. */
 export interface AccessParts {
-  /** Absent where nobody logs in. */
+  /** Absent if access control is off. */
   readonly administration: AccessAdministration | undefined;
-  /** What time it is. */
+  /** Returns the time in ms since the epoch. */
   readonly now: () => number;
 }
 
@@ -27,14 +28,14 @@ type AccessOp = (typeof accessEndpoints)[number]['op'];
 type Handlers = { readonly [O in AccessOp]: Handler<ManagementParams<O>> };
 type HandlersOf<Noun extends string> = Pick<Handlers, Extract<AccessOp, `${Noun}.${string}`>>;
 
-/** The handlers of the management API for accounts, tokens, rules and keys; `parts` is asked for at each request. */
+/** Creates the management API handlers for accounts, tokens, rules and keys. `parts` is called for each request. */
 export function createAccessHandlers(parts: () => AccessParts): Handlers {
   const administration = (): AccessAdministration => {
     const found = parts().administration;
     if (found !== undefined) return found;
     throw new RegistryError('UNSUPPORTED', {
       status: 404,
-      message: 'this registry knows nobody: there are accounts, rules and keys only where its option access has rules',
+      message: 'this registry has no access control: set rules in the option access to use accounts, rules and keys',
     });
   };
   return {
@@ -122,7 +123,7 @@ function createRuleHandlers(administration: () => AccessAdministration): Handler
   };
 }
 
-/** @throws RegistryError NOT_FOUND. */
+/** Finds an account by name. @throws RegistryError NOT_FOUND. */
 async function findAccount(
   { accounts }: AccessAdministration,
   { account: name }: { readonly account: string },
@@ -132,7 +133,7 @@ async function findAccount(
   return account;
 }
 
-/** @throws RegistryError NOT_FOUND. */
+/** Finds a rule by id. @throws RegistryError NOT_FOUND. */
 async function findRule({ rules }: AccessAdministration, { rule: id }: { readonly rule: string }): Promise<RuleRecord> {
   const record = (await rules.list()).find((found) => found.id === id);
   if (record === undefined) throw notFound('rule', id);

@@ -19,7 +19,7 @@ const maxTags = 100;
 const aliasPattern = /^[A-Za-z0-9._:/-]{1,512}$/;
 const platformPattern = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
-/** A tar comes in, as the body or as the file of a form whose fields stand beside the query. */
+/** Imports a tar archive from the body or from the file of a form, whose fields add to the query parameters. */
 export async function importArchive(
   repository: Repository,
   archives: Archives,
@@ -30,10 +30,10 @@ export async function importArchive(
   const body = await openArchiveBody(req);
   try {
     refuseUnknownFields(body.fields);
-    const asked = readAsked([...query, ...body.fields]);
-    // Where it is known already, before anything is taken in.
-    if (asked.image !== undefined) await permit({ repository: repository.config.name, image: asked.image });
-    const report = await archives.import(repository, body.source, { ...asked, caller, permit });
+    const destination = readDestination([...query, ...body.fields]);
+    // If the image is known already, check the permission before reading the archive.
+    if (destination.image !== undefined) await permit({ repository: repository.config.name, image: destination.image });
+    const report = await archives.import(repository, body.source, { ...destination, caller, permit });
     await body.finish();
     return jsonReply(201, encodeReport(repository.config.name, report));
   } catch (error) {
@@ -42,7 +42,7 @@ export async function importArchive(
   }
 }
 
-/** Images go out as a tar, whose size is known before it begins. */
+/** Exports images as a tar archive. Its size is known before the first byte. */
 export async function exportArchive(
   repository: Repository,
   archives: Archives,
@@ -62,7 +62,10 @@ export async function exportArchive(
   };
 }
 
-/** Query parameters are checked before: a misspelt `tag` must not import under other names. @throws RegistryError OPTIONS_INVALID */
+/**
+ * Refuses unknown form fields: a misspelt `tag` must not import under other names.
+ * @throws RegistryError OPTIONS_INVALID
+ */
 function refuseUnknownFields(fields: readonly (readonly [string, string])[]): void {
   const unknown = new Set(fields.map(([name]) => name).filter((name) => name !== 'image' && name !== 'tag'));
   const [first] = unknown;
@@ -73,21 +76,21 @@ function refuseUnknownFields(fields: readonly (readonly [string, string])[]): vo
   });
 }
 
-function readAsked(fields: readonly (readonly [string, string])[]): Pick<ImportRequest, 'image' | 'tags'> {
+function readDestination(fields: readonly (readonly [string, string])[]): Pick<ImportRequest, 'image' | 'tags'> {
   const images = fields.filter(([name]) => name === 'image').map(([, value]) => parseName(value));
   const tags = fields.filter(([name]) => name === 'tag').map(([, value]) => parseTag(value));
-  if (tags.length > maxTags) throw optionInvalid('tag', `may come ${maxTags} times`);
-  if (new Set(images).size > 1) throw optionInvalid('image', 'is asked for twice');
+  if (tags.length > maxTags) throw optionInvalid('tag', `may be given at most ${maxTags} times`);
+  if (new Set(images).size > 1) throw optionInvalid('image', 'may be given only once');
   return { image: images[0], tags: [...new Set(tags)] };
 }
 
-/** `name=team/app:1.2`, and `image` with `reference`, each as often as one likes. */
+/** Reads the images to export: each `name=team/app:1.2`, and each `image` with each `reference`. */
 function readNames(query: URLSearchParams): readonly ExportName[] {
   const [plain, images] = [query.getAll('name'), query.getAll('image')];
   const references = query.has('reference') ? query.getAll('reference') : ['latest'];
-  // Before they are combined: a few kilobytes of each would make millions.
+  // Checked before combining: a few kilobytes of each would yield millions of names.
   if (plain.length + images.length * references.length > maxNames) {
-    throw optionInvalid('name', `may come ${maxNames} times`);
+    throw optionInvalid('name', `may be given at most ${maxNames} times`);
   }
   const names = [
     ...plain.map(readName),
@@ -97,10 +100,10 @@ function readNames(query: URLSearchParams): readonly ExportName[] {
   ];
   const as = query.get('as') ?? undefined;
   const [first] = names;
-  if (first === undefined) throw optionInvalid('name', 'is needed: name=team/app:1.2, as often as there are images');
+  if (first === undefined) throw optionInvalid('name', 'is required: pass name=team/app:1.2 for each image');
   if (as === undefined) return names;
-  if (names.length > 1) throw optionInvalid('as', 'fits one image only');
-  if (!aliasPattern.test(as)) throw optionInvalid('as', 'is no name of an image');
+  if (names.length > 1) throw optionInvalid('as', 'requires exactly one image');
+  if (!aliasPattern.test(as)) throw optionInvalid('as', 'is not a valid image name');
   return [{ ...first, as: as.includes(':', as.lastIndexOf('/') + 1) ? as : `${as}:latest` }];
 }
 
@@ -114,7 +117,10 @@ function readName(text: string): ExportName {
 function readPlatform(query: URLSearchParams): string | undefined {
   const platform = query.get('platform') ?? undefined;
   if (platform === undefined || platformPattern.test(platform)) return platform;
-  throw optionInvalid('platform', 'must be os/architecture, perhaps with a variant: linux/arm64, linux/arm/v7');
+  throw optionInvalid(
+    'platform',
+    'must be os/architecture or os/architecture/variant, such as linux/arm64 or linux/arm/v7',
+  );
 }
 
 function fileNameOf(repository: Repository, names: readonly ExportName[]): string {

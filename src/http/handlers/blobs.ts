@@ -7,7 +7,7 @@ import type { Handler } from '../exchange.js';
 import type { Reply } from '../reply.js';
 import { writerOf } from '../writer.js';
 
-/** end-2, HEAD. */
+/** Answers a HEAD for a blob (end-2). */
 export const statBlob: Handler<RegistryParams<'blob.stat'>> = async ({ req, params, caller, target }) => {
   const { digest } = params;
   const blob = await target.repository.statBlob(caller, target.at.image, digest);
@@ -17,7 +17,7 @@ export const statBlob: Handler<RegistryParams<'blob.stat'>> = async ({ req, para
   return { status: 200, headers: { ...describe(digest), 'Content-Length': String(size) }, provenance };
 };
 
-/** end-2, GET, with the `Range` of RFC 9110. */
+/** Sends a blob or a range of it (end-2; RFC 9110, 14). */
 export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params, caller, target }) => {
   const { digest } = params;
   const blob = await target.repository.getBlob(caller, target.at.image, digest);
@@ -37,7 +37,7 @@ export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params
   };
 };
 
-/** end-10. Other images keep the blob. */
+/** Deletes a blob from an image (end-10). Other images keep it. */
 export const deleteBlob: Handler<RegistryParams<'blob.delete'>> = async ({ params, target }) => {
   if (await writerOf(target).deleteBlob(target.at.image, params.digest)) return { status: 202 };
   throw blobUnknown(params.digest);
@@ -57,7 +57,7 @@ function notModified(digest: Digest): Reply {
   return { status: 304, headers: describe(digest) };
 }
 
-/** `If-Range` (RFC 9110, 13.1.5): a range of something else is answered with the whole. */
+/** Evaluates `If-Range` (RFC 9110, 13.1.5). A range of other content is answered with the whole blob. */
 function isCurrent(ifRange: string | string[] | undefined, digest: Digest): boolean {
   return ifRange === undefined || ifRange === `"${digest}"`;
 }

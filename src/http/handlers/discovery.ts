@@ -7,26 +7,27 @@ import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 
-const catalogPageDefault = 100;
+const defaultCatalogPageSize = 100;
 const maxCatalogPageSize = 10_000;
-/** Images that are looked at for one page. */
-const maxImagesLooked = 20_000;
+/** Images examined for one page. */
+const maxImagesExamined = 20_000;
 
-/** end-1: whether this is a registry. */
+/** Confirms that this is a registry (end-1). */
 export const checkVersion: Handler<RegistryParams<'version.check'>> = () => Promise.resolve(jsonReply(200, {}));
 
 /**
- * The catalog (an extension): the images of all repositories in byte order of their names; `n`, `last`. Looks at a bounded
- * number of images: where few of them are the caller's, a page has fewer than `n` and goes on by a cursor.
+ * Creates the handler of the catalog, an extension: the images of all repositories in byte order of their names, with `n` and
+ * `last`. It examines a bounded number of images: if the caller may see few of them, a page has fewer than `n` entries and
+ * links to the next page by a cursor.
  */
 export function createListCatalog(
   parts: () => { readonly directory: RepositoryDirectory },
 ): Handler<RegistryParams<'catalog.list'>> {
   const cursors = new Cursors();
   return async ({ query, caller, path }): Promise<Reply> => {
-    const limit = parsePageSize(query.get('n') ?? String(catalogPageDefault), maxCatalogPageSize);
+    const limit = parsePageSize(query.get('n') ?? String(defaultCatalogPageSize), maxCatalogPageSize);
     const from = positionOf(query, cursors);
-    const budget = { left: maxImagesLooked };
+    const budget = { left: maxImagesExamined };
     const turn = takeTurns();
     const names: string[] = [];
     let seenTo: string | undefined;
@@ -52,13 +53,13 @@ export function createListCatalog(
   };
 }
 
-/** Where a list goes on: by the cursor of the page before, else after `last`. */
+/** Returns the position where a page begins: the cursor of the previous page, or else `last`. */
 export function positionOf(query: URLSearchParams, cursors: Cursors): string {
   const cursor = query.get('cursor');
   return cursor === null ? (query.get('last') ?? '') : cursors.open(cursor);
 }
 
-/** The `Link` header of a page: the client's own path and query, from the last item or the cursor on. */
+/** Returns the `Link` header to the next page: the client's path and query, with the last item or a cursor. */
 export function nextLink(
   path: string,
   query: URLSearchParams,
@@ -74,7 +75,7 @@ export function nextLink(
   return { Link: formatNextLink(path, next) };
 }
 
-/** The page that `n` and `last` ask for. */
+/** Returns the page that `n` and `last` request. */
 export function pageOf({ query }: Pick<Exchange<unknown>, 'query'>, max: number): { limit: number; after?: string } {
   const limit = parsePageSize(query.get('n'), max);
   const last = query.get('last');

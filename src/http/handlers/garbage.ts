@@ -7,6 +7,7 @@ import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { nextLink, pageOf } from './discovery.js';
 
+/** The dependencies of `createGarbageHandlers`. */
 export interface GarbageParts {
   readonly garbage: GarbageCollector;
   readonly quarantine: Quarantine;
@@ -17,13 +18,13 @@ type GarbageHandlers = { readonly [O in GarbageOp]: Handler<ManagementParams<O>>
 
 const maxPageSize = 1000;
 
-/** Garbage collection and the quarantine. */
+/** Creates the handlers of garbage collection and the quarantine. */
 export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandlers {
   return {
     'garbage.collect': async ({ query }) => {
       const dryRun = query.get('dry_run') ?? 'false';
       if (dryRun !== 'true' && dryRun !== 'false') {
-        const detail = [{ path: 'dry_run', problem: "must be 'true' or 'false'" }];
+        const detail = [{ path: 'dry_run', problem: 'must be "true" or "false"' }];
         throw new RegistryError('OPTIONS_INVALID', { detail });
       }
       return jsonReply(200, encodeCollection(await parts().garbage.collect({ dryRun: dryRun === 'true' })));

@@ -26,19 +26,20 @@ import { nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 
 const maxPageSize = 1000;
-/** Each may hold some 64 MiB of memory, and all of its archive on the disk. */
+/** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
 const maxImports = 8;
 
+/** The dependencies of `createManagementHandlers`. */
 export interface ManagementParts extends AccessParts, GarbageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
-  /** Loads them: before the body of an import is touched, since nobody would see it fail meanwhile. */
+  /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
   loadArchives(): Promise<Archives>;
 }
 
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
 
-/** The handlers of the management API; `parts` is asked for at each request, once the registry is open. */
+/** Creates the handlers of the management API. `parts` is called for each request, once the registry is open. */
 export function createManagementHandlers(parts: () => ManagementParts, health: () => Promise<HealthReport>): Handlers {
   const find = (name: string): { repository: Repository; record: RepositoryRecord } => {
     const found = parts().directory.get(name);
@@ -95,7 +96,10 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
   };
 }
 
-/** Of what the caller may know nothing of, the same as of what is not there: each image is decided later. */
+/**
+ * Finds a repository that the caller may know of. Access to each image is checked later.
+ * @throws RegistryError NAME_UNKNOWN, the same for an absent and a hidden repository.
+ */
 async function findKnown(
   { directory, access }: ManagementParts,
   { params: { repository: name }, caller }: Exchange<{ readonly repository: string }>,
@@ -105,7 +109,10 @@ async function findKnown(
   throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
 }
 
-/** Which images an archive goes to is told at its end: before it is taken in, that there may be one. */
+/**
+ * Refuses callers that may not push to any image of the repository. The archive names its images only at its end, where each
+ * is checked.
+ */
 async function requireSomePush(
   { access }: ManagementParts,
   { params: { repository }, caller: { principal }, client }: Exchange<{ readonly repository: string }>,
@@ -114,7 +121,7 @@ async function requireSomePush(
   throw access.refusal(principal, { access: 'push', client, wanted: [] });
 }
 
-/** Whole for those who administer a repository; for those who may pull of it, that it is there. */
+/** Lists repositories: completely for their administrators, with few fields for those who may pull from them. */
 async function listShown({ directory, access }: ManagementParts, { principal }: Caller): Promise<readonly object[]> {
   const shown: object[] = [];
   for (const { record } of directory.list()) {
@@ -129,14 +136,17 @@ async function listShown({ directory, access }: ManagementParts, { principal }: 
   return shown;
 }
 
-/** What failed was logged when it did: a probe does not log it again. */
+/** Answers a health check. Failures were logged when they happened. */
 function replyHealth(report: HealthReport): Reply {
   const detail = encodeHealth(report);
   if (report.status === 'ok') return jsonReply(200, detail);
-  return errorReply(new RegistryError('UNAVAILABLE', { message: 'the registry does not work: see detail', detail }));
+  return errorReply(new RegistryError('UNAVAILABLE', { message: 'the registry is unhealthy: see detail', detail }));
 }
 
-/** Of what the caller may not pull, the same as of what is not there. */
+/**
+ * Explains how a name resolves.
+ * @throws RegistryError NAME_UNKNOWN, the same for an absent image and one that the caller may not pull.
+ */
 async function explain(
   directory: RepositoryDirectory,
   { caller, query }: Exchange<ManagementParams<'explain.get'>>,
@@ -197,12 +207,13 @@ async function listTags(repository: Repository, exchange: Exchange<ManagementPar
 async function purgeCache(repository: Repository, query: URLSearchParams): Promise<Record<string, unknown>> {
   const { name } = repository.config;
   if (repository.purge === undefined) {
-    throw new RegistryError('UNSUPPORTED', { message: `'${name}' is no cache: there is nothing to purge` });
+    const message = `repository "${name}" is not a cache: purge applies to remote repositories with cache: true`;
+    throw new RegistryError('UNSUPPORTED', { message });
   }
   const image = query.get('image');
   const tag = query.get('tag');
   if (tag !== null && image === null) {
-    throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'image', problem: 'must go with tag' }] });
+    throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'image', problem: 'is required with tag' }] });
   }
   const purged = await repository.purge(
     image === null ? undefined : parseName(image),

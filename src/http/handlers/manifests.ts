@@ -10,14 +10,14 @@ import { jsonReply } from '../reply.js';
 import { writerOf } from '../writer.js';
 import { nextLink, pageOf } from './discovery.js';
 
-/** More `tag` parameters than this are refused by 414; the spec asks for 10 at least (end-7b). */
+/** More `tag` parameters are refused with 414. The specification requires at least 10 (end-7b). */
 const maxTags = 100;
 const maxTagPageSize = 10_000;
 const maxReferrerPageSize = 1000;
-/** Clients cap an index at 4 MiB: a page of referrers stays below, whatever annotations they carry. */
+/** Clients limit an index to 4 MiB. This keeps a page of referrers smaller, including annotations. */
 const maxReferrerPageBytes = 3 * 1024 * 1024;
 
-/** end-3, HEAD. Accept is ignored: what was pushed is what is served. */
+/** Answers a HEAD for a manifest (end-3). Ignores `Accept`: manifests are served as pushed. */
 export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ req, params, caller, target }) => {
   const manifest = await target.repository.statManifest(caller, target.at.image, params.reference);
   if (manifest === undefined) throw manifestUnknown(params.reference);
@@ -27,7 +27,7 @@ export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ r
   return { status: 200, headers, provenance: manifest.provenance };
 };
 
-/** end-3, GET: the bytes as they were pushed. */
+/** Sends a manifest, byte for byte as pushed (end-3). */
 export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req, params, caller, target }) => {
   const manifest = await target.repository.getManifest(caller, target.at.image, params.reference);
   if (manifest === undefined) throw manifestUnknown(params.reference);
@@ -36,7 +36,7 @@ export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req
   return { status: 200, headers: describe(manifest), body: manifest.bytes, provenance: manifest.provenance };
 };
 
-/** end-7a and 7b. */
+/** Stores a manifest and its tags (end-7a, end-7b). */
 export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
   req,
   prefix,
@@ -65,7 +65,7 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
   };
 };
 
-/** end-9. */
+/** Deletes a tag or a manifest (end-9). */
 export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async ({ params, target }) => {
   const writer = writerOf(target);
   const { image } = target.at;
@@ -78,34 +78,35 @@ export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async 
   throw manifestUnknown(reference);
 };
 
-/** end-8a and 8b: in byte order. */
+/** Lists tags in byte order (end-8a, end-8b). */
 export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) => {
   const { caller, target, path, query } = exchange;
   const page = pageOf(exchange, maxTagPageSize);
   const tags = await target.repository.listTags(caller, target.at.image, page);
-  if (tags === undefined)
-    throw new RegistryError('NAME_UNKNOWN', { message: 'the image is not known to this registry' });
+  if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { message: 'image not known to this registry' });
   const names = tags.items.map(({ name }) => name);
   const more = tags.more && page.limit > 0;
   const headers = more ? nextLink(path, query, names.at(-1) ?? '', page.limit) : {};
   return { ...jsonReply(200, { name: target.name, tags: names }, headers), provenance: tags.provenance };
 };
 
-/** end-12a and 12b: an index of descriptors, empty when nothing refers to the digest; never 404 (design: any image). */
+/** Lists the referrers of a digest as an index of descriptors (end-12a, end-12b). Empty rather than 404 if there are none. */
 export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (exchange) => {
   const { caller, target, params, path, query } = exchange;
   const page = pageOf(exchange, maxReferrerPageSize);
-  // A media type holds no space: one here is a "+" that the client did not encode.
-  const wanted = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
+  // Media types contain no spaces: a space here is a "+" that the client did not encode.
+  const artifactTypes = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
   const { items, more, provenance } = await target.repository.listReferrers(caller, target.at.image, params.digest, {
     ...page,
     maxBytes: maxReferrerPageBytes,
   });
   const cut = more && page.limit > 0;
-  const manifests = items.filter(({ artifactType }) => wanted.size === 0 || wanted.has(artifactType ?? ''));
+  const manifests = items.filter(
+    ({ artifactType }) => artifactTypes.size === 0 || artifactTypes.has(artifactType ?? ''),
+  );
   const headers = {
     'Content-Type': ociIndexType,
-    ...(wanted.size === 0 ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
+    ...(artifactTypes.size === 0 ? {} : { 'OCI-Filters-Applied': 'artifactType' }),
     ...(cut ? nextLink(path, query, items.at(-1)?.digest ?? '', page.limit) : {}),
   };
   return { ...jsonReply(200, { schemaVersion: 2, mediaType: ociIndexType, manifests }, headers), provenance };
@@ -115,11 +116,14 @@ function parseTagParams(texts: readonly string[], byDigest: boolean): readonly T
   if (texts.length === 0) return [];
   if (!byDigest) {
     throw new RegistryError('TAG_INVALID', {
-      message: 'tag parameters go with a push by digest: this URL names a tag already',
+      message: 'tag parameters require a push by digest: the URL already names a tag',
     });
   }
   if (texts.length > maxTags) {
-    throw new RegistryError('TAG_INVALID', { status: 414, message: `at most ${maxTags} tags in one request` });
+    throw new RegistryError('TAG_INVALID', {
+      status: 414,
+      message: `too many tag parameters: at most ${maxTags} are allowed`,
+    });
   }
   return [...new Set(texts)].map(parseTag);
 }
@@ -139,7 +143,7 @@ function manifestUnknown(reference: Reference): RegistryError {
 function manifestTooLarge(): RegistryError {
   return new RegistryError('MANIFEST_INVALID', {
     status: 413,
-    message: `a manifest has at most ${maxManifestBytes} bytes`,
+    message: `manifest too large: at most ${maxManifestBytes} bytes are allowed`,
     detail: { maxBytes: maxManifestBytes },
   });
 }

@@ -12,20 +12,21 @@ import { jsonReply, type Reply } from '../reply.js';
 const maxFormBytes = 64 * 1024;
 const imageActions: readonly ImageAction[] = ['pull', 'push', 'delete'];
 
+/** The dependencies of the token handlers. */
 export interface TokenParts {
   readonly access: AccessControl;
   readonly directory: RepositoryDirectory;
 }
 
-interface Asked {
+interface TokenRequest {
   readonly principal: Principal;
   readonly scopes: readonly string[];
   readonly offline: boolean;
-  /** What came in place of a password, and stays valid. */
+  /** The refresh token that replaced a password. It stays valid. */
   readonly refreshToken?: string;
 }
 
-/** The token endpoint by GET (docker token auth): who asks is in `Authorization`, or nobody. */
+/** Creates the handler of GET (Docker token authentication), with optional credentials in `Authorization`. */
 export function createGetToken(parts: () => TokenParts): Handler<RegistryParams<'token.get'>> {
   return ({ query, caller, client }) =>
     answer(parts(), client, {
@@ -35,7 +36,7 @@ export function createGetToken(parts: () => TokenParts): Handler<RegistryParams<
     });
 }
 
-/** The token endpoint by POST (OAuth2): a password or a refresh token in a form. */
+/** Creates the handler of POST (OAuth2), with a password or a refresh token in a form. */
 export function createPostToken(parts: () => TokenParts): Handler<RegistryParams<'token.post'>> {
   return async (exchange) => {
     const form = await readForm(exchange);
@@ -49,32 +50,32 @@ export function createPostToken(parts: () => TokenParts): Handler<RegistryParams
       return answer(core, client, { ...common, principal: await issuer.refresh(refreshToken, client), refreshToken });
     }
     if (grantType !== 'password') {
-      const message = "grant_type must be 'password' or 'refresh_token'";
+      const message = 'grant_type must be "password" or "refresh_token"';
       throw new RegistryError('UNSUPPORTED', { status: 400, message });
     }
     const [username, password] = [form.get('username') ?? '', form.get('password') ?? ''];
-    // Empty is nobody, as with Basic.
-    const isNobody = username === '' && password === '';
-    const principal = isNobody ? exchange.caller.principal : await issuer.login(username, password, client);
+    // Empty credentials are anonymous, as with Basic.
+    const isAnonymous = username === '' && password === '';
+    const principal = isAnonymous ? exchange.caller.principal : await issuer.login(username, password, client);
     return answer(core, client, { ...common, principal });
   };
 }
 
-async function answer(parts: TokenParts, client: ClientInfo, asked: Asked): Promise<Reply> {
+async function answer(parts: TokenParts, client: ClientInfo, request: TokenRequest): Promise<Reply> {
   const issuer = issuerOf(parts);
-  const { principal, refreshToken } = asked;
-  // Tokens beget no tokens: they would live for ever. And whoever did not log in gets one only where it is good for something.
+  const { principal, refreshToken } = request;
+  // A token must not yield a token, or it could be renewed forever. Anonymous users get one only if it allows anything.
   const isRefused = principal.grants !== undefined || !(await parts.access.permits(principal, 'token'));
   if (isRefused) throw parts.access.refusal(principal, { access: 'token', client, wanted: [] });
   const grants: TokenGrant[] = [];
-  for (const wanted of parseScopes(asked.scopes)) {
-    const actions = await allowedActions(parts, principal, wanted, client.host);
-    if (actions.length > 0) grants.push({ ...wanted, actions });
+  for (const scope of parseScopes(request.scopes)) {
+    const actions = await allowedActions(parts, principal, scope, client.host);
+    if (actions.length > 0) grants.push({ ...scope, actions });
   }
-  const issued = await issuer.issue(principal, grants, { offline: asked.offline && refreshToken === undefined });
+  const issued = await issuer.issue(principal, grants, { offline: request.offline && refreshToken === undefined });
   const refresh = issued.refreshToken ?? refreshToken;
   const body = {
-    // The one name is docker's, the other OAuth2's: clients read either.
+    // Docker clients read `token`, OAuth2 clients `access_token`.
     token: issued.token,
     access_token: issued.token,
     scope: formatScope(grants),
@@ -86,8 +87,8 @@ async function answer(parts: TokenParts, client: ClientInfo, asked: Asked): Prom
 }
 
 /**
- * What of a scope is allowed: less than was asked is still a token (protocol: 4.2). A name may mean several images, by
- * namespaces that only a later request will tell; the rules are asked again then.
+ * Returns the actions of a scope that the principal may perform. A token with fewer actions than requested is valid. A name
+ * may mean several images, depending on the `ns` parameter of a later request, which is checked again then.
  */
 async function allowedActions(
   { access, directory }: TokenParts,
@@ -98,19 +99,19 @@ async function allowedActions(
   if (type === 'registry' && name === 'catalog') return (await access.permits(principal, 'catalog')) ? actions : [];
   const wireName = type === 'repository' ? tryParseName(name) : undefined;
   if (wireName === undefined) return [];
-  const asked = imageActions.filter((action) => actions.includes(action) || actions.includes('*'));
+  const requested = imageActions.filter((action) => actions.includes(action) || actions.includes('*'));
   const allowed = new Set<ImageAction>();
   for (const resolved of directory.resolveAll(wireName, host)) {
-    const missing = asked.filter((action) => !allowed.has(action));
+    const missing = requested.filter((action) => !allowed.has(action));
     if (missing.length === 0) break;
     for (const action of await usable(access, principal, missing, resolved)) allowed.add(action);
   }
-  return asked.filter((action) => allowed.has(action));
+  return requested.filter((action) => allowed.has(action));
 }
 
 function issuerOf({ access }: TokenParts): TokenIssuer {
   if (access.tokens !== undefined) return access.tokens;
-  throw new RegistryError('UNSUPPORTED', { status: 404, message: 'this registry gives no tokens' });
+  throw new RegistryError('UNSUPPORTED', { status: 404, message: 'this registry does not issue tokens' });
 }
 
 async function readForm({ req, body }: Exchange<unknown>): Promise<URLSearchParams> {

@@ -13,7 +13,7 @@ import { writerOf } from '../writer.js';
 
 type Place = Pick<Exchange<RegistryParams<'upload.start'>>, 'prefix' | 'target'>;
 
-/** end-4a, 4b, 4c and 11: starts a session, unless the blob is mounted or comes whole. */
+/** Creates the handler that mounts a blob, stores a whole blob, or starts an upload session (end-4a, 4b, 4c, 11). */
 export function createStartUpload(directory: () => RepositoryDirectory): Handler<RegistryParams<'upload.start'>> {
   return async (exchange) => {
     const { query, target, req, caller } = exchange;
@@ -23,7 +23,7 @@ export function createStartUpload(directory: () => RepositoryDirectory): Handler
     if (mount !== null) {
       const digest = parseDigest(mount);
       const from = await resolveSource(query.get('from'), directory(), caller, digest);
-      // A mount that cannot be is no error: the client goes on with the upload that it is given (end-11).
+      // A failed mount is not an error: the client continues with the upload session (end-11).
       if (from !== 'unknown' && (await writer.mountBlob(caller, image, digest, from)))
         return blobCreated(exchange, digest);
     }
@@ -39,13 +39,13 @@ export function createStartUpload(directory: () => RepositoryDirectory): Handler
   };
 }
 
-/** end-13. */
+/** Returns the progress of an upload (end-13). */
 export const getUploadStatus: Handler<RegistryParams<'upload.status'>> = async (exchange) => {
   const status = await writerOf(exchange.target).uploadStatus(exchange.target.at.image, exchange.params.session);
   return { status: 204, headers: describe(exchange, status, 'status') };
 };
 
-/** end-5. */
+/** Appends a chunk to an upload (end-5). */
 export const appendUpload: Handler<RegistryParams<'upload.append'>> = async (exchange) => {
   const { target, params } = exchange;
   const status = await withProgress(exchange, params.session, () =>
@@ -54,7 +54,7 @@ export const appendUpload: Handler<RegistryParams<'upload.append'>> = async (exc
   return { status: 202, headers: describe(exchange, status, '202') };
 };
 
-/** end-6. */
+/** Appends the last chunk and stores the blob (end-6). */
 export const completeUpload: Handler<RegistryParams<'upload.complete'>> = async (exchange) => {
   const { target, params, query } = exchange;
   const digest = parseDigest(query.get('digest') ?? '');
@@ -64,7 +64,7 @@ export const completeUpload: Handler<RegistryParams<'upload.complete'>> = async 
   return blobCreated(exchange, digest);
 };
 
-/** end-14. */
+/** Cancels an upload (end-14). */
 export const cancelUpload: Handler<RegistryParams<'upload.cancel'>> = async ({ target, params }) => {
   await writerOf(target).cancelUpload(target.at.image, params.session);
   return { status: 204 };
@@ -83,7 +83,7 @@ function readChunk(req: IncomingMessage): UploadChunk {
   });
 }
 
-/** A refused chunk leaves the session usable: its 416 tells where to go on (distribution-spec, "Pushing a blob in chunks"). */
+/** Adds the current progress to a 416, so that the client can resume (distribution-spec, "Pushing a blob in chunks"). */
 async function withProgress<T>(exchange: Place, session: SessionId, task: () => Promise<T>): Promise<T> {
   try {
     return await task();
@@ -113,7 +113,10 @@ function blobCreated({ prefix, target }: { prefix: string; target: Target }, dig
   };
 }
 
-/** Where a mount's `from` has the blob, be it of any kind; a name that is malformed or unknown is a source that nobody has. */
+/**
+ * Finds the image that holds the blob of a mount. Returns `undefined` without `from`, and `'unknown'` if the name is
+ * malformed, unknown or hidden from the caller.
+ */
 async function resolveSource(
   from: string | null,
   directory: RepositoryDirectory,

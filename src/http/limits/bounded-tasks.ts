@@ -1,6 +1,6 @@
 import { RegistryError } from '../../protocol/errors.js';
 
-/** Runs so many tasks at a time, and no more: whoever comes then is told to come again. */
+/** Runs a bounded number of tasks at once and refuses more. */
 export class BoundedTasks {
   readonly #max: number;
   #running = 0;
@@ -9,10 +9,10 @@ export class BoundedTasks {
     this.#max = max;
   }
 
-  /** @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
+  /** Runs the task. @throws RegistryError TOOMANYREQUESTS with `Retry-After` when too many are running. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#max) {
-      const message = `${this.#max} of these are running already: try again later`;
+      const message = `${this.#max} imports are running already: try again later`;
       throw new RegistryError('TOOMANYREQUESTS', { message, headers: { 'Retry-After': '5' }, refusal: 'imports' });
     }
     this.#running += 1;

@@ -2,37 +2,37 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
 import { announcesBody } from '../bodies/body.js';
 
-/** How slowly a client may send or receive. */
+/** Minimum rate at which a client must send or receive. */
 export interface PaceLimits {
-  /** Over each window; 0: as slowly as it likes. */
+  /** Average over a window; 0 for no minimum. */
   readonly minBytesPerSecond: number;
   readonly windowMs: number;
 }
 
-/** Slower than any link that an image could be pushed by; the window is long enough for one that fails for a while. */
+/** Slower than any link that can push an image. The window tolerates a connection that stalls for a while. */
 export const defaultPace: PaceLimits = { minBytesPerSecond: 1024, windowMs: 60_000 };
 
-/** How often in a window it is looked whether it was us who were late. */
-const looksPerWindow = 6;
+/** Samples per window. Each checks whether the client waits for the server. */
+const samplesPerWindow = 6;
 
 /**
- * Resolves as the task, which answers the request; rejects with a 408 as soon as the body of the request has come too slowly
- * over a whole window in which we would have taken more. The task goes on then: it ends as the connection does, once the
- * refusal is sent, and keeps what an upload brought as for any other that breaks off.
+ * Settles as the task, which answers the request. Rejects with 408 when the request body arrived too slowly over a whole
+ * window in which the server was ready for more. The task then continues until the connection closes, and an upload keeps the
+ * bytes received so far.
  */
 export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: PaceLimits = defaultPace): Promise<T> {
   if (limits.minBytesPerSecond === 0 || req.complete || !announcesBody(req)) return task;
   return new Promise((resolve, reject) => {
     const { socket } = req;
-    const look = (): Look => ({
-      isOver: req.complete || req.destroyed,
-      // What is full was filled by the client, and waits for us.
-      isOurs: req.readableLength >= req.readableHighWaterMark,
-      moved: socket.bytesRead,
-      moving: 0,
+    const sample = (): Sample => ({
+      isDone: req.complete || req.destroyed,
+      // A full buffer waits for the server to read it.
+      isServersTurn: req.readableLength >= req.readableHighWaterMark,
+      transferredBytes: socket.bytesRead,
+      pendingBytes: 0,
     });
-    const stop = watch(look, limits, () => {
-      // Node tells a request that its connection closed only as long as its answer is not sent.
+    const stop = watch(sample, limits, () => {
+      // Once the response is sent, Node no longer emits `close` on the request when the connection closes.
       socket.once('close', () => req.destroy());
       reject(tooSlow(limits.minBytesPerSecond));
     });
@@ -40,52 +40,55 @@ export function keepPace<T>(req: IncomingMessage, task: Promise<T>, limits: Pace
   });
 }
 
-/** Closes the connection as soon as the client has read its answer too slowly, after calling `onSlow`. */
+/** Calls `onSlow` and closes the connection when the client reads its response too slowly. */
 export function keepDownloadPace(res: ServerResponse, limits: PaceLimits, onSlow: () => void): void {
   const { socket } = res;
   if (limits.minBytesPerSecond === 0 || socket === null || res.writableFinished) return;
-  // The system has all of it.
+  // The operating system has all bytes.
   if (res.writableEnded && socket.writableLength === 0) return;
-  const look = (): Look => ({
-    isOver: res.writableFinished || res.destroyed,
-    isOurs: socket.writableLength === 0,
-    // Node counts bytes as written as soon as it is given them.
-    moved: socket.bytesWritten - socket.writableLength,
-    moving: socket.writableLength,
+  const sample = (): Sample => ({
+    isDone: res.writableFinished || res.destroyed,
+    isServersTurn: socket.writableLength === 0,
+    // `bytesWritten` includes buffered bytes.
+    transferredBytes: socket.bytesWritten - socket.writableLength,
+    pendingBytes: socket.writableLength,
   });
-  const stop = watch(look, limits, () => {
+  const stop = watch(sample, limits, () => {
     onSlow();
     res.destroy();
   });
   res.once('close', stop);
 }
 
-/** A look at one direction of a connection, by its own count of bytes, so that those who read and write notice nothing. */
-interface Look {
-  readonly isOver: boolean;
-  /** Whether the client waits for us. */
-  readonly isOurs: boolean;
-  readonly moved: number;
-  /** Bytes on their way that will count all at once, when the last has moved. */
-  readonly moving: number;
+/** The state of one direction of a connection, from the socket's own counters. */
+interface Sample {
+  readonly isDone: boolean;
+  /** Whether the client waits for the server. */
+  readonly isServersTurn: boolean;
+  readonly transferredBytes: number;
+  /** Bytes in transit, which Node counts all at once when the last of them is sent. */
+  readonly pendingBytes: number;
 }
 
-/** Calls `onSlow` once, when too little has moved over a window in which it was the client's turn. Returns how to stop. */
-function watch(look: () => Look, { minBytesPerSecond, windowMs }: PaceLimits, onSlow: () => void): () => void {
-  const intervalMs = windowMs / looksPerWindow;
-  let movedAtStart = look().moved;
-  let looks = 0;
+/**
+ * Calls `onSlow` once when too few bytes were transferred over a window in which the server waited for the client. Returns a
+ * function that stops watching.
+ */
+function watch(sample: () => Sample, { minBytesPerSecond, windowMs }: PaceLimits, onSlow: () => void): () => void {
+  const intervalMs = windowMs / samplesPerWindow;
+  let bytesAtStart = sample().transferredBytes;
+  let samples = 0;
   const stop = (): void => clearInterval(timer);
   const timer = setInterval(() => {
-    const { isOver, isOurs, moved, moving } = look();
-    if (isOver) return stop();
-    looks += 1;
-    const leastBytes = (minBytesPerSecond * looks * intervalMs) / 1000;
-    const isNewWindow = isOurs || (looks >= looksPerWindow && moved - movedAtStart >= leastBytes);
-    if (isNewWindow) {
-      looks = 0;
-      movedAtStart = moved;
-    } else if (looks >= looksPerWindow && moved - movedAtStart + moving < leastBytes) {
+    const { isDone, isServersTurn, transferredBytes, pendingBytes } = sample();
+    if (isDone) return stop();
+    samples += 1;
+    const minBytes = (minBytesPerSecond * samples * intervalMs) / 1000;
+    const windowBytes = transferredBytes - bytesAtStart;
+    if (isServersTurn || (samples >= samplesPerWindow && windowBytes >= minBytes)) {
+      samples = 0;
+      bytesAtStart = transferredBytes;
+    } else if (samples >= samplesPerWindow && windowBytes + pendingBytes < minBytes) {
       stop();
       onSlow();
     }
@@ -97,7 +100,7 @@ function watch(look: () => Look, { minBytesPerSecond, windowMs }: PaceLimits, on
 function tooSlow(minBytesPerSecond: number): RegistryError {
   return new RegistryError('BLOB_UPLOAD_INVALID', {
     status: 408,
-    message: `the request body came too slowly: at least ${minBytesPerSecond} bytes a second are expected`,
+    message: `the request body arrived too slowly: send at least ${minBytesPerSecond} bytes per second`,
     headers: { Connection: 'close' },
     refusal: 'slow_upload',
   });

@@ -4,18 +4,19 @@ import type { Principal } from '../../ports/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { customerOf } from '../../util/addresses.js';
 
+/** Request rates per client and per logged-in user. */
 export interface RateLimits {
-  /** Of one address; of IPv6, of one /64. Absent: no limit. */
+  /** Per IPv4 address or IPv6 /64 network. Absent: no limit. */
   readonly maxRequestsPerMinutePerClient?: number | undefined;
-  /** Of whoever is logged in. Absent: no limit. */
+  /** Per logged-in user. Absent: no limit. */
   readonly maxRequestsPerMinutePerPrincipal?: number | undefined;
 }
 
-/** How many are remembered. What is forgotten had made no request for longest, and begins anew. */
-const maxRemembered = 100_000;
+/** Maximum number of token buckets. Beyond it, the least recently used one is dropped. */
+const maxBuckets = 100_000;
 const minuteMs = 60_000;
 
-/** Refuses those that ask too often. A minute's worth may come at once, and then as fast as the minutes go by. */
+/** Limits the request rate. A client may use a minute's worth of requests at once. */
 export class RateLimiter {
   readonly #clients: Allowance | undefined;
   readonly #principals: Allowance | undefined;
@@ -26,14 +27,14 @@ export class RateLimiter {
     this.#principals = allow(maxRequestsPerMinutePerPrincipal, now);
   }
 
-  /** @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
+  /** Counts a request of a client. @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
   admitClient(address: string): void {
     this.#clients?.take(customerOf(address));
   }
 
-  /** Whoever did not log in is limited by the address alone. @throws as `admitClient`. */
+  /** Counts a request of a logged-in user. @throws RegistryError TOOMANYREQUESTS with `Retry-After`. */
   admitPrincipal({ id }: Pick<Principal, 'id'>): void {
-    // With a token for nobody, or an empty password, it is nobody still.
+    // Anonymous users are limited by address only, also with an anonymous token or empty credentials.
     if (id !== anonymous.id) this.#principals?.take(id);
   }
 }
@@ -42,15 +43,15 @@ function allow(requestsPerMinute: number | undefined, now: () => number): Allowa
   return requestsPerMinute === undefined ? undefined : new Allowance(requestsPerMinute, now);
 }
 
-/** What a bucket held after it was last taken from. */
+/** The state of a bucket after its last request. */
 interface Bucket {
   readonly tokens: number;
   readonly at: number;
 }
 
-/** Token buckets, which hold a minute's worth. */
+/** Token buckets that hold a minute's worth of requests. */
 class Allowance {
-  readonly #buckets = new LRUCache<string, Bucket>({ max: maxRemembered });
+  readonly #buckets = new LRUCache<string, Bucket>({ max: maxBuckets });
   readonly #perMinute: number;
   readonly #now: () => number;
 
@@ -68,9 +69,9 @@ class Allowance {
 
   #fill(bucket: Bucket | undefined, now: number): number {
     if (bucket === undefined) return this.#perMinute;
-    // A clock that is set back locks nobody out: it brings one.
-    const come = now < bucket.at ? 1 : ((now - bucket.at) * this.#perMinute) / minuteMs;
-    return Math.min(this.#perMinute, bucket.tokens + come);
+    // A clock that was set back adds one token, so it does not lock clients out.
+    const added = now < bucket.at ? 1 : ((now - bucket.at) * this.#perMinute) / minuteMs;
+    return Math.min(this.#perMinute, bucket.tokens + added);
   }
 }
 
