@@ -1,5 +1,5 @@
 // src/options/generated/: the interfaces of the options. TypeScript drops comments from types that it infers in .d.ts files,
-// so an inferred type would show no descriptions in an editor.
+// so an inferred type would show no descriptions in an editor: docs/decisions/0022-option-interfaces-are-generated.md.
 import { toJsonSchema } from './option-schemas.mjs';
 
 /** @typedef {import('./option-schemas.mjs').Schema} Schema */

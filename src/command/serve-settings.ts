@@ -2,7 +2,8 @@ import { dirname, resolve } from 'node:path';
 import { checkServerSection, parseConfigFile, type Checked, type LogLevel, type ServerSection } from './config-file.js';
 import { OptionsError, resolveOptions } from '../options/resolve-options.js';
 import type { RegistryOptions } from '../options/generated/registry-options.js';
-import type { Problem } from '../protocol/settings/option-schema.js';
+import { optionsSchema } from '../options/options-schema.js';
+import { describeUnknown, type Problem } from '../protocol/settings/option-schema.js';
 
 /** The flags of `artifactapi serve`; what is absent was not given. */
 export interface ServeFlags {
@@ -107,10 +108,17 @@ function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<Regi
     resolveOptions(candidate);
   } catch (error) {
     if (!(error instanceof OptionsError)) throw error;
-    return { value: { storage: folder, rest: {} }, problems: [...problems, ...error.problems] };
+    problems.push(...error.problems.map((problem) => (Object.hasOwn(rest, problem.path) ? inFile(problem) : problem)));
+    return { value: { storage: folder, rest: {} }, problems };
   }
   const { storage: _storage, access, ...others } = candidate;
   return { value: { storage: folder, ...(access === undefined ? {} : { access }), rest: others }, problems };
+}
+
+/** An unknown option may be a misspelled `server`, which the options do not have. */
+function inFile({ path, problem }: Problem): Problem {
+  if (Object.hasOwn(optionsSchema.shape, path)) return { path, problem };
+  return { path, problem: describeUnknown(path, [...Object.keys(optionsSchema.shape), 'server']) };
 }
 
 function withFileOf(file: string | undefined, access: RegistrySection['access']): RegistrySection['access'] {

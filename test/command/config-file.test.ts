@@ -142,6 +142,18 @@ server:
     expect(settingsOf('repositories: []').registry.repositories).toEqual([]);
   });
 
+  it.each([
+    ['servr: {}', 'servr: unknown option "servr": did you mean "server"?'],
+    ['acces: open', 'acces: unknown option "acces": did you mean "access"?'],
+    ['server: { hots: x }', 'server.hots: unknown option "hots": did you mean "host"?'],
+    [
+      'limits: { maxBlobBytes: 10Gb }',
+      'limits.maxBlobBytes: "10Gb" must be a number of bytes, or a number with a unit',
+    ],
+  ])('refuses %s and says what was probably meant', (text, problem) => {
+    expect(() => settingsOf(text)).toThrow(problem);
+  });
+
   it('tells every problem at once, each with its path and once', () => {
     const text = `
 access: everybody
