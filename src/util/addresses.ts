@@ -1,12 +1,13 @@
 import { BlockList, isIP } from 'node:net';
 
-/** `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`: whether a list of addresses may have such an entry. */
+/** Returns whether a list of addresses may contain this entry: `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`. */
 export function isAddressOrNetwork(entry: string): boolean {
   return parseEntry(entry) !== undefined;
 }
 
 /**
- * Tells whether an address is in one of these networks. An IPv4 address is the same when it is written as IPv6.
+ * Returns a function that tests whether an address is in one of these networks. An IPv4 address also matches when
+ * written as IPv6.
  * @throws RangeError for an entry that is neither an address nor a network.
  */
 export function createAddressMatcher(entries: readonly string[]): (address: string) => boolean {
@@ -14,7 +15,7 @@ export function createAddressMatcher(entries: readonly string[]): (address: stri
   const list = new BlockList();
   for (const entry of entries) {
     const parsed = parseEntry(entry);
-    if (parsed === undefined) throw new RangeError(`${entry} is neither an address nor a network`);
+    if (parsed === undefined) throw new RangeError(`"${entry}" is neither an address nor a network`);
     list.addSubnet(parsed.address, parsed.bits, parsed.family);
   }
   return (address) => {
@@ -23,7 +24,10 @@ export function createAddressMatcher(entries: readonly string[]): (address: stri
   };
 }
 
-/** The address as it is compared and shown: without a zone, and an IPv4 address never as IPv6, as many sockets give it. */
+/**
+ * Returns an address in the form used for comparing and showing it: without a zone, and an IPv4 address never in the
+ * IPv6 form that many sockets report.
+ */
 export function normalizeAddress(address: string): string {
   if (!address.includes(':')) return address;
   const zone = address.indexOf('%');
@@ -32,8 +36,8 @@ export function normalizeAddress(address: string): string {
 }
 
 /**
- * What one customer of a provider has: an IPv4 address, and of IPv6 the first 64 bits, below which anybody takes as many
- * addresses as they like.
+ * Returns the addresses that one customer of a provider controls: an IPv4 address, or the first 64 bits of an IPv6
+ * address, because a customer can use any number of addresses below them.
  */
 export function customerOf(address: string): string {
   if (!address.includes(':')) return address;
@@ -49,9 +53,9 @@ function allGroupsOf(address: string): readonly string[] {
 }
 
 /**
- * Networks that are not the internet: unspecified, private, carrier-grade NAT, loopback, link-local, protocol assignments,
- * multicast, reserved and broadcast; unique-local, site-local, discard-only, local NAT64 and Teredo of IPv6. The metadata
- * services of clouds are in them, but for Azure's.
+ * Networks that are not part of the internet: unspecified, private, carrier-grade NAT, loopback, link-local, protocol
+ * assignments, multicast, reserved and broadcast; unique-local, site-local, discard-only, local NAT64 and Teredo of IPv6.
+ * The metadata services of clouds are in these networks, except for the wire server of Azure (168.63.129.16).
  */
 const isInPrivateNetwork = createAddressMatcher(
   `
@@ -63,15 +67,18 @@ const isInPrivateNetwork = createAddressMatcher(
     .split(/\s+/),
 );
 
-/** Whether no host of the internet has this address, or one that it carries inside. `false` for what is not an address. */
+/**
+ * Returns whether no host of the internet can have this address, or one embedded in it. Returns `false` for a string
+ * that is not an address.
+ */
 export function isPrivateAddress(address: string): boolean {
   const bare = normalizeAddress(address);
   if (isIP(bare) !== 6) return isInPrivateNetwork(bare);
-  return isInPrivateNetwork(bare) || isInPrivateNetwork(carriedAddress(bare) ?? '');
+  return isInPrivateNetwork(bare) || isInPrivateNetwork(embeddedAddress(bare) ?? '');
 }
 
-/** The IPv4 address in an IPv6 one: IPv4-mapped and -compatible (`::1` is one of these), NAT64, 6to4. */
-function carriedAddress(address: string): string | undefined {
+/** Returns the IPv4 address embedded in an IPv6 address: IPv4-mapped and -compatible (including `::1`), NAT64, 6to4. */
+function embeddedAddress(address: string): string | undefined {
   const groups = allGroupsOf(address).map((group) => Number.parseInt(group, 16));
   const begins = (...first: readonly number[]): boolean => first.every((group, i) => groups[i] === group);
   if (begins(0x2002)) return dotted(groups[1], groups[2]);
@@ -104,7 +111,7 @@ function familyOf(address: string): 'ipv4' | 'ipv6' | undefined {
   return family === 4 ? 'ipv4' : 'ipv6';
 }
 
-/** Written in one way each: `00AB` is `ab`. A dotted end is two. */
+/** Splits colon-separated groups and normalizes each: `00AB` becomes `ab`. A dotted IPv4 end makes two groups. */
 function groupsOf(text: string): string[] {
   if (text === '') return [];
   return text

@@ -1,8 +1,8 @@
-/** Smaller chunks are copied: a chunk is a view that keeps the buffer alive that the socket was read into. */
+/** Smaller chunks are copied, because a chunk is a view that keeps the socket's whole read buffer alive. */
 const minKeptChunkBytes = 16 * 1024;
 const maxSlabBytes = 64 * 1024;
 
-/** Received chunks, in memory in proportion to their bytes: neighbouring small chunks are copied together. */
+/** Collects received chunks in memory proportional to their bytes: adjacent small chunks are copied together. */
 export class ChunkList {
   #chunks: Buffer[] = [];
   #slab = Buffer.alloc(0);
@@ -10,15 +10,17 @@ export class ChunkList {
   #nextSlabBytes = 0;
   #bytes = 0;
 
+  /** Returns the number of bytes in the list. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The number of buffers that `take` would return. */
+  /** Returns the number of buffers that `take` would return. */
   get length(): number {
     return this.#chunks.length + (this.#used > 0 ? 1 : 0);
   }
 
+  /** Appends a chunk, which may be kept without copying it. */
   add(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (chunk.length >= minKeptChunkBytes) {
@@ -46,7 +48,7 @@ export class ChunkList {
 
   #openSlab(minBytes: number): void {
     this.#closeSlab();
-    // The first one fits exactly: most bodies are a single small chunk.
+    // The first slab fits exactly, since most bodies are a single small chunk.
     this.#slab = Buffer.allocUnsafeSlow(Math.max(minBytes, this.#nextSlabBytes));
     this.#nextSlabBytes = Math.min(Math.max(4096, 2 * this.#nextSlabBytes), maxSlabBytes);
   }

@@ -2,32 +2,33 @@ import type { Readable } from 'node:stream';
 import { writeInBatches, type BatchWrite } from './streams.js';
 
 /**
- * The source's chunks for an async loop. Unlike the stream's own iterator it lets the source flow, a batch or two ahead: a
- * socket is not paused for each chunk. A loop that is left early leaves the source paused. @throws SourceClosedError.
+ * Yields the chunks of a source. Unlike the stream's own iterator, it lets the source flow one or two batches ahead, so
+ * a socket is not paused for each chunk. Leaving the loop early leaves the source paused. @throws SourceClosedError
+ * when the source fails or closes early
  */
 export async function* chunksOf(source: Readable, batchBytes: number): AsyncGenerator<Buffer> {
   const stop = new AbortController();
-  const batches: { readonly chunks: Buffer[]; readonly taken: () => void }[] = [];
+  const batches: { readonly chunks: Buffer[]; readonly onTaken: () => void }[] = [];
   let wake: () => void = () => undefined;
-  let over = false;
+  let isFinished = false;
   const store: BatchWrite = (chunks) =>
-    new Promise((taken) => {
-      batches.push({ chunks, taken });
+    new Promise((onTaken) => {
+      batches.push({ chunks, onTaken });
       wake();
     });
   const pumping = writeInBatches(source, store, { batchBytes, signal: stop.signal }).finally(() => {
-    over = true;
+    isFinished = true;
     wake();
   });
-  // It may fail while nobody awaits it.
+  // It may reject while no one awaits it.
   pumping.catch(() => undefined);
   try {
     for (;;) {
       const batch = batches.shift();
       if (batch !== undefined) {
-        batch.taken();
+        batch.onTaken();
         yield* batch.chunks;
-      } else if (over) {
+      } else if (isFinished) {
         await pumping;
         return;
       } else {
@@ -36,6 +37,6 @@ export async function* chunksOf(source: Readable, batchBytes: number): AsyncGene
     }
   } finally {
     stop.abort();
-    for (const { taken } of batches) taken();
+    for (const { onTaken } of batches) onTaken();
   }
 }

@@ -1,17 +1,19 @@
 /**
- * Collects what must be undone while parts are opened one after the other. `close` undoes all of it in reverse order: each
- * step runs, also after another one has failed.
+ * Collects cleanup steps while parts are opened one after the other. `close` runs all of them in reverse order, even
+ * after one has failed.
  */
 export class Closers {
   readonly #steps: { readonly name: string; readonly close: () => unknown }[] = [];
   #closing: Promise<void> | undefined;
 
-  /** @param name names the step in the error that `close` throws. */
+  /** Adds a step. @param name names the step in the error of `close` */
   add(name: string, close: () => unknown): void {
     this.#steps.push({ name, close });
   }
 
-  /** Runs every step once, however often it is called. @throws AggregateError with the errors of all failed steps. */
+  /**
+   * Runs every step once, even when called several times. @throws AggregateError with the errors of all failed steps
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -1,10 +1,14 @@
-/** Runs tasks of one key one after the other, in the order they asked; tasks of different keys do not meet. */
+/**
+ * Runs tasks with the same key one after the other, in the order of the calls. Tasks with different keys run
+ * concurrently.
+ */
 export class KeyedMutex {
   readonly #tails = new Map<string, Promise<unknown>>();
 
+  /** Runs a task after earlier tasks of the key; settles like the task. */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key);
-    // `then` on a settled-or-not predecessor: its failure is its own caller's, never the next one's.
+    // A failure of the previous task belongs to its own caller and does not affect this task.
     const mine = before === undefined ? task() : before.then(task, task);
     this.#tails.set(key, mine);
     try {
@@ -14,16 +18,17 @@ export class KeyedMutex {
     }
   }
 
-  /** Whether a task of this key is running or waiting. */
+  /** Returns whether a task of this key is running or waiting. */
   isHeld(key: string): boolean {
     return this.#tails.has(key);
   }
 }
 
-/** Joins callers of one key to the task that is already running for it. */
+/** Lets callers with the same key share one running task. */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Promise<T>>();
 
+  /** Joins the running task of the key, or starts one. */
   run(key: string, task: () => Promise<T>): Promise<T> {
     const flight = this.#flights.get(key);
     if (flight !== undefined) return flight;
@@ -33,7 +38,7 @@ export class SingleFlight<T> {
   }
 }
 
-/** Runs so many tasks at a time at most; the others wait in the order they asked. */
+/** Limits how many tasks run concurrently. Other tasks wait in the order of the calls. */
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
@@ -42,6 +47,7 @@ export class Semaphore {
     this.#free = max;
   }
 
+  /** Runs a task once a slot is free; settles like the task. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));

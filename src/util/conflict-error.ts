@@ -1,4 +1,4 @@
-/** A precondition of `apply` did not hold, or a change named a repository that is not there: nothing was changed. */
+/** A precondition of `apply` failed, or a change named a missing repository. Nothing was changed. */
 export class ConflictError extends Error {
   override readonly name = 'ConflictError';
 }

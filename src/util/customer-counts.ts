@@ -1,6 +1,6 @@
 import { customerOf } from './addresses.js';
 
-/** Counts what each customer has in use at a time, up to a limit. */
+/** Counts concurrent uses per customer, up to a limit. */
 export class CustomerCounts {
   readonly #max: number;
   readonly #counts = new Map<string, number>();
@@ -9,7 +9,10 @@ export class CustomerCounts {
     this.#max = max;
   }
 
-  /** Counts one more and returns a function that ends it, or `undefined` when the customer of the address is at the limit. */
+  /**
+   * Counts one more use and returns a function that ends it, or `undefined` when the customer of the address has
+   * reached the limit.
+   */
   enter(address: string): (() => void) | undefined {
     const customer = customerOf(address);
     const count = this.#counts.get(customer) ?? 0;

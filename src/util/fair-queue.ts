@@ -1,20 +1,21 @@
+/** Limits of a queue. Work has any unit. */
 export interface FairQueueLimits {
-  /** Of everything that waits. */
+  /** Maximum work in the queue. */
   readonly maxWork: number;
-  /** Of what waits in one lane, the first part of a path. */
+  /** Maximum work in a lane of the first level. */
   readonly maxLaneWork: number;
 }
 
 interface Lane<T> {
   work: number;
-  /** In the order in which they are served. */
+  /** Lanes in the order of service. */
   readonly lanes: Map<string, Lane<T>>;
   readonly waiting: { readonly item: T; readonly work: number }[];
 }
 
 /**
- * A queue of lanes within lanes. Lanes are served in turn, one item each, so that a long lane delays only itself. When there
- * is too much work, the longest lane gives up its newest item: no lane can fill the queue and keep the others out.
+ * A queue of nested lanes. Lanes are served in turn, one item each, so a long lane delays only itself. When there is
+ * too much work, the longest lane drops its newest item, so no lane can fill the queue and keep others out.
  */
 export class FairQueue<T> {
   readonly #root: Lane<T> = emptyLane();
@@ -24,7 +25,9 @@ export class FairQueue<T> {
     this.#limits = limits;
   }
 
-  /** Appends an item to the lane at the path. Returns the items that have to leave for it, perhaps the item itself. */
+  /**
+   * Appends an item to the lane at the path. Returns the items dropped to make room, possibly including the new one.
+   */
   push(path: readonly string[], item: T, work: number): readonly T[] {
     let lane = this.#root;
     lane.work += work;
@@ -50,7 +53,7 @@ export class FairQueue<T> {
       const [next] = lane.lanes;
       if (next === undefined) break;
       const [name, found] = next;
-      // To the end of its circle.
+      // Moves to the end of its round.
       lane.lanes.delete(name);
       lane.lanes.set(name, found);
       path.push(name);
@@ -66,8 +69,8 @@ export class FairQueue<T> {
     const whole = [...path];
     let lane = path.reduce((at, name) => at.lanes.get(name) ?? at, this.#root);
     while (lane.lanes.size > 0) {
-      // Among equals the newest.
-      const [name, longest] = [...lane.lanes].reduce((most, each) => (each[1].work >= most[1].work ? each : most));
+      // Among equally long lanes, the newest.
+      const [name, longest] = [...lane.lanes].reduce((max, each) => (each[1].work >= max[1].work ? each : max));
       whole.push(name);
       lane = longest;
     }

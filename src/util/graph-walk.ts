@@ -1,22 +1,23 @@
 import { takeTurns } from './turns.js';
 
+/** A graph to walk, and the limits of the walk. */
 export interface GraphWalk<N> {
   readonly roots: readonly N[];
-  /** Nodes with the same key are the same node: its children are asked for once. */
+  /** Nodes with the same key are the same node, whose children are requested once. */
   readonly keyOf: (node: N) => string;
   readonly children: (node: N) => readonly N[] | Promise<readonly N[]>;
-  /** The longest path in nodes, a root being the first. */
+  /** Maximum number of nodes in a path, including the root. */
   readonly maxDepth: number;
-  /** Counts what this walk does, perhaps together with others. */
+  /** Counts the edges of this walk; several walks can share it. */
   readonly budget: WalkBudget;
 }
 
-/** A graph is deeper or larger than a walk may go. */
+/** A graph is deeper or larger than a walk may follow. */
 export class WalkLimitError extends Error {
   override readonly name = 'WalkLimitError';
 }
 
-/** How many edges of user-made graphs may be followed; one budget can be shared by several walks. */
+/** Limits how many edges of user-supplied graphs are followed. Several walks can share one budget. */
 export class WalkBudget {
   readonly maxEdges: number;
   readonly #turn = takeTurns();
@@ -26,12 +27,15 @@ export class WalkBudget {
     this.maxEdges = maxEdges;
   }
 
-  /** The edges followed so far. */
+  /** Returns the number of edges followed so far. */
   get edges(): number {
     return this.#edges;
   }
 
-  /** Counts an edge; when it is time to let others run, returns what to await first. @throws WalkLimitError */
+  /**
+   * Counts an edge. From time to time returns a promise to await, which lets other requests run. @throws WalkLimitError
+   * when the budget is spent
+   */
   spend(): Promise<void> | undefined {
     if (++this.#edges > this.maxEdges) throw new WalkLimitError(`more than ${this.maxEdges} references`);
     return this.#turn();
@@ -39,8 +43,8 @@ export class WalkBudget {
 }
 
 /**
- * Yields each node that the roots lead to once, depth first, and children before their parents. The work is linear in the
- * edges, however often nodes are shared; a cycle is not followed. The caller may stop early.
+ * Yields each node reachable from the roots once, depth first, children before parents. The work is linear in the
+ * edges, even when nodes are shared, and a cycle ends. The caller may stop early.
  * @throws WalkLimitError when a path is longer than `maxDepth` or the budget is spent.
  */
 export async function* walkGraph<N>(walk: GraphWalk<N>): AsyncGenerator<N> {

@@ -1,8 +1,9 @@
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The proxy that the environment names for a URL: `HTTPS_PROXY` or `HTTP_PROXY` (which stands in for the other), unless
- * `NO_PROXY` has the host, a domain that it is in, or `*`. Never for a loopback address.
+ * Returns the proxy that the environment names for a URL: `HTTPS_PROXY` or `HTTP_PROXY` (`HTTP_PROXY` also serves https
+ * when `HTTPS_PROXY` is not set). Returns `undefined` for loopback addresses, and when `NO_PROXY` contains the host, a
+ * parent domain, or `*`.
  */
 export function findOutgoingProxy(url: URL, environment: Environment): string | undefined {
   const read = (name: string): string => environment[name.toLowerCase()] ?? environment[name] ?? '';

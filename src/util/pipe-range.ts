@@ -3,8 +3,9 @@ import { SinkWriter } from './sink-writer.js';
 import { SourceClosedError } from './source-listener.js';
 
 /**
- * Passes a part of the source on to the sink, minding its backpressure, and destroys the source afterwards; the sink is not
- * ended. Rejects when either breaks off before the part is through.
+ * Copies a part of the source to the sink with backpressure, and then destroys the source but does not end the sink.
+ * @throws SourceClosedError when the source ends before the part is complete.
+ * @throws Error when the sink fails or closes.
  */
 export async function pipeRange(
   source: Readable,
@@ -14,7 +15,7 @@ export async function pipeRange(
   const writer = new SinkWriter(sink);
   let left = take;
   let ignored = skip;
-  // Without this a client that leaves is noticed with the next chunk only, and the source may have none for long.
+  // Otherwise a disconnect would be noticed only with the next chunk, and the source may not have one for a long time.
   const onClose = (): void => void source.destroy();
   sink.once('close', onClose);
   try {

@@ -1,6 +1,6 @@
 import type { Logger } from '../ports/runtime.js';
 
-/** The logger of a registry that was given none: errors and warnings on stderr, one plain line each. */
+/** The default logger of a registry: writes errors and warnings to stderr, one plain line each. */
 export const plainLogger: Logger = {
   debug: () => {},
   info: () => {},
@@ -12,7 +12,7 @@ export const plainLogger: Logger = {
 export function printLine(level: string, message: string, fields: object): void {
   const { err, ...rest } = fields as { readonly err?: unknown };
   const reason = err === undefined ? '' : `: ${messagesOf(err)}`;
-  // Without fields that are undefined.
+  // Omits undefined fields.
   const details = JSON.stringify(rest);
   const line = `artifactapi: ${level}: ${message}${reason}${details === '{}' ? '' : ` ${details}`}`;
   process.stderr.write(`${line.replace(/\s*[\r\n]\s*/g, ' ')}\n`);

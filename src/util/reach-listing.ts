@@ -3,22 +3,23 @@ import type { Reach } from '../ports/access.js';
 import { takeTurns } from './turns.js';
 
 const partSize = 1000;
-/** What a search in the index costs, in images. */
+/** Cost of a search in the index, in images. */
 const searchCost = 10;
-/** No name of an image has a character that comes after this one. */
+/** No character of an image name sorts after this one. */
 const afterAll = '\x7f';
 
-/** What listing images in a reach asks, and how much it may look at. */
+/** The source of a listing, and its limits. */
 export interface ReachListing {
   readonly list: (page: ImagePageRequest) => Promise<ImagePage>;
-  /** How many images may still be looked at; counted down. A search in the index counts as several. */
+  /** Number of images that may still be read; decreases during the listing. A search in the index counts as several. */
   readonly budget: { left: number };
+  /** Returns whether the client has disconnected. */
   readonly hasLeft: () => boolean;
 }
 
 /**
- * Lists the images of a repository that are in reach, a page of them. What cannot be in reach is skipped in the index, not
- * read. Ends early, with `more` and `seenTo`, when the budget is spent or nobody waits for it any more.
+ * Returns a page of the images of a repository that are in reach. Seeks past images that cannot be in reach. Ends
+ * early, with `more` and `seenTo`, when the budget is spent or the client has disconnected.
  */
 export async function listInReach(
   reach: Reach,
@@ -28,21 +29,21 @@ export async function listInReach(
   const items: ImageRecord[] = [];
   const turn = takeTurns();
   let seenTo = page.after ?? '';
-  let isThinned = false;
+  let hasSkipped = false;
   for (const own of reach.prefixes) {
     const prefix = overlap(own, page.prefix ?? '');
     const end = `${prefix}${afterAll}`;
     if (prefix === undefined || end <= seenTo) continue;
     for (let more = true; more;) {
       if (budget.left <= 0 || hasLeft()) return { items, more: true, seenTo };
-      // Little is asked for as long as nothing was left out.
-      const wanted = isThinned ? partSize : page.limit + 1 - items.length;
-      const limit = Math.min(wanted, partSize, budget.left);
+      // Small requests suffice while everything read is in reach.
+      const count = hasSkipped ? partSize : page.limit + 1 - items.length;
+      const limit = Math.min(count, partSize, budget.left);
       const part = await list({ limit, prefix, ...(seenTo === '' ? {} : { after: seenTo }) });
       budget.left -= searchCost + part.items.length;
       for (const item of part.items) {
         await turn();
-        if (!reach.has(item.image)) isThinned = true;
+        if (!reach.has(item.image)) hasSkipped = true;
         else if (items.length === page.limit) return { items, more: true };
         else items.push(item);
       }
@@ -55,7 +56,7 @@ export async function listInReach(
   return { items, more: false };
 }
 
-/** The names that begin with both. */
+/** Returns the prefix of all names that begin with both prefixes, or `undefined` when there are none. */
 function overlap(a: string, b: string): string | undefined {
   if (a.startsWith(b)) return a;
   return b.startsWith(a) ? b : undefined;

@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream';
 
 /**
- * Writes to a sink chunk by chunk and notices at once when it fails or closes. After a rejected `write` the sink may still
- * hold that chunk: its memory must not be used again.
+ * Writes to a sink chunk by chunk, and notices at once when it fails or closes. After a rejected `write`, the sink may
+ * still hold the chunk, so its memory must not be reused.
  */
 export class SinkWriter {
   readonly #sink: Writable;
@@ -17,7 +17,7 @@ export class SinkWriter {
     sink.on('close', this.#onClose).on('error', this.#onError);
   }
 
-  /** Resolves when the sink has called back, so that the chunk may be used again. One write at a time. */
+  /** Resolves after the callback of the sink, when the chunk may be reused. One write at a time. */
   write(chunk: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) {
@@ -33,15 +33,15 @@ export class SinkWriter {
     });
   }
 
-  /** Throws when the sink has failed or closed. */
+  /** Checks the sink. @throws Error when it has failed or closed */
   check(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Leaves the sink alone; it is not ended. */
+  /** Stops observing the sink, without ending it. */
   release(): void {
     this.#sink.off('close', this.#onClose);
-    // A write that failed is followed by an 'error' event, perhaps after this; nobody else might be listening.
+    // A failed write is followed by an 'error' event, possibly after this call, and no one else might be listening.
     if (this.#failure === undefined) this.#sink.off('error', this.#onError);
   }
 

@@ -4,8 +4,8 @@ import { takeTurns } from './turns.js';
 const runLength = 10_000;
 
 /**
- * Returns the items in byte order of their names, which are ASCII, each name once. Lets other requests run meanwhile: a sort
- * of a whole list of an upstream would stall them. Costs little where the list comes sorted.
+ * Sorts items by name (ASCII, in byte order) and keeps one item per name. Lets other requests run meanwhile: sorting a
+ * whole list of an upstream would block them. Sorted lists cost little.
  */
 export async function sortInTurns<T>(items: readonly T[], nameOf: (item: T) => string): Promise<T[]> {
   let runs: T[][] = [];

@@ -1,7 +1,12 @@
-/** Raw stream plumbing: the only place that listens to 'data'. Everything else awaits the promises of `streams.ts`. */
+/**
+ * Low-level stream handling: the only place that listens to 'data'. All other code awaits the promises of `streams.ts`.
+ */
 import type { Readable } from 'node:stream';
 
-/** The source failed or closed before its end; `cause` says why where it told. What arrived before was handed over. */
+/**
+ * The source failed or closed before its end. `cause` holds the reason if there is one. Everything that arrived before
+ * was passed on.
+ */
 export class SourceClosedError extends Error {
   override readonly name = 'SourceClosedError';
 
@@ -19,10 +24,10 @@ export class TinyChunksError extends Error {
 const maxTinyChunks = 4096;
 const minMeanChunkBytes = 64;
 
-/** Receives what a source brings. */
+/** Receives the chunks of a source and its end. */
 export interface SourceListener {
   chunk(bytes: Buffer): void;
-  /** Called once at most, and `fail` not after it. */
+  /** Called at most once. Either `end` or `fail` is called, never both. */
   end(): void;
   fail(error: SourceClosedError): void;
 }
@@ -30,9 +35,9 @@ export interface SourceListener {
 function ignore(): void {}
 
 /**
- * Lets the source flow into the listener, which is never called before this returns. The function that it returns stops
- * that and leaves the source paused. Afterwards an 'error' of the source is ignored: a client that goes away while nobody
- * reads any more must not end the process.
+ * Lets the source flow into the listener, which is never called before this function returns. Returns a function that
+ * stops the flow and leaves the source paused. Later 'error' events of the source are ignored, because a client that
+ * disconnects while no one reads must not crash the process.
  */
 export function listen(source: Readable, listener: SourceListener): () => void {
   let open = true;
@@ -52,7 +57,7 @@ export function listen(source: Readable, listener: SourceListener): () => void {
     else listener.fail(error);
   };
   const onData = (chunk: Buffer | string): void => {
-    // A few chunks may still come after `pause`: the listener takes them; after `stop` nothing comes any more.
+    // A few chunks may still arrive after `pause`, and the listener gets them. None arrive after `stop`.
     listener.chunk(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
     chunks += 1;
     bytes += chunk.length;
@@ -61,13 +66,13 @@ export function listen(source: Readable, listener: SourceListener): () => void {
     settle(new SourceClosedError(error));
     source.destroy(error);
   };
-  // An IncomingMessage says by `complete` whether the whole message was there; other streams do not have it.
+  // `complete` of an IncomingMessage says whether the whole message arrived. Other streams do not have it.
   const onEnd = (): void =>
     settle('complete' in source && source.complete === false ? new SourceClosedError() : undefined);
   const onClose = (): void => settle(new SourceClosedError(source.errored ?? undefined));
   const onError = (error: Error): void => settle(new SourceClosedError(error));
   source.on('data', onData).on('end', onEnd).on('close', onClose).on('aborted', onClose).on('error', onError);
-  // The events of a source that is over have gone by.
+  // A source that has ended emits no more events.
   if (source.readableEnded) process.nextTick(onEnd);
   else if (source.destroyed) process.nextTick(onClose);
   else source.resume();

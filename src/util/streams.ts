@@ -1,35 +1,36 @@
-/** Reads sources: in batches, as a whole within bounds, or only to discard them. */
+/** Reads sources: in batches, as a whole up to a limit, or to discard them. */
 import { Writable, type Readable } from 'node:stream';
 import { ChunkList } from './chunk-list.js';
 import { listen } from './source-listener.js';
 
-/** The source has more bytes than were allowed. */
+/** The source has more bytes than allowed. */
 export class TooManyBytesError extends Error {
   override readonly name = 'TooManyBytesError';
 }
 
 function ignore(): void {}
 
-/** Stores one batch; resolves when the next may come. The chunks are the callee's. */
+/** Stores one batch. Resolves when it can take the next one. The callee owns the chunks. */
 export type BatchWrite = (chunks: Buffer[], bytes: number) => Promise<void>;
 
+/** Options of reading in batches. */
 export interface BatchOptions {
-  /** A batch is handed over when it holds this many bytes (plus what one chunk brings more), and at the end. */
+  /** Size at which a batch is written; the last chunk may exceed it. The rest is written at the end. */
   readonly batchBytes: number;
-  /** The bytes to take at most. */
+  /** Maximum number of bytes to read. */
   readonly maxBytes?: number | undefined;
-  /** Ends it early; rejects with the signal's reason. */
+  /** Aborts reading. The promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Aborted as soon as somebody waits for the bytes: from then on a batch that is not full is handed over too, at once when
-   * none was for a while, so that a slow source's bytes are seen. A fast one's batches are full before.
+   * Aborted once a reader waits for the bytes. From then on partial batches are written too, at most every `lingerMs`,
+   * so that readers see the bytes of a slow source. Batches of a fast source fill up sooner.
    */
   readonly hurry?: AbortSignal | undefined;
 }
 
 /** One `writev` takes at most 1024 buffers. */
 const maxBatchChunks = 1000;
-/** So often batches that are not full are handed over, when somebody waits for them. */
+/** Minimum interval between partial batches while a reader waits. */
 const lingerMs = 10;
 
 class BatchPump {
@@ -44,7 +45,7 @@ class BatchPump {
   #writing = false;
   #startedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
-  #over = false;
+  #isFinished = false;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(source: Readable, write: BatchWrite, options: BatchOptions) {
@@ -53,7 +54,7 @@ class BatchPump {
     this.#options = options;
   }
 
-  /** Once. */
+  /** Runs the pump. Called once. */
   async run(): Promise<void> {
     const { signal, hurry } = this.#options;
     const onAbort = (): void => this.#finish({ error: signal?.reason });
@@ -82,7 +83,7 @@ class BatchPump {
   }
 
   #take(chunk: Buffer): void {
-    if (this.#over) return;
+    if (this.#isFinished) return;
     const allowed = (this.#options.maxBytes ?? Infinity) - this.#taken;
     const bytes = chunk.length > allowed ? chunk.subarray(0, allowed) : chunk;
     if (bytes.length > 0) this.#batch.add(bytes);
@@ -92,10 +93,10 @@ class BatchPump {
     else this.#linger();
   }
 
-  /** The source gives no more; what it gave is still written. */
+  /** Stops reading from the source. Bytes that arrived are still written. */
   #finish(failure?: { readonly error: unknown }): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#isFinished) return;
+    this.#isFinished = true;
     this.#failure = failure;
     this.#stop();
     this.#turn();
@@ -105,14 +106,14 @@ class BatchPump {
     return this.#batch.bytes >= this.#options.batchBytes || this.#batch.length >= maxBatchChunks;
   }
 
-  /** Decides what is next, after each event. One write is in flight at a time, and the next batch fills meanwhile. */
+  /** Decides what to do after each event. One write is in progress at a time, while the next batch fills. */
   #turn(): void {
-    const due = this.#batch.length > 0 && (this.#over || this.#isFull());
+    const due = this.#batch.length > 0 && (this.#isFinished || this.#isFull());
     if (this.#writing) {
-      if (due && !this.#over) this.#source.pause();
+      if (due && !this.#isFinished) this.#source.pause();
     } else if (due) {
       this.#start();
-    } else if (!this.#over) {
+    } else if (!this.#isFinished) {
       if (this.#source.isPaused()) this.#source.resume();
       this.#linger();
     } else if (this.#failure !== undefined) {
@@ -122,10 +123,10 @@ class BatchPump {
     }
   }
 
-  /** Sees to it that a batch which is not full does not rest for long, when somebody waits for it. */
+  /** Schedules the write of a partial batch while a reader waits. */
   #linger(): void {
     if (this.#options.hurry?.aborted !== true || this.#timer !== undefined) return;
-    if (this.#writing || this.#over || this.#batch.length === 0) return;
+    if (this.#writing || this.#isFinished || this.#batch.length === 0) return;
     const restMs = this.#startedAt + lingerMs - performance.now();
     if (restMs <= 0) this.#start();
     else this.#timer = setTimeout(() => this.#start(), restMs);
@@ -138,7 +139,7 @@ class BatchPump {
     const { bytes } = this.#batch;
     const batch = this.#batch.take();
     this.#writing = true;
-    if (!this.#over && this.#source.isPaused()) this.#source.resume();
+    if (!this.#isFinished && this.#source.isPaused()) this.#source.resume();
     this.#write(batch, bytes).then(
       () => {
         this.#writing = false;
@@ -148,31 +149,32 @@ class BatchPump {
     );
   }
 
-  /** A write failed: nothing more may be written after the gap. */
+  /** Stops after a failed write: writing more would leave a gap. */
   #abandon(error: unknown): void {
     this.#writing = false;
     clearTimeout(this.#timer);
     this.#batch.take();
-    this.#over = true;
+    this.#isFinished = true;
     this.#stop();
     this.#reject(error);
   }
 }
 
 /**
- * Hands the source's bytes to `write` in batches, one at a time, while the next batch fills; the source is paused when it is
- * ahead by more than that. Resolves when the source has ended and all is written.
- * When the source fails (SourceClosedError), has too much (TooManyBytesError) or the signal aborts, what arrived is written
- * and then it rejects; when a write fails, it rejects with that error and writes no more. A source that is not over is left
- * paused for the caller to drain or destroy.
+ * Passes the bytes of a source to `write` in batches, one at a time, while the next batch fills. Pauses the source when
+ * it is further ahead. Resolves when the source has ended and everything is written.
+ *
+ * When the source fails (SourceClosedError), exceeds `maxBytes` (TooManyBytesError) or the signal aborts, the bytes
+ * that arrived are written and the promise then rejects. When a write fails, it rejects with that error and writes no
+ * more. A source that has not ended is left paused for the caller to drain or destroy.
  */
 export function writeInBatches(source: Readable, write: BatchWrite, options: BatchOptions): Promise<void> {
   return new BatchPump(source, write, options).run();
 }
 
 /**
- * Reads the source to its end. Returns `undefined` as soon as it has more than `maxBytes`; the source is then left paused.
- * @param onBytes is called with the number of bytes received so far; what it throws ends the reading.
+ * Reads a source to its end. Resolves to `undefined` as soon as it has more than `maxBytes`, and leaves it paused.
+ * @param onBytes is called with the number of bytes received so far. An error that it throws ends the reading.
  */
 export function readBounded(
   source: Readable,
@@ -205,8 +207,8 @@ export function readBounded(
 }
 
 /**
- * Discards what the source still brings. True when it came to its end; false when a bound was hit (then it is left paused)
- * or it closed early. Never rejects.
+ * Discards the remaining bytes of a source. Resolves to true at its end, or to false when a limit is exceeded (the
+ * source is then left paused) or it closes early. Never rejects.
  */
 export function drain(
   source: Readable,
@@ -231,7 +233,7 @@ export function drain(
   });
 }
 
-/** Collects what `content` writes, copied. The structural type is `BlobContent` of the ports. */
+/** Collects a copy of the bytes that `content` writes. The structural type is `BlobContent` of the ports. */
 export async function readBytes(content: { writeTo(sink: Writable): Promise<void> }): Promise<Buffer> {
   const chunks: Buffer[] = [];
   const sink = new Writable({

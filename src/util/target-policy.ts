@@ -4,30 +4,31 @@ import type { Logger } from '../ports/runtime.js';
 import type { TargetPolicy } from '../ports/upstream.js';
 import { createAddressMatcher, isAddressOrNetwork, isPrivateAddress } from './addresses.js';
 
-/** A connection that must not be made. The message names the host but no address: clients may read it. */
+/** A refused connection. The message names the host but no address, because clients may see it. */
 export class PrivateTargetError extends Error {
   override readonly name = 'PrivateTargetError';
   readonly code = 'ERR_PRIVATE_TARGET';
 
   constructor(host: string) {
-    super(`it leads to ${host}, which is a private or local address: allow it by allowPrivateTargets if it is meant`);
+    super(`"${host}" is a private or local address: if it is intended, add it to allowPrivateTargets`);
   }
 }
 
+/** Options of a target policy. */
 export interface TargetPolicyOptions {
-  /** The URL that the operator wrote. Its host is always allowed, on any port, whatever address it has. */
+  /** The configured URL. Its host is always allowed, on any port, even with a private address. */
   readonly configured: URL;
-  /** `true`: everything. Hosts, addresses or networks: those too. */
+  /** Additional allowed hosts, addresses or networks; `true` allows everything. */
   readonly allow?: boolean | readonly string[] | undefined;
   readonly log: Pick<Logger, 'warn'>;
 }
 
-/** A name that means this machine to whoever resolves it: an outgoing proxy, too. */
+/** Names of the local machine on any resolver, including that of an outgoing proxy. */
 const localName = /(?:^|\.)(?:localhost|localdomain|ip6-localhost|ip6-loopback)$/;
 
 /**
- * Keeps an upstream from leading us into our own network (SSRF): by a redirect, a token realm or a key set's URL. A name is
- * checked when a socket resolves it, so that it cannot mean another address a moment later (DNS rebinding).
+ * Prevents an upstream from directing us into our own network (SSRF) with a redirect, a token realm or the URL of a key
+ * set. A name is checked when a socket resolves it, so it cannot change to another address in between (DNS rebinding).
  */
 export function createTargetPolicy({ configured, allow = false, log }: TargetPolicyOptions): TargetPolicy {
   const entries = typeof allow === 'boolean' ? [] : allow.map(hostOf);
@@ -60,7 +61,7 @@ export function createTargetPolicy({ configured, allow = false, log }: TargetPol
   };
 }
 
-/** Without the brackets of IPv6, in lower case, without the dot of an absolute name. */
+/** Returns a host in lower case, without the brackets of IPv6 and the final dot of an absolute name. */
 function hostOf(hostname: string): string {
   return hostname
     .toLowerCase()

@@ -2,12 +2,12 @@ import { setImmediate } from 'node:timers/promises';
 
 const stepsPerTurn = 256;
 
-/** Documents up to this size are parsed at once. */
+/** Documents up to this size are parsed without waiting for a turn. */
 const maxSmallBytes = 64 * 1024;
 
 /**
- * For loops over what a request brings, which may be long and wait for nothing: the function that this returns is called
- * at each step, and now and then returns a promise to await, so that other requests take turns.
+ * Returns a function to call at each step of a loop over request data, which may be long and never wait. From time to
+ * time it returns a promise to await, so that other requests run.
  */
 export function takeTurns(): () => Promise<void> | undefined {
   let steps = 0;
@@ -15,13 +15,15 @@ export function takeTurns(): () => Promise<void> | undefined {
 }
 
 /**
- * Lets large documents pass one at a time, in different turns of the event loop: parsing one takes tens of milliseconds, and
- * other requests run between two of them.
+ * Lets one large document pass per turn of the event loop: parsing one takes tens of milliseconds, and other requests
+ * run in between.
  */
 export class TurnGate {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Resolves when the caller may parse a document of this size at once, without awaiting anything before. */
+  /**
+   * Resolves when the caller may parse a document of this size, which it must do without awaiting anything else first.
+   */
   async pass(bytes: number): Promise<void> {
     if (bytes <= maxSmallBytes) return;
     this.#last = this.#last.then(() => setImmediate());

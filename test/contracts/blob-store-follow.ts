@@ -108,7 +108,7 @@ export function following(store: () => BlobStore): void {
         const readers = [new Reader(staged.follow(size)), new Reader(staged.follow(size, { start: 9, end: size - 1 }))];
         await staged.append(sourceOf(bytes));
         await expectBytes(readers[0] as Reader, size - 1);
-        if (isCommitted) await expect(staged.commit(digestOf(bytes.subarray(1)))).rejects.toThrow('another digest');
+        if (isCommitted) await expect(staged.commit(digestOf(bytes.subarray(1)))).rejects.toThrow('given digest');
         else await staged.discard();
         for (const reader of readers) expect(await reader.ended).toBeInstanceOf(Error);
         expect(readers[0]?.size).toBe(size - 1);
@@ -123,7 +123,7 @@ export function following(store: () => BlobStore): void {
       const readers = totals.map((total) => new Reader(staged.follow(total)));
       await staged.append(sourceOf(bytes));
       await staged.commit(digestOf(bytes));
-      for (const reader of readers) expect(await reader.ended).toMatchObject({ message: /has \d+ bytes and not/ });
+      for (const reader of readers) expect(await reader.ended).toMatchObject({ message: /has \d+ bytes instead of/ });
       for (const [index, total] of totals.entries()) expect(readers[index]?.size).toBeLessThan(total);
       expect(await new Reader(staged.follow(size + 1)).ended).toBeInstanceOf(Error);
     });

@@ -190,7 +190,7 @@ describe('probeRenames', () => {
     for (const folder of folders.slice(1)) {
       const { error } = await probe({ [folder]: 'EXDEV' });
       expect(error).toContain(`from ${folders[0]} to ${folder}`);
-      expect(error).toContain('Mount the whole data folder');
+      expect(error).toContain('mount the whole data folder');
     }
   });
 

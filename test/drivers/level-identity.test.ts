@@ -172,7 +172,7 @@ describe('an index folder at a start', () => {
   it('of another data folder is refused', async () => {
     await close();
     await writeFile(`${folder}.json`, '{"id":"other"}');
-    await expectRefusal(/it has the id .*, and the data folder expects other/);
+    await expectRefusal(/its id is .*, but the data folder expects "other"/);
   });
 
   it('that was made without us is refused in place of ours', async () => {
@@ -181,7 +181,7 @@ describe('an index folder at a start', () => {
     const other = new Level(folder);
     await other.put('!\0next-id', '1');
     await other.close();
-    await expect(open()).rejects.toThrow('it has the id (none)');
+    await expect(open()).rejects.toThrow('its id is "(none)"');
   });
 
   it('that is older than it was at a clean stop is refused', async () => {
@@ -193,13 +193,13 @@ describe('an index folder at a start', () => {
     const marker = await readFile(`${folder}.json`);
     await killAndRestore(snapshot);
     await writeFile(`${folder}.json`, marker);
-    await expectRefusal('its last batch is 6, and batch 8 had been written to the disk');
+    await expectRefusal('its last batch is 6, but batch 8 had been written to disk');
   });
 
   it('whose last batch is torn after a clean stop is refused', async () => {
     await close();
     await change(await newestLog(), (content) => content.subarray(0, -1));
-    await expectRefusal('its last batch is 5, and batch 6 had been written to the disk');
+    await expectRefusal('its last batch is 5, but batch 6 had been written to disk');
   });
 
   it('with a damaged marker is refused', async () => {
@@ -211,7 +211,7 @@ describe('an index folder at a start', () => {
   it('with a flipped bit in the middle of its log is refused after a kill -9', async () => {
     await kill();
     await change(await newestLog(), (content) => flip(content, Math.floor(content.length / 3)));
-    await expectRefusal(/\d+\.log is damaged: it lost batch 3, and batches up to 4 had been synced/);
+    await expectRefusal(/\d+\.log is damaged: batch 3 is missing, although batches up to 4 had been synced/);
   });
 
   it.each([

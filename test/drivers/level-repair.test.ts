@@ -45,7 +45,7 @@ describe('repairIndex', () => {
   });
 
   it('refuses a folder that is missing', async () => {
-    await expect(repairIndex(path.join(parent, 'other'))).rejects.toThrow('there is no index to repair');
+    await expect(repairIndex(path.join(parent, 'other'))).rejects.toThrow('cannot read the index');
   });
 
   it('brings an index without CURRENT back, and keeps a copy of what it found', async () => {

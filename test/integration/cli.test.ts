@@ -91,7 +91,7 @@ describe('artifactapi', () => {
     ],
     ['a data folder that is a file', ['--data', 'a-file'], /data folder .*a-file cannot be made/],
     ['a data folder under a file', ['--data', 'a-file/data'], /data folder .*a-file\/data cannot be made/],
-    ['a data folder of another release', ['--data', 'newer'], /newer has layout version '99'/],
+    ['a data folder of another release', ['--data', 'newer'], /newer has layout version "99"/],
   ])('refuses %s in words, with status 1', async (_what, args, expected) => {
     await writeFile(path.join(folder, 'a-file'), 'text');
     await mkdir(path.join(folder, 'newer'), { recursive: true });

@@ -88,6 +88,6 @@ describe('artifactapi on a data folder whose index is lost', () => {
   it('says that there is nothing to repair in a folder without an index', async () => {
     const { code, stderr } = await run('repair-index', '--data', path.join(folder, 'none')).ended();
     expect(code).toBe(1);
-    expect(stderr).toContain('there is no index to repair');
+    expect(stderr).toContain('cannot read the index');
   });
 });

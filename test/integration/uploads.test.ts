@@ -419,6 +419,6 @@ describe('an upload of which no bytes arrived', () => {
 
   it('is not what other wrong content is told', async () => {
     const answer = await client.post(`${uploads}?digest=${blob}`, { body: Buffer.from('x') });
-    expect(answer.body.toString()).toContain('the content has another digest than the one given');
+    expect(answer.body.toString()).toContain('the content does not have the given digest');
   });
 });

@@ -207,7 +207,7 @@ async function expectBroken(appending: Promise<number>): Promise<void> {
 }
 
 async function expectRefused(committing: Promise<unknown>): Promise<void> {
-  await expect(committing).rejects.toThrow(/another digest|no bytes arrived/);
+  await expect(committing).rejects.toThrow(/given digest|no bytes arrived/);
 }
 
 function expectRight({ how, found, wanted, needsLast, isVerified, left, truncated, hasStrays }: Outcome): void {

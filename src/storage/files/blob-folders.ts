@@ -17,25 +17,25 @@ import { probeRenames } from './rename-probe.js';
 import { hasCode, isDiskFull, isStagedId } from './storage-errors.js';
 
 /**
- * Called for a file or folder that does not belong there (`.DS_Store`, `lost+found`), and, with the cause, for a folder that
- * cannot be used.
+ * Called for a file or folder that does not belong there (`.DS_Store`, `lost+found`), and, with the cause, for a folder
+ * that cannot be used.
  */
 export type OnStray = (path: string, cause?: unknown) => void;
 
-/** Always the same name, so that a later check replaces what a stopped one left. No staged bytes have it. */
+/** A fixed name, so that a check replaces the file of an interrupted one. Staged files never have it. */
 const probeName = '.check';
-/** Enough to see what is wrong. */
+/** Maximum number of reported paths: enough to see what is wrong. */
 const maxStrays = 1000;
 const prefixes = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
 /**
- * Where things lie under the root:
+ * The folders under the root:
  *
  *     blobs/<algorithm>/<first 2 hex digits>/<hex>       immutable, renamed into place
  *     staged/<id>                                        on the same file system, appended, renamed away or removed
  *     quarantine/<algorithm>/<first 2 hex digits>/<hex>  on the same file system, renamed here from blobs/
  *
- * Whatever else is in these folders is skipped.
+ * Everything else in these folders is skipped.
  */
 export class BlobFolders {
   readonly #root: string;
@@ -47,27 +47,29 @@ export class BlobFolders {
     this.#onStray = onStray;
   }
 
+  /** Returns the path of a published blob. */
   blob(digest: Digest): string {
     return join(this.folder(digest), hexOf(digest));
   }
 
-  /** The folder of a blob. */
+  /** Returns the folder of a published blob. */
   folder(digest: Digest): string {
     return join(this.#root, 'blobs', algorithmOf(digest), hexOf(digest).slice(0, 2));
   }
 
-  /** `id` must have been checked. */
+  /** Returns the path of a staged file. The caller has checked `id`. */
   staged(id: string): string {
     return join(this.#root, 'staged', id);
   }
 
+  /** Returns the path of a quarantined blob. */
   quarantined(digest: Digest): string {
     return join(this.#root, 'quarantine', algorithmOf(digest), hexOf(digest).slice(0, 2), hexOf(digest));
   }
 
   /**
-   * Makes all folders that a blob can lie in, durably: a commit then syncs one folder only.
-   * @throws Error when files cannot be renamed from one to another.
+   * Creates all folders for blobs durably, so that a commit has to sync only one folder.
+   * @throws Error when files cannot be renamed between the folders.
    */
   async prepare(): Promise<void> {
     const made = await mkdir(this.#root, { recursive: true });
@@ -80,9 +82,9 @@ export class BlobFolders {
       await mkdir(quarantine, { recursive: true });
       await mkdir(blobs, { recursive: true });
       const present = await makeMissing(blobs);
-      // At every start: an earlier one may have been stopped between making and syncing.
+      // At every start, since an earlier one may have stopped between creating and syncing.
       await syncFolder(blobs);
-      // Plain folders are on the file system of their parent: one stands for all.
+      // Folders that are not mount points share the file system of their parent, so one represents them all.
       const mounted = new Set(await findMounted(blobs, present));
       const probed = prefixes.filter((prefix, i) => i === 0 || mounted.has(prefix));
       targets.push(quarantine, ...probed.map((prefix) => join(blobs, prefix)));
@@ -94,7 +96,9 @@ export class BlobFolders {
     await probeRenames([staged, ...targets], (folder, cause) => this.#reportStray(folder, cause));
   }
 
-  /** Writes, syncs and deletes a small file. A full disk proves nothing. @throws when a folder is missing or unusable. */
+  /**
+   * Writes, syncs and deletes a small file. A full disk is not an error. @throws when a folder is missing or unusable
+   */
   async check(): Promise<void> {
     for (const algorithm of algorithms) await stat(join(this.#root, 'blobs', algorithm));
     const path = join(this.#root, 'staged', probeName);
@@ -106,12 +110,13 @@ export class BlobFolders {
     await removeFile(path);
   }
 
-  /** The ids that have a file. */
+  /** Returns the ids of all staged files. */
   async stagedIds(): Promise<string[]> {
     const folder = join(this.#root, 'staged');
     return this.#keep(folder, await this.#entriesOf(folder), (entry) => !entry.isDirectory() && isStagedId(entry.name));
   }
 
+  /** Yields all published blobs. */
   async *blobs(): AsyncGenerator<BlobInfo> {
     const root = join(this.#root, 'blobs');
     for (const algorithm of await this.#foldersIn(root, algorithms)) {
@@ -125,7 +130,10 @@ export class BlobFolders {
     }
   }
 
-  /** Yields the digests in order, from behind `after` on. Reads only the folders that are needed, so a page costs a page. */
+  /**
+   * Yields quarantined digests in order, starting after `after`. Reads only the folders that it needs, so the cost of a
+   * page does not grow with the quarantine.
+   */
   async *quarantinedDigests(after = ''): AsyncGenerator<Digest> {
     const root = join(this.#root, 'quarantine');
     for (const algorithm of await this.#foldersIn(root, algorithms)) {
@@ -138,12 +146,12 @@ export class BlobFolders {
     }
   }
 
-  /** Like `statFile`, for a file that was listed: one that cannot be read does not end the listing. */
+  /** Like `statFile`, for a listed file: an unreadable file is reported and does not end the listing. */
   async statListed(path: string): ReturnType<typeof statFile> {
     try {
       return await statFile(path);
     } catch (cause) {
-      // Windows: a reader has the file open, which is deleted.
+      // On Windows, a deleted file that a reader still has open.
       if (!hasCode(cause, 'EPERM')) this.#reportStray(path, cause);
       return undefined;
     }
@@ -156,7 +164,7 @@ export class BlobFolders {
     return names.map((hex) => parseDigest(`${algorithm}:${hex}`));
   }
 
-  /** Those of the expected folders that are there; perhaps a file has the name of one, which reading it then shows. */
+  /** Returns the expected folders that exist. One may turn out to be a file when it is read. */
   async #foldersIn<Name extends string>(folder: string, expected: readonly Name[]): Promise<Name[]> {
     const entries = await this.#entriesOf(folder);
     const present = new Set<string>(this.#keep(folder, entries, ({ name }) => expected.some((one) => one === name)));
@@ -172,7 +180,7 @@ export class BlobFolders {
     return ours;
   }
 
-  /** None where the folder cannot be read: what it holds is left alone. */
+  /** Returns the entries of a folder, or none when it cannot be read: its content is left alone. */
   async #entriesOf(folder: string): Promise<Dirent[]> {
     try {
       return await readdir(folder, { withFileTypes: true });
@@ -182,7 +190,7 @@ export class BlobFolders {
     }
   }
 
-  /** Once for each path. */
+  /** Reports each path once. */
   #reportStray(path: string, cause?: unknown): void {
     if (this.#strays.has(path) || this.#strays.size >= maxStrays) return;
     this.#strays.add(path);
@@ -198,7 +206,7 @@ function toDigest(algorithm: Algorithm, hex: string): Digest | undefined {
   }
 }
 
-/** Whether any file is among the blobs of a data folder, which need not exist yet. */
+/** Returns whether a data folder, which need not exist, contains any blob file. */
 export async function hasBlobs(root: string): Promise<boolean> {
   const blobs = join(root, 'blobs');
   for (const algorithm of await namesIn(blobs)) {
@@ -209,7 +217,7 @@ export async function hasBlobs(root: string): Promise<boolean> {
   return false;
 }
 
-/** The names in a folder; none when it is missing or not a folder. */
+/** Returns the names in a folder; none when it is missing or not a folder. */
 async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
@@ -219,7 +227,7 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-/** Size and time of a file; `undefined` when there is none. */
+/** Returns the size and the modification time of a file, or `undefined` when it does not exist. */
 export async function statFile(path: string): Promise<{ size: number; modifiedAt: number } | undefined> {
   try {
     const { size, mtimeMs } = await stat(path);
@@ -230,7 +238,7 @@ export async function statFile(path: string): Promise<{ size: number; modifiedAt
   }
 }
 
-/** Makes the folders of the prefixes where they are missing; returns the entries that were there before. */
+/** Creates the missing prefix folders; returns the entries that existed before. */
 async function makeMissing(folder: string): Promise<Dirent[]> {
   const entries = await readdir(folder, { withFileTypes: true });
   const present = new Set(entries.map(({ name }) => name));

@@ -17,10 +17,11 @@ export interface FileSystemStats {
   readonly ffree: number;
 }
 
+/** Options of the disk reserve. */
 export interface DiskReserveOptions {
-  /** Size of the reserve; at most a tenth of the file system is used. 0: no reserve. @default 67108864 */
+  /** Size of the reserve, limited to a tenth of the file system. 0 disables it. @default 67108864 */
   readonly maxBytes?: number;
-  /** @default the one of node:fs */
+  /** Reads the free space. @default statfs of node:fs */
   readonly statfs?: (folder: string) => Promise<FileSystemStats>;
   /** A monotonic clock, in milliseconds. @default performance.now */
   readonly now?: () => number;
@@ -29,74 +30,82 @@ export interface DiskReserveOptions {
 const mebibyte = 1024 * 1024;
 const defaultReserveBytes = 64 * mebibyte;
 const maxPartOfFileSystem = 0.1;
-/** Uploads also leave this much free besides the reserve: the index keeps writing while they are refused. */
+/**
+ * Uploads leave this much free in addition to the reserve, because the index keeps writing while uploads are refused.
+ */
 const marginPart = 1 / 16;
 const maxMarginBytes = 4 * mebibyte;
-/** A file system with fewer free inodes counts as full: a block does not help where no file can be created. */
+/** A file system with fewer free inodes counts as full: free blocks do not help when no file can be created. */
 const minFreeInodes = 64;
 const writeBytes = 4 * mebibyte;
-/** A release frees half of the reserve, and all of it once it is this small: other programs may take what it frees. */
+/**
+ * A release frees half of the reserve, or all of it below this size: other programs may take the space that it frees.
+ */
 const maxUndividedBytes = 8 * mebibyte;
-/** How long one look at the free space is used. What is written through `take` is subtracted meanwhile. */
-const maxLookAgeMs = 250;
+/** How long a measurement of the free space is used. Bytes passed to `take` are subtracted meanwhile. */
+const maxMeasurementAgeMs = 250;
 const firstGrowthMs = 1000;
 const growthIntervalMs = 30_000;
 
 /**
- * A file that occupies space, so that freeing space never needs space that is not there: `release` gives it to deletes, the
- * collector and the start. `ensureRoom` refuses content that would take what the reserve holds, or still lacks. Written with
- * random bytes: neither a sparse nor a compressed file would hold anything.
+ * A file that occupies disk space, so that freeing space never needs space that is missing: `release` makes it
+ * available to deletes, the garbage collector and the start. `ensureRoom` refuses content that would use space that the
+ * reserve holds or still needs. The file holds random bytes, since a sparse or compressed file would not occupy any
+ * space.
  */
 export class DiskReserve {
   readonly #path: string;
-  readonly #wantedBytes: number;
+  readonly #targetBytes: number;
   readonly #marginBytes: number;
   readonly #statfs: (folder: string) => Promise<FileSystemStats>;
   readonly #now: () => number;
   #heldBytes = 0;
   #isComplete: boolean;
-  /** `undefined`: never looked, or the file system does not say. */
+  /** `undefined` before the first measurement, or when the file system does not report it. */
   #free: { bytes: number; readonly inodesSuffice: boolean } | undefined;
-  #lookedAt = -Infinity;
-  /** Space was freed since the last look began. */
+  #measuredAt = -Infinity;
+  /** Space was freed since the last measurement began. */
   #isStale = false;
-  #looking: Promise<void> | undefined;
+  #measuring: Promise<void> | undefined;
   #growing: Promise<void> | undefined;
   #releasing: Promise<boolean> | undefined;
   #mayGrow = false;
-  /** After a failed attempt: under a quota, the file system reports space that cannot be used. */
+  /** Set after a failed attempt: under a quota, the file system reports free space that cannot be used. */
   #growNotBefore = -Infinity;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
 
-  private constructor(file: string, wantedBytes: number, held: HeldFile, options: DiskReserveOptions) {
+  private constructor(file: string, targetBytes: number, held: HeldFile, options: DiskReserveOptions) {
     this.#path = file;
-    this.#wantedBytes = wantedBytes;
-    this.#marginBytes = Math.min(maxMarginBytes, Math.floor(wantedBytes * marginPart));
+    this.#targetBytes = targetBytes;
+    this.#marginBytes = Math.min(maxMarginBytes, Math.floor(targetBytes * marginPart));
     this.#heldBytes = held.occupiedBytes;
-    this.#isComplete = wantedBytes === 0 || (held.size === wantedBytes && held.occupiedBytes >= wantedBytes);
+    this.#isComplete = targetBytes === 0 || (held.size === targetBytes && held.occupiedBytes >= targetBytes);
     this.#statfs = options.statfs ?? statfs;
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Finds the reserve of a data folder. Changes nothing: the folder may belong to another process. */
+  /** Finds the reserve of a data folder. Changes nothing, because the folder may belong to another process. */
   static async open(folder: string, options: DiskReserveOptions = {}): Promise<DiskReserve> {
     const file = path.join(folder, 'reserve');
     const maxBytes = options.maxBytes ?? defaultReserveBytes;
     const stats = await (options.statfs ?? statfs)(folder).catch(() => undefined);
     const partBytes = stats === undefined ? 0 : Math.floor(stats.blocks * stats.bsize * maxPartOfFileSystem);
-    // A file system that does not report its size (0 blocks) cannot be judged either way.
+    // A file system that does not report its size (0 blocks) gets no reserve, and is never considered full.
     return new DiskReserve(file, Math.min(maxBytes, partBytes), await statHeld(file), options);
   }
 
-  /** To be called by the owner of the folder. Creates the reserve in a second, or at once when space is short. */
+  /**
+   * Starts maintaining the reserve; called by the owner of the folder. Creates the reserve within a second, or at once
+   * when space is short.
+   */
   start(): void {
     this.#timer = setTimeout(() => {
       this.#refreshInBackground();
       this.#timer = setInterval(() => this.#isComplete || this.#refreshInBackground(), growthIntervalMs).unref();
     }, firstGrowthMs).unref();
-    if (this.#wantedBytes === 0 && this.#heldBytes > 0) this.release().catch(ignore);
-    this.#look().then(() => this.#growIfRoom(), ignore);
+    if (this.#targetBytes === 0 && this.#heldBytes > 0) this.release().catch(ignore);
+    this.#measure().then(() => this.#growIfRoom(), ignore);
   }
 
   /**
@@ -104,47 +113,49 @@ export class DiskReserve {
    * @throws RegistryError UNAVAILABLE with status 507 and `{ freeBytes, neededBytes }` as its detail.
    */
   async ensureRoom(bytes: number): Promise<void> {
-    await this.#look();
+    await this.#measure();
     this.#growIfRoom();
     if (!this.#hasRoomFor(bytes)) throw this.#full(bytes);
   }
 
-  /** Like `ensureRoom`, for bytes that are written next: a look at the disk counts for a while. */
+  /** Like `ensureRoom`, for bytes that are written next. Reuses a recent measurement. */
   async take(bytes: number): Promise<void> {
-    const isFresh = !this.#isStale && this.#now() - this.#lookedAt < maxLookAgeMs;
+    const isFresh = !this.#isStale && this.#now() - this.#measuredAt < maxMeasurementAgeMs;
     if (!isFresh || !this.#hasRoomFor(bytes)) await this.ensureRoom(bytes);
     if (this.#free !== undefined) this.#free.bytes -= bytes;
   }
 
-  /** Something was deleted: the next look is a fresh one, and the reserve grows again if it can. */
+  /** Records that something was deleted: the next check measures again, and the reserve grows if it can. */
   noteFreed(): void {
     this.#isStale = true;
     if (!this.#isComplete && this.#mayGrow) this.#refreshInBackground();
   }
 
-  /** Frees at least half of the space that the reserve holds. False when it held none. */
+  /** Frees at least half of the reserved space. Resolves to false when there was none. */
   release(): Promise<boolean> {
     this.#releasing ??= this.#release().finally(() => (this.#releasing = undefined));
     return this.#releasing;
   }
 
-  /** Looks at the free space and completes the reserve if there is room. */
+  /** Measures the free space and completes the reserve if there is room. */
   async refresh(): Promise<void> {
     this.#mayGrow = true;
-    await this.#look();
+    await this.#measure();
     this.#growIfRoom();
     await this.#growing;
   }
 
+  /** Measures the free space and returns it with the state of the reserve. */
   async status(): Promise<SpaceStatus> {
-    await this.#look();
+    await this.#measure();
     return {
       ...(this.#free === undefined ? {} : { freeBytes: this.#free.bytes }),
-      reserveBytes: this.#wantedBytes,
+      reserveBytes: this.#targetBytes,
       isReserveComplete: this.#isComplete,
     };
   }
 
+  /** Stops maintaining the reserve and keeps the file. */
   async close(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -161,7 +172,7 @@ export class DiskReserve {
   }
 
   #missingBytes(): number {
-    return this.#isComplete ? 0 : Math.max(0, this.#wantedBytes - this.#heldBytes);
+    return this.#isComplete ? 0 : Math.max(0, this.#targetBytes - this.#heldBytes);
   }
 
   #full(bytes: number): RegistryError {
@@ -175,12 +186,12 @@ export class DiskReserve {
     });
   }
 
-  #look(): Promise<void> {
-    this.#looking ??= this.#lookOnce().finally(() => (this.#looking = undefined));
-    return this.#looking;
+  #measure(): Promise<void> {
+    this.#measuring ??= this.#measureOnce().finally(() => (this.#measuring = undefined));
+    return this.#measuring;
   }
 
-  async #lookOnce(): Promise<void> {
+  async #measureOnce(): Promise<void> {
     const startedAt = this.#now();
     this.#isStale = false;
     const stats = await this.#statfs(path.dirname(this.#path)).catch(() => undefined);
@@ -188,7 +199,7 @@ export class DiskReserve {
     this.#free = isKnown
       ? { bytes: stats.bavail * stats.bsize, inodesSuffice: stats.files === 0 || stats.ffree >= minFreeInodes }
       : undefined;
-    this.#lookedAt = startedAt;
+    this.#measuredAt = startedAt;
   }
 
   #refreshInBackground(): void {
@@ -199,19 +210,19 @@ export class DiskReserve {
     if (this.#isComplete || this.#isStopped || this.#growing !== undefined || this.#releasing !== undefined) return;
     if (this.#free === undefined || !this.#hasRoomFor(0)) return;
     if (this.#now() < this.#growNotBefore) return;
-    if (!this.#mayGrow && this.#free.bytes >= 2 * this.#wantedBytes) return;
+    if (!this.#mayGrow && this.#free.bytes >= 2 * this.#targetBytes) return;
     this.#growing = this.#grow().finally(() => (this.#growing = undefined));
   }
 
-  /** Never rejects: the reserve stays incomplete, and is tried again later. */
+  /** Never rejects: after a failure the reserve stays incomplete, and growing is retried later. */
   async #grow(): Promise<void> {
     try {
       const handle = await open(this.#path, 'w', 0o600);
       try {
         this.#heldBytes = 0;
-        const buffer = Buffer.allocUnsafe(Math.min(writeBytes, this.#wantedBytes));
-        while (this.#heldBytes < this.#wantedBytes && !this.#isStopped && this.#releasing === undefined) {
-          const length = Math.min(buffer.length, this.#wantedBytes - this.#heldBytes);
+        const buffer = Buffer.allocUnsafe(Math.min(writeBytes, this.#targetBytes));
+        while (this.#heldBytes < this.#targetBytes && !this.#isStopped && this.#releasing === undefined) {
+          const length = Math.min(buffer.length, this.#targetBytes - this.#heldBytes);
           await fillRandomly(buffer);
           const { bytesWritten } = await handle.write(buffer, 0, length, this.#heldBytes);
           this.#heldBytes += bytesWritten;
@@ -220,9 +231,9 @@ export class DiskReserve {
       } finally {
         await handle.close();
       }
-      this.#isComplete = this.#heldBytes >= this.#wantedBytes;
+      this.#isComplete = this.#heldBytes >= this.#targetBytes;
     } catch {
-      // No space after all, or no file can be created: what was written is given back.
+      // No space after all, or no file can be created: the partial file is removed.
       this.#growNotBefore = this.#now() + growthIntervalMs;
     }
     if (!this.#isComplete) await this.#remove().catch(ignore);
@@ -230,7 +241,7 @@ export class DiskReserve {
 
   async #release(): Promise<boolean> {
     const heldSome = this.#heldBytes > 0;
-    // It stops after the present write, and removes what it has written.
+    // Growing stops after the current write and removes the partial file.
     await this.#growing;
     if (this.#heldBytes > maxUndividedBytes) await this.#shrink(Math.floor(this.#heldBytes / 2));
     else if (this.#heldBytes > 0) await this.#remove();
@@ -247,13 +258,13 @@ export class DiskReserve {
   async #remove(): Promise<void> {
     await removeFile(this.#path);
     this.#heldBytes = 0;
-    this.#isComplete = this.#wantedBytes === 0;
+    this.#isComplete = this.#targetBytes === 0;
     await this.#afterRelease();
   }
 
   async #afterRelease(): Promise<void> {
     this.#isStale = true;
-    // Some file systems reuse freed blocks only after their journal was committed.
+    // Some file systems reuse freed blocks only after committing their journal.
     await syncFolder(path.dirname(this.#path)).catch(ignore);
   }
 }

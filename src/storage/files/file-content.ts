@@ -3,12 +3,15 @@ import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import { SinkWriter } from '../../util/sink-writer.js';
 import { closeFile, fill, openFile } from './system/files.js';
 
-/** The most that is read at a time. */
+/** Size of the largest read. */
 export const maxPieceBytes = 1024 * 1024;
-/** Up to here a buffer of the right size is made for the one read: cheaper than to occupy a large one, or none is left. */
+/**
+ * Reads up to this size get a buffer of their own, which is cheaper than occupying a pooled one. Larger reads are cut
+ * to this size when the pool is exhausted.
+ */
 const maxSmallBytes = 64 * 1024;
 
-/** Buffers of 1 MiB that are used again: at most `maxLent` are lent at a time, and at most `maxKept` are kept for later. */
+/** Reusable buffers of 1 MiB: at most `maxLent` are lent at the same time, and at most `maxKept` are kept for later. */
 export class BufferPool {
   readonly #maxKept: number;
   readonly #maxLent: number;
@@ -20,52 +23,56 @@ export class BufferPool {
     this.#maxLent = maxLent;
   }
 
-  /** How many are kept for later. */
+  /** Returns the number of buffers kept for later. */
   get kept(): number {
     return this.#free.length;
   }
 
-  /** How many are in use. */
+  /** Returns the number of buffers in use. */
   get lent(): number {
     return this.#lent;
   }
 
-  /** Lends a buffer, or returns `undefined` when too many are lent: clients that do not read would hold them all. */
+  /**
+   * Lends a buffer, or returns `undefined` at the limit: clients that stop reading would otherwise hold any number of
+   * them.
+   */
   take(): Buffer | undefined {
     if (this.#lent >= this.#maxLent) return undefined;
     this.#lent += 1;
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(maxPieceBytes);
   }
 
-  /** Takes a buffer back that nobody holds any more. */
+  /** Takes back a buffer that no one uses any more. */
   give(buffer: Buffer): void {
     this.#lent -= 1;
     if (this.#free.length < this.#maxKept) this.#free.push(buffer);
   }
 
-  /** Counts buffers out that somebody may still hold. */
+  /** Stops counting buffers that a sink may still hold. */
   abandon(buffers: number): void {
     this.#lent -= buffers;
   }
 }
 
+/** Bytes that were read, and the pooled buffer that holds them. */
 export interface Piece {
   readonly bytes: Buffer;
-  /** Whole, if it came from the pool. */
+  /** The whole buffer, if it came from the pool. */
   readonly buffer: Buffer | undefined;
 }
 
-/** Where a reader has its bytes from, piece by piece. */
+/** A source of bytes that is read piece by piece. */
 export interface PieceReader {
-  /** Reads at most `maxPieceBytes`, which are there; maybe less than was asked for. */
+  /** Reads at most `maxPieceBytes`, all of which must exist. May return fewer bytes than requested. */
   read(position: number, length: number): Promise<Piece>;
-  /** Nobody may hold the piece any more. */
+  /** Returns a piece that no one uses any more. */
   giveBack(piece: Piece): void;
-  /** When no read is under way. */
+  /** Closes the source. No read may be in progress. */
   close(): Promise<void>;
 }
 
-/** Reads a file that is open, into buffers of the pool; the descriptor is closed with it. */
+/** Reads an open file into pooled buffers and owns its descriptor. */
 export class FilePieces implements PieceReader {
   readonly #fd: number;
   readonly #pool: BufferPool;
@@ -76,10 +83,10 @@ export class FilePieces implements PieceReader {
     this.#pool = pool;
   }
 
-  /** Reads less when the pool has no buffer left. @throws TruncatedFileError when the file is shorter. */
+  /** Reads less when the pool is exhausted. @throws TruncatedFileError when the file is shorter */
   read(position: number, length: number): Promise<Piece> {
     const reading = this.#read(position, length);
-    // It may fail while its turn to be awaited has not come.
+    // It may reject before it is awaited.
     reading.catch(() => undefined);
     return reading;
   }
@@ -89,7 +96,7 @@ export class FilePieces implements PieceReader {
   }
 
   close(): Promise<void> {
-    // Pieces that were not given back may still be held by a sink that failed.
+    // A failed sink may still hold pieces that were not given back.
     this.#pool.abandon(this.#lent);
     this.#lent = 0;
     return closeFile(this.#fd);
@@ -119,7 +126,9 @@ export class FilePieces implements PieceReader {
   }
 }
 
-/** The bytes of a file, or a range of them. Two buffers take turns: one is read into while the sink has the other. */
+/**
+ * The bytes of a file, or a range of them. Alternates between two buffers: one is filled while the sink uses the other.
+ */
 export class FileContent implements BlobContent {
   readonly size: number;
   readonly path: string;
@@ -159,12 +168,12 @@ export class FileContent implements BlobContent {
         const piece: Piece = await ahead;
         position += piece.bytes.length;
         ahead = position < this.#end ? this.#read(pieces, position) : undefined;
-        // When it rejects the sink may still hold the buffer: then it never goes back to the pool.
+        // After a rejection the sink may still hold the buffer, so it never returns to the pool.
         await writer.write(piece.bytes);
         pieces.giveBack(piece);
       }
     } finally {
-      // The descriptor is closed next: no read may be under way.
+      // The descriptor is closed next, so no read may be in progress.
       await ahead?.then(
         (piece) => pieces.giveBack(piece),
         () => undefined,

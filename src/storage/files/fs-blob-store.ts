@@ -24,31 +24,41 @@ import { RunningHash } from './hashing/running-hash.js';
 import { FlushGate, StagedFile } from './staged-file.js';
 import { checkStagedId, isDone } from './storage-errors.js';
 
+/** Options of the file store. */
 export interface FsBlobStoreOptions {
-  /** Staged blobs between two requests that keep a descriptor and a running hash. The oldest beyond lose them. @default 256 */
+  /**
+   * Maximum number of idle staged blobs that keep a descriptor and a running hash. Beyond it, the oldest lose theirs.
+   * @default 256
+   */
   readonly maxIdleStaged?: number;
-  /** Folders that stay open to be synced. @default 512 */
+  /** Maximum number of folders that stay open for syncing. @default 512 */
   readonly maxFolderHandles?: number;
   /** Uploads up to this size are hashed in the main thread. @default 1048576 */
   readonly maxInlineHashBytes?: number;
-  /** Owns the hash worker; the store closes it. @default one of its own */
+  /** Owns the hash worker. The store closes it. @default a new one */
   readonly hashClient?: HashClient;
-  /** Refuses bytes before the disk is full; the store closes it. @default bytes are written until the disk refuses them */
+  /**
+   * Refuses bytes before the disk is full. The store closes it. @default none: bytes are written until the disk refuses
+   * them
+   */
   readonly reserve?: DiskReserve | undefined;
-  /** Called once for each path. @default nothing happens */
+  /** Called once for each stray path. @default does nothing */
   readonly onStray?: OnStray;
 }
 
 const mebibyte = 1024 * 1024;
 const maxMemoEntries = 50_000;
-/** So long a changed file may go unnoticed when another process changed it. */
+/** How long a change by another process may go unnoticed. */
 const maxMemoAgeMs = 1000;
-const buffersKept = 32;
-/** Two for each of the first readers; the others read 64 KiB at a time. */
-const buffersLent = 64;
+const maxKeptBuffers = 32;
+/** Two for each of the first 32 readers; further readers read 64 KiB at a time. */
+const maxLentBuffers = 64;
 const maxBackgroundFlushes = 2;
 
-/** Blobs as files of one file system (the layout is drawn in blob-folders.ts). One process may stage in a root. */
+/**
+ * Stores blobs as files on one file system, in the layout that blob-folders.ts shows. Only one process may stage files
+ * in a root.
+ */
 export class FsBlobStore implements BlobStore {
   readonly #folders: BlobFolders;
   readonly #maxIdleStaged: number;
@@ -56,13 +66,13 @@ export class FsBlobStore implements BlobStore {
   readonly #hashes: HashClient;
   readonly #reserve: DiskReserve | undefined;
   readonly #flushes = new FlushGate(maxBackgroundFlushes);
-  readonly #buffers = new BufferPool(buffersKept, buffersLent);
+  readonly #buffers = new BufferPool(maxKeptBuffers, maxLentBuffers);
   readonly #handles: FolderHandles;
   readonly #quarantine: FsQuarantine;
   readonly #memo = new LRUCache<Digest, BlobInfo>({ max: maxMemoEntries, ttl: maxMemoAgeMs });
-  /** Counts what changed blobs here, so that an older stat does not get into the memo. */
+  /** Counts changes to blobs, so that the result of an older stat is not cached. */
   #changes = 0;
-  /** The ids that an earlier process left and nobody has asked for yet: all others are known to be new. */
+  /** Ids of staged files that an earlier process left and no one has requested yet. All other ids are new. */
   readonly #left: Set<string>;
   readonly #staged = new Map<string, Promise<FsStagedBlob>>();
   /** Oldest first. */
@@ -94,14 +104,17 @@ export class FsBlobStore implements BlobStore {
     this.#maxInlineHashBytes = options.maxInlineHashBytes ?? mebibyte;
   }
 
-  /** Makes the folders under `root` where they are missing. @throws Error when they are on different file systems. */
+  /**
+   * Opens a store and creates missing folders under `root`. @throws Error when the folders are on different file
+   * systems
+   */
   static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
     const folders = new BlobFolders(root, options.onStray);
     await folders.prepare();
     return new FsBlobStore(folders, new Set(await folders.stagedIds()), options);
   }
 
-  /** Trusted for a second: what other processes change in the folders may be noticed that late. */
+  /** Caches the result for a second, so changes by other processes may be noticed that late. */
   async stat(digest: Digest): Promise<BlobInfo | undefined> {
     const known = this.#memo.get(digest);
     if (known !== undefined) return known;
@@ -119,7 +132,7 @@ export class FsBlobStore implements BlobStore {
     return new FileContent(this.#folders.blob(digest), info.size, range, this.#buffers);
   }
 
-  /** Touches no disk for a new id. @throws TypeError for an id of other characters than letters, digits and hyphens. */
+  /** Does no I/O for a new id. @throws TypeError for an id with characters other than letters, digits and hyphens */
   async stage(id: string, options: StageOptions = {}): Promise<StagedBlob> {
     checkStagedId(id);
     if (this.#closed) throw new Error('the blob store is closed');
@@ -150,7 +163,7 @@ export class FsBlobStore implements BlobStore {
       const aside = this.#folders.staged(randomUUID());
       if (!(await isDone(() => unlinkSharedFile(this.#folders.blob(digest), aside)))) return false;
       this.#reserve?.noteFreed();
-      // Or the bytes come back after a power cut, when the index has forgotten them.
+      // Otherwise a power cut could restore the file after the index has forgotten it.
       await this.#handles.sync(this.#folders.folder(digest));
       return true;
     });
@@ -198,7 +211,7 @@ export class FsBlobStore implements BlobStore {
     return isDeleted;
   }
 
-  /** Appends that run reject and keep what arrived. */
+  /** Closes the store. Running appends reject and keep what arrived. */
   async close(): Promise<void> {
     this.#closed = true;
     const reason = new Error('the blob store is closed');
@@ -216,7 +229,7 @@ export class FsBlobStore implements BlobStore {
     this.#forget(digest);
   }
 
-  /** Reads the whole file, whatever is remembered about it. */
+  /** Hashes the whole file again, regardless of what is cached about it. */
   async #isIntact(digest: Digest): Promise<boolean> {
     const fd = await openFile(this.#folders.blob(digest), 'r');
     try {
@@ -253,7 +266,7 @@ export class FsBlobStore implements BlobStore {
     const [oldest] = this.#idle;
     if (oldest === undefined) return;
     this.#idle.delete(oldest);
-    // A close that fails leaves nothing to do better: the descriptor is free in any case.
+    // Nothing can be done about a failed close, which frees the descriptor anyway.
     oldest.suspend().catch(() => undefined);
   }
 }

@@ -9,10 +9,10 @@ import type { FolderHandles } from './system/folder-handles.js';
 import { makeFolder } from '../level/database/level-folder.js';
 import { isDone } from './storage-errors.js';
 
-/** As the umask says, like the other folders of blobs. */
+/** Limited by the umask, like the other folders of blobs. */
 const folderMode = 0o777;
 
-/** The quarantine of a file store. The modification time of a file is when it was moved here. */
+/** The quarantine of a file store. The modification time of a file is the time when it was moved here. */
 export class FsQuarantine {
   readonly #folders: BlobFolders;
   readonly #handles: FolderHandles;
@@ -22,9 +22,10 @@ export class FsQuarantine {
     this.#handles = handles;
   }
 
+  /** Moves a published blob here. Resolves to false when there is none. */
   async add(digest: Digest, when: number): Promise<boolean> {
     const published = this.#folders.blob(digest);
-    // Durable before the move: a file that kept its old time after a power cut would be deleted too early.
+    // Durable before the move: a file that had its old time after a power cut would be deleted too early.
     if (!(await isDone(() => stamp(published, when)))) return false;
     const quarantined = this.#folders.quarantined(digest);
     await makeFolder(dirname(quarantined), folderMode);
@@ -32,6 +33,7 @@ export class FsQuarantine {
     return true;
   }
 
+  /** Returns a page of the quarantined blobs, in order of their digests. */
   async list({ limit, after = '' }: PageRequest): Promise<Page<BlobInfo>> {
     const items: BlobInfo[] = [];
     for await (const digest of this.#folders.quarantinedDigests(after)) {
@@ -42,12 +44,14 @@ export class FsQuarantine {
     return { items, more: false };
   }
 
+  /** Moves a blob back. Resolves to false when it is not quarantined. */
   async restore(digest: Digest): Promise<boolean> {
     const published = this.#folders.blob(digest);
     if ((await statFile(published)) !== undefined) return this.delete(digest);
     return isDone(() => this.#move(this.#folders.quarantined(digest), published));
   }
 
+  /** Deletes a quarantined blob. Resolves to false when it is not quarantined. */
   async delete(digest: Digest): Promise<boolean> {
     const path = this.#folders.quarantined(digest);
     if (!(await isDone(() => unlinkFile(path)))) return false;

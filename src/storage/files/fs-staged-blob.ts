@@ -10,37 +10,39 @@ import type { RunningHash } from './hashing/running-hash.js';
 import type { StagedFile } from './staged-file.js';
 import { digestInvalid, hasCode, toStorageError } from './storage-errors.js';
 
-/** Larger ones fall out of the processor's cache before they are written. */
+/** Larger batches fall out of the processor's cache before they are written. */
 const batchBytes = 1024 * 1024;
 
-/** What a staged blob needs of the store that it belongs to. */
+/** The part of the store that a staged blob needs. */
 export interface StagingArea {
   readonly buffers: BufferPool;
-  /** Before bytes are written. @throws RegistryError UNAVAILABLE with status 507 when they would not fit. */
+  /**
+   * Reserves room before bytes are written. @throws RegistryError UNAVAILABLE with status 507 when they would not fit
+   */
   takeRoom(bytes: number): Promise<void>;
-  /** Where the digest's blob lies, or will. */
+  /** Returns the path of the digest's blob, published or not. */
   blobPath(digest: Digest): string;
-  /** Moves the file to where the digest's blob lies. */
+  /** Moves the file to the path of the digest's blob. */
   publish(path: string, digest: Digest): Promise<void>;
   /** Makes the published name durable. */
   sealPublished(info: BlobInfo): Promise<void>;
-  /** It is used, or rests: a resting one may be asked to `suspend`. */
+  /** Reports that the blob is in use, or idle. An idle blob may be asked to `suspend`. */
   busy(blob: FsStagedBlob): void;
   idle(blob: FsStagedBlob): void;
-  /** It was committed or discarded. */
+  /** Reports that the blob was committed or discarded. */
   gone(blob: FsStagedBlob): void;
-  /** Its bytes were removed from the disk. */
+  /** Reports that its bytes were removed from the disk. */
   freed(): void;
 }
 
-/** See the port. Its operations run one after the other, in the order of the calls. */
+/** Bytes staged in a file. Operations run one after the other, in the order of the calls. */
 export class FsStagedBlob implements StagedBlob {
   readonly id: string;
   readonly #area: StagingArea;
   readonly #file: StagedFile;
   readonly #hash: RunningHash;
   readonly #growth: Growth;
-  /** Aborted with the first follower: from then on no byte rests in a batch for long. */
+  /** Aborted when the first follower joins: from then on partial batches are written soon. */
   readonly #hurry = new AbortController();
   #publishedPath: string | undefined;
   #tail: Promise<unknown> = Promise.resolve();
@@ -85,7 +87,7 @@ export class FsStagedBlob implements StagedBlob {
     try {
       await this.#file.append(chunks);
     } catch (error) {
-      // It may have been written in part.
+      // The batch may have been written in part.
       await this.#hash.forget();
       throw error;
     } finally {
@@ -114,7 +116,7 @@ export class FsStagedBlob implements StagedBlob {
     return this.#exclusive(async () => {
       const size = this.size;
       const fd = await this.#file.open();
-      // Both to their end, whatever the other does: the descriptor may be closed afterwards.
+      // Waits for both, even when one fails: the descriptor may be closed afterwards.
       const [hashing, syncing] = await Promise.allSettled([this.#verify(expected, fd), this.#file.sync()]);
       if (hashing.status === 'rejected') throw hashing.reason;
       if (syncing.status === 'rejected') throw syncing.reason;
@@ -126,7 +128,7 @@ export class FsStagedBlob implements StagedBlob {
     });
   }
 
-  /** Those who follow need not wait for the disk: right bytes are right. */
+  /** Lets followers finish without waiting for the disk, since correct bytes stay correct. */
   async #verify(expected: Digest, fd: number): Promise<void> {
     const found = await this.#hash.digest(algorithmOf(expected), fd, this.size);
     if (found === expected) {
@@ -157,17 +159,17 @@ export class FsStagedBlob implements StagedBlob {
   }
 
   /**
-   * A descriptor of its own for each reader: nobody can close it early, and the system reads ahead for each of them. There
-   * is at least one byte, so there is a file.
+   * Opens a descriptor for each reader: no one else can close it, and the system reads ahead for each of them. There is
+   * at least one byte, so the file exists.
    */
   async #openToRead(): Promise<number> {
     if (this.#state !== 'gone') {
       const fd = await openFile(this.#file.path, 'r').catch((error: unknown) => {
-        // EPERM: Windows, where a follower has the file open, which is deleted.
+        // EPERM: on Windows, a deleted file that a follower still has open.
         if (!hasCode(error, 'ENOENT', 'EPERM')) throw error;
         return undefined;
       });
-      // Once it is gone, another file may have been made under the id.
+      // After it is gone, another file may have been created under the id.
       if (fd !== undefined && !this.#isGone()) return fd;
       if (fd !== undefined) await closeFile(fd);
     }
@@ -190,7 +192,7 @@ export class FsStagedBlob implements StagedBlob {
     }, 'gone');
   }
 
-  /** Gives the descriptor and the hash free while nobody uses it; the next operation gets them again. */
+  /** Releases the descriptor and the hash while the blob is idle. The next operation reopens them. */
   async suspend(): Promise<void> {
     await this.#enqueue(async () => {
       if (this.#state === 'gone') return;
@@ -199,11 +201,11 @@ export class FsStagedBlob implements StagedBlob {
     });
   }
 
-  /** Breaks off a running append, which keeps what arrived; gives all free; every later operation rejects. */
+  /** Aborts a running append, which keeps what arrived, and releases everything. All later operations reject. */
   async close(reason: Error): Promise<void> {
     if (this.#state === 'open') this.#state = 'closed';
     this.#append?.abort(reason);
-    // Those who read what is published go on.
+    // Readers of published bytes continue.
     if (!this.#isGone()) this.#growth.close(reason);
     await this.suspend();
   }
@@ -243,7 +245,7 @@ export class FsStagedBlob implements StagedBlob {
       this.#growth.landed(this.size);
       await this.#hash.forget();
     } catch {
-      // Still lost: the next operation fails with the same flush failure and tries again.
+      // The bytes are still lost: the next operation fails with the same flush failure and retries.
     }
   }
 }

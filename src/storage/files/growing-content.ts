@@ -4,10 +4,13 @@ import { SinkWriter } from '../../util/sink-writer.js';
 import { maxPieceBytes, type Piece, type PieceReader } from './file-content.js';
 import type { Follower, Growth } from './growth.js';
 
-/** Reads of one reader, opened with the first of them; nobody else uses what it opens. */
+/** Opens the source of one reader before its first read. No one else uses it. */
 export type OpenPieces = () => Promise<PieceReader>;
 
-/** Staged bytes, or a range of them, sent while they come in. The next piece is awaited and read while the sink has one. */
+/**
+ * Staged bytes, or a range of them, sent while they arrive. The next piece is awaited and read while the sink handles
+ * the current one.
+ */
 export class GrowingContent implements FollowedContent {
   readonly size: number;
   readonly #start: number;
@@ -26,7 +29,7 @@ export class GrowingContent implements FollowedContent {
   async writeTo(sink: Writable, onSent?: (bytes: number) => void): Promise<void> {
     const writer = new SinkWriter(sink);
     const follower = this.#growth.join(this.size, this.#end);
-    // One who waits for bytes writes nothing, and would not notice that the sink is gone.
+    // A reader that waits for bytes does not write, and would not notice that the sink closed.
     const onGone = (): void => follower.leave();
     sink.on('close', onGone).on('error', onGone);
     try {
@@ -73,7 +76,7 @@ export class GrowingContent implements FollowedContent {
         pieces.giveBack(piece);
       }
     } finally {
-      // What is read from is closed next: no read may be under way, nor wait.
+      // The source is closed next, so no read may be in progress or waiting.
       follower.leave();
       await ahead.then(
         (piece) => piece !== undefined && pieces.giveBack(piece),
@@ -82,7 +85,7 @@ export class GrowingContent implements FollowedContent {
     }
   }
 
-  /** The next piece when it has landed; `undefined` after the last. */
+  /** Resolves to the next piece once it has been written, or to `undefined` after the last. */
   #next(follower: Follower, pieces: PieceReader, position: number): Promise<Piece | undefined> {
     const next = follower
       .claim(position, maxPieceBytes)

@@ -1,4 +1,4 @@
-/** How far staged bytes may be read by those who follow them. It wakes them when that changes: nobody polls. */
+/** How far followers may read staged bytes. Wakes them when that changes, so no one polls. */
 export class Growth {
   #size: number;
   #isVerified = false;
@@ -9,16 +9,17 @@ export class Growth {
     this.#size = size;
   }
 
+  /** Returns whether the digest of the bytes was verified. */
   get isVerified(): boolean {
     return this.#isVerified;
   }
 
-  /** Why there will be no more bytes. */
+  /** Returns the reason why no more bytes will arrive. */
   get end(): Error | undefined {
     return this.#end;
   }
 
-  /** The bytes that are there now. When they are fewer than before, whoever has read what was cut off is turned away. */
+  /** Sets the number of bytes written. When it decreases, followers that have read past it fail. */
   landed(size: number): void {
     if (size < this.#size) {
       this.#isVerified = false;
@@ -28,31 +29,33 @@ export class Growth {
     this.#wake();
   }
 
-  /** The bytes that are there are the whole, and the right ones. */
+  /** Records that the bytes are complete and have the expected digest. */
   verified(): void {
     this.#isVerified = true;
     this.#wake();
   }
 
-  /** The bytes are the wrong ones: ends all who follow now. */
+  /** Fails all current followers, because the bytes have the wrong digest. */
   refuted(error: Error): void {
     for (const follower of this.#followers) follower.fail(error);
   }
 
-  /** Ends all who follow now or later. */
+  /** Fails all current and later followers. */
   close(error: Error): void {
     this.#end ??= error;
     this.#wake();
   }
 
-  /** Up to where a whole of `total` bytes may be read now: its last byte only when it is verified. */
+  /** Returns how far content of `total` bytes may be read now: the last byte only after verification. */
   readableTo(total: number): number {
     if (!this.#isVerified) return Math.min(this.#size, total - 1);
-    if (this.#size !== total) throw new Error(`the content has ${this.#size} bytes and not ${total}`);
+    if (this.#size !== total) throw new Error(`the content has ${this.#size} bytes instead of ${total}`);
     return total;
   }
 
-  /** Someone who reads up to `end`, of `total` bytes that will be there. `leave` it in any case. */
+  /**
+   * Adds a follower that reads up to `end`, of `total` expected bytes. The caller must call its `leave` in any case.
+   */
   join(total: number, end: number): Follower {
     const follower: Follower = new Follower(this, total, end, () => this.#followers.delete(follower));
     this.#followers.add(follower);
@@ -64,7 +67,7 @@ export class Growth {
   }
 }
 
-/** One who reads bytes while they come in. */
+/** A reader of bytes that are still arriving. */
 export class Follower {
   readonly #growth: Growth;
   readonly #total: number;
@@ -82,15 +85,16 @@ export class Follower {
   }
 
   /**
-   * Waits until bytes may be read at the position; resolves to how many, and to 0 when all were read. One at a time.
-   * @throws Error when they will not come, or when what was claimed before has changed.
+   * Waits until bytes may be read at the position. Resolves to their number, or to 0 when all were read. One call at a
+   * time.
+   * @throws Error when they will not arrive, or when bytes that were claimed before have changed.
    */
   async claim(position: number, max: number): Promise<number> {
     for (;;) {
       const failure = this.#failure ?? this.#growth.end;
       if (failure !== undefined) throw failure;
       const readable = Math.min(this.#growth.readableTo(this.#total), this.#end, position + max);
-      // An empty whole has no last byte to withhold: its end is.
+      // Empty content has no last byte to withhold, so its end is withheld instead.
       if (position >= this.#end && (this.#end > 0 || this.#growth.isVerified)) return 0;
       if (readable > position) {
         this.#claimed = readable;
@@ -100,25 +104,26 @@ export class Follower {
     }
   }
 
-  /** Has the claim that waits look again. */
+  /** Lets a waiting claim check again. */
   wake(): void {
     this.#resume?.();
     this.#resume = undefined;
   }
 
-  /** The bytes from `size` on are no more. */
+  /** Fails when bytes beyond `size`, which were cut off, had been claimed. */
   cut(size: number): void {
-    if (this.#claimed > size) this.fail(new Error('the content was cut back while it was read'));
+    if (this.#claimed > size) this.fail(new Error('the content was truncated while it was read'));
   }
 
+  /** Makes current and later claims reject. */
   fail(error: Error): void {
     this.#failure ??= error;
     this.wake();
   }
 
-  /** Ends a claim that waits. */
+  /** Stops following and ends a waiting claim. */
   leave(): void {
     this.#onLeave();
-    this.fail(new Error('nobody reads any more'));
+    this.fail(new Error('the follower left'));
   }
 }

@@ -1,20 +1,23 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
-/** The layout of the data folder (docs/storage-layout.md). A change that an older release would misread raises it. */
+/**
+ * The version of the layout of the data folder (docs/storage-layout.md). Raised by a change that an older release would
+ * misread.
+ */
 export const layoutVersion = '1';
 
 /**
- * Writes the layout's version into a new data folder, and refuses one of another version.
+ * Writes the layout version into a new data folder, and refuses a folder with another version.
  * @throws Error that names the folder and both versions.
  */
 export async function claimLayout(folder: string): Promise<void> {
   const file = path.join(folder, 'VERSION');
   const found = await readOrClaim(file);
-  // Empty: another process is about to write it, and the index decides who goes on.
+  // An empty file means that another process is about to write it. The index lock decides which one continues.
   if (found === layoutVersion || found === '') return;
   throw new Error(
-    `the data folder ${folder} has layout version '${found}': this release reads version ${layoutVersion}`,
+    `the data folder ${folder} has layout version "${found}": this release reads version ${layoutVersion}`,
   );
 }
 

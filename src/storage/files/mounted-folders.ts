@@ -2,7 +2,7 @@ import type { Dirent } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 
-/** What is asked of the system. Tests pass others. */
+/** The system calls to find mounts. Tests pass others. */
 export interface MountSystem {
   readonly platform: NodeJS.Platform;
   /** Returns the mount table of Linux: proc_pid_mountinfo(5). */
@@ -15,8 +15,9 @@ const thisSystem: MountSystem = {
 };
 
 /**
- * Returns the names of the entries that may be on another file system than their folder, or on another mount of the same one:
- * mount points, links, and anything that is not a folder. All of them where the system does not list its mounts.
+ * Returns the names of the entries that may be on another file system than their folder, or on another mount of the
+ * same one: mount points, links, and anything that is not a folder. Returns all entries where the system does not list
+ * its mounts.
  */
 export async function findMounted(
   folder: string,
@@ -41,7 +42,7 @@ async function mountPointsIn(folder: string, system: MountSystem): Promise<Reado
   }
 }
 
-/** Space, tab, newline and backslash are octal in the table. */
+/** Decodes the octal escapes of space, tab, newline and backslash in the table. */
 function unescape(path: string): string {
   return path.replace(/\\(?<octal>[0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

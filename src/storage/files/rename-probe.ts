@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { removeFile, renameFile } from './system/files.js';
 import { hasCode, isDiskFull } from './storage-errors.js';
 
-/** Always the same name, so that a start replaces what a stopped one left. No blob and no staged bytes have it. */
+/** A fixed name, so that a start replaces the file of an interrupted one. Blobs and staged files never have it. */
 const probeName = '.rename-probe';
 
 /** The calls of the probe. Tests pass others. */
@@ -20,10 +20,10 @@ const ofThisSystem: RenameCalls = {
 };
 
 /**
- * Renames an empty file through the folders, since only a rename shows whether it works: it fails between bind mounts of one
- * device too. A full disk proves nothing and is accepted.
+ * Renames an empty file through the folders. Only a rename shows whether it works: it fails even between bind mounts of
+ * one device. A full disk is accepted because it proves nothing.
  * @param onUnusable called for a folder that refuses the file for another reason; the others are still tried.
- * @throws Error that names the first folder and the one that is not on its file system.
+ * @throws Error that names the first folder and the one on another file system.
  */
 export async function probeRenames(
   [first, ...others]: readonly [string, ...string[]],
@@ -51,10 +51,10 @@ export async function probeRenames(
   }
 }
 
-/** Without the cause: its paths are those of one step of the probe. */
+/** Omits the cause, whose paths are those of one step of the probe. */
 function otherFileSystem(first: string, folder: string): Error {
   return new Error(
-    `cannot rename files from ${first} to ${folder} (EXDEV): they are on different file systems or mounts. ` +
-      'Mount the whole data folder, not a folder inside it',
+    `cannot rename files from ${first} to ${folder} (EXDEV): they are on different file systems or mounts: ` +
+      'mount the whole data folder, not a folder inside it',
   );
 }

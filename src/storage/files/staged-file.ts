@@ -1,9 +1,9 @@
 import { closeFile, cutFile, openFile, removeFile, statOpen, syncData, writeFully } from './system/files.js';
 
-/** So often the written bytes are sent to the disk in the background: the last flush has little left to do then. */
+/** Written bytes are flushed in the background at this interval, so that the final flush is short. */
 const flushEveryBytes = 64 * 1024 * 1024;
 
-/** Lets a few flushes run in the background at a time: each holds a thread of the pool that all file access shares. */
+/** Limits how many flushes run in the background: each occupies a thread of the pool that all file access shares. */
 export class FlushGate {
   readonly #max: number;
   #running = 0;
@@ -12,20 +12,23 @@ export class FlushGate {
     this.#max = max;
   }
 
+  /** Starts a flush unless the limit is reached. */
   tryEnter(): boolean {
     if (this.#running >= this.#max) return false;
     this.#running++;
     return true;
   }
 
+  /** Ends a flush. */
   leave(): void {
     this.#running--;
   }
 }
 
 /**
- * The file of a staged blob: made with its first byte, appended to, and closed when nothing uses its descriptor. Calls take
- * turns. The hash worker uses the descriptor too: whoever calls `close` has made sure that it is at rest.
+ * The file of a staged blob: created with its first byte, appended to, and closed while its descriptor is unused. Calls
+ * run one at a time. The hash worker shares the descriptor: the caller of `close` ensures that the worker does not use
+ * it.
  */
 export class StagedFile {
   readonly path: string;
@@ -33,13 +36,13 @@ export class StagedFile {
   #exists: boolean;
   #size: number;
   #fd: number | undefined;
-  /** Up to here the bytes are known to be on the disk. */
+  /** The number of bytes known to be on disk. */
   #durableSize = 0;
   #flushedSize: number;
   #flush: Promise<void> | undefined;
   #flushFailure: Error | undefined;
 
-  /** @param size of what an earlier process left; `undefined` when there is no file. */
+  /** @param size the size of a file that an earlier process left; `undefined` when there is none. */
   constructor(path: string, size: number | undefined, gate: FlushGate) {
     this.path = path;
     this.#gate = gate;
@@ -48,7 +51,7 @@ export class StagedFile {
     this.#flushedSize = this.#size;
   }
 
-  /** The contiguous bytes that were really written. */
+  /** Returns the number of contiguous bytes that were written. */
   get size(): number {
     return this.#size;
   }
@@ -57,17 +60,20 @@ export class StagedFile {
     return this.#exists;
   }
 
-  /** The descriptor, for reading and writing; makes the file if there is none. */
+  /** Returns a descriptor for reading and writing; creates the file if needed. */
   async open(): Promise<number> {
     if (this.#fd !== undefined) return this.#fd;
-    // Exclusive: bytes that somebody else put there are never taken for ours.
+    // Exclusive, so that bytes from elsewhere are never taken for ours.
     const fd = await openFile(this.path, this.#exists ? 'r+' : 'wx+', 0o644);
     this.#exists = true;
     this.#fd = fd;
     return fd;
   }
 
-  /** @throws what the write threw, or a flush in the background before it; `size` counts what was written. */
+  /**
+   * Appends chunks. `size` counts what was written, even after a failure. @throws the error of the write, or of an
+   * earlier flush in the background
+   */
   async append(chunks: readonly Buffer[]): Promise<void> {
     const fd = await this.open();
     await writeFully(fd, chunks, this.#size, (bytes) => (this.#size += bytes));
@@ -77,7 +83,7 @@ export class StagedFile {
     }
   }
 
-  /** Makes all bytes durable; resolves to the time of the last write. */
+  /** Makes all bytes durable. Resolves to the time of the last write. */
   async sync(): Promise<{ readonly modifiedAt: number }> {
     const fd = await this.open();
     await this.#flush;
@@ -87,7 +93,7 @@ export class StagedFile {
     return { modifiedAt: Math.trunc(stats.mtimeMs) };
   }
 
-  /** Back to an earlier size. */
+  /** Cuts the file to an earlier size. */
   async truncate(size: number): Promise<void> {
     if (size === this.#size) return;
     const fd = await this.open();
@@ -99,8 +105,8 @@ export class StagedFile {
   }
 
   /**
-   * After a failed flush the system takes the lost pages for clean, and another flush would succeed: so what is not known to
-   * be on the disk is cut off. False when there was no such failure.
+   * Cuts off the bytes that a failed flush may have lost, since the system then marks the lost pages as clean and
+   * another flush would succeed. Resolves to false when no flush failed.
    */
   async dropLost(): Promise<boolean> {
     if (this.#flushFailure === undefined) return false;
@@ -116,7 +122,7 @@ export class StagedFile {
     if (fd !== undefined) await closeFile(fd);
   }
 
-  /** Closes and removes the file, if there is one. */
+  /** Closes the file and removes it if it exists. */
   async remove(): Promise<void> {
     await this.close();
     if (!this.#exists) return;
@@ -125,7 +131,7 @@ export class StagedFile {
     this.#size = 0;
   }
 
-  /** Never rejects: the failure is kept for the next call. */
+  /** Never rejects: a failure is kept for the next call. */
   #startFlush(fd: number): Promise<void> {
     const size = this.#size;
     this.#flushedSize = size;

@@ -2,12 +2,12 @@ import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { TooManyBytesError } from '../../util/streams.js';
 
-/** Whether a file-system call failed with this code. */
+/** Returns whether a file-system call failed with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 }
 
-/** Runs a call on a file; false when the file does not exist. */
+/** Runs a call on a file. Resolves to false when the file does not exist. */
 export async function isDone(call: () => Promise<void>): Promise<boolean> {
   try {
     await call();
@@ -18,18 +18,22 @@ export async function isDone(call: () => Promise<void>): Promise<boolean> {
   }
 }
 
+/** Creates the error for content with another digest than expected. */
 export function digestInvalid(expected: Digest, found: Digest): RegistryError {
-  // Found often enough to say what it is.
+  // Common enough to explain.
   const isEmpty = found === digestOf(new Uint8Array(), algorithmOf(found));
   return new RegistryError('DIGEST_INVALID', {
     message: isEmpty
-      ? 'no bytes arrived, but the digest is of some: a body parser or a proxy in front of the registry usually drops them'
-      : 'the content has another digest than the one given',
+      ? 'no bytes arrived, but the digest is not that of empty content: a body parser or a proxy in front of the registry may have consumed the body'
+      : 'the content does not have the given digest',
     detail: { expected, found },
   });
 }
 
-/** What the caller of a store shall see: a verdict for too many bytes and for a full disk, else the error itself. */
+/**
+ * Translates an error for the callers of a store: too many bytes, a full disk or a failed index become a RegistryError.
+ * Returns other errors unchanged.
+ */
 export function toStorageError(error: unknown): unknown {
   if (error instanceof RegistryError) return error;
   if (error instanceof TooManyBytesError) {
@@ -43,16 +47,19 @@ export function toStorageError(error: unknown): unknown {
   return error;
 }
 
-/** Whether the system, or LevelDB with the system's words, says that no space is left; also as the cause of the error. */
+/**
+ * Returns whether the system, or LevelDB in the system's words, reports that no space is left. Also checks the causes
+ * of the error.
+ */
 export function isDiskFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (hasCode(error, 'ENOSPC', 'EDQUOT')) return true;
-  // The last is Windows, in English; it says this in its own language.
+  // The last phrase is from Windows in English; other languages are not recognized.
   if (hasCode(error, 'LEVEL_IO_ERROR') && /No space left|Disk quota|not enough space/.test(error.message)) return true;
   return isDiskFull(error.cause);
 }
 
-/** A read or a write that LevelDB, or the parser of its entries, refused: the index could not tell. */
+/** Returns whether LevelDB, or the parser of its entries, failed to read or write. */
 function isFailedIndex(error: unknown): boolean {
   if (error instanceof SyntaxError) return true;
   return error instanceof Error && 'code' in error && String(error.code).startsWith('LEVEL_');
@@ -60,12 +67,12 @@ function isFailedIndex(error: unknown): boolean {
 
 const idPattern = /^[A-Za-z0-9-]{1,128}$/;
 
-/** Whether this may be the id of staged bytes: it becomes a file name, so nothing else may pass. */
+/** Returns whether this is a valid id of staged bytes. It becomes a file name, so nothing else may pass. */
 export function isStagedId(id: string): boolean {
   return idPattern.test(id);
 }
 
-/** @throws TypeError when the id could not be one: ids are made by us, so this is a mistake in the program. */
+/** Checks the id of staged bytes. Ids come from the registry itself. @throws TypeError for an invalid id */
 export function checkStagedId(id: string): void {
-  if (!isStagedId(id)) throw new TypeError(`not an id of staged bytes: ${JSON.stringify(id.slice(0, 100))}`);
+  if (!isStagedId(id)) throw new TypeError(`invalid id of staged bytes: ${JSON.stringify(id.slice(0, 100))}`);
 }

@@ -4,7 +4,7 @@ import { dueBefore, dueKey, parseDueKey, sinceKey, wholeTime, type CandidateTarg
 import type { LevelView } from './level-view.js';
 
 /**
- * The candidates from before a time, oldest first. Links of deleted repositories are left out: `purge` turns them into
+ * Returns the candidates from before a time, oldest first. Skips links of deleted repositories: `purge` turns them into
  * candidates for their bytes.
  */
 export async function readCandidates(index: LevelIndex, before: number, limit: number): Promise<readonly Candidate[]> {
@@ -17,11 +17,14 @@ export async function readCandidates(index: LevelIndex, before: number, limit: n
   });
 }
 
-/** Adds a candidate or moves it to a later time, never to an earlier one: it may have been left behind again just now. */
+/**
+ * Adds a candidate, or moves it to a later time but never to an earlier one: its last reference may have been dropped
+ * again just now.
+ */
 export function putCandidate(view: LevelView, target: CandidateTarget, since: number): void {
   const key = sinceKey(target);
   const before = view.get(key);
-  // As the key by time has it.
+  // Rounded as in the key that sorts by time.
   const whole = wholeTime(since);
   const latest = Math.max(before ?? whole, whole);
   if (before !== undefined) view.delete(dueKey(target, before));
@@ -29,12 +32,12 @@ export function putCandidate(view: LevelView, target: CandidateTarget, since: nu
   view.put(dueKey(target, latest), '');
 }
 
-/** Settles what was left behind at that time; what was left behind again since stays. */
+/** Removes the candidate if it still has this time. A candidate that was renewed since then stays. */
 export function settleCandidate(view: LevelView, target: CandidateTarget, since: number): void {
   if (view.get(sinceKey(target)) === since) dropCandidate(view, target);
 }
 
-/** Whatever its time. */
+/** Removes the candidate, regardless of its time. */
 export function dropCandidate(view: LevelView, target: CandidateTarget): void {
   const key = sinceKey(target);
   const since = view.get(key);

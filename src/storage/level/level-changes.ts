@@ -1,4 +1,7 @@
-/** What each change means in keys: the record itself, its reverse keys, the image's counts, and the candidates it leaves. */
+/**
+ * Translates each change into keys: the record itself, its reverse keys, the counts of the image, and the candidates
+ * that the change leaves.
+ */
 import type { Digest } from '../../protocol/digest.js';
 import { ConflictError } from '../../util/conflict-error.js';
 import type { BlobLink, Candidate, Change, ManifestRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
@@ -31,7 +34,10 @@ import type { LevelView } from './level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
-/** Writes one change to the view's draft. @throws ConflictError */
+/**
+ * Writes one change to the draft of the view. @throws ConflictError when it names a missing repository or condemned
+ * bytes
+ */
 export async function recordChange(view: LevelView, change: Change): Promise<void> {
   switch (change.type) {
     case 'repository.put':
@@ -71,10 +77,10 @@ export async function recordChange(view: LevelView, change: Change): Promise<voi
   }
 }
 
-/** @throws ConflictError when there is no such repository. */
+/** @throws ConflictError when the repository does not exist. */
 function placeOf(view: LevelView, at: ImageKey): Place {
   const stored = view.get(repositoryKey(at.repository));
-  if (stored === undefined) throw new ConflictError(`there is no repository ${at.repository}`);
+  if (stored === undefined) throw new ConflictError(`repository "${at.repository}" does not exist`);
   return { id: stored.id, image: at.image };
 }
 
@@ -96,7 +102,7 @@ function putRepository(view: LevelView, { config, origin, when }: ChangeOf<'repo
 function deleteRepository(view: LevelView, { name, when }: ChangeOf<'repository.delete'>): void {
   const key = repositoryKey(name);
   const stored = view.get(key);
-  if (stored === undefined) throw new ConflictError(`there is no repository ${name}`);
+  if (stored === undefined) throw new ConflictError(`repository "${name}" does not exist`);
   view.delete(key);
   view.put(purgingKey(stored.id), when);
 }
@@ -108,8 +114,8 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   refuseCondemned(view, digest);
   const key = linkKey(place, digest);
   const before = view.get(key);
-  // A link that is renewed is written again with all that belongs to it: its first write may not be on the disk yet, and
-  // this one may have to be.
+  // A renewed link is written again with all of its keys: this write may be durable while the first one has not reached
+  // the disk yet.
   view.put(key, { size: before?.size ?? size, linkedAt: when });
   view.addMember(holderPrefix(digest), holderMember('link', place));
   if (before === undefined) {
@@ -123,7 +129,7 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   putCandidate(view, target, before === undefined ? when : (view.get(sinceKey(target)) ?? when));
 }
 
-/** Spares the look at the list while the image has no manifest at all, as when a new image's layers come in. */
+/** Skips the lookup while the image has no manifests, as when the layers of a new image arrive. */
 async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
   if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;
   return view.hasMembers(namedPrefix(place, digest));
@@ -164,7 +170,7 @@ async function putManifest(view: LevelView, place: Place, manifest: ManifestReco
     bytes: weigh(manifest, link) - weigh(before, link),
     when: manifest.pushedAt,
   });
-  // The same bytes name the same digests, unless a release of ours reads manifests otherwise than the one before.
+  // The same bytes name the same digests, unless two releases parse manifests differently.
   const kept = new Set(manifest.references);
   const dropped = before?.references.filter((named) => !kept.has(named)) ?? [];
   for (const named of dropped) await leaveLinkCandidate(view, place, named, manifest.pushedAt);
@@ -197,7 +203,7 @@ function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestReco
   if (manifest.subject !== undefined) view.removeMember(referrerPrefix(place, manifest.subject), manifest.digest);
 }
 
-/** For a digest that a manifest no longer names. */
+/** Leaves a candidate for the link of a digest that a manifest no longer names. */
 async function leaveLinkCandidate(view: LevelView, place: Place, digest: Digest, when: number): Promise<void> {
   if (view.get(linkKey(place, digest)) === undefined) return;
   if (await isNamed(view, place, digest)) return;
@@ -209,7 +215,7 @@ async function leaveLinkCandidate(view: LevelView, place: Place, digest: Digest,
 function putTag(view: LevelView, place: Place, tag: TagRecord): void {
   const { name, digest, updatedAt, checkedAt } = tag;
   if (view.get(manifestKey(place, digest)) === undefined) {
-    throw new ConflictError(`the tag ${name} would point to ${digest}, which ${place.image} does not hold`);
+    throw new ConflictError(`tag "${name}" cannot point to ${digest}: image "${place.image}" has no such manifest`);
   }
   const key = tagKey(place, name);
   const before = view.get(key);
@@ -244,7 +250,9 @@ function deleteSession(view: LevelView, { id }: { readonly id: SessionRecord['id
 
 // ---------------------------------------------------------------------------------------------- counts
 
-/** What a digest adds to an image's bytes: once, be it a manifest, a linked blob or both. */
+/**
+ * Returns how many bytes a digest adds to its image. A digest that is both a manifest and a linked blob counts once.
+ */
 function weigh(manifest: ManifestRecord | undefined, link: BlobLink | undefined): number {
   return manifest?.size ?? link?.size ?? 0;
 }
@@ -254,11 +262,11 @@ interface CountChange {
   readonly tags?: number;
   readonly links?: number;
   readonly bytes?: number;
-  /** Absent when the change does not tell its time, or is none that an image shows. */
+  /** Absent when the change carries no time, or one that images do not show. */
   readonly when?: number;
 }
 
-/** Always writes the absolute counts, even where nothing changed: an earlier write of them may not be on the disk yet. */
+/** Always writes absolute counts, even unchanged ones: an earlier write of them may not have reached the disk yet. */
 function count(view: LevelView, place: Place, by: CountChange): void {
   const key = imageKey(place);
   const before = view.get(key);

@@ -15,11 +15,12 @@ import { LevelUsage } from './level-usage.js';
 import { decodeValue, type Operation } from './level-view.js';
 import type { LevelTarget } from './level-writer.js';
 
-/** The families whose records are read over and over; the rest is read from LevelDB each time. */
+/** Families whose records are cached because they are read repeatedly. The rest is read from LevelDB each time. */
 const cachedFamilies: ReadonlySet<string> = new Set(['tag', 'manifest', 'link', 'image', 'session']);
-/** What a cached entry weighs besides its key and its text. */
+/** Memory of a cached entry besides its key and its text. */
 const entryOverheadBytes = 300;
 
+/** A range of keys, in byte order. */
 export interface Range {
   readonly gt?: string;
   readonly gte?: string;
@@ -27,9 +28,9 @@ export interface Range {
 }
 
 /**
- * The database and what is kept of it in memory: the residents whole, hot records, lists of tags, and sums. Memory follows the
- * writer: it is brought up to date after a write is done and before anybody is told so, and never shows what is not
- * written. That holds for one process, so it is nobody's business but this driver's.
+ * The database and its data in memory: residents (always complete), hot records, lists of tags, and sums. The writer
+ * updates the memory after each write and before the write resolves, so memory never shows unwritten data. This works
+ * for a single process only, so it stays inside this driver.
  */
 export class LevelIndex implements LevelTarget {
   readonly residents = new LevelResidents();
@@ -37,7 +38,7 @@ export class LevelIndex implements LevelTarget {
   readonly usage = new LevelUsage();
   readonly database: LevelDatabase;
   readonly #records: LRUCache<string, object>;
-  /** Lists of members that are known not to be empty, by prefix. */
+  /** Prefixes of member lists that are known to be non-empty. */
   readonly #nonEmpty = new LRUCache<string, true>({ max: 50_000 });
   #writes = 0;
 
@@ -69,8 +70,8 @@ export class LevelIndex implements LevelTarget {
   }
 
   /**
-   * Reads without leaving the thread: from memory, or by LevelDB's own caches in some 3 us, where an asynchronous read takes
-   * 20 for the way to a worker thread and back.
+   * Reads synchronously: from memory, or from LevelDB's own caches in some 3 us. An asynchronous read takes 20 us
+   * because it goes through a worker thread.
    */
   get<T>(key: Key<T>): T | undefined {
     if (LevelResidents.isResident(key)) return this.residents.get(key) as T | undefined;
@@ -89,7 +90,7 @@ export class LevelIndex implements LevelTarget {
     return this.scanKeys({ gt: prefix, lt: rangeEnd(prefix) }, limit, (key) => key.slice(prefix.length));
   }
 
-  /** Remembers a yes, which stays right until a member of the list is removed. */
+  /** Caches a positive answer, which stays valid until a member of the list is removed. */
   async hasMembers(prefix: Prefix): Promise<boolean> {
     if (this.#nonEmpty.has(prefix)) return true;
     const writes = this.#writes;
@@ -98,7 +99,7 @@ export class LevelIndex implements LevelTarget {
     return found;
   }
 
-  /** The first `limit` entries of a range that `decode` does not refuse with `undefined`. */
+  /** Returns the first `limit` entries of a range for which `decode` does not return `undefined`. */
   async scan<T>(range: Range, limit: number, decode: (key: string, text: string) => T | undefined): Promise<T[]> {
     const items: T[] = [];
     const iterator = this.database.level.iterator({ ...range, highWaterMarkBytes: 1 << 20 });
@@ -124,7 +125,7 @@ export class LevelIndex implements LevelTarget {
     return keys.map(decode);
   }
 
-  /** The different values of the part that comes after the prefix, without reading what shares one. */
+  /** Returns the distinct values of the key part that follows the prefix. Seeks past keys that share a value. */
   async distinctParts(prefix: string): Promise<string[]> {
     const parts: string[] = [];
     const iterator = this.database.level.keys({ gt: prefix, lt: rangeEnd(prefix) });
@@ -157,7 +158,7 @@ export class LevelIndex implements LevelTarget {
     }
   }
 
-  /** Trusts nothing that is kept in memory: another database was opened. */
+  /** Discards everything in memory and loads the residents again, after another database was opened. */
   async #reload(): Promise<void> {
     this.#writes += 1;
     this.#records.clear();
@@ -171,7 +172,7 @@ export class LevelIndex implements LevelTarget {
     const { key } = operation;
     const family = familyOf(key);
     const end = key.lastIndexOf('\0') + 1;
-    // Dropped, not replaced: the next reader gets what was written, and nobody else's object.
+    // Dropped, not replaced: the next reader decodes what was written instead of sharing the caller's object.
     if (cachedFamilies.has(family)) this.#records.delete(key);
     if (family === 'tag') this.tagLists.written(key.slice(0, end), key.slice(end), operation);
     if (family === 'named' && operation.type === 'del') this.#nonEmpty.delete(key.slice(0, end));

@@ -1,23 +1,23 @@
 /**
- * Where everything lies in the index: the only file that spells a key.
+ * The keys of the index. This is the only file that spells them.
  *
- * A key is `<owner> \0 <family> \0 …`, drawn here with `|` for `\0`. The owner is `!` for what belongs to the whole
- * registry, else a repository's internal id: short, new at each creation, never used again (`next-id` is written by the
- * batch that takes one). So a deleted repository is forgotten by dropping its name, and what lies under its id goes later.
- * `\0` is smaller than every character of a name, a tag or a digest: keys sort as their last parts do, in byte order.
+ * A key is `<owner> \0 <family> \0 …`, shown here with `|` for `\0`. The owner is `!` for data of the whole registry, or
+ * else the internal id of a repository: short, assigned at creation, never reused (the batch that takes an id also writes
+ * `next-id`). Deleting a repository therefore only removes its name; the keys under its id are purged later.
+ * `\0` sorts before every character of a name, a tag or a digest, so keys sort by their last parts in byte order.
  *
- *   !|batch                                               {id, number, synced}  written first by every batch: the index's id, which batch
- *                                                                         this is, and the newest one known to be synced
+ *   !|batch                                               {id, number, synced}  first in every batch: the id of the index, the number of
+ *                                                                         the batch, and the newest batch known to be synced
  *   !|check                                               7               written and read back by health checks
- *   !|next-id                                             7               the id that the next repository gets
+ *   !|next-id                                             7               the id of the next repository
  *   !|repository|docker-internal                          {id, record}
- *   !|purging|4                                           1767225600000   a deleted repository with keys left, and since when
+ *   !|purging|4                                           1767225600000   a deleted repository with keys left → time of deletion
  *   !|session|0b9c…                                       {repositoryId, session}
  *   !|condemned|sha256:ab…                                ""
- *   !|record|account|ci                                   {…}             a document of this kind and id
- *   !|holder|sha256:ab…|link|5|team/app                   ""              digest → who links it
- *   !|holder|sha256:cd…|manifest|5|team/app               ""              digest → who has a manifest record of it
- *   !|since|sha256:ab…                                    1767225600000   bytes candidate → where in `due` it is
+ *   !|record|account|ci                                   {…}             a document, by kind and id
+ *   !|holder|sha256:ab…|link|5|team/app                   ""              digest → images that link it
+ *   !|holder|sha256:cd…|manifest|5|team/app               ""              digest → images that hold it as a manifest
+ *   !|since|sha256:ab…                                    1767225600000   candidate for bytes → its time in `due`
  *   !|due|0001767225600000|bytes|sha256:ab…               ""              candidates by time
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
  *
@@ -28,13 +28,13 @@
  *   5|named|team/app|sha256:ab…|sha256:cd…                ""              digest → manifests of the image that name it
  *   5|tagged|team/app|sha256:cd…|v1.0                     ""              digest → its tags in the image
  *   5|referrer|team/app|sha256:cd…|sha256:ef…             ""              subject → its referrers
- *   5|since|team/app|sha256:ab…                           1767225600000   link candidate → where in `due` it is
+ *   5|since|team/app|sha256:ab…                           1767225600000   candidate for a link → its time in `due`
  *   5|session|0b9c…                                       ""              the repository's sessions, for purging
- *   5|touched|team/app|sha256:ab…                         1767225600000   in a cache: last asked for → where in `oldest` it is
- *   5|oldest|0001767225600000|team/app|sha256:ab…         ""              what a cache holds, by when it was last asked for
+ *   5|touched|team/app|sha256:ab…                         1767225600000   in a cache: last access → its time in `oldest`
+ *   5|oldest|0001767225600000|team/app|sha256:ab…         ""              content of a cache, by last access
  *
- * Values are JSON, or nothing where the key says it all. A key that ends in a list of members (`holder`, `named`,
- * `tagged`, `referrer`) is a prefix and a member: the prefix ends with `\0`.
+ * Values are JSON, or empty where the key carries all the data. The keys of lists of members (`holder`, `named`, `tagged`,
+ * `referrer`) consist of a prefix, which ends with `\0`, and a member.
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
@@ -49,11 +49,11 @@ import type {
 import type { ImageRecord } from '../../ports/images.js';
 
 declare const valueOf: unique symbol;
-/** A key, and the type of what lies there. */
+/** A key, with the type of its value. */
 export type Key<T> = string & { readonly [valueOf]: T };
-/** What a list of members begins with. */
+/** The prefix of the keys of a list of members. */
 export type Prefix = string & { readonly [valueOf]: 'members' };
-/** A repository's internal id. */
+/** The internal id of a repository. */
 export type RepositoryId = string & { readonly [valueOf]: 'id' };
 
 /** An image under its repository's internal id. */
@@ -62,19 +62,22 @@ export interface Place {
   readonly image: string;
 }
 
+/** The value of a repository key. */
 export interface StoredRepository {
   readonly id: RepositoryId;
   readonly record: RepositoryRecord;
 }
 
+/** The value of a session key. */
 export interface StoredSession {
   readonly repositoryId: RepositoryId;
   readonly session: SessionRecord;
 }
 
+/** The value of an image key. */
 export interface StoredImage {
   readonly record: ImageRecord;
-  /** Besides what the record tells: an image that holds nothing at all has no record. */
+  /** Number of linked blobs, which the record does not show. An image without manifests and links has no key. */
   readonly links: number;
 }
 
@@ -82,78 +85,93 @@ export interface StoredImage {
 export interface BatchHead {
   readonly id: string;
   readonly number: number;
-  /** The newest batch that was known to be synced when this one was made. */
+  /** The newest batch that was known to be synced when this one was written. */
   readonly synced: number;
 }
 
-/** A candidate without its time: what it is found by. */
+/** A candidate without its time, which identifies it. */
 export type CandidateTarget =
   | { readonly kind: 'link'; readonly place: Place; readonly digest: Digest }
   | { readonly kind: 'bytes'; readonly digest: Digest };
 
+/** The key of the id that the next repository gets. */
 export const nextIdKey = '!\0next-id' as Key<number>;
 
+/** The key that every batch writes first. */
 export const batchKey = '!\0batch' as Key<BatchHead>;
 
+/** The key that health checks write and read back. */
 export const checkKey = '!\0check' as Key<number>;
 
+/** Returns the key of a repository, by name. */
 export function repositoryKey(name: string): Key<StoredRepository> {
   return `!\0repository\0${name}` as Key<StoredRepository>;
 }
 
+/** Returns the key that marks a deleted repository with keys left. */
 export function purgingKey(id: RepositoryId): Key<number> {
   return `!\0purging\0${id}` as Key<number>;
 }
 
+/** Returns the key of an upload session. */
 export function sessionKey(id: SessionId): Key<StoredSession> {
   return `!\0session\0${id}` as Key<StoredSession>;
 }
 
+/** Returns the key that lists a session under its repository. */
 export function ownSessionKey(repository: RepositoryId, id: SessionId): Key<''> {
   return `${repository}\0session\0${id}` as Key<''>;
 }
 
+/** Returns the key that marks bytes about to be deleted. */
 export function condemnedKey(digest: Digest): Key<''> {
   return `!\0condemned\0${digest}` as Key<''>;
 }
 
+/** Returns the key of a document. */
 export function documentKey(kind: DocumentKind, id: string): Key<object> {
   return `${documentPrefix}${kind}\0${id}` as Key<object>;
 }
 
+/** Returns the key of an image's record. */
 export function imageKey({ id, image }: Place): Key<StoredImage> {
   return `${id}\0image\0${image}` as Key<StoredImage>;
 }
 
+/** Returns the key of a blob's link in an image. */
 export function linkKey({ id, image }: Place, digest: Digest): Key<BlobLink> {
   return `${id}\0link\0${image}\0${digest}` as Key<BlobLink>;
 }
 
+/** Returns the key of a manifest's record in an image. */
 export function manifestKey({ id, image }: Place, digest: Digest): Key<ManifestRecord> {
   return `${id}\0manifest\0${image}\0${digest}` as Key<ManifestRecord>;
 }
 
+/** Returns the key of a tag. */
 export function tagKey({ id, image }: Place, tag: Tag): Key<TagRecord> {
   return `${id}\0tag\0${image}\0${tag}` as Key<TagRecord>;
 }
 
+/** Returns the key that holds a candidate's time. */
 export function sinceKey(target: CandidateTarget): Key<number> {
   if (target.kind === 'bytes') return `!\0since\0${target.digest}` as Key<number>;
   return `${target.place.id}\0since\0${target.place.image}\0${target.digest}` as Key<number>;
 }
 
+/** Returns the key that sorts a candidate by its time. */
 export function dueKey(target: CandidateTarget, since: number): Key<''> {
   const begin = `!\0due\0${formatTime(since)}\0${target.kind}\0`;
   if (target.kind === 'bytes') return `${begin}${target.digest}` as Key<''>;
   return `${begin}${target.place.id}\0${target.place.image}\0${target.digest}` as Key<''>;
 }
 
-/** The candidates from before a time. */
+/** Returns the range of the candidates from before a time. */
 export function dueBefore(before: number): { readonly gt: string; readonly lt: string } {
   return { gt: '!\0due\0', lt: `!\0due\0${formatTime(before)}` };
 }
 
-/** The inverse of `dueKey`. */
+/** Parses a key; the inverse of `dueKey`. */
 export function parseDueKey(key: string): { readonly target: CandidateTarget; readonly since: number } {
   const [, , time, kind, ...rest] = key.split('\0') as [string, string, string, string, ...string[]];
   const digest = rest.at(-1) as Digest;
@@ -162,30 +180,32 @@ export function parseDueKey(key: string): { readonly target: CandidateTarget; re
   return { since: Number(time), target: { kind: 'link', place, digest } };
 }
 
-/** A time as keys have it: whole, since a file system may tell fractions of a millisecond; outside goes to the nearer end. */
+/** Rounds a time up to whole milliseconds, since file systems may report fractions, and limits it to safe integers. */
 export function wholeTime(time: number): number {
   return Math.min(Math.max(Math.ceil(time), 0), Number.MAX_SAFE_INTEGER);
 }
 
-/** Digits enough for every safe integer, so that keys sort as times do. */
+/** Pads a time to the digits of the largest safe integer, so that keys sort by time. */
 function formatTime(time: number): string {
   return String(wholeTime(time)).padStart(16, '0');
 }
 
+/** Returns the key of the access time of cached content. */
 export function touchedKey({ id, image }: Place, digest: Digest): Key<number> {
   return `${id}\0touched\0${image}\0${digest}` as Key<number>;
 }
 
+/** Returns the key that sorts cached content by access time. */
 export function oldestKey({ id, image }: Place, digest: Digest, touchedAt: number): Key<''> {
   return `${oldestPrefix(id)}${formatTime(touchedAt)}\0${image}\0${digest}` as Key<''>;
 }
 
-/** What a repository's cache holds, the longest unused first. */
+/** Returns the prefix of a cache's content, least recently used first. */
 export function oldestPrefix(id: RepositoryId): string {
   return `${id}\0oldest\0`;
 }
 
-/** The inverse of `oldestKey`. */
+/** Parses a key; the inverse of `oldestKey`. */
 export function parseOldestKey(key: string): {
   readonly place: Place;
   readonly digest: Digest;
@@ -195,56 +215,58 @@ export function parseOldestKey(key: string): {
   return { place: { id: id as RepositoryId, image }, digest: digest as Digest, touchedAt: Number(time) };
 }
 
-/** The members are holders, `link|<id>|<image>` or `manifest|<id>|<image>`. */
+/** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>` or `manifest|<id>|<image>`. */
 export function holderPrefix(digest: Digest): Prefix {
   return `!\0holder\0${digest}\0` as Prefix;
 }
 
+/** Returns the member of `holderPrefix` for an image. */
 export function holderMember(kind: 'link' | 'manifest', { id, image }: Place): string {
   return `${kind}\0${id}\0${image}`;
 }
 
-/** The members are digests of manifests. */
+/** Returns the prefix of the manifests of an image that name a digest. Members are their digests. */
 export function namedPrefix({ id, image }: Place, digest: Digest): Prefix {
   return `${id}\0named\0${image}\0${digest}\0` as Prefix;
 }
 
-/** The members are tags. */
+/** Returns the prefix of the tags of an image that point to a digest. Members are tags. */
 export function taggedPrefix({ id, image }: Place, digest: Digest): Prefix {
   return `${id}\0tagged\0${image}\0${digest}\0` as Prefix;
 }
 
-/** The members are digests of manifests. */
+/** Returns the prefix of the referrers of a subject. Members are digests of manifests. */
 export function referrerPrefix({ id, image }: Place, subject: Digest): Prefix {
   return `${id}\0referrer\0${image}\0${subject}\0` as Prefix;
 }
 
-/** All tags of an image. */
+/** Returns the prefix of all tags of an image. */
 export function tagPrefix({ id, image }: Place): string {
   return `${id}\0tag\0${image}\0`;
 }
 
-/** All images of a repository. */
+/** Returns the prefix of all images of a repository. */
 export function imagePrefix(id: RepositoryId): string {
   return `${id}\0image\0`;
 }
 
-/** The parts of a key: owner, family and what follows. */
+/** Returns the parts of a key: owner, family and the rest. */
 export function splitKey(key: string): readonly [owner: string, family: string, ...rest: string[]] {
   return key.split('\0') as [string, string, ...string[]];
 }
 
-/** The end of the range of keys that begin with a prefix, which itself ends with `\0`. */
+/** Returns the end of the range of keys that begin with a prefix, which must end with `\0`. */
 export function rangeEnd(prefix: string): string {
   return `${prefix.slice(0, -1)}\x01`;
 }
 
+/** Prefixes of the families that belong to the whole registry. */
 export const repositoryPrefix = '!\0repository\0';
 export const purgingPrefix = '!\0purging\0';
 export const sessionPrefix = '!\0session\0';
 export const condemnedPrefix = '!\0condemned\0';
 export const documentPrefix = '!\0record\0';
-/** Everything that a repository holds. */
+/** Returns the prefix of all keys under a repository's id. */
 export function ownedPrefix(id: RepositoryId): string {
   return `${id}\0`;
 }

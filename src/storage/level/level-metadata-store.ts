@@ -47,8 +47,9 @@ import { LevelPurge } from './level-purge.js';
 import { readOldest } from './level-touches.js';
 import { LevelWriter } from './level-writer.js';
 
+/** Options of the index. */
 export interface LevelMetadataStoreOptions extends DatabaseOptions {
-  /** How much of the hot records to keep in memory. @default 32 MiB */
+  /** Maximum size of the cache of hot records in memory. @default 32 MiB */
   readonly cacheBytes?: number;
 }
 
@@ -56,7 +57,7 @@ const defaultCacheBytes = 32 * 1024 * 1024;
 const sessionsPerPage = 1000;
 const emptyPage = { items: [], more: false } as const;
 
-/** The index in a LevelDB folder, for one process. Reads of what is in memory do no I/O. */
+/** The index in a LevelDB folder, for one process. Reads of data in memory do no I/O. */
 export class LevelMetadataStore implements MetadataStore {
   readonly #folder: string;
   readonly #index: LevelIndex;
@@ -73,9 +74,9 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   /**
-   * Opens the folder, and makes it where there is none.
-   * @throws IndexDamageError when the index is lost or damaged; then nothing was changed.
-   * @throws Error that names the folder when someone else has it open, or when it cannot be opened.
+   * Opens the folder; creates it if it does not exist.
+   * @throws IndexDamageError when the index is lost or damaged; nothing was changed.
+   * @throws Error that names the folder when another process has it open, or when it cannot be opened.
    */
   static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
     const index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes, options);
@@ -150,7 +151,7 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#read((index) => this.#aliveSession(index.get(sessionKey(id))));
   }
 
-  /** In pages: a read that is held open while its caller works would keep the index from being opened again. */
+  /** Reads in pages: a read that stayed open while its caller works would block reopening the index. */
   async *sessions(): AsyncGenerator<SessionRecord> {
     let after = sessionPrefix;
     let page: { readonly key: string; readonly stored: StoredSession }[];
@@ -179,7 +180,10 @@ export class LevelMetadataStore implements MetadataStore {
     return id === undefined ? [] : this.#read((index) => readOldest(index, id, repository, page));
   }
 
-  /** The first time it reads the images' records, while writes wait: 10,000 of them take some 20 ms. */
+  /**
+   * The first call for a repository reads the records of all its images, which blocks writes: about 20 ms for 10,000
+   * images.
+   */
   async usage(repository: string): Promise<number> {
     const { residents, usage } = this.#open();
     const id = residents.idOf(repository);
@@ -222,7 +226,7 @@ export class LevelMetadataStore implements MetadataStore {
 
   async apply(changes: readonly Change[], options: WriteOptions): Promise<void> {
     this.#open();
-    // Always durable: what a later durable write puts under a new id must not outlive the record that took the id.
+    // Always durable: a later durable write under a new id must not outlive the record that assigned the id.
     const durable =
       options.durable || changes.some(({ type }) => type === 'repository.put' || type === 'repository.delete');
     await this.#writer.run(async (view) => {
@@ -233,7 +237,8 @@ export class LevelMetadataStore implements MetadataStore {
 
   async purge(when: number): Promise<boolean> {
     const { residents } = this.#open();
-    // Durable: the last step drops the note of what is to be purged, and no step before it may be undone by a power cut.
+    // Durable: the last step removes the entry that lists what is left to purge, and a power cut must not undo an
+    // earlier step.
     await this.#writer.run(async (view) => {
       const [id] = residents.purging();
       if (id !== undefined) await this.#purge.step(view, id, when);
@@ -250,7 +255,7 @@ export class LevelMetadataStore implements MetadataStore {
     const found = await this.#read((index) => index.get(checkKey));
     // A later check may have overtaken this one.
     if (found === undefined || found < expected) {
-      throw new RegistryError('UNAVAILABLE', { message: `the index returned ${found} instead of ${expected}` });
+      throw new RegistryError('UNAVAILABLE', { message: `the index returned "${found}" instead of "${expected}"` });
     }
   }
 
@@ -265,13 +270,13 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#index;
   }
 
-  /** Reads what is on the disk. While the index is opened again, this waits. */
+  /** Reads from the disk. Waits while the index is being reopened. */
   #read<T>(work: (index: LevelIndex) => T | Promise<T>): Promise<T> {
     const index = this.#open();
     return index.database.read(() => work(index));
   }
 
-  /** `undefined` when there is no such repository. */
+  /** Returns `undefined` when the repository does not exist. */
   async #readPlace<T>(at: ImageKey, work: (place: Place, index: LevelIndex) => T | Promise<T>): Promise<T | undefined> {
     const place = this.#placeOf(at);
     return place && this.#read((index) => work(place, index));
@@ -282,7 +287,7 @@ export class LevelMetadataStore implements MetadataStore {
     return id === undefined ? undefined : { id, image: at.image };
   }
 
-  /** Sessions of a deleted repository are gone with its name, though their keys go later. */
+  /** Hides sessions of deleted repositories: they disappear with the name, though their keys are removed later. */
   #aliveSession(stored: StoredSession | undefined): SessionRecord | undefined {
     if (stored === undefined) return undefined;
     return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;

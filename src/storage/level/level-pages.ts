@@ -1,4 +1,4 @@
-/** Reading lists a page at a time. */
+/** Reads lists one page at a time. */
 import type { Digest } from '../../protocol/digest.js';
 import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from '../../ports/images.js';
@@ -17,13 +17,13 @@ import {
 } from './level-keys.js';
 import { sliceTags } from './level-tag-lists.js';
 
-/** A longer list of tags is read page by page and not kept. */
-const wholeListTags = 20_000;
-/** Images that are read for one page: those that hold no manifest are not shown. */
+/** Lists with more tags are read page by page and not cached. */
+const maxCachedListTags = 20_000;
+/** Images read for one page at most, including those without a manifest, which are not listed. */
 const maxImagesRead = 10_000;
 const emptyPage = { items: [], more: false } as const;
 
-/** A page of the entries under a prefix that `decode` does not refuse with `undefined`. */
+/** Returns a page of the entries under a prefix for which `decode` does not return `undefined`. */
 export async function readPage<T>(
   index: LevelIndex,
   prefix: string,
@@ -34,18 +34,18 @@ export async function readPage<T>(
   return cut(await index.scan(range, limit + 1, decode), limit);
 }
 
-/** A page of the tags of an image. */
+/** Returns a page of the tags of an image. */
 export async function readTags(index: LevelIndex, place: Place, page: PageRequest): Promise<Page<TagRecord>> {
   const count = index.get(imageKey(place))?.record.tags ?? 0;
   if (count === 0) return emptyPage;
   const prefix = tagPrefix(place);
   const decode = (_key: string, text: string) => JSON.parse(text) as TagRecord;
-  if (count > wholeListTags) return readPage(index, prefix, page, decode);
+  if (count > maxCachedListTags) return readPage(index, prefix, page, decode);
   const range = { gt: prefix, lt: rangeEnd(prefix) };
   return sliceTags(await index.tagLists.read(prefix, () => index.scan(range, Infinity, decode)), page);
 }
 
-/** A page of the manifests that refer to a subject. */
+/** Returns a page of the manifests that refer to a subject. */
 export async function readReferrers(
   index: LevelIndex,
   place: Place,
@@ -55,17 +55,19 @@ export async function readReferrers(
   const prefix = referrerPrefix(place, subject);
   const { items, more } = await readPage(index, prefix, page, (key) => key.slice(prefix.length) as Digest);
   const records = items.map((digest) => index.get(manifestKey(place, digest)));
-  // One that was deleted since the list was read is left out.
+  // Skips manifests that were deleted since the list was read.
   return { items: records.filter((record) => record !== undefined), more };
 }
 
-/** A page of the images under a prefix of keys that hold a manifest, and whose names begin as asked. */
+/**
+ * Returns a page of the images under a key prefix that hold at least one manifest and whose names begin with `prefix`.
+ */
 export async function readImages(
   index: LevelIndex,
   keys: string,
   { limit, after = '', prefix = '' }: ImagePageRequest,
 ): Promise<ImagePage> {
-  // No character of a name comes after this one.
+  // No character of a name sorts after this one.
   const lt = prefix === '' ? rangeEnd(keys) : `${keys}${prefix}\x7f`;
   let range: Range = after < prefix ? { gte: keys + prefix, lt } : { gt: keys + after, lt };
   const items: ImageRecord[] = [];
@@ -80,7 +82,10 @@ export async function readImages(
   return { items, more: true, seenTo: range.gt?.slice(keys.length) ?? '' };
 }
 
-/** A page of the images that link a digest, sorted by their repository's name, not by its id as the keys are. */
+/**
+ * Returns a page of the images that link a digest, sorted by the name of their repository. The keys are sorted by its
+ * id.
+ */
 export async function readHolders(index: LevelIndex, digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {
   const prefix = `${holderPrefix(digest)}link\0`;
   const [afterRepository, afterImage] = splitImageName(page.after ?? '');
@@ -103,7 +108,7 @@ function cut<T>(items: T[], limit: number): Page<T> {
   return { items: items.slice(0, limit), more: items.length > limit };
 }
 
-/** `repository/image`: a repository is one path component. */
+/** Splits `repository/image` at the first slash: repository names have one path component. */
 function splitImageName(name: string): [repository: string, image: string] {
   const slash = name.indexOf('/');
   return slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];

@@ -14,11 +14,13 @@ import {
 } from './level-keys.js';
 import type { LevelView } from './level-view.js';
 
-/** Checks what must hold before a write, against the index and the writes before it. @throws ConflictError */
+/**
+ * Checks preconditions against the index and the earlier writes of the group. @throws ConflictError for the first that
+ * does not hold
+ */
 export async function requireAll(view: LevelView, preconditions: readonly Precondition[]): Promise<void> {
   for (const precondition of preconditions) {
-    if (!(await holds(view, precondition)))
-      throw new ConflictError(`it no longer holds that ${describe(precondition)}`);
+    if (!(await holds(view, precondition))) throw new ConflictError(`precondition failed: ${describe(precondition)}`);
   }
 }
 
@@ -30,7 +32,7 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   if (type === 'referenced' || type === 'unreferenced') {
     return (await view.hasMembers(holderPrefix(precondition.digest))) === (type === 'referenced');
   }
-  // An unknown repository reads like one that holds nothing.
+  // A missing repository behaves like an empty one.
   const place = findPlace(view, precondition.at);
   if (type === 'named' || type === 'unnamed') {
     const named = place !== undefined && (await view.hasMembers(namedPrefix(place, precondition.digest)));
@@ -55,7 +57,7 @@ function findPlace(view: LevelView, at: ImageKey): Place | undefined {
   return stored && { id: stored.id, image: at.image };
 }
 
-/** A session of a deleted repository is absent, though its key may still be there. */
+/** Returns `undefined` for a session of a deleted repository, though its key may still exist. */
 function findSession(view: LevelView, id: Extract<Precondition, { type: 'session' }>['id']): unknown {
   const stored = view.get(sessionKey(id));
   if (stored === undefined) return undefined;
@@ -64,15 +66,15 @@ function findSession(view: LevelView, id: Extract<Precondition, { type: 'session
 
 function describe(precondition: Precondition): string {
   const { type } = precondition;
-  if (type === 'repository') return `the repository ${precondition.name} is ${precondition.is}`;
-  if (type === 'session') return `the session ${precondition.id} is ${precondition.is}`;
-  if (type === 'document') return `the ${precondition.kind} ${precondition.id} is ${precondition.is}`;
-  if (type === 'referenced') return `something refers to ${precondition.digest}`;
-  if (type === 'unreferenced') return `nothing refers to ${precondition.digest}`;
+  if (type === 'repository') return `repository "${precondition.name}" must be ${precondition.is}`;
+  if (type === 'session') return `session "${precondition.id}" must be ${precondition.is}`;
+  if (type === 'document') return `${precondition.kind} "${precondition.id}" must be ${precondition.is}`;
+  if (type === 'referenced') return `${precondition.digest} must be referenced`;
+  if (type === 'unreferenced') return `${precondition.digest} must not be referenced`;
   const image = `${precondition.at.repository}/${precondition.at.image}`;
-  if (type === 'named') return `a manifest of ${image} names ${precondition.digest}`;
-  if (type === 'unnamed') return `no manifest of ${image} names ${precondition.digest}`;
+  if (type === 'named') return `a manifest of "${image}" must name ${precondition.digest}`;
+  if (type === 'unnamed') return `no manifest of "${image}" may name ${precondition.digest}`;
   const what = type === 'tag' ? precondition.tag : precondition.digest;
   const is = typeof precondition.is === 'string' ? precondition.is : JSON.stringify(precondition.is);
-  return `the ${type} ${what} of ${image} is ${is}`;
+  return `${type} "${what}" of "${image}" must be ${is}`;
 }

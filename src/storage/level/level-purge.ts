@@ -16,15 +16,16 @@ import {
 } from './level-keys.js';
 import type { LevelView } from './level-view.js';
 
-/** How many keys of a deleted repository go in one batch. */
-const purgeStep = 1000;
+/** Keys of a deleted repository that one batch removes. */
+const maxKeysPerStep = 1000;
 
-/** Removes what deleted repositories held, a part at a time. */
+/** Removes the content of deleted repositories, step by step. */
 export class LevelPurge {
   readonly #index: LevelIndex;
   /**
-   * Where the last part ended. All before it is gone, and walking over it again would cost more each time: LevelDB passes
-   * by every deleted key until it is compacted. Only a saving: a new process begins at the beginning.
+   * Where the last step ended. All keys before it are deleted. Scanning them again would take longer with every step,
+   * since LevelDB reads past deleted keys until it compacts them. This only saves work: a new process starts from the
+   * beginning.
    */
   #reached = '';
   #pending = '';
@@ -34,28 +35,31 @@ export class LevelPurge {
   }
 
   /**
-   * Removes a part. Nothing writes under the id any more: its name is gone with an earlier batch, so what is read here
-   * from the database, beside the view, is all there is.
+   * Removes one batch of keys. An earlier batch deleted the name of the repository, so no one writes under its id any
+   * more, and reading the database without the view is enough.
    */
   async step(view: LevelView, id: RepositoryId, when: number): Promise<void> {
     const prefix = ownedPrefix(id);
     const gt = this.#reached.startsWith(prefix) ? this.#reached : prefix;
-    const entries = await this.#index.scan({ gt, lt: rangeEnd(prefix) }, purgeStep, (key, text) => ({ key, text }));
+    const entries = await this.#index.scan({ gt, lt: rangeEnd(prefix) }, maxKeysPerStep, (key, text) => ({
+      key,
+      text,
+    }));
     for (const { key, text } of entries) {
       view.deleteRaw(key);
       purgeBeyond(view, key, text, when);
     }
-    if (entries.length === purgeStep) this.#pending = entries.at(-1)?.key ?? '';
+    if (entries.length === maxKeysPerStep) this.#pending = entries.at(-1)?.key ?? '';
     else view.delete(purgingKey(id));
   }
 
-  /** The last step was written. */
+  /** Records that the last step was written. */
   advance(): void {
     this.#reached = this.#pending;
   }
 }
 
-/** What a key of a repository has outside of the repository's own range. */
+/** Removes what a key of a repository left outside of the range of the repository. */
 function purgeBeyond(view: LevelView, key: string, text: string, when: number): void {
   const [owner, family, ...rest] = splitKey(key);
   const id = owner as RepositoryId;

@@ -13,16 +13,19 @@ import {
 } from './level-keys.js';
 import { decodeValue, type Operation } from './level-view.js';
 
-/** The ranges of keys that are few, asked for by every request or every write, and so kept in memory whole. */
+/** Key ranges that are small and needed by every request or write, and therefore kept in memory as a whole. */
 export const residentPrefixes = [repositoryPrefix, purgingPrefix, condemnedPrefix, documentPrefix] as const;
 
-/** The resident part of the index, as it was last written. */
+/** The resident part of the index, as last written. */
 export class LevelResidents {
   readonly #values = new Map<string, unknown>();
   readonly #nameById = new Map<RepositoryId, string>();
   #sorted: readonly RepositoryRecord[] | undefined;
   readonly #revisions = new Map<DocumentKind, number>();
-  /** Grows with each change of a document. Kinds without an entry in `#revisions` have the revision of the last `clear`. */
+  /**
+   * Increases with each change of a document. Kinds without an entry in `#revisions` have the revision of the last
+   * `clear`.
+   */
   #revision = 0;
   #clearedAt = 0;
 
@@ -34,12 +37,12 @@ export class LevelResidents {
     return this.#values.get(key);
   }
 
-  /** The internal id of a repository that is there. */
+  /** Returns the internal id of an existing repository. */
   idOf(name: string): RepositoryId | undefined {
     return this.repository(name)?.id;
   }
 
-  /** The name of a repository that is there. */
+  /** Returns the name of an existing repository. */
   nameOf(id: RepositoryId): string | undefined {
     return this.#nameById.get(id);
   }
@@ -48,7 +51,7 @@ export class LevelResidents {
     return this.#values.get(repositoryPrefix + name) as StoredRepository | undefined;
   }
 
-  /** Sorted by name. */
+  /** Returns all repositories, sorted by name. */
   repositories(): readonly RepositoryRecord[] {
     this.#sorted ??= [...this.#nameById.values()]
       .sort()
@@ -56,7 +59,7 @@ export class LevelResidents {
     return this.#sorted;
   }
 
-  /** Deleted repositories of which something may be left. */
+  /** Returns deleted repositories that may have keys left. */
   purging(): RepositoryId[] {
     return this.#restOf(purgingPrefix) as RepositoryId[];
   }
@@ -65,11 +68,11 @@ export class LevelResidents {
     return this.#restOf(condemnedPrefix) as Digest[];
   }
 
-  /** In byte order of the id. */
+  /** Returns the documents of a kind, in byte order of their ids. */
   documents(kind: DocumentKind): readonly Document[] {
     const ids = this.#restOf(documentKey(kind, ''));
     const documents = ids.map((id) => ({ id, value: this.#values.get(documentKey(kind, id)) as object }));
-    // JavaScript compares UTF-16 units, which is not byte order beyond U+FFFF.
+    // JavaScript compares UTF-16 units, which differs from byte order above U+FFFF.
     return documents.sort((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)));
   }
 
@@ -88,14 +91,14 @@ export class LevelResidents {
 
   set(key: string, value: unknown): void {
     this.#remove(key);
-    // Nobody but its owner knows what is in a document, so no type keeps a caller from changing it.
+    // Frozen, because documents have no static type that would keep a caller from changing them.
     this.#values.set(key, key.startsWith(documentPrefix) ? freeze(value) : value);
     if (key.startsWith(repositoryPrefix))
       this.#nameById.set((value as StoredRepository).id, splitKey(key)[2] as string);
   }
 
   written(operation: Operation): void {
-    // Decoded: what is read is what the next process will read, and nobody else's object.
+    // Decoded from the text, so that readers get what the next process will read and not the caller's object.
     if (operation.type === 'put') this.set(operation.key, decodeValue(operation.text));
     else this.#remove(operation.key);
   }
@@ -118,7 +121,7 @@ export class LevelResidents {
   }
 }
 
-/** With all that is in it. */
+/** Freezes a value and everything in it. */
 function freeze(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   for (const part of Object.values(value)) freeze(part);

@@ -3,21 +3,21 @@ import type { Page, PageRequest } from '../../ports/pages.js';
 import type { TagRecord } from '../../ports/metadata.js';
 import type { Operation } from './level-view.js';
 
-/** Over all images. A record weighs some 250 bytes in memory. */
-const keptTags = 100_000;
+/** Limit over all images. A record takes some 250 bytes in memory. */
+const maxCachedTags = 100_000;
 
 /**
- * The sorted tags of the images that were listed lately, by the prefix of their keys. Writes are followed in place, so a
- * list is read from the index once and stays right.
+ * The sorted tags of recently listed images, by their key prefix. Writes update a list in place, so it is read from the
+ * index only once.
  */
 export class LevelTagLists {
   readonly #lists = new LRUCache<string, TagRecord[]>({
-    maxSize: keptTags,
+    maxSize: maxCachedTags,
     sizeCalculation: (list) => list.length + 1,
   });
   readonly #loads = new Map<string, Promise<TagRecord[]>>();
 
-  /** The list of an image, by `load` when it is not kept. */
+  /** Returns the list of an image from memory, or loads it with `load`. */
   async read(prefix: string, load: () => Promise<TagRecord[]>): Promise<readonly TagRecord[]> {
     const kept = this.#lists.get(prefix);
     if (kept !== undefined) return kept;
@@ -28,7 +28,7 @@ export class LevelTagLists {
     }
     try {
       const list = await loading;
-      // A write to the image meanwhile has removed the load: this list may be the one from before it.
+      // A concurrent write to the image has removed the load: the list may predate that write.
       if (this.#loads.get(prefix) === loading) this.#lists.set(prefix, list);
       return list;
     } finally {
@@ -36,7 +36,7 @@ export class LevelTagLists {
     }
   }
 
-  /** Follows the write of a tag, whose key is the prefix and its name. */
+  /** Applies the write of a tag, whose key is the prefix and its name. */
   written(prefix: string, name: string, operation: Operation): void {
     this.#loads.delete(prefix);
     const list = this.#lists.get(prefix);
@@ -50,7 +50,7 @@ export class LevelTagLists {
     } else {
       list.splice(index, 0, operation.value as TagRecord);
     }
-    // Weighs it anew.
+    // Updates its size in the cache.
     this.#lists.set(prefix, list);
   }
 
@@ -60,13 +60,13 @@ export class LevelTagLists {
   }
 }
 
-/** A page of a whole sorted list. */
+/** Returns a page of a complete sorted list. */
 export function sliceTags(list: readonly TagRecord[], { limit, after }: PageRequest): Page<TagRecord> {
   const start = after === undefined ? 0 : indexAfter(list, after);
   return { items: list.slice(start, start + limit), more: start + limit < list.length };
 }
 
-/** Where the first tag after a name is. Tags are ASCII: their order as strings is the order of their bytes. */
+/** Returns the index of the first tag after a name. Tags are ASCII, so string order equals byte order. */
 function indexAfter(list: readonly TagRecord[], name: string): number {
   let low = 0;
   let high = list.length;

@@ -1,4 +1,4 @@
-/** When what a cache holds was last asked for. */
+/** Records when cached content was last requested. */
 import type { Digest } from '../../protocol/digest.js';
 import type { CacheItem } from '../../ports/metadata.js';
 import type { LevelIndex } from './level-index.js';
@@ -17,8 +17,8 @@ import {
 import type { LevelView } from './level-view.js';
 
 /**
- * Notes a time for what the image holds, never an earlier one than it has. One that is the same is written again, with both
- * its keys: its first write may not be on the disk yet, and this one may have to be.
+ * Sets the access time of content of the image, but never to an earlier one. An unchanged time is written again with
+ * both of its keys: this write may be durable while the first one has not reached the disk yet.
  */
 export function touch(view: LevelView, place: Place, digests: readonly Digest[], when: number): void {
   const whole = wholeTime(when);
@@ -33,7 +33,10 @@ export function touch(view: LevelView, place: Place, digests: readonly Digest[],
   }
 }
 
-/** After a link or a manifest went: its time goes too, unless the image still holds the digest as the other. */
+/**
+ * Removes the access time after a link or a manifest was removed, unless the image still holds the digest in the other
+ * form.
+ */
 export function forgetTouch(view: LevelView, place: Place, digest: Digest): void {
   const key = touchedKey(place, digest);
   const touchedAt = view.get(key);
@@ -47,8 +50,9 @@ function isHeld(view: LevelView, place: Place, digest: Digest): boolean {
 }
 
 /**
- * A page of what was touched longest ago. A digest that is a link and a manifest of the image is one item, the manifest: it
- * weighs once, as in the image's record, and is seen as a link when the manifest alone is deleted.
+ * Returns a page of the least recently used content. A digest that is both a link and a manifest of the image is one
+ * item, the manifest: its size counts once, as in the record of the image, and it is listed as a link once only the
+ * manifest is deleted.
  */
 export function readOldest(
   index: LevelIndex,
@@ -64,7 +68,7 @@ export function readOldest(
     const manifest = index.get(manifestKey(place, digest));
     if (manifest !== undefined) return { kind: 'manifest', size: manifest.size, ...rest };
     const link = index.get(linkKey(place, digest));
-    // One that was deleted since the list was begun is left out.
+    // Skips content that was deleted since the scan began.
     return link && { kind: 'link', size: link.size, ...rest };
   });
 }

@@ -1,7 +1,7 @@
 import { imagePrefix, rangeEnd, type Key, type RepositoryId, type StoredImage } from './level-keys.js';
 import type { Operation } from './level-view.js';
 
-/** The part of the index that sums need. */
+/** The part of the index that computing sums needs. */
 interface Scanner {
   scan(
     range: { readonly gt: string; readonly lt: string },
@@ -11,25 +11,26 @@ interface Scanner {
 }
 
 /**
- * How many bytes each repository holds, of those that were asked about: summed up once, then followed. The sum is over the
- * images' records, so it is right whatever an earlier process left: some 2 us an image, in which nothing is written.
+ * The number of bytes in each requested repository: summed once, then updated with each write. The sum is computed from
+ * the records of the images, so it is correct whatever an earlier process left. It takes some 2 us per image, during
+ * which nothing is written.
  */
 export class LevelUsage {
   readonly #totals = new Map<RepositoryId, number>();
-  /** By what the batch that is being written changes them. */
+  /** How the batch in progress changes them. */
   #coming = new Map<RepositoryId, number>();
 
   get(id: RepositoryId): number | undefined {
     return this.#totals.get(id);
   }
 
-  /** To be called by the writer, between two batches: what is on the disk then is what later batches change. */
+  /** Called by the writer between two batches, so that later batches change exactly the sum that was read. */
   async load(index: Scanner, id: RepositoryId): Promise<number> {
     const kept = this.#totals.get(id);
     if (kept !== undefined) return kept;
     const prefix = imagePrefix(id);
     let total = 0;
-    // Keeps no record: every one is refused once it is counted.
+    // Counts each record and keeps none.
     await index.scan({ gt: prefix, lt: rangeEnd(prefix) }, Infinity, (_key, text) => {
       total += (JSON.parse(text) as StoredImage).record.bytes;
       return undefined;
@@ -38,7 +39,10 @@ export class LevelUsage {
     return total;
   }
 
-  /** Before a batch is written. @param before what lies under a key now. */
+  /**
+   * Computes how a batch changes the sums, before it is written.
+   * @param before returns the current value of a key.
+   */
   prepare(operations: readonly Operation[], before: (key: Key<StoredImage>) => StoredImage | undefined): void {
     this.#coming = new Map();
     if (this.#totals.size === 0) return;
@@ -52,13 +56,13 @@ export class LevelUsage {
     }
   }
 
-  /** The batch was written. */
+  /** Applies the changes after the batch was written. */
   written(): void {
     for (const [id, change] of this.#coming) this.#totals.set(id, (this.#totals.get(id) ?? 0) + change);
     this.#coming.clear();
   }
 
-  /** The repository was deleted. */
+  /** Forgets a deleted repository. */
   forget(id: RepositoryId): void {
     this.#totals.delete(id);
   }

@@ -1,21 +1,22 @@
 import type { Key, Prefix } from './level-keys.js';
 
-/** What a view stands on: the index as it was last written. Members are the rest of a key after its prefix. */
+/** The index as last written, below a view. A member is the rest of a key after its prefix. */
 export interface LevelBase {
   get<T>(key: Key<T>): T | undefined;
-  /** In byte order. */
+  /** Returns the members in byte order. */
   members(prefix: Prefix, limit?: number): Promise<string[]>;
   hasMembers(prefix: Prefix): Promise<boolean>;
 }
 
+/** One operation of a batch. `text` is the JSON that LevelDB stores. */
 export type Operation =
   | { readonly type: 'put'; readonly key: string; readonly value: unknown; readonly text: string }
   | { readonly type: 'del'; readonly key: string };
 
-/** One layer of writes. `undefined` stands for a deletion. */
+/** One layer of writes. `undefined` marks a deletion. */
 class Layer {
   readonly values = new Map<string, unknown>();
-  /** By prefix, so that asking for a list never looks through all writes. */
+  /** By prefix, so that reading a list does not scan all writes. */
   readonly members = new Map<Prefix, Map<string, boolean>>();
 
   mergeInto(below: Layer): void {
@@ -29,8 +30,8 @@ class Layer {
 }
 
 /**
- * The index as one group of writes sees it: what is written, the group's accepted writes, and a draft of the present one
- * on top, which is kept or dropped as a whole.
+ * The index as one group of writes sees it: the written data, the accepted writes of the group, and on top a draft of
+ * the current write, which is kept or dropped as a whole.
  */
 export class LevelView {
   readonly #base: LevelBase;
@@ -57,7 +58,7 @@ export class LevelView {
     this.#draft.values.set(key, undefined);
   }
 
-  /** For keys that came out of a scan. */
+  /** Deletes a key that a scan returned. */
   deleteRaw(key: string): void {
     this.#draft.values.set(key, undefined);
   }
@@ -78,29 +79,30 @@ export class LevelView {
       removed += 1;
     }
     if (removed === 0) return this.#base.hasMembers(prefix);
-    // One more than were removed: if that many are there, one of them stays.
+    // Reads one more member than were removed: if that many exist, one of them remains.
     const below = await this.#base.members(prefix, removed + 1);
     return below.some((member) => !written.has(member));
   }
 
-  /** In no order. */
+  /** Returns the members in no particular order. */
   async members(prefix: Prefix): Promise<string[]> {
     const written = this.#writtenMembers(prefix);
     const below = (await this.#base.members(prefix)).filter((member) => !written.has(member));
     return [...below, ...[...written].filter(([, present]) => present).map(([member]) => member)];
   }
 
-  /** Accepts the draft. */
+  /** Accepts the draft into the group. */
   keep(): void {
     this.#draft.mergeInto(this.#kept);
     this.#draft = new Layer();
   }
 
+  /** Discards the draft. */
   drop(): void {
     this.#draft = new Layer();
   }
 
-  /** All accepted writes, each key once; `text` is the value as it goes to the disk. */
+  /** Returns all accepted writes, each key once. */
   operations(): Operation[] {
     const operations: Operation[] = [];
     for (const [key, value] of this.#kept.values) {
@@ -133,7 +135,7 @@ function encode(value: unknown): string {
   return value === '' ? '' : JSON.stringify(value);
 }
 
-/** The inverse of how operations write a value. */
+/** Decodes the stored text of a value; the inverse of `encode`. */
 export function decodeValue(text: string): unknown {
   return text === '' ? '' : JSON.parse(text);
 }

@@ -1,26 +1,26 @@
 import { toStorageError } from '../files/storage-errors.js';
 import { LevelView, type LevelBase, type Operation } from './level-view.js';
 
-/** What a writer needs of the store. */
+/** The part of the index that the writer needs. */
 export interface LevelTarget extends LevelBase {
-  /** Called before a group reads or writes. Rejects while writes are refused. */
+  /** Called before a group reads or writes. Rejects while the index refuses writes. */
   ready(): Promise<void>;
   write(operations: readonly Operation[], sync: boolean): Promise<void>;
-  /** After a write: bring what is kept in memory up to date. */
+  /** Called after a write: updates the data in memory. */
   written(operations: readonly Operation[]): void;
 }
 
 interface Task {
   readonly durable: boolean;
-  /** Checks and writes to the draft; when it throws, the draft is dropped and nothing else happens. */
+  /** Checks preconditions and writes to the draft. When it throws, the draft is dropped and nothing else happens. */
   readonly work: (view: LevelView) => Promise<void>;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
 }
 
 /**
- * The one writer: whatever waits when a write ends goes into the next one together, as one batch and one flush. Each task
- * sees the index with the tasks before it, so a precondition that holds here holds when the batch is written.
+ * The only writer. All tasks that queue up during a write form the next group: one batch and one flush. Each task sees
+ * the writes of the tasks before it, so a precondition that holds here still holds when the batch is written.
  */
 export class LevelWriter {
   readonly #target: LevelTarget;
@@ -38,13 +38,13 @@ export class LevelWriter {
     });
   }
 
-  /** Resolves when nothing waits any more. */
+  /** Resolves when the queue is empty. */
   async idle(): Promise<void> {
     while (this.#draining !== undefined) await this.#draining;
   }
 
   async #drain(): Promise<void> {
-    // Whoever asks in this same turn joins the first group.
+    // Tasks added in the same turn of the event loop join the first group.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const group = this.#waiting;
@@ -74,7 +74,7 @@ export class LevelWriter {
     }
   }
 
-  /** Returns the tasks whose writes are in the view; the others are rejected. */
+  /** Runs the tasks against the view. Returns those that succeeded, and rejects the others. */
   async #draft(group: readonly Task[], view: LevelView): Promise<readonly Task[]> {
     const accepted: Task[] = [];
     for (const task of group) {

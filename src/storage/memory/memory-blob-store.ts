@@ -9,18 +9,20 @@ import { GrowingContent } from '../files/growing-content.js';
 import { Growth } from '../files/growth.js';
 import { checkStagedId, digestInvalid, toStorageError } from '../files/storage-errors.js';
 
+/** A file in memory. */
 export interface MemoryFile {
   readonly bytes: Buffer;
   readonly modifiedAt: number;
 }
 
-/** What a disk is to the file store: it outlives a store, so that a test can restart one, and may be damaged by a test. */
+/** Takes the role of the disk: it outlives a store, so a test can restart one or damage its content. */
 export interface MemoryDisk {
   readonly blobs: Map<Digest, MemoryFile>;
   readonly staged: Map<string, MemoryFile>;
   readonly quarantine: Map<Digest, MemoryFile>;
 }
 
+/** Creates an empty disk. */
 export function createMemoryDisk(): MemoryDisk {
   return { blobs: new Map(), staged: new Map(), quarantine: new Map() };
 }
@@ -28,7 +30,7 @@ export function createMemoryDisk(): MemoryDisk {
 const chunkBytes = 64 * 1024;
 const batchBytes = 1024 * 1024;
 
-/** Everything that the port promises but durability. For tests. */
+/** Keeps blobs in memory, for tests. Implements the port except for durability. */
 export class MemoryBlobStore implements BlobStore {
   readonly #disk: MemoryDisk;
   readonly #open = new Map<string, MemoryStagedBlob>();
@@ -219,7 +221,7 @@ class MemoryStagedBlob implements StagedBlob {
   }
 }
 
-/** Each piece is a copy that is overwritten when it is given back, as a pooled one is. */
+/** Returns pieces as copies that are overwritten once given back, like pooled buffers. */
 function copying(bytes: () => Buffer): PieceReader {
   return {
     read: async (position, length) => ({
@@ -231,7 +233,10 @@ function copying(bytes: () => Buffer): PieceReader {
   };
 }
 
-/** Each chunk is a copy that is overwritten after the sink's callback: who kept it without copying notices. */
+/**
+ * Writes chunks as copies that are overwritten after the callback of the sink, which exposes sinks that keep a chunk
+ * without copying it.
+ */
 async function writeBytes(bytes: Buffer, sink: Writable): Promise<void> {
   const writer = new SinkWriter(sink);
   try {

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Algorithm } from '../../../protocol/digest.js';
 import type { HashReply, HashRequest } from './hash-worker.js';
 
-/** The hash of an upload could not be computed: its worker died, or the file could not be read back. */
+/** The hash of an upload could not be computed: the worker died, or the file could not be read back. */
 export class HashFailedError extends Error {
   override readonly name = 'HashFailedError';
 }
@@ -15,8 +15,8 @@ interface Waiter {
 }
 
 /**
- * One file's running hash in the worker. It begins at the file's start, whatever was hashed elsewhere before.
- * The descriptor given to it must stay open until `atRest` has resolved or rejected.
+ * The running hash of one file in the worker. It starts at the beginning of the file, regardless of what was hashed
+ * elsewhere. The descriptor must stay open until `atRest` has resolved or rejected.
  */
 export class HashJob {
   readonly id: number;
@@ -35,16 +35,17 @@ export class HashJob {
     this.#client = client;
   }
 
+  /** Returns whether the worker does not use the descriptor. */
   get isAtRest(): boolean {
     return this.#failure !== undefined || (this.#hashed === this.#sent && !this.#wantsDigest);
   }
 
-  /** Set for good: a failed job is replaced by a new one. */
+  /** Returns the failure, which is permanent: a failed job is replaced by a new one. */
   get failure(): Error | undefined {
     return this.#failure;
   }
 
-  /** Has the bytes up to `upto` hashed, which must be in the file. */
+  /** Hashes the bytes up to `upto`, which must have been written to the file. */
   hash(fd: number, upto: number): void {
     this.#send(fd, upto, false);
   }
@@ -54,27 +55,32 @@ export class HashJob {
     return this.#when(() => this.#sent - this.#hashed <= lagBytes);
   }
 
-  /** Resolves when the worker uses the descriptor no more. @throws HashFailedError, and then it does not use it either. */
+  /**
+   * Resolves when the worker has stopped using the descriptor, which is also true after a rejection. @throws
+   * HashFailedError
+   */
   atRest(): Promise<void> {
     return this.#when(() => this.isAtRest);
   }
 
-  /** The hex digest of the file's first `size` bytes, which must be all that was hashed. @throws HashFailedError */
+  /**
+   * Resolves to the hex digest of the first `size` bytes, which must be all that was hashed. @throws HashFailedError
+   */
   async digest(fd: number, size: number): Promise<string> {
     this.#wantsDigest = true;
     this.#digest = undefined;
     this.#send(fd, size, true);
     await this.atRest();
-    if (this.#digest === undefined) throw new HashFailedError('the hash worker gave no digest');
+    if (this.#digest === undefined) throw new HashFailedError('the hash worker returned no digest');
     return this.#digest;
   }
 
-  /** Remembers the present position for `reset`. Only at rest. */
+  /** Remembers the current position for `reset`. Only at rest. */
   mark(): void {
     if (this.#failure === undefined) this.#client.post({ type: 'mark', job: this.id });
   }
 
-  /** The file was cut to `size`. Only at rest. */
+  /** Returns to `size` after the file was cut to it. Only at rest. */
   reset(size: number): void {
     if (this.#failure !== undefined) return;
     this.#sent = size;
@@ -82,12 +88,12 @@ export class HashJob {
     this.#client.post({ type: 'reset', job: this.id, size });
   }
 
-  /** Forgets the job. Only at rest. */
+  /** Removes the job. Only at rest. */
   drop(): void {
     this.#client.forget(this);
   }
 
-  /** For the client: what the worker said. */
+  /** Handles a reply of the worker. For the client. */
   accept(reply: HashReply): void {
     if ('failure' in reply) {
       this.fail(new HashFailedError(`the upload could not be read back: ${reply.failure}`));
@@ -101,7 +107,7 @@ export class HashJob {
     this.#wake();
   }
 
-  /** For the client: the worker has stopped. */
+  /** Fails the job, after the worker stopped. For the client. */
   fail(error: Error): void {
     this.#failure ??= error;
     this.#wake();
@@ -132,12 +138,13 @@ export class HashJob {
     this.#client.keepAlive(this);
   }
 
+  /** Returns whether a caller waits for the job. */
   get isAwaited(): boolean {
     return this.#waiters.length > 0;
   }
 }
 
-/** Owns the one hash worker of a store: started when first needed, and again after it died. */
+/** Owns the hash worker of a store: starts it when first needed, and again after it died. */
 export class HashClient {
   readonly #jobs = new Map<number, HashJob>();
   readonly #awaited = new Set<HashJob>();
@@ -145,20 +152,21 @@ export class HashClient {
   #nextId = 1;
   #closed = false;
 
+  /** Creates a job. */
   job(algorithm: Algorithm): HashJob {
     const job = new HashJob(this.#nextId++, algorithm, this);
     this.#jobs.set(job.id, job);
     return job;
   }
 
-  /** For jobs. */
+  /** Sends a request to the worker. For jobs. */
   post(request: HashRequest): void {
     if (this.#closed) throw new HashFailedError('the blob store is closed');
     this.#worker ??= this.#start();
     this.#worker.postMessage(request);
   }
 
-  /** For jobs. */
+  /** Removes a job. For jobs. */
   forget(job: HashJob): void {
     this.#jobs.delete(job.id);
     if (job.failure === undefined && !this.#closed && this.#worker !== undefined) {
@@ -166,7 +174,7 @@ export class HashClient {
     }
   }
 
-  /** For jobs: the worker alone keeps the process alive only while somebody waits for it. */
+  /** Lets the worker keep the process alive only while a caller waits for it. For jobs. */
   keepAlive(job: HashJob): void {
     const before = this.#awaited.size;
     if (job.isAwaited) this.#awaited.add(job);
@@ -175,20 +183,20 @@ export class HashClient {
     else if (before > 0 && this.#awaited.size === 0) this.#worker?.unref();
   }
 
-  /** Ends the worker; jobs that run fail. */
+  /** Terminates the worker. Running jobs fail. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#worker?.terminate();
   }
 
   #start(): Worker {
-    // The compiled module, also when this file itself runs from its TypeScript source.
+    // Uses the compiled module, even when this file runs from its TypeScript source.
     const path = createRequire(import.meta.url).resolve('#hash-worker');
     const worker = new Worker(path, { execArgv: [], name: 'artifactapi-hash' });
     let cause: unknown;
     worker.on('message', (reply: HashReply) => this.#jobs.get(reply.job)?.accept(reply));
     worker.on('error', (error) => (cause = error));
-    // Not before 'exit': until then the thread may still be reading.
+    // Waits for 'exit': until then the thread may still be reading.
     worker.on('exit', () => this.#onExit(worker, cause));
     if (this.#awaited.size === 0) worker.unref();
     return worker;

@@ -1,14 +1,15 @@
 /**
- * The thread that hashes uploads by reading back what was written. It uses only descriptors that it is given, and only
- * between a `hash` request and the reply that reaches its `upto`: at other times their owner may close them.
+ * The thread that hashes uploads by reading written bytes back. It uses only the descriptors that it is given, and only
+ * between a `hash` request and the reply that reaches its `upto`. At other times their owner may close them.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { parentPort, type MessagePort } from 'node:worker_threads';
 import type { Algorithm } from '../../../protocol/digest.js';
 
+/** A message to the worker. */
 export type HashRequest =
-  /** Hash on to `upto`, from 0 for a new job; then reply with the hex digest if wanted. */
+  /** Continues hashing up to `upto`, from 0 for a new job, and replies with the hex digest if requested. */
   | {
       readonly type: 'hash';
       readonly job: number;
@@ -17,18 +18,19 @@ export type HashRequest =
       readonly upto: number;
       readonly digest: boolean;
     }
-  /** Remember the present position: `reset` can return to it. The job must be at rest; so for the next two. */
+  /** Remembers the current position for `reset`. The job must be at rest, also for the next two requests. */
   | { readonly type: 'mark'; readonly job: number }
-  /** The file was cut to `size`. */
+  /** Returns to `size` after the file was cut to it. */
   | { readonly type: 'reset'; readonly job: number; readonly size: number }
   | { readonly type: 'drop'; readonly job: number };
 
+/** A message from the worker. */
 export type HashReply =
   | { readonly job: number; readonly hashed: number; readonly digest?: string }
   | { readonly job: number; readonly failure: string };
 
 const readBytes = 256 * 1024;
-/** Between slices other jobs get their turn. */
+/** Other jobs get a turn between slices. */
 const sliceBytes = 1024 * 1024;
 
 class Job {
@@ -79,7 +81,7 @@ class Job {
 class HashQueue {
   readonly #port: MessagePort;
   readonly #jobs = new Map<number, Job>();
-  /** The jobs that have something to do, in turn. */
+  /** Jobs with work to do, in turn. */
   readonly #busy = new Set<number>();
   readonly #buffer = Buffer.allocUnsafeSlow(readBytes);
   #scheduled = false;

@@ -4,7 +4,9 @@ import { formatDigest } from '../../../protocol/digest.js';
 import { readFully } from '../system/files.js';
 import type { HashClient, HashJob } from './hash-client.js';
 
-/** The worker reads from the page cache; further behind, it would read from the disk, and a commit wait long for it. */
+/**
+ * The worker reads from the page cache. If it fell further behind, it would read from the disk and delay the commit.
+ */
 const maxWorkerLagBytes = 32 * 1024 * 1024;
 
 interface InlineHash {
@@ -18,9 +20,9 @@ type State = InlineHash | { readonly type: 'worker'; readonly job: HashJob } | {
 const unknown: State = { type: 'unknown' };
 
 /**
- * The hash of a file that is being appended to: here while it is small, then in the worker, which begins again at the
- * file's start. It may be forgotten at any time (`unknown`): then the file is read again when the digest is asked for.
- * Calls take turns; the descriptor must stay open until `settle` has resolved.
+ * The hash of a file during appends: computed inline while the file is small, and then in the worker, which starts
+ * again at the beginning of the file. The hash may be dropped at any time (`unknown`): then the file is read again when
+ * the digest is requested. Calls run one at a time. The descriptor must stay open until `settle` has resolved.
  */
 export class RunningHash {
   readonly #client: HashClient;
@@ -29,7 +31,7 @@ export class RunningHash {
   #state: State;
   #mark: { readonly size: number; readonly hash: Hash } | undefined;
 
-  /** @param isFresh the file is empty; otherwise it holds bytes that were not hashed. */
+  /** @param isFresh whether the file is empty; otherwise it holds bytes that were not hashed. */
   constructor(client: HashClient, algorithm: Algorithm, maxInlineBytes: number, isFresh: boolean) {
     this.#client = client;
     this.#algorithm = algorithm;
@@ -41,7 +43,7 @@ export class RunningHash {
     return { type: 'inline', hash: createHash(this.#algorithm), size: 0 };
   }
 
-  /** Remembers the present size as the one that `truncate` will probably return to. */
+  /** Remembers the current size, which a later `truncate` will probably return to. */
   async mark(): Promise<void> {
     await this.settle();
     const state = this.#state;
@@ -50,7 +52,10 @@ export class RunningHash {
     else if (state.type === 'worker') state.job.mark();
   }
 
-  /** The chunks are in the file, which now has `size` bytes. Resolves when more may follow. @throws HashFailedError */
+  /**
+   * Hashes chunks that were written to the file, which now has `size` bytes. Resolves when more may follow. @throws
+   * HashFailedError
+   */
   async written(chunks: readonly Buffer[], fd: number, size: number): Promise<void> {
     if (this.#state.type !== 'worker' && size <= this.#maxInlineBytes) {
       if (this.#state.type === 'unknown') return;
@@ -64,7 +69,7 @@ export class RunningHash {
     await job.within(maxWorkerLagBytes);
   }
 
-  /** The file was cut to `size`; `settle` first, then cut. */
+  /** Follows a cut of the file to `size`. The caller must `settle` before the cut. */
   truncate(size: number): void {
     const state = this.#state;
     if (state.type === 'worker') {
@@ -78,7 +83,10 @@ export class RunningHash {
     }
   }
 
-  /** The digest of the file's `size` bytes; with another algorithm than the running one they are read again. */
+  /**
+   * Resolves to the digest of the file's `size` bytes. Reads them again when the algorithm differs from the running
+   * one.
+   */
   async digest(algorithm: Algorithm, fd: number, size: number): Promise<Digest> {
     const state = this.#state;
     if (algorithm === this.#algorithm && state.type === 'inline') return formatDigest(algorithm, state.hash.copy());
@@ -96,7 +104,7 @@ export class RunningHash {
     }
   }
 
-  /** Resolves when nothing uses the descriptor. A hash that failed meanwhile is forgotten. Never rejects. */
+  /** Resolves when the descriptor is not in use. Drops a hash that failed meanwhile. Never rejects. */
   async settle(): Promise<void> {
     if (this.#state.type !== 'worker') return;
     try {
@@ -107,7 +115,7 @@ export class RunningHash {
     }
   }
 
-  /** Gives the memory and the worker's state free. */
+  /** Releases the hash and the worker's job. */
   async forget(): Promise<void> {
     await this.settle();
     if (this.#state.type === 'worker') this.#state.job.drop();

@@ -1,6 +1,6 @@
 /**
- * File-system calls as promises: on plain descriptors, which are numbers because the hash worker shares them, and those
- * that behave differently on Windows.
+ * File-system calls as promises: calls on plain descriptors, which are numbers because the hash worker shares them, and
+ * calls that behave differently on Windows.
  */
 import fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -9,6 +9,7 @@ import { createSystemCalls } from './system-calls.js';
 export const { renameFile, replaceFile, unlinkFile, unlinkSharedFile, removeFile, openFolder, syncFolder } =
   createSystemCalls();
 
+/** Calls of `node:fs` on plain descriptors. */
 export const openFile = promisify(fs.open);
 export const closeFile = promisify(fs.close);
 export const syncData = promisify(fs.fdatasync);
@@ -22,7 +23,7 @@ export class TruncatedFileError extends Error {
   override readonly name = 'TruncatedFileError';
 }
 
-/** Fills the buffer from `position`. @throws TruncatedFileError when the file ends before. */
+/** Fills the buffer with bytes from `position`. @throws TruncatedFileError when the file ends before */
 export async function fill(fd: number, buffer: Buffer, position: number): Promise<void> {
   let filled = 0;
   while (filled < buffer.length) {
@@ -32,14 +33,17 @@ export async function fill(fd: number, buffer: Buffer, position: number): Promis
   }
 }
 
-/** The first `size` bytes. @throws TruncatedFileError */
+/** Reads the first `size` bytes. @throws TruncatedFileError when the file is shorter */
 export async function readFully(fd: number, size: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(size);
   await fill(fd, buffer, 0);
   return buffer;
 }
 
-/** Writes all chunks at `position`. `onWritten` is told each part that has got to the file, so that a failure leaves a true count. */
+/**
+ * Writes all chunks at `position`. Calls `onWritten` with the size of each part that was written, so that the count is
+ * right after a failure.
+ */
 export async function writeFully(
   fd: number,
   chunks: readonly Buffer[],
@@ -56,7 +60,7 @@ export async function writeFully(
   }
 }
 
-/** What is left of the chunks after their first bytes; no empty ones. */
+/** Returns the chunks without their first bytes. None of them is empty. */
 export function withoutFirst(chunks: readonly Buffer[], bytes: number): readonly Buffer[] {
   let skip = bytes;
   let index = 0;

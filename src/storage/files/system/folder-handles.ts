@@ -2,8 +2,8 @@ import { openFolder, syncFolder } from './files.js';
 import type { OpenFolder } from './system-calls.js';
 
 /**
- * Makes names in folders durable, with a descriptor that is kept for each folder: a few hundred at most, and every blob that
- * is published would open and close one.
+ * Syncs folders and keeps a descriptor for each: there are a few hundred folders at most, and otherwise every published
+ * blob would open and close one.
  */
 export class FolderHandles {
   readonly #maxFolders: number;
@@ -13,6 +13,7 @@ export class FolderHandles {
     this.#maxFolders = maxFolders;
   }
 
+  /** Makes the names in a folder durable. */
   async sync(folder: string): Promise<void> {
     let opening = this.#folders.get(folder);
     if (opening === undefined) {
@@ -24,11 +25,11 @@ export class FolderHandles {
     await (await opening).sync();
   }
 
-  /** Nobody syncs any more. */
+  /** Closes all descriptors. No one may sync any more. */
   async close(): Promise<void> {
     const openings = [...this.#folders.values()];
     this.#folders.clear();
-    // A close that fails frees the descriptor all the same, and nothing was written to it.
+    // A failed close frees the descriptor anyway, and nothing was written to it.
     await Promise.allSettled(openings.map(async (opening) => (await opening).close()));
   }
 }

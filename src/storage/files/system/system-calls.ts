@@ -2,7 +2,7 @@ import fs from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { hasCode } from '../storage-errors.js';
 
-/** An open folder: `sync` makes the names in it durable. */
+/** An open folder. `sync` makes the names in it durable. */
 export interface OpenFolder {
   sync(): Promise<void>;
   close(): Promise<void>;
@@ -15,14 +15,14 @@ export interface SystemCalls {
   /** Deletes a file. @throws ENOENT when it does not exist. */
   readonly unlinkFile: (path: string) => Promise<void>;
   /**
-   * Renames a file over one that others may be reading. Windows refuses that as long as they do: there, a target that
-   * `isIntact` makes the rename superfluous, and `from` is deleted; any other target is moved to `aside` and deleted.
-   * `aside` is an unused name on the same file system.
+   * Renames a file over one that others may be reading. Windows refuses this while they read. In that case, `from` is
+   * deleted if `isIntact` confirms the target; otherwise the target is moved to `aside` and deleted first. `aside` is
+   * an unused name on the same file system.
    */
   readonly replaceFile: (from: string, to: string, aside: string, isIntact: () => Promise<boolean>) => Promise<void>;
   /**
-   * Deletes a file that others may be reading. Windows keeps its name in use as long as they do, so it is moved to `aside`
-   * first. @throws ENOENT when it does not exist.
+   * Deletes a file that others may be reading. Windows keeps its name in use while they read, so it is moved to `aside`
+   * first. @throws ENOENT when it does not exist
    */
   readonly unlinkSharedFile: (path: string, aside: string) => Promise<void>;
   /** Deletes a file if it exists. */
@@ -33,7 +33,7 @@ export interface SystemCalls {
   readonly syncFolder: (path: string) => Promise<void>;
 }
 
-/** What `createSystemCalls` needs from Node. */
+/** The primitives of Node that `createSystemCalls` needs. */
 export interface SystemPrimitives {
   readonly platform: NodeJS.Platform;
   rename(from: string, to: string): Promise<void>;
@@ -50,23 +50,23 @@ const ofThisSystem: SystemPrimitives = {
   pause,
 };
 
-/** Pauses between the attempts of a call that Windows refuses because the file is open: 10 retries within 2 seconds. */
+/** Pauses between attempts of a call that Windows refuses because the file is open: 10 retries within 2 seconds. */
 const retryDelaysMs: readonly number[] = [5, 10, 20, 40, 80, 160, 250, 400, 500, 500];
 
 const unsyncedFolder: OpenFolder = { sync: async () => {}, close: async () => {} };
 
-/** Whether Windows may have refused a call because another handle has the file open. */
+/** Returns whether Windows may have refused a call because another handle has the file open. */
 function isOpenElsewhere(error: unknown): boolean {
   return hasCode(error, 'EPERM', 'EBUSY', 'EACCES');
 }
 
-/** The calls for a platform. Tests pass other primitives. */
+/** Creates the calls for a platform. Tests pass other primitives. */
 export function createSystemCalls(primitives: SystemPrimitives = ofThisSystem): SystemCalls {
   const isWindows = primitives.platform === 'win32';
 
   /**
-   * Windows does not rename over or delete a file that another handle has open, be it a reader of ours, a virus scanner or
-   * an indexer. Such handles close soon, so the call is tried again.
+   * Retries on Windows, which does not rename over or delete a file that another handle has open: a reader of ours, a
+   * virus scanner or an indexer. Such handles close soon.
    */
   async function retry(call: () => Promise<void>): Promise<void> {
     for (const delayMs of isWindows ? retryDelaysMs : []) {

@@ -15,54 +15,56 @@ import {
 import type { Operation } from '../level-view.js';
 import { isDiskFull, toStorageError } from '../../files/storage-errors.js';
 
+/** Options of the database. */
 export interface DatabaseOptions extends Omit<StartOptions, 'onStartEmpty' | 'maxOpenFiles'> {
-  /** How many table files LevelDB keeps open at most. @default 1000 */
+  /** Maximum number of table files that LevelDB keeps open. @default 1000 */
   readonly maxOpenFiles?: number | undefined;
   /**
-   * Called when the index needs room on a full disk, before it is opened again. Resolves to true when it released some.
-   * @default nothing can be released
+   * Called when the index needs space on a full disk, before it is reopened. Resolves to whether it freed some.
+   * @default nothing can be freed
    */
   readonly freeSpace?: (() => Promise<boolean>) | undefined;
   /** Called for each event of the index; must not throw. */
   readonly onEvent?: ((event: IndexEvent) => void) | undefined;
-  /** Milliseconds since any fixed moment, for the pauses between attempts. @default performance.now */
+  /** A monotonic clock in milliseconds, for the pauses between attempts. @default performance.now */
   readonly clock?: (() => number) | undefined;
 }
 
+/** An event of the index, for logs and metrics. */
 export type IndexEvent =
   | { readonly type: 'failed'; readonly failure: IndexFailure }
   | { readonly type: 'reopened'; readonly reopens: number; readonly failure: IndexFailure }
-  /** `movedTo`: where the files of the index are now; absent when there were none. */
+  /** `movedTo`: the new folder of the old index; absent when there were no files. */
   | { readonly type: 'started-empty'; readonly finding: string; readonly movedTo: string | undefined };
 
-/** The pause after a failed attempt to reopen doubles from the first of these to the second. */
+/** The pause after a failed attempt to reopen doubles from `minPauseMs` to `maxPauseMs`. */
 const minPauseMs = 100;
 const maxPauseMs = 5000;
 
 /**
- * The database in an index folder. LevelDB 1.20 must not be written to after a failed write: its log goes on at a wrong
- * offset, and recovery drops whatever is appended, or it refuses all writes. So a failed write closes the database, opens
- * it again and is repeated; its caller learns of it only when that fails too. Then writes are refused until an attempt
- * succeeds, made by whoever writes next, after a pause. As long as the disk does not take a file, the database is not closed
- * and goes on answering reads.
+ * The database in an index folder. LevelDB 1.20 must not be written to after a failed write: either its log continues
+ * at a wrong offset, and recovery drops everything appended there, or it refuses all writes. A failed write therefore
+ * closes the database, reopens it and is retried; the caller sees an error only when that fails too. From then on
+ * writes are refused until an attempt to reopen succeeds, which the next write after a pause makes. While the disk
+ * cannot store a file, the database stays open and keeps answering reads.
  */
 export class LevelDatabase {
   readonly #folder: string;
   readonly #started: StartedIndex;
   readonly #options: DatabaseOptions & LevelSettings;
-  /** `undefined` from a reopening that failed to the next one that does not. */
+  /** `undefined` after a failed attempt to reopen, until one succeeds. */
   #level: Level | undefined;
-  /** The newest batch that was written, and the newest that was synced. */
+  /** The newest written batch, and the newest synced one. */
   #head: BatchHead;
-  /** Why the database must be opened again before the next write. */
+  /** The reason why the database must be reopened before the next write. */
   #broken: unknown;
   #failure: IndexFailure | undefined;
   #writable = true;
   #reopens = 0;
-  /** As many reopenings as were followed by a write. */
+  /** The number of reopenings that a successful write has followed. */
   #reported = 0;
   #reopening: Promise<void> | undefined;
-  /** From when the database is about to be closed until another one is open, or could not be opened. */
+  /** Pending from the moment when the database is about to close until another one is open or failed to open. */
   #swapping: Promise<void> | undefined;
   #readers = 0;
   #onLastReader: (() => void) | undefined;
@@ -78,7 +80,11 @@ export class LevelDatabase {
     this.#head = started.head;
   }
 
-  /** @throws IndexDamageError, and Error that names the folder when it cannot be opened. */
+  /**
+   * Opens or creates the index in a folder.
+   * @throws IndexDamageError when the index is lost or damaged.
+   * @throws Error that names the folder when it cannot be opened.
+   */
   static async open(folder: string, options: DatabaseOptions): Promise<LevelDatabase> {
     const settings = { ...options, maxOpenFiles: options.maxOpenFiles ?? defaultMaxOpenFiles };
     const start = (): Promise<StartedIndex> =>
@@ -90,23 +96,23 @@ export class LevelDatabase {
     return new LevelDatabase(folder, started, settings);
   }
 
-  /** The open database. @throws RegistryError UNAVAILABLE */
+  /** Returns the open database. @throws RegistryError UNAVAILABLE */
   get level(): Level {
     if (this.#level === undefined) throw this.#unavailable();
     return this.#level;
   }
 
-  /** Sets what brings the memory up to date after a reopening, before anyone reads again. */
+  /** Sets the function that reloads the data in memory after reopening, before reads continue. */
   onReload(reload: () => Promise<void>): void {
     this.#reload = reload;
   }
 
   /**
-   * Runs a read from outside the writer. It waits for a reopening in progress, and the next one waits for it, so it must
-   * neither write nor call this again. @throws RegistryError UNAVAILABLE
+   * Runs a read from outside the writer. It waits while the database is being reopened, and reopening waits for it, so
+   * it must neither write nor call `read` again. @throws RegistryError UNAVAILABLE
    */
   async read<T>(work: () => T | Promise<T>): Promise<T> {
-    // Also while the old database is still open: reads that kept coming would keep it from being closed.
+    // Waits even while the old database is still open: a steady stream of reads would otherwise keep it from closing.
     while (this.#swapping !== undefined || this.#level === undefined) await (this.#swapping ?? this.#reopen());
     this.#readers += 1;
     try {
@@ -119,12 +125,15 @@ export class LevelDatabase {
     }
   }
 
-  /** Opens the database again if the last write failed; for the writer, before it reads. @throws RegistryError UNAVAILABLE */
+  /**
+   * Reopens the database if the last write failed. Called by the writer before it reads. @throws RegistryError
+   * UNAVAILABLE
+   */
   async ready(): Promise<void> {
     if (this.#broken !== undefined || this.#level === undefined) await this.#reopen();
   }
 
-  /** Writes one batch. After a failure it is written once more to the reopened database. @throws RegistryError UNAVAILABLE */
+  /** Writes one batch. Retries it once on the reopened database. @throws RegistryError UNAVAILABLE */
   async write(operations: readonly Operation[], sync: boolean): Promise<void> {
     try {
       await this.#writeOnce(operations, sync);
@@ -139,12 +148,16 @@ export class LevelDatabase {
     this.#noteSuccess();
   }
 
+  /** Returns whether writes are accepted, and the last failure. */
   status(): MetadataStatus {
     const status = { writable: this.#writable, reopens: this.#reopens };
     return this.#failure === undefined ? status : { ...status, lastFailure: this.#failure };
   }
 
-  /** Closes the database and gives the folder up, also when it is broken. Nobody reads or writes any more. */
+  /**
+   * Closes the database and releases the folder, even when the database is broken. Callers have stopped reading and
+   * writing.
+   */
   async close(): Promise<void> {
     await this.#reopening?.catch(() => {});
     try {
@@ -158,7 +171,7 @@ export class LevelDatabase {
     }
   }
 
-  /** By a chained batch: several times faster than an array of operations, and one batch to LevelDB all the same. */
+  /** Uses a chained batch: several times faster than an array of operations, and still one batch to LevelDB. */
   async #writeOnce(operations: readonly Operation[], sync: boolean): Promise<void> {
     const { id, number, synced } = this.#head;
     const head = { id, number: number + 1, synced };
@@ -172,21 +185,21 @@ export class LevelDatabase {
     this.#head = sync ? { ...head, synced: head.number } : head;
   }
 
-  /** Whether the marker may say that this stop was clean. */
+  /** Writes the last batch; returns whether the marker may record a clean stop. */
   async #writeLast(): Promise<boolean> {
     if (this.#broken !== undefined || this.#level === undefined) return false;
     try {
       await this.#writeOnce([], true);
       return true;
     } catch (error) {
-      // All that was acknowledged is on the disk; the next start finds the marker of an unclean stop.
+      // All acknowledged writes are on disk. The next start finds the marker of an unclean stop.
       this.#noteFailure(error);
       this.#refuse();
       return false;
     }
   }
 
-  /** Opens the database again, unless the last attempt was just now. @throws RegistryError UNAVAILABLE */
+  /** Reopens the database, unless the last attempt was too recent. @throws RegistryError UNAVAILABLE */
   #reopen(): Promise<void> {
     if (this.#reopening === undefined && this.#now() < this.#retryAt) return Promise.reject(this.#unavailable());
     this.#reopening ??= this.#attempt()
@@ -231,7 +244,7 @@ export class LevelDatabase {
       await this.#closeLevel();
       throw error;
     }
-    // What was recovered from the log is in a synced table.
+    // LevelDB has moved the recovered log into a synced table.
     if (head !== undefined) this.#head = { ...head, synced: head.number };
   }
 
@@ -241,7 +254,7 @@ export class LevelDatabase {
     this.#failure = { message, at: Date.now(), noSpace: isDiskFull(error) };
   }
 
-  /** Reports a reopening once a write has shown that it helped. */
+  /** Reports a reopening after the first write that succeeds. */
   #noteSuccess(): void {
     if (this.#reopens === this.#reported) return;
     this.#reported = this.#reopens;
@@ -252,7 +265,7 @@ export class LevelDatabase {
     this.#options.onEvent?.({ type: 'reopened', reopens: this.#reopens, failure: this.#failure });
   }
 
-  /** From now on writes are refused. */
+  /** Refuses writes from now on, until an attempt to reopen succeeds. */
   #refuse(): RegistryError {
     this.#retryAt = this.#now() + this.#pauseMs;
     this.#pauseMs = Math.min(this.#pauseMs * 2, maxPauseMs);

@@ -5,27 +5,27 @@ import { batchKey, type BatchHead } from '../level-keys.js';
 import { readBatch, readLog, readLogNumber, type LogEntry } from './level-log.js';
 import { hasCode } from '../../files/storage-errors.js';
 
-/** What is known about an index from elsewhere. */
+/** What the marker, or this process, expects of an index. */
 export interface IndexExpectation {
   readonly id?: string;
-  /** The index has at least this batch. */
+  /** The index must hold at least this batch. */
   readonly sequence?: number;
 }
 
-/** What the logs of an index hold that is not in its tables yet. */
+/** Batches in the logs of an index that may not be in its tables yet. */
 export interface LoggedBatches {
-  /** The number of the newest batch; `undefined` when there is none, or when an older release wrote them. */
+  /** The number of the newest batch; `undefined` when there are none, or when an older release wrote them. */
   readonly newest: number | undefined;
-  /** Whether they are in several logs, as after a stop while a log became a table. */
+  /** Whether several logs hold batches, as after a stop while a log was turned into a table. */
   readonly isSplit: boolean;
   /** The records of all batches, oldest first. */
   readonly records: readonly Buffer[];
 }
 
 /**
- * Examines an index folder before LevelDB opens it, and changes nothing. LevelDB starts empty when CURRENT is missing, skips
- * what it cannot read of a log, and deletes both the log and the files that it does not know.
- * @throws IndexDamageError
+ * Examines an index folder before LevelDB opens it, without changing anything. LevelDB starts empty when CURRENT is
+ * missing, skips unreadable parts of a log, and then deletes the log and all files that it does not know.
+ * @throws IndexDamageError when acknowledged data is missing.
  */
 export async function examineIndex(folder: string, expected: IndexExpectation): Promise<LoggedBatches> {
   const refuse = (finding: string): never => {
@@ -38,13 +38,13 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
     (await readIfPresent(path.join(folder, manifestName))) ?? refuse(`the file ${manifestName} is missing`);
   const logNumber = readLogNumber(manifest);
   const logs = await listLogs(folder);
-  // The MANIFEST names the log only after it was made.
+  // LevelDB creates a log before the MANIFEST names it.
   if (logNumber > 0 && !logs.some(({ number }) => number === logNumber)) refuse(`log ${logNumber} is missing`);
   let newest: number | undefined;
   const records: Buffer[] = [];
   let filledLogs = 0;
   for (const { name, number } of logs) {
-    // Older ones are left from a stop before LevelDB deleted them: their content is in its tables.
+    // Older logs remain when LevelDB stopped before deleting them; their content is already in tables.
     if (number < logNumber) continue;
     const log = await readIfPresent(path.join(folder, name));
     const entries = readLog(log ?? Buffer.alloc(0), batchKey);
@@ -62,26 +62,26 @@ export async function examineIndex(folder: string, expected: IndexExpectation): 
   return { newest, isSplit: filledLogs > 1, records };
 }
 
-/** @throws IndexDamageError when the index has another id. */
+/** Checks the id of an index. @throws IndexDamageError when it differs from the expected one */
 export function checkIdentity(folder: string, id: string | undefined, head: BatchHead | undefined): void {
   if (id === undefined || head?.id === id) return;
-  throw new IndexDamageError(folder, `it has the id ${head?.id ?? '(none)'}, and the data folder expects ${id}`);
+  throw new IndexDamageError(folder, `its id is "${head?.id ?? '(none)'}", but the data folder expects "${id}"`);
 }
 
-/** @throws IndexDamageError when the index is older than it was. */
+/** Checks the newest batch of an index. @throws IndexDamageError when synced batches are missing */
 export function checkSequence(folder: string, sequence: number | undefined, newest: number): void {
   if (sequence === undefined || newest >= sequence) return;
-  throw new IndexDamageError(folder, `its last batch is ${newest}, and batch ${sequence} had been written to the disk`);
+  throw new IndexDamageError(folder, `its last batch is ${newest}, but batch ${sequence} had been written to disk`);
 }
 
 interface FoundBatch {
   readonly head: BatchHead;
   readonly whole: boolean;
-  /** Whether something unreadable is between this batch and the one found before it. */
+  /** Whether unreadable bytes precede this batch, after the one found before it. */
   readonly afterGap: boolean;
 }
 
-/** The batches of a log that carry a head, which those of older releases do not. */
+/** Returns the batches of a log that carry a head. Those of older releases do not. */
 function batchesOf(entries: readonly LogEntry[]): FoundBatch[] {
   const batches: FoundBatch[] = [];
   let afterGap = false;
@@ -102,9 +102,9 @@ function batchesOf(entries: readonly LogEntry[]): FoundBatch[] {
 }
 
 /**
- * Tells damage from what a power cut leaves. A cut loses only what was not synced: the end of the log, and of several
- * unsynced batches any. A sync covers all that comes before it in the same log. So a missing batch is damage exactly when a
- * later one of the same log says that it had been synced.
+ * Distinguishes damage from the effects of a power cut. A power cut loses only unsynced data: the end of the log, and
+ * any of several unsynced batches. A sync covers everything before it in the same log. A missing batch is therefore
+ * damage exactly when a later batch of the same log records that it had been synced.
  */
 function findDamage(batches: readonly FoundBatch[]): string | undefined {
   const synced = Math.max(0, ...batches.map(({ head }) => head.synced));
@@ -113,7 +113,7 @@ function findDamage(batches: readonly FoundBatch[]): string | undefined {
     const { number } = head;
     const missing = firstMissing(previous, number, whole, afterGap);
     if (missing !== undefined && missing <= synced) {
-      return `it lost batch ${missing}, and batches up to ${synced} had been synced`;
+      return `batch ${missing} is missing, although batches up to ${synced} had been synced`;
     }
     previous = number;
   }
@@ -127,7 +127,7 @@ function firstMissing(
   afterGap: boolean,
 ): number | undefined {
   if (previous !== undefined && previous + 1 < number) return previous + 1;
-  // At the start of the log it is not known how many batches the gap held, but it held the one before this.
+  // At the start of the log, the number of batches in the gap is unknown, but the gap held at least the previous one.
   if (previous === undefined && afterGap) return number - 1;
   return whole ? undefined : number;
 }

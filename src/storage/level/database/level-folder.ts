@@ -3,8 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { syncFolder } from '../../files/system/files.js';
 
 /**
- * Makes a folder and its parents, durably: LevelDB syncs what is inside its folder, and that the folder itself is in its
- * parent is left to us.
+ * Creates a folder and its parents durably. LevelDB syncs the content of its folder but not the entry in the parent.
  */
 export async function makeFolder(folder: string, mode: number): Promise<void> {
   const first = await mkdir(folder, { recursive: true, mode });

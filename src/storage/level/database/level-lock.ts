@@ -4,18 +4,21 @@ import { removeFile, renameFile } from '../../files/system/files.js';
 import { describeSelf, isAlive, type Owner } from './level-owner.js';
 
 /**
- * The index folders that this process has open, by device and inode: one folder can have several paths, by a bind mount or
- * where upper and lower case are the same. State of the module, against the house rule, because it mirrors a fact of the
- * process: LevelDB's lock on a folder belongs to the process, and a second attempt to open the folder from inside it, even a
- * failing one, silently gives that lock away. So it must never be tried, by whichever registry.
+ * The index folders that this process has open, by device and inode: a folder can have several paths, through bind
+ * mounts or on case-insensitive file systems. This is module-level state, against the house rule, because it mirrors a
+ * fact about the process: LevelDB's lock on a folder belongs to the process, and any second attempt to open the folder
+ * in it, even a failing one, silently releases that lock. No registry in the process may make such an attempt.
  */
 const openFolders = new Set<string>();
 
-/** Beside LevelDB's own files, which ignores it. */
+/** Stored among LevelDB's own files; LevelDB ignores it. */
 const ownerFile = 'owner.json';
 
 interface StoredOwner extends Owner {
-  /** The device and inode of the folder that it owns: the file is in copies of the folder too. Older releases have none. */
+  /**
+   * The device and inode of the owned folder, because copies of the folder contain this file too. Older releases do not
+   * write it.
+   */
   readonly folder?: string;
 }
 
@@ -26,8 +29,9 @@ export class FolderInUseError extends Error {
 }
 
 /**
- * A claim on an index folder, besides LevelDB's own `LOCK`: that one decides between two processes, as long as nobody
- * opened or copied the file inside the owning process (closing it anywhere drops the lock). This one still stands then.
+ * A claim on an index folder, in addition to LevelDB's `LOCK`. LevelDB's lock decides between two processes, unless the
+ * owning process opens or copies the lock file: closing it anywhere in the process drops the lock. This claim holds
+ * even then.
  */
 export class FolderLock {
   readonly #folder: string;
@@ -40,7 +44,7 @@ export class FolderLock {
     this.#identity = identity;
   }
 
-  /** @throws Error that names the folder when this process or another living one has it. */
+  /** Claims a folder. @throws FolderInUseError when this process or another running one has it open */
   static async claim(folder: string): Promise<FolderLock> {
     const real = await realpath(folder);
     const { dev, ino } = await stat(real, { bigint: true });
@@ -61,7 +65,10 @@ export class FolderLock {
     return new FolderLock(real, identity);
   }
 
-  /** To be called once LevelDB has its lock, which decided between processes that start at the same time. */
+  /**
+   * Writes the owner file. Called once LevelDB holds its lock, which decides between processes that start at the same
+   * time.
+   */
   async confirm(): Promise<void> {
     const path = join(this.#folder, ownerFile);
     const draft = `${path}.${process.pid}`;
@@ -70,6 +77,7 @@ export class FolderLock {
     this.#confirmed = true;
   }
 
+  /** Removes the claim. */
   async release(): Promise<void> {
     if (this.#released) return;
     this.#released = true;
@@ -85,7 +93,7 @@ async function readOwner(folder: string): Promise<StoredOwner | undefined> {
   try {
     return JSON.parse(await readFile(join(folder, ownerFile), 'utf8')) as StoredOwner;
   } catch {
-    // None, or one that a power cut left unreadable: LevelDB's lock decides alone.
+    // Missing, or unreadable after a power cut: LevelDB's lock alone decides.
     return undefined;
   }
 }

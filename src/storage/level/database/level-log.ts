@@ -1,39 +1,40 @@
 /**
- * Reads the files that LevelDB appends to, its logs and its MANIFEST, as LevelDB 1.20 does when it opens a folder. LevelDB
- * skips damaged parts of a log without a word and then deletes the log, so they have to be found before it opens the folder.
+ * Reads the files that LevelDB appends to, its logs and its MANIFEST, in the same way as LevelDB 1.20 when it opens a
+ * folder. LevelDB silently skips damaged parts of a log and then deletes it, so damage must be found before LevelDB
+ * opens the folder.
  */
 
 const blockBytes = 32 * 1024;
 const headerBytes = 7;
 const [full, first, middle, last] = [1, 2, 3, 4] as const;
 
-/** A record of the file, or a gap: bytes that hold none that can be read. */
+/** A record of the file, or a gap: bytes without a readable record. */
 export type LogEntry =
   | { readonly type: 'gap'; readonly offset: number }
   | {
       readonly type: 'record';
       readonly offset: number;
-      /** The whole record, or the first part of it. */
+      /** The whole record, or only its first part. */
       readonly payload: Buffer;
-      /** False when LevelDB does not recover the record: a part of it is missing, or it follows damage in its block. */
+      /** False when LevelDB does not recover the record: part of it is missing, or it follows damage in its block. */
       readonly whole: boolean;
     };
 
-/** A batch of writes, as far as its first operation. */
+/** The first operation of a batch. */
 export interface LoggedBatch {
   readonly key: string;
   readonly value: string;
 }
 
 /**
- * Returns the entries of a log in the order of the file.
- * @param firstKey the key that batches write first: records that start with it are also found where LevelDB gives up on
- *   the rest of a block. They are evidence that something was written there.
+ * Returns the entries of a log in file order.
+ * @param firstKey the key that every batch writes first. Records that start with it are also found where LevelDB skips
+ * the rest of a block; they prove that something was written there.
  */
 export function readLog(log: Buffer, firstKey: string): LogEntry[] {
   const entries: LogEntry[] = [];
   let open: { readonly offset: number; readonly parts: Buffer[] } | undefined;
-  /** The record in progress has no end. */
+  /** Ends a record whose last part is missing. */
   const abandon = (): void => {
     if (open !== undefined)
       entries.push({ type: 'record', offset: open.offset, payload: open.parts[0] as Buffer, whole: false });
@@ -73,7 +74,10 @@ export function readLog(log: Buffer, firstKey: string): LogEntry[] {
   return entries;
 }
 
-/** The first operation of a batch; `undefined` when the record is not a batch that begins with a put, or ends before. */
+/**
+ * Returns the first operation of a batch, or `undefined` when the record is not a batch that begins with a put, or is
+ * cut short.
+ */
 export function readBatch(record: Buffer): LoggedBatch | undefined {
   if (record.length <= batchHeaderBytes || record[batchHeaderBytes] !== putTag) return undefined;
   const key = readString(record, batchHeaderBytes + 1);
@@ -81,11 +85,12 @@ export function readBatch(record: Buffer): LoggedBatch | undefined {
   return key && value && { key: key.text, value: value.text };
 }
 
+/** One operation of a batch in a log. */
 export type LoggedOperation =
   | { readonly type: 'put'; readonly key: string; readonly value: string }
   | { readonly type: 'del'; readonly key: string };
 
-/** All operations of a batch; `undefined` when the record is not a batch. */
+/** Returns all operations of a batch, or `undefined` when the record is not a batch. */
 export function readOperations(record: Buffer): LoggedOperation[] | undefined {
   const operations: LoggedOperation[] = [];
   let at = batchHeaderBytes;
@@ -102,7 +107,7 @@ export function readOperations(record: Buffer): LoggedOperation[] | undefined {
   return operations;
 }
 
-/** The number of the log that a MANIFEST names as the oldest that is needed; 0 in a folder that was never opened again. */
+/** Returns the number of the oldest log that a MANIFEST still needs, or 0 in a folder that was never reopened. */
 export function readLogNumber(manifest: Buffer): number {
   let logNumber = 0;
   for (const entry of readLog(manifest, '')) {
@@ -111,12 +116,12 @@ export function readLogNumber(manifest: Buffer): number {
   return logNumber;
 }
 
-/** A sequence number of 8 bytes and a count of 4. */
+/** A batch begins with a sequence number of 8 bytes and a count of 4. */
 const batchHeaderBytes = 12;
-/** What precedes the key of a put; a delete has 0. */
+/** The tag before the key of a put; a delete has 0. */
 const putTag = 1;
 
-/** The payload at an offset; `undefined` when what is there is not whole. */
+/** Returns the payload at an offset, or `undefined` when it is incomplete or its checksum is wrong. */
 function readFragment(log: Buffer, offset: number, end: number): Buffer | undefined {
   const length = log.readUInt16LE(offset + 4);
   const type = log[offset + 6];
@@ -126,11 +131,11 @@ function readFragment(log: Buffer, offset: number, end: number): Buffer | undefi
   return log.subarray(offset + headerBytes, payloadEnd);
 }
 
-/** Records behind damage in a block, which start with the key. */
+/** Finds records that follow damage in a block, by the key that they start with. */
 function findRecords(log: Buffer, from: number, end: number, firstKey: string): LogEntry[] {
   const found: LogEntry[] = [];
   if (firstKey === '') return found;
-  // Before the key: the header, the batch's own, the tag, and the length of the key in one byte.
+  // The key follows the record header, the batch header, the tag, and its own length in one byte.
   const distance = headerBytes + batchHeaderBytes + 2;
   const block = log.subarray(0, end);
   for (let at = block.indexOf(firstKey, from); at >= 0; at = block.indexOf(firstKey, at + 1)) {
@@ -147,7 +152,7 @@ function findRecords(log: Buffer, from: number, end: number, firstKey: string): 
 function findLogNumber(edit: Buffer): number | undefined {
   const comparatorTag = 1;
   const logNumberTag = 2;
-  // LevelDB writes the name of the comparator, where an edit has it, and the log number before all else.
+  // LevelDB writes the comparator's name, if any, and then the log number before all other fields.
   let tag = readVarint(edit, 0);
   if (tag?.value === comparatorTag) {
     const name = readString(edit, tag.end);
@@ -173,13 +178,13 @@ function readVarint(buffer: Buffer, offset: number): { readonly value: number; r
   return undefined;
 }
 
-/** LevelDB stores checksums rotated and with a constant added. */
+/** LevelDB stores checksums rotated and offset by a constant. */
 function unmask(stored: number): number {
   const rotated = (stored - 0xa282ead8) >>> 0;
   return ((rotated >>> 17) | (rotated << 15)) >>> 0;
 }
 
-/** CRC-32C (Castagnoli): neither `node:zlib` nor `node:crypto` has it. */
+/** Computes CRC-32C (Castagnoli), which neither `node:zlib` nor `node:crypto` provides. */
 function crc32c(buffer: Buffer, start: number, end: number): number {
   let crc = 0xffffffff;
   for (let at = start; at < end; at++) crc = (crc >>> 8) ^ (crcTable[(crc ^ (buffer[at] as number)) & 255] as number);

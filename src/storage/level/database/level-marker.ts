@@ -5,8 +5,8 @@ import { IndexDamageError } from './level-damage.js';
 import { hasCode } from '../../files/storage-errors.js';
 
 /**
- * The file beside an index folder that says which index belongs there. It outlives the folder: without it, a lost index
- * would look like a new data folder.
+ * The file beside an index folder that identifies the index that belongs there. It outlives the folder: without it, a
+ * lost index would look like a new data folder.
  */
 export interface IndexMarker {
   readonly id: string;
@@ -14,7 +14,7 @@ export interface IndexMarker {
   readonly sequence?: number;
 }
 
-/** @throws IndexDamageError when the file is not a marker. */
+/** Reads the marker; `undefined` when there is none. @throws IndexDamageError when the file is not a marker */
 export async function readMarker(folder: string): Promise<IndexMarker | undefined> {
   let text: string;
   try {
@@ -28,7 +28,7 @@ export async function readMarker(folder: string): Promise<IndexMarker | undefine
   return marker;
 }
 
-/** Writes the marker durably, and with it the names in the data folder. */
+/** Writes the marker durably, and syncs the names in the data folder. */
 export async function writeMarker(folder: string, marker: IndexMarker): Promise<void> {
   const file = markerOf(folder);
   const draft = await open(`${file}.new`, 'w', 0o600);

@@ -18,13 +18,15 @@ import { FolderLock } from './level-lock.js';
 import { readMarker, writeMarker } from './level-marker.js';
 import { decodeValue } from '../level-view.js';
 
+/** Settings of LevelDB. */
 export interface LevelSettings {
-  /** How many table files LevelDB keeps open at most. LevelDB raises it to 74. */
+  /** Maximum number of table files that LevelDB keeps open. LevelDB raises values below 74 to 74. */
   readonly maxOpenFiles: number;
-  /** Creates the database object, not yet open; tests pass one that fails. */
+  /** Creates the database object without opening it; tests pass one that fails. */
   readonly createLevel?: ((folder: string, options: LevelOptions) => Level) | undefined;
 }
 
+/** The options passed to LevelDB. */
 export interface LevelOptions {
   readonly keyEncoding: 'utf8';
   readonly valueEncoding: 'utf8';
@@ -32,26 +34,28 @@ export interface LevelOptions {
   readonly maxOpenFiles: number;
 }
 
+/** Default of `maxOpenFiles`. */
 export const defaultMaxOpenFiles = 1000;
-/** The settings of repositories hold secrets. */
+/** The index holds secrets from the settings of repositories. */
 const ownerOnly = 0o700;
 
-/** An open database and its newest batch; no batch in an index of an older release. */
+/** An open database and its newest batch, which is absent in an index of an older release. */
 export interface OpenLevel {
   readonly level: Level;
   readonly head: BatchHead | undefined;
 }
 
+/** Options of opening an index for the first time in a process. */
 export interface StartOptions extends LevelSettings {
-  /** Whether the data folder holds content, which only an index can have acknowledged. */
+  /** Whether the data folder holds content, which implies that it once had an index. */
   readonly holdsContent?: (() => Promise<boolean>) | undefined;
-  /** Moves an index that must not be opened aside, and starts with an empty one. */
+  /** Moves a damaged index aside and starts with an empty one. */
   readonly acceptEmptyIndex?: boolean | undefined;
-  /** Called when the index starts empty, with the reason and where the old one is now. */
+  /** Called when the index starts empty, with the reason and the new folder of the old one. */
   readonly onStartEmpty?: ((finding: string, movedTo: string | undefined) => void) | undefined;
 }
 
-/** An index that was started: claimed by this process, identified and durable. */
+/** An index claimed by this process, identified and durable. */
 export interface StartedIndex extends OpenLevel {
   readonly head: BatchHead;
   readonly lock: FolderLock;
@@ -59,11 +63,11 @@ export interface StartedIndex extends OpenLevel {
 
 /**
  * Claims an index folder and opens it for the first time in this process.
- * @throws IndexDamageError when the index is not the one that the data folder had; then nothing was changed.
- * @throws Error that names the folder when someone else has it open, or when it cannot be opened.
+ * @throws IndexDamageError when the index is not the one that the data folder had; nothing was changed.
+ * @throws Error that names the folder when another process has it open, or when it cannot be opened.
  */
 export async function startIndex(folder: string, options: StartOptions): Promise<StartedIndex> {
-  if (!(await isThere(folder))) await decideOnLoss(folder, new IndexDamageError(folder, folderMissing), options);
+  if (!(await exists(folder))) await decideOnLoss(folder, new IndexDamageError(folder, folderMissing), options);
   await makeFolder(folder, ownerOnly);
   const lock = await FolderLock.claim(folder);
   let opened: OpenLevel | undefined;
@@ -79,8 +83,8 @@ export async function startIndex(folder: string, options: StartOptions): Promise
 }
 
 /**
- * Opens an index that is what is expected of it, and makes what LevelDB left unsynced durable.
- * @throws IndexDamageError when it is not.
+ * Opens an index that meets an expectation, and makes the batches durable that LevelDB left unsynced.
+ * @throws IndexDamageError when the index does not meet it.
  */
 export async function openExpected(
   folder: string,
@@ -103,9 +107,9 @@ export async function openExpected(
 }
 
 /**
- * Writes what the logs hold once more, unless LevelDB has recovered it; returns the newest batch. LevelDB takes a log that it
- * cannot open or read (too many open files, a failing disk) for an empty one, and then deletes it. Of several logs, it may
- * have read the newest alone.
+ * Writes the logged batches again, unless LevelDB has recovered them; returns the newest batch. LevelDB treats a log
+ * that it cannot open or read (too many open files, a failing disk) as empty and then deletes it. Of several logs, it
+ * may have read only the newest.
  */
 async function writeUnread(
   { level, head }: OpenLevel,
@@ -115,8 +119,8 @@ async function writeUnread(
   const operations = records.flatMap((record) => readOperations(record) ?? []);
   const heads = operations.filter(({ key }) => key === batchKey);
   const others = operations.filter(({ key }) => key !== batchKey);
-  // All of them, in order: each sets absolute values, so those that are there already change nothing. As one batch, which
-  // begins with the number of the last: a stop leaves all of it or nothing.
+  // Writes all of them in order: they set absolute values, so those already present change nothing. They form one
+  // batch, which begins with the number of the last one, so a stop leaves all or nothing.
   const batch = level.batch();
   for (const operation of [...heads.slice(-1), ...others]) {
     if (operation.type === 'put') batch.put(operation.key, operation.value);
@@ -144,8 +148,8 @@ async function openOrReplace(folder: string, options: StartOptions): Promise<Ope
 }
 
 /**
- * Decides whether an empty index may take the place of one that is lost or damaged; true when nothing can have been
- * acknowledged yet: the marker is written at the end of the first start.
+ * Decides whether an empty index may replace one that is lost or damaged. Returns true when nothing can have been
+ * acknowledged yet, because the marker is written at the end of the first start.
  * @throws the damage when it may not.
  */
 async function decideOnLoss(folder: string, damage: IndexDamageError, options: StartOptions): Promise<boolean> {
@@ -156,18 +160,20 @@ async function decideOnLoss(folder: string, damage: IndexDamageError, options: S
   return isNew;
 }
 
-/** Gives an index its id where it has none, and notes in the marker that it is in use: from now on it has no last batch. */
+/**
+ * Assigns an id to an index that has none, and records in the marker that the index is in use, without a last batch.
+ */
 async function identify(folder: string, { level, head }: OpenLevel): Promise<BatchHead> {
   const marker = await readMarker(folder).catch(() => undefined);
   const id = head?.id ?? randomUUID();
   const known = head ?? { id, number: 1, synced: 0 };
   if (head === undefined) await level.put(batchKey, JSON.stringify(known), { sync: true });
   if (marker?.id !== id || marker.sequence !== undefined) await writeMarker(folder, { id });
-  // What was recovered from the log is in a synced table.
+  // LevelDB has moved the recovered log into a synced table.
   return { ...known, synced: known.number };
 }
 
-/** Opens whatever index is in the folder. */
+/** Opens the index in a folder without checking it. */
 export async function openLevel(folder: string, settings: LevelSettings, createIfMissing: boolean): Promise<OpenLevel> {
   const { maxOpenFiles, createLevel = (where, options) => new Level(where, options) } = settings;
   const level = createLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8', createIfMissing, maxOpenFiles });
@@ -187,13 +193,13 @@ export async function openLevel(folder: string, settings: LevelSettings, createI
 }
 
 /**
- * LevelDB syncs neither the first MANIFEST of a new folder nor the rename of CURRENT, and nobody the name of the folder. A
- * power cut could leave a CURRENT that names a file without content.
+ * Syncs the names that LevelDB does not: the first MANIFEST of a new folder, the rename of CURRENT, and the folder
+ * itself. Otherwise a power cut could leave a CURRENT that names an empty file.
  */
 async function syncIndex(folder: string): Promise<void> {
   const names = await readdir(folder);
   for (const name of names.filter((each) => each === 'CURRENT' || each.startsWith('MANIFEST-'))) {
-    // For writing: Windows syncs no file that was opened for reading.
+    // Opened for writing: Windows cannot sync a file that was opened for reading.
     const file = await open(path.join(folder, name), 'r+');
     try {
       await file.sync();
@@ -205,7 +211,9 @@ async function syncIndex(folder: string): Promise<void> {
   await syncFolder(path.dirname(folder));
 }
 
-/** Moves an index folder that has files of LevelDB aside and makes an empty one; returns where it is now. */
+/**
+ * Moves an index folder that has files of LevelDB aside and creates an empty one; returns the new name of the old one.
+ */
 async function setAside(folder: string): Promise<string | undefined> {
   const names = await readdir(folder);
   if (!names.some((name) => /^(?:CURRENT|MANIFEST-.*|.*\.(?:log|ldb|sst))$/.test(name))) return undefined;
@@ -218,21 +226,21 @@ async function setAside(folder: string): Promise<string | undefined> {
 
 /**
  * Asks LevelDB whether another process has the folder open, without opening it.
- * @throws Error that names the folder when one has.
+ * @throws Error that names the folder when one does.
  */
 export async function checkUnlocked(folder: string): Promise<void> {
-  // LevelDB takes the lock before it finds that the folder is there although it must not be, or is missing.
+  // LevelDB takes the lock before it fails because the folder exists or is missing.
   const level = new Level(folder, { createIfMissing: false, errorIfExists: true });
   const refusal: unknown = await level.open().catch((error: unknown) => error);
   if (isLocked(refusal)) throw explainOpenFailure(folder, refusal);
 }
 
-/** A name beside the index folder that says when it was set aside. */
+/** Returns a name beside the index folder that carries the present time. */
 export function asideName(folder: string, what: 'lost' | 'damaged'): string {
   return `${folder}.${what}-${new Date().toISOString().replaceAll(':', '-')}`;
 }
 
-async function isThere(folder: string): Promise<boolean> {
+async function exists(folder: string): Promise<boolean> {
   return readdir(folder).then(
     () => true,
     (error: NodeJS.ErrnoException) => {

@@ -9,20 +9,21 @@ import { readMarker, writeMarker } from './level-marker.js';
 import { asideName, checkUnlocked, defaultMaxOpenFiles, openLevel } from './level-open.js';
 import { IndexSurvey, type SurveyReport } from './level-survey.js';
 
+/** The result of a repair. */
 export interface RepairReport extends SurveyReport {
-  /** Where the index is as it was before. */
+  /** The folder with a copy of the index from before the repair. */
   readonly copiedTo: string;
 }
 
 /**
- * Repairs an index as far as LevelDB can, drops entries that cannot be read, counts images anew, and accepts the result as
- * the index of its data folder. The index is copied aside before anything is changed.
- * @throws Error that names the folder when it is missing, or when someone has it open.
+ * Repairs an index as far as LevelDB can, drops unreadable entries, recounts images, and accepts the result as the
+ * index of its data folder. Copies the index aside before changing anything.
+ * @throws Error that names the folder when it is missing or open in a process.
  */
 export async function repairIndex(folder: string): Promise<RepairReport> {
   await readdir(folder).catch((cause: Error) => {
     throw new Error(
-      `there is no index to repair (${cause.message}): check --data, restore a backup, or start once with --accept-empty-index`,
+      `cannot read the index (${cause.message}): check --data, restore a backup, or start once with --accept-empty-index`,
       { cause },
     );
   });
@@ -30,9 +31,9 @@ export async function repairIndex(folder: string): Promise<RepairReport> {
   try {
     await checkUnlocked(folder);
     const copiedTo = asideName(folder, 'damaged');
-    await cp(folder, copiedTo, { recursive: true, filter: isNoLock });
+    await cp(folder, copiedTo, { recursive: true, filter: isCopied });
     await syncFolder(path.dirname(folder));
-    // LevelDB's own, which the package's types do not show.
+    // A static method of `classic-level` that the types of `level` omit.
     await (Level as unknown as { repair(where: string): Promise<void> }).repair(folder);
     return { copiedTo, ...(await mend(folder)) };
   } finally {
@@ -40,12 +41,12 @@ export async function repairIndex(folder: string): Promise<RepairReport> {
   }
 }
 
-/** LevelDB's lock is given away when it is opened, and the owner of a copy is nobody. */
-function isNoLock(file: string): boolean {
+/** Excludes LevelDB's lock, which opening and closing it would release, and the owner, which a copy does not have. */
+function isCopied(file: string): boolean {
   return !['LOCK', 'owner.json'].includes(path.basename(file));
 }
 
-/** Makes what LevelDB left fit together, and makes it the index that the data folder expects. */
+/** Makes the remaining entries consistent, and records the result as the index that the data folder expects. */
 async function mend(folder: string): Promise<SurveyReport> {
   const { level, head } = await openLevel(folder, { maxOpenFiles: defaultMaxOpenFiles }, false);
   try {

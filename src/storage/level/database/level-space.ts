@@ -3,11 +3,11 @@ import path from 'node:path';
 import { removeFile } from '../../files/system/files.js';
 import { isDiskFull } from '../../files/storage-errors.js';
 
-/** LevelDB takes it for a temporary file of its own: it deletes one that a stop has left. */
+/** LevelDB treats this as a temporary file of its own and deletes one that a stop has left behind. */
 const probeName = '000000.dbtmp';
 const probeMinBytes = 256 * 1024;
 
-/** Rejects when the disk would not take what LevelDB writes to open the folder again. */
+/** Writes a probe file. Rejects when the disk lacks the space that LevelDB needs to reopen the folder. */
 export async function probeDisk(folder: string): Promise<void> {
   const file = path.join(folder, probeName);
   const bytes = probeMinBytes + (await bytesToRewrite(folder));
@@ -24,14 +24,17 @@ export async function probeDisk(folder: string): Promise<void> {
   }
 }
 
-/** The log becomes a table, and the MANIFEST is written anew. */
+/**
+ * Returns the size of what LevelDB rewrites when it opens the folder: logs become tables, and the MANIFEST is written
+ * again.
+ */
 async function bytesToRewrite(folder: string): Promise<number> {
   const names = (await readdir(folder)).filter((name) => name.endsWith('.log') || name.startsWith('MANIFEST-'));
   const sizes = await Promise.all(names.map(async (name) => (await stat(path.join(folder, name))).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** Does the work again after each release of space, as long as it fails on a full disk. */
+/** Runs the work, and repeats it while it fails on a full disk and space can be freed. */
 export async function withSpace<T>(
   work: () => Promise<T>,
   freeSpace: (() => Promise<boolean>) | undefined,

@@ -1,4 +1,4 @@
-/** Walks through all entries of an index: what is in it, and what does not fit together. */
+/** Surveys all entries of an index: counts them and finds inconsistencies. */
 import type { BlobLink, ManifestRecord } from '../../../ports/metadata.js';
 import {
   imageKey,
@@ -14,41 +14,43 @@ import { decodeValue } from '../level-view.js';
 
 /** What a survey found. */
 export interface SurveyReport {
-  /** Names, sorted. */
+  /** Sorted names. */
   readonly repositories: readonly string[];
   readonly images: number;
   readonly manifests: number;
   readonly tags: number;
-  /** Entries that could not be read. */
+  /** Number of unreadable entries. */
   readonly unreadable: number;
-  /** Entries of repositories whose own record is lost: nobody sees them, and their blobs are kept. */
+  /** Number of entries of repositories whose record is lost: they are hidden, and their blobs are kept. */
   readonly unowned: number;
 }
 
+/** An operation that makes an index consistent. */
 export type Correction =
   | { readonly type: 'put'; readonly key: string; readonly value: unknown }
   | { readonly type: 'del'; readonly key: string };
 
-/** An image as its entries say, beside what its record says. */
+/** An image as counted from its entries, and its stored record. */
 interface Tally {
   readonly image: string;
   stored: StoredImage | undefined;
   manifests: number;
   tags: number;
   links: number;
-  /** Each digest once: the size of the manifest, else that of the linked blob. */
+  /** Size by digest: that of the manifest, or else that of the linked blob. */
   readonly sizes: Map<string, number>;
 }
 
+/** Counts the entries of an index and computes corrections. */
 export class IndexSurvey {
   readonly #unreadable: string[] = [];
   readonly #owners = new Map<RepositoryId, string>();
-  /** How many entries each repository has, by id. */
+  /** The number of entries of each repository, by id. */
   readonly #entries = new Map<RepositoryId, number>();
   readonly #tallies = new Map<string, Tally>();
   #nextId = 0;
 
-  /** Counts an entry. In the order of keys, or in any other. */
+  /** Counts an entry. Entries may come in any order. */
   add(key: string, text: string): void {
     let value: unknown;
     try {
@@ -62,6 +64,7 @@ export class IndexSurvey {
     else this.#addOwned(owner as RepositoryId, key, value);
   }
 
+  /** Returns the counts. */
   report(): SurveyReport {
     const tallies = [...this.#tallies.values()].filter(({ manifests }) => manifests > 0);
     const unowned = [...this.#entries].filter(([id]) => !this.#owners.has(id));
@@ -75,7 +78,10 @@ export class IndexSurvey {
     };
   }
 
-  /** What has to be written so that the entries fit together: counts are absolute values, and some writes may be lost. */
+  /**
+   * Returns the operations that make the entries consistent. Counts are stored as absolute values, and some writes may
+   * be lost.
+   */
   corrections(): Correction[] {
     const corrections: Correction[] = this.#unreadable.map((key) => ({ type: 'del', key }));
     for (const [key, tally] of this.#tallies) {
@@ -85,7 +91,7 @@ export class IndexSurvey {
         corrections.push({ type: 'put', key, value: image });
       }
     }
-    // An id that is given twice would show the content of another repository.
+    // Assigning an id twice would expose the content of another repository.
     const highest = Math.max(
       0,
       ...[...this.#entries.keys(), ...this.#owners.keys()].map((id) => Number.parseInt(id, 36)),
