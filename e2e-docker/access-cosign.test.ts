@@ -4,7 +4,8 @@ import type { AccessBed } from './support/access-bed.js';
 import { busyboxImage } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';
 
-const refused = /unauthorized|denied|authentication required|basic credential not found|does not allow it|\b40[13]\b/i;
+const refused =
+  /unauthorized|denied|authentication required|basic credential not found|does not allow this|\b40[13]\b/i;
 
 describeClient('cosign', ['cosign', 'busybox'], () => {
   let bed: AccessBed;

@@ -7,7 +7,8 @@ import { describeClient } from './support/client-suite.js';
 import type { Image } from './support/images.js';
 import type { Workspace } from './support/test-bed.js';
 
-const refused = /unauthorized|denied|authentication required|basic credential not found|does not allow it|\b40[13]\b/i;
+const refused =
+  /unauthorized|denied|authentication required|basic credential not found|does not allow this|\b40[13]\b/i;
 
 describeClient('crane', ['crane', 'busybox'], () => {
   describe.each(accessWays)('against %s', (_way, options) => {

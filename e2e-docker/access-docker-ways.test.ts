@@ -20,7 +20,9 @@ describeClient('docker', dockerNeeds, () => {
     test('a login with a wrong password is refused', async () => {
       const { docker } = await bed.newcomer();
       const login = docker('login', ...loginFlags('ana', 'guessed'), bed.registry.host);
-      await expect(login).rejects.toThrow(/401 Unauthorized|wrong name or password|incorrect username or password/);
+      await expect(login).rejects.toThrow(
+        /401 Unauthorized|wrong user name or password|incorrect username or password/,
+      );
     });
 
     test('logs in, pushes, pulls and logs out', async () => {

@@ -27,7 +27,7 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
   test('a login with a wrong password is refused, and says why', async () => {
     const { docker, home } = await bed.newcomer();
     const login = docker('login', ...loginFlags('ana', 'guessed'), bed.registry.host);
-    await expect(login).rejects.toThrow(/wrong name or password|incorrect username or password/);
+    await expect(login).rejects.toThrow(/wrong user name or password|incorrect username or password/);
     expect(await storedLogin(home)).toBeUndefined();
   });
 

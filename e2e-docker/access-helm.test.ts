@@ -6,7 +6,8 @@ import type { AccessBed, User } from './support/access-bed.js';
 import { describeClient } from './support/client-suite.js';
 import type { Workspace } from './support/test-bed.js';
 
-const refused = /unauthorized|denied|authentication required|basic credential not found|does not allow it|\b40[13]\b/i;
+const refused =
+  /unauthorized|denied|authentication required|basic credential not found|does not allow this|\b40[13]\b/i;
 
 describeClient('helm', ['helm'], () => {
   describe.each(accessWays)('against %s', (_way, options) => {

@@ -1,4 +1,4 @@
-/** What an `Authorization` header says. */
+/** The parsed form of an `Authorization` header. */
 export type Credentials =
   | { readonly scheme: 'none' }
   | { readonly scheme: 'basic'; readonly username: string; readonly password: string }
@@ -7,7 +7,10 @@ export type Credentials =
 
 const maxHeaderLength = 32 * 1024;
 
-/** Schemes in any case (RFC 9110, 11.1); what cannot be read is `unusable`, never nobody. */
+/**
+ * Parses an `Authorization` header. The scheme is case-insensitive (RFC 9110, 11.1). A header that cannot be parsed is
+ * `unusable`; it never counts as anonymous.
+ */
 export function parseAuthorization(header: string | undefined): Credentials {
   if (header === undefined) return { scheme: 'none' };
   if (header.length > maxHeaderLength) return { scheme: 'unusable' };
@@ -20,7 +23,7 @@ export function parseAuthorization(header: string | undefined): Credentials {
   return { scheme: 'basic', username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** UTF-8 (RFC 7617, 2.1). Node passes over what is no base64: such a header is refused instead. */
+/** Decodes base64 as UTF-8 (RFC 7617, 2.1). Node skips characters that are not base64; this returns `undefined` instead. */
 function decodeBase64(value: string): string | undefined {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(value)) return undefined;
   return Buffer.from(value, 'base64').toString('utf8');

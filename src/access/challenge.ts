@@ -1,27 +1,28 @@
 import type { AccessQuestion } from '../ports/access.js';
 import { formatScope } from '../protocol/tokens/token-scope.js';
 
-/** How clients are asked to log in. */
+/** How the registry asks clients to log in. */
 export type ChallengeOptions =
   | { readonly scheme: 'basic' }
   | {
       readonly scheme: 'bearer';
-      /** Absent: our own token endpoint, by the name that the client calls us. */
+      /** The URL of the token endpoint. Absent: our own, under the host name that the client used. */
       readonly realm?: string | undefined;
       readonly service: string;
-      /** What precedes `/v2`. */
+      /** The path in front of `/v2`. */
       readonly prefix: string;
     };
 
-/** What was wrong with the token that came, if one came (RFC 6750, 3.1). */
+/** What is wrong with the token of the request (RFC 6750, 3.1). */
 export type TokenProblem = 'invalid_token' | 'insufficient_scope';
 
 /**
- * The `WWW-Authenticate` of a 401: exactly one challenge, since docker answers all that it is given and the last one wins.
- * Values are quoted; the realm is absolute wherever the client told us a name (docker resolves no relative one).
+ * Returns the `WWW-Authenticate` header of a 401. It contains exactly one challenge, because docker answers every challenge
+ * and the last one wins. Values are quoted. The realm is absolute if the client sent a host name, because docker does not
+ * resolve relative URLs.
  */
 export function formatChallenge(options: ChallengeOptions, question: AccessQuestion, problem?: TokenProblem): string {
-  // The token endpoint itself is asked with a password.
+  // Clients send a password to the token endpoint itself.
   if (options.scheme === 'basic' || question.access === 'token') return 'Basic realm="artifactapi", charset="UTF-8"';
   const realm = options.realm ?? `${question.client.origin ?? ''}${options.prefix}/v2/token`;
   const parts = [`realm="${realm}"`, `service="${options.service}"`];

@@ -5,7 +5,10 @@ import { everyImage } from './reach.js';
 
 const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'token', 'pull', 'catalog']);
 
-/** `open`: anybody may do everything. `read-only`: anybody may pull and list, nobody may write or administer. */
+/**
+ * Creates access control without rules. `open`: everyone may do everything. `read-only`: everyone may pull and list, no one
+ * may write or administer.
+ */
 export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
   return {
     openToAll: mode === 'open',
@@ -17,10 +20,10 @@ export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
       Promise.resolve(actions.filter((action) => mode === 'open' || readOnly.has(action))),
     reach: () => Promise.resolve(everyImage),
     knows: () => Promise.resolve(true),
-    // Nobody can log in here, so a 401 would only make clients ask for a password that nothing takes.
+    // There is no login here: after a 401, clients would ask for a password that nothing accepts.
     refusal: () =>
       new RegistryError('DENIED', {
-        message: 'this registry is read-only: to let somebody do more, set rules in its option access',
+        message: 'this registry is read-only: to allow more, set rules in the option "access"',
       }),
     close: () => Promise.resolve(),
   };

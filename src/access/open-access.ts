@@ -17,22 +17,26 @@ import { PasswordClient } from './identities/password-client.js';
 import { openSigningKeys } from './tokens/open-signing-keys.js';
 import type { SigningKeys } from './tokens/signing-keys.js';
 
+/** What access control needs from the registry. */
 export interface AccessParts {
   readonly metadata: Documents & MetadataWriter;
   readonly runtime: Runtime;
-  /** What precedes `/v2`. */
+  /** The path in front of `/v2`. */
   readonly prefix: string;
 }
 
-/** A token server alone decides, where there are no rules: whoever has a token of it may do what that grants, and nobody else. */
+/** Without rules, the token server alone decides: its tokens allow exactly what they grant. */
 const rulesOfTokenServer: readonly AccessRule[] = [{ anonymous: true, allow: ['pull', 'push', 'delete'] }];
 
-/** Access by rules with all sources of identity that the settings name. @throws Error when the htpasswd file is unusable. */
+/**
+ * Creates access control by rules, with every identity source that the settings name.
+ * @throws HtpasswdError when the htpasswd file cannot be used.
+ */
 export async function openAccess(settings: AccessSettings, parts: AccessParts): Promise<AccessControl> {
   const { metadata, runtime } = parts;
   const { tokenServer, challenge } = settings;
-  const isServed = tokenServer !== undefined;
-  const declared = isServed && settings.rules.length === 0 ? rulesOfTokenServer : settings.rules;
+  const hasTokenServer = tokenServer !== undefined;
+  const declared = hasTokenServer && settings.rules.length === 0 ? rulesOfTokenServer : settings.rules;
   const rules = new StoredRuleBook(declared, metadata, runtime);
   const htpasswd =
     settings.htpasswd === undefined
@@ -45,12 +49,12 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
         });
   const accounts = new StoredAccounts(metadata, runtime, (name) => htpasswd?.has(name) ?? false);
   const oidc = new OidcSource(settings.oidc, runtime);
-  // The file last: it takes any password for its own.
+  // The htpasswd file comes last, because it claims every password.
   const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];
-  const hasTokens = !isServed && challenge === 'bearer';
+  const hasTokens = !hasTokenServer && challenge === 'bearer';
   const keys = hasTokens ? await openKeys(settings, parts) : undefined;
   const tokens = keys && createTokens(settings, keys, sources, runtime);
-  const external = isServed ? new ExternalTokens(tokenServer, runtime) : undefined;
+  const external = hasTokenServer ? new ExternalTokens(tokenServer, runtime) : undefined;
   const bearers: readonly (IdentifyToken | undefined)[] = [
     (token) => identifyAccount(accounts, token),
     tokens && ((token) => tokens.identify(token)),
@@ -64,7 +68,7 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
     bearers: bearers.filter((identify) => identify !== undefined),
     challenge: describeChallenge(settings, parts.prefix),
     groupsOf: createGroups(settings.groups),
-    grantsBy: isServed ? 'repository' : 'wire name',
+    grantsBy: hasTokenServer ? 'repository' : 'wire name',
     needsGrants: declared === rulesOfTokenServer,
     tokens,
     administration: { accounts, rules, ...administerKeys(keys) },
@@ -122,7 +126,9 @@ function administerKeys(keys: SigningKeys | undefined): {
   return {
     rotateKeys: () => {
       if (keys !== undefined) return keys.rotate();
-      return Promise.reject(new RegistryError('CONFLICT', { message: 'this registry signs no tokens' }));
+      return Promise.reject(
+        new RegistryError('CONFLICT', { message: 'this registry does not sign tokens, so it has no keys to rotate' }),
+      );
     },
     listKeys: () => keys?.list() ?? Promise.resolve([]),
   };

@@ -1,12 +1,12 @@
 import type { Reach } from '../ports/access.js';
 import { compilePattern, type Pattern } from '../protocol/patterns.js';
 
-/** Every image of a repository. */
+/** Reaches every image of a repository. */
 export const everyImage: Reach = { prefixes: [''], has: () => true };
 
 /**
- * Returns which images of a repository some patterns of `repository/image` match. Compiles each pattern once, however many
- * images are asked about.
+ * Returns the images of a repository that any of the patterns of `repository/image` matches. Compiles each pattern only
+ * once, for any number of images.
  */
 export function reachOf(patterns: readonly string[], repository: string): Reach {
   const own = `${repository}/`;
@@ -28,13 +28,13 @@ export function reachOf(patterns: readonly string[], repository: string): Reach 
   return { prefixes: shortest(prefixes), has };
 }
 
-/** Returns exactly these images. */
+/** Returns a reach of exactly these images. */
 export function reachOfImages(images: readonly string[]): Reach {
   const exact = new Set(images);
   return { prefixes: shortest(images), has: (image) => exact.has(image) };
 }
 
-/** Returns the images that both reach. */
+/** Returns a reach of the images that are in both. */
 export function intersect(a: Reach, b: Reach): Reach {
   const within = (inner: Reach, outer: Reach): string[] => {
     const around = new Set(outer.prefixes);
@@ -46,7 +46,7 @@ export function intersect(a: Reach, b: Reach): Reach {
   return { prefixes: shortest([...within(a, b), ...within(b, a)]), has: (image) => a.has(image) && b.has(image) };
 }
 
-/** The prefixes that begin with no other, in byte order: names are ASCII. */
+/** Drops prefixes that begin with another one. Returns the rest in byte order, which is the sort order of ASCII names. */
 function shortest(prefixes: readonly string[]): readonly string[] {
   const kept: string[] = [];
   for (const prefix of [...prefixes].sort()) {

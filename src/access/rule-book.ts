@@ -5,14 +5,14 @@ import type { AccessRule } from '../protocol/settings/access-config.js';
 import { RegistryError } from '../protocol/errors.js';
 import { RuleSet } from './rules.js';
 
-/** All rules as of one revision of the stored ones. */
+/** All rules at one revision of the stored ones. */
 interface Snapshot {
   readonly revision: number | string;
   readonly list: readonly RuleRecord[];
   readonly rules: RuleSet;
 }
 
-/** The rules that the options declare, and those that are made through the API. */
+/** Stores the rules that are managed through the API, and combines them with the rules that the options declare. */
 export class StoredRuleBook implements RuleBook {
   readonly #declared: readonly RuleRecord[];
   readonly #metadata: Documents & MetadataWriter;
@@ -29,7 +29,7 @@ export class StoredRuleBook implements RuleBook {
     return (await this.#current()).list;
   }
 
-  /** The rules as they are now, ready to be asked. Meant for every request: the same object until a rule changes. */
+  /** Returns the current rules. Cheap enough for every request: returns the same object until a rule changes. */
   async rules(): Promise<RuleSet> {
     return (await this.#current()).rules;
   }
@@ -49,16 +49,16 @@ export class StoredRuleBook implements RuleBook {
     return this.#change(id, { type: 'document.delete', kind: 'rule', id });
   }
 
-  /** False when there is no such rule. @throws RegistryError CONFLICT for a declared one. */
+  /** Returns false if the rule does not exist. @throws RegistryError CONFLICT for a declared rule. */
   async #change(id: string, change: Change): Promise<boolean> {
     if (this.#declared.some((record) => record.id === id)) {
-      const message = `rule '${id}' is declared in the registry's options and can be changed there only`;
+      const message = `rule "${id}" is declared in the options of the registry: change it there`;
       throw new RegistryError('CONFLICT', { message, detail: { rule: id } });
     }
     return this.#metadata.tryApply([change], { durable: true, require: [ruleIs(id, 'present')] });
   }
 
-  /** Follows the store's revision, not our own writes: other processes may write too. */
+  /** Compares the revision of the store, because other processes may write too. */
   async #current(): Promise<Snapshot> {
     const revision = await this.#metadata.documentRevision('rule');
     if (this.#snapshot?.revision !== revision) {

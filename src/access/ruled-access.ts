@@ -25,45 +25,47 @@ import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
 import { readIssuer, readSubject } from './tokens/token-verification.js';
 
-/** Who the host app says that a request is from; `undefined`: it does not know. */
+/** Asks the host application who sent a request. Returns `undefined` if it does not know. */
 export type AuthenticateHost = (
   request: IncomingMessage,
 ) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
 
+/** A user as the host application identifies them. */
 export interface HostIdentity {
   readonly id: string;
   readonly groups?: readonly string[];
 }
 
-/** Who a token is from: its principal, or why it is refused. `undefined`: it is none of this kind. */
+/** Returns the principal of a token, or why it is refused; `undefined` if the token is of another kind. */
 export type IdentifyToken = (token: string) => Promise<Principal | LoginProblem | undefined>;
 
-/** Makes our own tokens and knows them again. */
+/** Issues our own tokens and redeems refresh tokens. */
 export interface TokenMint {
   readonly issue: TokenIssuer['issue'];
   refresh(refreshToken: string): Promise<Principal | LoginProblem>;
 }
 
+/** The parts that `RuledAccess` combines. */
 export interface RuledAccessParts {
-  /** The rules as they are now. */
+  /** Returns the current rules. */
   readonly rules: () => Promise<RuleSet>;
   readonly authenticateHost?: AuthenticateHost | undefined;
-  /** In the order in which they are asked whether a password is theirs. */
+  /** The first source that claims a password decides about it. */
   readonly sources: readonly IdentitySource[];
-  /** In the order in which they are asked; the first that knows the token's kind decides. */
+  /** The first that recognizes the kind of a token decides about it. */
   readonly bearers: readonly IdentifyToken[];
   readonly challenge: ChallengeOptions;
-  /** The groups that the options put somebody into, besides those that a source names. */
+  /** Returns the groups that the options give a user, in addition to those from the identity source. */
   readonly groupsOf: (id: string) => readonly string[];
-  /** An external token server's tokens name images by repository, wherever the client addresses them. */
+  /** How tokens name images. Those of an external token server use the repository, under any name that the client uses. */
   readonly grantsBy: 'wire name' | 'repository';
-  /** Whether nothing of a repository may be used without a token that grants it. */
+  /** Whether every access to a repository needs a token that grants it. */
   readonly needsGrants: boolean;
   readonly tokens?: TokenMint | undefined;
   readonly administration: AccessAdministration;
 }
 
-/** Access by rules, for whoever a source of identity knows. */
+/** Decides by rules, for users from all identity sources. */
 export class RuledAccess implements AccessControl {
   readonly openToAll = false;
   readonly isPublic = false;
@@ -85,24 +87,24 @@ export class RuledAccess implements AccessControl {
 
   async authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal> {
     const host = await this.#parts.authenticateHost?.(request);
-    // A host without types may say it by null.
+    // A host application in plain JavaScript may return null.
     if (host !== undefined && host !== null) return this.#withGroups(toHostPrincipal(host));
     const credentials = parseAuthorization(request.headers.authorization);
     if (credentials.scheme === 'none') return anonymous;
     if (credentials.scheme === 'unusable') {
-      const message = 'the Authorization header is unusable';
+      const message = 'the Authorization header is malformed';
       throw this.#refusedLogin(question, { reason: 'malformed', username: '', via: 'basic' }, message);
     }
     if (credentials.scheme === 'bearer') return this.#identify(credentials.token, question);
     const { username, password } = credentials;
-    // What containers/image sends without credentials, and the conformance suite always (protocol: auth ping).
+    // containers/image sends this without credentials, and the conformance suite always does.
     if (username === '' && password === '') return { ...anonymous, via: 'basic' };
     return this.#login(username, password, question);
   }
 
   async permits(principal: Principal, access: Access, target: AccessTarget = {}): Promise<boolean> {
     if (access === 'none') return true;
-    if (access === 'ping') return this.#mayPass(principal);
+    if (access === 'ping') return this.#mayPing(principal);
     if (access === 'token') return !isAnonymous(principal) || (await this.#parts.rules()).mayPullSome(principal);
     if (!this.#isGranted(principal, access, target)) return false;
     if (access === 'login') return !isAnonymous(principal);
@@ -140,8 +142,9 @@ export class RuledAccess implements AccessControl {
 
   refusal(principal: Principal, question: AccessQuestion): Error {
     const { grants } = principal;
-    // A token that is too small: 401, so that the client asks for a larger one (distribution does so, not 403).
-    if (grants !== undefined) return this.#unauthorized(question, 'the token does not allow it', 'insufficient_scope');
+    // Like distribution, 401 and not 403: the client then requests a token that grants more.
+    if (grants !== undefined)
+      return this.#unauthorized(question, 'the token does not allow this', 'insufficient_scope');
     if (isAnonymous(principal)) return this.#unauthorized(question);
     return new RegistryError('DENIED', { detail: describeWanted(question) });
   }
@@ -153,23 +156,23 @@ export class RuledAccess implements AccessControl {
   }
 
   /**
-   * Docker takes a challenge from the version check alone: whoever shows nothing gets one, even where everybody may pull.
-   * With Bearer, nobody's token passes; with Basic, an empty password does where nobody in particular may pull.
+   * Docker reads the challenge only from the version check, so requests without credentials get one even if anonymous users
+   * may pull. With Bearer, an anonymous token passes. With Basic, an empty password passes if anonymous users may pull.
    */
-  async #mayPass(principal: Principal): Promise<boolean> {
+  async #mayPing(principal: Principal): Promise<boolean> {
     if (!isAnonymous(principal) || principal.grants !== undefined) return true;
     const isShown = this.#parts.challenge.scheme === 'basic' && principal.via === 'basic';
     return isShown && (await this.#parts.rules()).mayPullSome(principal);
   }
 
-  /** Whether the token, if it was one, was made for this. Tokens of clients administer nothing. */
+  /** Returns whether the token, if there is one, grants this. Client tokens never allow administration. */
   #isGranted({ grants }: Principal, access: Access, { at, name }: AccessTarget): boolean {
     const isForClients = access === 'pull' || access === 'push' || access === 'delete' || access === 'catalog';
     if (grants === undefined) return !(isForClients && this.#parts.needsGrants);
     if (!isForClients) return false;
     if (access === 'catalog') return covers(grants, { type: 'registry', name: 'catalog', action: '*' });
     const { grantsBy, needsGrants } = this.#parts;
-    // Where nothing but grants decides, they do for members and push targets too.
+    // Where only grants decide, they decide about members and push targets too.
     if (name === undefined && !needsGrants) return true;
     const granted = grantsBy === 'repository' || name === undefined ? `${at?.repository}/${at?.image}` : name;
     return covers(grants, { type: 'repository', name: granted, action: access });
@@ -184,16 +187,16 @@ export class RuledAccess implements AccessControl {
       if (reason !== undefined) break;
     }
     const refused = {
-      reason: reason ?? problemOfStranger(token),
+      reason: reason ?? problemOfUnclaimed(token),
       username: readSubject(token),
       via: 'bearer',
     } as const;
     throw this.#refusedLogin(question, refused, 'the token is invalid, expired or revoked', 'invalid_token');
   }
 
-  /** @throws RegistryError UNAUTHORIZED, the same for an unknown name and a wrong password; TOOMANYREQUESTS. */
+  /** @throws RegistryError UNAUTHORIZED, identical for an unknown user and a wrong password; TOOMANYREQUESTS. */
   async #login(username: string, password: string, question: AccessQuestion): Promise<Principal> {
-    // A name without a password may be a password in the wrong place: it is not shown.
+    // A name without a password may be a password in the wrong place, so it is not logged.
     const shown = { username: password === '' ? '' : username, via: 'basic' } as const;
     const source = this.#parts.sources.find((one) => one.claims(username, password));
     let found: Identity | LoginProblem | undefined;
@@ -206,9 +209,9 @@ export class RuledAccess implements AccessControl {
       throw new RegistryError('TOOMANYREQUESTS', { message, headers, refusedLogin, refusal: 'throttled_login' });
     }
     if (typeof found === 'object') return this.#withGroups(toPrincipal(found, source?.kind));
-    // The file judges what no other source takes for its own.
-    const reason = found === undefined || found === 'malformed' ? problemOfStranger(password) : found;
-    throw this.#refusedLogin(question, { ...shown, reason }, 'wrong name or password');
+    // The htpasswd file gets every password that no other source claims.
+    const reason = found === undefined || found === 'malformed' ? problemOfUnclaimed(password) : found;
+    throw this.#refusedLogin(question, { ...shown, reason }, 'wrong user name or password');
   }
 
   async #refresh(token: string, question: AccessQuestion): Promise<Principal> {
@@ -252,8 +255,8 @@ function refuse(reason: LoginProblem, { username, via }: Omit<RefusedLogin, 'rea
   return { reason, username: shownName(username), via };
 }
 
-/** Of a token or password that is for none of the sources. */
-function problemOfStranger(secret: string): LoginProblem {
+/** Returns why a token or password that no source claims is refused. */
+function problemOfUnclaimed(secret: string): LoginProblem {
   return readIssuer(secret) === undefined ? 'malformed' : 'unknown issuer';
 }
 
@@ -261,20 +264,23 @@ function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['k
   return { ...identity, via: 'basic', source, stamp };
 }
 
-/** Of what the host gives, no more than it was asked for. @throws Error for an id that is none: nobody is let in by a mistake. */
+/**
+ * Takes only the documented properties of the host's answer.
+ * @throws Error if the id is not a text, so that a mistake in the host application lets no one in.
+ */
 function toHostPrincipal({ id, groups }: HostIdentity): Principal {
   if (typeof id !== 'string' || id === '') {
-    throw new Error('access.authenticate must give an id, or undefined for whoever it does not know');
+    throw new Error('access.authenticate must return a user with an id, or undefined for an unknown user');
   }
-  // A text would be searched like a list.
+  // `includes` would search a text for a part of it.
   const list: unknown = groups ?? [];
   if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) {
-    throw new Error('access.authenticate must give groups as a list of texts');
+    throw new Error('access.authenticate must return groups as an array of strings');
   }
   return { id, groups: list, via: 'host', source: 'host' };
 }
 
-/** As distribution tells it, an entry for each action. */
+/** Returns the error detail in the format of distribution: one entry per action. */
 function describeWanted({ wanted }: AccessQuestion): unknown {
   if (wanted.length === 0) return undefined;
   return wanted.flatMap(({ type, name, actions }) =>

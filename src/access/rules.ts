@@ -10,11 +10,12 @@ export interface Subject {
   readonly image?: string;
 }
 
+/** Returns whether a request came without credentials or with an anonymous token. */
 export function isAnonymous({ id }: Principal): boolean {
   return id === anonymous.id;
 }
 
-/** The rules, asked. Deny by default: a right is there when one rule gives it, and the limits of the caller's token do too. */
+/** Evaluates rules. Denies by default: an access needs a rule that allows it, and the limits of the caller's token too. */
 export class RuleSet {
   readonly #rules: readonly AccessRule[];
 
@@ -22,12 +23,12 @@ export class RuleSet {
     this.#rules = rules;
   }
 
-  /** `admin` is asked of a repository as a whole, or with no subject of the registry; the others of an image. */
+  /** Checks `admin` for a whole repository or, without a subject, for the registry. Checks all others for an image. */
   permits(principal: Principal, permission: Permission, subject?: Subject): boolean {
     return this.permitted(principal, [permission], subject).length > 0;
   }
 
-  /** Returns those of the permissions that the principal has. Matches each rule's names once, however many are asked for. */
+  /** Returns those of the wanted permissions that the principal has. Matches the names of each rule only once. */
   permitted<P extends Permission>(principal: Principal, wanted: readonly P[], subject?: Subject): readonly P[] {
     const { limits } = principal;
     const within = limits === undefined ? wanted : given(limits, wanted, subject);
@@ -36,19 +37,19 @@ export class RuleSet {
     return given(rules, within, subject);
   }
 
-  /** Returns which images of a repository it may pull: as `permits` says, in one pass over the rules for all of them. */
+  /** Returns the images of a repository that the principal may pull. Agrees with `permits`, in one pass over the rules. */
   reach(principal: Principal, repository: string): Reach {
     const { limits } = principal;
     const rules = reachOf(pullPatterns(this.#rules.filter((rule) => isFor(rule, principal))), repository);
     return limits === undefined ? rules : intersect(rules, reachOf(pullPatterns(limits), repository));
   }
 
-  /** Whether it may pull anything at all. */
+  /** Returns whether the principal may pull anything at all. */
   mayPullSome(principal: Principal): boolean {
     return this.#some(principal, (allowance) => givesSome(allowance, 'pull'));
   }
 
-  /** Whether it may do something of this to an image of the repository. */
+  /** Returns whether the principal has one of the permissions on some image of the repository. */
   mayKnow(
     principal: Principal,
     repository: string,
@@ -59,14 +60,14 @@ export class RuleSet {
     );
   }
 
-  #some(principal: Principal, isSuch: (allowance: Allowance) => boolean): boolean {
-    if (principal.limits?.some(isSuch) === false) return false;
-    return this.#rules.some((rule) => isFor(rule, principal) && isSuch(rule));
+  #some(principal: Principal, predicate: (allowance: Allowance) => boolean): boolean {
+    if (principal.limits?.some(predicate) === false) return false;
+    return this.#rules.some((rule) => isFor(rule, principal) && predicate(rule));
   }
 }
 
-function isFor({ users, groups, anonymous: everybody, authenticated }: AccessRule, principal: Principal): boolean {
-  if (everybody === true) return true;
+function isFor({ users, groups, anonymous: forEveryone, authenticated }: AccessRule, principal: Principal): boolean {
+  if (forEveryone === true) return true;
   if (isAnonymous(principal)) return false;
   if (authenticated === true || users?.includes(principal.id) === true) return true;
   return groups?.some((group) => principal.groups.includes(group)) === true;
@@ -74,7 +75,7 @@ function isFor({ users, groups, anonymous: everybody, authenticated }: AccessRul
 
 type Allowance = AccessLimit | AccessRule;
 
-/** What of it the allowances give together. */
+/** Returns those of the wanted permissions that the allowances give together. */
 function given<P extends Permission>(
   allowances: readonly Allowance[],
   wanted: readonly P[],
@@ -109,7 +110,7 @@ function givesSome({ names, allow }: Allowance, permission: Permission, reposito
   return names === undefined || repository === undefined || names.some((name) => mayTouch(name, repository));
 }
 
-/** A repository's name alone stands for all of its images. */
+/** The name of a repository means all of its images. */
 function toImagePattern(name: string): string {
   return name.includes('/') || name === '**' ? name : `${name}/**`;
 }
@@ -119,7 +120,7 @@ function coversWhole(name: string, repository: string): boolean {
   return pattern === '**' || (pattern.endsWith('/**') && matchesPattern(pattern.slice(0, -3), repository));
 }
 
-/** Whether the pattern may match an image of the repository; where `**` stands in its first part, anything that begins alike. */
+/** Returns whether the pattern may match an image of the repository. After a `**` in its first part, anything matches. */
 function mayTouch(name: string, repository: string): boolean {
   const [first = ''] = toImagePattern(name).split('/');
   const stars = first.indexOf('**');

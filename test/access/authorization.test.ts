@@ -5,7 +5,7 @@ import { shown } from '../support/shown.js';
 const encode = (text: string): string => Buffer.from(text).toString('base64');
 const basic = (username: string, password: string): object => ({ scheme: 'basic', username, password });
 
-describe('an Authorization header is read', () => {
+describe('parseAuthorization', () => {
   it.each<[header: string | undefined, credentials: object]>([
     [undefined, { scheme: 'none' }],
     [`Basic ${encode('ann:secret')}`, basic('ann', 'secret')],
@@ -18,7 +18,7 @@ describe('an Authorization header is read', () => {
     [`Basic ${encode(':secret')}`, basic('', 'secret')],
     ['Bearer a.b.c', { scheme: 'bearer', token: 'a.b.c' }],
     ['bearer aat_x', { scheme: 'bearer', token: 'aat_x' }],
-  ])('%s', (header, credentials) => {
+  ])('parses %s', (header, credentials) => {
     expect(parseAuthorization(header)).toEqual(credentials);
   });
 
@@ -39,7 +39,7 @@ describe('an Authorization header is read', () => {
       `Bearer ${'x'.repeat(40_000)}`,
       `Basic ${encode(`ann:${'x'.repeat(40_000)}`)}`,
     ].map((header): [string, string] => [shown(header), header]),
-  )('and %s is unusable, not nobody', (_shown, header) => {
+  )('reports %s as unusable, not as anonymous', (_shown, header) => {
     expect(parseAuthorization(header)).toEqual({ scheme: 'unusable' });
   });
 });

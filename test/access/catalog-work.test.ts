@@ -15,7 +15,7 @@ interface Work {
   asked: number;
 }
 
-/** A catalog over them for nobody in particular, and what it costs. */
+/** A catalog over the images for an anonymous user, and the work that it does. */
 function scene(names: readonly string[], leaveAfter = Infinity) {
   const work: Work = { searches: 0, read: 0, asked: 0 };
   const listImages = (_caller: Caller, { limit, after = '', prefix = '' }: ImagePageRequest): Promise<ImagePage> => {
@@ -57,29 +57,29 @@ function scene(names: readonly string[], leaveAfter = Infinity) {
 
 const rulesElsewhere = Array.from({ length: 99 }, (_, i) => `other-${i}/**`);
 
-describe('the work of a catalog over 50,000 images with 100 rules', () => {
-  it('reads the images alone that a rule reaches, each once, and asks about none twice', async () => {
+describe('a catalog over 50,000 images with 100 rules', () => {
+  it('reads and checks only the images that a rule reaches, each once', async () => {
     const { work, follow } = scene([...rulesElsewhere, 'docker/team-42/**']);
     const { found, pages } = await follow('n=100');
     expect(found).toEqual(images.filter((image) => image.startsWith('team-42/')).map((image) => `docker/${image}`));
     expect(pages.map(({ length }) => length)).toEqual([100, 100, 100, 100, 100]);
-    // One more than a page tells whether there are more. Before: 50,000 images read and 100 rules matched for each.
+    // One more than a page shows whether there are more.
     expect(work).toEqual({ searches: 5, read: 504, asked: 504 });
   });
 
-  it('reads nothing where no rule reaches', async () => {
+  it('reads nothing if no rule reaches the repository', async () => {
     const { work, get } = scene([...rulesElsewhere, 'docker-2/**']);
     expect(await get('')).toEqual({ names: [], next: undefined });
     expect(work).toEqual({ searches: 0, read: 0, asked: 0 });
   });
 
-  it('is a page and one image where everything is reached', async () => {
+  it('reads one image more than a page if a rule reaches everything', async () => {
     const { work, get } = scene([...rulesElsewhere, '**']);
     expect((await get('')).names).toHaveLength(100);
     expect(work).toEqual({ searches: 1, read: 101, asked: 101 });
   });
 
-  it('is bounded for one request, which answers with fewer and a Link that tells no name', async () => {
+  it('bounds the work of one request by a shorter page and a Link that reveals no name', async () => {
     const { work, get, follow } = scene([...rulesElsewhere, 'docker/*/app-77']);
     const first = await get('n=10');
     expect(work.read).toBeLessThanOrEqual(20_000);
@@ -90,14 +90,14 @@ describe('the work of a catalog over 50,000 images with 100 rules', () => {
     expect(links.join(' ').replaceAll('docker%2Fteam-77%2Fapp-77', '')).not.toMatch(/team|app/);
   });
 
-  it('ends when the client has left', async () => {
+  it('stops reading when the client disconnects', async () => {
     const { work, get } = scene(['docker/*/none'], 3000);
     await get('');
     expect(work.read).toBeLessThan(4000);
   });
 
   it.each(['cursor=x', 'cursor=', `cursor=${'a'.repeat(2000)}`])(
-    'refuses a cursor that it did not give: %s',
+    'rejects a cursor that it did not issue: %s',
     async (query) => {
       await expect(scene([]).get(query)).rejects.toMatchObject({ code: 'PAGINATION_NUMBER_INVALID', status: 400 });
     },

@@ -13,8 +13,8 @@ function ask(access: AccessQuestion['access'], wanted: readonly TokenGrant[] = [
 }
 
 it.each<[string, ChallengeOptions, AccessQuestion, Parameters<typeof formatChallenge>[2], string]>([
-  ['Basic', { scheme: 'basic' }, ask('pull', [pull], 'https://us.example'), undefined, basic],
-  ['Basic of the token endpoint', bearer, ask('token', [], 'https://us.example'), undefined, basic],
+  ['Basic access control', { scheme: 'basic' }, ask('pull', [pull], 'https://us.example'), undefined, basic],
+  ['the token endpoint', bearer, ask('token', [], 'https://us.example'), undefined, basic],
   [
     'a ping',
     bearer,
@@ -23,34 +23,34 @@ it.each<[string, ChallengeOptions, AccessQuestion, Parameters<typeof formatChall
     'Bearer realm="https://us.example:5000/v2/token",service="artifactapi"',
   ],
   [
-    'what is wanted, under a prefix',
+    'a request that needs two scopes, under a prefix',
     { ...bearer, prefix: '/registry' },
     ask('push', [push, pull], 'http://us.example'),
     undefined,
     'Bearer realm="http://us.example/registry/v2/token",service="artifactapi",scope="repository:local/new:pull,push repository:local/app:pull"',
   ],
   [
-    'a bad token',
+    'an invalid token',
     bearer,
     ask('ping', [], 'http://us.example'),
     'invalid_token',
     'Bearer realm="http://us.example/v2/token",service="artifactapi",error="invalid_token"',
   ],
   [
-    'a token that is too small',
+    'a token with too few grants',
     bearer,
     ask('pull', [pull], 'http://us.example'),
     'insufficient_scope',
     'Bearer realm="http://us.example/v2/token",service="artifactapi",scope="repository:local/app:pull",error="insufficient_scope"',
   ],
-  ['no usable Host', bearer, ask('ping'), undefined, 'Bearer realm="/v2/token",service="artifactapi"'],
+  ['a request without a usable Host', bearer, ask('ping'), undefined, 'Bearer realm="/v2/token",service="artifactapi"'],
   [
-    'another token server',
+    'an external token server',
     { ...bearer, realm: 'https://auth.example/token?a=b', service: 'registry.example' },
     ask('ping', [], 'http://us.example'),
     undefined,
     'Bearer realm="https://auth.example/token?a=b",service="registry.example"',
   ],
-])('the challenge for %s', (_what, options, question, problem, expected) => {
+])('formatChallenge returns the challenge for %s', (_what, options, question, problem, expected) => {
   expect(formatChallenge(options, question, problem)).toBe(expected);
 });

@@ -23,7 +23,7 @@ function expectSound({ prefixes, has }: Reach, images: readonly string[]): void 
 }
 
 describe('the reach of a principal', () => {
-  it('is what permits() says of each image, whatever the rules and the limits', () => {
+  it('agrees with permits() for every image, under any rules and limits', () => {
     const images = fc.array(letters, { maxLength: 20 });
     const rules = fc.array(rule, { maxLength: 6 });
     const limits = fc.option(fc.array(limit, { maxLength: 3 }), { nil: undefined });
@@ -50,11 +50,11 @@ describe('the reach of a principal', () => {
     ],
     [['docker/a*', 'docker/ab/**', 'docker-2/x/**'], ['a']],
     [['other/**', 'docke'], []],
-  ])('of %j begins with %j', (patterns, prefixes) => {
+  ])('of the patterns %j has the prefixes %j', (patterns, prefixes) => {
     expect(reachOf(patterns, 'docker').prefixes).toEqual(prefixes);
   });
 
-  it('that two reaches share begins with the longer of their prefixes', () => {
+  it('intersects with another by the longer of their prefixes', () => {
     const shared = intersect(
       reachOf(['docker/team/**', 'docker/base'], 'docker'),
       reachOf(['docker/team/a/*'], 'docker'),

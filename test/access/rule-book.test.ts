@@ -7,7 +7,7 @@ import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store
 import { hooked, isApplyOf, once, TestRuntime } from '../regressions/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
-const everybodyPulls: AccessRule = { anonymous: true, names: ['public'], allow: ['pull'] };
+const everyonePulls: AccessRule = { anonymous: true, names: ['public'], allow: ['pull'] };
 const adminsRule: AccessRule = { groups: ['admins'], allow: ['admin'] };
 const bobPushes: AccessRule = { users: ['bob'], names: ['team/**'], allow: ['push'] };
 const bob: Principal = { id: 'bob', groups: [], via: 'basic' };
@@ -22,7 +22,7 @@ describe('the rule book', () => {
     folder = await makeScratchFolder();
     metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
     runtime = new TestRuntime(1000);
-    book = new StoredRuleBook([everybodyPulls, adminsRule], metadata, runtime);
+    book = new StoredRuleBook([everyonePulls, adminsRule], metadata, runtime);
   });
   afterEach(async () => {
     await metadata.close();
@@ -31,11 +31,11 @@ describe('the rule book', () => {
   const mayPush = async (from = book) => (await from.rules()).permits(bob, 'push', image);
 
   const declared = [
-    { id: 'declared-1', origin: 'declared', rule: everybodyPulls },
+    { id: 'declared-1', origin: 'declared', rule: everyonePulls },
     { id: 'declared-2', origin: 'declared', rule: adminsRule },
   ];
 
-  it('has the declared rules first, and those that were made', async () => {
+  it('lists the declared rules before the managed ones', async () => {
     expect(await book.list()).toEqual(declared);
     const made = await book.create(bobPushes);
     expect(made).toEqual({
@@ -46,7 +46,7 @@ describe('the rule book', () => {
     expect(await book.list()).toEqual([...declared, made]);
   });
 
-  it('replaces and deletes rules that were made', async () => {
+  it('replaces and deletes managed rules', async () => {
     const { id } = await book.create(bobPushes);
     const rule: AccessRule = { authenticated: true, allow: ['pull'] };
     expect(await book.replace(id, rule)).toEqual({ id, origin: 'managed', rule });
@@ -57,20 +57,20 @@ describe('the rule book', () => {
     expect(await book.list()).toEqual(declared);
   });
 
-  it.each(['declared-1', 'declared-2'])('changes no declared rule: %s', async (id) => {
+  it.each(['declared-1', 'declared-2'])('does not change the declared rule %s', async (id) => {
     const refusal = { code: 'CONFLICT', status: 409, detail: { rule: id } };
     await expect(book.replace(id, bobPushes)).rejects.toMatchObject(refusal);
     await expect(book.delete(id)).rejects.toMatchObject(refusal);
     expect(await book.list()).toEqual(declared);
   });
 
-  it.each(['declared-3', 'declared-0', 'x', ''])('knows no rule %j', async (id) => {
+  it.each(['declared-3', 'declared-0', 'x', ''])('does not find a rule with the unknown id %j', async (id) => {
     expect(await book.replace(id, bobPushes)).toBeUndefined();
     expect(await book.delete(id)).toBe(false);
     expect(await metadata.documents('rule')).toEqual([]);
   });
 
-  it('replaces nothing that is deleted meanwhile', async () => {
+  it('does not restore a rule that is deleted during its replacement', async () => {
     const { id } = await book.create(bobPushes);
     const store = hooked(
       metadata,
@@ -80,7 +80,7 @@ describe('the rule book', () => {
     expect(await metadata.documents('rule')).toEqual([]);
   });
 
-  it('is asked as one set of rules, which follows each change at once', async () => {
+  it('applies each change at once', async () => {
     expect(await mayPush()).toBe(false);
     const { id } = await book.create(bobPushes);
     expect(await mayPush()).toBe(true);
@@ -93,14 +93,14 @@ describe('the rule book', () => {
     expect((await book.rules()).mayKnow(bob, 'public')).toBe(true);
   });
 
-  it('follows what another writes', async () => {
+  it('applies changes that another rule book writes', async () => {
     const other = new StoredRuleBook([], metadata, runtime);
     expect([await mayPush(), await mayPush(other)]).toEqual([false, false]);
     await other.create(bobPushes);
     expect([await mayPush(), await mayPush(other)]).toEqual([true, true]);
   });
 
-  it('makes nothing anew while no rule changes, whatever else is written', async () => {
+  it('returns the same rule set until a rule changes, even if other documents do', async () => {
     await book.create(bobPushes);
     const rules = await book.rules();
     await metadata.apply([{ type: 'document.put', kind: 'account', id: 'a', value: {} }], { durable: false });
@@ -109,7 +109,7 @@ describe('the rule book', () => {
     expect(await book.rules()).not.toBe(rules);
   });
 
-  it('finds all again after a restart', async () => {
+  it('keeps managed rules over a restart', async () => {
     const made = await book.create(bobPushes);
     await metadata.close();
     metadata = await LevelMetadataStore.open(path.join(folder, 'index'));

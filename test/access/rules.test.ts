@@ -5,24 +5,24 @@ import type { Principal } from '../../src/ports/access.js';
 import type { AccessLimit, AccessRule, Permission } from '../../src/protocol/settings/access-config.js';
 
 const ann: Principal = { id: 'ann', groups: ['team'], via: 'basic' };
-const everybody = { anonymous: true } as const;
+const everyone = { anonymous: true } as const;
 const all: readonly Permission[] = ['pull', 'push', 'delete', 'admin'];
 
-/** `docker/team/app` is an image, `docker` a repository as a whole, '' the registry. */
+/** `docker/team/app` is an image, `docker` is a whole repository, '' is the registry. */
 function subjectOf(text: string): Subject | undefined {
   const [repository = '', ...image] = text.split('/');
   if (text === '') return undefined;
   return image.length === 0 ? { repository } : { repository, image: image.join('/') };
 }
 
-/** What of an image, or of a repository or the registry as a whole, the rules allow. */
+/** The permissions that the rules give on an image, on a whole repository or on the registry. */
 function allowed(rules: readonly AccessRule[], text: string, principal = ann): string {
   const subject = subjectOf(text);
   const asked = subject?.image === undefined ? (['admin'] as const) : all;
   return asked.filter((permission) => new RuleSet(rules).permits(principal, permission, subject)).join(' ');
 }
 
-describe('a rule is about', () => {
+describe('the names of a rule', () => {
   it.each<[names: string[] | undefined, yes: string[], no: string[]]>([
     [['docker'], ['docker/app', 'docker/team/app'], ['docker2/app', 'other/docker/app', 'a-docker/app']],
     [['docker/**'], ['docker/app', 'docker/team/app'], ['docker2/app']],
@@ -36,14 +36,14 @@ describe('a rule is about', () => {
     [['**'], ['a/app', 'b/c/d'], []],
     [['a', 'b/x'], ['a/y', 'b/x'], ['b/y']],
     [undefined, ['a/app', 'b/c/d'], []],
-  ])('%j', (names, yes, no) => {
+  ])('match images by the patterns %j', (names, yes, no) => {
     const rules: AccessRule[] = [{ names, users: ['ann'], allow: ['pull'] }];
     for (const name of yes) expect([name, allowed(rules, name)]).toEqual([name, 'pull']);
     for (const name of no) expect([name, allowed(rules, name)]).toEqual([name, '']);
   });
 });
 
-describe('a rule is for', () => {
+describe('the subjects of a rule', () => {
   it.each<[rule: Partial<AccessRule>, principal: Principal, expected: boolean]>([
     [{ users: ['ann'] }, ann, true],
     [{ users: ['Ann', 'ben'] }, ann, false],
@@ -59,26 +59,26 @@ describe('a rule is for', () => {
     [{ users: ['anonymous'] }, { ...anonymous, via: 'basic' }, false],
     [{ groups: ['team'] }, { ...anonymous, groups: ['team'] }, false],
     [{}, ann, false],
-  ])('%j: %o %s', (rule, principal, expected) => {
+  ])('%j match %o: %s', (rule, principal, expected) => {
     expect(allowed([{ ...rule, allow: ['pull'] }], 'docker/app', principal)).toBe(expected ? 'pull' : '');
   });
 });
 
-describe('what is allowed', () => {
+describe('a set of rules', () => {
   it.each<[allow: Permission[], expected: string]>([
     [['pull'], 'pull'],
     [['push'], 'push'],
     [['delete'], 'delete'],
     [['push', 'pull'], 'pull push'],
     [['admin'], 'pull push delete admin'],
-  ])('%j', (allow, expected) => {
-    expect(allowed([{ ...everybody, allow }], 'docker/app')).toBe(expected);
+  ])('with allow: %j permits %s', (allow, expected) => {
+    expect(allowed([{ ...everyone, allow }], 'docker/app')).toBe(expected);
   });
 
-  it('is nothing without a rule, and the sum of all rules', () => {
+  it('permits nothing if it is empty, and otherwise the sum of all rules', () => {
     expect(allowed([], 'docker/app')).toBe('');
     const rules: AccessRule[] = [
-      { ...everybody, allow: ['pull'] },
+      { ...everyone, allow: ['pull'] },
       { names: ['docker'], users: ['ann'], allow: ['push'] },
       { names: ['docker/app'], groups: ['team'], allow: ['delete'] },
     ];
@@ -98,7 +98,7 @@ describe('what is allowed', () => {
     [['docker/app'], []],
     [['docker/team/**'], []],
     [['**/app'], []],
-  ])('of %j is administered %j', (names, administered) => {
+  ])('for %j permits the administration of %j', (names, administered) => {
     const rules: AccessRule[] = [{ names, users: ['ann'], allow: ['admin'] }];
     expect(['', 'docker', 'other'].filter((subject) => allowed(rules, subject) !== '')).toEqual(administered);
   });
@@ -122,11 +122,11 @@ describe('limits of a token', () => {
       'a/app',
       'pull push',
     ],
-  ])('%j leave of all rights on %j: %j', (limits, image, expected) => {
+  ])('%j narrow full permissions on %j to %j', (limits, image, expected) => {
     expect(allowed([{ users: ['ann'], allow: ['admin'] }], image, { ...ann, limits })).toBe(expected);
   });
 
-  it('give nothing that no rule gives', () => {
+  it('do not add permissions that no rule gives', () => {
     const limits = [{ names: ['**'], allow: ['admin'] as const }];
     expect(allowed([{ names: ['docker'], users: ['ann'], allow: ['pull'] }], 'docker/app', { ...ann, limits })).toBe(
       'pull',
@@ -134,7 +134,7 @@ describe('limits of a token', () => {
   });
 });
 
-describe('whether something of a repository may be known', () => {
+describe('the existence of a repository', () => {
   it.each<[names: string[] | undefined, allow: Permission[], known: string[]]>([
     [undefined, ['pull'], ['docker', 'other']],
     [['docker'], ['pull'], ['docker']],
@@ -145,7 +145,7 @@ describe('whether something of a repository may be known', () => {
     [['o**'], ['pull'], ['other']],
     [['docker'], ['push', 'delete'], ['docker']],
     [['other-one'], ['pull'], []],
-  ])('by %j, %j: of %j', (names, allow, known) => {
+  ])('is revealed by a rule with names %j and allow %j for %j', (names, allow, known) => {
     const rules = new RuleSet([{ names, users: ['ann'], allow }]);
     const some = (principal: Principal): string[] =>
       ['docker', 'other'].filter((repository) => rules.mayKnow(principal, repository));

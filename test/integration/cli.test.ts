@@ -335,7 +335,7 @@ describe('what is said when it cannot start', () => {
     const args = ['serve', '--port', '0', '--config', config, '--data', path.join(folder, 'data')];
     const { code, stderr } = await run(args).ended();
     expect(code).toBe(1);
-    expect(stderr).toContain(`the htpasswd file ${htpasswd}, line 2: the password is not hashed with bcrypt`);
+    expect(stderr).toContain(`htpasswd file "${htpasswd}", line 2: the password is not hashed with bcrypt`);
     expect(stderr).not.toContain('data folder');
   });
 

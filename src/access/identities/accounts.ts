@@ -5,20 +5,20 @@ import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
 
-/** Every token begins so: people, and scanners for leaked secrets, know it at sight. */
+/** The prefix of every token, by which people and secret scanners recognize it. */
 const tokenPrefix = 'aat_';
-/** `aat_<id>_<secret>`: the id holds no `_`, so that the parts are told apart though base64url has it. */
+/** `aat_<id>_<secret>`: base64url may contain `_` but the hexadecimal id cannot, so the first `_` ends the id. */
 const tokenPattern = /^aat_([a-f0-9]{16})_[A-Za-z0-9_-]{43}$/;
-/** 16 characters: public, and unique by the write's precondition. */
+/** 16 characters. The id is public; a precondition of the write keeps it unique. */
 const idBytes = 8;
-/** 43 characters. Too many to guess, so that a plain hash is enough: slow ones are for passwords that people choose. */
+/** 43 characters: too many to guess, so a fast hash is enough. Slow hashes protect passwords that people choose. */
 const secretBytes = 32;
-/** Nothing has this hash: what an unknown token is compared with, in the time that a known one takes. */
+/** Matches no token. Unknown tokens are compared with it, so that they take as long as known ones. */
 const dummySha256 = '0'.repeat(64);
 
-/** An account as the index has it. */
+/** An account as stored in the index. */
 interface StoredAccount extends Account {
-  /** Of this account, not of its name: one that is made again under the name does not take over tokens of the old one. */
+  /** Identifies this account, not its name: a new account of the same name does not inherit the tokens of the old one. */
   readonly uid: string;
 }
 
@@ -27,14 +27,14 @@ interface StoredToken extends AccountToken {
   readonly sha256: string;
 }
 
-/** The accounts in the index, and the source of identity that they are. */
+/** Stores accounts and their tokens in the index, and authenticates users by these tokens. */
 export class StoredAccounts implements Accounts, IdentitySource {
   readonly kind = 'account';
   readonly #metadata: Documents & MetadataWriter;
   readonly #runtime: Runtime;
   readonly #isTaken: (name: string) => boolean | Promise<boolean>;
 
-  /** @param isTaken whether another source knows somebody of that name, whose rights an account would get. */
+  /** @param isTaken whether another source has a user of that name, whose permissions an account would get. */
   constructor(
     metadata: Documents & MetadataWriter,
     runtime: Runtime,
@@ -45,7 +45,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
     this.#isTaken = isTaken;
   }
 
-  // -------------------------------------------------------------------------------------------- who logs in
+  // -------------------------------------------------------------------------------------------- logins
 
   claims(_username: string, password: string): boolean {
     return password.startsWith(tokenPrefix);
@@ -63,7 +63,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
     return typeof identity === 'string' ? undefined : identity;
   }
 
-  /** Who has this token, given without a name; a token that never was takes the time of one that is no more. */
+  /** Returns the account of a token that came without a user name. Takes the same time for unknown and for revoked tokens. */
   async identify(secret: string): Promise<Identity | LoginProblem> {
     const id = tokenPattern.exec(secret)?.[1];
     if (id === undefined) return 'malformed';
@@ -97,7 +97,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
 
   async create(settings: AccountSettings): Promise<Account> {
     const { name } = settings;
-    // Rules for those who did not log in would be about it.
+    // Rules for anonymous users would apply to it.
     if (name === 'anonymous' || (await this.#isTaken(name))) throw nameTaken(name);
     const now = this.#runtime.now();
     const stored = { ...pickSettings(settings), createdAt: now, updatedAt: now, uid: this.#runtime.newId() };
@@ -116,7 +116,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
   }
 
   async delete(name: string): Promise<boolean> {
-    // One that is made meanwhile by another process stays, and lets nobody in: it is of an account that is no more.
+    // A token that another process creates meanwhile remains, but is useless: its account no longer exists.
     const tokens = (await this.#tokens()).filter((token) => token.account === name);
     const changes: Change[] = [
       { type: 'document.delete', kind: 'account', id: name },
@@ -127,7 +127,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
 
   // -------------------------------------------------------------------------------------------- tokens
 
-  /** In the order in which they were made. */
+  /** Returns the tokens of an account in the order of their creation. */
   async tokens(account: string): Promise<readonly AccountToken[]> {
     const uid = (await this.#account(account))?.uid;
     const tokens = (await this.#tokens()).filter((token) => token.account === account && token.accountUid === uid);
@@ -147,7 +147,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
     const isNew: Precondition = { type: 'document', kind: 'account-token', id, is: 'absent' };
     const isWritten = accountUid !== undefined && (await this.#write([put], accountIs(account, 'present'), isNew));
     if (isWritten) return { token, secret };
-    throw new RegistryError('CONFLICT', { message: `there is no account '${account}'`, detail: { account } });
+    throw new RegistryError('CONFLICT', { message: `account "${account}" does not exist`, detail: { account } });
   }
 
   async deleteToken(account: string, id: string): Promise<boolean> {
@@ -188,7 +188,7 @@ function accountIs(name: string, is: 'present' | 'absent'): Precondition {
   return { type: 'document', kind: 'account', id: name, is };
 }
 
-/** Nothing else that came with them gets into the index. */
+/** Drops other properties of the object, which must not get into the index. */
 function pickSettings({ name, description, groups, disabled }: AccountSettings): AccountSettings {
   return { name, description, groups, disabled };
 }
@@ -202,5 +202,5 @@ function toToken({ accountUid: _uid, sha256: _sha256, ...token }: StoredToken): 
 }
 
 function nameTaken(name: string): RegistryError {
-  return new RegistryError('CONFLICT', { message: `the name '${name}' is taken`, detail: { name } });
+  return new RegistryError('CONFLICT', { message: `the name "${name}" is taken`, detail: { name } });
 }

@@ -9,14 +9,15 @@ import { costOf, HtpasswdFile, type HtpasswdUsers } from './htpasswd-file.js';
 import type { LoginThrottle } from './login-throttle.js';
 import type { LoginLane, PasswordVerifier } from './password-client.js';
 
+/** The parts and settings of an `HtpasswdSource`. */
 export interface HtpasswdOptions {
   readonly path: string;
-  /** Closed with the source. */
+  /** `close` closes it too. */
   readonly verifier: PasswordVerifier;
   readonly throttle: LoginThrottle;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
-  /** How long a password is not verified anew. 0: always verified. @default 300 */
-  readonly rememberSeconds?: number | undefined;
+  /** How long the result of a verification is cached. 0 disables the cache. @default 300 */
+  readonly cacheSeconds?: number | undefined;
 }
 
 interface Attempt extends LoginLane {
@@ -24,51 +25,51 @@ interface Attempt extends LoginLane {
   readonly hash: string;
 }
 
-/** What bcrypt reads of a password. */
-const bcryptBytes = 72;
-const maxRemembered = 10_000;
-/** Of the hash that stands in where the file is empty; that of `htpasswd -B`. */
+/** The part of a password that bcrypt reads. */
+const maxPasswordBytes = 72;
+const maxCached = 10_000;
+/** The cost of the decoy hash when the file is empty: the default of `htpasswd -B`. */
 const fallbackCost = 5;
 
-/** The users of an htpasswd file, with bcrypt hashes. A change of the file is in force within a second. */
+/** Authenticates users by the bcrypt hashes in an htpasswd file. A change of the file takes effect within a second. */
 export class HtpasswdSource implements IdentitySource {
   readonly kind = 'htpasswd';
   readonly #file: HtpasswdFile;
   readonly #options: HtpasswdOptions;
-  /** Of this process alone: what is remembered is of no use elsewhere. */
+  /** Random per process, so cached results are useless elsewhere. */
   readonly #key = randomBytes(32);
-  readonly #right: LRUCache<string, true> | undefined;
-  /** By address: nobody learns what others mistyped. */
-  readonly #wrong: LRUCache<string, true> | undefined;
+  readonly #accepted: LRUCache<string, true> | undefined;
+  /** Per address: no one can find out what another client mistyped. */
+  readonly #rejected: LRUCache<string, true> | undefined;
   readonly #attempts = new SingleFlight<boolean>();
   readonly #verifications = new SingleFlight<boolean>();
 
   private constructor(file: HtpasswdFile, options: HtpasswdOptions) {
-    const { runtime, rememberSeconds = 300 } = options;
+    const { runtime, cacheSeconds = 300 } = options;
     this.#file = file;
     this.#options = options;
-    // lru-cache takes a ttl of 0 for "for ever".
-    if (rememberSeconds > 0) {
+    // lru-cache never expires entries with a ttl of 0.
+    if (cacheSeconds > 0) {
       const perf = { now: () => runtime.now() };
-      const options = { max: maxRemembered, ttl: rememberSeconds * 1000, ttlResolution: 0, perf };
-      this.#right = new LRUCache(options);
-      this.#wrong = new LRUCache(options);
+      const options = { max: maxCached, ttl: cacheSeconds * 1000, ttlResolution: 0, perf };
+      this.#accepted = new LRUCache(options);
+      this.#rejected = new LRUCache(options);
     }
   }
 
-  /** @throws Error that names the file, and the line where one is wrong. */
+  /** Reads the file. @throws HtpasswdError that names the file and its first invalid line. */
   static async open(options: HtpasswdOptions): Promise<HtpasswdSource> {
     const file = new HtpasswdFile(options.path, options.runtime);
     await file.open();
     return new HtpasswdSource(file, options);
   }
 
-  /** Any password: this source comes last. */
+  /** Claims every password, so this source must come last. */
   claims(_username: string, password: string): boolean {
     return password !== '';
   }
 
-  /** @throws RegistryError TOOMANYREQUESTS, for a right password too when many wrong ones came before it. */
+  /** @throws RegistryError TOOMANYREQUESTS after many wrong passwords, even for the right one. */
   async login(
     username: string,
     password: string,
@@ -77,7 +78,7 @@ export class HtpasswdSource implements IdentitySource {
     if (!isComparable(password)) return 'malformed';
     const users = await this.#file.users();
     const hash = users.get(username);
-    // Both are verified, so that the time taken does not tell which names there are.
+    // Unknown users are verified against a decoy, so that timing does not reveal which names exist.
     const attempt = { username, password, hash: hash ?? this.#decoy(username, users), place: placeOf(address) };
     const matches = await this.#attempt(attempt, hash !== undefined);
     if (hash === undefined) return 'unknown user';
@@ -89,7 +90,7 @@ export class HtpasswdSource implements IdentitySource {
     return hash !== undefined && stampOf(id, hash) === stamp ? this.#identify(id, hash) : undefined;
   }
 
-  /** Whether the file has such a user. */
+  /** Returns whether the file has a user of this name. */
   async has(name: string): Promise<boolean> {
     return (await this.#file.users()).has(name);
   }
@@ -103,40 +104,40 @@ export class HtpasswdSource implements IdentitySource {
   }
 
   /**
-   * Whether the password is right. The same attempt at the same time, and a wrong one again, is no further guess: a job that
-   * repeats an old password costs one verification and slows down nobody.
+   * Returns whether the password is right. Concurrent identical attempts count once, and so does a repeated wrong password:
+   * a job that keeps sending an old password costs one verification and slows down no one.
    */
   async #attempt(attempt: Attempt, isKnown: boolean): Promise<boolean> {
     const { username, password, hash, place } = attempt;
-    // No password has a NUL in it, and no hash: the parts cannot be shifted.
+    // Neither passwords nor hashes contain a NUL, so the boundaries are unambiguous.
     const key = createHmac('sha256', this.#key).update(`${username}\0${password}\0${hash}`).digest('base64url');
     const keyHere = `${place} ${key}`;
     return this.#attempts.run(keyHere, async () => {
-      if (this.#wrong?.get(keyHere) === true) return false;
-      const takeBack = await this.#options.throttle.admit(place, username);
+      if (this.#rejected?.get(keyHere) === true) return false;
+      const uncount = await this.#options.throttle.admit(place, username);
       try {
         const matches = (await this.#verify(key, attempt)) && isKnown;
-        if (matches) takeBack();
-        else this.#wrong?.set(keyHere, true);
+        if (matches) uncount();
+        else this.#rejected?.set(keyHere, true);
         return matches;
       } catch (error) {
-        takeBack();
+        uncount();
         throw error;
       }
     });
   }
 
-  /** A right password is remembered, under a key from which it cannot be read. */
+  /** Caches right passwords under a key that does not reveal them. */
   async #verify(key: string, { password, hash, ...lane }: Attempt): Promise<boolean> {
-    if (this.#right?.get(key) === true) return true;
+    if (this.#accepted?.get(key) === true) return true;
     const matches = await this.#verifications.run(key, () => this.#options.verifier.verify(password, hash, lane));
-    if (matches) this.#right?.set(key, true);
+    if (matches) this.#accepted?.set(key, true);
     return matches;
   }
 
   /**
-   * A hash of no password, for a user that there is not. Its cost is that of some user, always the same one for a name: where
-   * costs differ, unknown names differ in the same way.
+   * Returns a hash that no password matches, for an unknown user. It has the cost of some existing user, always the same one
+   * for a name: if the costs in the file differ, those of unknown names differ in the same way.
    */
   #decoy(username: string, users: HtpasswdUsers): string {
     const hashes = [...users.values()];
@@ -148,19 +149,20 @@ export class HtpasswdSource implements IdentitySource {
 }
 
 /**
- * bcrypt reads 72 bytes of a password and repeats it after a NUL, so that others than the right one would match: nobody is
- * let in by a part of a password. It is refused without a look at the user, so its time tells nothing either.
+ * Returns whether bcrypt can tell this password from all others. bcrypt reads 72 bytes and repeats a shorter password with a
+ * NUL in between, so longer passwords and those with a NUL could match by a part. They are refused before the user is looked
+ * up, so timing reveals nothing.
  */
 function isComparable(password: string): boolean {
-  return password !== '' && !password.includes('\0') && Buffer.byteLength(password) <= bcryptBytes;
+  return password !== '' && !password.includes('\0') && Buffer.byteLength(password) <= maxPasswordBytes;
 }
 
-/** The same after a restart, and no secret: a hash has 128 random bits of salt. */
+/** Returns a stamp that survives a restart. It is not a secret: the hash has a salt of 128 random bits. */
 function stampOf(id: string, hash: string): string {
   return createHash('sha256').update(`${id}:${hash}`).digest('base64url').slice(0, 16);
 }
 
-/** What counts as one address. */
+/** Returns the addresses that are counted as one: an IPv4 address, or a /64 of IPv6. */
 function placeOf(address: string): string {
   return customerOf(normalizeAddress(address));
 }

@@ -3,24 +3,25 @@ import { setTimeout as sleepFor } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { RegistryError } from '../../protocol/errors.js';
 
-/** How long a login waits when there were too many failures. */
+/** How long a login waits after too many failures. */
 const waitMs = 2000;
-/** Different wrong passwords of a user from an address. A team's tests and old scripts stay below. */
-const ofUser = { burst: 20, forgetOneMs: 30_000, maxWaiting: 4 };
-/** Of all users of an address: an office, or a CI system behind one NAT. */
-const ofAddress = { burst: 200, forgetOneMs: 1000, maxWaiting: 32 };
-/** Of users and of addresses each: a few megabytes in all. */
+/** Different wrong passwords for one user from one address. A team's tests and old scripts stay below this. */
+const userLimits = { burst: 20, decayMs: 30_000, maxWaiting: 4 };
+/** Failures of all users at one address, such as an office or a CI system behind one NAT. */
+const addressLimits = { burst: 200, decayMs: 1000, maxWaiting: 32 };
+/** For users and for addresses: a few megabytes in total. */
 const maxEntries = 10_000;
 
+/** The clock and the timer of a `LoginThrottle`. */
 export interface LoginThrottleOptions {
   readonly now: () => number;
   readonly sleep?: ((ms: number) => Promise<unknown>) | undefined;
 }
 
 /**
- * Slows down the guessing of passwords. Counts failures of a user from an address, and of an address for all users; never
- * of a user from everywhere, so that nobody can lock out a user who is elsewhere. After a burst of failures a login waits 2
- * seconds, and few may wait at once: that bounds the rate of guesses (docs/security.md).
+ * Slows down password guessing. Counts failures per user and address, and per address over all users. It never counts per
+ * user over all addresses, so no one can lock out a user who logs in from elsewhere. After a burst of failures a login
+ * waits 2 seconds, and only a few may wait at the same time, which bounds the rate of guesses (docs/security.md).
  */
 export class LoginThrottle {
   readonly #sleep: (ms: number) => Promise<unknown>;
@@ -29,25 +30,25 @@ export class LoginThrottle {
 
   constructor({ now, sleep = sleepFor }: LoginThrottleOptions) {
     this.#sleep = sleep;
-    this.#users = new Meter(ofUser, now);
-    this.#addresses = new Meter(ofAddress, now);
+    this.#users = new Meter(userLimits, now);
+    this.#addresses = new Meter(addressLimits, now);
   }
 
   /**
-   * Counts a login before its password is looked at, so that many at once gain nothing, and waits if there were too many.
-   * Returns a function that takes the login off the count: for a right password, or one that could not be judged.
-   * @throws RegistryError TOOMANYREQUESTS with `Retry-After` when too many wait already; the login is not counted.
+   * Counts a login before its password is verified, so that parallel guesses gain nothing, and waits if there were too many.
+   * Returns a function that removes the login from the count: call it if the password is right or could not be verified.
+   * @throws RegistryError TOOMANYREQUESTS with `Retry-After` if too many logins wait already. This login is not counted.
    */
   async admit(place: string, username: string): Promise<() => void> {
-    // Hashed: a name may be as long as a header.
+    // Hashed, because a name may be as long as a header.
     const user = createHash('sha256').update(`${place}\0${username}`).digest('base64url');
     const counted = [this.#users.count(user), this.#addresses.count(place)];
-    const takeBack = (): void => counted.forEach((undo) => undo?.());
-    if (!counted.includes(undefined)) return takeBack;
+    const uncount = (): void => counted.forEach((undo) => undo?.());
+    if (!counted.includes(undefined)) return uncount;
     if (this.#users.isFull(user) || this.#addresses.isFull(place)) {
-      takeBack();
+      uncount();
       throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many failed logins: wait before the next',
+        message: 'too many failed logins: wait before you try again',
         headers: { 'Retry-After': String(waitMs / 1000) },
       });
     }
@@ -57,38 +58,38 @@ export class LoginThrottle {
     } finally {
       for (const end of leave) end();
     }
-    return takeBack;
+    return uncount;
   }
 }
 
-/** Counts that go down with time, and how many logins wait. */
+/** Counts failures, which decay with time, and the logins that wait. */
 class Meter {
-  readonly #limits: typeof ofUser;
+  readonly #limits: typeof userLimits;
   readonly #now: () => number;
   readonly #counts = new LRUCache<string, { readonly count: number; readonly at: number }>({ max: maxEntries });
   readonly #waiting = new Map<string, number>();
 
-  constructor(limits: typeof ofUser, now: () => number) {
+  constructor(limits: typeof userLimits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
   }
 
-  /** Returns what takes it back; `undefined`, without counting it, when the burst is used up. */
+  /** Counts a login and returns a function that undoes this. Returns `undefined`, without counting, if the burst is used up. */
   count(key: string): (() => void) | undefined {
     const now = this.#now();
     const { count, at } = this.#counts.get(key) ?? { count: 0, at: now };
-    // A clock that was set back makes nothing older.
-    const left = Math.max(0, count - Math.max(0, now - at) / this.#limits.forgetOneMs);
+    // A clock that was set back must not raise the count.
+    const left = Math.max(0, count - Math.max(0, now - at) / this.#limits.decayMs);
     const isOver = left + 1 > this.#limits.burst;
     this.#counts.set(key, { count: isOver ? left : left + 1, at: now });
-    return isOver ? undefined : () => this.#takeBack(key);
+    return isOver ? undefined : () => this.#uncount(key);
   }
 
   isFull(key: string): boolean {
     return (this.#waiting.get(key) ?? 0) >= this.#limits.maxWaiting;
   }
 
-  /** Returns what ends the wait. */
+  /** Counts a waiting login. Returns a function that ends the wait. */
   enter(key: string): () => void {
     this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + 1);
     return () => {
@@ -98,7 +99,7 @@ class Meter {
     };
   }
 
-  #takeBack(key: string): void {
+  #uncount(key: string): void {
     const found = this.#counts.get(key);
     if (found !== undefined) this.#counts.set(key, { count: Math.max(0, found.count - 1), at: found.at });
   }

@@ -14,13 +14,16 @@ interface Issuer {
 
 const maxClaimChars = 1024;
 
-/** Identity tokens of others, such as a CI system's for its jobs: as the password with any name, or as a bearer token. */
+/**
+ * Authenticates with identity tokens of external issuers, such as those that a CI system gives its jobs. A client sends one
+ * as the password with any user name, or as a bearer token.
+ */
 export class OidcSource implements IdentitySource {
   readonly kind = 'oidc';
   readonly #issuers: ReadonlyMap<string, Issuer>;
   readonly #now: () => number;
 
-  /** No issuer is asked before the first token of it comes. */
+  /** Fetches an issuer's keys only when its first token arrives. */
   constructor(issuers: readonly OidcIssuerConfig[], runtime: Pick<Runtime, 'now' | 'log'>) {
     this.#now = () => runtime.now();
     this.#issuers = new Map(
@@ -31,7 +34,7 @@ export class OidcSource implements IdentitySource {
     );
   }
 
-  /** A password that says it is a token of one of the issuers. */
+  /** Claims passwords that name one of the issuers as a token does. */
   claims(_username: string, password: string): boolean {
     return this.#issuerOf(password) !== undefined;
   }
@@ -50,33 +53,33 @@ export class OidcSource implements IdentitySource {
     if (typeof verified === 'string') return verified;
     const { payload } = verified;
     if (payload.exp === undefined) return 'malformed';
-    if (this.#isOfFuture(payload)) return 'not yet valid';
+    if (this.#isFromFuture(payload)) return 'not yet valid';
     const found = config.identities.find(({ claims }) => matchesClaims(claims, payload));
     if (found === undefined) return 'claim mismatch';
-    // With the leeway, as the token itself is believed.
+    // With the same leeway as the verification of the token.
     const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
     return { id: found.user, groups: found.groups, expiresAt };
   }
 
-  /** The same for a token in `Authorization: Bearer`. `undefined`: it is from somebody else. */
+  /** Does the same for a token in `Authorization: Bearer`. Returns `undefined` if none of the issuers issued it. */
   async identify(token: string): Promise<Principal | LoginProblem | undefined> {
     if (this.#issuerOf(token) === undefined) return undefined;
     const identity = await this.login('', token);
     return typeof identity === 'string' ? identity : { ...identity, via: 'bearer', source: this.kind };
   }
 
-  /** Nobody: only the issuer knows, and it is not asked. */
+  /** Revives no one: only the issuer knows whether the login still holds. */
   revive(): Promise<undefined> {
     return Promise.resolve(undefined);
   }
 
   #issuerOf(token: string): Issuer | undefined {
-    // Most passwords are none.
+    // Most passwords are not tokens.
     if (this.#issuers.size === 0 || token.split('.', 4).length !== 3) return undefined;
     return this.#issuers.get(readIssuer(token) ?? '');
   }
 
-  #isOfFuture({ iat }: JWTPayload): boolean {
+  #isFromFuture({ iat }: JWTPayload): boolean {
     return iat !== undefined && iat * 1000 > this.#now() + foreignLeewaySeconds * 1000;
   }
 }
@@ -89,6 +92,6 @@ function matchesClaim(pattern: string, value: unknown): boolean {
   if (Array.isArray(value)) return value.some((item: unknown) => !Array.isArray(item) && matchesClaim(pattern, item));
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false;
   const text = String(value);
-  // Matching takes time in proportion to the square of the length.
+  // Matching takes quadratic time.
   return text.length <= maxClaimChars && matchesPattern(pattern, text);
 }

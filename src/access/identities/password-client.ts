@@ -5,31 +5,32 @@ import { FairQueue } from '../../util/fair-queue.js';
 import { costOf } from './htpasswd-file.js';
 import type { PasswordReply, PasswordRequest } from './password-worker.js';
 
-/** Whose password is verified: logins from one place wait for each other, and then those of one user. */
+/** The queue of a verification: logins from one place wait for each other, and within it those of one user. */
 export interface LoginLane {
   readonly place: string;
   readonly username: string;
 }
 
-/** Compares passwords with bcrypt hashes. */
+/** Verifies passwords against bcrypt hashes. */
 export interface PasswordVerifier {
   /**
-   * Whether the hash was made of this password.
-   * @throws RegistryError TOOMANYREQUESTS when too many wait already, UNAVAILABLE when it could not be told.
+   * Returns whether the hash is of this password.
+   * @throws RegistryError TOOMANYREQUESTS if too many logins wait already; UNAVAILABLE if the verification failed.
    */
   verify(password: string, hash: string, lane: LoginLane): Promise<boolean>;
   close(): Promise<void>;
 }
 
+/** How a `PasswordClient` starts its thread. */
 export interface PasswordClientOptions {
   /** Starts the thread. @default the module `#password-worker` */
   readonly start?: (() => Worker) | undefined;
 }
 
-/** What waits may take so long, in verifications of cost 10, of 50 to 100 ms each. */
+/** The work that may wait, in verifications of cost 10, which take 50 to 100 ms each. */
 const maxWaiting = 256;
 const maxWaitingOfAddress = 32;
-/** Cheaper ones count as of cost 8: a request that waits takes memory too. */
+/** Cheaper verifications count as cost 8, because a waiting request takes memory too. */
 const minCost = 8;
 const workOfCost = (cost: number): number => 2 ** Math.max(cost || 0, minCost);
 
@@ -41,9 +42,9 @@ interface Waiter {
 }
 
 /**
- * Owns the one thread that verifies passwords, so that a flood of logins stalls no other request: started with the first
- * login, and again after it died. Serves addresses in turn, and users of an address in turn. The work that may wait is
- * bounded, in all and for an address; the login that waits longest behind its own kind is refused.
+ * Verifies passwords in a thread of its own, so that a flood of logins does not stall other requests. The first login starts
+ * the thread; if it dies, the next login starts another. Addresses take turns, and so do the users of an address. The work
+ * that may wait is bounded, in total and per address. Beyond that, the oldest login of the longest queue is refused.
  */
 export class PasswordClient implements PasswordVerifier {
   readonly #start: () => Worker;
@@ -52,7 +53,7 @@ export class PasswordClient implements PasswordVerifier {
     maxLaneWork: maxWaitingOfAddress * workOfCost(10),
   });
   #worker: Worker | undefined;
-  /** What the thread computes now. */
+  /** The login that the thread is verifying. */
   #current: Waiter | undefined;
   #closed = false;
 
@@ -61,20 +62,20 @@ export class PasswordClient implements PasswordVerifier {
   }
 
   async verify(password: string, hash: string, { place, username }: LoginLane): Promise<boolean> {
-    if (this.#closed) throw couldNotTell('the registry is closed');
+    if (this.#closed) throw verificationFailed('the registry is closed');
     return new Promise((resolve, reject) => {
       const waiter = { password, hash, resolve, reject };
       for (const dropped of this.#queue.push([place, username], waiter, workOfCost(costOf(hash)))) {
-        dropped.reject(tooMany());
+        dropped.reject(tooManyLogins());
       }
       this.#next();
     });
   }
 
-  /** Ends the thread; rejects the logins that wait for it. */
+  /** Stops the thread and rejects the logins that wait for it. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#rejectAll(couldNotTell('the registry is closed'));
+    this.#rejectAll(verificationFailed('the registry is closed'));
     await this.#worker?.terminate();
   }
 
@@ -96,13 +97,13 @@ export class PasswordClient implements PasswordVerifier {
     const worker = this.#start();
     let cause: unknown;
     worker.on('message', (reply: PasswordReply) => {
-      if ('failure' in reply) this.#settle((waiter) => waiter.reject(couldNotTell(reply.failure)));
+      if ('failure' in reply) this.#settle((waiter) => waiter.reject(verificationFailed(reply.failure)));
       else this.#settle((waiter) => waiter.resolve(reply.matches));
     });
     worker.on('error', (error) => (cause = error));
     worker.on('exit', () => {
       this.#worker = undefined;
-      const error = couldNotTell('the thread that verifies passwords stopped', cause);
+      const error = verificationFailed('the thread that verifies passwords stopped', cause);
       this.#settle((waiter) => waiter.reject(error));
     });
     return worker;
@@ -120,21 +121,21 @@ export class PasswordClient implements PasswordVerifier {
   }
 }
 
-function tooMany(): RegistryError {
+function tooManyLogins(): RegistryError {
   return new RegistryError('TOOMANYREQUESTS', {
-    message: 'too many logins at once',
+    message: 'too many logins at the same time: try again later',
     headers: { 'Retry-After': '2' },
   });
 }
 
 function startWorker(): Worker {
-  // The compiled module, also when this file itself runs from its TypeScript source.
+  // The compiled module, even when this file runs from its TypeScript source.
   const path = createRequire(import.meta.url).resolve('#password-worker');
   return new Worker(path, { execArgv: [], name: 'artifactapi-password' });
 }
 
-/** The reason is for the log alone. */
-function couldNotTell(reason: string, cause?: unknown): RegistryError {
+/** Clients see only the message; the reason goes to the log. */
+function verificationFailed(reason: string, cause?: unknown): RegistryError {
   return new RegistryError('UNAVAILABLE', {
     message: 'the password could not be verified',
     cause: new Error(reason, { cause }),

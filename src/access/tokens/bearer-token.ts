@@ -10,6 +10,7 @@ import type { TokenGrant } from '../../protocol/tokens/token-scope.js';
 import type { SigningKeys } from './signing-keys.js';
 import { readIssuer, verifyToken, type FindKeys } from './token-verification.js';
 
+/** The settings and parts of `BearerTokens`. */
 export interface BearerTokensOptions {
   readonly keys: SigningKeys;
   readonly issuer: string;
@@ -17,11 +18,11 @@ export interface BearerTokensOptions {
   readonly lifetimeSeconds: number;
   readonly refreshLifetimeSeconds: number;
   readonly runtime: Pick<Runtime, 'now' | 'newId'>;
-  /** Asks a source whether somebody who was let in by a stamp still is. */
+  /** Asks a source whether a login, identified by its stamp, still holds. */
   readonly revive: (kind: IdentitySource['kind'], id: string, stamp: string) => Promise<Identity | undefined>;
 }
 
-/** An access token whose signature was good, and the key that made it. */
+/** The claims of an access token with a valid signature, and the key that signed it. */
 interface Verified {
   readonly claims: AccessClaims;
   readonly keyId: string;
@@ -30,18 +31,18 @@ interface Verified {
 const algorithm = 'ES256';
 const accessType = 'JWT';
 const refreshType = 'refresh+jwt';
-/** `nbf` lies that far back: another of our processes may have a clock that is behind. */
+/** How far `nbf` is in the past, for other processes of ours whose clock is behind. */
 const backdatedSeconds = 30;
-const maxRemembered = 10_000;
-const maxRememberedChars = 16 * 1024 * 1024;
+const maxCached = 10_000;
+const maxCachedChars = 16 * 1024 * 1024;
 
-/** The tokens that we issue: access tokens, which the docker token specification calls bearer tokens, and refresh tokens. */
+/** Issues and verifies access tokens, which the docker token specification calls bearer tokens, and refresh tokens. */
 export class BearerTokens {
   readonly #options: BearerTokensOptions;
-  /** By their text. A signature proves the same each time; all else about a token is asked again each time. */
+  /** By token. Only the result of the signature check is cached; everything else is checked at each use. */
   readonly #verified = new LRUCache<string, Verified>({
-    max: maxRemembered,
-    maxSize: maxRememberedChars,
+    max: maxCached,
+    maxSize: maxCachedChars,
     sizeCalculation: (_verified, token) => token.length,
   });
 
@@ -50,8 +51,9 @@ export class BearerTokens {
   }
 
   /**
-   * An access token for the grants; with `offline` a refresh token too, for whoever can be looked up again. Neither lives
-   * longer than the principal's login. @throws RegistryError UNAUTHORIZED when that has ended.
+   * Issues an access token for the grants; with `offline` a refresh token too, if the login can be looked up again. Neither
+   * outlives the principal's login.
+   * @throws RegistryError UNAUTHORIZED if the login has ended.
    */
   readonly issue = async (
     principal: Principal,
@@ -60,7 +62,7 @@ export class BearerTokens {
   ): Promise<IssuedToken> => {
     const { service, lifetimeSeconds } = this.#options;
     const { source, stamp, groups, limits } = principal;
-    // Whoever can be looked up again has the groups and limits of that moment.
+    // If the login can be looked up again, its groups and limits are read at each use.
     const who = stamp === undefined ? { source, groups, limits } : { source, stamp };
     const times = this.#timesFor(principal, lifetimeSeconds);
     const token = await this.#sign(accessType, service, {
@@ -78,7 +80,7 @@ export class BearerTokens {
     };
   };
 
-  /** Who an access token of ours is from, at this moment. `undefined`: it is none of ours. */
+  /** Returns the current principal of an access token, or why it is refused; `undefined` if we did not issue it. */
   async identify(token: string): Promise<Principal | LoginProblem | undefined> {
     const known = this.#verified.get(token);
     if (known === undefined && readIssuer(token) !== this.#options.issuer) return undefined;
@@ -99,7 +101,7 @@ export class BearerTokens {
     return { id, groups, via: 'bearer', source, limits, grants, expiresAt: claims.exp * 1000 };
   }
 
-  /** Who a refresh token is from, at this moment; it stays valid. */
+  /** Returns the current principal of a refresh token, which stays valid, or why it is refused. */
   async refresh(token: string): Promise<Principal | LoginProblem> {
     const found = await verifyToken(token, this.#findKeys, this.#expected(refreshType, this.#refreshAudience));
     if (typeof found === 'string') return found;
@@ -146,13 +148,13 @@ export class BearerTokens {
     return key === undefined ? [] : [key];
   };
 
-  /** Type and audience both part the two kinds: neither is ever taken for the other. No leeway: the clock is ours. */
+  /** Type and audience both tell the two kinds of tokens apart. There is no leeway, because the clock is ours. */
   #expected(typ: string, audience: string) {
     const { issuer, runtime } = this.#options;
     return { algorithms: [algorithm], typ, issuer, audience, now: runtime.now() };
   }
 
-  /** Of a refresh token: our token endpoint alone. */
+  /** The audience of refresh tokens: only our token endpoint. */
   get #refreshAudience(): string {
     return `${this.#options.service}/token`;
   }
@@ -163,7 +165,7 @@ export class BearerTokens {
   }
 }
 
-/** Docker's token specification: empty for nobody. */
+/** The subject is empty for anonymous users (docker token specification). */
 function toSubject({ id, source }: Principal): string {
   return source === undefined && id === anonymous.id ? '' : id;
 }

@@ -11,16 +11,16 @@ import { foreignLeewaySeconds, foreignRules, readIssuer, verifyToken, type FindK
 
 interface Verified {
   readonly principal: Principal;
-  /** With the leeway. */
+  /** Milliseconds since the epoch, including the leeway. */
   readonly endsAt: number;
 }
 
-const maxRemembered = 10_000;
-const maxRememberedChars = 16 * 1024 * 1024;
-/** How long a key that its owner withdrew may be believed. */
-const rememberedMs = 5 * 60_000;
+const maxCached = 10_000;
+const maxCachedChars = 16 * 1024 * 1024;
+/** How long a token stays cached, so that withdrawn keys are noticed. */
+const maxCachedMs = 5 * 60_000;
 
-/** Access tokens of another token server, which knows who may do what (docker token authentication). */
+/** Verifies access tokens of an external token server, which decides what each user may do (docker token authentication). */
 export class ExternalTokens {
   readonly #config: ExternalTokensConfig;
   readonly #now: () => number;
@@ -32,15 +32,15 @@ export class ExternalTokens {
     this.#now = () => runtime.now();
     this.#findKeys = findKeysOf(config, runtime);
     this.#verified = new LRUCache({
-      max: maxRemembered,
-      maxSize: maxRememberedChars,
+      max: maxCached,
+      maxSize: maxCachedChars,
       sizeCalculation: (_verified, token) => token.length,
     });
   }
 
   /**
-   * Who a token is from, with what the token server granted. `undefined`: it is from somebody else.
-   * @throws RegistryError UNAVAILABLE when the server's keys cannot be fetched.
+   * Returns the principal of a token with its grants, or why it is refused; `undefined` if the server did not issue it.
+   * @throws RegistryError UNAVAILABLE if the keys of the server cannot be fetched.
    */
   async identify(token: string): Promise<Principal | LoginProblem | undefined> {
     const known = this.#verified.get(token);
@@ -64,7 +64,7 @@ export class ExternalTokens {
     const expiresAt = (payload.exp + foreignLeewaySeconds) * 1000;
     const id = subject === '' ? anonymous.id : subject;
     const principal: Principal = { id, groups: [], via: 'bearer', grants: readGrants(payload['access']), expiresAt };
-    return { principal, endsAt: Math.min(expiresAt, now + rememberedMs) };
+    return { principal, endsAt: Math.min(expiresAt, now + maxCachedMs) };
   }
 }
 

@@ -4,7 +4,7 @@ import type { SigningKeyInfo } from '../../ports/access.js';
 import { SingleFlight } from '../../util/concurrency.js';
 import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';
 
-/** The value of a `signing-key` record, whose id is the key's RFC 7638 thumbprint. It never changes. */
+/** The value of a `signing-key` document, whose id is the RFC 7638 thumbprint of the key. It never changes. */
 interface KeyRecord {
   readonly privateKey: JWK;
   readonly createdAt: number;
@@ -12,29 +12,30 @@ interface KeyRecord {
 
 interface ManagedKey extends KeyRecord {
   readonly id: string;
-  /** When the next one was made. Absent: it signs. */
+  /** When the next key was created. Absent for the key that signs. */
   readonly replacedAt?: number;
 }
 
 type Imported = Readonly<Record<'private' | 'public', CryptoKey>>;
 
 /**
- * Keys that are made here and kept in the store, which is asked each time: a key that another process made or deleted counts
- * at once. The newest signs. Its age alone says so, so that two processes that rotate at the same moment need not agree:
- * both keys verify, and soon both sign with the same one.
+ * Creates keys and keeps them in the store. Checks the store at each use, so changes by another process take effect at
+ * once. The newest key signs. Two processes that rotate at the same moment need not agree: both keys verify, and soon both
+ * processes sign with the newer one.
  */
 export class ManagedKeys implements SigningKeys {
   readonly #options: SigningKeysOptions;
-  /** What WebCrypto made of the records, by id; no more of them than there are records. */
+  /** Imported keys by id, only of keys that are stored. */
   readonly #imported = new Map<string, Promise<Imported>>();
   readonly #rotations = new SingleFlight<ManagedKey>();
-  /** The keys as of one revision of the stored documents. */
+  /** The keys at one revision of the stored documents. */
   #loaded: { readonly revision: number | string; readonly keys: readonly ManagedKey[] } | undefined;
 
   private constructor(options: SigningKeysOptions) {
     this.#options = options;
   }
 
+  /** Creates the first key, and deletes expired ones. */
   static async open(options: SigningKeysOptions): Promise<ManagedKeys> {
     const keys = new ManagedKeys(options);
     await keys.#newest();
@@ -50,7 +51,7 @@ export class ManagedKeys implements SigningKeys {
 
   async verifier(id: string): Promise<CryptoKey | undefined> {
     const key = (await this.#load()).find((one) => one.id === id);
-    return key === undefined || this.#isOver(key) ? undefined : (await this.#import(key)).public;
+    return key === undefined || this.#isExpired(key) ? undefined : (await this.#import(key)).public;
   }
 
   async rotate(): Promise<SigningKeyInfo> {
@@ -59,13 +60,13 @@ export class ManagedKeys implements SigningKeys {
   }
 
   async list(): Promise<readonly SigningKeyInfo[]> {
-    const keys = (await this.#load()).filter((key) => !this.#isOver(key));
+    const keys = (await this.#load()).filter((key) => !this.#isExpired(key));
     return keys.toReversed().map(({ id, createdAt, replacedAt }): SigningKeyInfo => {
       return { id, createdAt, origin: 'managed', signs: replacedAt === undefined };
     });
   }
 
-  /** The key that signs, made now if there is none or it is old. */
+  /** Returns the key that signs. Creates a key if there is none or the newest is too old. */
   async #newest(): Promise<ManagedKey> {
     const newest = (await this.#load()).at(-1);
     if (newest === undefined) return this.#rotations.run('', () => this.#create());
@@ -74,8 +75,8 @@ export class ManagedKeys implements SigningKeys {
     try {
       return await this.#rotations.run('', () => this.#create());
     } catch (error) {
-      // An old key is better than no logins.
-      runtime.log.warn({ err: error, key: newest.id }, 'cannot replace the signing key');
+      // Signing with an old key is better than refusing all logins.
+      runtime.log.warn({ err: error, key: newest.id }, 'signing key rotation failed');
       return newest;
     }
   }
@@ -86,7 +87,7 @@ export class ManagedKeys implements SigningKeys {
     const jwk = await exportJWK(privateKey);
     const id = await calculateJwkThumbprint(jwk);
     const keys = await this.#load();
-    // Newer than all others even where a clock went back.
+    // Newer than all others even if the clock was set back.
     const createdAt = Math.max(runtime.now(), (keys.at(-1)?.createdAt ?? 0) + 1);
     const value: KeyRecord = { privateKey: jwk, createdAt };
     const put: Change = { type: 'document.put', kind: 'signing-key', id, value };
@@ -97,18 +98,18 @@ export class ManagedKeys implements SigningKeys {
     return { id, ...value };
   }
 
-  /** Removes what nobody believes any more. */
+  /** Returns the changes that delete expired keys. */
   #deletions(keys: readonly ManagedKey[]): Change[] {
     return keys
-      .filter((key) => this.#isOver(key))
+      .filter((key) => this.#isExpired(key))
       .map(({ id }) => ({ type: 'document.delete', kind: 'signing-key', id }));
   }
 
-  #isOver({ replacedAt }: ManagedKey): boolean {
+  #isExpired({ replacedAt }: ManagedKey): boolean {
     return replacedAt !== undefined && this.#options.runtime.now() >= replacedAt + this.#options.keepSeconds * 1000;
   }
 
-  /** Oldest first. */
+  /** Returns all keys, oldest first. */
   async #load(): Promise<readonly ManagedKey[]> {
     const { store } = this.#options;
     const revision = await store.documentRevision('signing-key');

@@ -6,7 +6,7 @@ import { parseEs256Pem } from '../../protocol/settings/pem-keys.js';
 import { ManagedKeys } from './managed-keys.js';
 import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';
 
-/** The given keys, or those in the store; makes one where there is none, or when it is old. */
+/** Returns the keys that the options declare, or else the managed keys in the store. */
 export async function openSigningKeys(options: SigningKeysOptions): Promise<SigningKeys> {
   return options.keys === undefined ? ManagedKeys.open(options) : openDeclaredKeys(options.keys, options.runtime.now());
 }
@@ -14,9 +14,9 @@ export async function openSigningKeys(options: SigningKeysOptions): Promise<Sign
 async function openDeclaredKeys(pems: readonly string[], openedAt: number): Promise<SigningKeys> {
   const parsed = pems.map(parseEs256Pem);
   const [first] = parsed;
-  // The options were checked; this is for whoever forgot to.
+  // resolveOptions has checked this already.
   if (first?.type !== 'private' || parsed.includes(undefined))
-    throw new Error('the first key must be a private P-256 key');
+    throw new Error('the first signing key must be a private P-256 key');
   const declared = await Promise.all((parsed as KeyObject[]).map(importPublic));
   const signing = { id: declared[0]?.id ?? '', key: await importEs256(first.export({ format: 'jwk' })) };
   const byId = new Map(declared.map(({ id, key }) => [id, key]));
@@ -26,7 +26,10 @@ async function openDeclaredKeys(pems: readonly string[], openedAt: number): Prom
   return {
     signer: () => Promise.resolve(signing),
     verifier: (id) => Promise.resolve(byId.get(id)),
-    rotate: () => Promise.reject(new RegistryError('CONFLICT', { message: 'the keys are given in the options' })),
+    rotate: () =>
+      Promise.reject(
+        new RegistryError('CONFLICT', { message: 'the signing keys are declared in the options: change them there' }),
+      ),
     list: () => Promise.resolve(list),
   };
 }

@@ -5,22 +5,23 @@ import type { Runtime } from '../../ports/runtime.js';
 
 /** The ES256 keys of our own tokens. */
 export interface SigningKeys {
-  /** The key that signs now. */
+  /** Returns the key that signs now. */
   signer(): Promise<{ readonly id: string; readonly key: CryptoKey }>;
-  /** The public key of an id; `undefined` when nothing it signed is believed, or no more. */
+  /** Returns the public key with this id; `undefined` if it is unknown or expired. */
   verifier(id: string): Promise<CryptoKey | undefined>;
-  /** Makes a key that signs from now on. @throws CONFLICT when the keys are given. */
+  /** Creates a key that signs from now on. @throws RegistryError CONFLICT if the options declare the keys. */
   rotate(): Promise<SigningKeyInfo>;
-  /** The one that signs first. */
+  /** Returns the keys that verify; the first one signs. */
   list(): Promise<readonly SigningKeyInfo[]>;
 }
 
+/** Where keys come from, and how long they are used. */
 export interface SigningKeysOptions {
-  /** PEM: the first signs, all verify. Absent: they are made and kept in the store. */
+  /** PEM: the first signs, all verify. Absent: keys are created and kept in the store. */
   readonly keys?: readonly string[] | undefined;
   readonly store: Documents & MetadataWriter;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
   readonly rotateSeconds: number;
-  /** How long a key that was replaced verifies: as long as any token lives. */
+  /** How long a replaced key still verifies: as long as any token can live. */
   readonly keepSeconds: number;
 }

@@ -10,10 +10,10 @@ import {
 } from 'jose';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 
-/** The public keys that a token with such a header may be signed with. @throws when it cannot tell. */
+/** Returns the public keys that may have signed a token with this header. @throws when the keys cannot be obtained. */
 export type FindKeys = (header: ProtectedHeaderParameters) => Promise<readonly CryptoKey[]>;
 
-/** Signatures that only the holder of a private key can make: nothing that is `none` or shares a secret. */
+/** Asymmetric algorithms only: not `none`, and none with a shared secret. */
 const foreignAlgorithms: readonly string[] = [
   'EdDSA',
   'Ed25519',
@@ -27,32 +27,33 @@ const foreignAlgorithms: readonly string[] = [
   'PS384',
   'PS512',
 ];
-/** How far another server's clock may be off. */
+/** How far the clock of another server may be off. */
 export const foreignLeewaySeconds = 60;
-/** How the tokens of others are verified. */
+/** The rules by which tokens of external issuers are verified. */
 export const foreignRules = { algorithms: foreignAlgorithms, clockTolerance: foreignLeewaySeconds } as const;
 const maxTokenChars = 16 * 1024;
 
+/** The algorithms and claims that a token must have, and the time in milliseconds since the epoch. */
 export interface VerificationOptions extends Omit<JWTVerifyOptions, 'algorithms' | 'currentDate'> {
   readonly algorithms: readonly string[];
   readonly now: number;
 }
 
-/** Who a token says that it is from, which proves nothing yet; `undefined` when it is no JWT of a size that is read. */
+/** Returns the issuer that a token claims, unverified; `undefined` if it is not a JWT or too long. */
 export function readIssuer(token: string): string | undefined {
   return attempt(token, decodeJwt)?.iss;
 }
 
-/** The name that a token says, which proves nothing; for the log. */
+/** Returns the subject that a token claims, unverified, for the log. */
 export function readSubject(token: string): string {
   const subject: unknown = attempt(token, decodeJwt)?.sub;
   return typeof subject === 'string' ? subject : '';
 }
 
 /**
- * What a token says, if one of our keys signed it, it is for us and it is its time; else why it is not. Keys come from
- * `findKeys` alone: what the header brings along (`jwk`, `jku`, `x5c`, `x5u`) proves nothing.
- * @throws what `findKeys` throws, and nothing else.
+ * Verifies the signature, the issuer, the audience and the times of a token. Returns its content, or why it is refused. Keys
+ * come only from `findKeys`; those that the header brings (`jwk`, `jku`, `x5c`, `x5u`) prove nothing.
+ * @throws only what `findKeys` throws.
  */
 export async function verifyToken(
   token: string,

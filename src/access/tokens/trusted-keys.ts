@@ -3,7 +3,10 @@ import { parsePublicPems } from '../../protocol/settings/pem-keys.js';
 import type { PublicKeySet } from '../../protocol/settings/token-config.js';
 import type { FindKeys } from './token-verification.js';
 
-/** Keys of a JWK Set: those of the token's `kid`, or all of the right type when it has none. @throws when it is no such set. */
+/**
+ * Finds keys in a JWK Set: those with the token's `kid`, or all of the right type if the token has none.
+ * @throws Error when the set is malformed.
+ */
 export function keysOfSet(set: PublicKeySet): FindKeys {
   const find = createLocalJWKSet(set as JSONWebKeySet);
   return async (header) => {
@@ -15,7 +18,7 @@ export function keysOfSet(set: PublicKeySet): FindKeys {
   };
 }
 
-/** Keys given as PEM, all of the right type: what a token server calls them is unknown here. */
+/** Finds all keys of the right type among keys in PEM. PEM has no key ids, so the token's `kid` is ignored. */
 export function keysOfPems(pems: readonly string[]): FindKeys {
   const keys = pems.flatMap((pem) => parsePublicPems(pem) ?? []);
   const find = keysOfSet({ keys: keys.map((key) => ({ ...key.export({ format: 'jwk' }) })) });

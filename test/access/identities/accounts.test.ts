@@ -38,12 +38,12 @@ describe('accounts', () => {
     const { token, secret } = await accounts.createToken(name, { ...noToken, ...rest });
     return { id: token.id, secret };
   };
-  /** Accounts over a store in which something else happens right before the first such write. */
+  /** Accounts over a store that runs a task right before the first write with such a change. */
   const whenBefore = (change: string, task: () => Promise<unknown>): StoredAccounts =>
     new StoredAccounts(hooked(metadata, once(isApplyOf(change), task)), runtime);
 
-  describe('as the management API has them', () => {
-    it('are made, read, replaced, listed by name and deleted', async () => {
+  describe('as the management API uses them', () => {
+    it('are created, read, replaced, listed by name and deleted', async () => {
       const made = await accounts.create(settings('robot', { description: 'a robot' }));
       const expected = { ...settings('robot', { description: 'a robot' }), createdAt: 1000, updatedAt: 1000 };
       expect(made).toEqual(expected);
@@ -58,7 +58,7 @@ describe('accounts', () => {
       expect((await accounts.list()).map(({ name }) => name)).toEqual(['Zoe']);
     });
 
-    it('are not there when they are not', async () => {
+    it('cannot be read, replaced or deleted if they do not exist', async () => {
       expect(await accounts.get('x')).toBeUndefined();
       expect(await accounts.replace(settings('x'))).toBeUndefined();
       expect(await accounts.delete('x')).toBe(false);
@@ -68,19 +68,19 @@ describe('accounts', () => {
       expect(await metadata.documents('account-token')).toEqual([]);
     });
 
-    it.each(['robot', 'anonymous', 'alice'])('get no name that is taken: %s', async (name) => {
+    it.each(['robot', 'anonymous', 'alice'])('cannot be created with a name that is taken: %s', async (name) => {
       await accounts.create(settings('robot', { description: 'the first' }));
       await expect(accounts.create(settings(name))).rejects.toMatchObject({ code: 'CONFLICT', detail: { name } });
       expect(await accounts.list()).toMatchObject([{ name: 'robot', description: 'the first' }]);
     });
 
-    it('are made once by many who try', async () => {
-      const tries = Array.from({ length: 20 }, () => accounts.create(settings('robot')));
-      const outcomes = await Promise.allSettled(tries);
+    it('are created once by 20 concurrent attempts', async () => {
+      const attempts = Array.from({ length: 20 }, () => accounts.create(settings('robot')));
+      const outcomes = await Promise.allSettled(attempts);
       expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     });
 
-    it('that are deleted meanwhile are not there', async () => {
+    it('cannot be replaced, deleted or given a token after a concurrent deletion', async () => {
       await open('robot');
       const replacing = whenBefore('document.put', () => accounts.delete('robot'));
       expect(await replacing.replace(settings('robot'))).toBeUndefined();
@@ -93,7 +93,7 @@ describe('accounts', () => {
       expect([await accounts.list(), await metadata.documents('account-token')]).toEqual([[], []]);
     });
 
-    it('keep nothing else that came with the settings', async () => {
+    it('store none of the other properties of the settings object', async () => {
       await accounts.create({ ...settings('robot'), createdAt: 5, secret: 'x' } as AccountSettings);
       const [stored] = await metadata.documents('account');
       expect(Object.keys(stored?.value ?? {}).sort()).toEqual(
@@ -102,8 +102,8 @@ describe('accounts', () => {
     });
   });
 
-  describe('and their tokens', () => {
-    it('are listed in the order in which they were made, each under its account', async () => {
+  describe('by their tokens', () => {
+    it('list tokens of one account in the order of their creation', async () => {
       const limits = [{ names: ['a/**'], allow: ['pull'] as const }];
       await accounts.create(settings('robot'));
       await open('other');
@@ -123,7 +123,7 @@ describe('accounts', () => {
       });
     });
 
-    it('are deleted by account and id', async () => {
+    it('delete a token by account and id', async () => {
       const { id, secret } = await open('robot');
       await accounts.create(settings('other'));
       expect(await accounts.deleteToken('other', id)).toBe(false);
@@ -133,7 +133,7 @@ describe('accounts', () => {
       expect(await accounts.identify(secret)).toBeTypeOf('string');
     });
 
-    it('have secrets of which nothing but a hash is anywhere', async () => {
+    it('store only a hash of the secret of a token', async () => {
       const { secret } = await open('robot');
       const part = secret.split('_').slice(2).join('_');
       const records = [...(await metadata.documents('account')), ...(await metadata.documents('account-token'))];
@@ -144,7 +144,7 @@ describe('accounts', () => {
       expect(JSON.stringify(runtime.log.lines)).not.toContain(part);
     });
 
-    it('go with their account in one write', async () => {
+    it('are deleted with all their tokens in one write', async () => {
       const { secret } = await open('robot');
       await open('robot');
       const { secret: kept } = await open('other');
@@ -159,7 +159,7 @@ describe('accounts', () => {
       expect(await accounts.identify(kept)).toBeDefined();
     });
 
-    it('that were made while their account went let nobody in, and belong to no later one of that name', async () => {
+    it('accept no token that was created during their deletion, even if an account of that name is created later', async () => {
       await open('robot');
       let late: { id: string; secret: string } | undefined;
       const deleting = whenBefore('document.delete', async () => (late = await open('robot')));
@@ -171,7 +171,7 @@ describe('accounts', () => {
     });
   });
 
-  describe('as a source of identity', () => {
+  describe('as an identity source', () => {
     it.each([
       ['aat_0123456789abcdef_x', true],
       ['aat_', true],
@@ -180,12 +180,12 @@ describe('accounts', () => {
       ['secret', false],
       ['Aat_x', false],
       [' aat_x', false],
-    ])('judges by the form of the password: %j is %j', (password, claimed) => {
-      expect(accounts.claims('anybody', password)).toBe(claimed);
+    ])('claim a password by its form: %j is %j', (password, claimed) => {
+      expect(accounts.claims('carol', password)).toBe(claimed);
       expect(accounts.claims('', password)).toBe(claimed);
     });
 
-    it('tells who has a token, with a name or without', async () => {
+    it('identify the account of a token with or without a user name', async () => {
       const limits = [{ names: ['a'], allow: ['push'] as const }];
       const { id, secret } = await open('robot', { limits, expiresAt: 5000 });
       expect(accounts.claims('robot', secret)).toBe(true);
@@ -197,7 +197,7 @@ describe('accounts', () => {
       expect(JSON.stringify(identity)).not.toContain(secret);
     });
 
-    it('lets in with every secret that base64url can make, whatever "_" and "-" are in it', async () => {
+    it('accept secrets that contain "_" and "-"', async () => {
       await accounts.create(settings('robot'));
       const secrets: string[] = [];
       for (let i = 0; i < 50; i += 1) secrets.push((await accounts.createToken('robot', noToken)).secret);
@@ -209,7 +209,7 @@ describe('accounts', () => {
     type Attempt = (secret: string, other: string) => readonly [username: string, password: string];
     it.each<[string, Attempt]>([
       ['another name', (secret) => ['other', secret]],
-      ['a name in other case', (secret) => ['Robot', secret]],
+      ['a name in another case', (secret) => ['Robot', secret]],
       ['no name', (secret) => ['', secret]],
       ["another account's token", (_, other) => ['robot', other]],
       ['an unknown id', (secret) => ['robot', secret.replace(/^aat_[a-f0-9]{16}/, `aat_${'0'.repeat(16)}`)]],
@@ -217,17 +217,17 @@ describe('accounts', () => {
       ['a secret cut short', (secret) => ['robot', secret.slice(0, -1)]],
       ['a longer secret', (secret) => ['robot', `${secret}x`]],
       ['no secret', (secret) => ['robot', secret.slice(0, 21)]],
-      ['the id in capitals', (secret) => ['robot', `aat_A${secret.slice(5, 20).toUpperCase()}${secret.slice(20)}`]],
-      ['the prefix alone', () => ['robot', 'aat_']],
-      ['nothing', () => ['robot', '']],
-    ])('refuses %s', async (_title, make) => {
+      ['an id in capitals', (secret) => ['robot', `aat_A${secret.slice(5, 20).toUpperCase()}${secret.slice(20)}`]],
+      ['only the prefix', () => ['robot', 'aat_']],
+      ['an empty password', () => ['robot', '']],
+    ])('refuse a login with %s', async (_title, make) => {
       const { secret } = await open('robot');
       const { secret: other } = await open('other');
       expect(await accounts.login(...make(secret, other))).toBeTypeOf('string');
       expect(await accounts.login('robot', secret)).toBeDefined();
     });
 
-    it('does not take the stored hash for a token', async () => {
+    it('do not accept the stored hash as a token', async () => {
       const { id } = await open('robot');
       const { sha256 } = (await metadata.document('account-token', id)) as { sha256: string };
       expect(await accounts.identify(`aat_${id}_${sha256.slice(0, 43)}`)).toBeTypeOf('string');
@@ -235,18 +235,18 @@ describe('accounts', () => {
 
     type End = (found: { id: string }) => Promise<unknown> | void;
     it.each<[string, End]>([
-      ['the token is deleted', ({ id }) => accounts.deleteToken('robot', id)],
-      ['the account is disabled', () => accounts.replace(settings('robot', { disabled: true }))],
-      ['the account is deleted', () => accounts.delete('robot')],
+      ['deletion of the token', ({ id }) => accounts.deleteToken('robot', id)],
+      ['the account was disabled', () => accounts.replace(settings('robot', { disabled: true }))],
+      ['deletion of the account', () => accounts.delete('robot')],
       [
-        'the account is made again',
+        'the account was deleted and created again',
         async () => {
           await accounts.delete('robot');
           await accounts.create(settings('robot'));
         },
       ],
-      ['the token expires', () => runtime.advance(4000)],
-    ])('lets in no more, and revives nobody, when %s', async (_title, end) => {
+      ['expiry of the token', () => runtime.advance(4000)],
+    ])('refuse a token and its stamp after %s', async (_title, end) => {
       const { id, secret } = await open('robot', { expiresAt: 5000 });
       runtime.advance(3999);
       expect(await accounts.revive('robot', id)).toMatchObject({ id: 'robot' });
@@ -257,7 +257,7 @@ describe('accounts', () => {
       expect(await accounts.revive('robot', id)).toBeUndefined();
     });
 
-    it('follows the account: enabled again, and in other groups', async () => {
+    it('apply changes of the account to its tokens: enabled again, other groups', async () => {
       const { id, secret } = await open('robot');
       await accounts.replace(settings('robot', { disabled: true }));
       await accounts.replace(settings('robot', { groups: ['admins'] }));
@@ -265,7 +265,7 @@ describe('accounts', () => {
       expect(await accounts.revive('robot', id)).toMatchObject({ groups: ['admins'] });
     });
 
-    it("revives nobody by another account's token, or by a stamp that is none", async () => {
+    it("revive no login by another account's token or by an invalid stamp", async () => {
       const { id } = await open('robot');
       await accounts.create(settings('other'));
       expect(await accounts.revive('other', id)).toBeUndefined();
@@ -273,7 +273,7 @@ describe('accounts', () => {
       expect(await accounts.revive('robot', '')).toBeUndefined();
     });
 
-    it('finds all again after a restart', async () => {
+    it('keep accounts and tokens over a restart', async () => {
       const { id, secret } = await open('robot');
       await metadata.close();
       metadata = await LevelMetadataStore.open(path.join(folder, 'index'));

@@ -13,7 +13,7 @@ import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js
 const office = '192.0.2.1';
 const elsewhere = '198.51.100.7';
 
-/** Answers one password for each step of a test, and counts them. */
+/** Verifies one password per step of a test, and records them. */
 class CountedWorker extends EventEmitter {
   verified: string[] = [];
   #asked: { password: string; hash: string } | undefined;
@@ -21,7 +21,7 @@ class CountedWorker extends EventEmitter {
   readonly unref = (): void => {};
 
   postMessage(request: { password: string; hash: string }): void {
-    if (this.#asked !== undefined) throw new Error('asked for two at once');
+    if (this.#asked !== undefined) throw new Error('asked to verify two passwords at the same time');
     this.#asked = request;
   }
 
@@ -29,9 +29,9 @@ class CountedWorker extends EventEmitter {
     return Promise.resolve();
   }
 
-  /** Answers one password, if there is one. */
+  /** Verifies one password, if one waits. */
   async step(): Promise<void> {
-    // A login comes here by way of the file, the throttle and the queue.
+    // A login passes the file, the throttle and the queue before it arrives here.
     await new Promise(setImmediate);
     const asked = this.#asked;
     if (asked === undefined) return;
@@ -52,7 +52,7 @@ let waitedMs = 0;
 let worker = new CountedWorker();
 let source: HtpasswdSource;
 
-/** An htpasswd file with the password `right-<name>` for each. */
+/** Opens an htpasswd file with the password `right-<name>` for each user. */
 async function open(names: readonly string[], cost = '10'): Promise<void> {
   const path = join(folder, 'users.htpasswd');
   await writeFile(path, names.map((name) => `${name}:${hashOf(`right-${name}`, cost)}\n`).join(''));
@@ -64,14 +64,14 @@ async function open(names: readonly string[], cost = '10'): Promise<void> {
     path,
     verifier: new PasswordClient({ start: () => worker as unknown as Worker }),
     throttle: new LoginThrottle({ now: () => now, sleep }),
-    // The file is not looked at again: that would take a while.
+    // A clock that stands still keeps the file from being checked for changes.
     runtime: { now: () => 0, log: recordingLogger() },
   });
 }
 
 interface Login {
   outcome: 'right' | 'wrong' | number | undefined;
-  /** How many passwords had been verified when it was answered. */
+  /** How many passwords had been verified before this login ended. */
   after: number;
 }
 
@@ -123,7 +123,7 @@ describe('an honest user', () => {
     expect(waitedMs).toBe(0);
   });
 
-  it('waits 2 seconds, and is not refused, after hundreds of wrong passwords under their name at their address', async () => {
+  it('waits 2 seconds, but is not refused, after hundreds of wrong passwords for their name at their address', async () => {
     await open(['alice', 'bob']);
     for (let i = 0; i < 190; i++) await finish(login('alice', `test ${i}`));
     waitedMs = 0;
@@ -135,16 +135,16 @@ describe('an honest user', () => {
     expect(waitedMs).toBe(2000);
   });
 
-  it.each(['the same user', 'as many users'])(
-    'logs in elsewhere after one verification while 80 wrong logins of %s wait at one address',
+  it.each(['the same user', 'many users'])(
+    'logs in elsewhere with hardly a wait while 80 wrong logins of %s wait at one address',
     async (who) => {
       await open(['alice', 'bob']);
-      const wrong = Array.from({ length: 80 }, (_, i) => login(who === 'as many users' ? `u${i}` : 'alice', `x${i}`));
+      const wrong = Array.from({ length: 80 }, (_, i) => login(who === 'many users' ? `u${i}` : 'alice', `x${i}`));
       await worker.step();
       const others = [login('bob', 'right-bob', elsewhere), login('alice', 'right-alice', '203.0.113.9')];
       await finish(...others);
       expect(others.map(({ outcome }) => outcome)).toEqual(['right', 'right']);
-      // One was being verified, and each address has its turn.
+      // One was being verified already, and then the addresses take turns.
       expect(Math.max(...others.map(({ after }) => after))).toBeLessThanOrEqual(5);
       await finish(...wrong);
       const outcomes = new Set(wrong.map(({ outcome }) => outcome));
@@ -153,7 +153,7 @@ describe('an honest user', () => {
     },
   );
 
-  it('at that address has their turn among its users', async () => {
+  it('takes turns with the other users of an address under attack', async () => {
     await open(['alice', 'bob']);
     for (let i = 0; i < 80; i++) login('alice', `x${i}`);
     await worker.step();
@@ -175,15 +175,15 @@ describe('an honest user', () => {
     expect(wrong.filter(({ outcome }) => outcome === 429).length).toBeGreaterThan(100);
   });
 
-  it('logs in with a password of the highest cost, one at a time for an address', async () => {
+  it('logs in with a hash of the highest cost, of which an address may have one waiting', async () => {
     await open(['alice'], '15');
     const logins = [login('alice', 'right-alice'), login('alice', 'a'), login('alice', 'b'), login('alice', 'c')];
     expect(await finish(...logins)).toEqual(['right', 'wrong', 429, 429]);
   });
 });
 
-describe('a guesser', () => {
-  it('has 40 guesses at once judged no faster than one by one', async () => {
+describe('an attacker who guesses passwords', () => {
+  it('gains nothing from 40 parallel guesses: 16 are refused', async () => {
     await open(['root']);
     const guesses = Array.from({ length: 40 }, (_, i) => login('root', `guess ${i}`));
     await finish(...guesses);
@@ -191,13 +191,13 @@ describe('a guesser', () => {
     expect(guesses.filter(({ outcome }) => outcome === 429)).toHaveLength(16);
   });
 
-  it('makes 2 guesses a second at most, at a user from one address', async () => {
+  it('gets at most 2 guesses a second for one user from one address', async () => {
     await open(['root']);
     for (let i = 0; i < 100; i++) await finish(login('root', `guess ${i}`));
     expect(waitedMs).toBeGreaterThan(75 * 2000);
   });
 
-  it('costs the same whether the name is known or not', async () => {
+  it('cannot tell an unknown name from a known one by the work', async () => {
     await open(['root']);
     const verified = async (name: string): Promise<readonly number[]> => {
       const counts: number[] = [];

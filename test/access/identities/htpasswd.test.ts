@@ -16,7 +16,7 @@ const apache = '$2y$05$Wn3cPqLzR8vKd5TgYb1hO.g9KYuiQcsmuxeKm4Phy/5gwLp5b5gHC';
 const here = { address: '192.0.2.1' };
 const users = `alice:${alice}\nbob:${bob}\n`;
 
-/** Knows the passwords of some hashes, and what it was asked. */
+/** Verifies by a table of hashes and passwords, and records its calls. */
 class ScriptedVerifier implements PasswordVerifier {
   readonly asked: { readonly password: string; readonly hash: string }[] = [];
   readonly passwords = new Map([
@@ -56,31 +56,31 @@ afterEach(() => removeScratchFolder(folder));
 
 async function open(
   text: string,
-  options: { readonly rememberSeconds?: number; readonly verifier?: PasswordVerifier } = {},
+  options: { readonly cacheSeconds?: number; readonly verifier?: PasswordVerifier } = {},
 ): Promise<HtpasswdSource> {
   await writeFile(path, text);
   return HtpasswdSource.open({ path, verifier, throttle, runtime: { now: () => now, log }, ...options });
 }
 
-/** Who is let in, or `undefined`. */
+/** Returns the identity, or `undefined` when the login is refused. */
 async function logIn(source: HtpasswdSource, username: string, password: string, from = here) {
   const found = await source.login(username, password, from);
   return typeof found === 'string' ? undefined : found;
 }
 
-/** Replaces the file as editors do, and lets the second pass after which it is looked at again. */
+/** Replaces the file as editors do, and advances the clock to the next check for changes. */
 async function replaceFile(text: string): Promise<void> {
   await writeFile(`${path}.new`, text);
   await rename(`${path}.new`, path);
   now += 1000;
 }
 
-describe('opening', () => {
+describe('HtpasswdSource.open', () => {
   it.each<[string, string]>([
     ['users', users],
-    ['comments, blank lines and spaces around', `# people\r\n\r\n  alice:${alice}  \r\n   \n#bob:x\nbob:${bob}`],
-    ['a comment behind a second colon', `alice:${alice}:of the dev team\nbob:${bob}:\n`],
-  ])('takes %s', async (_what, text) => {
+    ['comments, blank lines and surrounding spaces', `# people\r\n\r\n  alice:${alice}  \r\n   \n#bob:x\nbob:${bob}`],
+    ['a comment after a second colon', `alice:${alice}:of the dev team\nbob:${bob}:\n`],
+  ])('accepts a file with %s', async (_what, text) => {
     const source = await open(text);
     expect(await Promise.all(['alice', 'bob', 'carol', ''].map((name) => source.has(name)))).toEqual([
       true,
@@ -90,42 +90,42 @@ describe('opening', () => {
     ]);
   });
 
-  it.each(['$2a$', '$2b$', '$2y$'])('takes %s', async (version) => {
+  it.each(['$2a$', '$2b$', '$2y$'])('accepts a hash of version %s', async (version) => {
     const source = await open(`alice:${alice.replace('$2b$', version)}`);
     expect(await source.has('alice')).toBe(true);
   });
 
-  const bcryptOnly = 'the password is not hashed with bcrypt: set it anew with htpasswd -B';
+  const bcryptOnly = 'the password is not hashed with bcrypt: set it again with htpasswd -B -C 10';
   it.each<[string, string, string]>([
     ['MD5', 'carol:$apr1$Wn3cPqLz$secretsecretsecretsec.', bcryptOnly],
     ['SHA', 'carol:{SHA}secretsecretsecretsecretsec=', bcryptOnly],
     ['crypt', 'carol:secretsecret.', bcryptOnly],
     ['plain text', 'carol:secret', bcryptOnly],
-    ['an unknown bcrypt', `carol:${alice.replace('$2b$', '$2x$')}`, bcryptOnly],
-    ['a cut hash', `carol:${alice.slice(0, -1)}`, bcryptOnly],
+    ['an unknown bcrypt version', `carol:${alice.replace('$2b$', '$2x$')}`, bcryptOnly],
+    ['a truncated hash', `carol:${alice.slice(0, -1)}`, bcryptOnly],
     ['no password', 'carol:', bcryptOnly],
-    ['no colon', 'carol', 'it is not name:hash'],
+    ['no colon', 'carol', 'must be name:hash'],
     ['no name', `:${alice}`, 'the name must have 1 to 200 characters, without spaces'],
-    ['a space', `carol smith:${alice}`, 'the name must have 1 to 200 characters, without spaces'],
-    ['a name again', `alice:${bob}`, 'the name is in the file twice'],
+    ['a space in the name', `carol smith:${alice}`, 'the name must have 1 to 200 characters, without spaces'],
+    ['a repeated name', `alice:${bob}`, 'the file has another line with this name'],
     [
       'a cost of 16',
       `carol:${alice.replace('$04$', '$16$')}`,
-      'a bcrypt cost above 15 makes each login take many seconds',
+      'the bcrypt cost must be at most 15: a higher cost makes each login take many seconds',
     ],
-    ['a cost of 3', `carol:${alice.replace('$04$', '$03$')}`, 'bcrypt has no cost below 4'],
-  ])('refuses %s, naming file and line alone', async (_what, line, problem) => {
-    const expected = new HtpasswdError(`the htpasswd file ${path}, line 4: ${problem}`);
+    ['a cost of 3', `carol:${alice.replace('$04$', '$03$')}`, 'the bcrypt cost must be at least 4'],
+  ])('rejects a line with %s, and names the file and the line but not its content', async (_what, line, problem) => {
+    const expected = new HtpasswdError(`htpasswd file "${path}", line 4: ${problem}`);
     await expect(open(`alice:${alice}\n\n# more\n${line}\n`)).rejects.toEqual(expected);
   });
 
-  it('says how many more lines are wrong', async () => {
-    await expect(open('a:b\nc:d\ne:f\n')).rejects.toThrow(/line 1: .* \(and 2 more lines are wrong\)$/);
+  it('reports how many more lines are invalid', async () => {
+    await expect(open('a:b\nc:d\ne:f\n')).rejects.toThrow(/line 1: .* \(and 2 more invalid lines\)$/);
   });
 
-  it('names a file that is not there', async () => {
+  it('rejects with the path of a missing file', async () => {
     const options = { path, verifier, throttle, runtime: { now: () => now, log } };
-    await expect(HtpasswdSource.open(options)).rejects.toThrow(`the htpasswd file ${path} cannot be read: ENOENT`);
+    await expect(HtpasswdSource.open(options)).rejects.toThrow(`the htpasswd file "${path}" cannot be read: ENOENT`);
   });
 });
 
@@ -138,14 +138,14 @@ describe('a login', () => {
     ['bob', 'wonderland', undefined],
     ['apache', 'correct horse battery staple', 'apache'],
     ['apache', 'correct horse', undefined],
-  ])('of %s with %s, verified for real', async (username, password, id) => {
+  ])('of %s with %s is verified with bcrypt: %s', async (username, password, id) => {
     const source = await open(`${users}apache:${apache}\n`, { verifier: new PasswordClient() });
     const identity = await logIn(source, username, password);
     await source.close();
     expect(identity?.id).toBe(id);
   });
 
-  it('tells a stamp that is no secret', async () => {
+  it('returns a stamp that is not a part of the hash', async () => {
     const identity = await logIn(await open(users), 'alice', 'wonderland');
     expect(identity).toEqual({
       id: 'alice',
@@ -166,7 +166,7 @@ describe('a login', () => {
     },
   );
 
-  it('of an unknown name takes a cost of the file, always the same', async () => {
+  it('of an unknown name is verified at a cost from the file, always the same for a name', async () => {
     const source = await open(`alice:${alice}\nbob:${bob.replace('$04$', '$06$')}\n`);
     const costs = async (address: string): Promise<string[]> => {
       verifier.asked.length = 0;
@@ -178,13 +178,13 @@ describe('a login', () => {
     expect(await costs('192.0.2.2')).toEqual(first);
   });
 
-  it('is verified also where the file has no users', async () => {
-    const source = await open('# nobody yet\n');
+  it('is verified even if the file has no users', async () => {
+    const source = await open('# no users yet\n');
     expect(await logIn(source, 'alice', 'wonderland')).toBeUndefined();
     expect(verifier.asked).toHaveLength(1);
   });
 
-  it('of an unknown name fails whatever the verifier says', async () => {
+  it('of an unknown name fails even if the verifier accepts the password', async () => {
     const source = await open(users, { verifier: { verify: async () => true, close: async () => {} } });
     expect(await logIn(source, 'carol', 'anything')).toBeUndefined();
     expect(await logIn(source, 'carol', 'anything')).toBeUndefined();
@@ -194,8 +194,8 @@ describe('a login', () => {
     ['empty', ''],
     ['longer than bcrypt reads', 'x'.repeat(73)],
     ['longer than bcrypt reads, in bytes', 'ä'.repeat(37)],
-    ['the right one, repeated as bcrypt does', 'wonderland\0wonderland'],
-  ])('fails without a look when the password is %s', async (_what, password) => {
+    ['the right one, repeated as bcrypt repeats it', 'wonderland\0wonderland'],
+  ])('fails without a verification if the password is %s', async (_what, password) => {
     const source = await open(users);
     verifier.passwords.set(alice, password);
     expect(await logIn(source, 'alice', password)).toBeUndefined();
@@ -206,18 +206,18 @@ describe('a login', () => {
     ['alice', 'wrong', 'wrong password'],
     ['carol', 'wonderland', 'unknown user'],
     ['alice', 'x'.repeat(73), 'malformed'],
-  ])('of %s with %s tells operators: %s', async (username, password, problem) => {
+  ])('of %s with %s reports the reason for operators: %s', async (username, password, problem) => {
     expect(await (await open(users)).login(username, password, here)).toBe(problem);
   });
 
-  it('takes 72 bytes', async () => {
+  it('accepts a password of 72 bytes', async () => {
     const source = await open(users);
     const password = 'ä'.repeat(36);
     verifier.passwords.set(alice, password);
     expect((await logIn(source, 'alice', password))?.id).toBe('alice');
   });
 
-  it('could not be told: the error goes on, and is not remembered', async () => {
+  it('rejects with the error of a failed verification, which is not cached', async () => {
     const source = await open(users);
     verifier.failure = new Error('the thread died');
     await expect(logIn(source, 'alice', 'wonderland')).rejects.toThrow('the thread died');
@@ -227,16 +227,16 @@ describe('a login', () => {
 
   it.each<[string, string, boolean]>([
     ['alice', 'x', true],
-    ['nobody', 'x', true],
+    ['unknown', 'x', true],
     ['', 'x', true],
     ['alice', '', false],
-  ])('claims %s with "%s": %s', async (name, password, expected) => {
+  ])('is claimed for user "%s" and password "%s": %s', async (name, password, expected) => {
     expect((await open(users)).claims(name, password)).toBe(expected);
   });
 });
 
-describe('what was verified', () => {
-  it('is remembered for five minutes when it was right', async () => {
+describe('the result of a verification', () => {
+  it('is cached for five minutes for a right password', async () => {
     const source = await open(users);
     const login = async (): Promise<number> => {
       expect((await logIn(source, 'alice', 'wonderland'))?.id).toBe('alice');
@@ -252,7 +252,7 @@ describe('what was verified', () => {
   it.each<[string, string, string]>([
     ['a wrong password', 'alice', 'wrong'],
     ['an unknown name', 'carol', 'wonderland'],
-  ])('is remembered of %s too, for that address', async (_what, username, password) => {
+  ])('is cached per address for %s', async (_what, username, password) => {
     const source = await open(users);
     for (let i = 0; i < 3; i++) expect(await logIn(source, username, password)).toBeUndefined();
     expect(verifier.asked).toHaveLength(1);
@@ -263,14 +263,14 @@ describe('what was verified', () => {
     expect(verifier.asked).toHaveLength(3);
   });
 
-  it('of a wrong password ends when the line changes', async () => {
+  it('for a wrong password is dropped when the line changes', async () => {
     const source = await open(users);
     await logIn(source, 'alice', 'builder');
     await replaceFile(`alice:${bob}\n`);
     expect((await logIn(source, 'alice', 'builder'))?.id).toBe('alice');
   });
 
-  it('is of one name and one password', async () => {
+  it('applies only to the same name and password', async () => {
     const source = await open(users);
     await logIn(source, 'alice', 'wonderland');
     const others = [
@@ -282,7 +282,7 @@ describe('what was verified', () => {
     expect(verifier.asked).toHaveLength(4);
   });
 
-  it('ends when the line changes', async () => {
+  it('for a right password is dropped when the line changes', async () => {
     const source = await open(users);
     await logIn(source, 'alice', 'wonderland');
     await replaceFile(`alice:${bob}\n`);
@@ -290,13 +290,13 @@ describe('what was verified', () => {
     expect((await logIn(source, 'alice', 'builder'))?.id).toBe('alice');
   });
 
-  it('is not remembered at all for 0 seconds', async () => {
-    const source = await open(users, { rememberSeconds: 0 });
+  it('is not cached if cacheSeconds is 0', async () => {
+    const source = await open(users, { cacheSeconds: 0 });
     for (let i = 0; i < 3; i++) await logIn(source, 'alice', 'wonderland');
     expect(verifier.asked).toHaveLength(3);
   });
 
-  it('is shared by logins at the same time', async () => {
+  it('is shared by concurrent logins', async () => {
     const source = await open(users);
     const logins = ['wonderland', 'wrong', 'wonderland', 'wrong'].map((password) => logIn(source, 'alice', password));
     const ids = (await Promise.all(logins)).map((identity) => identity?.id);
@@ -306,7 +306,7 @@ describe('what was verified', () => {
 });
 
 describe('a stamp', () => {
-  it('is good while the line stays, also after a restart', async () => {
+  it('is valid while its line is unchanged, also after a restart', async () => {
     const source = await open(users);
     const identity = await logIn(source, 'alice', 'wonderland');
     const stamp = identity?.stamp ?? '';
@@ -325,9 +325,9 @@ describe('a stamp', () => {
 
   it.each([
     ['changes', `alice:${bob}\n`],
-    ['goes', `bob:${bob}\n`],
-    ['is wrong', 'alice:secret\n'],
-  ])('is good no more when the line %s', async (_what, text) => {
+    ['is removed', `bob:${bob}\n`],
+    ['becomes invalid', 'alice:secret\n'],
+  ])('becomes invalid when the line %s', async (_what, text) => {
     const source = await open(users);
     const stamp = (await logIn(source, 'alice', 'wonderland'))?.stamp ?? '';
     await replaceFile(text);
@@ -335,8 +335,8 @@ describe('a stamp', () => {
   });
 });
 
-describe('the file', () => {
-  it('is looked at once a second at most', async () => {
+describe('the htpasswd file', () => {
+  it('is checked for changes at most once a second', async () => {
     const source = await open(users);
     await replaceFile(`${users}carol:${alice}\n`);
     now -= 1;
@@ -345,14 +345,14 @@ describe('the file', () => {
     expect(await source.has('carol')).toBe(true);
   });
 
-  it('is looked at also after the clock was set back', async () => {
+  it('is checked for changes after the clock was set back', async () => {
     const source = await open(users);
     await replaceFile(`${users}carol:${alice}\n`);
     now -= 3_600_000;
     expect(await source.has('carol')).toBe(true);
   });
 
-  it('is read again when only its time changed', async () => {
+  it('is read again when only its modification time changed', async () => {
     const source = await open(users);
     await writeFile(path, `alyce:${alice}\nbob:${bob}\n`);
     await utimes(path, 1_700_000_000, 1_700_000_000);
@@ -360,7 +360,7 @@ describe('the file', () => {
     expect([await source.has('alyce'), await source.has('alice')]).toEqual([true, false]);
   });
 
-  it('goes on with its good lines after a change, and logs the others without their hashes', async () => {
+  it('keeps its valid lines after a change, and the others are logged without their hashes', async () => {
     const source = await open(users);
     await replaceFile(`alice:${alice}\nbob:secret\ncarol:${bob}\ncarol:${alice}\n`);
     expect(await Promise.all(['alice', 'bob', 'carol'].map((name) => source.has(name)))).toEqual([true, false, true]);
@@ -369,37 +369,37 @@ describe('the file', () => {
     expect(log.lines).toEqual([
       {
         level: 'warn',
-        message: 'wrong lines of the htpasswd file are ignored',
+        message: 'invalid lines of the htpasswd file ignored',
         fields: {
           path,
           count: 2,
           problems: [
-            { line: 2, problem: 'the password is not hashed with bcrypt: set it anew with htpasswd -B' },
-            { line: 4, problem: 'the name is in the file twice' },
+            { line: 2, problem: 'the password is not hashed with bcrypt: set it again with htpasswd -B -C 10' },
+            { line: 4, problem: 'the file has another line with this name' },
           ],
         },
       },
     ]);
   });
 
-  it('stays in force while it cannot be read, which is logged once', async () => {
+  it('stays in force while it is unreadable, which is logged once', async () => {
     const source = await open(users);
-    const look = async (): Promise<boolean> => {
+    const check = async (): Promise<boolean> => {
       now += 1000;
       return source.has('alice');
     };
     const messages = (): string[] => log.lines.map(({ level, message }) => `${level}: ${message}`);
-    const warning = 'warn: the htpasswd file cannot be read: what it said before is still in force';
+    const warning = 'warn: htpasswd file unreadable: its previous content stays in force';
     await rm(path);
-    expect([await look(), await look(), messages()]).toEqual([true, true, [warning]]);
+    expect([await check(), await check(), messages()]).toEqual([true, true, [warning]]);
     await replaceFile(`bob:${bob}\n`);
-    expect([await look(), messages()]).toEqual([false, [warning]]);
+    expect([await check(), messages()]).toEqual([false, [warning]]);
     await rm(path);
-    expect([await look(), messages()]).toEqual([false, [warning, warning]]);
+    expect([await check(), messages()]).toEqual([false, [warning, warning]]);
   });
 });
 
-it('closes its verifier', async () => {
+it('HtpasswdSource.close closes the verifier', async () => {
   await (await open(users)).close();
   expect(verifier.closed).toBe(true);
 });

@@ -4,7 +4,7 @@ import { LoginThrottle } from '../../../src/access/identities/login-throttle.js'
 const here = '192.0.2.1';
 const there = '198.51.100.7';
 let now = 0;
-/** Logins that wait, and end when they are called. */
+/** One function per waiting login, which ends its wait. */
 let sleeping: (() => void)[] = [];
 let throttle: LoginThrottle;
 
@@ -18,7 +18,7 @@ beforeEach(() => {
   throttle = new LoginThrottle({ now: () => now, sleep });
 });
 
-/** What a login is told: it passes at once, waits, or is refused. */
+/** Whether a login passes at once, waits, or is refused with a status. */
 async function attempt(place = here, username = 'alice'): Promise<'passes' | 'waits' | number> {
   const before = sleeping.length;
   const admitted = throttle.admit(place, username).then(
@@ -38,15 +38,15 @@ async function fail(times: number, place = here, username = 'alice'): Promise<vo
   for (let i = 0; i < times; i++) await attempt(place, username);
 }
 
-describe('a user at an address', () => {
-  it('fails 20 times at once or one by one, and then waits 2 seconds', async () => {
+describe('a user at one address', () => {
+  it('waits 2 seconds per login after 20 failures', async () => {
     await fail(20);
     expect(await attempt()).toBe('waits');
     expect(await attempt(here, 'bob')).toBe('passes');
     expect(await attempt(there, 'alice')).toBe('passes');
   });
 
-  it('never waits longer, however many fail', async () => {
+  it('never waits longer, even after 500 failures', async () => {
     for (let i = 0; i < 500; i++) {
       await attempt();
       wake();
@@ -55,7 +55,7 @@ describe('a user at an address', () => {
     expect(await attempt()).toBe('waits');
   });
 
-  it('waits with three others at most, and a fifth login is refused', async () => {
+  it('has at most four waiting logins; a fifth is refused with 429', async () => {
     await fail(20);
     expect(await Promise.all(Array.from({ length: 6 }, () => attempt()))).toEqual([
       ...Array.from({ length: 4 }, () => 'waits'),
@@ -71,7 +71,7 @@ describe('a user at an address', () => {
     expect(await attempt()).toBe('waits');
   });
 
-  it('gets one more attempt without a wait every 30 seconds', async () => {
+  it('regains one attempt without a wait every 30 seconds', async () => {
     await fail(25);
     now += 30_000;
     expect([await attempt(), await attempt()]).toEqual(['passes', 429]);
@@ -85,7 +85,7 @@ describe('a user at an address', () => {
     expect(await attempt()).toBe('passes');
   });
 
-  it('does not get attempts back for a right password that waited', async () => {
+  it('regains no attempt by a right password that waited', async () => {
     await fail(20);
     const admitted = throttle.admit(here, 'alice');
     wake();
@@ -93,7 +93,7 @@ describe('a user at an address', () => {
     expect(await attempt()).toBe('waits');
   });
 
-  it('is not locked out because the clock is set back', async () => {
+  it('is not locked out when the clock is set back', async () => {
     await fail(20);
     now -= 3_600_000;
     expect(await attempt()).toBe('waits');
@@ -101,15 +101,15 @@ describe('a user at an address', () => {
 });
 
 describe('an address', () => {
-  /** Fails once with each of so many names. */
+  /** Fails once with each of `times` names. */
   const spray = async (times: number, from = 0): Promise<void> => {
     for (let i = from; i < from + times; i++) await attempt(here, `name${i}`);
   };
 
-  it('fails with 200 names, and then its logins wait, but nobody elsewhere', async () => {
+  it('makes all of its logins wait after failures with 200 names, but none elsewhere', async () => {
     await spray(200);
-    expect(await attempt(here, 'somebody-else')).toBe('waits');
-    expect(await attempt(there, 'somebody-else')).toBe('passes');
+    expect(await attempt(here, 'another-user')).toBe('waits');
+    expect(await attempt(there, 'another-user')).toBe('passes');
     await spray(31, 200);
     expect(await attempt(here, 'one-more')).toBe(429);
     now += 1000;
@@ -117,14 +117,14 @@ describe('an address', () => {
   });
 });
 
-describe('memory', () => {
-  it('is bounded: what was counted longest ago is forgotten', async () => {
+describe('the memory of the throttle', () => {
+  it('is bounded by dropping the oldest counts', async () => {
     await fail(20);
     for (let i = 0; i < 10_000; i++) await attempt(`203.0.${i >> 8}.${i & 255}`, 'alice');
     expect(await attempt()).toBe('passes');
   });
 
-  it('takes a name of any length', async () => {
+  it('does not grow with the length of names, which all count', async () => {
     const name = 'x'.repeat(100_000);
     await fail(20, here, name);
     expect([await attempt(here, name), await attempt(here, `${name}y`)]).toEqual(['waits', 'passes']);

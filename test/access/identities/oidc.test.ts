@@ -51,17 +51,17 @@ function sign(change: JWTPayload = {}, header: object = {}, key = pair.privateKe
   return signJwt({ iss: server.url, ...claims, ...change }, { alg: 'ES256', kid: 'k1', ...header }, key);
 }
 
-/** The paths that were asked for since the last call. */
-function asked(): string[] {
+/** The paths that were requested since the last call. */
+function requested(): string[] {
   return server.asked.splice(0);
 }
 
 describe('a token of an OIDC issuer', () => {
-  it('is a password with any name, and a bearer token', async () => {
+  it('works as a password with any user name and as a bearer token', async () => {
     const source = trust();
     const token = await sign();
-    expect(source.claims('anybody', token)).toBe(true);
-    expect(await source.login('anybody', token)).toEqual(identity);
+    expect(source.claims('carol', token)).toBe(true);
+    expect(await source.login('carol', token)).toEqual(identity);
     expect(await source.identify(token)).toEqual({ ...identity, via: 'bearer', source: 'oidc' });
     expect(await source.revive()).toBeUndefined();
   });
@@ -71,22 +71,22 @@ describe('a token of an OIDC issuer', () => {
     ['hunter2', 'a password'],
     ['a.b.c', 'a password with dots'],
     ['e30.e30.e30', 'a JWT without an issuer'],
-  ])('is not %j: %s', async (password) => {
+  ])('is not recognized in %j: %s', async (password) => {
     const source = trust();
     expect(source.claims('ann', password)).toBe(false);
     expect(await source.login('ann', password)).toBeTypeOf('string');
     expect(await source.identify(password)).toBeUndefined();
-    expect(asked()).toEqual([]);
+    expect(requested()).toEqual([]);
   });
 
-  it('of another issuer is none of ours', async () => {
+  it('is not claimed if another issuer issued it', async () => {
     const source = trust();
     const token = await sign({ iss: `${server.url}/` });
     expect(source.claims('', token)).toBe(false);
     expect(await source.identify(token)).toBeUndefined();
   });
 
-  it('that is too long is none', async () => {
+  it('is not claimed if it is longer than 16 KiB', async () => {
     expect(trust().claims('', await sign({ more: 'x'.repeat(16 * 1024) }))).toBe(false);
   });
 
@@ -94,19 +94,19 @@ describe('a token of an OIDC issuer', () => {
     ['one of several audiences', { aud: ['x', 'registry.example'] }],
     ['a clock a minute behind', { exp: seconds - 59 }],
     ['a clock a minute ahead', { iat: seconds + 60, nbf: seconds + 60 }],
-    ['no times but its end', { iat: undefined, nbf: undefined }],
-  ])('is believed with %s', async (_what, change) => {
+    ['only an expiry time', { iat: undefined, nbf: undefined }],
+  ])('is accepted with %s', async (_what, change) => {
     expect(await trust().login('', await sign(change as JWTPayload))).toMatchObject({ id: 'ci-acme' });
   });
 
   it.each([
     ['another audience', { aud: 'other' }],
     ['no audience', { aud: undefined }],
-    ['a time gone by', { exp: seconds - 60 }],
-    ['no end', { exp: undefined }],
-    ['a time not yet come', { nbf: seconds + 61 }],
-    ['a time of issue not yet come', { iat: seconds + 61 }],
-    ['claims of nobody', { repository: 'evil/app' }],
+    ['an expiry time in the past', { exp: seconds - 60 }],
+    ['no expiry time', { exp: undefined }],
+    ['a start time in the future', { nbf: seconds + 61 }],
+    ['an issue time in the future', { iat: seconds + 61 }],
+    ['claims that match no identity', { repository: 'evil/app' }],
   ])('is refused with %s', async (_what, change) => {
     const source = trust();
     const token = await sign(change as JWTPayload);
@@ -114,7 +114,7 @@ describe('a token of an OIDC issuer', () => {
     expect(await source.identify(token)).toBeTypeOf('string');
   });
 
-  it('is refused when it is forged', async () => {
+  it('is refused if it is forged', async () => {
     const source = trust();
     const good = await sign();
     for (const [what, forged] of await forgeTokens(good, pair.publicKey)) {
@@ -124,7 +124,7 @@ describe('a token of an OIDC issuer', () => {
   });
 });
 
-describe('the identities', () => {
+describe('the identities of an OIDC issuer', () => {
   it.each([
     [{ repository: 'acme/app' }, true],
     [{ repository: 'acme' }, false],
@@ -144,7 +144,7 @@ describe('the identities', () => {
     [{ missing: '**' }, false],
     [{ toString: '**' }, false],
     [{ long: '**' }, false],
-  ] as [Record<string, string>, boolean][])('%j matches: %s', async (patterns, isMatch) => {
+  ] as [Record<string, string>, boolean][])('match the claims by the pattern %j: %s', async (patterns, isMatch) => {
     const source = trust({ identities: [{ ...ci, claims: patterns }] });
     const found = await source.login('', await sign({ long: 'a'.repeat(1025) }));
     expect(found).toEqual(isMatch ? identity : 'claim mismatch');
@@ -152,44 +152,44 @@ describe('the identities', () => {
 
   it('are tried in order', async () => {
     const first = { claims: { ref: 'refs/tags/*' }, user: 'release', groups: [] };
-    const last = { claims: { repository: '**' }, user: 'anybody', groups: [] };
+    const last = { claims: { repository: '**' }, user: 'carol', groups: [] };
     const source = trust({ identities: [first, ci, last] });
     expect(await source.login('', await sign())).toMatchObject({ id: 'ci-acme' });
     expect(await source.login('', await sign({ ref: 'refs/tags/v1' }))).toMatchObject({ id: 'release' });
-    expect(await source.login('', await sign({ repository: 'x' }))).toMatchObject({ id: 'anybody' });
+    expect(await source.login('', await sign({ repository: 'x' }))).toMatchObject({ id: 'carol' });
   });
 });
 
 describe('the keys of an issuer', () => {
-  it('are discovered when the first token comes, once for many', async () => {
+  it('are discovered when the first token arrives, once for concurrent logins', async () => {
     const source = trust();
     const token = await sign();
-    expect(asked()).toEqual([]);
+    expect(requested()).toEqual([]);
     const found = await Promise.all([1, 2, 3].map(() => source.login('', token)));
     expect(found).toEqual([identity, identity, identity]);
     await source.login('', token);
-    expect(asked()).toEqual([discoveryPath, '/jwks']);
+    expect(requested()).toEqual([discoveryPath, '/jwks']);
   });
 
-  it('are where the options say', async () => {
+  it('are fetched from the jwksUrl of the options', async () => {
     await trust({ jwksUrl: `${server.url}/elsewhere` }).login('', await sign());
-    expect(asked()).toEqual(['/elsewhere']);
+    expect(requested()).toEqual(['/elsewhere']);
   });
 
-  it('are fetched again for a new key, but not for every token that names one', async () => {
+  it('are fetched again for an unknown key, but not for each of several', async () => {
     const source = trust();
     expect(await source.login('', await sign())).toEqual(identity);
     const fresh = await sign({}, { kid: 'k2' }, other.privateKey);
     server.keys.push(await publicJwk(other.publicKey, 'k2'));
     expect(await source.login('', fresh)).toBeTypeOf('string');
-    expect(asked()).toEqual([discoveryPath, '/jwks']);
+    expect(requested()).toEqual([discoveryPath, '/jwks']);
     now += 15_000;
     expect(await source.login('', fresh)).toEqual(identity);
     for (const kid of ['k3', 'k4', 'k5']) expect(await source.login('', await sign({}, { kid }))).toBeTypeOf('string');
-    expect(asked()).toEqual([discoveryPath, '/jwks']);
+    expect(requested()).toEqual([discoveryPath, '/jwks']);
   });
 
-  it('are fetched again after ten minutes, and then count no more when they are gone', async () => {
+  it('are fetched again after ten minutes, and a key that is gone is not accepted any more', async () => {
     const source = trust();
     const token = await sign({ exp: seconds + 7200 });
     expect(await source.login('', token)).toMatchObject({ id: 'ci-acme' });
@@ -198,7 +198,7 @@ describe('the keys of an issuer', () => {
     expect(await source.login('', token)).toBeTypeOf('string');
   });
 
-  it('that were fetched are believed for an hour while the issuer is down', async () => {
+  it('stay valid for an hour while the issuer is down', async () => {
     const source = trust();
     const token = await sign({ exp: seconds + 7200 });
     await source.login('', token);
@@ -211,36 +211,36 @@ describe('the keys of an issuer', () => {
 
   it.each([
     ['answers 500', '/jwks', { status: 500, body: '{"keys":[]}' }],
-    ['has no document', discoveryPath, { status: 404 }],
-    ['cuts the connection', discoveryPath, { status: 0 }],
-    ['answers no JSON', discoveryPath, { status: 200, body: '<html>' }],
-    ['answers no object', discoveryPath, { status: 200, body: 'null' }],
-    ['says nothing', discoveryPath, { status: 200, body: '{}' }],
-    ['redirects the document', discoveryPath, { status: 302, location: '/elsewhere' }],
+    ['has no discovery document', discoveryPath, { status: 404 }],
+    ['closes the connection', discoveryPath, { status: 0 }],
+    ['answers without JSON', discoveryPath, { status: 200, body: '<html>' }],
+    ['answers without an object', discoveryPath, { status: 200, body: 'null' }],
+    ['answers an empty object', discoveryPath, { status: 200, body: '{}' }],
+    ['redirects the discovery document', discoveryPath, { status: 302, location: '/elsewhere' }],
     ['redirects the keys', '/jwks', { status: 302, location: '/elsewhere' }],
-    ['has keys that are none', '/jwks', { status: 200, body: '{"keys":"none"}' }],
-    ['has too many keys', '/jwks', { status: 200, body: `{"keys":[],"more":"${'x'.repeat(600_000)}"}` }],
-  ])('cannot be told when it %s', async (_what, path, answer) => {
+    ['has a malformed key set', '/jwks', { status: 200, body: '{"keys":"none"}' }],
+    ['has too large a key set', '/jwks', { status: 200, body: `{"keys":[],"more":"${'x'.repeat(600_000)}"}` }],
+  ])('are unavailable if it %s, which is logged and not retried at once', async (_what, path, answer) => {
     server.instead.set(path, answer);
     const source = trust();
     const token = await sign();
     const unavailable = { code: 'UNAVAILABLE', status: 503, detail: { issuer: server.url } };
     await expect(source.login('', token)).rejects.toMatchObject(unavailable);
-    expect(asked()).not.toContain('/elsewhere');
+    expect(requested()).not.toContain('/elsewhere');
     expect(log.lines).toMatchObject([{ level: 'warn', fields: { issuer: server.url } }]);
-    // It is left alone for a while, and nobody waits for it.
+    // It is not requested again for a while, and no login waits for it.
     await expect(source.identify(token)).rejects.toMatchObject(unavailable);
-    expect(asked()).toEqual([]);
+    expect(requested()).toEqual([]);
     now += 15_000;
     server.instead.clear();
     expect(await source.login('', token)).toEqual(identity);
   });
 
-  it('are not taken from a document of another issuer', async () => {
+  it('are not taken from the discovery document of another issuer', async () => {
     const body = JSON.stringify({ issuer: `${server.url}/`, jwks_uri: `${server.url}/elsewhere` });
     server.instead.set(discoveryPath, { status: 200, body });
     await expect(trust().login('', await sign())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    expect(asked()).toEqual([discoveryPath]);
+    expect(requested()).toEqual([discoveryPath]);
   });
 
   it.each([
@@ -256,10 +256,10 @@ describe('the keys of an issuer', () => {
     const body = JSON.stringify(document).replace('PORT', new URL(server.url).port);
     server.instead.set(discoveryPath, { status: 200, body });
     await expect(trust().login('', await sign())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    expect(asked()).toEqual([discoveryPath]);
+    expect(requested()).toEqual([discoveryPath]);
   });
 
-  it('of one issuer count for no other, whose outage is its own', async () => {
+  it('are not accepted for another issuer, and its outage does not affect them', async () => {
     const second = await startKeyServer();
     try {
       second.keys = [await publicJwk(other.publicKey, 'k1')];

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { PasswordClient, type PasswordClientOptions } from '../../../src/access/identities/password-client.js';
 import { RegistryError } from '../../../src/index.js';
 
-/** Replaces the worker: dies of the password `die`, never answers `wait`, and otherwise compares password and hash. */
+/** Replaces the worker: dies on the password `die`, never answers `wait`, and otherwise compares password and hash. */
 const scripted = `
   const { parentPort } = require('node:worker_threads');
   parentPort.on('message', ({ password, hash }) => {
@@ -47,25 +47,30 @@ async function outcomeOf(verification: Promise<boolean>): Promise<boolean | stri
 
 describe('the thread that verifies passwords', () => {
   it.each<[string, string, string, boolean]>([
-    ['the right one', 'päss wörd', hashSync('päss wörd', 4), true],
-    ['another one', 'pass word', hashSync('päss wörd', 4), false],
+    ['the right password', 'päss wörd', hashSync('päss wörd', 4), true],
+    ['another password', 'pass word', hashSync('päss wörd', 4), false],
     // Made by crypt(3) of libxcrypt, as `htpasswd -B` does.
-    ['$2y$', 'correct horse battery staple', '$2y$05$Wn3cPqLzR8vKd5TgYb1hO.g9KYuiQcsmuxeKm4Phy/5gwLp5b5gHC', true],
-    ['$2y$ in UTF-8', 'pässwörd', '$2y$05$Wn3cPqLzR8vKd5TgYb1hO.P3vmHnhwiioUV9ys7WWDFh0XPPlyDMG', true],
-    ['$2a$', 'secret', hashSync('secret', 4).replace('$2b$', '$2a$'), true],
-    ['what is no hash', 'secret', 'secret', false],
-  ])('%s', async (_what, password, hash, expected) => {
+    [
+      'a $2y$ hash',
+      'correct horse battery staple',
+      '$2y$05$Wn3cPqLzR8vKd5TgYb1hO.g9KYuiQcsmuxeKm4Phy/5gwLp5b5gHC',
+      true,
+    ],
+    ['a $2y$ hash of UTF-8', 'pässwörd', '$2y$05$Wn3cPqLzR8vKd5TgYb1hO.P3vmHnhwiioUV9ys7WWDFh0XPPlyDMG', true],
+    ['a $2a$ hash', 'secret', hashSync('secret', 4).replace('$2b$', '$2a$'), true],
+    ['a text that is not a hash', 'secret', 'secret', false],
+  ])('verifies %s', async (_what, password, hash, expected) => {
     expect(await open().verify(password, hash, lane)).toBe(expected);
   });
 
-  it('could not tell with a hash that bcrypt cannot read, and goes on', async () => {
+  it('reports UNAVAILABLE for a hash that bcrypt cannot read, and continues', async () => {
     const client = open();
     const broken = `$9z$04$${'a'.repeat(53)}`;
     const verifications = [client.verify('a', broken, lane), client.verify('a', hashSync('a', 4), lane)];
     expect(await Promise.all(verifications.map(outcomeOf))).toEqual(['UNAVAILABLE', true]);
   });
 
-  it('leaves the event loop free', async () => {
+  it('does not block the event loop', async () => {
     let ticks = 0;
     const timer = setInterval(() => ticks++, 1);
     // On this thread, not even the slices that bcryptjs makes of its work would let so many ticks pass.
@@ -75,7 +80,7 @@ describe('the thread that verifies passwords', () => {
     expect(ticks).toBeGreaterThan(20);
   });
 
-  it('is one for all, and started with the first login', async () => {
+  it('is started once, by the first login', async () => {
     const client = openScripted();
     expect(started).toBe(0);
     const answers = await Promise.all(['a', 'b', 'c'].map((password) => client.verify(password, 'b', lane)));
@@ -84,8 +89,8 @@ describe('the thread that verifies passwords', () => {
   });
 });
 
-describe('a thread that dies', () => {
-  it('fails the login that it computed, and the others go to another thread', async () => {
+describe('a password thread that dies', () => {
+  it('fails the login that it was verifying; another thread verifies the others', async () => {
     const client = openScripted();
     const waiting = [client.verify('die', 'a', lane), client.verify('a', 'a', lane), client.verify('b', 'a', lane)];
     const [dead, ...others] = await Promise.all(waiting.map((one) => one.catch((error: unknown) => error)));
@@ -95,8 +100,8 @@ describe('a thread that dies', () => {
   });
 });
 
-describe('closing', () => {
-  it('tells who waits that it could not be told, and starts nothing more', async () => {
+describe('PasswordClient.close', () => {
+  it('rejects waiting and later logins with UNAVAILABLE and starts no thread', async () => {
     const client = openScripted();
     const waiting = ['wait', 'a'].map((password) => outcomeOf(client.verify(password, 'a', lane)));
     await client.close();
@@ -105,7 +110,7 @@ describe('closing', () => {
     expect(started).toBe(1);
   });
 
-  it('does nothing where nobody ever logged in', async () => {
+  it('does not start a thread if there was no login', async () => {
     await openScripted().close();
     expect(started).toBe(0);
   });

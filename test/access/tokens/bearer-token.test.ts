@@ -65,7 +65,7 @@ async function resign(token: string, change: JWTPayload, header: object = {}): P
 }
 
 describe('an access token', () => {
-  it('says what the docker token specification asks for', async () => {
+  it('has the claims of the docker token specification', async () => {
     const issued = await tokens.issue(ann, grants, online);
     expect(issued).toEqual({ token: issued.token, expiresInSeconds: 300, issuedAt: start });
     expect(decodeProtectedHeader(issued.token)).toEqual({ alg: 'ES256', typ: 'JWT', kid: (await keys.signer()).id });
@@ -83,7 +83,7 @@ describe('an access token', () => {
     });
   });
 
-  it('of nobody has an empty subject, and is nobody again', async () => {
+  it('for an anonymous user has an empty subject, and identifies an anonymous user', async () => {
     const token = await issue(anonymous);
     expect(decodeJwt(token)).toMatchObject({ sub: '', access: grants });
     expect(await tokens.identify(token)).toEqual({
@@ -95,7 +95,7 @@ describe('an access token', () => {
     });
   });
 
-  it('has the groups and limits that its source knows now', async () => {
+  it('has the current groups and limits of its identity source', async () => {
     const limits = [{ names: ['local/**'], allow: ['pull' as const] }];
     const token = await issue();
     known.set('htpasswd ann s1', { id: 'ann', groups: ['new'], stamp: 's1', limits, expiresAt: now + 10 });
@@ -103,7 +103,7 @@ describe('an access token', () => {
     expect(await tokens.identify(token)).toEqual({ ...expected, expiresAt: now + 10 });
   });
 
-  it('carries the groups and limits of whoever cannot be looked up again', async () => {
+  it('carries the groups and limits of a login that cannot be looked up again', async () => {
     const limits = [{ names: ['local/**'], allow: ['pull' as const] }];
     const principal = await tokens.identify(await issue({ ...host, limits }));
     const expected = { id: 'bob', groups: ['dev', 'ops'], via: 'bearer', source: 'host', limits, grants };
@@ -111,7 +111,7 @@ describe('an access token', () => {
     expect(asked).toEqual([]);
   });
 
-  it('ends at once when its source knows the stamp no more, though it was seen before', async () => {
+  it('becomes invalid at once when its source rejects the stamp, even if it was used before', async () => {
     const token = await issue();
     expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
     known.clear();
@@ -119,7 +119,7 @@ describe('an access token', () => {
     expect(asked).toEqual(['htpasswd ann s1', 'htpasswd ann s1']);
   });
 
-  it('ends at once when its key is deleted, and stays good when the key is rotated', async () => {
+  it('becomes invalid at once when its key is deleted, and stays valid when the key is rotated', async () => {
     const [token, unseen] = [await issue(), await issue()];
     expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
     const { id } = await keys.signer();
@@ -131,12 +131,12 @@ describe('an access token', () => {
   });
 
   it.each([
-    ['seen before', true],
-    ['never seen', false],
-  ])('ends to the millisecond, %s', async (_what, isSeen) => {
+    ['used', true],
+    ['unused', false],
+  ])('expires to the millisecond if it is %s', async (_what, isUsed) => {
     const token = await issue();
     now += 300_000 - 1;
-    if (isSeen) expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
+    if (isUsed) expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
     now += 1;
     expect(await tokens.identify(token)).toBeTypeOf('string');
   });
@@ -145,19 +145,19 @@ describe('an access token', () => {
     [120_000, 120],
     [120_999, 120],
     [1e9, 300],
-  ])('of a login that ends in %i ms lives %i s', async (leftMs, expected) => {
+  ])('for a login that ends in %i ms is valid for %i s', async (leftMs, expected) => {
     const issued = await tokens.issue({ ...ann, expiresAt: now + leftMs }, grants, online);
     expect(issued.expiresInSeconds).toBe(expected);
     expect(decodeJwt(issued.token).exp).toBe(start / 1000 + expected);
   });
 
-  it('is not made for a login that has ended', async () => {
+  it('is not issued for a login that has ended', async () => {
     await expect(tokens.issue({ ...ann, expiresAt: now }, grants, online)).rejects.toMatchObject({
       code: 'UNAUTHORIZED',
     });
   });
 
-  it('tells a failure to look somebody up from a refusal', async () => {
+  it('is not refused when the lookup of its login fails: identify rejects instead', async () => {
     const token = await issue();
     known.get = () => {
       throw new Error('disk gone');
@@ -165,11 +165,11 @@ describe('an access token', () => {
     await expect(tokens.identify(token)).rejects.toThrow('disk gone');
   });
 
-  it('is good on another process with the same keys', async () => {
+  it('is valid in another process with the same keys', async () => {
     expect(await make().identify(await issue())).toMatchObject({ id: 'ann' });
   });
 
-  it('of a clock that is a little ahead is good', async () => {
+  it('is valid if the clock of its issuer was 20 seconds ahead', async () => {
     now += 20_000;
     const token = await issue();
     now -= 20_000;
@@ -177,8 +177,8 @@ describe('an access token', () => {
   });
 });
 
-describe('what is refused', () => {
-  it('is everything that is forged', async () => {
+describe('BearerTokens', () => {
+  it('refuses every forged token', async () => {
     const good = await issue();
     const publicKey = (await keys.verifier((await keys.signer()).id)) as CryptoKey;
     for (const [what, forged] of await forgeTokens(good, publicKey)) {
@@ -191,14 +191,14 @@ describe('what is refused', () => {
   it.each([
     ['another audience', { aud: 'other' }],
     ['no audience', { aud: undefined }],
-    ['a time not yet come', { nbf: start / 1000 + 1 }],
-    ['a time gone by', { exp: start / 1000 }],
-    ['no end', { exp: undefined }],
+    ['a start time in the future', { nbf: start / 1000 + 1 }],
+    ['an expiry time in the past', { exp: start / 1000 }],
+    ['no expiry time', { exp: undefined }],
     ['no subject', { sub: undefined }],
-    ['limits that are none', { stamp: undefined, limits: 'all' }],
-    ['groups that are none', { stamp: undefined, groups: 'all' }],
-    ['a source that is none', { source: 'planet' }],
-  ])('is a token of our own key with %s', async (_what, change) => {
+    ['malformed limits', { stamp: undefined, limits: 'all' }],
+    ['malformed groups', { stamp: undefined, groups: 'all' }],
+    ['an unknown source', { source: 'planet' }],
+  ])('refuses a token that is signed with our key but has %s', async (_what, change) => {
     const token = await issue();
     expect(await tokens.identify(await resign(token, {}))).toMatchObject({ id: 'ann' });
     expect(await tokens.identify(await resign(token, change as JWTPayload))).toBeTypeOf('string');
@@ -209,28 +209,28 @@ describe('what is refused', () => {
     ['no kid', { kid: undefined }],
     ['another type', { typ: 'at+jwt' }],
     ['no type', { typ: undefined }],
-  ])('is a token of our own key with %s', async (_what, header) => {
+  ])('refuses a token that is signed with our key but has the header of %s', async (_what, header) => {
     expect(await tokens.identify(await resign(await issue(), {}, header))).toBeTypeOf('string');
   });
 
   it.each([
-    ['no token', ''],
+    ['an empty text', ''],
     ['some text', 'hello'],
     ['dots', '..'],
-    ['bytes that are no JSON', 'AAAA.AAAA.AAAA'],
-  ])('is not ours to judge: %s', async (_what, text) => {
+    ['bytes that are not JSON', 'AAAA.AAAA.AAAA'],
+  ])('leaves %s to other verifiers', async (_what, text) => {
     expect(await tokens.identify(text)).toBeUndefined();
     expect(await tokens.refresh(text)).toBeTypeOf('string');
   });
 
-  it('is not ours to judge: another issuer, though with our key', async () => {
+  it('leaves a token of another issuer to other verifiers, even if our key signed it', async () => {
     const token = (await make('registry.example', 'other').issue(ann, grants, online)).token;
     expect(await tokens.identify(token)).toBeUndefined();
   });
 });
 
 describe('a refresh token', () => {
-  it('brings back who it was made for, as its source knows it now, without grants', async () => {
+  it('identifies its user with the current groups of the identity source and without grants', async () => {
     const token = await issueRefresh();
     expect(decodeJwt(token)).toMatchObject({ sub: 'ann', aud: 'registry.example/token', exp: start / 1000 + 30 * day });
     expect(decodeJwt(token)).not.toHaveProperty('access');
@@ -242,30 +242,30 @@ describe('a refresh token', () => {
 
   it.each([
     ['after 30 days', () => void (now += 30 * day * 1000)],
-    ['when the stamp is known no more', () => known.clear()],
-  ])('ends %s', async (_when, act) => {
+    ['when the source rejects the stamp', () => known.clear()],
+  ])('becomes invalid %s', async (_when, act) => {
     const token = await issueRefresh();
     act();
     expect(await tokens.refresh(token)).toBeTypeOf('string');
   });
 
-  it('lives no longer than the login', async () => {
+  it('does not outlive the login', async () => {
     expect(decodeJwt(await issueRefresh({ ...ann, expiresAt: now + 90_000 })).exp).toBe(start / 1000 + 90);
   });
 
   it.each([
-    ['nobody', anonymous],
-    ['the host app', host],
-    ['an OIDC issuer', { ...host, source: 'oidc' as const }],
-  ])('is not made for a login of %s', async (_whose, principal) => {
+    ['an anonymous user', anonymous],
+    ['a user of the host application', host],
+    ['a user of an OIDC issuer', { ...host, source: 'oidc' as const }],
+  ])('is not issued for %s', async (_whose, principal) => {
     expect(await tokens.issue(principal, [], { offline: true })).not.toHaveProperty('refreshToken');
   });
 
-  it('is not made unless it is asked for', async () => {
+  it('is issued only on request', async () => {
     expect(await tokens.issue(ann, [], online)).not.toHaveProperty('refreshToken');
   });
 
-  it('is no access token, nor the reverse', async () => {
+  it('is not accepted as an access token, nor an access token as a refresh token', async () => {
     const [access, refresh] = [await issue(), await issueRefresh()];
     expect(await tokens.identify(refresh)).toBeTypeOf('string');
     expect(await tokens.refresh(access)).toBeTypeOf('string');

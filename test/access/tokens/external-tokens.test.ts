@@ -49,8 +49,8 @@ function sign(change: JWTPayload = {}, header: object = {}, key = es.privateKey)
   return signJwt({ ...claims, ...change }, { alg: 'ES256', typ: 'JWT', kid: 'k1', ...header }, key);
 }
 
-describe('tokens of an external token server', () => {
-  it.each(algorithms)('are believed with a signature of %s', async (alg) => {
+describe('a token of an external token server', () => {
+  it.each(algorithms)('is accepted with an %s signature', async (alg) => {
     const pair = pairs.get(alg) ?? other;
     const token = await sign({}, { alg }, pair.privateKey);
     expect(await trust({ keys: [pem, await exportSPKI(pair.publicKey)] }).identify(token)).toEqual(principal);
@@ -63,33 +63,33 @@ describe('tokens of an external token server', () => {
     ['no subject', { sub: undefined }, { id: 'anonymous' }],
     ['several audiences', { aud: ['x', 'registry.example'] }, {}],
     ['no grants', { access: undefined }, { grants: [] }],
-    ['grants that are none', { access: 'all' }, { grants: [] }],
-    ['grants unknown here', { access: [...access, { type: 'planet', name: 'a', actions: ['x'] }] }, {}],
+    ['malformed grants', { access: 'all' }, { grants: [] }],
+    ['grants of an unknown type', { access: [...access, { type: 'planet', name: 'a', actions: ['x'] }] }, {}],
     ['no nbf and iat', { nbf: undefined, iat: undefined }, {}],
     ['a clock a minute behind', { exp: seconds - 59 }, { expiresAt: start + 1000 }],
     ['a clock a minute ahead', { nbf: seconds + 60 }, {}],
-  ])('are read with %s', async (_what, change, expected) => {
+  ])('is accepted with %s', async (_what, change, expected) => {
     expect(await trust().identify(await sign(change as JWTPayload))).toEqual({ ...principal, ...expected });
   });
 
   it.each([
     ['another audience', { aud: 'other' }],
     ['no audience', { aud: undefined }],
-    ['a time gone by', { exp: seconds - 60 }],
-    ['no end', { exp: undefined }],
-    ['a time not yet come', { nbf: seconds + 61 }],
-    ['a subject that is no text', { sub: 7 }],
-    ['an end that is no number', { exp: 'tomorrow' }],
-  ])('are refused with %s', async (_what, change) => {
+    ['an expiry time in the past', { exp: seconds - 60 }],
+    ['no expiry time', { exp: undefined }],
+    ['a start time in the future', { nbf: seconds + 61 }],
+    ['a subject that is not a string', { sub: 7 }],
+    ['an expiry time that is not a number', { exp: 'tomorrow' }],
+  ])('is refused with %s', async (_what, change) => {
     expect(await trust().identify(await sign(change as unknown as JWTPayload))).toBeTypeOf('string');
   });
 
-  it('are not judged when they are from another issuer', async () => {
+  it('is left to other verifiers if another issuer issued it', async () => {
     expect(await trust().identify(await sign({ iss: 'other' }))).toBeUndefined();
     expect(await trust().identify(await sign({ iss: undefined } as unknown as JWTPayload))).toBeUndefined();
   });
 
-  it('are refused when they are forged', async () => {
+  it('is refused if it is forged', async () => {
     const good = await sign();
     const set = { keys: [await publicJwk(es.publicKey, 'k1')] } as unknown as ExternalTokensConfig['keys'] & object;
     for (const tokens of [trust(), trust({ keys: set })]) {
@@ -100,7 +100,7 @@ describe('tokens of an external token server', () => {
     }
   });
 
-  it('end in their time, also when they were seen before', async () => {
+  it('expires on time, even if it was used before', async () => {
     const tokens = trust();
     const token = await sign();
     now = start + 360_000 - 1;
@@ -110,26 +110,26 @@ describe('tokens of an external token server', () => {
   });
 });
 
-describe('the keys', () => {
-  it('given as PEM count whatever the kid, several of them in one text too', async () => {
+describe('the keys of an external token server', () => {
+  it('verify tokens with any kid if they are PEM, also several in one text', async () => {
     const tokens = trust({ keys: [(await exportSPKI(other.publicKey)) + pem] });
     for (const kid of ['k1', 'ABCD:EFGH', undefined])
       expect(await tokens.identify(await sign({}, { kid }))).toEqual(principal);
   });
 
   it.each([
-    ['the kid', 'k1', true],
+    ['the right kid', 'k1', true],
     ['another kid of the set', 'k2', false],
     ['an unknown kid', 'k3', false],
     ['no kid', undefined, true],
-  ])('of a set count by their kid: %s', async (_what, kid, isGood) => {
+  ])('in a set are chosen by the kid of the token: %s', async (_what, kid, isGood) => {
     const keys = [await publicJwk(other.publicKey, 'k2'), await publicJwk(es.publicKey, 'k1')];
     const tokens = trust({ keys: { keys } as unknown as ExternalTokensConfig['keys'] & object });
     const found = await tokens.identify(await sign({}, { kid }));
     expect(typeof found === 'string' ? undefined : found).toEqual(isGood ? principal : undefined);
   });
 
-  it('of a certificate count, and no others that the token brings along', async () => {
+  it('may be in a certificate of the options, but not in one that the token brings', async () => {
     const folder = path.join(import.meta.dirname, '../../support/tls');
     const certificate = await readFile(path.join(folder, 'test-only-certificate.pem'), 'utf8');
     const privateKey = await importPKCS8(await readFile(path.join(folder, 'test-only-key.pem'), 'utf8'), 'ES256');
@@ -147,7 +147,7 @@ describe('the keys', () => {
     });
     afterEach(() => server.close());
 
-    it('are fetched once, when the first token comes', async () => {
+    it('are fetched once, when the first token arrives', async () => {
       const tokens = trust({ jwksUrl: `${server.url}/jwks` });
       expect(await tokens.identify('hello')).toBeUndefined();
       expect(server.asked).toEqual([]);
@@ -156,7 +156,7 @@ describe('the keys', () => {
       expect(server.asked).toEqual(['/jwks']);
     });
 
-    it('that are withdrawn are believed a few minutes, by tokens seen before', async () => {
+    it('are not accepted any more some minutes after they are withdrawn, even for tokens that were used before', async () => {
       const tokens = trust({ jwksUrl: `${server.url}/jwks` });
       const token = await sign({ exp: seconds + 3600 });
       expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });

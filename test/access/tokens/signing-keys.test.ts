@@ -26,26 +26,26 @@ function pass(days: number): void {
   now += days * day * 1000;
 }
 
-/** Whether what one signs, the other verifies. */
-async function believes(verifying: SigningKeys, signing: SigningKeys): Promise<boolean> {
+/** Whether the keys of one verify a token that those of the other signed. */
+async function verifies(verifying: SigningKeys, signing: SigningKeys): Promise<boolean> {
   const { id, key } = await signing.signer();
   const token = await new SignJWT({}).setProtectedHeader({ alg: 'ES256', kid: id }).sign(key);
   const verifier = await verifying.verifier(id);
   return verifier !== undefined && (await jwtVerify(token, verifier)).protectedHeader.kid === id;
 }
 
-describe('keys in the store', () => {
-  it('makes one where there is none, and finds it again', async () => {
+describe('managed signing keys', () => {
+  it('are created on the first start and found on the next', async () => {
     const first = await open();
     const [info] = await first.list();
     expect(await first.list()).toEqual([{ id: info?.id, createdAt: now, origin: 'managed', signs: true }]);
     const second = await open();
     expect(await second.list()).toEqual(await first.list());
-    expect(await believes(second, first)).toBe(true);
-    expect(await believes(first, second)).toBe(true);
+    expect(await verifies(second, first)).toBe(true);
+    expect(await verifies(first, second)).toBe(true);
   });
 
-  it('calls a key by its thumbprint (RFC 7638)', async () => {
+  it('have their thumbprint as id (RFC 7638)', async () => {
     const keys = await open();
     const [record] = await store.documents('signing-key');
     const value = record?.value as { privateKey: JWK } | undefined;
@@ -53,7 +53,7 @@ describe('keys in the store', () => {
     expect((await keys.signer()).id).toBe(record?.id);
   });
 
-  it('signs with the new one after a rotation, and verifies with the old one while its tokens live', async () => {
+  it('sign with the new key after a rotation, and verify with the old one while its tokens live', async () => {
     const keys = await open();
     const old = (await keys.signer()).id;
     pass(1);
@@ -74,7 +74,7 @@ describe('keys in the store', () => {
   it.each([
     ['the next rotation', async (keys: SigningKeys) => void (await keys.rotate())],
     ['the next start', async () => void (await open())],
-  ])('deletes it at %s after that, and not before', async (_when, act) => {
+  ])('are deleted at %s after the last of their tokens expired, not before', async (_when, act) => {
     const keys = await open();
     const old = (await keys.signer()).id;
     await keys.rotate();
@@ -86,7 +86,7 @@ describe('keys in the store', () => {
     expect(await store.document('signing-key', old)).toBeUndefined();
   });
 
-  it('replaces a key that has grown old, when it is to sign and when it is opened', async () => {
+  it('are replaced after 90 days, when they are to sign or at the start', async () => {
     const keys = await open();
     const { id } = await keys.signer();
     pass(89);
@@ -99,7 +99,7 @@ describe('keys in the store', () => {
     expect((await (await open()).list()).map(({ signs }) => signs)).toEqual([true, false]);
   });
 
-  it('signs with the old one when a new one cannot be kept', async () => {
+  it('sign with the old key if a new one cannot be stored', async () => {
     const keys = await open(undefined, {
       ...store,
       apply: (...given) => (now > 1_800_000_000_000 ? Promise.reject(new Error('disk full')) : store.apply(...given)),
@@ -107,27 +107,27 @@ describe('keys in the store', () => {
     const { id } = await keys.signer();
     pass(100);
     expect((await keys.signer()).id).toBe(id);
-    expect(log.lines).toMatchObject([{ level: 'warn', message: 'cannot replace the signing key' }]);
+    expect(log.lines).toMatchObject([{ level: 'warn', message: 'signing key rotation failed' }]);
     await expect(keys.rotate()).rejects.toThrow('disk full');
   });
 
-  it('agrees with another process on the same store, whoever rotates', async () => {
+  it('are the same in two processes on one store, even after concurrent rotations', async () => {
     const [one, other] = await Promise.all([open(), open()]);
     expect((await one.signer()).id).toBe((await other.signer()).id);
     await Promise.all([one.rotate(), other.rotate()]);
     expect((await one.signer()).id).toBe((await other.signer()).id);
-    expect(await believes(one, other)).toBe(true);
+    expect(await verifies(one, other)).toBe(true);
     expect((await one.list()).filter(({ signs }) => signs)).toHaveLength(1);
   });
 
-  it('makes the new key the newest even when the clock went back', async () => {
+  it('include a new key as the newest even if the clock was set back', async () => {
     const keys = await open();
     pass(-10);
     const made = await keys.rotate();
     expect((await keys.signer()).id).toBe(made.id);
   });
 
-  it('believes nothing that a deleted key signed', async () => {
+  it('do not verify what a deleted key signed', async () => {
     const keys = await open();
     const { id } = await keys.signer();
     await store.apply([{ type: 'document.delete', kind: 'signing-key', id }], { durable: true });
@@ -136,7 +136,7 @@ describe('keys in the store', () => {
   });
 });
 
-describe('given keys', () => {
+describe('declared signing keys', () => {
   const pair = (): { privateKey: KeyObject; publicKey: KeyObject } =>
     generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const [a, b, c] = [pair(), pair(), pair()];
@@ -150,7 +150,7 @@ describe('given keys', () => {
     ['PKCS #8', [pkcs8, sec1, spki], a],
     ['SEC 1', [sec1, pkcs8], b],
     ['SEC 1 after its parameters', [parameters + sec1], b],
-  ])('signs with the first (%s), verifies with all', async (_form, pems, first) => {
+  ])('sign with the first (%s) and verify with all', async (_form, pems, first) => {
     const keys = await open(pems);
     const id = await calculateJwkThumbprint(first.publicKey.export({ format: 'jwk' }));
     expect((await keys.signer()).id).toBe(id);
@@ -158,23 +158,23 @@ describe('given keys', () => {
     expect((await keys.list()).filter(({ signs }) => signs)).toEqual([
       { id, createdAt: now, origin: 'declared', signs: true },
     ]);
-    expect(await believes(keys, keys)).toBe(true);
+    expect(await verifies(keys, keys)).toBe(true);
     expect(await store.documents('signing-key')).toEqual([]);
   });
 
-  it('believes what the key before it signed', async () => {
+  it('verify what their predecessor signed if it is in the list', async () => {
     const before = await open([pkcs8]);
-    expect(await believes(await open([sec1, pkcs8]), before)).toBe(true);
+    expect(await verifies(await open([sec1, pkcs8]), before)).toBe(true);
     expect(
-      await believes(await open([sec1, a.publicKey.export({ type: 'spki', format: 'pem' }).toString()]), before),
+      await verifies(await open([sec1, a.publicKey.export({ type: 'spki', format: 'pem' }).toString()]), before),
     ).toBe(true);
-    expect(await believes(await open([sec1]), before)).toBe(false);
+    expect(await verifies(await open([sec1]), before)).toBe(false);
   });
 
-  it('are not rotated', async () => {
+  it('cannot be rotated through the API', async () => {
     await expect((await open([pkcs8])).rotate()).rejects.toMatchObject({
       code: 'CONFLICT',
-      message: 'the keys are given in the options',
+      message: 'the signing keys are declared in the options: change them there',
     });
   });
 
@@ -190,7 +190,7 @@ describe('given keys', () => {
     ],
     ['no key', ['hello']],
     ['no keys', []],
-  ])('refuses %s', async (_what, pems) => {
-    await expect(open(pems)).rejects.toThrow('the first key must be a private P-256 key');
+  ])('are rejected with %s', async (_what, pems) => {
+    await expect(open(pems)).rejects.toThrow('the first signing key must be a private P-256 key');
   });
 });
