@@ -412,6 +412,25 @@ describe('what a manifest names', () => {
     );
   });
 
+  it.each([
+    [100, undefined],
+    [101, '; 100 of 101 digests are listed'],
+    [9_000, '; 100 of 9000 digests are listed'],
+  ])('%i missing digests get 100 errors at most, and the message says how many there are', async (count, more) => {
+    const layers = Array.from({ length: count - 1 }, (_, i) => describeBytes(types.ociLayer, Buffer.from(`none ${i}`)));
+    const manifest = manifestOf(types.ociImage, {
+      config: describeBytes(types.ociConfig, Buffer.from('none')),
+      layers,
+    });
+    const answer = await client.put(url('strict/many', 'latest'), {
+      headers: { 'Content-Type': manifest.type },
+      body: manifest.bytes,
+    });
+    expect([answer.status, answer.codes]).toEqual([400, Array.from({ length: 100 }, () => 'MANIFEST_BLOB_UNKNOWN')]);
+    if (more === undefined) expect(answer.body.toString()).not.toContain('digests are listed');
+    else expect(answer.body.toString()).toContain(more);
+  });
+
   it('one error for each missing digest (end-7a)', async () => {
     const manifest = imageManifest('each');
     const answer = await client.put(url('strict/each', 'latest'), {

@@ -19,6 +19,8 @@ import { takeTurns } from '../../util/turns.js';
 
 /** How often a manifest is tried again when what it names changes between the look and the write. */
 const maxRetries = 5;
+/** Missing digests that an answer names. */
+const maxMissingNamed = 100;
 
 export interface RecordParts {
   readonly blobs: BlobStore;
@@ -39,7 +41,7 @@ export interface RecordOptions {
 /**
  * Writes a manifest whose bytes are published, its tags, and once more the links of the named blobs that are there: this
  * batch is durable, their first one was not. What it names is judged inside the write, so nothing can drop it in between.
- * @throws RegistryError MANIFEST_BLOB_UNKNOWN with an error for each digest that is missing where it may not; NAME_UNKNOWN
+ * @throws RegistryError MANIFEST_BLOB_UNKNOWN with an error for each of the first 100 digests that are missing where they may not; NAME_UNKNOWN
  * when the repository was deleted meanwhile.
  */
 export async function recordManifest(
@@ -111,9 +113,10 @@ async function lookAtReferences(
   }
   if (missing.length === 0) return { changes, require };
   if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
+  const cut = missing.length > maxMissingNamed ? `; ${maxMissingNamed} of ${missing.length} digests are listed` : '';
   throw new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-    message: 'the manifest names content that this image does not have: upload it and push the manifest again',
-    details: missing.map(({ digest }) => ({ digest })),
+    message: `the manifest names content that this image does not have: upload it and push the manifest again${cut}`,
+    details: missing.slice(0, maxMissingNamed).map(({ digest }) => ({ digest })),
   });
 }
 

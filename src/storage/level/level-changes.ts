@@ -6,6 +6,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { ConflictError } from '../../util/conflict-error.js';
 import type { BlobLink, Candidate, Change, ManifestRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
+import { takeTurns } from '../../util/turns.js';
 import { dropCandidate, putCandidate, settleCandidate } from './level-candidates.js';
 import {
   condemnedKey,
@@ -173,7 +174,7 @@ async function putManifest(view: LevelView, place: Place, manifest: ManifestReco
   // The same bytes name the same digests, unless two releases parse manifests differently.
   const kept = new Set(manifest.references);
   const dropped = before?.references.filter((named) => !kept.has(named)) ?? [];
-  for (const named of dropped) await leaveLinkCandidate(view, place, named, manifest.pushedAt);
+  await leaveLinkCandidates(view, place, dropped, manifest.pushedAt);
 }
 
 async function deleteManifest(view: LevelView, place: Place, change: ChangeOf<'manifest.delete'>): Promise<void> {
@@ -195,7 +196,7 @@ async function deleteManifest(view: LevelView, place: Place, change: ChangeOf<'m
   count(view, place, { manifests: -1, tags: -tags.length, bytes, when });
   forgetTouch(view, place, digest);
   putCandidate(view, { kind: 'bytes', digest }, when);
-  for (const named of before.references) await leaveLinkCandidate(view, place, named, when);
+  await leaveLinkCandidates(view, place, before.references, when);
 }
 
 function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestRecord): void {
@@ -203,11 +204,20 @@ function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestReco
   if (manifest.subject !== undefined) view.removeMember(referrerPrefix(place, manifest.subject), manifest.digest);
 }
 
-/** Leaves a candidate for the link of a digest that a manifest no longer names. */
-async function leaveLinkCandidate(view: LevelView, place: Place, digest: Digest, when: number): Promise<void> {
-  if (view.get(linkKey(place, digest)) === undefined) return;
-  if (await isNamed(view, place, digest)) return;
-  putCandidate(view, { kind: 'link', place, digest }, when);
+/** Leaves candidates for the links of digests that a manifest no longer names. */
+async function leaveLinkCandidates(
+  view: LevelView,
+  place: Place,
+  digests: readonly Digest[],
+  when: number,
+): Promise<void> {
+  const turn = takeTurns();
+  for (const digest of digests) {
+    await turn();
+    if (view.get(linkKey(place, digest)) === undefined) continue;
+    if (await isNamed(view, place, digest)) continue;
+    putCandidate(view, { kind: 'link', place, digest }, when);
+  }
 }
 
 // ---------------------------------------------------------------------------------------------- tags, sessions

@@ -1,6 +1,7 @@
 import { ConflictError } from '../../util/conflict-error.js';
 import type { Precondition } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
+import { takeTurns } from '../../util/turns.js';
 import {
   holderPrefix,
   linkKey,
@@ -19,7 +20,9 @@ import type { LevelView } from './level-view.js';
  * does not hold
  */
 export async function requireAll(view: LevelView, preconditions: readonly Precondition[]): Promise<void> {
+  const turn = takeTurns();
   for (const precondition of preconditions) {
+    await turn();
     if (!(await holds(view, precondition))) throw new ConflictError(`precondition failed: ${describe(precondition)}`);
   }
 }

@@ -1,3 +1,4 @@
+import { takeTurns } from '../../util/turns.js';
 import type { Key, Prefix } from './level-keys.js';
 
 /** The index as last written, below a view. A member is the rest of a key after its prefix. */
@@ -19,6 +20,10 @@ class Layer {
   /** By prefix, so that reading a list does not scan all writes. */
   readonly members = new Map<Prefix, Map<string, boolean>>();
 
+  get isEmpty(): boolean {
+    return this.values.size === 0 && this.members.size === 0;
+  }
+
   mergeInto(below: Layer): void {
     for (const [key, value] of this.values) below.values.set(key, value);
     for (const [prefix, members] of this.members) {
@@ -35,7 +40,7 @@ class Layer {
  */
 export class LevelView {
   readonly #base: LevelBase;
-  readonly #kept = new Layer();
+  #kept = new Layer();
   #draft = new Layer();
 
   constructor(base: LevelBase) {
@@ -93,7 +98,8 @@ export class LevelView {
 
   /** Accepts the draft into the group. */
   keep(): void {
-    this.#draft.mergeInto(this.#kept);
+    if (this.#kept.isEmpty) this.#kept = this.#draft;
+    else this.#draft.mergeInto(this.#kept);
     this.#draft = new Layer();
   }
 
@@ -102,14 +108,17 @@ export class LevelView {
     this.#draft = new Layer();
   }
 
-  /** Returns all accepted writes, each key once. */
-  operations(): Operation[] {
+  /** Returns all accepted writes, each key once. Other requests take turns while it runs. */
+  async operations(): Promise<Operation[]> {
     const operations: Operation[] = [];
+    const turn = takeTurns();
     for (const [key, value] of this.#kept.values) {
+      await turn();
       operations.push(value === undefined ? { type: 'del', key } : { type: 'put', key, value, text: encode(value) });
     }
     for (const [prefix, members] of this.#kept.members) {
       for (const [member, present] of members) {
+        await turn();
         const key = prefix + member;
         operations.push(present ? { type: 'put', key, value: '', text: '' } : { type: 'del', key });
       }

@@ -60,7 +60,7 @@ export class LevelWriter {
       await this.#target.ready();
       const view = new LevelView(this.#target);
       waiting = await this.#draft(group, view);
-      const operations = view.operations();
+      const operations = await view.operations();
       if (operations.length > 0) {
         await this.#target.write(
           operations,

@@ -14,6 +14,7 @@ import {
 } from './level-open.js';
 import type { Operation } from '../level-view.js';
 import { isDiskFull, toStorageError } from '../../files/storage-errors.js';
+import { takeTurns } from '../../../util/turns.js';
 
 /** Options of the database. */
 export interface DatabaseOptions extends Omit<StartOptions, 'onStartEmpty' | 'maxOpenFiles'> {
@@ -177,7 +178,9 @@ export class LevelDatabase {
     const head = { id, number: number + 1, synced };
     const batch = this.level.batch();
     batch.put(batchKey, JSON.stringify(head));
+    const turn = takeTurns();
     for (const operation of operations) {
+      await turn();
       if (operation.type === 'put') batch.put(operation.key, operation.text);
       else batch.del(operation.key);
     }
