@@ -2,13 +2,16 @@ import { LRUCache } from 'lru-cache';
 import type { ImageKey } from '../../../ports/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
-import { isInsufficientStorage, type RegistryError } from '../../../protocol/errors.js';
+import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
 
 const firstRefusalMs = 1000;
 const longestRefusalMs = 60_000;
 /** A failure that was so long ago does not count any more. */
 const forgottenAfterMs = 600_000;
-const remembered = 1000;
+/** Of all failures together: some thousands of usual ones. */
+const maxBytes = 1024 * 1024;
+/** What a failure weighs besides its texts. */
+const overheadBytes = 300;
 
 /** Why a fetch is refused without asking, and for how long still. */
 export interface FillRefusal {
@@ -29,10 +32,19 @@ interface Failure {
  */
 export class FillFailures {
   readonly #runtime: Runtime;
-  readonly #failures = new LRUCache<string, Failure>({ max: remembered });
+  readonly #failures = new LRUCache<string, Failure>({
+    maxSize: maxBytes,
+    sizeCalculation: ({ error }, key) =>
+      overheadBytes + key.length + error.message.length + JSON.stringify([error.details, error.headers]).length,
+  });
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
+  }
+
+  /** The bytes that the failures hold. */
+  get bytes(): number {
+    return this.#failures.calculatedSize;
   }
 
   /** What a fetch is refused with now. */
@@ -51,7 +63,7 @@ export class FillFailures {
     const count = before === undefined || before.until + forgottenAfterMs < now ? 1 : before.count + 1;
     const refusalMs = Math.min(firstRefusalMs * 2 ** (count - 1), longestRefusalMs);
     this.#failures.set(key, {
-      error,
+      error: withoutOrigin(error),
       count,
       until: isInsufficientStorage(error) && count === 1 ? now : now + refusalMs,
     });
@@ -61,6 +73,13 @@ export class FillFailures {
   forget(at: ImageKey, digest: Digest): void {
     this.#failures.delete(keyOf(at, digest));
   }
+}
+
+/** Returns what clients are answered, without the cause and the stack, which hold much memory and were logged. */
+function withoutOrigin({ code, message, status, details, headers }: RegistryError): RegistryError {
+  const kept = new RegistryError(code, { message, status, details, headers });
+  delete kept.stack;
+  return kept;
 }
 
 function keyOf({ repository, image }: ImageKey, digest: Digest): string {
