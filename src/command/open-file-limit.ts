@@ -63,6 +63,14 @@ export interface OpenFileShares {
   readonly maxIdleUploads: number;
 }
 
+/** Where the limit of open files allows more: each connection may hold 64 KiB of headers or 128 KiB of an answer. */
+const maxDefaultConnections = 10_000;
+
+/** Returns how many connections the standalone server accepts unless `server.maxConnections` is set. */
+export function defaultMaxConnections(openFileLimit: number | undefined): number {
+  return Math.min(divideOpenFiles(openFileLimit).maxConnections ?? Infinity, maxDefaultConnections);
+}
+
 /** Divides the limit of open files so that connections leave enough for the index and the blobs. */
 export function divideOpenFiles(limit: number | undefined): OpenFileShares {
   const free = Math.max((limit ?? Infinity) - keptOpenFiles, 0);

@@ -9,7 +9,7 @@ import { addRepairCommand } from './repair-command.js';
 import { logLevels, type LogLevel } from './config-file.js';
 import { formatGreeting } from './greeting.js';
 import { createRegistry, type Logger as RegistryLogger, type Registry, type RepositoryView } from '../index.js';
-import { divideOpenFiles, readOpenFileLimit } from './open-file-limit.js';
+import { defaultMaxConnections, readOpenFileLimit } from './open-file-limit.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve-settings.js';
 import { handleSignals, ignoreHangUp } from './serve-signals.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from './server.js';
@@ -132,9 +132,6 @@ async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls'
   return { cert, key };
 }
 
-/** Where the limit of open files allows more: each connection may hold 64 KiB of headers or 128 KiB of an answer. */
-const maxDefaultConnections = 10_000;
-
 async function listen(
   { host, port, logLevel, idleTimeoutSeconds, maxConnections, registry: settings }: ServeSettings,
   registry: Registry,
@@ -147,9 +144,7 @@ async function listen(
     log,
     accessLog,
     idleTimeoutSeconds,
-    maxConnections:
-      maxConnections ??
-      Math.min(divideOpenFiles(readOpenFileLimit()).maxConnections ?? Infinity, maxDefaultConnections),
+    maxConnections: maxConnections ?? defaultMaxConnections(readOpenFileLimit()),
     maxConnectionsPerClient: settings.limits?.maxConnectionsPerClient,
     trustedProxies: settings.trustedProxies,
   };

@@ -133,6 +133,8 @@ function createNodeServer(options: ServerOptions): Server {
   const server =
     options.tls === undefined ? createHttpServer(settings) : createHttpsServer({ ...settings, ...options.tls });
   server.maxRequestsPerSocket = 0;
+  // A client may close its side after its last request, as HTTP allows: Node would drop the answers that are not sent yet.
+  Object.assign(server, { httpAllowHalfOpen: true });
   return server;
 }
 

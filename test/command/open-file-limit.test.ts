@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  defaultMaxConnections,
   divideOpenFiles,
   explainLoadFailure,
   explainLowLimit,
@@ -24,6 +25,16 @@ describe('the limit of open files', () => {
     expect(explainLoadFailure(failed('EMFILE'), 300)).toMatch(/too many files are open \(the limit is 300\): raise it/);
     expect(explainLoadFailure(failed('ENFILE'), 300)).toMatch(/too many files are open: raise it/);
     expect(explainLoadFailure(failed('ERR_MODULE_NOT_FOUND'), 300)).toBeUndefined();
+  });
+
+  it.each([
+    [256, 40],
+    [1024, 232],
+    [32_000, 10_000],
+    [1_048_576, 10_000],
+    [undefined, 10_000],
+  ])('of %s allows %i connections by default, never more than 10,000', (limit, connections) => {
+    expect(defaultMaxConnections(limit)).toBe(connections);
   });
 
   it.each([

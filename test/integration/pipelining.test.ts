@@ -115,3 +115,16 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
     registry.events.off('request', note);
   });
 });
+
+describe('pipelined requests on the own server', () => {
+  it('are all answered when the client closes its side after the last', async () => {
+    const connection = await RawConnection.open(ownPort);
+    await connection.write(get(blobPath(large)) + get(blobPath(small)) + get('/v2/local/app/tags/list'));
+    connection.socket.end();
+    const { status, body } = await connection.untilClosed();
+    expect(status).toBe(200);
+    expect(body.length).toBeGreaterThan(large.length + small.length);
+    expect(body.match(/HTTP\/1\.1 200/g)).toHaveLength(2);
+    expect(body).toContain('"tags":[]');
+  });
+});
