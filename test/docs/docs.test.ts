@@ -140,6 +140,32 @@ describe('docs/security.md', () => {
   });
 });
 
+describe('the limits in docs/security.md', () => {
+  const [, limits = ''] = /^## Limits$(.*?)^## /ms.exec(read('docs/security.md')) ?? [];
+  const [, , ...rows] = limits.split('\n').filter((line) => line.startsWith('|'));
+  const cells = rows.map((row) => row.split('|').map((cell) => cell.trim()));
+  const options = [...rowsOf(read('docs/configuration.md'))].filter(([name]) => name.startsWith('limits.'));
+
+  it('each have a default, and an option or the word fixed', () => {
+    expect(rows.length).toBeGreaterThan(40);
+    expect(options.length).toBeGreaterThanOrEqual(6);
+    for (const [, limit, value, , option] of cells) {
+      expect(value, limit).not.toBe('');
+      expect(option, limit).toMatch(/^(?:fixed|`[a-zA-Z.]+`(?:, `[a-zA-Z.]+`| of a repository)?)$/);
+    }
+  });
+
+  it.each(options)('include %s with its default', (name, documented) => {
+    const row = cells.find(([, , , , option]) => option === `\`${name}\``);
+    const value = documented.split('|')[2]?.trim().replaceAll('`', '') ?? '';
+    expect(row?.[2]).toBe(value === '1024' ? '1 KiB/s over a minute' : value);
+  });
+
+  it('include server.maxConnections', () => {
+    expect(cells.some(([, , , , option]) => option === '`server.maxConnections`')).toBe(true);
+  });
+});
+
 describe('docs/storage-layout.md', () => {
   it('draws every key that level-keys.ts draws', () => {
     const drawn = [...read('src/storage/level/level-keys.ts').matchAll(/^ \* {3}([!5]\|\S+)/gm)].map(
