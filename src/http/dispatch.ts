@@ -50,7 +50,13 @@ export async function dispatch<Row extends Endpoint>(
   const principal = await admit(core, match, req, question, resolved, facts);
   if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
-  const caller = createCaller(core.access, principal, trail, question, () => req.socket.destroyed || req.socket.readableEnded);
+  const caller = createCaller(
+    core.access,
+    principal,
+    trail,
+    question,
+    () => req.socket.destroyed || req.socket.readableEnded,
+  );
   const target = resolved && (await findTarget(core, principal, match, resolved));
   if (target !== undefined) {
     const forwarded = await forwardTarget(target, match, query, trail);
