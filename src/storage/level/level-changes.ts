@@ -4,9 +4,10 @@
  */
 import type { Digest } from '../../protocol/digest.js';
 import { ConflictError } from '../../util/conflict-error.js';
-import type { BlobLink, Candidate, Change, ManifestRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
+import type { Candidate, Change, ManifestRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import { takeTurns } from '../../util/turns.js';
+import { count, weigh } from './level-counts.js';
 import { dropCandidate, putCandidate, settleCandidate } from './level-candidates.js';
 import {
   condemnedKey,
@@ -35,11 +36,20 @@ import type { LevelView } from './level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
+/** Writes changes to the draft of the view, in order. Other requests take turns. @throws ConflictError as `recordChange` */
+export async function recordChanges(view: LevelView, changes: readonly Change[]): Promise<void> {
+  const turn = takeTurns();
+  for (const change of changes) {
+    await turn();
+    await recordChange(view, change);
+  }
+}
+
 /**
  * Writes one change to the draft of the view. @throws ConflictError when it names a missing repository or condemned
  * bytes
  */
-export async function recordChange(view: LevelView, change: Change): Promise<void> {
+async function recordChange(view: LevelView, change: Change): Promise<void> {
   switch (change.type) {
     case 'repository.put':
       return putRepository(view, change);
@@ -256,40 +266,6 @@ function deleteSession(view: LevelView, { id }: { readonly id: SessionRecord['id
   if (before === undefined) return;
   view.delete(sessionKey(id));
   view.delete(ownSessionKey(before.repositoryId, id));
-}
-
-// ---------------------------------------------------------------------------------------------- counts
-
-/**
- * Returns how many bytes a digest adds to its image. A digest that is both a manifest and a linked blob counts once.
- */
-function weigh(manifest: ManifestRecord | undefined, link: BlobLink | undefined): number {
-  return manifest?.size ?? link?.size ?? 0;
-}
-
-interface CountChange {
-  readonly manifests?: number;
-  readonly tags?: number;
-  readonly links?: number;
-  readonly bytes?: number;
-  /** Absent when the change carries no time, or one that images do not show. */
-  readonly when?: number;
-}
-
-/** Always writes absolute counts, even unchanged ones: an earlier write of them may not have reached the disk yet. */
-function count(view: LevelView, place: Place, by: CountChange): void {
-  const key = imageKey(place);
-  const before = view.get(key);
-  const record = {
-    image: place.image,
-    manifests: (before?.record.manifests ?? 0) + (by.manifests ?? 0),
-    tags: (before?.record.tags ?? 0) + (by.tags ?? 0),
-    bytes: (before?.record.bytes ?? 0) + (by.bytes ?? 0),
-    updatedAt: Math.max(before?.record.updatedAt ?? 0, by.when ?? 0),
-  };
-  const links = (before?.links ?? 0) + (by.links ?? 0);
-  if (record.manifests === 0 && links === 0) view.delete(key);
-  else view.put(key, { record, links });
 }
 
 // ---------------------------------------------------------------------------------------------- candidates

@@ -19,9 +19,8 @@ import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from '../../p
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { ConflictError } from '../../util/conflict-error.js';
-import { takeTurns } from '../../util/turns.js';
 import { readCandidates } from './level-candidates.js';
-import { recordChange } from './level-changes.js';
+import { recordChanges } from './level-changes.js';
 import type { DatabaseOptions } from './database/level-database.js';
 import { LevelIndex } from './level-index.js';
 import {
@@ -232,11 +231,7 @@ export class LevelMetadataStore implements MetadataStore {
       options.durable || changes.some(({ type }) => type === 'repository.put' || type === 'repository.delete');
     await this.#writer.run(async (view) => {
       await requireAll(view, options.require ?? []);
-      const turn = takeTurns();
-      for (const change of changes) {
-        await turn();
-        await recordChange(view, change);
-      }
+      await recordChanges(view, changes);
     }, durable);
   }
 
