@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createAddressMatcher, customerOf, isAddressOrNetwork, normalizeAddress } from '../../src/util/addresses.js';
 
-describe('a list of addresses', () => {
+describe('createAddressMatcher', () => {
   it.each<[string, string, boolean]>([
     ['10.0.0.1', '10.0.0.1', true],
     ['10.0.0.1', '10.0.0.2', false],
@@ -20,11 +20,11 @@ describe('a list of addresses', () => {
     ['::ffff:10.0.0.0/104', '11.0.0.1', false],
     ['10.0.0.0/8', '', false],
     ['10.0.0.0/8', 'example.com', false],
-  ])('%s and %s: %s', (entry, address, expected) => {
+  ])('matches entry %s with address "%s": %s', (entry, address, expected) => {
     expect(createAddressMatcher([entry])(address)).toBe(expected);
   });
 
-  it('may have many entries, or none', () => {
+  it('accepts several entries, or none', () => {
     const isListed = createAddressMatcher(['192.0.2.1', 'fd00::/8']);
     expect(['192.0.2.1', 'fd00::1', '192.0.2.2'].map(isListed)).toEqual([true, true, false]);
     expect(createAddressMatcher([])('127.0.0.1')).toBe(false);
@@ -41,12 +41,12 @@ describe('a list of addresses', () => {
     '/8',
     '10.0.0.1 ',
     '*',
-  ])('has no entry %j', (entry) => {
+  ])('rejects the entry %j', (entry) => {
     expect(isAddressOrNetwork(entry)).toBe(false);
     expect(() => createAddressMatcher([entry])).toThrow(RangeError);
   });
 
-  it.each(['10.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8', '::/0'])('may have the entry %s', (entry) => {
+  it.each(['10.0.0.1', '10.0.0.0/8', '::1', 'fd00::/8', '::/0'])('accepts the entry %s', (entry) => {
     expect(isAddressOrNetwork(entry)).toBe(true);
   });
 });
@@ -59,7 +59,7 @@ it.each([
   ['fe80::1%eth0', 'fe80::1'],
   ['::1', '::1'],
   ['', ''],
-])('%j is normally written %j', (address, expected) => {
+])('normalizeAddress turns %j into %j', (address, expected) => {
   expect(normalizeAddress(address)).toBe(expected);
 });
 
@@ -73,6 +73,6 @@ it.each([
   ['::1', '0:0:0:0::/64'],
   ['::', '0:0:0:0::/64'],
   ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
-])('%s is an address of %s', (address, customer) => {
+])('customerOf assigns %s to %s', (address, customer) => {
   expect(customerOf(address)).toBe(customer);
 });

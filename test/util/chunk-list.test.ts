@@ -18,13 +18,13 @@ describe('ChunkList', () => {
     expect([list.bytes, list.length]).toEqual([0, 0]);
   });
 
-  it('does not keep the memory of which a small chunk is a view', () => {
+  it('does not keep the large buffer behind a small chunk', () => {
     const list = new ChunkList();
     list.add(Buffer.alloc(64 * KiB).subarray(0, 500));
     expect(list.take().map((chunk) => chunk.buffer.byteLength)).toEqual([500]);
   });
 
-  it('never changes a buffer that was taken', () => {
+  it('never changes a buffer after returning it', () => {
     const list = new ChunkList();
     for (let count = 0; count < 10; count++) list.add(Buffer.from('abc'));
     const taken = list.take();

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Closers } from '../../src/util/closers.js';
 
 describe('Closers', () => {
-  it('runs every step in reverse order although some fail, and throws all errors together', async () => {
+  it('runs every step in reverse order even if some fail, and throws all errors together', async () => {
     const ran: string[] = [];
     const closers = new Closers();
     closers.add('first', () => void ran.push('first'));
@@ -18,7 +18,7 @@ describe('Closers', () => {
     expect((error as AggregateError).errors).toHaveLength(2);
   });
 
-  it('runs each step once for any number of calls', async () => {
+  it('runs each step once, even when called several times', async () => {
     let runs = 0;
     const closers = new Closers();
     closers.add('step', () => void runs++);

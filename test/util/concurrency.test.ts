@@ -12,7 +12,7 @@ function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => voi
   return { promise, resolve, reject };
 }
 
-/** So long that everything which waits for nothing but promises has happened. */
+/** Waits until all pending promise callbacks have run. */
 function settle(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
@@ -20,7 +20,7 @@ function settle(): Promise<void> {
 }
 
 describe('KeyedMutex', () => {
-  it('runs the tasks of one key one after the other, in the order they asked', async () => {
+  it('runs tasks of one key one after the other, in the order of the calls', async () => {
     const mutex = new KeyedMutex();
     const events: string[] = [];
     const gates = [deferred(), deferred(), deferred()];
@@ -41,7 +41,7 @@ describe('KeyedMutex', () => {
     expect(events).toEqual(['begin 0', 'end 0', 'begin 1', 'end 1', 'begin 2', 'end 2']);
   });
 
-  it('lets tasks of different keys run at the same time', async () => {
+  it('runs tasks of different keys concurrently', async () => {
     const mutex = new KeyedMutex();
     const gate = deferred();
     const first = mutex.run('one', () => gate.promise);
@@ -50,7 +50,7 @@ describe('KeyedMutex', () => {
     await first;
   });
 
-  it("tells each caller of its own task's failure, and goes on with the next task", async () => {
+  it('rejects only the caller of a failed task, and runs the next one', async () => {
     const mutex = new KeyedMutex();
     const failing = mutex.run('key', () => Promise.reject(new Error('first')));
     const waiting = mutex.run('key', () => Promise.resolve('second'));
@@ -60,17 +60,17 @@ describe('KeyedMutex', () => {
     await expect(failingToo).rejects.toThrow('third');
   });
 
-  it('takes a task that throws at once for one that fails', async () => {
+  it('treats a task that throws synchronously like one that rejects', async () => {
     const mutex = new KeyedMutex();
     const failing = mutex.run('key', () => {
-      throw new Error('at once');
+      throw new Error('synchronous');
     });
-    await expect(failing).rejects.toThrow('at once');
+    await expect(failing).rejects.toThrow('synchronous');
     expect(mutex.isHeld('key')).toBe(false);
     expect(await mutex.run('key', () => Promise.resolve('next'))).toBe('next');
   });
 
-  it('holds a key from the first task that asks to the end of the last, whether they fail or not', async () => {
+  it('holds a key from the first call to the end of the last task, even if tasks fail', async () => {
     const mutex = new KeyedMutex();
     const gates = [deferred(), deferred()];
     expect(mutex.isHeld('key')).toBe(false);
@@ -88,13 +88,13 @@ describe('KeyedMutex', () => {
     expect(mutex.isHeld('key')).toBe(false);
   });
 
-  it('runs a task that asks while the last one ends, never beside it', async () => {
+  it('never runs two tasks of a key at once, even when one is added while another ends', async () => {
     const mutex = new KeyedMutex();
     let running = 0;
-    let most = 0;
+    let maxRunning = 0;
     const task = async (): Promise<void> => {
       running += 1;
-      most = Math.max(most, running);
+      maxRunning = Math.max(maxRunning, running);
       await Promise.resolve();
       running -= 1;
     };
@@ -102,13 +102,13 @@ describe('KeyedMutex', () => {
       for (let i = 0; i < 50; i++) await mutex.run('key', task);
     };
     await Promise.all([follow(), follow(), follow()]);
-    expect(most).toBe(1);
+    expect(maxRunning).toBe(1);
     expect(mutex.isHeld('key')).toBe(false);
   });
 });
 
 describe('SingleFlight', () => {
-  it('joins callers of one key to the task that runs for it', async () => {
+  it('lets callers with the same key share one running task', async () => {
     const flights = new SingleFlight<string>();
     const gate = deferred<string>();
     let started = 0;
@@ -122,13 +122,13 @@ describe('SingleFlight', () => {
     expect(started).toBe(1);
   });
 
-  it('runs the tasks of different keys apart', async () => {
+  it('runs tasks of different keys separately', async () => {
     const flights = new SingleFlight<string>();
     const answers = ['one', 'two'].map((key) => flights.run(key, () => Promise.resolve(key)));
     expect(await Promise.all(answers)).toEqual(['one', 'two']);
   });
 
-  it('starts anew after the end, and after a failure, which every caller is told', async () => {
+  it('starts a new task after a success or a failure, and a failure rejects every caller', async () => {
     const flights = new SingleFlight<string>();
     const failing = [1, 2].map(() => flights.run('key', () => Promise.reject(new Error('lost'))));
     for (const caller of failing) await expect(caller).rejects.toThrow('lost');
@@ -136,7 +136,7 @@ describe('SingleFlight', () => {
     expect(await flights.run('key', () => Promise.resolve('second'))).toBe('second');
   });
 
-  it('forgets a flight before its callers are told of its end', async () => {
+  it('forgets a task before its callers continue', async () => {
     const flights = new SingleFlight<number>();
     let started = 0;
     const task = (): Promise<number> => Promise.resolve((started += 1));

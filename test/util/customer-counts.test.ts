@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CustomerCounts } from '../../src/util/customer-counts.js';
 
 describe('CustomerCounts', () => {
-  it('lets each customer have so many at a time; an IPv6 network of 64 bits is one customer', () => {
+  it('limits concurrent uses per customer, and counts an IPv6 /64 network as one customer', () => {
     const counts = new CustomerCounts(2);
     const leave = counts.enter('10.0.0.1');
     expect(counts.enter('10.0.0.1')).toBeDefined();

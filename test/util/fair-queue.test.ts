@@ -13,27 +13,27 @@ function drain(queue: FairQueue<string>): string[] {
 }
 
 describe('FairQueue', () => {
-  it('serves lanes in turn, each in its own order', () => {
+  it('serves lanes in turn, and each lane in order', () => {
     const queue = new FairQueue<string>({ maxWork: 100, maxLaneWork: 100 });
     fill(queue, 'a/x:1', 'a/x:2', 'a/x:3', 'a/y:1', 'b/x:1', 'b/x:2', 'c/x:1');
     expect(drain(queue)).toEqual(['a/x:1', 'b/x:1', 'c/x:1', 'a/y:1', 'b/x:2', 'a/x:2', 'a/x:3']);
   });
 
-  it('refuses the newest of the longest lane within a lane that is full', () => {
+  it('drops the newest item of the longest lane inside a full lane', () => {
     const queue = new FairQueue<string>({ maxWork: 100, maxLaneWork: 3 });
     expect(fill(queue, 'a/x:1', 'a/x:2', 'a/x:3', 'a/x:4')).toEqual(['a/x:4']);
     expect(fill(queue, 'a/y:1', 'b/x:1')).toEqual(['a/x:3']);
     expect(drain(queue)).toEqual(['a/x:1', 'b/x:1', 'a/y:1', 'a/x:2']);
   });
 
-  it('takes the room for a short lane from the longest', () => {
+  it('makes room for a short lane by dropping items of the longest', () => {
     const queue = new FairQueue<string>({ maxWork: 4, maxLaneWork: 4 });
     fill(queue, 'a/x:1', 'a/x:2', 'a/x:3', 'a/x:4');
     expect(fill(queue, 'b/x:1', 'c/x:1')).toEqual(['a/x:4', 'a/x:3']);
     expect(drain(queue)).toEqual(['a/x:1', 'b/x:1', 'c/x:1', 'a/x:2']);
   });
 
-  it('keeps nothing of a lane that is empty, and goes on', () => {
+  it('forgets empty lanes and keeps working', () => {
     const queue = new FairQueue<string>({ maxWork: 1, maxLaneWork: 1 });
     for (let i = 0; i < 3; i++) {
       expect(fill(queue, 'a/x:1', 'a/x:2')).toEqual(['a/x:2']);

@@ -7,20 +7,20 @@ const other = 'http://other.example:3128';
 
 describe('findOutgoingProxy', () => {
   it.each<[string, string, Environment, string | undefined]>([
-    ['nothing is said', 'https://up.example/', {}, undefined],
+    ['an empty environment', 'https://up.example/', {}, undefined],
     ['https', 'https://up.example/', { HTTPS_PROXY: proxy, HTTP_PROXY: other }, proxy],
     ['https in lower case', 'https://up.example/', { https_proxy: proxy }, proxy],
     ['lower case before upper case', 'https://up.example/', { https_proxy: proxy, HTTPS_PROXY: other }, proxy],
-    ['https by the one for http', 'https://up.example/', { HTTP_PROXY: proxy }, proxy],
+    ['https through HTTP_PROXY', 'https://up.example/', { HTTP_PROXY: proxy }, proxy],
     ['http', 'http://up.example/', { HTTP_PROXY: proxy, HTTPS_PROXY: other }, proxy],
-    ['http never by the one for https', 'http://up.example/', { HTTPS_PROXY: proxy }, undefined],
-    ['an empty one', 'https://up.example/', { HTTPS_PROXY: '' }, undefined],
+    ['http despite HTTPS_PROXY', 'http://up.example/', { HTTPS_PROXY: proxy }, undefined],
+    ['an empty variable', 'https://up.example/', { HTTPS_PROXY: '' }, undefined],
     ['localhost', 'http://localhost:5000/', { HTTP_PROXY: proxy }, undefined],
     ['127.0.0.1', 'http://127.0.0.1:5000/', { HTTP_PROXY: proxy }, undefined],
     ['another loopback address', 'http://127.1.2.3/', { HTTP_PROXY: proxy }, undefined],
     ['::1', 'https://[::1]:5000/', { HTTPS_PROXY: proxy }, undefined],
-    ['a name that only begins like one', 'http://localhost.example/', { HTTP_PROXY: proxy }, proxy],
-  ])('%s', (_title, url, environment, expected) => {
+    ['a name that begins with localhost', 'http://localhost.example/', { HTTP_PROXY: proxy }, proxy],
+  ])('returns the proxy for %s', (_title, url, environment, expected) => {
     expect(findOutgoingProxy(new URL(url), environment)).toBe(expected);
   });
 
@@ -42,7 +42,7 @@ describe('findOutgoingProxy', () => {
     ['', 'https://up.example/', false],
     [' , ', 'https://up.example/', false],
     ['10.0.0.7', 'https://10.0.0.7/', true],
-  ])('NO_PROXY=%j and %s', (noProxy, url, exempt) => {
+  ])('NO_PROXY=%j exempts %s: %s', (noProxy, url, exempt) => {
     const environment = { HTTPS_PROXY: proxy, NO_PROXY: noProxy };
     expect(findOutgoingProxy(new URL(url), environment)).toBe(exempt ? undefined : proxy);
     const lower = { HTTPS_PROXY: proxy, no_proxy: noProxy };

@@ -7,7 +7,7 @@ import { drain, readBounded, readBytes, TooManyBytesError, writeInBatches } from
 import { SourceClosedError, TinyChunksError } from '../../src/util/source-listener.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 
-/** Gives a real request whose client sends `sent` of the announced bytes and then goes away, to `use`. */
+/** Passes a real request to `use`. Its client sends `sent` of the announced bytes and then disconnects. */
 async function withTornRequest<T>(
   sent: Buffer,
   announced: number,
@@ -30,7 +30,7 @@ async function withTornRequest<T>(
 }
 
 describe('writeInBatches', () => {
-  it('writes one batch at a time, each full but the last', async () => {
+  it('writes one batch at a time, and all but the last are full', async () => {
     const bytes = patternBytes(5 * MiB + 3);
     const batches: Buffer[] = [];
     let writing = 0;
@@ -50,22 +50,22 @@ describe('writeInBatches', () => {
     for (const batch of batches) expect(batch.length).toBeLessThan(MiB + 50_000 * 3);
   });
 
-  it('does not read ahead of a stuck write by more than a batch and what flows after a pause', async () => {
+  it('reads at most one batch ahead of a stuck write, plus what flows after the pause', async () => {
     const source = sourceOf(patternBytes(20 * MiB));
-    let goOn = (): void => undefined;
-    const pumping = writeInBatches(source, () => new Promise((resolve) => (goOn = resolve)), { batchBytes: MiB });
+    let resume = (): void => undefined;
+    const pumping = writeInBatches(source, () => new Promise((resolve) => (resume = resolve)), { batchBytes: MiB });
     await expect.poll(() => source.isPaused()).toBe(true);
-    goOn();
+    resume();
     await new Promise((resolve) => setImmediate(resolve));
     source.destroy();
     await new Promise((resolve) => setTimeout(resolve, 5));
-    goOn();
+    resume();
     await new Promise((resolve) => setTimeout(resolve, 5));
-    goOn();
+    resume();
     await expect(pumping).rejects.toThrow(SourceClosedError);
   });
 
-  it('copies neighbouring tiny chunks into few buffers', async () => {
+  it('copies adjacent tiny chunks into few buffers', async () => {
     const batches: Buffer[][] = [];
     const write = async (chunks: Buffer[]): Promise<void> => void batches.push(chunks);
     await writeInBatches(sourceOf(patternBytes(2500), 1), write, { batchBytes: MiB });
@@ -81,7 +81,7 @@ describe('writeInBatches', () => {
       async (source) =>
         (await drain(source, { maxBytes: MiB, maxMs: 60_000 })) || Promise.reject(new SourceClosedError()),
     ],
-  ])('%s gives up a source that sends only tiny chunks, and destroys it', async (_name, read) => {
+  ])('%s destroys a source that sends only tiny chunks', async (_name, read) => {
     let sent = 0;
     const source = new Readable({
       read: () => void source.push(sent++ < 100_000 ? Buffer.alloc(1) : null),
@@ -92,7 +92,7 @@ describe('writeInBatches', () => {
     expect(sent).toBeLessThan(5000);
   });
 
-  it('takes many small chunks whose mean is not tiny', async () => {
+  it('readBounded accepts many small chunks whose mean size is not tiny', async () => {
     const bytes = patternBytes(100 * 8192);
     expect(await readBounded(sourceOf(bytes, 100), MiB)).toEqual(bytes);
   });
@@ -107,11 +107,11 @@ describe('writeInBatches', () => {
     await expect(writeInBatches(source, write, { batchBytes: MiB })).rejects.toThrow('disk');
     expect(writes).toBe(1);
     expect(source.isPaused()).toBe(true);
-    source.destroy(new Error('nobody listens any more'));
+    source.destroy(new Error('late error'));
     await new Promise((resolve) => source.once('close', resolve));
   });
 
-  it('writes what was allowed of too much', async () => {
+  it('writes the allowed bytes when the source has too many', async () => {
     const written: Buffer[] = [];
     const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
     const source = sourceOf(patternBytes(MiB));
@@ -121,7 +121,7 @@ describe('writeInBatches', () => {
     expect(Buffer.concat(written).equals(patternBytes(MiB).subarray(0, 333_333))).toBe(true);
   });
 
-  it('ends early when the signal aborts, also before the start', async () => {
+  it('rejects when the signal aborts, even before the start', async () => {
     const abort = new AbortController();
     const source = new PassThrough();
     source.write('abc');
@@ -134,7 +134,7 @@ describe('writeInBatches', () => {
     await expect(writeInBatches(source, write, { batchBytes: 10, signal: abort.signal })).rejects.toThrow('closing');
   });
 
-  it('keeps what a client sent that went away', async () => {
+  it('writes the bytes that a client sent before it disconnected', async () => {
     const written: Buffer[] = [];
     const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
     const pumping = withTornRequest(patternBytes(200 * KiB), MiB, (request) =>
@@ -144,7 +144,7 @@ describe('writeInBatches', () => {
     expect(Buffer.concat(written).equals(patternBytes(200 * KiB))).toBe(true);
   });
 
-  it('does not believe the end of an incomplete message, nor waits after aborted', async () => {
+  it('rejects an incomplete message that ended, and an aborted one', async () => {
     const incomplete = Object.assign(sourceOf(Buffer.from('abc')), { complete: false });
     await expect(writeInBatches(incomplete, async () => undefined, { batchBytes: 1 })).rejects.toThrow(
       SourceClosedError,
@@ -154,7 +154,7 @@ describe('writeInBatches', () => {
     await expect(writeInBatches(aborted, async () => undefined, { batchBytes: 1 })).rejects.toThrow(SourceClosedError);
   });
 
-  it('takes text too', async () => {
+  it('accepts a source of strings', async () => {
     const written: Buffer[] = [];
     const write = async (chunks: Buffer[]): Promise<void> => void written.push(...chunks);
     await writeInBatches(Readable.from(['grün', '!']), write, { batchBytes: 100 });
@@ -176,19 +176,19 @@ describe('readBounded', () => {
     else expect(found).toBeUndefined();
   });
 
-  it('rejects when the source breaks', async () => {
+  it('rejects when the source fails', async () => {
     await expect(readBounded(brokenSource(patternBytes(10), new Error('cut')), 100)).rejects.toThrow(SourceClosedError);
   });
 });
 
 describe('drain', () => {
-  it('discards to the end, also of a source that is over', async () => {
+  it('discards the source to its end, and accepts one that has ended', async () => {
     const source = sourceOf(patternBytes(MiB));
     expect(await drain(source, { maxBytes: MiB, maxMs: 1000 })).toBe(true);
     expect(await drain(source, { maxBytes: 0, maxMs: 1000 })).toBe(true);
   });
 
-  it('goes on where readBounded stopped', async () => {
+  it('continues where readBounded stopped', async () => {
     const source = sourceOf(patternBytes(MiB));
     await readBounded(source, 10);
     expect(await drain(source, { maxBytes: MiB, maxMs: 1000 })).toBe(true);
@@ -197,14 +197,14 @@ describe('drain', () => {
   it.each([
     ['too many bytes', () => sourceOf(patternBytes(MiB)), { maxBytes: 1000, maxMs: 1000 }],
     ['too much time', () => new PassThrough(), { maxBytes: 1000, maxMs: 5 }],
-    ['a break', () => brokenSource(patternBytes(10), new Error('cut')), { maxBytes: 1000, maxMs: 1000 }],
-  ])('gives up after %s', async (_name, source, bounds) => {
+    ['a failure', () => brokenSource(patternBytes(10), new Error('cut')), { maxBytes: 1000, maxMs: 1000 }],
+  ])('resolves to false after %s', async (_name, source, bounds) => {
     expect(await drain(source(), bounds)).toBe(false);
   });
 });
 
 describe('readBytes', () => {
-  it('copies: the writer may use its chunk again', async () => {
+  it('copies chunks, which the writer may reuse', async () => {
     const chunk = Buffer.alloc(3);
     const bytes = await readBytes({
       async writeTo(sink) {

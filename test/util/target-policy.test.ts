@@ -4,14 +4,14 @@ import { isPrivateAddress } from '../../src/util/addresses.js';
 import { createTargetPolicy, PrivateTargetError } from '../../src/util/target-policy.js';
 import { recordingLogger } from '../support/registry.js';
 
-/** What names resolve to; each lookup takes the next. */
+/** The addresses that names resolve to. Each lookup takes the next list. */
 let answers: string[][] = [];
-let asked: string[] = [];
+let lookedUp: string[] = [];
 
 beforeEach(() => {
-  [answers, asked] = [[], []];
+  [answers, lookedUp] = [[], []];
   const lookup = (name: string, options: dns.LookupOptions, callback: (...found: unknown[]) => void): void => {
-    asked.push(name);
+    lookedUp.push(name);
     const addresses = (answers.shift() ?? []).map((address) => ({ address, family: 4 }));
     if (addresses.length === 0) callback(Object.assign(new Error('not found'), { code: 'ENOTFOUND' }));
     else if (options.all === true) callback(null, addresses);
@@ -36,7 +36,7 @@ describe('isPrivateAddress', () => {
 `
       .trim()
       .split(/\s+/),
-  )('refuses %s', (address) => {
+  )('is true for %s', (address) => {
     expect(isPrivateAddress(address)).toBe(true);
   });
 
@@ -47,7 +47,7 @@ describe('isPrivateAddress', () => {
 `
       .trim()
       .split(/\s+/),
-  )('allows %s', (address) => {
+  )('is false for %s', (address) => {
     expect(isPrivateAddress(address)).toBe(false);
   });
 });
@@ -81,7 +81,7 @@ describe('the host of a URL', () => {
     'http://localhost.localdomain/',
     'http://ip6-localhost/',
     'http://0/',
-  ])('is refused, and that is logged: %s', (url) => {
+  ])('is refused, and the refusal is logged: %s', (url) => {
     const policy = policyOf('https://registry.example');
     expect(() => policy.check(new URL(url))).toThrow(PrivateTargetError);
     expect(policy.log.lines).toMatchObject([{ level: 'warn', message: 'private target refused' }]);
@@ -107,7 +107,7 @@ describe('the host of a URL', () => {
     ['http://localhost/', 'http://127.0.0.1:5000', []],
     ['http://10.0.0.8/', 'https://registry.example', ['10.0.0.7']],
     ['http://192.168.0.1/', 'https://registry.example', ['10.0.0.0/8']],
-  ])('is allowed alone: not %s for %s, %j', (url, configured, allow) => {
+  ])('is refused when another host is allowed: %s for %s, %j', (url, configured, allow) => {
     expect(() => policyOf(configured, allow).check(new URL(url))).toThrow(PrivateTargetError);
   });
 });
@@ -120,12 +120,12 @@ describe('a name that a socket resolves', () => {
     expect(policy.log.lines).toMatchObject([{ fields: { host: 'cdn.example', address: '127.0.0.1' } }]);
   });
 
-  it('is resolved once for each connection: what it means a moment later counts then', async () => {
+  it('is resolved and checked once for each connection', async () => {
     const policy = policyOf('https://registry.example');
     answers = [['8.8.8.8'], ['169.254.169.254']];
     expect(await resolve(policy, 'cdn.example', false)).toBe('8.8.8.8');
     await expect(resolve(policy, 'cdn.example', false)).rejects.toThrow(PrivateTargetError);
-    expect(asked).toEqual(['cdn.example', 'cdn.example']);
+    expect(lookedUp).toEqual(['cdn.example', 'cdn.example']);
   });
 
   it('is allowed when it is the configured host, or listed, or resolves into a listed network', async () => {
@@ -135,13 +135,13 @@ describe('a name that a socket resolves', () => {
     expect(await resolve(policyOf('https://a.example', ['10.0.0.0/24']), 'any.corp', false)).toBe('10.0.0.1');
   });
 
-  it('fails as it did when it does not resolve', async () => {
+  it('fails with the original error when it does not resolve', async () => {
     await expect(resolve(policyOf('https://a.example'), 'b.example', true)).rejects.toMatchObject({
       code: 'ENOTFOUND',
     });
   });
 
-  it('names no address to clients', () => {
+  it('is refused with a message that contains no address', () => {
     expect(new PrivateTargetError('cdn.example').message).not.toMatch(/\d/);
   });
 });

@@ -10,17 +10,17 @@ const reserveBytes = 16 * mebibyte;
 const margin = mebibyte;
 
 let folder: string;
-/** What the file system has free, as the test says. */
+/** The free bytes that the stubbed file system reports. */
 let freeBytes: number;
 let inodes: { files: number; ffree: number };
 let sizeBytes: number;
 let now: number;
-let looks: number;
+let measurements: number;
 let reserve: DiskReserve;
 
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'artifactapi-test-'));
-  [freeBytes, sizeBytes, now, looks] = [1000 * mebibyte, 2000 * mebibyte, 0, 0];
+  [freeBytes, sizeBytes, now, measurements] = [1000 * mebibyte, 2000 * mebibyte, 0, 0];
   inodes = { files: 1000, ffree: 1000 };
   reserve = await open();
 });
@@ -31,7 +31,7 @@ afterEach(async () => {
 
 function open(options: DiskReserveOptions = {}): Promise<DiskReserve> {
   const statfs = async (): Promise<FileSystemStats> => {
-    looks++;
+    measurements++;
     return { bsize: 1, blocks: sizeBytes, bavail: freeBytes, ...inodes };
   };
   return DiskReserve.open(folder, { maxBytes: reserveBytes, statfs, now: () => now, ...options });
@@ -40,8 +40,8 @@ function open(options: DiskReserveOptions = {}): Promise<DiskReserve> {
 const file = (): string => path.join(folder, 'reserve');
 const full = { code: 'UNAVAILABLE', status: 507 };
 
-describe('the file of the reserve', () => {
-  it('occupies its whole size on the disk and can be read by its owner alone', async () => {
+describe('the reserve file', () => {
+  it('occupies its full size on disk and is readable only by its owner', async () => {
     await reserve.refresh();
     const { size, blocks, mode } = await stat(file());
     expect(size).toBe(reserveBytes);
@@ -50,14 +50,14 @@ describe('the file of the reserve', () => {
     expect(await reserve.status()).toEqual({ freeBytes, reserveBytes, isReserveComplete: true });
   });
 
-  it('takes a tenth of a small file system at most', async () => {
+  it('takes at most a tenth of a small file system', async () => {
     sizeBytes = 50 * mebibyte;
     const small = await open();
     await small.refresh();
     expect((await stat(file())).size).toBe(5 * mebibyte);
   });
 
-  it('is not created with reserveBytes 0, and one from an earlier start is removed', async () => {
+  it('is not created with reserveBytes 0, which also removes one from an earlier start', async () => {
     await writeFile(file(), 'left');
     const none = await open({ maxBytes: 0 });
     none.start();
@@ -69,7 +69,7 @@ describe('the file of the reserve', () => {
     await none.close();
   });
 
-  it('is taken over as it is by the next start', async () => {
+  it('is kept unchanged by the next start', async () => {
     await reserve.refresh();
     const before = await stat(file());
     const next = await open();
@@ -80,9 +80,9 @@ describe('the file of the reserve', () => {
   });
 
   it.each([
-    ['of another size', async () => writeFile(file(), 'short')],
+    ['has another size', async () => writeFile(file(), 'short')],
     [
-      'without blocks',
+      'occupies no blocks',
       async () => {
         const { open: openFile } = await import('node:fs/promises');
         const handle = await openFile(file(), 'w');
@@ -90,7 +90,7 @@ describe('the file of the reserve', () => {
         await handle.close();
       },
     ],
-  ])('%s is written anew', async (_what, prepare) => {
+  ])('is written again when it %s', async (_what, prepare) => {
     await prepare();
     const next = await open();
     expect(await next.status()).toMatchObject({ isReserveComplete: false });
@@ -98,13 +98,13 @@ describe('the file of the reserve', () => {
     expect((await stat(file())).blocks * 512).toBeGreaterThanOrEqual(reserveBytes);
   });
 
-  it('is created at once by start when less than twice its size is free', async () => {
+  it('is created at once when less than twice its size is free', async () => {
     freeBytes = 2 * reserveBytes - 1;
     reserve.start();
     await expect.poll(async () => (await reserve.status()).isReserveComplete).toBe(true);
   });
 
-  it('is not left in parts when closing interrupts its creation', async () => {
+  it('is either complete or absent after closing interrupts its creation', async () => {
     const refreshing = reserve.refresh();
     await reserve.close();
     await refreshing;
@@ -114,7 +114,7 @@ describe('the file of the reserve', () => {
 });
 
 describe('ensureRoom', () => {
-  it('asks for the bytes and a margin once the reserve is complete', async () => {
+  it('requires the bytes and a margin once the reserve is complete', async () => {
     await reserve.refresh();
     freeBytes = 5 * mebibyte;
     now += 1000;
@@ -126,45 +126,45 @@ describe('ensureRoom', () => {
     });
   });
 
-  it('asks for what the reserve lacks too', async () => {
+  it('also requires the space that the reserve still lacks', async () => {
     freeBytes = reserveBytes + margin;
     await reserve.ensureRoom(0);
     await expect(reserve.ensureRoom(1)).rejects.toMatchObject(full);
   });
 
-  it('looks at the disk a few times a second at most, and counts what is taken meanwhile', async () => {
+  it('measures the free space at most a few times a second, and subtracts taken bytes in between', async () => {
     await reserve.refresh();
     freeBytes = 10 * mebibyte;
     now += 1000;
-    looks = 0;
+    measurements = 0;
     for (let i = 0; i < 9; i++) await reserve.take(mebibyte);
-    expect(looks).toBe(1);
+    expect(measurements).toBe(1);
     freeBytes = margin;
     await expect(reserve.take(1)).rejects.toMatchObject(full);
     freeBytes = 10 * mebibyte;
     now += 250;
     await reserve.take(1);
     await reserve.take(1);
-    expect(looks).toBe(3);
+    expect(measurements).toBe(3);
   });
 
-  it('looks again when something was deleted, or when what it saw would refuse the bytes', async () => {
+  it('measures again after a delete, or when the last measurement would refuse the bytes', async () => {
     await reserve.refresh();
     freeBytes = 10 * mebibyte;
     now += 1000;
     await reserve.take(1);
-    looks = 0;
+    measurements = 0;
     await reserve.take(1);
-    expect(looks).toBe(0);
+    expect(measurements).toBe(0);
     reserve.noteFreed();
     await reserve.take(1);
-    expect(looks).toBe(1);
+    expect(measurements).toBe(1);
     freeBytes = 100 * mebibyte;
     await reserve.take(50 * mebibyte);
-    expect(looks).toBe(2);
+    expect(measurements).toBe(2);
   });
 
-  it('refuses when no inodes are left, and does not count them where the file system has none', async () => {
+  it('refuses when inodes run out, except on a file system without inode counts', async () => {
     inodes = { files: 1000, ffree: 3 };
     await expect(reserve.ensureRoom(0)).rejects.toThrow('the disk is full: no inodes are free');
     inodes = { files: 0, ffree: 0 };
@@ -172,7 +172,7 @@ describe('ensureRoom', () => {
     await reserve.ensureRoom(0);
   });
 
-  it('admits everything where the file system does not report its size', async () => {
+  it('accepts everything when the file system does not report its size', async () => {
     [sizeBytes, freeBytes] = [0, 0];
     const unknown = await open();
     await unknown.ensureRoom(1e12);
@@ -183,7 +183,7 @@ describe('ensureRoom', () => {
 });
 
 describe('release', () => {
-  it('frees half of a large reserve at a time, and the rest at once', async () => {
+  it('frees half of a large reserve per call, and all of a small one', async () => {
     await reserve.refresh();
     const left: unknown[] = [];
     for (let i = 0; i < 3; i++) {
@@ -195,7 +195,7 @@ describe('release', () => {
     expect(left).toEqual([[true, true], 8 * mebibyte, [true, true], undefined, [false, false], undefined]);
   });
 
-  it('refuses content until there is room for what the reserve lacks, and then completes it', async () => {
+  it('refuses content until the reserve can be completed, and then completes it', async () => {
     await reserve.refresh();
     await reserve.release();
     freeBytes = 8 * mebibyte;
@@ -207,7 +207,7 @@ describe('release', () => {
     expect((await stat(file())).size).toBe(reserveBytes);
   });
 
-  it('interrupts the creation of the reserve', async () => {
+  it('interrupts the creation of the reserve and removes the file', async () => {
     const refreshing = reserve.refresh();
     await expect.poll(() => stat(file()).catch(() => undefined), { interval: 1 }).toBeDefined();
     await reserve.release();
@@ -216,7 +216,7 @@ describe('release', () => {
   });
 });
 
-it('a reserve that cannot be written is tried again later, and content is admitted meanwhile', async () => {
+it('an unwritable reserve is retried later, and content is accepted in the meantime', async () => {
   const { mkdir, rmdir } = await import('node:fs/promises');
   await mkdir(file());
   const blocked = await open();

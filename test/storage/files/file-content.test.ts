@@ -21,7 +21,7 @@ describe('FileContent and its buffers', () => {
     await removeScratchFolder(root);
   });
 
-  it('uses two buffers and gives them back', async () => {
+  it('uses two buffers and returns them to the pool', async () => {
     const pool = new BufferPool(32);
     const content = new FileContent(path, size, undefined, pool);
     expect((await readBytes(content)).equals(patternBytes(size))).toBe(true);
@@ -30,7 +30,7 @@ describe('FileContent and its buffers', () => {
     expect(pool.kept).toBe(2);
   });
 
-  it('uses none for little content, and keeps no more than its cap', async () => {
+  it('uses no pooled buffer for small content, and keeps at most maxKept buffers', async () => {
     const pool = new BufferPool(1);
     await readBytes(new FileContent(path, size, { start: 5, end: 60_000 }, pool));
     expect(pool.kept).toBe(0);
@@ -38,18 +38,18 @@ describe('FileContent and its buffers', () => {
     expect(pool.kept).toBe(1);
   });
 
-  it('never gives back the buffer that a closed sink may still hold', async () => {
+  it('does not return a buffer to the pool that a closed sink may still hold', async () => {
     const pool = new BufferPool(32);
     const sink = new StuckSink();
     const writing = expect(new FileContent(path, size, undefined, pool).writeTo(sink)).rejects.toThrow('closed early');
     await sink.reached;
     sink.destroy();
     await writing;
-    // The one that was read ahead.
+    // Only the buffer that was read ahead.
     expect(pool.kept).toBe(1);
   });
 
-  it('reads 64 KiB at a time when the pool has lent all that it lends, and counts what it lends', async () => {
+  it('reads 64 KiB at a time when the pool is exhausted, and counts lent buffers', async () => {
     const pool = new BufferPool(32, 3);
     const sinks = [new StuckSink(), new StuckSink(), new StuckSink()];
     const writing = sinks.map((sink) =>
@@ -63,14 +63,14 @@ describe('FileContent and its buffers', () => {
     expect(pool.lent).toBe(0);
   });
 
-  it('gives back all when the file is too short', async () => {
+  it('returns all buffers when the file is too short', async () => {
     const pool = new BufferPool(32);
     await truncate(path, 2 * MiB + 7);
     await expect(readBytes(new FileContent(path, size, undefined, pool))).rejects.toThrow('the file ends');
     expect(pool.kept).toBe(2);
   });
 
-  it('opens nothing for a sink that is closed, and rejects for a file that is gone', async () => {
+  it('opens no file for a closed sink, and rejects when the file is missing', async () => {
     const content = new FileContent(path, size, undefined, new BufferPool(1));
     await unlink(path);
     await expect(content.writeTo(new CollectingSink().destroy())).rejects.toThrow('closed early');

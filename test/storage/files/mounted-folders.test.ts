@@ -27,7 +27,7 @@ describe('findMounted', () => {
     ['mounts elsewhere', (path) => ['/', '/proc', path, `${path}/02/deeper`, '/other/00'], []],
     ['mounts on two of its folders', (path) => ['/', `${path}/00`, `${path}/02`], ['00', '02']],
   ];
-  it.each(tables)('returns links, files and mount points of a table with %s', async (_what, pathsOf, mounted) => {
+  it.each(tables)('returns links, files and mount points for a table with %s', async (_what, pathsOf, mounted) => {
     const table = pathsOf(folder).map(lineOf).join('');
     expect(await find('linux', async () => table)).toEqual([...mounted, 'file', 'link']);
   });
@@ -37,7 +37,7 @@ describe('findMounted', () => {
     expect(await find('win32', unread)).toEqual(['file', 'link']);
   });
 
-  it('returns all entries where the mounts are not listed', async () => {
+  it('returns all entries when the mounts are not listed', async () => {
     const all = ['00', '01', '02', 'file', 'link'];
     expect(await find('linux', () => Promise.reject(new Error('no /proc')))).toEqual(all);
     expect(await find('darwin', async () => '')).toEqual(all);

@@ -22,14 +22,14 @@ describe('StagedFile', () => {
     await removeScratchFolder(root);
   });
 
-  it('cuts off what a failed flush may have lost, and goes on from there', async () => {
+  it('cuts off the bytes that a failed flush may have lost, and appends from there', async () => {
     await file.append([Buffer.from('safe')]);
     await file.sync();
     await file.append([Buffer.from('lost')]);
-    vi.mocked(files.syncData).mockRejectedValueOnce(new Error('the disk is ill'));
-    await expect(file.sync()).rejects.toThrow('the disk is ill');
-    await expect(file.sync()).rejects.toThrow('the disk is ill');
-    await expect(file.append([Buffer.from('!')])).rejects.toThrow('the disk is ill');
+    vi.mocked(files.syncData).mockRejectedValueOnce(new Error('I/O error'));
+    await expect(file.sync()).rejects.toThrow('I/O error');
+    await expect(file.sync()).rejects.toThrow('I/O error');
+    await expect(file.append([Buffer.from('!')])).rejects.toThrow('I/O error');
     expect(await file.dropLost()).toBe(true);
     expect(await file.dropLost()).toBe(false);
     expect(file.size).toBe(4);
@@ -38,7 +38,7 @@ describe('StagedFile', () => {
     expect(await readFile(file.path, 'utf8')).toBe('safe and sound');
   });
 
-  it('waits for a flush in the background before it closes', async () => {
+  it('waits for a background flush before it closes the descriptor', async () => {
     let finish = (): void => undefined;
     vi.mocked(files.syncData).mockReturnValueOnce(new Promise((resolve) => (finish = resolve)));
     const mebibyte = Buffer.alloc(1024 * 1024);
@@ -62,7 +62,7 @@ describe('withoutFirst', () => {
     [4, ['e', 'f']],
     [5, ['f']],
     [6, []],
-  ])('of a short write of %i bytes leaves %j', (bytes, rest) => {
+  ])('returns the rest after a short write of %i bytes: %j', (bytes, rest) => {
     expect(files.withoutFirst(chunks, bytes).map(String)).toEqual(rest);
   });
 });

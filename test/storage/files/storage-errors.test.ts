@@ -14,11 +14,11 @@ describe('isDiskFull', () => {
       failed('LEVEL_IO_ERROR', 'IO error: x.log: There is not enough space on the disk.\r\n'),
       true,
     ],
-    ['a cause', new Error('the write failed', { cause: failed('ENOSPC') }), true],
+    ['an error caused by ENOSPC', new Error('the write failed', { cause: failed('ENOSPC') }), true],
     ['another failure of LevelDB', failed('LEVEL_IO_ERROR', 'IO error: 000003.log: Input/output error'), false],
     ['EIO', failed('EIO'), false],
-    ['something that is not an error', 'ENOSPC', false],
-  ])('%s', (_, error, expected) => {
+    ['a string', 'ENOSPC', false],
+  ])('judges %s', (_, error, expected) => {
     expect(isDiskFull(error)).toBe(expected);
   });
 });

@@ -10,7 +10,7 @@ import { CollectingSink, patternBytes, sourceOf } from '../../support/bytes.js';
 import { checkNoLeak, openFilesUnder } from '../../support/open-files.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
 
-/** The files as Windows treats them: a file that is open is neither replaced nor, by its old name, gone at once. */
+/** Simulates Windows: an open file cannot be replaced, and its name stays in use after it is deleted. */
 vi.mock('../../../src/storage/files/system/system-calls.js', async (importOriginal) => {
   const { createSystemCalls } = await importOriginal<typeof SystemCallsModule>();
   const refused = (call: string): Error => Object.assign(new Error(`EPERM: ${call}`), { code: 'EPERM' });
@@ -36,7 +36,7 @@ vi.mock('../../../src/storage/files/system/system-calls.js', async (importOrigin
 const bytes = patternBytes(300_000);
 const digest = digestOf(bytes);
 
-describe('storage under the rules of Windows', () => {
+describe('storage on Windows', () => {
   let root: string;
   let store: FsBlobStore;
   beforeEach(async () => {
@@ -57,7 +57,7 @@ describe('storage under the rules of Windows', () => {
     return staged;
   }
 
-  /** Has the blob open, as a slow download does, until `finish` resolves. */
+  /** Keeps the blob open, like a slow download, until `finish` resolves. */
   async function startDownload(): Promise<{ finish(): Promise<Buffer> }> {
     const content = await store.read(digest);
     let resume = (): void => undefined;
@@ -74,11 +74,11 @@ describe('storage under the rules of Windows', () => {
     };
   }
 
-  it('opens the index, closes it and opens it again', async () => {
+  it('opens the index again after closing it', async () => {
     for (let round = 0; round < 2; round++) await (await LevelMetadataStore.open(join(root, 'index'))).close();
   });
 
-  it('accepts a blob again while it is being downloaded', async () => {
+  it('commits a blob again during its download', async () => {
     await (await stage('first')).commit(digest);
     const download = await startDownload();
     expect(await (await stage('second')).commit(digest)).toMatchObject({ digest, size: bytes.length });
@@ -88,9 +88,9 @@ describe('storage under the rules of Windows', () => {
   });
 
   it.each([
-    ['has other bytes', () => writeFile(pathOf(digest), Buffer.alloc(bytes.length, 'x'))],
+    ['has wrong bytes', () => writeFile(pathOf(digest), Buffer.alloc(bytes.length, 'x'))],
     ['is too short', () => truncate(pathOf(digest), 299_000)],
-  ])('heals a blob that %s while it is being downloaded', async (_, damage) => {
+  ])('repairs a blob that %s during its download', async (_, damage) => {
     await (await stage('first')).commit(digest);
     const download = await startDownload();
     await damage();
@@ -100,7 +100,7 @@ describe('storage under the rules of Windows', () => {
     expect(await readdir(join(root, 'staged'))).toEqual([]);
   });
 
-  it('deletes a blob that is being downloaded, and accepts it again at once', async () => {
+  it('deletes a blob during its download, and accepts it again at once', async () => {
     await (await stage('first')).commit(digest);
     const download = await startDownload();
     expect(await store.delete(digest)).toBe(true);

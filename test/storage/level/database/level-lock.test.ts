@@ -16,7 +16,7 @@ describe('FolderLock', () => {
   });
   afterEach(() => removeScratchFolder(root));
 
-  it('refuses a second claim of the folder by another path, until the first is released', async () => {
+  it('refuses a second claim of a folder through another path until the first is released', async () => {
     await symlink(join(root, 'folder'), join(root, 'link'));
     const lock = await FolderLock.claim(join(root, 'folder'));
     await expect(FolderLock.claim(join(root, 'link'))).rejects.toThrow('this process already has');
@@ -24,7 +24,7 @@ describe('FolderLock', () => {
     await (await FolderLock.claim(join(root, 'link'))).release();
   });
 
-  it('grants a claim of a copy whose original is open, and refuses one of the original under its new name', async () => {
+  it('grants a claim of a copy while the original is open, and refuses one of the renamed original', async () => {
     const [folder, copy, moved] = ['folder', 'copy', 'moved'].map((name) => join(root, name)) as [
       string,
       string,

@@ -9,7 +9,7 @@ import { readBatch, readLog, readLogNumber, type LogEntry } from '../../../../sr
 const firstKey = '!\0batch';
 const batchCount = 24;
 
-/** Sizes around what fits into a block, so that records are whole, split in two and split in many. */
+/** Sizes around the block size, so that records are whole, split in two and split into many parts. */
 const sizeOf = (i: number): number => [10, 300, 5000, 32_700, 32_720, 70_000, 1][i % 7] ?? 0;
 
 function numbersOf(entries: readonly LogEntry[], wholeOnly = true): number[] {
@@ -20,7 +20,7 @@ function numbersOf(entries: readonly LogEntry[], wholeOnly = true): number[] {
   });
 }
 
-describe('a log of LevelDB', () => {
+describe('readLog', () => {
   let folder: string;
   let log: Buffer;
 
@@ -28,7 +28,7 @@ describe('a log of LevelDB', () => {
     const [name = ''] = (await readdir(where)).filter((each) => pattern.test(each));
     return readFile(path.join(where, name));
   };
-  /** Which batches LevelDB itself recovers from these bytes. */
+  /** Returns the batches that LevelDB itself recovers from these bytes. */
   const recover = async (content: Buffer): Promise<number[]> => {
     const copy = await mkdtemp(path.join(tmpdir(), 'level-log-'));
     try {
@@ -62,7 +62,7 @@ describe('a log of LevelDB', () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  it('is read to its end, record by record', () => {
+  it('returns every record up to the end of the log', () => {
     const entries = readLog(log, firstKey);
     expect(entries.filter(({ type }) => type === 'gap')).toEqual([]);
     expect(numbersOf(entries)).toEqual(Array.from({ length: batchCount }, (_, i) => i + 1));
@@ -84,7 +84,7 @@ describe('a log of LevelDB', () => {
     return content;
   };
 
-  it('gives the batches that LevelDB recovers, whatever is damaged', async () => {
+  it('returns the same batches as LevelDB after any damage', async () => {
     await fc.assert(
       fc.asyncProperty(damage, async (what) => {
         const content = apply(what);
@@ -94,7 +94,7 @@ describe('a log of LevelDB', () => {
     );
   });
 
-  it('shows every lost batch by a gap in the numbers or at its end, whatever single bit is flipped', () => {
+  it('reveals a lost batch for any flipped bit, by a gap in the numbers or by an early end', () => {
     fc.assert(
       fc.property(fc.nat(log.length - 1), fc.nat(7), (offset, bit) => {
         const content = Buffer.from(log);
@@ -102,7 +102,7 @@ describe('a log of LevelDB', () => {
         const entries = readLog(content, firstKey);
         const numbers = numbersOf(entries);
         const isWhole = numbers.length === batchCount;
-        // Only the filling of a block's end may be flipped unseen.
+        // Only a flipped bit in the padding at the end of a block may go unnoticed.
         if (isWhole) expect(content[offset] === 1 << bit || entries.some(({ type }) => type === 'gap')).toBe(true);
         expect(numbersOf(entries, false).length).toBeGreaterThanOrEqual(numbers.length);
       }),
@@ -110,16 +110,16 @@ describe('a log of LevelDB', () => {
     );
   });
 
-  it('shows batches behind damage in a block, which LevelDB passes by', () => {
+  it('returns batches that follow damage in a block, which LevelDB skips', () => {
     const content = Buffer.from(log);
-    // In the first record: the rest of its block is lost to LevelDB.
+    // In the first record, so that LevelDB loses the rest of its block.
     content[40] = (content[40] ?? 0) ^ 1;
     const entries = readLog(content, firstKey);
     expect(numbersOf(entries)[0]).toBeGreaterThan(3);
     expect(numbersOf(entries, false).slice(0, 3)).toEqual([2, 3, 4]);
   });
 
-  it('that the MANIFEST needs is named in it', async () => {
+  it('finds the number of the log that the MANIFEST needs', async () => {
     const level = new Level(folder);
     await level.open();
     const manifest = await readFirst(folder, /^MANIFEST-/);
