@@ -5,9 +5,9 @@ import { digestOf } from '../../src/protocol/digest.js';
 import { readBytes } from '../../src/util/streams.js';
 import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
 
-/** What a reader has so far, and how it ended. */
+/** A reader that collects the bytes received so far, and how it ended. */
 class Reader {
-  readonly ended: Promise<'whole' | Error>;
+  readonly ended: Promise<'complete' | Error>;
   readonly #sink: Writable;
   readonly #chunks: Buffer[] = [];
   #size = 0;
@@ -21,7 +21,7 @@ class Reader {
       },
     });
     this.ended = content.writeTo(this.#sink).then(
-      () => 'whole' as const,
+      () => 'complete' as const,
       (error: Error) => error,
     );
   }
@@ -39,19 +39,19 @@ class Reader {
   }
 }
 
-/** Waits until the reader has this many bytes, and makes sure that it has no more. */
+/** Waits until the reader has this many bytes, and checks that it has no more. */
 async function expectBytes(reader: Reader, size: number): Promise<void> {
   await expect.poll(() => reader.size, { interval: 2 }).toBeGreaterThanOrEqual(size);
   expect(reader.size).toBe(size);
 }
 
-/** `StagedBlob.follow`: reading what comes in. */
+/** Tests `StagedBlob.follow`, which reads bytes as they arrive. */
 export function following(store: () => BlobStore): void {
   for (const size of [100, 3 * MiB + 5]) {
     const half = Math.floor(size / 2);
     const bytes = patternBytes(size);
 
-    it(`gives what lands as it lands, ${size} bytes`, async () => {
+    it(`follow() delivers ${size} bytes as they arrive`, async () => {
       const staged = await store().stage('landing');
       const fresh = new Reader(staged.follow(size));
       await staged.append(sourceOf(bytes.subarray(0, half)));
@@ -66,13 +66,13 @@ export function following(store: () => BlobStore): void {
       await staged.commit(digestOf(bytes));
       const late = new Reader(staged.follow(size));
       for (const reader of [fresh, partial, complete, late]) {
-        expect(await reader.ended).toBe('whole');
+        expect(await reader.ended).toBe('complete');
         expect(reader.bytes.equals(bytes)).toBe(true);
       }
       expect(staged.follow(size).size).toBe(size);
     });
 
-    it(`gives ranges of ${size} bytes, of which only the last byte of the whole waits for the commit`, async () => {
+    it(`follow() delivers ranges of ${size} bytes, and only the last byte waits for the commit`, async () => {
       const staged = await store().stage('ranges');
       const ranges = [
         [0, 0],
@@ -87,22 +87,22 @@ export function following(store: () => BlobStore): void {
       const before = follow();
       await staged.append(sourceOf(bytes.subarray(0, half)));
       const between = follow();
-      expect(await before[0]?.ended).toBe('whole');
+      expect(await before[0]?.ended).toBe('complete');
       await staged.append(sourceOf(bytes.subarray(half)));
-      for (const reader of [...before.slice(0, 5), ...between.slice(0, 5)]) expect(await reader.ended).toBe('whole');
+      for (const reader of [...before.slice(0, 5), ...between.slice(0, 5)]) expect(await reader.ended).toBe('complete');
       await expectBytes(before[6] as Reader, size - 1);
       await expectBytes(before[5] as Reader, 0);
       await staged.commit(digestOf(bytes));
       const after = follow();
       for (const readers of [before, between, after]) {
         for (const [index, { start, end }] of ranges.entries()) {
-          expect(await readers[index]?.ended).toBe('whole');
+          expect(await readers[index]?.ended).toBe('complete');
           expect(readers[index]?.bytes.equals(bytes.subarray(start, end + 1))).toBe(true);
         }
       }
     });
 
-    it(`rejects all readers of ${size} bytes that are discarded, or have another digest`, async () => {
+    it(`follow() rejects readers of ${size} bytes when they are discarded or have the wrong digest`, async () => {
       for (const isCommitted of [false, true]) {
         const staged = await store().stage('wrong');
         const readers = [new Reader(staged.follow(size)), new Reader(staged.follow(size, { start: 9, end: size - 1 }))];
@@ -117,35 +117,40 @@ export function following(store: () => BlobStore): void {
       }
     });
 
-    it(`rejects when ${size} bytes turn out to be another number than was said`, async () => {
+    it(`follow() rejects when ${size} bytes arrive instead of the expected number`, async () => {
       const staged = await store().stage('length');
       const totals = [size - 1, size + 1, size + 1000];
       const readers = totals.map((total) => new Reader(staged.follow(total)));
       await staged.append(sourceOf(bytes));
       await staged.commit(digestOf(bytes));
-      for (const reader of readers) expect(await reader.ended).toMatchObject({ message: /has \d+ bytes instead of/ });
+      for (const reader of readers)
+        expect(await reader.ended).toMatchObject({
+          message: expect.stringMatching(/has \d+ bytes instead of/) as string,
+        });
       for (const [index, total] of totals.entries()) expect(readers[index]?.size).toBeLessThan(total);
       expect(await new Reader(staged.follow(size + 1)).ended).toBeInstanceOf(Error);
     });
 
-    it(`turns away who has read what is cut off, and nobody else, of ${size} bytes`, async () => {
+    it(`follow() rejects only readers that have read truncated bytes, of ${size} bytes`, async () => {
       const staged = await store().stage('cut');
       await staged.append(sourceOf(bytes.subarray(0, half)));
       const far = new Reader(staged.follow(size));
       const near = new Reader(staged.follow(size, { start: 0, end: 9 }));
       const waiting = new Reader(staged.follow(size, { start: half, end: size - 1 }));
       await expectBytes(far, half);
-      expect(await near.ended).toBe('whole');
+      expect(await near.ended).toBe('complete');
       await staged.truncate(10);
-      expect(await far.ended).toMatchObject({ message: /cut back/ });
+      expect(await far.ended).toMatchObject({
+        message: expect.stringMatching(/truncated while it was read/) as string,
+      });
       await staged.append(sourceOf(bytes.subarray(10)));
       await staged.commit(digestOf(bytes));
-      expect(await waiting.ended).toBe('whole');
+      expect(await waiting.ended).toBe('complete');
       expect(waiting.bytes.equals(bytes.subarray(half))).toBe(true);
     });
   }
 
-  it('ends an empty whole with the commit', async () => {
+  it('follow() ends empty content with the commit', async () => {
     const staged = await store().stage('empty');
     const reader = new Reader(staged.follow(0));
     const other = await store().stage('empty-not');
@@ -155,17 +160,17 @@ export function following(store: () => BlobStore): void {
     expect(await wrong.ended).toBeInstanceOf(Error);
     await staged.append(sourceOf(Buffer.alloc(0)));
     await staged.commit(digestOf(Buffer.alloc(0)));
-    expect(await reader.ended).toBe('whole');
-    expect(await new Reader(staged.follow(0)).ended).toBe('whole');
+    expect(await reader.ended).toBe('complete');
+    expect(await new Reader(staged.follow(0)).ended).toBe('complete');
   });
 
-  it('withholds nothing of a source that has a rest', async () => {
+  it('follow() delivers the bytes of a slow source without waiting for a full batch', async () => {
     const bytes = patternBytes(300);
     const staged = await store().stage('trickle');
     const source = new PassThrough();
     const appending = staged.append(source);
     source.write(bytes.subarray(0, 100));
-    // It joins when the bytes have come already, and no more do.
+    // Joins when these bytes have already arrived and no more follow.
     await new Promise((resolve) => setTimeout(resolve, 5));
     const reader = new Reader(staged.follow(300));
     await expectBytes(reader, 100);
@@ -175,11 +180,11 @@ export function following(store: () => BlobStore): void {
     source.end(bytes.subarray(200));
     await appending;
     await staged.commit(digestOf(bytes));
-    expect(await reader.ended).toBe('whole');
+    expect(await reader.ended).toBe('complete');
     expect(reader.bytes.equals(bytes)).toBe(true);
   });
 
-  it('serves 50 readers who come at different times, have different speeds, or leave', async () => {
+  it('follow() serves 50 readers that join at different times, read at different speeds, or leave', async () => {
     const size = 2 * MiB + 77;
     const bytes = patternBytes(size);
     const staged = await store().stage('crowd');
@@ -208,7 +213,7 @@ export function following(store: () => BlobStore): void {
     await expect(stuckReading).rejects.toThrow('sink closed early');
   });
 
-  it('notices at once that a reader is gone who waits for bytes', async () => {
+  it('follow() notices immediately that a waiting reader has left', async () => {
     const staged = await store().stage('gone');
     await staged.append(sourceOf(Buffer.from('abc')));
     const content = staged.follow(10);
@@ -221,7 +226,7 @@ export function following(store: () => BlobStore): void {
     await expect(content.writeTo(failing.on('error', () => undefined))).rejects.toThrow('sink failed');
   });
 
-  it('gives what is committed, deleted and staged anew under the same id: the old bytes, or nothing', async () => {
+  it('follow() never delivers bytes that were staged later under the same id', async () => {
     const bytes = patternBytes(2 * MiB);
     const staged = await store().stage('again');
     await staged.append(sourceOf(bytes));
@@ -236,12 +241,12 @@ export function following(store: () => BlobStore): void {
     await (await store().stage('again')).discard();
   });
 
-  it('ends readers when the store closes', async () => {
+  it('follow() rejects when the store closes', async () => {
     const staged = await store().stage('closing');
     await staged.append(sourceOf(Buffer.from('abc')));
     const reader = new Reader(staged.follow(10));
     await expectBytes(reader, 3);
     await store().close();
-    expect(await reader.ended).toMatchObject({ message: /closed/ });
+    expect(await reader.ended).toMatchObject({ message: expect.stringMatching(/closed/) as string });
   });
 }

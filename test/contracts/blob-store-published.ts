@@ -5,28 +5,32 @@ import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { readBytes } from '../../src/util/streams.js';
 import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
 
-const unknownDigest = digestOf(Buffer.from('nobody has this'));
+const unknownDigest = digestOf(Buffer.from('unknown content'));
 
+/** Stages and commits bytes. */
 export async function put(store: BlobStore, id: string, bytes: Buffer, digest = digestOf(bytes)): Promise<BlobInfo> {
   const staged = await store.stage(id);
   await staged.append(sourceOf(bytes));
   return staged.commit(digest);
 }
 
+/** Reads a blob; `undefined` when the store does not have it. */
 export async function bytesOf(store: BlobStore, digest: Digest): Promise<Buffer | undefined> {
   const content = await store.read(digest);
   return content === undefined ? undefined : readBytes(content);
 }
 
+/** Collects all items. */
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
   return all;
 }
 
+/** Tests committing, listing and deleting blobs. */
 export function publishing(store: () => BlobStore): void {
   const sizes = [0, 1, 64 * KiB, MiB - 1, MiB, MiB + 1, 10 * MiB + 7];
-  it.each(sizes)('takes and gives back %i bytes', async (size) => {
+  it.each(sizes)('commit() stores %i bytes', async (size) => {
     const bytes = patternBytes(size);
     const digest = digestOf(bytes);
     const before = Date.now();
@@ -38,7 +42,7 @@ export function publishing(store: () => BlobStore): void {
     expect(await collect(store().listStaged())).toEqual([]);
   });
 
-  it.each([10, 2 * MiB])('commits %i bytes under another algorithm', async (size) => {
+  it.each([10, 2 * MiB])('commit() accepts the sha512 digest of %i bytes', async (size) => {
     const bytes = patternBytes(size);
     const digest = digestOf(bytes, 'sha512');
     await put(store(), 'other', bytes, digest);
@@ -47,14 +51,14 @@ export function publishing(store: () => BlobStore): void {
     expect(await store().stat(digestOf(bytes))).toBeUndefined();
   });
 
-  it('hashes with the algorithm that was announced', async () => {
+  it('stage() accepts the algorithm of the expected digest', async () => {
     const bytes = patternBytes(2 * MiB);
     const staged = await store().stage('announced', { algorithm: 'sha512' });
     await staged.append(sourceOf(bytes));
     await expect(staged.commit(digestOf(bytes, 'sha512'))).resolves.toMatchObject({ size: 2 * MiB });
   });
 
-  it.each([10, 2 * MiB])('refuses a digest that %i bytes do not have, and keeps them staged', async (size) => {
+  it.each([10, 2 * MiB])('commit() rejects a wrong digest of %i bytes, and keeps them staged', async (size) => {
     const bytes = patternBytes(size);
     const staged = await store().stage('mismatch');
     await staged.append(sourceOf(bytes));
@@ -67,7 +71,7 @@ export function publishing(store: () => BlobStore): void {
     await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size });
   });
 
-  it('takes the same digest from many at once', async () => {
+  it('commit() accepts the same digest several times concurrently', async () => {
     const bytes = patternBytes(2 * MiB);
     const ids = ['a', 'b', 'c', 'd'];
     await Promise.all(ids.map((id) => put(store(), id, bytes)));
@@ -75,13 +79,13 @@ export function publishing(store: () => BlobStore): void {
     expect(await collect(store().list())).toHaveLength(1);
   });
 
-  it('takes different blobs at once', async () => {
+  it('commit() accepts different blobs concurrently', async () => {
     const blobs = [1, 2, 3, 4, 5].map((seed) => patternBytes(seed * 700 * KiB, seed));
     await Promise.all(blobs.map((bytes, index) => put(store(), `blob-${index}`, bytes)));
     for (const bytes of blobs) expect((await bytesOf(store(), digestOf(bytes)))?.equals(bytes)).toBe(true);
   });
 
-  it('lists blobs and staged bytes', async () => {
+  it('list() and listStaged() return blobs and staged bytes', async () => {
     const infos = await Promise.all([1, 2, 3].map((seed) => put(store(), `l${seed}`, patternBytes(seed * 10, seed))));
     await (await store().stage('listed')).append(sourceOf(patternBytes(77)));
     const found = await collect(store().list());
@@ -91,7 +95,7 @@ export function publishing(store: () => BlobStore): void {
     ]);
   });
 
-  it('deletes, and says whether there was something', async () => {
+  it('delete() removes a blob, and returns whether it existed', async () => {
     const digest = digestOf(patternBytes(10));
     await put(store(), 'deleted', patternBytes(10));
     expect(await store().delete(digest)).toBe(true);
@@ -101,8 +105,9 @@ export function publishing(store: () => BlobStore): void {
   });
 }
 
+/** Tests reading blobs. */
 export function reading(store: () => BlobStore): void {
-  it('gives undefined for what it does not have', async () => {
+  it('stat() and read() return undefined for an unknown digest', async () => {
     expect(await store().stat(unknownDigest)).toBeUndefined();
     expect(await store().read(unknownDigest)).toBeUndefined();
   });
@@ -115,7 +120,7 @@ export function reading(store: () => BlobStore): void {
     { start: MiB - 1, end: MiB },
     { start: 5, end: 2 * MiB + 6 },
   ];
-  it('gives ranges, with the size of the whole', async () => {
+  it('read() returns a range with the size of the whole blob', async () => {
     const bytes = patternBytes(size);
     await put(store(), 'ranged', bytes);
     for (const range of ranges) {
@@ -126,7 +131,7 @@ export function reading(store: () => BlobStore): void {
     }
   });
 
-  it('minds the backpressure of a slow sink and does not end it', async () => {
+  it('writeTo() respects the backpressure of a slow sink, and does not end it', async () => {
     const bytes = patternBytes(2 * MiB + 1);
     await put(store(), 'slow', bytes);
     const sink = new CollectingSink(2);
@@ -135,7 +140,7 @@ export function reading(store: () => BlobStore): void {
     expect(sink.bytes.equals(bytes)).toBe(true);
   });
 
-  it('gives the same content to many sinks, again and again', async () => {
+  it('writeTo() writes the same content to several sinks', async () => {
     const bytes = patternBytes(2 * MiB + 1);
     await put(store(), 'many', bytes);
     const content = await store().read(digestOf(bytes));
@@ -144,7 +149,7 @@ export function reading(store: () => BlobStore): void {
     for (const sink of sinks) expect(sink.bytes.equals(bytes)).toBe(true);
   });
 
-  it('rejects when the sink closes mid-way, or was closed before', async () => {
+  it('writeTo() rejects when the sink closes or was already closed', async () => {
     const bytes = patternBytes(3 * MiB);
     await put(store(), 'leaving', bytes);
     const content = await store().read(digestOf(bytes));
@@ -156,7 +161,7 @@ export function reading(store: () => BlobStore): void {
     await expect(content?.writeTo(sink)).rejects.toThrow('sink closed early');
   });
 
-  it('rejects when the sink fails', async () => {
+  it('writeTo() rejects when the sink fails', async () => {
     await put(store(), 'failing', patternBytes(3 * MiB));
     const content = await store().read(digestOf(patternBytes(3 * MiB)));
     const sink = new Writable({ write: (_chunk, _encoding, done) => done(new Error('no more')) });
@@ -167,7 +172,7 @@ export function reading(store: () => BlobStore): void {
     });
   });
 
-  it('goes on giving what is deleted meanwhile', async () => {
+  it('writeTo() completes when the blob is deleted meanwhile', async () => {
     const bytes = patternBytes(4 * MiB);
     await put(store(), 'gone', bytes);
     const content = await store().read(digestOf(bytes));

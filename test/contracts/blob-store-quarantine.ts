@@ -8,12 +8,12 @@ const bytes = patternBytes(2 * MiB + 3);
 const digest = digestOf(bytes);
 const movedAt = 1_767_225_600_000;
 
-/** Bytes that are set aside, and what happens to them there. */
+/** Tests the quarantine of blobs. */
 export function quarantining(store: () => BlobStore, reopen: () => Promise<BlobStore>): void {
   const listed = async (): Promise<readonly Digest[]> =>
     (await store().listQuarantined({ limit: 10 })).items.map((info) => info.digest);
 
-  it('no read finds quarantined bytes, over a restart too, until they are restored', async () => {
+  it('quarantine() hides bytes, even after a restart, until restoreQuarantined() restores them', async () => {
     await put(store(), 'first', bytes);
     await store().stat(digest);
     expect(await store().quarantine(digest, movedAt)).toBe(true);
@@ -32,7 +32,7 @@ export function quarantining(store: () => BlobStore, reopen: () => Promise<BlobS
     expect(await listed()).toEqual([]);
   });
 
-  it('quarantined bytes can be deleted, and what is not there is reported as absent', async () => {
+  it('deleteQuarantined() deletes quarantined bytes, and each method returns false for missing bytes', async () => {
     expect(await store().quarantine(digest, movedAt)).toBe(false);
     expect(await store().restoreQuarantined(digest)).toBe(false);
     expect(await store().deleteQuarantined(digest)).toBe(false);
@@ -45,7 +45,7 @@ export function quarantining(store: () => BlobStore, reopen: () => Promise<BlobS
     expect(await listed()).toEqual([]);
   });
 
-  it('bytes that are published again stay published, whatever happens to the quarantined ones', async () => {
+  it('restoreQuarantined() keeps bytes that were published again', async () => {
     await put(store(), 'first', bytes);
     await store().quarantine(digest, movedAt);
     await put(store(), 'second', bytes);
@@ -55,7 +55,7 @@ export function quarantining(store: () => BlobStore, reopen: () => Promise<BlobS
     expect((await bytesOf(store(), digest))?.equals(bytes)).toBe(true);
   });
 
-  it('bytes that are quarantined again replace the earlier ones', async () => {
+  it('quarantine() replaces bytes that were quarantined earlier', async () => {
     await put(store(), 'first', bytes);
     await store().quarantine(digest, movedAt);
     await put(store(), 'second', bytes);
@@ -64,7 +64,7 @@ export function quarantining(store: () => BlobStore, reopen: () => Promise<BlobS
     expect(items).toEqual([{ digest, size: bytes.length, modifiedAt: movedAt + 1000 }]);
   });
 
-  it('quarantined bytes are listed in pages, in byte order of the digest', async () => {
+  it('listQuarantined() returns pages in byte order of the digest', async () => {
     const digests: Digest[] = [];
     for (const [seed, algorithm] of (['sha512', 'sha256', 'sha256', 'sha512', 'sha256'] as const).entries()) {
       const content = patternBytes(10, seed + 1);

@@ -4,8 +4,9 @@ import { digestOf } from '../../src/protocol/digest.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 import { bytesOf, collect } from './blob-store-published.js';
 
+/** Tests staging, appending to and truncating bytes. */
 export function staging(store: () => BlobStore): void {
-  it('is the same object while it is open, and empty at first', async () => {
+  it('stage() returns the same object while it is open, which is empty at first', async () => {
     const staged = await store().stage('same');
     expect(staged.size).toBe(0);
     expect(await store().stage('same')).toBe(staged);
@@ -15,7 +16,7 @@ export function staging(store: () => BlobStore): void {
     expect(next.size).toBe(0);
   });
 
-  it.each(['', '../up', 'a/b', 'a.b', '.', 'x\0', 'ä', 'a'.repeat(129)])('refuses the id %j', async (id) => {
+  it.each(['', '../up', 'a/b', 'a.b', '.', 'x\0', 'ä', 'a'.repeat(129)])('stage() rejects the id %j', async (id) => {
     await expect(store().stage(id)).rejects.toThrow(TypeError);
   });
 
@@ -24,7 +25,7 @@ export function staging(store: () => BlobStore): void {
     [1000, 500 * KiB],
     [64 * KiB, 5 * MiB + 3],
     [3 * MiB, 7 * MiB],
-  ])('takes chunks of %i bytes in several appends, %i in all', async (piece, size) => {
+  ])('append() accepts chunks of %i bytes in several calls, %i bytes in total', async (piece, size) => {
     const bytes = patternBytes(size);
     const staged = await store().stage('pieces');
     const cuts = [0, 1, 1, Math.floor(size / 3), size - 1, size];
@@ -41,12 +42,12 @@ export function staging(store: () => BlobStore): void {
     ['to the offset before the last append, small', 100, 200, 100],
     ['to the offset before the last append, large', 2 * MiB, 4 * MiB, 2 * MiB],
     ['from large to small', 100, 4 * MiB, 100],
-    ['to some other offset, small', 100, 200, 50],
-    ['to some other offset, large', 2 * MiB, 4 * MiB, 3 * MiB],
+    ['to another offset, small', 100, 200, 50],
+    ['to another offset, large', 2 * MiB, 4 * MiB, 3 * MiB],
     ['to nothing, small', 100, 200, 0],
     ['to nothing, large', 2 * MiB, 4 * MiB, 0],
-    ['to the same', 2 * MiB, 4 * MiB, 4 * MiB],
-  ])('truncates %s', async (_name, first, second, back) => {
+    ['to the current size', 2 * MiB, 4 * MiB, 4 * MiB],
+  ])('truncate() returns %s', async (_name, first, second, back) => {
     const wrong = patternBytes(second, 7);
     const right = Buffer.concat([wrong.subarray(0, back), patternBytes(3 * MiB, 8)]);
     const staged = await store().stage('truncated');
@@ -55,14 +56,14 @@ export function staging(store: () => BlobStore): void {
     await staged.truncate(back);
     expect(staged.size).toBe(back);
     await staged.append(sourceOf(right.subarray(back)));
-    // A second time to the same point: the kept hash must have survived its first use.
+    // Truncates to the same point again: the kept hash must have survived its first use.
     await staged.truncate(back);
     await staged.append(sourceOf(right.subarray(back)));
     await staged.commit(digestOf(right));
     expect((await bytesOf(store(), digestOf(right)))?.equals(right)).toBe(true);
   });
 
-  it('commits what truncate left, and cannot truncate forward', async () => {
+  it('truncate() rejects a larger size, and commit() accepts the remaining bytes', async () => {
     const bytes = patternBytes(200);
     const staged = await store().stage('cut');
     await staged.append(sourceOf(bytes));
@@ -71,9 +72,9 @@ export function staging(store: () => BlobStore): void {
     await expect(staged.commit(digestOf(bytes.subarray(0, 30)))).resolves.toMatchObject({ size: 30 });
   });
 
-  it.each([0, 10, 3 * MiB])('tells the digest of the %i bytes so far, by any algorithm', async (size) => {
+  it.each([0, 10, 3 * MiB])('digest() returns the digest of the %i bytes so far, with any algorithm', async (size) => {
     const bytes = patternBytes(size);
-    const staged = await store().stage('told');
+    const staged = await store().stage('hashed');
     await staged.append(sourceOf(bytes));
     for (const algorithm of ['sha256', 'sha512', 'sha256'] as const) {
       expect(await staged.digest(algorithm)).toBe(digestOf(bytes, algorithm));
@@ -84,7 +85,7 @@ export function staging(store: () => BlobStore): void {
     await expect(staged.commit(more)).resolves.toMatchObject({ size: size + 4 });
   });
 
-  it('discards, at any time and twice', async () => {
+  it('discard() works at any time and twice', async () => {
     for (const size of [0, 10, 3 * MiB]) {
       const staged: StagedBlob = await store().stage(`discarded-${size}`);
       await staged.append(sourceOf(patternBytes(size)));
@@ -98,19 +99,23 @@ export function staging(store: () => BlobStore): void {
   });
 }
 
+/** Tests failing sources and limits. */
 export function breaking(store: () => BlobStore): void {
-  it.each([10, 700 * KiB, 3 * MiB])('keeps the %i bytes that a broken source brought', async (size) => {
-    const bytes = patternBytes(size + 10);
-    const staged = await store().stage('broken');
-    const cause = new Error('the cable was cut');
-    const appending = staged.append(brokenSource(bytes.subarray(0, size), cause));
-    await expect(appending).rejects.toMatchObject({ message: 'source closed early', cause });
-    expect(staged.size).toBe(size);
-    expect(await staged.append(sourceOf(bytes.subarray(size)))).toBe(size + 10);
-    await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: size + 10 });
-  });
+  it.each([10, 700 * KiB, 3 * MiB])(
+    'append() keeps the %i bytes that arrived before the source failed',
+    async (size) => {
+      const bytes = patternBytes(size + 10);
+      const staged = await store().stage('broken');
+      const cause = new Error('connection reset');
+      const appending = staged.append(brokenSource(bytes.subarray(0, size), cause));
+      await expect(appending).rejects.toMatchObject({ message: 'source closed early', cause });
+      expect(staged.size).toBe(size);
+      expect(await staged.append(sourceOf(bytes.subarray(size)))).toBe(size + 10);
+      await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: size + 10 });
+    },
+  );
 
-  it('rejects for a source that closes without an error, or was destroyed before', async () => {
+  it('append() rejects when the source closes without an error or was already destroyed', async () => {
     const staged = await store().stage('closed');
     const source = brokenSource(patternBytes(100), undefined);
     await expect(staged.append(source)).rejects.toThrow('source closed early');
@@ -119,7 +124,7 @@ export function breaking(store: () => BlobStore): void {
     expect(staged.size).toBe(100);
   });
 
-  it('takes a source that has ended before as an empty one', async () => {
+  it('append() treats a source that has already ended as empty', async () => {
     const source = sourceOf(patternBytes(10));
     const staged = await store().stage('ended');
     await staged.append(source);
@@ -133,7 +138,7 @@ export function breaking(store: () => BlobStore): void {
     [0, 0, 'resolved'],
     [3 * MiB, 3 * MiB, 'resolved'],
     [3 * MiB, 2 * MiB + 1, 'SIZE_INVALID'],
-  ])('of %i bytes takes at most %i: %s', async (size, maxBytes, outcome) => {
+  ])('append() of %i bytes with maxBytes %i: %s', async (size, maxBytes, outcome) => {
     const bytes = patternBytes(size);
     const staged = await store().stage('bounded');
     await staged.append(sourceOf(Buffer.from('abc')));

@@ -8,20 +8,20 @@ import { bytesOf, collect, publishing, put, reading } from './blob-store-publish
 import { quarantining } from './blob-store-quarantine.js';
 import { breaking, staging } from './blob-store-staged.js';
 
-/** One driver under test, empty. */
+/** An empty store of the driver under test. */
 export interface BlobStoreFixture {
   readonly store: BlobStore;
-  /** Closes the present store and opens another on the same bytes, as a restart does. */
+  /** Closes the current store and opens another on the same bytes, like a restart. */
   reopen(): Promise<BlobStore>;
-  /** Changes a byte of a published blob behind the store's back. */
+  /** Changes a byte of a published blob without the store's knowledge. */
   damage(digest: Digest): Promise<void>;
-  /** Closes the present store and removes everything. */
+  /** Closes the current store and removes everything. */
   dispose(): Promise<void>;
 }
 
-/** What every blob store does, whatever keeps its bytes. */
+/** Tests the contract of `BlobStore`, which every driver must fulfill. */
 export function blobStoreContract(name: string, create: () => Promise<BlobStoreFixture>): void {
-  describe(`${name} keeps the blob store's contract`, () => {
+  describe(`${name} fulfills the contract of BlobStore`, () => {
     let fixture: BlobStoreFixture;
     let store: BlobStore;
     beforeEach(async () => {
@@ -40,7 +40,7 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
       async () => (store = await fixture.reopen()),
     );
 
-    it('passes its check while it is open, also several at once, and leaves nothing behind', async () => {
+    it('check() resolves while the store is open, even concurrently, and leaves nothing behind', async () => {
       await Promise.all([store.check(), store.check()]);
       expect(await collect(store.listStaged())).toEqual([]);
       expect(await collect(store.list())).toEqual([]);
@@ -49,7 +49,7 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
       store = await fixture.reopen();
     });
 
-    it('finds what an earlier process received', async () => {
+    it('stage() continues with the bytes of an earlier process', async () => {
       const bytes = patternBytes(3 * MiB + 5);
       await (await store.stage('restart-1')).append(sourceOf(bytes.subarray(0, 2 * MiB)));
       await (await store.stage('restart-2')).append(sourceOf(bytes.subarray(0, 100)));
@@ -64,14 +64,14 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
       await expect(small.commit(digestOf(bytes.subarray(0, 100)))).resolves.toMatchObject({ size: 100 });
     });
 
-    it('keeps blobs over a restart', async () => {
+    it('read() returns blobs after a restart', async () => {
       const bytes = patternBytes(100);
       await put(store, 'kept', bytes);
       store = await fixture.reopen();
       expect(await bytesOf(store, digestOf(bytes))).toEqual(bytes);
     });
 
-    it('heals a damaged blob when it is pushed again', async () => {
+    it('commit() repairs a damaged blob', async () => {
       const bytes = patternBytes(5000);
       await put(store, 'first', bytes);
       await fixture.damage(digestOf(bytes));
@@ -80,7 +80,7 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
       expect(await bytesOf(store, digestOf(bytes))).toEqual(bytes);
     });
 
-    it('refuses work after close, and breaks off an append that runs', async () => {
+    it('close() aborts a running append, and later calls reject', async () => {
       const staged = await store.stage('late');
       const source = new PassThrough();
       const appending = expect(staged.append(source)).rejects.toThrow('closed');

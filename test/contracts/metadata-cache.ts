@@ -16,12 +16,12 @@ import {
 const other = { repository: 'r', image: 'other' };
 const elsewhere = { repository: 's', image: 'team/app' };
 
-/** What was asked for when, what it weighs, and when an upstream was asked. */
+/** Tests access times, sizes and times of revalidation. */
 export function cache(current: () => MetadataStore, write: Write): void {
   const read = async (name = 'r') => (await current().evictable(name, { limit: 100 })).map(format);
   const held = [link('l', 1), link('k', 1), ...putManifest('m', { references: [digest('k')] }, 't')];
 
-  it('is listed by when it was touched, the oldest first, with its kind and size', async () => {
+  it('is listed by access time, the oldest first, with its kind and size', async () => {
     await write(...held, link('l', 1, other), link('l', 1, elsewhere));
     await write(touched(30, ['l']), touched(20, ['m']), touched(25, ['l'], other), touched(5, ['l'], elsewhere));
     expect(await read()).toEqual(['manifest team/app m 100 @20', 'link other l 10 @25', 'link team/app l 10 @30']);
@@ -31,7 +31,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     ]);
   });
 
-  it('is touched later, never earlier', async () => {
+  it('gets later access times, never earlier ones', async () => {
     await write(...held, touched(7, ['l', 'k']));
     await write(touched(9, ['l']), touched(3, ['k']), touched(8.5, ['m']));
     expect(await read()).toEqual(
@@ -39,7 +39,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     );
   });
 
-  it('is touched in the write that makes it, and passed over when the image does not hold it', async () => {
+  it('can be touched by the write that creates it, and is skipped when the image does not hold it', async () => {
     await write(...held, touched(7, ['l', 'x', 'm']), touched(7, ['k'], other));
     expect((await read()).sort()).toEqual(['link team/app l 10 @7', 'manifest team/app m 100 @7']);
     expect(await current().image(other)).toBeUndefined();
@@ -48,7 +48,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
   it.each([
     { what: 'unlinking', change: unlink('l', 9), again: link('l', 10) },
     { what: 'deleting a manifest', change: deleteManifest('m', 9), again: putManifest('m')[0] as Change },
-  ])('$what drops its time for good', async ({ change, again }) => {
+  ])('$what removes its access time permanently', async ({ change, again }) => {
     await write(...held, touched(7, ['l', 'm']));
     await write(change);
     expect(await read()).toHaveLength(1);
@@ -56,7 +56,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     expect(await read()).toHaveLength(1);
   });
 
-  it('is one item, a manifest, when it is a link too, until both are gone', async () => {
+  it('is one item, a manifest, when it is also a link, until both are deleted', async () => {
     await write(...putManifest('m', { size: 10 }), link('m', 1), touched(7, ['m']));
     expect(await read()).toEqual(['manifest team/app m 10 @7']);
     await write(unlink('m', 8));
@@ -67,7 +67,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     expect(await read()).toEqual([]);
   });
 
-  it.each([1, 2, 3, 100])('is listed whole by pages of %i, though items go and move meanwhile', async (limit) => {
+  it.each([1, 2, 3, 100])('is listed completely in pages of %i while items are deleted', async (limit) => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f'];
     await write(...names.map((name) => link(name, 1)), touched(5, ['a', 'b', 'c', 'd']), touched(6, ['e', 'f']));
     const items: CacheItem[] = [];
@@ -82,7 +82,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     expect(items.map(({ touchedAt }) => touchedAt)).toEqual([5, 5, 5, 5, 6, 6]);
   });
 
-  it('weighs what the images of the repository weigh together, followed through writes', async () => {
+  it('has a size that is the sum of the images and follows writes', async () => {
     await write(...held);
     expect(await current().usage('r')).toBe(120);
     await write(link('l', 1, other), link('l', 1, elsewhere), link('l', 2));
@@ -94,7 +94,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     expect([await current().usage('r'), await current().usage('s')]).toEqual([30, 20]);
   });
 
-  it('is nothing in a repository that was deleted and made again', async () => {
+  it('is empty in a repository that was deleted and created again', async () => {
     await write(...held, touched(7, ['l', 'm']));
     expect(await current().usage('r')).toBe(120);
     await write({ type: 'repository.delete', name: 'r', when: 8 });
@@ -104,7 +104,7 @@ export function cache(current: () => MetadataStore, write: Write): void {
     expect([await read(), await current().usage('r')]).toEqual([[], 10]);
   });
 
-  it('a tag keeps when the upstream was asked, until it is written without', async () => {
+  it('keeps the time when a tag was checked, until the tag is written without one', async () => {
     const tag = { name: tagName('t'), digest: digest('m'), updatedAt: 5, checkedAt: 9 };
     await write(...putManifest('m'), { type: 'tag.put', at, tag });
     expect(await current().tag(at, tag.name)).toEqual(tag);
@@ -119,7 +119,7 @@ function format({ kind, at: { image }, digest: found, size, touchedAt }: CacheIt
   return `${kind} ${image} ${['l', 'k', 'm'].find((name) => digest(name) === found)} ${size} @${touchedAt}`;
 }
 
-/** Of one time, they are in the order of their digests. */
+/** Items with the same time are sorted by digest. */
 function byTime(a: string, b: string): number {
   const key = (text: string) => `${text.split('@')[1]} ${digest(text.split(' ')[2] as string)}`;
   return key(a) < key(b) ? -1 : 1;

@@ -21,7 +21,7 @@ import {
 
 const whole = { limit: 100 };
 
-/** What each change does to what is read. */
+/** Tests what each change does to later reads. */
 export function metadataChangesContract(current: () => MetadataStore): void {
   const write = (...changes: Change[]) => current().apply(changes, { durable: false });
   const candidates = async () => (await current().candidates(Infinity, 100)).map(format).sort();
@@ -29,7 +29,7 @@ export function metadataChangesContract(current: () => MetadataStore): void {
   describe('blobs', () => blobs(current, write, candidates));
   describe('manifests', () => manifests(current, write, candidates));
   describe('tags and sessions', () => tagsAndSessions(current, write));
-  describe('what a cache keeps', () => cache(current, write));
+  describe('cached content', () => cache(current, write));
   describe('candidates and condemned bytes', () => garbage(current, write, candidates));
   describe('documents', () => documents(current, write));
   describe('deleted repositories', () => deletedRepositories(current, write, candidates));
@@ -41,7 +41,7 @@ function format(candidate: Candidate): string {
 }
 
 function repositories(current: () => MetadataStore, write: Write): void {
-  it('are made, replaced and listed by name', async () => {
+  it('are created, replaced and listed by name', async () => {
     await write(repository('a', 5, 'first'), repository('a', 6, 'second'));
     const config = { name: 'a', type: 'local', sparse: true, description: 'second' };
     expect(await current().repository('a')).toEqual({ config, origin: 'managed', createdAt: 5, updatedAt: 6 });
@@ -63,13 +63,13 @@ function repositories(current: () => MetadataStore, write: Write): void {
     { type: 'cache.touched', at: unknown, digests: [], when: 1 },
     { type: 'candidate.delete', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
   ];
-  it.each(changes)('that are unknown make $type a conflict, which leaves no trace', async (change) => {
+  it.each(changes)('that do not exist make $type a conflict, which changes nothing', async (change) => {
     await expect(write(link('l', 1), change)).rejects.toThrow(ConflictError);
     expect(await current().link(at, digest('l'))).toBeUndefined();
     expect(await current().candidates(Infinity, 9)).toEqual([]);
   });
 
-  it('that are unknown hold nothing', async () => {
+  it('that do not exist are empty', async () => {
     const store = current();
     const empty = { items: [], more: false };
     expect(await store.manifest(unknown, digest('m'))).toBeUndefined();
@@ -82,7 +82,7 @@ function repositories(current: () => MetadataStore, write: Write): void {
     expect(await store.referrers(unknown, digest('m'), whole)).toEqual(empty);
   });
 
-  it('can be made and filled in one write', async () => {
+  it('can be created and filled in one write', async () => {
     await write(repository('a'), {
       type: 'manifest.put',
       at: { repository: 'a', image: 'i' },
@@ -93,7 +93,7 @@ function repositories(current: () => MetadataStore, write: Write): void {
 }
 
 function blobs(current: () => MetadataStore, write: Write, candidates: Candidates): void {
-  it('are linked to one image alone', async () => {
+  it('are linked to a single image', async () => {
     await write(link('l', 5));
     expect(await current().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 5 });
     expect(await current().link({ ...at, image: 'other' }, digest('l'))).toBeUndefined();
@@ -105,7 +105,7 @@ function blobs(current: () => MetadataStore, write: Write, candidates: Candidate
     expect(await candidates()).toEqual(['link r/team/app l 5']);
   });
 
-  it('linked again renew their time and nothing else', async () => {
+  it('get only a new time when linked again', async () => {
     await write(link('l', 5));
     await write(link('l', 9));
     expect(await current().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 9 });
@@ -113,14 +113,14 @@ function blobs(current: () => MetadataStore, write: Write, candidates: Candidate
     expect(await candidates()).toEqual(['link r/team/app l 5']);
   });
 
-  it('that a manifest names are no candidates', async () => {
+  it('are not candidates while a manifest names them', async () => {
     await write(...putManifest('m', { references: [digest('l')] }), link('l', 5));
     expect(await candidates()).toEqual([]);
     expect(await current().isNamed(at, digest('l'))).toBe(true);
     expect(await current().isNamed(at, digest('m'))).toBe(false);
   });
 
-  it('unlinked leave their bytes', async () => {
+  it('leave a candidate for their bytes when unlinked', async () => {
     await write(link('l', 5), link('l', 5, { repository: 's', image: 'i' }));
     await write(unlink('l', 7), unlink('k', 7));
     expect(await current().link(at, digest('l'))).toBeUndefined();
@@ -134,7 +134,7 @@ function blobs(current: () => MetadataStore, write: Write, candidates: Candidate
 }
 
 function manifests(current: () => MetadataStore, write: Write, candidates: Candidates): void {
-  it('are read as they were written', async () => {
+  it('are read as written', async () => {
     const annotations = { 'org.example': '"é\n' };
     const record = manifest('m', {
       artifactType: 'a/b',
@@ -150,7 +150,7 @@ function manifests(current: () => MetadataStore, write: Write, candidates: Candi
     expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 0, bytes: 100, updatedAt: 1 });
   });
 
-  it('put again are counted once, and renamed digests are followed', async () => {
+  it('are counted once when put again, and changed references take effect', async () => {
     await write(link('l', 1), ...putManifest('m', { references: [digest('l')], subject: digest('s') }, 't'));
     await write(...putManifest('m', { references: [digest('k')], pushedAt: 9 }, 't'));
     expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 1, bytes: 110, updatedAt: 9 });
@@ -159,7 +159,7 @@ function manifests(current: () => MetadataStore, write: Write, candidates: Candi
     expect(await candidates()).toEqual(['link r/team/app l 9']);
   });
 
-  it('that are linked blobs too weigh once', async () => {
+  it('count once when they are also linked blobs', async () => {
     const bytes = async () => (await current().image(at))?.bytes;
     await write(link('m', 1), ...putManifest('m', { size: 10 }));
     expect(await bytes()).toBe(10);
@@ -171,7 +171,7 @@ function manifests(current: () => MetadataStore, write: Write, candidates: Candi
     expect(await bytes()).toBeUndefined();
   });
 
-  it('deleted take their tags along, and leave their bytes and the links that nothing names now', async () => {
+  it('remove their tags when deleted, and leave candidates for their bytes and unreferenced links', async () => {
     await write(link('l', 1), link('k', 1));
     const settled = await current().candidates(Infinity, 9);
     await write(
@@ -192,7 +192,7 @@ function manifests(current: () => MetadataStore, write: Write, candidates: Candi
 }
 
 function tagsAndSessions(current: () => MetadataStore, write: Write): void {
-  it('tags point to manifests of their image', async () => {
+  it('tags can only point to manifests of their image', async () => {
     await expect(write(tag('t', 'm'))).rejects.toThrow(ConflictError);
     await write({ type: 'manifest.put', at: { ...at, image: 'other' }, manifest: manifest('m') });
     await expect(write(tag('t', 'm'))).rejects.toThrow(ConflictError);
@@ -201,7 +201,7 @@ function tagsAndSessions(current: () => MetadataStore, write: Write): void {
     expect(await current().image(at)).toMatchObject({ tags: 1, updatedAt: 4 });
   });
 
-  it('a tag that moved goes with its new manifest only', async () => {
+  it('a moved tag is deleted only with its new manifest', async () => {
     await write(...putManifest('m', {}, 't'), ...putManifest('n'));
     await write(tag('t', 'n', 2));
     expect(await current().image(at)).toMatchObject({ manifests: 2, tags: 1 });
@@ -211,7 +211,7 @@ function tagsAndSessions(current: () => MetadataStore, write: Write): void {
     expect(await current().tag(at, tagName('t'))).toBeUndefined();
   });
 
-  it('a deleted tag leaves its manifest', async () => {
+  it('deleting a tag keeps its manifest', async () => {
     await write(...putManifest('m', {}, 't'));
     await write({ type: 'tag.delete', at, tag: tagName('t') }, { type: 'tag.delete', at, tag: tagName('u') });
     expect(await current().tag(at, tagName('t'))).toBeUndefined();
@@ -219,7 +219,7 @@ function tagsAndSessions(current: () => MetadataStore, write: Write): void {
     expect(await current().candidates(Infinity, 9)).toEqual([]);
   });
 
-  it('sessions come and go', async () => {
+  it('sessions can be stored and deleted', async () => {
     const record = session('1', at);
     await write({ type: 'session.put', session: record });
     expect(await current().session(record.id)).toEqual(record);
@@ -232,7 +232,7 @@ function tagsAndSessions(current: () => MetadataStore, write: Write): void {
 function documents(current: () => MetadataStore, write: Write): void {
   const idsOf = async (kind: DocumentKind) => (await current().documents(kind)).map(({ id }) => id);
 
-  it('are read as they were put, each under its kind and id', async () => {
+  it('are read as written, by kind and id', async () => {
     const value = { name: 'é\n"', groups: ['a', 'b'], limits: [{ allow: ['pull'] }], at: 5, off: false, none: null };
     await write(record('account', 'ci', value), record('account-token', 'ci'), record('account', 'empty', {}));
     expect(await current().document('account', 'ci')).toEqual(value);
@@ -243,25 +243,25 @@ function documents(current: () => MetadataStore, write: Write): void {
     expect(await current().documents('signing-key')).toEqual([]);
   });
 
-  it('are listed by id in byte order', async () => {
+  it('are listed in byte order of the id', async () => {
     const ids = ['', '1', '10', '2', 'A', '_', 'a', 'a b', 'ab', 'é', '\uFF5E', '\u{1F600}'];
     await write(...ids.toReversed().map((id) => record('rule', id)), record('account', 'x'));
     expect(await current().documents('rule')).toEqual(ids.map((id) => ({ id, value: { id } })));
   });
 
-  it('are replaced whole and deleted, and lists follow', async () => {
+  it('are replaced as a whole and deleted, and lists follow', async () => {
     await write(record('rule', 'a', { one: 1 }), record('rule', 'b'));
     expect(await idsOf('rule')).toEqual(['a', 'b']);
     await write(record('rule', 'a', { two: 2 }), record('rule', 'c'));
     expect(await current().document('rule', 'a')).toEqual({ two: 2 });
     expect(await idsOf('rule')).toEqual(['a', 'b', 'c']);
     const remove = (id: string): Change => ({ type: 'document.delete', kind: 'rule', id });
-    await write(remove('a'), remove('not there'), record('rule', 'd'), remove('d'));
+    await write(remove('a'), remove('missing'), record('rule', 'd'), remove('d'));
     expect(await current().document('rule', 'a')).toBeUndefined();
     expect(await idsOf('rule')).toEqual(['b', 'c']);
   });
 
-  it('are written all or none, with whatever is beside them', async () => {
+  it('are written atomically with the other changes', async () => {
     await write(record('account', 'a'), record('account-token', 't'));
     const refused = current().apply(
       [record('account', 'b'), { type: 'document.delete', kind: 'account-token', id: 't' }, link('l', 1)],
@@ -274,7 +274,7 @@ function documents(current: () => MetadataStore, write: Write): void {
     expect(await current().link(at, digest('l'))).toBeUndefined();
   });
 
-  it('one of many wins that need the same one to be absent', async () => {
+  it('are created by exactly one of many concurrent writes that require their absence', async () => {
     const writes = Array.from({ length: 50 }, (_, i) =>
       current().apply([record('account', 'a', { i })], {
         durable: i % 2 === 0,
@@ -287,9 +287,9 @@ function documents(current: () => MetadataStore, write: Write): void {
     expect(await current().document('account', 'a')).toEqual({ i: winner });
   });
 
-  it('have a revision per kind that changes with each put and delete of the kind, and with nothing else', async () => {
+  it('have a revision per kind that changes only with each put and delete of the kind', async () => {
     const revision = () => current().documentRevision('rule');
-    const seen = [await revision()];
+    const revisions = [await revision()];
     const steps: Change[] = [
       record('rule', 'a'),
       record('rule', 'a', { two: 2 }),
@@ -298,14 +298,14 @@ function documents(current: () => MetadataStore, write: Write): void {
     ];
     for (const step of steps) {
       await write(step);
-      seen.push(await revision());
+      revisions.push(await revision());
       await write(record('account', 'a'), link('l', 1));
-      expect(await revision()).toBe(seen.at(-1));
+      expect(await revision()).toBe(revisions.at(-1));
     }
-    expect(new Set(seen).size).toBe(seen.length);
+    expect(new Set(revisions).size).toBe(revisions.length);
   });
 
-  it('belong to the store: neither who put one nor who reads one changes it', async () => {
+  it('cannot be changed through the objects that were written or read', async () => {
     const value = { groups: ['a'] };
     await write(record('account', 'ci', value));
     value.groups.push('b');

@@ -10,12 +10,12 @@ export type Write = (...changes: Change[]) => Promise<void>;
 /** All candidates as text, sorted. */
 export type Candidates = () => Promise<string[]>;
 
-/** What is left behind, and what is about to go. */
+/** Tests candidates and condemned bytes. */
 export function garbage(current: () => MetadataStore, write: Write, candidates: Candidates): void {
   const link5: Candidate = { kind: 'link', at, digest: digest('l'), since: 5 };
   const bytes5: Candidate = { kind: 'bytes', digest: digest('l'), since: 5 };
 
-  it('candidates move to a later time, never to an earlier one, and are settled', async () => {
+  it('candidates move to later times, never to earlier ones, and can be deleted', async () => {
     await write({ type: 'candidate.put', candidate: link5 }, { type: 'candidate.put', candidate: bytes5 });
     await write(
       { type: 'candidate.put', candidate: { ...link5, since: 8 } },
@@ -29,7 +29,7 @@ export function garbage(current: () => MetadataStore, write: Write, candidates: 
     expect(await candidates()).toEqual([]);
   });
 
-  it('settling what was left behind again meanwhile settles nothing', async () => {
+  it('deleting a candidate with an outdated time keeps it', async () => {
     await write(link('l', 1), unlink('l', 5));
     await write(link('l', 6), unlink('l', 7));
     await write({ type: 'candidate.delete', candidate: bytes5 });
@@ -58,7 +58,7 @@ export function garbage(current: () => MetadataStore, write: Write, candidates: 
   });
 }
 
-/** What a deleted repository held. */
+/** Tests the content of deleted repositories. */
 export function deletedRepositories(current: () => MetadataStore, write: Write, candidates: Candidates): void {
   const remove: Change = { type: 'repository.delete', name: 'r', when: 20 };
   const fill = () =>
@@ -67,7 +67,7 @@ export function deletedRepositories(current: () => MetadataStore, write: Write, 
       session: session('1', at),
     });
 
-  it('read as absent at once, with all they held', async () => {
+  it('are absent immediately, with all their content', async () => {
     await fill();
     await write(remove);
     const store = current();
@@ -80,7 +80,7 @@ export function deletedRepositories(current: () => MetadataStore, write: Write, 
     await expect(write(link('l', 1))).rejects.toThrow(ConflictError);
   });
 
-  it('made anew hold nothing of the old, while and after that is purged', async () => {
+  it('are empty when created again, during and after the purge', async () => {
     await fill();
     await write(remove, repository('r', 21));
     const check = async () => {
@@ -97,7 +97,7 @@ export function deletedRepositories(current: () => MetadataStore, write: Write, 
     await check();
   });
 
-  it('are purged bit by bit, and leave their bytes', async () => {
+  it('are purged in steps, and leave candidates for their bytes', async () => {
     await fill();
     await write(...Array.from({ length: 1200 }, (_, i) => tag(`t${i}`, 'm')));
     await write(remove);

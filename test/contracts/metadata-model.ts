@@ -31,14 +31,14 @@ interface ModelRepository {
 interface ModelState {
   readonly repositories: Map<string, ModelRepository>;
   readonly deleted: ModelRepository[];
-  /** By what they are about, as text. */
+  /** By their target, as text. */
   readonly candidates: Map<string, Candidate>;
   readonly condemned: Set<Digest>;
   /** By kind and id. */
   readonly records: Map<string, object>;
 }
 
-/** An index as plain as can be: no reverse keys, no counts, everything is looked up by looking at everything. */
+/** A minimal index without reverse keys or counts: every lookup scans everything. */
 export class MetadataModel {
   #state: ModelState = {
     repositories: new Map(),
@@ -48,6 +48,7 @@ export class MetadataModel {
     records: new Map(),
   };
 
+  /** Applies all changes or none. @throws ConflictError */
   apply(changes: readonly Change[]): void {
     const before = structuredClone(this.#state);
     try {
@@ -125,7 +126,7 @@ export class MetadataModel {
     return found.map(({ at }) => at).sort(by(({ repository, image }) => `${repository}\0${image}`));
   }
 
-  /** What a deleted repository held counts until it is purged. */
+  /** Counts the content of deleted repositories until it is purged. */
   isReferenced(digest: Digest): boolean {
     const images = [...this.#state.repositories.values(), ...this.#state.deleted].flatMap(({ images }) => [
       ...images.values(),
@@ -347,13 +348,13 @@ export class MetadataModel {
       };
       images.set(at.image, image);
     }
-    // An image that holds nothing is forgotten.
+    // An empty image is forgotten.
     if (image.links.size + image.manifests.size === 0) image.updatedAt = 0;
     return image;
   }
 }
 
-/** What a candidate is about. */
+/** Returns the target of a candidate as text. */
 export function identify(candidate: Candidate): string {
   if (candidate.kind === 'bytes') return candidate.digest;
   return `${candidate.at.repository}/${candidate.at.image} ${candidate.digest}`;

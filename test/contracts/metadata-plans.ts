@@ -4,7 +4,7 @@ import type { ImageKey } from '../../src/ports/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { manifest, session, tagName } from './metadata-samples.js';
 
-/** What one run writes under, so that runs share a store and never meet. */
+/** The names that one run uses, so that runs share a store without affecting each other. */
 export interface World {
   readonly repositories: readonly string[];
   readonly images: readonly ImageKey[];
@@ -14,20 +14,22 @@ export interface World {
   readonly documents: readonly string[];
 }
 
+/** One call of `apply`. */
 export interface Write {
   readonly changes: readonly Change[];
   readonly require: readonly Precondition[];
 }
 
-/** Writes that are asked for together, in this order; or a purge. */
+/** Concurrent writes, called in this order, or a purge. */
 export type Step =
   { readonly kind: 'apply'; readonly writes: readonly Write[] } | { readonly kind: 'purge'; readonly when: number };
 
+/** The tags of all runs. */
 export const tags = ['a', 'B', '1'].map((name) => tagName(name));
-/** One begins like another. */
+/** Kinds of documents; one is a prefix of another. */
 export const kinds = ['account', 'account-token', 'rule'] as const;
 
-/** What every run begins with. */
+/** The first steps of every run. */
 export const openings: ((world: World) => Step)[] = [
   ({ repositories }) => ({
     kind: 'apply',
@@ -39,7 +41,7 @@ function putRepository(name: string, when: number, sparse: boolean): Change {
   return { type: 'repository.put', config: { name, type: 'local', sparse, description: '' }, origin: 'managed', when };
 }
 
-/** A step as a function of the world it happens in. */
+/** Returns an arbitrary step, as a function of the world of the run. */
 export function plan(): fc.Arbitrary<(world: World) => Step> {
   const write = fc
     .tuple(fc.array(change(), { minLength: 1, maxLength: 4 }), fc.array(precondition(), { maxLength: 1 }))
@@ -133,7 +135,7 @@ function resolveChoice(world: World, chosen: Choice) {
     digest: world.digests[chosen.digest] as Digest,
     other: world.digests[chosen.other] as Digest,
     named: chosen.named.map((index) => world.digests[index] as Digest),
-    // A digest weighs the same wherever it is.
+    // A digest has the same size everywhere.
     size: 100 + 10 ** chosen.digest,
     tag: tags[chosen.tag] as (typeof tags)[number],
     sessionNumber: world.sessions[chosen.session] as string,
@@ -150,7 +152,7 @@ function manifestOf({ digest, named, size, when, flag, other }: Chosen) {
   return { ...manifest(''), digest, references: named, size, pushedAt: when, ...(flag ? { subject: other } : {}) };
 }
 
-/** Some come from an upstream. */
+/** Creates a tag. Some tags have a time of revalidation, like cached ones. */
 function tagOf(name: Chosen['tag'], digest: Digest, when: number): TagRecord {
   return { name, digest, updatedAt: when, ...(when % 2 === 0 ? {} : { checkedAt: when + 1 }) };
 }

@@ -11,9 +11,9 @@ import { collect, digest } from './metadata-samples.js';
 const whole = { limit: 100 };
 let runs = 0;
 
-/** Whatever is written in whatever order: what is read is what a plain model tells. */
+/** Tests that reads match a simple model after random writes. */
 export function metadataPropertiesContract(open: () => Promise<MetadataStore>): void {
-  it('after random changes, on preconditions and with purges between', { timeout: 30_000 }, async () => {
+  it('matches the model after random changes, preconditions and purges', { timeout: 30_000 }, async () => {
     const store = await open();
     await fc.assert(
       fc.asyncProperty(
@@ -24,7 +24,7 @@ export function metadataPropertiesContract(open: () => Promise<MetadataStore>): 
           const model = new MetadataModel();
           for (const [i, make] of [...openings, ...plans].entries()) {
             await takeStep(store, model, make(world));
-            // From here on it is followed, not summed up.
+            // From here on, usage is updated with writes instead of being summed.
             if (i === watchedFrom) for (const name of world.repositories) await store.usage(name);
           }
           await compare(store, model, world);
@@ -34,20 +34,20 @@ export function metadataPropertiesContract(open: () => Promise<MetadataStore>): 
     );
   });
 
-  it('leaves a candidate for all that nothing needs, until it is settled', { timeout: 30_000 }, async () => {
+  it('leaves a candidate for all unreferenced content until it is deleted', { timeout: 30_000 }, async () => {
     const store = await open();
     await fc.assert(
       fc.asyncProperty(fc.array(plan(), { minLength: 1, maxLength: 25 }), async (plans) => {
         const world = makeWorld();
         const model = new MetadataModel();
-        const seen = new Set<Digest>();
+        const referenced = new Set<Digest>();
         for (const make of [...openings, ...plans]) {
-          const step = withoutSettling(make(world));
+          const step = keepCandidates(make(world));
           await takeStep(store, model, step);
-          for (const found of world.digests) if (model.isReferenced(found)) seen.add(found);
+          for (const found of world.digests) if (model.isReferenced(found)) referenced.add(found);
         }
         while (await store.purge(50));
-        await checkCoverage(store, world, seen);
+        await checkCoverage(store, world, referenced);
       }),
       { numRuns: 40, seed: 20_262 },
     );
@@ -66,7 +66,7 @@ function makeWorld(): World {
   };
 }
 
-function withoutSettling(step: Step): Step {
+function keepCandidates(step: Step): Step {
   if (step.kind === 'purge') return step;
   const keep = ({ changes, require }: Write) => ({
     require,
@@ -102,7 +102,7 @@ function applyToModel(model: MetadataModel, changes: Write['changes'], require: 
 
 function holds(model: MetadataModel, precondition: Precondition): boolean {
   const { type } = precondition;
-  const isThere = (value: unknown, is: 'present' | 'absent') => (value !== undefined) === (is === 'present');
+  const exists = (value: unknown, is: 'present' | 'absent') => (value !== undefined) === (is === 'present');
   if (type === 'named' || type === 'unnamed') {
     return model.isNamed(precondition.at, precondition.digest) === (type === 'named');
   }
@@ -112,20 +112,20 @@ function holds(model: MetadataModel, precondition: Precondition): boolean {
   const { is } = precondition;
   if (type === 'tag') {
     const tag = model.tag(precondition.at, precondition.tag);
-    return typeof is === 'string' ? isThere(tag, is) : 'digest' in is && tag?.digest === is.digest;
+    return typeof is === 'string' ? exists(tag, is) : 'digest' in is && tag?.digest === is.digest;
   }
   if (type === 'link') {
     const link = model.link(precondition.at, precondition.digest);
-    return typeof is === 'string' ? isThere(link, is) : 'linkedAt' in is && link?.linkedAt === is.linkedAt;
+    return typeof is === 'string' ? exists(link, is) : 'linkedAt' in is && link?.linkedAt === is.linkedAt;
   }
-  if (type === 'manifest') return isThere(model.manifest(precondition.at, precondition.digest), precondition.is);
-  if (type === 'document') return isThere(model.document(precondition.kind, precondition.id), precondition.is);
+  if (type === 'manifest') return exists(model.manifest(precondition.at, precondition.digest), precondition.is);
+  if (type === 'document') return exists(model.document(precondition.kind, precondition.id), precondition.is);
   if (type === 'session')
-    return isThere(
+    return exists(
       model.sessions().find(({ id }) => id === precondition.id),
       precondition.is,
     );
-  return isThere(
+  return exists(
     model.repositories().find(({ config }) => config.name === precondition.name),
     precondition.is,
   );
@@ -175,13 +175,13 @@ function byIdentity(candidates: readonly Candidate[]): Record<string, number> {
   return Object.fromEntries(candidates.map((candidate) => [identify(candidate), candidate.since]));
 }
 
-async function checkCoverage(store: MetadataStore, world: World, seen: ReadonlySet<Digest>): Promise<void> {
+async function checkCoverage(store: MetadataStore, world: World, referenced: ReadonlySet<Digest>): Promise<void> {
   const covered = byIdentity(await store.candidates(Infinity, 100_000));
   for (const found of world.digests) {
     for (const at of world.images) {
       if ((await store.link(at, found)) === undefined || (await store.isNamed(at, found))) continue;
       expect(covered).toHaveProperty([identify({ kind: 'link', at, digest: found, since: 0 })]);
     }
-    if (seen.has(found) && !(await store.isReferenced(found))) expect(covered).toHaveProperty([found]);
+    if (referenced.has(found) && !(await store.isReferenced(found))) expect(covered).toHaveProperty([found]);
   }
 }

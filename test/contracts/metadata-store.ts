@@ -17,16 +17,16 @@ import {
 } from './metadata-samples.js';
 import { metadataPropertiesContract } from './metadata-properties.js';
 
-/** One driver under test, empty. */
+/** An empty store of the driver under test. */
 export interface MetadataStoreFixture {
   readonly store: MetadataStore;
   /** Closes the store and removes everything. */
   dispose(): Promise<void>;
 }
 
-/** What every metadata store does, whatever keeps its entries. */
+/** Tests the contract of `MetadataStore`, which every driver must fulfill. */
 export function metadataStoreContract(name: string, create: () => Promise<MetadataStoreFixture>): void {
-  describe(`${name} keeps the metadata store's contract`, () => {
+  describe(`${name} fulfills the contract of MetadataStore`, () => {
     let fixture: MetadataStoreFixture | undefined;
     const store = (): MetadataStore => {
       if (fixture === undefined) throw new Error('no store is open');
@@ -47,16 +47,16 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     health(store);
   });
 
-  describe(`${name} agrees with a plain model`, () => {
+  describe(`${name} compared with a simple model`, () => {
     let shared: Promise<MetadataStoreFixture> | undefined;
     afterAll(async () => (await shared)?.dispose());
-    // One store for all runs: each takes names and digests of its own.
+    // All runs share a store, each with its own names and digests.
     metadataPropertiesContract(async () => (await (shared ??= create())).store);
   });
 }
 
 function health(store: () => MetadataStore): void {
-  it('check() resolves while the index takes writes, also many at a time, and status() reports no failure', async () => {
+  it('check() resolves while the index accepts writes, even concurrently, and status() reports no failure', async () => {
     await Promise.all([store().check(), store().check(), store().check()]);
     await store().check();
     expect(store().status()).toEqual({ writable: true, reopens: 0 });
@@ -98,7 +98,7 @@ function preconditions(store: () => MetadataStore): void {
       { require: { type: 'document', kind: 'rule', id: '2', is: 'present' }, holds: false },
       { require: { type: 'document', kind: 'account', id: '1', is: 'absent' }, holds: true },
     ];
-    it.each(cases)('apply and tryApply judge $require as $holds', async ({ require, holds }) => {
+    it.each(cases)('apply() and tryApply() evaluate $require to $holds', async ({ require, holds }) => {
       const changes = [link('l', 1), ...putManifest('m', { references: [digest('l')] }, 'v1'), record('rule', '1')];
       await store().apply([...changes, { type: 'session.put', session: session('1', at) }], { durable: false });
       const write = store().apply([link('new', 3)], { durable: false, require: [require] });
@@ -111,12 +111,12 @@ function preconditions(store: () => MetadataStore): void {
     });
 
     const conflicts: { name: string; change: Change }[] = [
-      { name: 'an unknown repository', change: { ...link('l', 1), at: { repository: 'x', image: 'i' } } as Change },
+      { name: 'a missing repository', change: { ...link('l', 1), at: { repository: 'x', image: 'i' } } as Change },
       { name: 'condemned bytes', change: link('condemned', 1) },
       { name: 'a manifest that the image lacks', change: tag('v1', 'absent') },
     ];
     it.each(conflicts)(
-      'tryApply returns false for a change that names $name, and writes nothing',
+      'tryApply() returns false for a change that names $name, and writes nothing',
       async ({ change }) => {
         await store().apply([{ type: 'bytes.condemn', digest: digest('condemned') }], { durable: false });
         expect(await store().tryApply([link('beside', 1), change], { durable: false })).toBe(false);
@@ -124,7 +124,7 @@ function preconditions(store: () => MetadataStore): void {
       },
     );
 
-    it('of many concurrent tryApply calls that require the same absence, exactly one succeeds', async () => {
+    it('tryApply() succeeds for exactly one of many concurrent calls that require the same absence', async () => {
       const outcomes = await Promise.all(
         Array.from({ length: 50 }, (_, i) =>
           store().tryApply([link('l', i)], {
@@ -137,7 +137,7 @@ function preconditions(store: () => MetadataStore): void {
       expect(await store().link(at, digest('l'))).toEqual({ size: 10, linkedAt: outcomes.indexOf(true) });
     });
 
-    it('are judged before the changes beside them', async () => {
+    it('apply() evaluates preconditions before its changes', async () => {
       const require: Precondition[] = [{ type: 'link', at, digest: digest('l'), is: 'absent' }];
       await store().apply([link('l', 1)], { durable: true, require });
       await expect(store().apply([link('l', 1)], { durable: true, require })).rejects.toThrow(ConflictError);
@@ -150,7 +150,7 @@ function paging(store: () => MetadataStore): void {
     const names = ['1', '10', '2', 'A', 'Z', '_x', 'a', 'a-b', 'a.b', 'a0', 'a_b', 'b'];
 
     it.each([1, 2, 5, 11, 12, 13, 100])(
-      'concatenated pages of %i tags are the whole list, in byte order',
+      'pages of %i tags concatenate to the whole list in byte order',
       async (limit) => {
         const shuffled = ['b', '10', 'a.b', 'Z', 'a', '1', '_x', 'a0', 'A', 'a_b', '2', 'a-b'];
         await store().apply([...putManifest('m'), ...shuffled.map((name) => tag(name, 'm'))], { durable: false });
@@ -163,7 +163,7 @@ function paging(store: () => MetadataStore): void {
       },
     );
 
-    it('begins after a name that need not exist', async () => {
+    it('a page can start after a name that does not exist', async () => {
       await store().apply(putManifest('m', {}, 'a', 'c'), { durable: false });
       const read = async (after: string) => (await store().tags(at, { limit: 9, after })).items.map(({ name }) => name);
       expect([await read('a'), await read('b'), await read('c'), await read('~'), await read('é\u{10000}')]).toEqual([
@@ -176,7 +176,7 @@ function paging(store: () => MetadataStore): void {
       expect(await store().tags(at, { limit: 0 })).toEqual({ items: [], more: true });
     });
 
-    it('lists follow writes', async () => {
+    it('lists include earlier writes', async () => {
       await store().apply(putManifest('m', {}, 'a', 'c'), { durable: false });
       const read = async () =>
         (await store().tags(at, { limit: 9 })).items.map((item) => `${item.name}@${item.updatedAt}`);
@@ -189,49 +189,52 @@ function paging(store: () => MetadataStore): void {
       expect(await read()).toEqual([]);
     });
 
-    it.each([1, 2, 100])('pages of %i images, linking images and referrers', async (limit) => {
-      const images = ['a', 'a-b', 'a/b', 'ab', 'b'];
-      for (const image of images) {
-        for (const repository of ['s', 'r']) {
-          const here = { repository, image };
-          const changes: Change[] = [link('l', 1, here), { type: 'manifest.put', at: here, manifest: manifest('m') }];
-          await store().apply(changes, { durable: false });
+    it.each([1, 2, 100])(
+      'pages of %i images, linking images and referrers concatenate to the whole lists',
+      async (limit) => {
+        const images = ['a', 'a-b', 'a/b', 'ab', 'b'];
+        for (const image of images) {
+          for (const repository of ['s', 'r']) {
+            const here = { repository, image };
+            const changes: Change[] = [link('l', 1, here), { type: 'manifest.put', at: here, manifest: manifest('m') }];
+            await store().apply(changes, { durable: false });
+          }
         }
-      }
-      const subjects = ['3', '1', '2'].flatMap((name) => putManifest(name, { subject: digest('m') }));
-      await store().apply([link('l', 1, { repository: 'r', image: 'only-links' }), ...subjects], { durable: false });
-      const listed = await readAll(
-        (after) => store().images('s', { limit, ...after }),
-        ({ image }) => image,
-      );
-      expect(listed).toEqual(images);
-      const begun = (prefix: string, from: object = {}) =>
-        readAll(
-          (after) => store().images('s', { limit, prefix, ...from, ...after }),
+        const subjects = ['3', '1', '2'].flatMap((name) => putManifest(name, { subject: digest('m') }));
+        await store().apply([link('l', 1, { repository: 'r', image: 'only-links' }), ...subjects], { durable: false });
+        const listed = await readAll(
+          (after) => store().images('s', { limit, ...after }),
           ({ image }) => image,
         );
-      expect(await begun('a')).toEqual(['a', 'a-b', 'a/b', 'ab']);
-      expect(await begun('a/')).toEqual(['a/b']);
-      expect(await begun('a', { after: 'a-b' })).toEqual(['a/b', 'ab']);
-      expect(await begun('a', { after: 'b' })).toEqual([]);
-      expect(await begun('c')).toEqual([]);
-      const linking = await readAll(
-        (after) => store().imagesLinking(digest('l'), { limit, ...after }),
-        ({ repository, image }) => `${repository}/${image}`,
-      );
-      expect(linking).toEqual([
-        ...images.map((image) => `r/${image}`),
-        'r/only-links',
-        ...images.map((image) => `s/${image}`),
-      ]);
-      const referrers = await readAll(
-        (after) => store().referrers(at, digest('m'), { limit, ...after }),
-        (found) => found.digest,
-      );
-      expect(referrers).toEqual(['1', '2', '3'].map((name) => digest(name)).sort());
-    });
+        expect(listed).toEqual(images);
+        const listWithPrefix = (prefix: string, from: object = {}) =>
+          readAll(
+            (after) => store().images('s', { limit, prefix, ...from, ...after }),
+            ({ image }) => image,
+          );
+        expect(await listWithPrefix('a')).toEqual(['a', 'a-b', 'a/b', 'ab']);
+        expect(await listWithPrefix('a/')).toEqual(['a/b']);
+        expect(await listWithPrefix('a', { after: 'a-b' })).toEqual(['a/b', 'ab']);
+        expect(await listWithPrefix('a', { after: 'b' })).toEqual([]);
+        expect(await listWithPrefix('c')).toEqual([]);
+        const linking = await readAll(
+          (after) => store().imagesLinking(digest('l'), { limit, ...after }),
+          ({ repository, image }) => `${repository}/${image}`,
+        );
+        expect(linking).toEqual([
+          ...images.map((image) => `r/${image}`),
+          'r/only-links',
+          ...images.map((image) => `s/${image}`),
+        ]);
+        const referrers = await readAll(
+          (after) => store().referrers(at, digest('m'), { limit, ...after }),
+          (found) => found.digest,
+        );
+        expect(referrers).toEqual(['1', '2', '3'].map((name) => digest(name)).sort());
+      },
+    );
 
-    it('gives the oldest candidates first, and sessions one by one', async () => {
+    it('candidates are returned oldest first, and sessions by id', async () => {
       const times = [5, 3, 9, 1, 7, 1000, 20];
       const candidates = times.map((since): Candidate => ({ kind: 'bytes', digest: digest(`c${since}`), since }));
       await store().apply(
@@ -255,7 +258,7 @@ function paging(store: () => MetadataStore): void {
 
 function concurrency(store: () => MetadataStore): void {
   describe('concurrent writes', () => {
-    it('lets exactly one of 100 win that need the same tag to be absent', async () => {
+    it('succeed for exactly one of 100 that require the absence of a tag', async () => {
       await store().apply(putManifest('m'), { durable: true });
       const require: Precondition[] = [{ type: 'tag', at, tag: tagName('v1'), is: 'absent' }];
       const writes = Array.from({ length: 100 }, (_, i) =>
@@ -268,7 +271,7 @@ function concurrency(store: () => MetadataStore): void {
       expect(await store().image(at)).toMatchObject({ tags: 2 });
     });
 
-    it('counts right when 200 write the same image at once', async () => {
+    it('keep correct counts when 200 of them change the same image', async () => {
       const writes = Array.from({ length: 200 }, (_, i) =>
         store().apply([link(`l${i % 50}`, i), ...putManifest(`m${i}`, {}, `t${i}`)], { durable: false }),
       );
@@ -282,7 +285,7 @@ function concurrency(store: () => MetadataStore): void {
       });
     });
 
-    it('takes a chain of preconditions in the order they came', async () => {
+    it('are applied in the order of the calls', async () => {
       await store().apply([link('l', 0)], { durable: false });
       const writes = Array.from({ length: 100 }, (_, i) =>
         store().apply([link('l', i + 1)], {
@@ -296,7 +299,7 @@ function concurrency(store: () => MetadataStore): void {
   });
 }
 
-/** Every item by pages, each beginning after the last one's last item. */
+/** Reads all items in pages, each of which starts after the last item of the previous one. */
 async function readAll<T>(
   read: (after: { readonly after?: string }) => Promise<{ readonly items: readonly T[]; readonly more: boolean }>,
   nameOf: (item: T) => string,

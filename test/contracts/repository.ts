@@ -17,27 +17,27 @@ import {
   types,
 } from '../support/content.js';
 
-/** What an image holds from the start, wherever the repository has it from. */
+/** The initial content of an image. */
 export interface Seed {
   readonly blobs?: readonly Buffer[];
   readonly manifests?: readonly { readonly manifest: ParsedManifest; readonly tags?: readonly string[] }[];
 }
 
-/** One repository under test, empty. */
+/** An empty repository under test. */
 export interface RepositoryFixture {
   readonly repository: Repository;
-  /** Puts content where the repository answers from: into itself, its upstream, or a member. */
+  /** Stores content where the repository reads it: in itself, its upstream, or a member. */
   readonly seed: (image: string, content: Seed) => Promise<void>;
-  /** Another image of the same registry that the writer may mount from, with these blobs. */
+  /** Returns another image of the same registry that holds these blobs, from which the writer may mount. */
   seedMountSource?(blobs: readonly Buffer[]): Promise<{ readonly repository: string; readonly image: string }>;
   /** Closes and removes everything. */
   dispose(): Promise<void>;
 }
 
-const caller = callerWho('somebody', () => true);
+const caller = callerWho('user', () => true);
 const stranger = callerWho('stranger', () => false);
 const name = 'team/app';
-const unknownDigest = digestOf(Buffer.from('nobody has this'));
+const unknownDigest = digestOf(Buffer.from('unknown content'));
 const unknownSession = '00000000-0000-4000-8000-ffffffffffff' as SessionId;
 
 const config = Buffer.from('{"architecture":"amd64"}');
@@ -49,9 +49,9 @@ const image = manifestOf(types.ociImage, {
 const parsedImage = parseManifest(image.bytes, image.type);
 const wholeImage: Seed = { blobs: [config, layer], manifests: [{ manifest: parsedImage, tags: ['v1', 'latest'] }] };
 
-/** What every repository does: local, remote and virtual alike. What writes is asked of those that have a writer. */
+/** Tests the contract of `Repository`, which local, remote and virtual repositories must fulfill. */
 export function repositoryContract(kind: string, create: () => Promise<RepositoryFixture>): void {
-  describe(`${kind} keeps the repository's contract`, () => {
+  describe(`${kind} fulfills the contract of Repository`, () => {
     let fixture: RepositoryFixture;
     beforeEach(async () => {
       fixture = await create();
@@ -64,9 +64,9 @@ export function repositoryContract(kind: string, create: () => Promise<Repositor
   });
 }
 
-/** Besides, for those that have a writer. */
+/** Tests the contract of `RepositoryWriter`, for repositories that accept pushes. */
 export function repositoryWriterContract(kind: string, create: () => Promise<RepositoryFixture>): void {
-  describe(`${kind} keeps the repository writer's contract`, () => {
+  describe(`${kind} fulfills the contract of RepositoryWriter`, () => {
     let fixture: RepositoryFixture;
     beforeEach(async () => {
       fixture = await create();
@@ -82,14 +82,14 @@ export function repositoryWriterContract(kind: string, create: () => Promise<Rep
 
 type Current = () => RepositoryFixture;
 
-async function blobOf({ repository }: RepositoryFixture, wanted: Digest, range?: { start: number; end: number }) {
-  const blob = await repository.getBlob(caller, name, wanted);
+async function blobOf({ repository }: RepositoryFixture, requested: Digest, range?: { start: number; end: number }) {
+  const blob = await repository.getBlob(caller, name, requested);
   const content = await blob?.content(range);
   return content === undefined ? undefined : { size: content.size, bytes: await readBytes(content) };
 }
 
 function manifests(current: Current): void {
-  it('gives a manifest by tag and by digest, byte by byte as it was pushed', async () => {
+  it('getManifest() returns the pushed bytes by tag and by digest', async () => {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     const info = { digest: parsedImage.digest, mediaType: image.type, size: image.bytes.length };
@@ -102,7 +102,7 @@ function manifests(current: Current): void {
   });
 
   it.each([types.ociImage, types.dockerImage, types.ociIndex, types.dockerIndex])(
-    'gives a manifest of the type %s',
+    'getManifest() returns a manifest of type %s',
     async (type) => {
       const { repository, seed } = current();
       const shape = type.includes('index') || type.includes('list') ? { manifests: [] } : imageShape();
@@ -113,7 +113,7 @@ function manifests(current: Current): void {
     },
   );
 
-  it('gives a manifest by its sha512 digest', async () => {
+  it('getManifest() returns a manifest by its sha512 digest', async () => {
     const { repository, seed } = current();
     const manifest = parseManifest(image.bytes, image.type, image.sha512 as Digest);
     await seed(name, { manifests: [{ manifest }] });
@@ -122,7 +122,7 @@ function manifests(current: Current): void {
     expect(await repository.getManifest(caller, name, { digest: parsedImage.digest })).toBeUndefined();
   });
 
-  it('has nothing under an unknown tag, an unknown digest, or in another image', async () => {
+  it('getManifest() returns undefined for an unknown tag, an unknown digest, and in another image', async () => {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     const absent: [string, { tag: ReturnType<typeof parseTag> } | { digest: Digest }][] = [
@@ -140,7 +140,7 @@ function manifests(current: Current): void {
 }
 
 function blobs(current: Current): void {
-  it('gives a blob and its size', async () => {
+  it('getBlob() returns a blob and its size', async () => {
     await current().seed(name, wholeImage);
     expect(await current().repository.statBlob(caller, name, digestOf(layer))).toMatchObject({ size: layer.length });
     const content = await blobOf(current(), digestOf(layer));
@@ -155,14 +155,14 @@ function blobs(current: Current): void {
     [1, 149_998],
     [149_999, 149_999],
     [0, 149_999],
-  ])('gives the bytes %i to %i of a blob, and the size of the whole', async (start, end) => {
+  ])('getBlob() returns bytes %i to %i of a blob, and the size of the whole', async (start, end) => {
     await current().seed(name, wholeImage);
     const content = await blobOf(current(), digestOf(layer), { start, end });
     expect(content?.size).toBe(layer.length);
     expect(content?.bytes.equals(layer.subarray(start, end + 1))).toBe(true);
   });
 
-  it('gives an empty blob', async () => {
+  it('getBlob() returns an empty blob', async () => {
     const empty = Buffer.alloc(0);
     const holder = manifestOf(types.ociImage, { ...imageShape(), layers: [describeBytes(types.ociLayer, empty)] });
     const manifest = parseManifest(holder.bytes, holder.type);
@@ -171,22 +171,22 @@ function blobs(current: Current): void {
     expect(await blobOf(current(), digestOf(empty))).toMatchObject({ size: 0 });
   });
 
-  it('shows a blob in its own image alone', async () => {
+  it('getBlob() returns a blob only in its own image', async () => {
     await current().seed(name, wholeImage);
     await current().seed('other', { manifests: [{ manifest: parsedImage, tags: ['v1'] }] });
     const { repository } = current();
-    for (const [where, wanted] of [
+    for (const [where, requested] of [
       ['other', digestOf(layer)],
       ['team', digestOf(layer)],
       [name, unknownDigest],
     ] as const) {
-      expect(await repository.statBlob(caller, where, wanted)).toBeUndefined();
-      expect(await repository.getBlob(caller, where, wanted)).toBeUndefined();
+      expect(await repository.statBlob(caller, where, requested)).toBeUndefined();
+      expect(await repository.getBlob(caller, where, requested)).toBeUndefined();
     }
   });
 }
 
-/** All pages, `limit` at a time. */
+/** Reads all items in pages of `limit`. */
 async function walk<T>(
   limit: number,
   list: (page: PageRequest) => Promise<{ readonly items: readonly T[]; readonly more: boolean } | undefined>,
@@ -196,7 +196,7 @@ async function walk<T>(
   let page: PageRequest = { limit };
   for (;;) {
     const found = await list(page);
-    if (found === undefined) throw new Error('the list is unknown');
+    if (found === undefined) throw new Error('the list does not exist');
     expect(found.items.length).toBeLessThanOrEqual(limit);
     all.push(...found.items);
     const last = found.items.at(-1);
@@ -206,7 +206,7 @@ async function walk<T>(
 }
 
 function lists(current: Current): void {
-  it('lists tags in byte order, in pages of any size, from any point', async () => {
+  it('listTags() returns tags in byte order, in pages of any size, from any point', async () => {
     const tags = ['b', 'a', 'B', 'a.1', 'a-1', 'a_1', '10', '9', 'latest', 'Z'];
     await current().seed(name, { blobs: [config, layer], manifests: [{ manifest: parsedImage, tags }] });
     const { repository } = current();
@@ -222,19 +222,19 @@ function lists(current: Current): void {
     const from = async (after: string) =>
       (await repository.listTags(caller, name, { limit: 2, after }))?.items.map((tag) => tag.name);
     expect(await from('a')).toEqual(['a-1', 'a.1']);
-    // It need not exist.
+    // The name need not exist.
     expect(await from('a/')).toEqual(['a_1', 'b']);
     expect(await from('zzz')).toEqual([]);
   });
 
-  it('knows no tags of an unknown image, and an empty list of one without tags', async () => {
+  it('listTags() returns undefined for an unknown image, and an empty list for one without tags', async () => {
     await current().seed(name, { blobs: [config, layer], manifests: [{ manifest: parsedImage }] });
     const { repository } = current();
     expect(await repository.listTags(caller, name, { limit: 10 })).toMatchObject({ items: [], more: false });
     expect(await repository.listTags(caller, 'team', { limit: 10 })).toBeUndefined();
   });
 
-  it('lists who refers to a subject, there or not, in pages', async () => {
+  it('listReferrers() returns the referrers of a subject in pages, even when the subject is missing', async () => {
     const subject = describeManifest(image);
     const signatures = ['one', 'two', 'three'].map((label) =>
       imageManifest(label, { subject, artifactType: `application/${label}`, annotations: { label } }),
@@ -259,7 +259,7 @@ function lists(current: Current): void {
     }
   });
 
-  it('lists nobody who refers to what nothing refers to, in any image', async () => {
+  it('listReferrers() returns an empty list for a manifest without referrers and an unknown image', async () => {
     await current().seed(name, wholeImage);
     for (const where of [name, 'team']) {
       const found = await current().repository.listReferrers(caller, where, parsedImage.digest, { limit: 10 });
@@ -267,12 +267,12 @@ function lists(current: Current): void {
     }
   });
 
-  it('lists its images in byte order, in pages', async () => {
+  it('listImages() returns images in byte order, in pages', async () => {
     const images = ['team/app', 'team', 'team-b/app', 'a', 'team/app/more'];
     const { repository, seed } = current();
     for (const where of images) {
       await seed(where, wholeImage);
-      // A cache knows what was asked of it.
+      // A cache lists only images that were requested.
       await repository.getManifest(caller, where, { tag: parseTag('v1') });
     }
     for (const limit of [1, 2, 10]) {
@@ -305,7 +305,7 @@ function uploads(current: Current): void {
   const start = () => writerOf(current()).startUpload(name, 'sha256');
   const nothing = () => ({ source: source(Buffer.alloc(0)) });
 
-  it('takes a blob in one request, in a stream, in chunks, or with its last part in the closing one', async () => {
+  it('an upload accepts a blob in one request, as a stream, in chunks, or in the closing request', async () => {
     const writer = writerOf(current());
     const parts = [0, 50_000, 100_001, layer.length];
     await writer.putBlob('whole', digestOf(layer), source(layer));
@@ -330,17 +330,17 @@ function uploads(current: Current): void {
     }
   });
 
-  it('takes a blob under its sha512 digest, announced or not', async () => {
+  it('an upload accepts a sha512 digest, announced or not', async () => {
     const writer = writerOf(current());
-    const wanted = digest(layer, 'sha512') as Digest;
+    const requested = digest(layer, 'sha512') as Digest;
     for (const algorithm of ['sha256', 'sha512'] as const) {
       const { id } = await writer.startUpload(name, algorithm);
-      await writer.completeUpload(name, id, wanted, { source: source(layer) });
-      expect(await current().repository.statBlob(caller, name, wanted)).toMatchObject({ size: layer.length });
+      await writer.completeUpload(name, id, requested, { source: source(layer) });
+      expect(await current().repository.statBlob(caller, name, requested)).toMatchObject({ size: layer.length });
     }
   });
 
-  it('tells how far an upload is, and ends it when it is cancelled or complete', async () => {
+  it('uploadStatus() returns the size of an upload until it is cancelled or complete', async () => {
     const writer = writerOf(current());
     const [cancelled, complete] = [await start(), await start()];
     await writer.appendUpload(name, cancelled.id, { source: source(layer) });
@@ -352,7 +352,7 @@ function uploads(current: Current): void {
     }
   });
 
-  it('knows an upload under the name of its image alone', async () => {
+  it('an upload is known only under the name of its image', async () => {
     const writer = writerOf(current());
     const { id } = await start();
     const expected = { code: 'BLOB_UPLOAD_UNKNOWN' };
@@ -368,7 +368,7 @@ function uploads(current: Current): void {
     expect(await writer.uploadStatus(name, id)).toEqual({ id, size: 0 });
   });
 
-  it('refuses a chunk that does not begin where the upload stands, and stays as it was', async () => {
+  it('an upload rejects a chunk with the wrong start, and does not change', async () => {
     const writer = writerOf(current());
     const { id } = await start();
     await writer.appendUpload(name, id, { source: source(layer.subarray(0, 100)), range: { start: 0, end: 99 } });
@@ -379,17 +379,20 @@ function uploads(current: Current): void {
     }
   });
 
-  it.each([49, 51])('refuses a chunk of 50 bytes that has %i, and goes back to where it stood', async (length) => {
-    const writer = writerOf(current());
-    const { id } = await start();
-    await writer.appendUpload(name, id, { source: source(layer.subarray(0, 100)) });
-    const chunk = { source: source(layer.subarray(100, 100 + length)), range: { start: 100, end: 149 } };
-    await expect(writer.appendUpload(name, id, chunk)).rejects.toMatchObject({ code: 'SIZE_INVALID' });
-    await writer.completeUpload(name, id, digestOf(layer), { source: source(layer.subarray(100)) });
-    expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
-  });
+  it.each([49, 51])(
+    'an upload rejects a chunk of 50 bytes that has %i, and returns to its earlier size',
+    async (length) => {
+      const writer = writerOf(current());
+      const { id } = await start();
+      await writer.appendUpload(name, id, { source: source(layer.subarray(0, 100)) });
+      const chunk = { source: source(layer.subarray(100, 100 + length)), range: { start: 100, end: 149 } };
+      await expect(writer.appendUpload(name, id, chunk)).rejects.toMatchObject({ code: 'SIZE_INVALID' });
+      await writer.completeUpload(name, id, digestOf(layer), { source: source(layer.subarray(100)) });
+      expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
+    },
+  );
 
-  it('keeps what arrived of a stream that broke', async () => {
+  it('an upload keeps the bytes that arrived before a stream failed', async () => {
     const writer = writerOf(current());
     const { id } = await start();
     await expect(writer.appendUpload(name, id, { source: breaking(layer.subarray(0, 70_000)) })).rejects.toThrow();
@@ -400,7 +403,7 @@ function uploads(current: Current): void {
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
   });
 
-  it('goes back when the closing request broke: clients send its body again', async () => {
+  it('an upload returns to its earlier size when the closing request fails, since clients resend its body', async () => {
     const writer = writerOf(current());
     const { id } = await start();
     await writer.appendUpload(name, id, { source: source(layer.subarray(0, 1000)) });
@@ -411,7 +414,7 @@ function uploads(current: Current): void {
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
   });
 
-  it('refuses bytes that have another digest, shows nothing of them, and ends the upload', async () => {
+  it('an upload with the wrong digest is rejected, stores nothing and ends', async () => {
     const writer = writerOf(current());
     const { id } = await start();
     const complete = writer.completeUpload(name, id, unknownDigest, { source: source(layer) });
@@ -423,7 +426,7 @@ function uploads(current: Current): void {
     }
   });
 
-  it('takes the same blob many times, one after the other and at once', async () => {
+  it('putBlob() accepts the same blob several times, even concurrently', async () => {
     const writer = writerOf(current());
     const push = () => writer.putBlob(name, digestOf(layer), source(layer));
     await push();
@@ -431,7 +434,7 @@ function uploads(current: Current): void {
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
   });
 
-  it('takes the requests of one upload one after the other', async () => {
+  it('an upload processes concurrent requests one after the other', async () => {
     const writer = writerOf(current());
     const { id } = await start();
     const parts = [0, 1, 2, 3].map((i) => ({ start: i * 1000, end: i * 1000 + 999 }));
@@ -445,7 +448,7 @@ function uploads(current: Current): void {
   });
 }
 
-/** Brings its bytes and breaks. */
+/** Returns a source that yields its bytes and then fails. */
 function breaking(bytes: Buffer): Readable {
   return Readable.from(
     (async function* () {
@@ -459,7 +462,7 @@ function breaking(bytes: Buffer): Readable {
 }
 
 function mounts(current: Current): void {
-  it('mounts a blob that another image shows to the caller, named or not', async () => {
+  it('mountBlob() mounts a blob that the caller may pull from another image, with or without its name', async () => {
     const writer = writerOf(current());
     const from = await current().seedMountSource?.([layer, config]);
     expect(await writer.mountBlob(caller, name, digestOf(layer), from)).toBe(true);
@@ -468,13 +471,13 @@ function mounts(current: Current): void {
     expect((await blobOf(current(), digestOf(config)))?.bytes.equals(config)).toBe(true);
   });
 
-  it('mounts nothing that the source does not show, or that the caller may not pull', async () => {
+  it('mountBlob() returns false for a blob that the source lacks or that the caller may not pull', async () => {
     const writer = writerOf(current());
     const from = await current().seedMountSource?.([layer]);
-    if (from === undefined) throw new Error('there is no source');
+    if (from === undefined) throw new Error('the fixture has no mount source');
     expect(await writer.mountBlob(caller, name, unknownDigest, from)).toBe(false);
     expect(await writer.mountBlob(caller, name, unknownDigest)).toBe(false);
-    expect(await writer.mountBlob(caller, name, digestOf(layer), { ...from, image: 'nobody/has/this' })).toBe(false);
+    expect(await writer.mountBlob(caller, name, digestOf(layer), { ...from, image: 'unknown/image' })).toBe(false);
     expect(await writer.mountBlob(caller, name, digestOf(layer), { ...from, repository: 'unknown' })).toBe(false);
     expect(await writer.mountBlob(stranger, name, digestOf(layer), from)).toBe(false);
     expect(await writer.mountBlob(stranger, name, digestOf(layer))).toBe(false);
@@ -491,7 +494,7 @@ function pushes(current: Current): void {
     return writer;
   };
 
-  it('stores an image that then pulls whole, under all its tags', async () => {
+  it('putManifest() stores an image that can be pulled under all its tags', async () => {
     await push('v1', 'v1.0', 'latest');
     const { repository } = current();
     for (const tag of ['v1', 'v1.0', 'latest']) {
@@ -508,7 +511,7 @@ function pushes(current: Current): void {
     ]);
   });
 
-  it('moves a tag, and keeps what it pointed to by its digest', async () => {
+  it('putManifest() moves a tag, and keeps the earlier manifest under its digest', async () => {
     const writer = await push('latest');
     const next = imageManifest('next');
     await writer.putManifest(name, parseManifest(next.bytes, next.type), [parseTag('latest')]);
@@ -519,14 +522,14 @@ function pushes(current: Current): void {
     expect(await repository.statManifest(caller, name, { digest: parsedImage.digest })).toBeDefined();
   });
 
-  it('takes the same manifest again, and adds the tags', async () => {
+  it('putManifest() accepts the same manifest again, and adds tags', async () => {
     const writer = await push('v1');
     await writer.putManifest(name, parsedImage, [parseTag('v2')]);
     const tags = await current().repository.listTags(caller, name, { limit: 10 });
     expect(tags?.items.map((tag) => tag.name)).toEqual(['v1', 'v2']);
   });
 
-  it('makes no blob visible by a manifest that names it', async () => {
+  it('putManifest() does not make blobs visible that the image does not hold', async () => {
     const from = await current().seedMountSource?.([layer]);
     expect(from).toBeDefined();
     const writer = writerOf(current());
@@ -537,7 +540,7 @@ function pushes(current: Current): void {
 }
 
 function deletions(current: Current): void {
-  it('deletes a tag, and keeps its manifest', async () => {
+  it('deleteTag() deletes a tag, and keeps its manifest', async () => {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     const writer = writerOf(current());
@@ -549,7 +552,7 @@ function deletions(current: Current): void {
     expect(await repository.statManifest(caller, name, { digest: parsedImage.digest })).toBeDefined();
   });
 
-  it('deletes a manifest with its tags and its place among the referrers, and keeps its blobs', async () => {
+  it('deleteManifest() deletes a manifest with its tags and its entries as a referrer, and keeps its blobs', async () => {
     const subject = { subject: describeManifest(image) };
     const signature = imageManifest('signature', subject);
     const { repository, seed } = current();
@@ -570,7 +573,7 @@ function deletions(current: Current): void {
     expect(await repository.statBlob(caller, name, digestOf(layer))).toBeDefined();
   });
 
-  it('deletes a blob from one image, and other images keep it', async () => {
+  it('deleteBlob() deletes a blob from one image, and other images keep it', async () => {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     await seed('other', wholeImage);
@@ -582,7 +585,7 @@ function deletions(current: Current): void {
     expect(await repository.statBlob(caller, 'other', digestOf(layer))).toBeDefined();
   });
 
-  it('takes again what was deleted', async () => {
+  it('deleted content can be pushed again', async () => {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     const writer = writerOf(current());

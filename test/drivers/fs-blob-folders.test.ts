@@ -83,16 +83,16 @@ describe('the folders of FsBlobStore', () => {
 
   const replaced: readonly [string, (path: string) => Promise<void>][] = [
     ['a file', (path) => writeFile(path, 'no folder')],
-    // Root may read everything, but not this.
+    // Even root cannot read this folder.
     ['a folder that cannot be read', (path) => symlink(path, path)],
   ];
-  it.each(replaced)('lists all other blobs when %s stands for a prefix folder', async (_what, make) => {
+  it.each(replaced)('lists all other blobs when %s takes the place of a prefix folder', async (_what, make) => {
     const folder = join(root, 'blobs', 'sha256', prefix === 'aa' ? 'bb' : 'aa');
     await rm(folder, { recursive: true });
     await make(folder);
     for (let pass = 0; pass < 3; pass++) expect(await list()).toEqual([digest]);
     expect(strays).toEqual([`${folder.slice(root.length + 1)} !`]);
-    // A restart too.
+    // The same applies after a restart.
     await store.close();
     await open();
     expect(await list()).toEqual([digest]);
@@ -124,14 +124,14 @@ describe('the folders of FsBlobStore', () => {
     expect(strays).toEqual([`quarantine/sha256/${last} !`]);
   });
 
-  it('keeps the time of the quarantine in the file, which is where the layout says', async () => {
+  it('stores the time of quarantine as the modification time of the file', async () => {
     const when = Date.UTC(2026, 0, 1);
     await store.quarantine(digest, when);
     const file = join(root, 'quarantine', 'sha256', prefix, hexOf(digest));
     expect([(await stat(file)).mtimeMs, (await stat(file)).size]).toEqual([when, bytes.length]);
   });
 
-  it('leaves nothing of the probe behind, also of one that was stopped', async () => {
+  it('removes the files of its probe and of an interrupted one', async () => {
     await writeFile(join(root, 'staged', '.rename-probe'), '');
     await writeFile(join(root, 'blobs', 'sha256', '00', '.rename-probe'), '');
     await store.close();
@@ -150,7 +150,7 @@ describe('probeRenames', () => {
     '/data/blobs/sha256/01',
   ] as const;
   const failure = (code: string): Error => Object.assign(new Error(code), { code });
-  /** A disk on which some calls fail, by the folder that they are about. */
+  /** Creates a disk on which some calls fail, by the folder that they concern. */
   function disk(failures: Readonly<Record<string, string>>): RenameCalls & { readonly present: Set<string> } {
     const present = new Set<string>();
     const check = (path: string): void => {
@@ -182,11 +182,11 @@ describe('probeRenames', () => {
     return { unusable, error };
   };
 
-  it('accepts folders of one file system', async () => {
+  it('accepts folders on one file system', async () => {
     expect(await probe({})).toEqual({ unusable: [], error: undefined });
   });
 
-  it('refuses a folder of another file system, naming both and the way out', async () => {
+  it('rejects a folder on another file system with both names and a remedy', async () => {
     for (const folder of folders.slice(1)) {
       const { error } = await probe({ [folder]: 'EXDEV' });
       expect(error).toContain(`from ${folders[0]} to ${folder}`);
@@ -194,17 +194,17 @@ describe('probeRenames', () => {
     }
   });
 
-  it.each(['ENOSPC', 'EDQUOT'])('accepts a disk that has no room for the probe: %s', async (code) => {
+  it.each(['ENOSPC', 'EDQUOT'])('accepts a full disk: %s', async (code) => {
     for (const folder of folders) expect(await probe({ [folder]: code })).toEqual({ unusable: [], error: undefined });
   });
 
-  it('reports a folder that takes no files, and tries the others', async () => {
+  it('reports a folder that refuses files, and tries the others', async () => {
     expect(await probe({ [folders[2]]: 'ENOTDIR' })).toEqual({ unusable: [folders[2]], error: undefined });
     const { error } = await probe({ [folders[2]]: 'EACCES', [folders[3]]: 'EXDEV' });
     expect(error).toContain(folders[3]);
   });
 
-  it('fails where no file can be made', async () => {
+  it('rejects when no file can be created', async () => {
     expect((await probe({ [folders[0]]: 'EACCES' })).error).toBe('EACCES');
   });
 });

@@ -37,7 +37,7 @@ blobStoreContract('FsBlobStore', async () => {
   };
 });
 
-describe('FsBlobStore on its disk', () => {
+describe('FsBlobStore', () => {
   let root: string;
   let hashClient: HashClient;
   let store: FsBlobStore;
@@ -58,20 +58,20 @@ describe('FsBlobStore on its disk', () => {
     return (await staged.commit(digestOf(bytes))).digest;
   }
 
-  it('makes the 256 folders of each algorithm at the start', async () => {
+  it('creates 256 folders per algorithm when it is opened', async () => {
     for (const algorithm of ['sha256', 'sha512']) {
       expect(await readdir(join(root, 'blobs', algorithm))).toHaveLength(256);
     }
   });
 
-  it('puts a blob where the layout says, and tells the path', async () => {
+  it('stores a blob at the path of the layout, and returns the path', async () => {
     const digest = await put(patternBytes(10));
     const content = await store.read(digest);
     expect(content?.path).toBe(blobPath(root, digest));
     expect((await stat(blobPath(root, digest))).size).toBe(10);
   });
 
-  it('makes no file before the first byte', async () => {
+  it('creates no file before the first byte', async () => {
     const staged = await store.stage('lazy');
     await staged.append(sourceOf(Buffer.alloc(0)));
     expect(await readdir(join(root, 'staged'))).toEqual([]);
@@ -79,26 +79,26 @@ describe('FsBlobStore on its disk', () => {
     expect(await readdir(join(root, 'staged'))).toEqual(['lazy']);
   });
 
-  it('closes the descriptors of those that rest the longest, and goes on with them', async () => {
+  it('closes the descriptors of the longest idle staged blobs, and reopens them when needed', async () => {
     const bytes = patternBytes(2 * MiB);
     const staged = await Promise.all(['i1', 'i2', 'i3', 'i4'].map((id) => store.stage(id)));
     for (const blob of staged) await blob.append(sourceOf(bytes.subarray(0, MiB + 5)));
     await expect.poll(() => openFilesUnder(root)).toHaveLength(2);
     for (const blob of staged) await blob.append(sourceOf(bytes.subarray(MiB + 5)));
     for (const blob of staged) await blob.commit(digestOf(bytes));
-    // The folder that was synced stays open, for the next one.
+    // The synced folder stays open for the next blob.
     const folder = digestOf(bytes).slice('sha256:'.length, 'sha256:'.length + 2);
     expect(await openFilesUnder(root)).toEqual([join(root, 'blobs', 'sha256', folder)]);
   });
 
-  it('never takes a file for its own that appeared meanwhile', async () => {
+  it('never adopts a staged file that appeared after the start', async () => {
     const staged = await store.stage('taken');
-    await writeFile(join(root, 'staged', 'taken'), 'somebody else');
+    await writeFile(join(root, 'staged', 'taken'), 'another process');
     await expect(staged.append(sourceOf(Buffer.from('x')))).rejects.toMatchObject({ code: 'EEXIST' });
     expect(staged.size).toBe(0);
   });
 
-  it('lists only what is a blob', async () => {
+  it('lists only blobs', async () => {
     const digest = await put(patternBytes(10));
     const folder = join(root, 'blobs', 'sha256', '00');
     await writeFile(join(folder, 'notes.txt'), 'x');
@@ -118,7 +118,7 @@ describe('FsBlobStore on its disk', () => {
     await expect.poll(() => store.stat(digest), { timeout: 3000 }).toBeUndefined();
   });
 
-  it.each([10, 3 * MiB])('rejects when the file is shorter than %i bytes promised', async (size) => {
+  it.each([10, 3 * MiB])('rejects a read when the file is shorter than its %i bytes', async (size) => {
     const digest = await put(patternBytes(size));
     const content = await store.read(digest);
     await truncate(blobPath(root, digest), size - 3);
@@ -127,11 +127,11 @@ describe('FsBlobStore on its disk', () => {
     expect(sink.bytes.length).toBeLessThan(size);
   });
 
-  it('fails what runs when the hash worker dies, and starts another', async () => {
+  it('fails running operations when the hash worker dies, and starts another worker', async () => {
     const bytes = patternBytes(6 * MiB);
     const staged = await store.stage('worker');
     await staged.append(sourceOf(bytes.subarray(0, 3 * MiB)));
-    // No request has this form: the worker throws and is gone.
+    // No request has this form, so the worker throws and exits.
     hashClient.post(null as never);
     await expect(staged.commit(digestOf(bytes))).rejects.toThrow('the hash worker stopped');
     expect(staged.size).toBe(3 * MiB);
@@ -139,7 +139,7 @@ describe('FsBlobStore on its disk', () => {
     await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: 6 * MiB });
   });
 
-  it('does not mind when the hash worker dies between two requests', async () => {
+  it('continues when the hash worker dies between two requests', async () => {
     const bytes = patternBytes(3 * MiB);
     const staged = await store.stage('worker');
     await staged.append(sourceOf(bytes.subarray(0, 2 * MiB)));
@@ -149,7 +149,7 @@ describe('FsBlobStore on its disk', () => {
     await expect(staged.commit(digestOf(bytes))).resolves.toMatchObject({ size: 3 * MiB });
   });
 
-  it('fails when the staged file cannot be read back', async () => {
+  it('rejects a commit when the staged file cannot be read back', async () => {
     const bytes = patternBytes(3 * MiB);
     const staged = await store.stage('shrunk');
     await staged.append(sourceOf(bytes.subarray(0, 2 * MiB)));
@@ -160,8 +160,8 @@ describe('FsBlobStore on its disk', () => {
   });
 });
 
-describe.runIf(process.platform === 'linux')('FsBlobStore on a device without space', () => {
-  it('answers 507 for a write, and a failed flush fails the commit', async () => {
+describe.runIf(process.platform === 'linux')('FsBlobStore on a full device', () => {
+  it('rejects a write with 507, and a commit whose flush fails', async () => {
     const root = await makeScratchFolder();
     await (await FsBlobStore.open(root)).close();
     await symlink('/dev/full', join(root, 'staged', 'full'));
@@ -180,10 +180,10 @@ describe.runIf(process.platform === 'linux')('FsBlobStore on a device without sp
     await removeScratchFolder(root);
   });
 
-  it('fails the upload when a flush in the background failed', async () => {
+  it('rejects an append after a background flush failed', async () => {
     const root = await makeScratchFolder();
     await (await FsBlobStore.open(root)).close();
-    // It takes every write, and refuses to be flushed.
+    // /dev/null accepts every write and refuses to be flushed.
     await symlink('/dev/null', join(root, 'staged', 'null'));
     const store = await FsBlobStore.open(root, { maxInlineHashBytes: Infinity });
     const staged = await store.stage('null');
@@ -196,8 +196,8 @@ describe.runIf(process.platform === 'linux')('FsBlobStore on a device without sp
   });
 });
 
-describe('append under concurrency', () => {
-  it('runs the operations of one id in the order of the calls', async () => {
+describe('concurrent operations on a staged blob', () => {
+  it('run in the order of the calls', async () => {
     const root = await makeScratchFolder();
     const store = await FsBlobStore.open(root);
     const staged = await store.stage('ordered');

@@ -10,7 +10,7 @@ import { at, collect, digest, link, repository, session } from '../contracts/met
 const full = 'IO error: /data/index/000005.log: No space left on device';
 const broken = 'IO error: /data/index/000005.log: Input/output error';
 
-describe('LevelMetadataStore with an index that fails', () => {
+describe('LevelMetadataStore with a failing index', () => {
   let parent: string;
   let folder: string;
   let store: LevelMetadataStore;
@@ -28,9 +28,9 @@ describe('LevelMetadataStore with an index that fails', () => {
       ...options,
     });
   };
-  /** The probe fails as long as there is a folder of its name. */
+  /** The probe fails while a folder has its name. */
   const refuseFiles = () => mkdir(path.join(folder, '000000.dbtmp'));
-  const takeFiles = () => rm(path.join(folder, '000000.dbtmp'), { recursive: true });
+  const acceptFiles = () => rm(path.join(folder, '000000.dbtmp'), { recursive: true });
   const pause = () => (now += 10_000);
 
   beforeEach(async () => {
@@ -48,7 +48,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     await rm(parent, { recursive: true });
   });
 
-  it('reopens it after a failed write and writes once more: the caller does not notice', async () => {
+  it('reopens the index after a failed write and retries, unnoticed by the caller', async () => {
     faults.batches.push(broken);
     await store.apply([link('b', 2)], durable);
     expect(await store.link(at, digest('b'))).toMatchObject({ size: 10 });
@@ -61,7 +61,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(events).toMatchObject([{ type: 'reopened', reopens: 1, failure: { message: broken } }]);
   });
 
-  it('does not count twice what a failed write had brought to the disk', async () => {
+  it('does not count content twice that a failed write had stored', async () => {
     faults.batches.push(broken);
     faults.writesBeforeFailing = true;
     await store.apply([link('b', 2)], durable);
@@ -69,7 +69,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(await store.usage('r')).toBe(20);
   });
 
-  it('refuses writes with 503 when the second attempt fails too, and reopens again after a pause', async () => {
+  it('refuses writes with 503 when the retry fails too, and reopens again after a pause', async () => {
     faults.batches.push(broken, broken);
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
     expect(store.status()).toMatchObject({ writable: false, reopens: 1 });
@@ -84,7 +84,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(events.map(({ type }) => type)).toEqual(['failed', 'reopened']);
   });
 
-  it('goes on answering reads while the disk does not take a file, and refuses writes', async () => {
+  it('keeps answering reads and refuses writes while the disk cannot store a file', async () => {
     faults.batches.push(broken);
     await refuseFiles();
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
@@ -92,13 +92,13 @@ describe('LevelMetadataStore with an index that fails', () => {
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
     expect(faults.opened).toBe(1);
     expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
-    await takeFiles();
+    await acceptFiles();
     pause();
     await store.apply([link('b', 2)], durable);
     expect(faults.opened).toBe(2);
   });
 
-  it('refuses reads too while it cannot be opened, and tries again after a pause that grows', async () => {
+  it('also refuses reads while the index cannot be opened, and retries after growing pauses', async () => {
     faults.batches.push(broken);
     faults.opens.push(broken, broken);
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
@@ -115,14 +115,14 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(store.status()).toMatchObject({ writable: true });
   });
 
-  it('answers from memory what it keeps there whole, even while it cannot be opened', async () => {
+  it('answers resident data from memory even while the index cannot be opened', async () => {
     faults.batches.push(broken);
     faults.opens.push(broken);
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
     expect(await store.repositories()).toHaveLength(1);
   });
 
-  it('answers 507 on a full disk', async () => {
+  it('rejects writes with 507 on a full disk', async () => {
     faults.batches.push(full, full);
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 507 });
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 507 });
@@ -130,9 +130,9 @@ describe('LevelMetadataStore with an index that fails', () => {
   });
 
   it.each([
-    ['releases space', true, 'fulfilled'],
-    ['has none to release', false, 'rejected'],
-  ] as const)('asks for space when it does not fit, and then opens it: the caller %s', async (_, frees, status) => {
+    ['frees space', true, 'fulfilled'],
+    ['cannot free space', false, 'rejected'],
+  ] as const)('requests space when reopening fails on a full disk, and the callback %s', async (_, frees, status) => {
     await store.close();
     await openStore({
       freeSpace: async () => {
@@ -149,14 +149,14 @@ describe('LevelMetadataStore with an index that fails', () => {
     await store.apply([link('c', 3)], durable);
   });
 
-  it('asks for space when a start meets a full disk', async () => {
+  it('requests space when it starts on a full disk', async () => {
     await store.close();
     faults.opens.push(full);
     await openStore({ freeSpace: async () => true });
     expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
   });
 
-  it.runIf(process.platform === 'linux')('asks for space when a clean stop meets a full disk', async () => {
+  it.runIf(process.platform === 'linux')('requests space when it stops on a full disk', async () => {
     await store.close();
     const draft = `${folder}.json.new`;
     await openStore({ freeSpace: async () => (await unlink(draft), true) });
@@ -166,7 +166,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     await openStore();
   });
 
-  it('lets reads in progress end before it closes the database, and those that come meanwhile wait', async () => {
+  it('waits for running reads before it closes the database, and delays new ones', async () => {
     const links = Array.from({ length: 3000 }, (_, i) => link(`l${i}`, 1));
     await store.apply(links, durable);
     faults.batches.push(broken);
@@ -182,7 +182,7 @@ describe('LevelMetadataStore with an index that fails', () => {
   it.each([
     ['closing', 'closing'],
     ['opening', 'opening'],
-  ] as const)('reads that come while it is %s wait, and are answered', async (_, phase) => {
+  ] as const)('delays and then answers reads that arrive during its %s', async (_, phase) => {
     const reads: Promise<unknown>[] = [];
     const read = () => {
       reads.push(store.link(at, digest('a')), store.tags(at, { limit: 1 }), store.isCandidate(digest('a')));
@@ -197,7 +197,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(await Promise.all(reads)).toMatchObject([{ size: 10 }, { items: [] }, expect.any(Boolean)]);
   });
 
-  it('is reopened though there is a read in progress at every moment', async () => {
+  it('reopens the index under a constant stream of reads', async () => {
     const end = new AbortController();
     const keepReading = async (): Promise<void> => {
       while (!end.signal.aborted) await store.candidates(Infinity, 10);
@@ -210,7 +210,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(faults.opened).toBe(2);
   });
 
-  it('does not deadlock when a caller writes while it walks through the sessions', async () => {
+  it('does not deadlock when a caller writes while it iterates over the sessions', async () => {
     const sessions = Array.from(
       { length: 5 },
       (_, i) => ({ type: 'session.put', session: session(`${i}`, at) }) as const,
@@ -224,7 +224,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(store.status().reopens).toBe(5);
   });
 
-  it('walks through more sessions than are in a page', async () => {
+  it('iterates over more sessions than fit in a page', async () => {
     const sessions = Array.from(
       { length: 2001 },
       (_, i) => ({ type: 'session.put', session: session(`${i}`, at) }) as const,
@@ -233,7 +233,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(await collect(store.sessions())).toHaveLength(2001);
   });
 
-  it('purges and sums up over a failure', async () => {
+  it('purges and computes usage despite a failure', async () => {
     await store.apply([{ type: 'repository.delete', name: 'r', when: 2 }, repository('s')], durable);
     faults.batches.push(broken);
     while (await store.purge(3));
@@ -246,7 +246,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(await store.candidates(Infinity, 9)).toMatchObject([{ kind: 'bytes', digest: digest('a') }]);
   });
 
-  it('answers 503 for an entry that cannot be read, and stays open', async () => {
+  it('rejects with 503 for an unreadable entry, and stays open', async () => {
     faults.gets.push(broken);
     await expect(store.link(at, digest('b'))).rejects.toMatchObject({ code: 'UNAVAILABLE', status: 503 });
     faults.gets.push(broken);
@@ -255,7 +255,7 @@ describe('LevelMetadataStore with an index that fails', () => {
     expect(await store.link(at, digest('b'))).toBeUndefined();
   });
 
-  it('stays open when closing it fails, and is closed by the next attempt', async () => {
+  it('stays open when closing fails, and closes with the next attempt', async () => {
     faults.batches.push(broken);
     faults.closes.push('cannot close');
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
@@ -267,34 +267,31 @@ describe('LevelMetadataStore with an index that fails', () => {
 
   it.each([
     ['a write failed', () => faults.batches.push(broken, broken)],
-    ['it could not be opened again', () => (faults.batches.push(broken), faults.opens.push(broken))],
-  ])(
-    'gives the folder up when it is closed after %s, and the next start has what was acknowledged',
-    async (_, fail) => {
-      fail();
-      await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
-      await store.close();
-      await openStore();
-      expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
-      expect(await readdir(folder)).toContain('owner.json');
-    },
-  );
+    ['it could not be reopened', () => (faults.batches.push(broken), faults.opens.push(broken))],
+  ])('releases the folder when closed after %s, and the next start has all acknowledged writes', async (_, fail) => {
+    fail();
+    await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
+    await store.close();
+    await openStore();
+    expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
+    expect(await readdir(folder)).toContain('owner.json');
+  });
 
-  it('gives the folder up when the last write of a clean stop fails', async () => {
+  it('releases the folder when the last write of a clean stop fails', async () => {
     faults.batches.push(broken);
     await store.close();
     await openStore();
     expect(await store.link(at, digest('a'))).toMatchObject({ size: 10 });
   });
 
-  it('keeps its claim of the folder while it is opened again', async () => {
+  it('keeps its claim on the folder while reopening fails', async () => {
     faults.batches.push(broken);
     faults.opens.push(broken);
     await expect(store.apply([link('b', 2)], durable)).rejects.toMatchObject({ status: 503 });
     await expect(LevelMetadataStore.open(folder)).rejects.toThrow('this process already has');
   });
 
-  it('loses nothing when LevelDB deletes what a probe has left', async () => {
+  it('loses nothing when LevelDB deletes a leftover probe file', async () => {
     await writeFile(path.join(folder, '000000.dbtmp'), 'x');
     await store.close();
     await openStore();

@@ -10,7 +10,7 @@ import { at, digest, link, repository } from '../contracts/metadata-samples.js';
 
 const durable = { durable: true };
 
-describe('an index folder at a start', () => {
+describe('an index at a start', () => {
   let parent: string;
   let folder: string;
   let store: LevelMetadataStore | undefined;
@@ -29,14 +29,14 @@ describe('an index folder at a start', () => {
     await store?.close();
     store = undefined;
   };
-  /** Replaces the data folder by how it was at a moment: what a kill -9 at that moment leaves. */
+  /** Replaces the data folder with a snapshot, like a kill -9 at the time of the snapshot. */
   const killAndRestore = async (snapshot: string): Promise<void> => {
     await close();
     await rm(parent, { recursive: true });
     await cp(snapshot, parent, { recursive: true });
     await rm(snapshot, { recursive: true });
   };
-  /** The lock is left out: to open it would give it up. */
+  /** Leaves out the lock, since opening it would release it. */
   const takeSnapshot = async (): Promise<string> => {
     const snapshot = `${parent}-snapshot`;
     await cp(parent, snapshot, { recursive: true, filter: (name) => !/LOCK$|owner\.json$/.test(name) });
@@ -58,7 +58,7 @@ describe('an index folder at a start', () => {
     const files = names.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
     return Object.fromEntries(await Promise.all(files.map(async (file) => [file, await readFile(file, 'base64')])));
   };
-  /** The names of what LevelDB itself writes before it looks at anything: its own log, and the lock. */
+  /** Matches the files that LevelDB writes before it examines anything: its own log and the lock. */
   const isInfoLog = (name: string): boolean => /\/(?:LOG|LOG\.old|LOCK)$/.test(name);
   const expectRefusal = async (finding: string | RegExp): Promise<void> => {
     const before = await list();
@@ -66,7 +66,7 @@ describe('an index folder at a start', () => {
     expect(refusal).toBeInstanceOf(IndexDamageError);
     expect((refusal as IndexDamageError).finding).toMatch(finding);
     expect((refusal as Error).message).toContain('--accept-empty-index');
-    // A folder that is missing cannot be repaired.
+    // A missing folder cannot be repaired.
     const repair = expect((refusal as Error).message);
     if (finding === 'the folder is missing') repair.not.toContain('repair-index');
     else repair.toContain(`artifactapi repair-index --data ${parent}`);
@@ -94,7 +94,7 @@ describe('an index folder at a start', () => {
     await rm(parent, { recursive: true });
   });
 
-  it('is marked with an id that stays, and with its last batch after a clean stop only', async () => {
+  it('has a marker with a permanent id, and with the last batch only after a clean stop', async () => {
     const marker = async () => JSON.parse(await readFile(`${folder}.json`, 'utf8')) as object;
     const { id } = (await marker()) as { id: string };
     expect(await marker()).toEqual({ id });
@@ -109,45 +109,48 @@ describe('an index folder at a start', () => {
     expect(events).toEqual([]);
   });
 
-  it('without CURRENT is refused', async () => {
+  it('is refused without CURRENT', async () => {
     await close();
     await rm(path.join(folder, 'CURRENT'));
     await expectRefusal('the file CURRENT is missing');
   });
 
-  it('that is missing is refused, and not made', async () => {
+  it('is refused when the folder is missing, and the folder is not created', async () => {
     await close();
     await rm(folder, { recursive: true });
     await expectRefusal('the folder is missing');
     expect(await readdir(parent)).toEqual(['index.json']);
   });
 
-  it.each(['with', 'without'])('that is empty is refused over blobs %s its marker', async (marker) => {
-    await close();
-    await rm(folder, { recursive: true });
-    await mkdir(folder);
-    if (marker === 'without') await rm(`${folder}.json`);
-    await expectRefusal('the file CURRENT is missing');
-  });
+  it.each(['with', 'without'])(
+    'is refused when the folder is empty and there are blobs, %s the marker',
+    async (marker) => {
+      await close();
+      await rm(folder, { recursive: true });
+      await mkdir(folder);
+      if (marker === 'without') await rm(`${folder}.json`);
+      await expectRefusal('the file CURRENT is missing');
+    },
+  );
 
   it.each([
     ['damaged', (file: string) => writeFile(file, 'x'), 'the file CURRENT is damaged'],
     ['empty', (file: string) => writeFile(file, ''), 'the file CURRENT is damaged'],
-    ['of another time', (file: string) => writeFile(file, 'MANIFEST-000999\n'), 'the file MANIFEST-000999 is missing'],
-  ])('with a CURRENT that is %s is refused', async (_, edit, finding) => {
+    ['outdated', (file: string) => writeFile(file, 'MANIFEST-000999\n'), 'the file MANIFEST-000999 is missing'],
+  ])('is refused when CURRENT is %s', async (_, edit, finding) => {
     await close();
     await edit(path.join(folder, 'CURRENT'));
     await expectRefusal(finding);
   });
 
-  it('whose MANIFEST is damaged is refused', async () => {
+  it('is refused when the MANIFEST is damaged', async () => {
     await close();
     const current = (await readFile(path.join(folder, 'CURRENT'), 'utf8')).trim();
     await change(path.join(folder, current), (content) => flip(content, 20));
     await expectRefusal('LevelDB reports');
   });
 
-  it('without a table that it had is refused', async () => {
+  it('is refused when a table is missing', async () => {
     await close();
     await open();
     await close();
@@ -159,7 +162,7 @@ describe('an index folder at a start', () => {
   it.each([
     ['a clean stop', close],
     ['a kill -9', kill],
-  ])('without its log is refused after %s', async (_, stop) => {
+  ])('is refused without its log after %s', async (_, stop) => {
     // The first MANIFEST of a folder names no log.
     await close();
     await open();
@@ -169,13 +172,13 @@ describe('an index folder at a start', () => {
     await expectRefusal(/log \d+ is missing/);
   });
 
-  it('of another data folder is refused', async () => {
+  it('is refused when it belongs to another data folder', async () => {
     await close();
     await writeFile(`${folder}.json`, '{"id":"other"}');
     await expectRefusal(/its id is .*, but the data folder expects "other"/);
   });
 
-  it('that was made without us is refused in place of ours', async () => {
+  it('is refused when another program created it', async () => {
     await close();
     await rm(folder, { recursive: true });
     const other = new Level(folder);
@@ -184,7 +187,7 @@ describe('an index folder at a start', () => {
     await expect(open()).rejects.toThrow('its id is "(none)"');
   });
 
-  it('that is older than it was at a clean stop is refused', async () => {
+  it('is refused when it is older than at the last clean stop', async () => {
     await close();
     const snapshot = await takeSnapshot();
     await open();
@@ -196,30 +199,30 @@ describe('an index folder at a start', () => {
     await expectRefusal('its last batch is 6, but batch 8 had been written to disk');
   });
 
-  it('whose last batch is torn after a clean stop is refused', async () => {
+  it('is refused when its last batch is incomplete after a clean stop', async () => {
     await close();
     await change(await newestLog(), (content) => content.subarray(0, -1));
     await expectRefusal('its last batch is 5, but batch 6 had been written to disk');
   });
 
-  it('with a damaged marker is refused', async () => {
+  it('is refused when the marker is damaged', async () => {
     await close();
     await writeFile(`${folder}.json`, '{');
     await expectRefusal(`${folder}.json is damaged`);
   });
 
-  it('with a flipped bit in the middle of its log is refused after a kill -9', async () => {
+  it('is refused after a kill -9 when a bit in the middle of its log was flipped', async () => {
     await kill();
     await change(await newestLog(), (content) => flip(content, Math.floor(content.length / 3)));
     await expectRefusal(/\d+\.log is damaged: batch 3 is missing, although batches up to 4 had been synced/);
   });
 
   it.each([
-    ['cut', (content: Buffer) => content.subarray(0, -5)],
-    ['full of zeros', (content: Buffer) => content.fill(0, content.length - 60)],
-    ['followed by zeros', (content: Buffer) => Buffer.concat([content, Buffer.alloc(100_000)])],
-    ['followed by anything', (content: Buffer) => Buffer.concat([content, Buffer.alloc(50_000, 'x')])],
-  ])('whose log ends torn, %s, is opened after a power cut', async (_, edit) => {
+    ['is cut', (content: Buffer) => content.subarray(0, -5)],
+    ['ends in zeros', (content: Buffer) => content.fill(0, content.length - 60)],
+    ['is followed by zeros', (content: Buffer) => Buffer.concat([content, Buffer.alloc(100_000)])],
+    ['is followed by other data', (content: Buffer) => Buffer.concat([content, Buffer.alloc(50_000, 'x')])],
+  ])('is opened after a power cut when its log %s', async (_, edit) => {
     await store?.apply([link('d', 1)], { durable: false });
     await kill();
     await change(await newestLog(), edit);
@@ -227,7 +230,7 @@ describe('an index folder at a start', () => {
     for (const name of ['a', 'b', 'c']) await expectLink(name);
   });
 
-  it('whose last batches were not synced and are there in part is opened after a power cut', async () => {
+  it('is opened after a power cut that kept only some unsynced batches', async () => {
     const log = await newestLog();
     const sizes: number[] = [];
     for (const name of ['d', 'e', 'f']) {
@@ -235,14 +238,14 @@ describe('an index folder at a start', () => {
       await store?.apply([link(name, 1)], { durable: false });
     }
     await kill();
-    // The second of three is lost, and what comes after it is there.
+    // The second of three batches is lost, and the third is intact.
     await change(await newestLog(), (content) => content.fill(0, sizes[1], sizes[2]));
     await open();
     for (const name of ['a', 'b', 'c', 'd']) await expectLink(name);
     expect(await store?.link(at, digest('e'))).toBeUndefined();
   });
 
-  it('of a release that wrote no batch numbers is adopted, and protected from then on', async () => {
+  it('is adopted from a release without batch numbers, and protected from then on', async () => {
     await close();
     const old = new Level(folder);
     await old.del('!\0batch');
@@ -255,7 +258,7 @@ describe('an index folder at a start', () => {
     await expectRefusal('the file CURRENT is missing');
   });
 
-  it('that a power cut left in the first session is made anew when there are no blobs', async () => {
+  it('is replaced after a power cut in the first session when there are no blobs', async () => {
     await close();
     await rm(`${folder}.json`);
     holdsContent = false;
@@ -267,7 +270,7 @@ describe('an index folder at a start', () => {
     expect(await readdir(parent)).toHaveLength(3);
   });
 
-  it('that is refused starts empty when that is accepted, which the next start remembers', async () => {
+  it('starts empty with acceptEmptyIndex, and the next start opens the new index', async () => {
     await close();
     await rm(path.join(folder, 'CURRENT'));
     await open({ acceptEmptyIndex: true });
@@ -283,19 +286,19 @@ describe('an index folder at a start', () => {
     expect(await store?.repositories()).toHaveLength(1);
   });
 
-  it('that is intact is kept where an empty one would be accepted', async () => {
+  it('is kept with acceptEmptyIndex when it is intact', async () => {
     await close();
     await open({ acceptEmptyIndex: true });
     await expectLink('c');
     expect(events).toEqual([]);
   });
 
-  it('that another holds open is not examined', async () => {
+  it('is not examined while another store has it open', async () => {
     await change(await newestLog(), (content) => flip(content, Math.floor(content.length / 3)));
     await expect(LevelMetadataStore.open(folder)).rejects.toThrow('this process already has');
   });
 
-  it('is opened again after a refusal, once it was put right', async () => {
+  it('is opened after a refusal once it is restored', async () => {
     await close();
     const file = path.join(folder, 'CURRENT');
     const current = await readFile(file);

@@ -41,7 +41,7 @@ function makeFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'level-index-'));
 }
 
-describe('LevelMetadataStore on its folder', () => {
+describe('LevelMetadataStore', () => {
   let parent: string;
   let folder: string;
   const open: LevelMetadataStore[] = [];
@@ -66,7 +66,7 @@ describe('LevelMetadataStore on its folder', () => {
     await rm(parent, { recursive: true });
   });
 
-  it('reads a bounded number of images for one page, however many of them hold no manifest', async () => {
+  it('reads a bounded number of images per page, even when many hold no manifest', async () => {
     const store = await openStore();
     const names = Array.from({ length: 10_500 }, (_, i) => `a-${String(i).padStart(5, '0')}`);
     const links = names.map((image) => link('l', 1, { repository: 'r', image }));
@@ -77,7 +77,7 @@ describe('LevelMetadataStore on its folder', () => {
     expect([second.items.map(({ image }) => image), second.more]).toEqual([['team/app'], false]);
   });
 
-  it('finds all again after a restart', async () => {
+  it('returns the same data after a restart', async () => {
     const before = await openStore();
     const writes = [
       repository('r'),
@@ -113,14 +113,14 @@ describe('LevelMetadataStore on its folder', () => {
     await before.close();
     const after = await openStore();
     expect(await read(after)).toEqual(found);
-    // An id is never given twice, or the new repository would see what the old one held.
+    // An id is never reused; otherwise the new repository would see the content of the old one.
     await after.apply([repository('gone', 2)], { durable: false });
     await after.apply([link('l', 2, { repository: 'gone', image: 'i' })], { durable: false });
     expect((await after.images('r', whole)).items).toHaveLength(1);
     expect((await after.imagesLinking(digest('l'), whole)).items).toHaveLength(2);
   });
 
-  it('goes on purging after a restart', async () => {
+  it('continues a purge after a restart', async () => {
     const before = await openStore();
     await before.apply([repository('r'), ...putManifest('m')], { durable: false });
     await before.apply(
@@ -136,7 +136,7 @@ describe('LevelMetadataStore on its folder', () => {
     expect(await after.candidates(Infinity, 9)).toMatchObject([{ kind: 'bytes', digest: digest('m') }]);
   });
 
-  it('leaves no key behind of what is deleted, purged and settled', async () => {
+  it('leaves no keys of deleted and purged content', async () => {
     const store = await openStore();
     const images = [at, { repository: 's', image: 'i' }];
     await store.apply(
@@ -169,7 +169,7 @@ describe('LevelMetadataStore on its folder', () => {
     await raw.close();
   });
 
-  it('lists many tags, of which it keeps no whole list, in pages', async () => {
+  it('lists tags beyond the cache limit in pages', async () => {
     const store = await openStore();
     await store.apply([repository('r'), ...putManifest('m')], { durable: false });
     const names = Array.from({ length: 20_001 }, (_, i) => `t${i}`);
@@ -182,7 +182,7 @@ describe('LevelMetadataStore on its folder', () => {
     expect(page).toMatchObject({ items: sorted.slice(15_000, 15_003).map((name) => ({ name })), more: true });
   });
 
-  it('is opened once in a process', async () => {
+  it('opens a folder only once in a process', async () => {
     const first = await openStore();
     await expect(openStore()).rejects.toThrow(`this process already has ${folder} open`);
     await expect(openStore(join(folder, '..', 'index'))).rejects.toThrow('already');
@@ -191,7 +191,7 @@ describe('LevelMetadataStore on its folder', () => {
     await expect((await openStore()).repository('r')).resolves.toBeDefined();
   });
 
-  it('is opened by one process, even when that has lost its lock', async () => {
+  it('refuses a folder of another process that has lost its lock', async () => {
     // Closing a second handle on LOCK drops the lock of LevelDB.
     const child = startChild(
       `${openInChild} (await import('node:fs')).readFileSync(folder + '/LOCK'); say('open'); setInterval(() => {}, 1000);`,
@@ -202,7 +202,7 @@ describe('LevelMetadataStore on its folder', () => {
     await openStore();
   });
 
-  it('is opened by one process, even when it knows nothing of the other', async () => {
+  it('refuses a folder of another process without an owner file', async () => {
     const child = startChild(
       `${openInChild} (await import('node:fs')).rmSync(folder + '/owner.json'); say('open'); setInterval(() => {}, 1000);`,
     );
@@ -212,25 +212,25 @@ describe('LevelMetadataStore on its folder', () => {
     await openStore();
   });
 
-  it.each(['', '{', 'living'])('takes over from an owner that is no more: %j', async (text) => {
+  it.each(['', '{', 'reused pid'])('takes over the folder of a dead owner: %j', async (text) => {
     const first = await openStore();
     const owner = await readFile(join(folder, 'owner.json'), 'utf8');
     await first.close();
     expect(await readdir(folder)).not.toContain('owner.json');
-    // The pid is in use again, by a process that began at another time.
+    // The pid was reused by a process with another start time.
     const reused = JSON.stringify({ ...JSON.parse(owner), pid: process.ppid });
-    await writeFile(join(folder, 'owner.json'), text === 'living' ? reused : text);
+    await writeFile(join(folder, 'owner.json'), text === 'reused pid' ? reused : text);
     await openStore();
   });
 
-  it('can be tried again after it could not be opened', async () => {
+  it('can be opened again after a failure', async () => {
     await mkdir(join(folder, 'CURRENT'), { recursive: true });
     await expect(openStore()).rejects.toThrow(`the index ${folder} could not be opened`);
     await rm(folder, { recursive: true });
     await openStore();
   });
 
-  it('waits for its writes when it is closed, and refuses what comes after', async () => {
+  it('waits for running writes when closed, and refuses later calls', async () => {
     const store = await openStore();
     await store.apply([repository('r')], { durable: false });
     const writes = Array.from({ length: 50 }, (_, i) => store.apply([link(`l${i}`, 1)], { durable: true }));
@@ -250,7 +250,7 @@ describe('LevelMetadataStore on its folder', () => {
     expect(await (await openStore()).image(at)).toMatchObject({ bytes: 500 });
   });
 
-  it('loses nothing that was acknowledged when it is killed', { timeout: 20_000 }, async () => {
+  it('loses no acknowledged writes when it is killed', { timeout: 20_000 }, async () => {
     const first = await openStore();
     await first.apply([repository('r'), ...putManifest('m')], { durable: true });
     await first.close();
@@ -271,7 +271,7 @@ describe('LevelMetadataStore on its folder', () => {
   });
 });
 
-/** Runs in a process of its own, on what `npm run build` made. */
+/** Runs in a separate process, on the output of `npm run build`. */
 const openInChild = `
   const { LevelMetadataStore } = await import(${JSON.stringify(new URL('../../dist/src/storage/level/level-metadata-store.js', import.meta.url))});
   const { writeSync } = await import('node:fs');
@@ -301,7 +301,7 @@ function spawnChild(folder: string, body: string): ChildProcess {
 
 async function lineOf(child: ChildProcess): Promise<string> {
   for await (const line of createInterface({ input: child.stdout as NodeJS.ReadableStream })) return line;
-  throw new Error('the child ended without a word');
+  throw new Error('the child ended without output');
 }
 
 async function kill(child: ChildProcess): Promise<void> {

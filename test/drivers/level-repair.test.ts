@@ -40,15 +40,15 @@ describe('repairIndex', () => {
     await rm(parent, { recursive: true });
   });
 
-  it('refuses a folder that is open, in this process', async () => {
+  it('refuses a folder that this process has open', async () => {
     await expect(repairIndex(folder)).rejects.toThrow(`this process already has ${folder} open`);
   });
 
-  it('refuses a folder that is missing', async () => {
+  it('refuses a missing folder', async () => {
     await expect(repairIndex(path.join(parent, 'other'))).rejects.toThrow('cannot read the index');
   });
 
-  it('brings an index without CURRENT back, and keeps a copy of what it found', async () => {
+  it('restores an index without CURRENT, and keeps a copy of the original', async () => {
     await closeAll();
     await rm(path.join(folder, 'CURRENT'));
     const before = await readdir(folder);
@@ -62,7 +62,7 @@ describe('repairIndex', () => {
     expect(await store.image(at)).toMatchObject({ manifests: 1, tags: 1 });
   });
 
-  it('makes an index with a flipped bit in its log start again, without what the bit has damaged', async () => {
+  it('repairs an index with a flipped bit in its log, losing only the damaged entry', async () => {
     await closeAll();
     const [log = ''] = (await readdir(folder)).filter((name) => name.endsWith('.log'));
     const content = await readFile(path.join(folder, log));
@@ -78,7 +78,7 @@ describe('repairIndex', () => {
     expect(links.filter((found) => found !== undefined)).toHaveLength(1);
   });
 
-  it('counts images anew, and gives no id of a repository a second time', async () => {
+  it('recounts images, and reuses no id of a repository', async () => {
     await closeAll();
     await edit(async (level) => {
       await level.del('!\0next-id');
@@ -102,7 +102,7 @@ describe('repairIndex', () => {
     expect((await store.images('s', { limit: 9 })).items).toEqual([]);
   });
 
-  it('keeps what a repository without a record held: its blobs stay referenced', async () => {
+  it('keeps the entries of a repository without a record, so its blobs stay referenced', async () => {
     await closeAll();
     await edit((level) => level.del('!\0repository\0r'));
     const report = await repairIndex(folder);
@@ -112,7 +112,7 @@ describe('repairIndex', () => {
     expect(await store.isReferenced(digest('a'))).toBe(true);
   });
 
-  it('accepts an index that the data folder did not expect', async () => {
+  it('accepts an index that does not match the marker', async () => {
     await closeAll();
     await writeFile(`${folder}.json`, '{"id":"other","sequence":99}');
     await expect(openStore()).rejects.toThrow(IndexDamageError);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 
-describe.skipIf(process.platform !== 'linux')('what is synced when an index is opened', () => {
+describe.skipIf(process.platform !== 'linux')('opening an index syncs', () => {
   let parent: string;
   let synced: string[];
 
@@ -25,10 +25,10 @@ describe.skipIf(process.platform !== 'linux')('what is synced when an index is o
     await rm(parent, { recursive: true });
   });
 
-  it('a new one: its MANIFEST, CURRENT, its folder, and that folder in its parent, before anything is written', async () => {
+  it('the MANIFEST, CURRENT, the folder and its parent of a new index before any write', async () => {
     const store = await LevelMetadataStore.open(path.join(parent, 'data/index'));
     expect(synced.map((name) => name.replace(/\d+$/, 'N'))).toEqual([
-      // The folders are made.
+      // The new folders.
       'data',
       '',
       'data/index/CURRENT',
@@ -42,7 +42,7 @@ describe.skipIf(process.platform !== 'linux')('what is synced when an index is o
     await store.close();
   });
 
-  it('one of an earlier start: the same, since that start may have been cut', async () => {
+  it('the same files of an existing index, since the earlier start may have been interrupted', async () => {
     await (await LevelMetadataStore.open(path.join(parent, 'index'))).close();
     synced = [];
     const store = await LevelMetadataStore.open(path.join(parent, 'index'));

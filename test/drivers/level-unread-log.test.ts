@@ -13,7 +13,7 @@ let parent: string;
 let folder: string;
 let store: LevelMetadataStore;
 let faults: LevelFaults;
-/** Whether LevelDB does not get to read the logs when it opens the folder: it takes them for empty, and deletes them. */
+/** Whether LevelDB fails to read the logs when it opens the folder. It then treats them as empty and deletes them. */
 let unreadable: boolean;
 
 beforeEach(async () => {
@@ -38,7 +38,7 @@ function logsIn(names: readonly string[]): readonly string[] {
   return names.filter((name) => name.endsWith('.log'));
 }
 
-it('a log that LevelDB cannot read at a reopening is written again, with its deletes', async () => {
+it('a log that LevelDB fails to read during a reopening is written again, including deletes', async () => {
   await store.apply([repository('r'), link('a', 1), link('b', 2)], durable);
   await store.apply([{ type: 'blob.unlink', at, digest: digest('a'), when: 3 }], durable);
   expect(logsIn(await readdir(folder))).toHaveLength(1);
@@ -58,12 +58,12 @@ it('a log that LevelDB cannot read at a reopening is written again, with its del
   expect(await store.link(at, digest('b'))).toBeDefined();
 });
 
-it('the older one of two logs, when LevelDB can read the newer one alone, is written again', async () => {
+it('the older of two logs is written again when LevelDB reads only the newer one', async () => {
   await store.apply([repository('r'), link('a', 1)], durable);
   const [log = ''] = logsIn(await readdir(folder));
   const { length } = await readFile(path.join(folder, log));
   await store.apply([link('b', 2)], durable);
-  // As a kill -9 leaves it while LevelDB makes a table of the older log.
+  // The state after a kill -9 while LevelDB turns the older log into a table.
   const killed = path.join(parent, 'killed');
   await cp(folder, killed, { recursive: true, filter: (name) => !/LOCK$|owner\.json$/.test(name) });
   const content = await readFile(path.join(killed, log));

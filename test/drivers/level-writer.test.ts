@@ -5,7 +5,7 @@ import { LevelWriter } from '../../src/storage/level/level-writer.js';
 describe('LevelWriter', () => {
   const key = 'k' as Key<string>;
 
-  it('rejects all of a group when its write fails, and goes on', async () => {
+  it('rejects a whole group when its write fails, and runs the next one', async () => {
     const written: string[][] = [];
     let failures = 0;
     const writer = new LevelWriter({
@@ -32,8 +32,8 @@ describe('LevelWriter', () => {
     await writer.idle();
   });
 
-  it('drops the draft of a task that throws, and shows the others what was kept', async () => {
-    const seen: unknown[] = [];
+  it('drops the draft of a task that throws, and shows accepted writes to later tasks', async () => {
+    const read: unknown[] = [];
     const operations: unknown[] = [];
     const writer = new LevelWriter({
       get: () => undefined,
@@ -45,13 +45,13 @@ describe('LevelWriter', () => {
     });
     const task = (value: string, fails: boolean) =>
       writer.run(async (view) => {
-        seen.push(view.get(key));
+        read.push(view.get(key));
         view.put(key, value);
         if (fails) throw new Error(value);
       }, false);
     const results = await Promise.allSettled([task('a', false), task('b', true), task('c', false)]);
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-    expect(seen).toEqual([undefined, 'a', 'a']);
+    expect(read).toEqual([undefined, 'a', 'a']);
     expect(operations).toEqual([{ type: 'put', key: 'k', value: 'c', text: '"c"' }]);
   });
 });

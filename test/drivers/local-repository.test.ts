@@ -39,7 +39,7 @@ repositoryWriterContract('LocalRepository', create);
 const layer = someBytes('layer', 3000);
 const image = imageOf('image', [layer]);
 
-describe('a local repository', () => {
+describe('LocalRepository', () => {
   let domain: Domain;
   beforeEach(async () => {
     domain = await Domain.open();
@@ -48,7 +48,7 @@ describe('a local repository', () => {
   });
   afterEach(() => domain.dispose());
 
-  it('goes on with an upload after a restart', async () => {
+  it('continues an upload after a restart', async () => {
     const { id } = await domain.writer('local').startUpload('app', 'sha256');
     await domain.writer('local').appendUpload('app', id, { source: Readable.from([layer.subarray(0, 1000)]) });
     await domain.restart();
@@ -58,7 +58,7 @@ describe('a local repository', () => {
     expect(await domain.repository('local').statBlob(anyone, 'app', digestOf(layer))).toMatchObject({ size: 3000 });
   });
 
-  it('tells the listeners what was done, and nobody of what was not', async () => {
+  it('emits an event for every effective change and none for the others', async () => {
     const events: string[] = [];
     for (const name of ['blob.pushed', 'blob.deleted', 'manifest.pushed', 'manifest.deleted', 'tag.deleted'] as const) {
       domain.runtime.events.on(name, ({ at }: { at: { image: string } }) => void events.push(`${name} ${at.image}`));
@@ -79,7 +79,7 @@ describe('a local repository', () => {
     ]);
   });
 
-  it('makes an image by a push and by nothing else', async () => {
+  it('creates images only by a push to an existing repository', async () => {
     await expect(domain.writer('absent').startUpload('app', 'sha256')).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
     await expect(pushBlobs(domain.writer('absent'), 'app', [layer])).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
     const put = domain.writer('absent').putManifest('app', image.manifest, [parseTag('v1')]);
@@ -88,8 +88,8 @@ describe('a local repository', () => {
     expect(await domain.metadata.repository('absent')).toBeUndefined();
   });
 
-  describe('that is not sparse', () => {
-    it('refuses a manifest whose blobs the image does not hold, and names them', async () => {
+  describe('with sparse: false', () => {
+    it('refuses a manifest with missing blobs, and lists them', async () => {
       const writer = domain.writer('whole');
       await pushBlobs(writer, 'other', image.blobs);
       await pushBlobs(writer, 'app', image.blobs.slice(0, 1));
@@ -103,7 +103,7 @@ describe('a local repository', () => {
       expect(await domain.repository('whole').statManifest(anyone, 'app', { tag: parseTag('v1') })).toBeDefined();
     });
 
-    it("takes an index whose children it holds, as manifests or as blobs, and refuses another's", async () => {
+    it('accepts an index whose children exist as manifests or as blobs, and refuses others', async () => {
       const writer = domain.writer('whole');
       const other = imageOf('other', []).manifest;
       const index = indexOf([image.manifest, other]);
@@ -114,7 +114,7 @@ describe('a local repository', () => {
       expect(await domain.repository('whole').statManifest(anyone, 'app', { tag: parseTag('v1') })).toBeDefined();
     });
 
-    it('asks for no layer that is fetched from elsewhere, and no subject', async () => {
+    it('does not require foreign layers or the subject', async () => {
       const config = Buffer.from('config');
       const subject = { mediaType: types.ociImage, digest: image.manifest.digest, size: 1 };
       const foreign = parsed(
@@ -135,18 +135,18 @@ describe('a local repository', () => {
     });
   });
 
-  describe('whose bytes are damaged', () => {
-    const damage = (how: 'gone' | 'shorter' | 'longer', bytes: Buffer): void => {
+  describe('with damaged bytes', () => {
+    const damage = (how: 'missing' | 'shorter' | 'longer', bytes: Buffer): void => {
       const digest = digestOf(bytes);
-      if (how === 'gone') domain.disk.blobs.delete(digest);
+      if (how === 'missing') domain.disk.blobs.delete(digest);
       else {
         const changed = how === 'shorter' ? bytes.subarray(0, -1) : Buffer.concat([bytes, Buffer.from('x')]);
         domain.disk.blobs.set(digest, { bytes: changed, modifiedAt: 0 });
       }
     };
 
-    it.each(['gone', 'shorter', 'longer'] as const)(
-      'shows no blob that is %s, says so, and takes it again',
+    it.each(['missing', 'shorter', 'longer'] as const)(
+      'hides a blob that is %s, logs an error, and accepts it again',
       async (how) => {
         await pushImage(domain.writer('local'), 'app', image, 'v1');
         damage(how, layer);
@@ -161,8 +161,8 @@ describe('a local repository', () => {
       },
     );
 
-    it.each(['gone', 'shorter', 'longer'] as const)(
-      'shows no manifest whose bytes are %s, says so, and takes it again',
+    it.each(['missing', 'shorter', 'longer'] as const)(
+      'hides a manifest whose bytes are %s, logs an error, and accepts it again',
       async (how) => {
         await pushImage(domain.writer('local'), 'app', image, 'v1');
         await domain.restart();

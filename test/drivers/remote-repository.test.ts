@@ -9,14 +9,14 @@ import { startMemoryRegistry } from '../support/registry.js';
 /** Puts content into a local repository. */
 async function fill(repository: Repository | undefined, image: string, seed: Seed): Promise<void> {
   const writer = repository?.writer;
-  if (writer === undefined) throw new Error('there is no writer');
+  if (writer === undefined) throw new Error('the repository has no writer');
   for (const bytes of seed.blobs ?? []) await writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
   for (const { manifest, tags = [] } of seed.manifests ?? []) {
     await writer.putManifest(image, manifest, tags.map(parseTag), { caller: anyone });
   }
 }
 
-/** A remote of another registry's local repository, over HTTP. */
+/** Creates a remote repository of another registry's local repository, over HTTP. */
 function create(cache: boolean): () => Promise<RepositoryFixture> {
   return async () => {
     const upstream = await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] });
@@ -33,7 +33,7 @@ function create(cache: boolean): () => Promise<RepositoryFixture> {
       ],
     });
     const repository = server.directory.get('remote')?.repository;
-    if (repository === undefined) throw new Error('there is no remote');
+    if (repository === undefined) throw new Error('the remote repository is missing');
     return {
       repository,
       seed: (image, seed) => fill(upstream.directory.get('local')?.repository, image, seed),
@@ -45,4 +45,4 @@ function create(cache: boolean): () => Promise<RepositoryFixture> {
   };
 }
 
-repositoryContract('RemoteRepository over a local one', create(true));
+repositoryContract('RemoteRepository of a local repository', create(true));

@@ -10,7 +10,7 @@ import {
 } from '../contracts/repository.js';
 import { Domain } from '../regressions/domain.js';
 
-/** A virtual repository whose one member takes the pushes. */
+/** Creates a virtual repository whose only member accepts pushes. */
 async function create(): Promise<RepositoryFixture> {
   const domain = await Domain.open();
   await domain.addRepository('local', { sparse: true });
@@ -42,5 +42,5 @@ async function create(): Promise<RepositoryFixture> {
   };
 }
 
-repositoryContract('VirtualRepository of one', create);
-repositoryWriterContract('VirtualRepository of one', create);
+repositoryContract('VirtualRepository with one member', create);
+repositoryWriterContract('VirtualRepository with one member', create);
