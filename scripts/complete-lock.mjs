@@ -1,6 +1,6 @@
-// Run after every change of package-lock.json: `node scripts/complete-lock.mjs package-lock.json`.
-// Adds the entries of the linter's binaries for other platforms. npm leaves out those that its registry or mirror does not
-// have, and then refuses the lock in `npm ci`. Their os and cpu are in their names.
+// Adds the linter's binaries for all platforms to the lock file. npm omits those that its registry or mirror lacks, and then
+// `npm ci` refuses the file on other platforms. Run it after every change of package-lock.json:
+// `node scripts/complete-lock.mjs package-lock.json`.
 import { readFileSync, writeFileSync } from 'node:fs';
 const file = process.argv[2];
 const lock = JSON.parse(readFileSync(file, 'utf8'));
@@ -9,6 +9,7 @@ for (const owner of ['oxlint', 'oxlint-tsgolint']) {
   for (const [name, version] of Object.entries(own.optionalDependencies)) {
     const key = `node_modules/${name}`;
     if (lock.packages[key]) continue;
+    // Names such as `@oxlint/binding-linux-x64-gnu` contain the os, cpu and C library.
     const [os, cpu, abi] = name.split('/')[1].replace('binding-', '').split('-');
     lock.packages[key] = {
       version,

@@ -1,4 +1,5 @@
-// docs/configuration.md and docs/config.schema.json, from the schemas of the options, of the `server` section and from the flags.
+// Renders docs/configuration.md and docs/config.schema.json from the flags and the schemas of the options and of the `server`
+// section.
 import { literal } from './option-interfaces.mjs';
 import { mapSchemas, toJsonSchema, withoutCode } from './option-schemas.mjs';
 
@@ -15,7 +16,7 @@ import { mapSchemas, toJsonSchema, withoutCode } from './option-schemas.mjs';
  */
 
 /**
- * Writes the tables of docs/configuration.md anew, between `<!-- table: NAME -->` and `<!-- end -->`.
+ * Replaces the tables of docs/configuration.md between `<!-- table: NAME -->` and `<!-- end -->`.
  * @param {string} page
  * @param {Sources} sources
  * @returns {string}
@@ -24,7 +25,7 @@ export function renderConfiguration(page, sources) {
   const tables = describeTables(sources);
   const names = new Set();
   const rendered = page.replace(/^<!-- table: ([^>\n]+) -->\n.*?^<!-- end -->$/gms, (_, /** @type {string} */ name) => {
-    if (tables[name] === undefined) throw new Error(`there is no table ${name}`);
+    if (tables[name] === undefined) throw new Error(`unknown table "${name}" in docs/configuration.md`);
     names.add(name);
     return [`<!-- table: ${name} -->`, '', ...tables[name], '', '<!-- end -->'].join('\n');
   });
@@ -60,14 +61,14 @@ function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, se
   };
 }
 
-function pick(/** @type {Schema} */ schema, /** @type {(name: string) => boolean} */ isWanted) {
+function pick(/** @type {Schema} */ schema, /** @type {(name: string) => boolean} */ isIncluded) {
   return {
     ...schema,
-    properties: Object.fromEntries(Object.entries(schema.properties).filter(([name]) => isWanted(name))),
+    properties: Object.fromEntries(Object.entries(schema.properties).filter(([name]) => isIncluded(name))),
   };
 }
 
-/** Options within options follow the one that they are in, when they have an interface of their own or are few. */
+/** Renders options as a table. Nested options follow their parent, up to `depth` levels. */
 function renderOptions(/** @type {Schema} */ schema, /** @type {string} */ prefix, depth = 3) {
   return renderTable('Option', describeOptions(schema, prefix, depth));
 }
@@ -95,7 +96,7 @@ function describeDefault(/** @type {string} */ path, /** @type {Schema} */ { uns
   return `\`${literal(usual)}\`${unit === undefined ? '' : ` (${unit})`}`;
 }
 
-/** Large numbers with a unit, as a configuration file takes them too. */
+/** Formats a large number with a unit that configuration files accept. */
 function describeQuantity(/** @type {string} */ path, /** @type {number} */ value) {
   const units = path.endsWith('Seconds')
     ? { d: 86_400, h: 3600, m: 60 }
@@ -123,7 +124,7 @@ function renderTable(/** @type {string} */ first, /** @type {readonly (readonly 
 
 const variablePattern = '\\$\\{';
 /**
- * docs/config.schema.json: a configuration file as JSON Schema 2020-12, for editors.
+ * Renders docs/config.schema.json, the JSON Schema 2020-12 of a configuration file, for editors.
  * @param {Sources} sources
  * @returns {string}
  */
@@ -153,7 +154,7 @@ function patternOf(/** @type {Readonly<Record<string, number>>} */ units) {
   return `^[0-9]+(\\.[0-9]+)? ?(${Object.keys(units).join('|')})$`;
 }
 
-/** A file may hold variables instead of numbers and fixed texts, and quantities with a unit. */
+/** Extends a schema by what only files may contain: variables in place of values, and quantities with a unit. */
 function acceptTexts(/** @type {Schema} */ schema, /** @type {Record<string, string>} */ units) {
   const { description, default: usual, ...own } = schema;
   const isFixed =

@@ -1,5 +1,5 @@
-// What the OpenAPI document says of each operation besides its row in src/protocol/: headers, body and answers.
-// test/integration/openapi.test.ts holds it to what the registry does.
+// The headers, bodies and responses of each operation, which the OpenAPI document adds to the rows in src/protocol/.
+// test/integration/openapi.test.ts compares them with the registry.
 
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
@@ -32,8 +32,11 @@ const header = (/** @type {string} */ name, /** @type {string} */ description) =
 });
 
 const several = { type: 'array', items: text };
-const revalidated = header('If-None-Match', 'The digest in quotes: 304 when this is still the content.');
-const contentRange = header('Content-Range', '`<start>-<end>`, without a unit: the chunk begins where the upload is.');
+const revalidated = header('If-None-Match', 'The digest in quotes. 304 if the content still has this digest.');
+const contentRange = header(
+  'Content-Range',
+  '`<start>-<end>`, without a unit. The chunk must begin where the upload ends.',
+);
 const page = (/** @type {Schema} */ schema) => ({ 200: { schema, headers: ['Link'] } });
 const created = (/** @type {Schema} */ schema) => ({ 201: { schema, headers: ['Location'] } });
 
@@ -60,7 +63,7 @@ const imported = object(
   ['name', 'image', 'tags', 'digest', 'media_type', 'size_bytes'],
 );
 
-/** Those of the registry. @type {Readonly<Record<string, Details>>} */
+/** The operations of the registry. @type {Readonly<Record<string, Details>>} */
 const registryOperations = {
   'version.check': { answers: { 200: { schema: { type: 'object' } } } },
   'version.checkHead': { answers: { 200: {} } },
@@ -88,7 +91,7 @@ const registryOperations = {
   'blob.stat': { parameters: [revalidated], answers: { 200: { headers: blob.headers }, 304: {} } },
   'blob.get': {
     parameters: [
-      header('Range', '`bytes=<start>-<end>`, one range; several get the whole.'),
+      header('Range', '`bytes=<start>-<end>`. Several ranges are answered with the whole blob.'),
       header('If-Range', 'The digest in quotes.'),
       revalidated,
     ],
@@ -150,7 +153,7 @@ const health = object({
   }),
 });
 
-/** Those of the management API. @type {Readonly<Record<string, Details>>} */
+/** The operations of the management API. @type {Readonly<Record<string, Details>>} */
 const managementOperations = {
   'health.get': { answers: { 200: { schema: health } } },
   'repository.list': {
@@ -216,12 +219,12 @@ const managementOperations = {
   'key.rotate': { answers: { 201: { schema: ref('Key') } } },
 };
 
-/** By `op`. @type {Readonly<Record<string, Details>>} */
+/** All operations by `op`. @type {Readonly<Record<string, Details>>} */
 export const operations = { ...registryOperations, ...managementOperations };
 
 const origin = { enum: ['declared', 'managed'], readOnly: true };
 
-/** What the API shows beside the settings; passed over in a document that is put back. */
+/** Fields that the API adds to the settings. They are ignored on input. */
 export const shownWith = {
   repository: { origin, created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
   remote: { has_credentials: { type: 'boolean', readOnly: true }, status: { type: 'object', readOnly: true } },
@@ -229,7 +232,7 @@ export const shownWith = {
   rule: { id: { ...text, readOnly: true }, origin },
 };
 
-/** Schemas of what is only ever answered, or has no checker of its own. @type {Readonly<Record<string, Schema>>} */
+/** Schemas of documents that the API only returns, or that no zod schema checks. @type {Readonly<Record<string, Schema>>} */
 export const answerSchemas = {
   AccessToken: object(
     { token: text, access_token: text, scope: text, expires_in: count, issued_at: time, refresh_token: text },
@@ -241,16 +244,16 @@ export const answerSchemas = {
       username: text,
       password: text,
       refresh_token: text,
-      scope: { ...several, description: 'As in the query of the GET.' },
+      scope: { ...several, description: 'The same as in the query of the GET.' },
       service: text,
       client_id: text,
-      access_type: { ...text, description: '`offline`: with a refresh token.' },
+      access_type: { ...text, description: '`offline`: also return a refresh token.' },
     },
     ['grant_type'],
   ),
   RepositorySummary: {
     ...object({ name: text, package_type: { const: 'docker' }, repo_type: text, description: text }),
-    description: 'What those see who may pull, and not administer.',
+    description: 'A repository as shown to users who may pull from it, but not administer it.',
     additionalProperties: false,
   },
   Image: object({ name: ref('Name'), manifests: count, tags: count, size_bytes: count, updated_at: time }),

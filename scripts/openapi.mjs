@@ -1,4 +1,4 @@
-// The OpenAPI document, from the tables of src/protocol/ and the schemas that check what the API takes.
+// Builds the OpenAPI document from the tables of src/protocol/ and the schemas that check documents.
 import { STATUS_CODES } from 'node:http';
 import { answerSchemas, operations, ref, shownWith } from './openapi-operations.mjs';
 import { mapSchemas, toJsonSchema, withoutCode } from './option-schemas.mjs';
@@ -11,11 +11,11 @@ import { mapSchemas, toJsonSchema, withoutCode } from './option-schemas.mjs';
  * @typedef {import('./openapi-operations.mjs').Content} Content
  */
 
-/** Placeholders that take several path segments, which OpenAPI cannot say. */
+/** Placeholders that match several path segments, which OpenAPI cannot express. */
 const wide = new Set(['name', 'image']);
 
 /**
- * docs/openapi.json. The same tables always give the same document.
+ * Builds the document of docs/openapi.json. The same tables always give the same document.
  * @param {Tables} tables
  * @returns {object}
  */
@@ -33,14 +33,14 @@ export function buildOpenApi(tables) {
       title: 'artifactapi',
       version,
       description: [
-        'The registry under `/v2` is that of the OCI distribution specification; clients insist on it at the root of the host.',
-        'The management API under `/api/v1` is where the host mounts it. `{name}` and `{image}` take several path segments:',
-        'their slashes are sent as they are. `x-access` is what the caller needs, see docs/security.md.',
+        'The registry under `/v2` implements the OCI distribution specification. Clients require it at the root of the host.',
+        'The management API under `/api/v1` is relative to where the host mounts it. `{name}` and `{image}` match several path',
+        'segments: send their slashes unencoded. `x-access` is the access that the caller needs, see docs/security.md.',
       ].join(' '),
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
-    // Which of them, or whether nobody has to log in, is the registry's configuration.
+    // The configuration of a registry determines which of them applies.
     security: [{ basic: [] }, { bearer: [] }, {}],
     paths,
     components: describeComponents(tables),
@@ -65,7 +65,7 @@ function describeOperation(
   /** @type {Tables} */ { namespaceQuery },
 ) {
   const details = operations[op];
-  if (details === undefined) throw new Error(`scripts/openapi-operations.mjs says nothing of ${op}`);
+  if (details === undefined) throw new Error(`operation "${op}" is missing in scripts/openapi-operations.mjs`);
   const { parameters = [], body, answers } = details;
   const names = access === 'pull' ? [...query, namespaceQuery] : query;
   const all = [...names.map(describeQuery), ...parameters];
@@ -101,7 +101,7 @@ function schemaOf(/** @type {QueryParameter['takes']} */ takes) {
   return takes === 'name' ? ref('Name') : { type: 'string' };
 }
 
-/** A body without a type is JSON; one without a schema has bytes. */
+/** Describes a body: JSON if it has a schema and no types, bytes if it has no schema. */
 function describeContent(/** @type {Content} */ { schema, types = schema === undefined ? [] : ['application/json'] }) {
   if (types.length === 0) return {};
   return { content: Object.fromEntries(types.map((type) => [type, schema === undefined ? {} : { schema }])) };
@@ -134,19 +134,23 @@ function describeComponents(/** @type {Tables} */ tables) {
     },
     responses: {
       Refusal: {
-        description: 'Why not. Each code has the status of `x-codes` unless the case has a better one.',
+        description: 'The error. Each code has the status in `x-codes` unless a more specific one applies.',
         ...describeHeaders({ headers: ['WWW-Authenticate', 'Retry-After', 'Allow'] }),
         ...describeContent({ schema: ref('Errors') }),
       },
     },
     securitySchemes: {
       basic: { type: 'http', scheme: 'basic' },
-      bearer: { type: 'http', scheme: 'bearer', description: 'A token of `GET /v2/token`, or of another server.' },
+      bearer: {
+        type: 'http',
+        scheme: 'bearer',
+        description: 'A token from `GET /v2/token` or from an external token server.',
+      },
     },
   };
 }
 
-/** What the API takes and shows. A PUT has the name in its path, so no schema asks for one. */
+/** Describes the documents of the API. A PUT has the name in its path, so no schema requires it. */
 function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule }) {
   const types = Object.entries(repositories).map(([type, checker]) => [
     `${type.charAt(0).toUpperCase()}${type.slice(1)}Repository`,
@@ -161,7 +165,7 @@ function describeDocuments(/** @type {Tables['documents']} */ { repositories, ac
   };
 }
 
-/** As `encodeRepository` and `decodeRepository` have it: snake case, `repo_type` and `package_type`. */
+/** Describes a repository as `encodeRepository` writes and `decodeRepository` reads it. */
 function describeRepository(/** @type {string} */ type, /** @type {any} */ schema) {
   const { type: repoType, ...settings } = schema.properties;
   if (type === 'remote') {
@@ -169,7 +173,7 @@ function describeRepository(/** @type {string} */ type, /** @type {any} */ schem
     settings.credentials = {
       anyOf: [...anyOf, { type: 'null' }],
       writeOnly: true,
-      description: '`null` takes them away.',
+      description: '`null` removes them.',
     };
   }
   const shown = { ...(type === 'remote' ? shownWith.remote : {}), ...shownWith.repository };
@@ -178,7 +182,7 @@ function describeRepository(/** @type {string} */ type, /** @type {any} */ schem
   return toSnakeCase({ ...schema, properties, required });
 }
 
-/** What the API takes by a zod schema. */
+/** Describes the input of a zod schema. */
 function describeChecker(/** @type {import('zod').ZodType} */ checker) {
   const { title: _title, ...schema } = withoutCode(toJsonSchema(checker));
   const required = (schema.required ?? []).filter((/** @type {string} */ name) => name !== 'name');
@@ -189,7 +193,7 @@ function withShown(/** @type {any} */ schema, /** @type {object} */ shown) {
   return { ...schema, properties: { ...schema.properties, ...shown } };
 }
 
-/** The names of properties at any depth, and in descriptions. */
+/** Converts the names of properties to snake case, at any depth and in descriptions. */
 function toSnakeCase(/** @type {import('./option-schemas.mjs').Schema} */ schema) {
   const spell = (/** @type {string} */ name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
   return mapSchemas(schema, ({ properties, required, description, ...rest }) => ({

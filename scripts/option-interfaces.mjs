@@ -1,10 +1,10 @@
-// src/options/generated/: the interfaces of the options. TypeScript drops comments from types that it infers in .d.ts files,
-// so an inferred type would show no descriptions in an editor: docs/decisions/0022-option-interfaces-are-generated.md.
+// Renders src/options/generated/, the interfaces of the options. In .d.ts files, TypeScript drops the comments of inferred
+// types, so editors would show no descriptions: docs/decisions/0022-option-interfaces-are-generated.md.
 import { toJsonSchema } from './option-schemas.mjs';
 
 /** @typedef {import('./option-schemas.mjs').Schema} Schema */
 
-/** The files, each with the interface that it begins at, and what the types that schemas name are imported from. */
+/** The generated files with their main interface and their imports. */
 const files = {
   'access-options.ts': {
     root: 'AccessOptions',
@@ -30,6 +30,7 @@ const files = {
 };
 
 /**
+ * Renders the interfaces of the options.
  * @param {import('zod').ZodType} optionsSchema
  * @returns {Readonly<Record<string, string>>} The text of each file by its name.
  */
@@ -40,17 +41,17 @@ export function renderInterfaces(optionsSchema) {
   const roots = Object.values(files).map(({ root }) => names.indexOf(root));
   return Object.fromEntries(
     Object.entries(files).map(([file, { root, imports }]) => {
-      // What a type names is declared right before it.
+      // The types that a type uses are declared right before it.
       const last = names.indexOf(root);
       const first = Math.max(-1, ...roots.filter((index) => index < last)) + 1;
       const own = names.slice(first, last + 1).map((name) => declared.get(name));
-      const head = '// Written by `npm run docs` from the schemas of the options. Change those, not this file.';
+      const head = '// Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.';
       return [file, [head, ...imports, '', own.toReversed().join('\n\n'), ''].join('\n')];
     }),
   );
 }
 
-/** The TypeScript type of a schema; named ones are declared on the way. @returns {string} */
+/** Returns the TypeScript type of a schema. Adds the declarations of named types to `declared`. @returns {string} */
 function typeOf(/** @type {Schema} */ schema, /** @type {Map<string, string>} */ declared) {
   const { typescript, title, anyOf, properties, items, additionalProperties } = schema;
   const inner = (/** @type {Schema} */ each) => typeOf(each, declared);
@@ -103,14 +104,14 @@ function renderDoc(paragraphs, /** @type {string} */ indent) {
   return [`${indent}/**`, ...lines.map((line) => `${indent} * ${line}`), `${indent} */`, ''].join('\n');
 }
 
-/** Breaks lines, but not in code spans. */
+/** Breaks lines, except in code spans. */
 function wrap(/** @type {string} */ text, /** @type {number} */ width) {
   const glued = text.replace(/`[^`]*`/g, (code) => code.replaceAll(' ', '\0'));
   const lines = glued.match(new RegExp(`.{1,${width}}(?: |$)`, 'g')) ?? [];
   return lines.map((line) => line.trimEnd().replaceAll('\0', ' '));
 }
 
-/** As code writes it. */
+/** Formats a value as a literal in code. */
 export function literal(/** @type {unknown} */ value) {
   return typeof value === 'string' ? `'${value}'` : JSON.stringify(value);
 }

@@ -1,10 +1,10 @@
-// JSON Schema of the option schemas in src/, from which the other scripts write interfaces and documents.
+// Converts the option schemas in src/ to JSON Schema, from which the other scripts write interfaces and documents.
 import { z } from 'zod';
 
 /** @typedef {Record<string, any>} Schema JSON Schema 2020-12, with the keys of `.meta()` that src/protocol/settings/option-schema.ts lists. */
 
 /**
- * What a zod schema takes. `chosenSchema` becomes the alternatives that it chooses from.
+ * Converts the input of a zod schema. A `chosenSchema` becomes its alternatives.
  * @param {z.ZodType} checker
  * @returns {Schema}
  */
@@ -13,7 +13,7 @@ export function toJsonSchema(checker) {
     io: 'input',
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema }) => {
-      // zod leaves out the defaults of schemas that transform.
+      // zod omits the defaults of schemas with a transform.
       const { def } = /** @type {any} */ (zodSchema);
       if (def.type === 'default' && typeof def.defaultValue !== 'function') jsonSchema.default = def.defaultValue;
       if (!Array.isArray(jsonSchema.alternatives)) return;
@@ -25,7 +25,7 @@ export function toJsonSchema(checker) {
 }
 
 /**
- * The same without what only code can give, and without the keys that are not JSON Schema.
+ * Removes values that only code can provide, and the keys that are not JSON Schema.
  * @param {Schema} schema
  * @returns {Schema}
  */
@@ -39,7 +39,7 @@ export function withoutCode(schema) {
   }));
 }
 
-/** A schema of a function or a class is empty, which would let everything through. */
+/** Returns whether a schema describes JSON. The schema of a function or class is empty, which would accept everything. */
 function isJson(/** @type {Schema} */ schema) {
   return ['type', 'anyOf', 'oneOf', 'allOf', 'enum', 'const', '$ref'].some((key) => key in schema);
 }

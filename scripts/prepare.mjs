@@ -1,10 +1,10 @@
-// Builds on `npm ci`, and does nothing where the compiler was left out (`npm ci --omit=dev` of a packed or built copy).
+// Builds on `npm ci`. Does nothing without the compiler (`npm ci --omit=dev` in a built or packed copy).
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 if (process.platform === 'win32') {
-  // `npm start` is `exec node …`, so that no shell stands between npm's signals and the server. cmd.exe has no exec.
+  // `npm start` runs `exec node …`, so that the server receives npm's signals directly. cmd.exe has no exec.
   writeFileSync(new URL('../node_modules/.bin/exec.cmd', import.meta.url), '@%*\r\n');
 }
 let compiler;

@@ -12,7 +12,7 @@ export { renderConfigSchema, renderConfiguration, renderInterfaces };
  * @typedef {object} QueryParameter
  * @property {string} name
  * @property {string} description
- * @property {string | readonly string[]} [takes] Text unless it says otherwise.
+ * @property {string | readonly string[]} [takes] Absent: a text.
  * @property {boolean} [required]
  * @property {string | boolean} [default]
  *
@@ -26,13 +26,13 @@ export { renderConfigSchema, renderConfiguration, renderInterfaces };
  * @property {readonly QueryParameter[]} [query]
  *
  * @typedef {object} Tables
- * @property {readonly Operation[]} endpoints Everything under `/v2`.
- * @property {readonly Operation[]} managementEndpoints Everything under `/api/v1`.
- * @property {QueryParameter} namespaceQuery On every operation that pulls.
+ * @property {readonly Operation[]} endpoints All operations under `/v2`.
+ * @property {readonly Operation[]} managementEndpoints All operations under `/api/v1`.
+ * @property {QueryParameter} namespaceQuery The parameter of all operations that pull.
  * @property {Readonly<Record<string, { status: number, message: string }>>} errorTable
- * @property {Readonly<Record<string, RegExp>>} placeholderPatterns What a placeholder takes.
- * @property {Documents} documents What checks the documents that the management API takes.
- * @property {string} version Of the package.
+ * @property {Readonly<Record<string, RegExp>>} placeholderPatterns The values that placeholders match.
+ * @property {Documents} documents The schemas of the documents of the management API.
+ * @property {string} version The version of the package.
  *
  * @typedef {object} Documents
  * @property {Readonly<Record<string, import('zod').ZodType>>} repositories By type.
@@ -42,7 +42,7 @@ export { renderConfigSchema, renderConfiguration, renderInterfaces };
  */
 
 /**
- * docs/openapi.json. The same tables always give the same text.
+ * Renders docs/openapi.json. The same tables always give the same text.
  * @param {Tables} tables
  * @returns {string}
  */
@@ -51,7 +51,7 @@ export function renderOpenApi(tables) {
 }
 
 /**
- * docs/http-api.md. The same tables always give the same text.
+ * Renders docs/http-api.md. The same tables always give the same text.
  * @param {Pick<Tables, 'endpoints' | 'managementEndpoints' | 'errorTable'>} tables
  * @returns {string}
  */
@@ -62,12 +62,11 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '',
     '<!-- Written by `npm run docs` from src/protocol/. Change the tables there, not this file. -->',
     '',
-    'A placeholder is named after what it takes. `:name` is a name on the wire, repository and image',
-    '(`docker-internal/team/app`), and takes several path segments, as `:image` does. `:digest` is `sha256:` or `sha512:`',
-    'and lower-case hex, `:reference` a tag or a digest, `:session` the id of an upload, `:repository` the name of a',
-    'configured repository, `:account` that of an account, `:token` the id of one of its tokens, `:rule` the id of a rule.',
-    '*Access* is what the caller needs: see [security.md](security.md). *Spec* is the endpoint of the OCI distribution',
-    'specification, or the other document that says so.',
+    '`:name` is a repository and an image (`docker-internal/team/app`). `:name` and `:image` match several path segments.',
+    '`:digest` is `sha256:` or `sha512:` and lower-case hex, `:reference` a tag or a digest, `:session` the id of an upload,',
+    '`:repository` the name of a configured repository, `:account` the name of an account, `:token` the id of one of its',
+    'tokens, `:rule` the id of a rule. *Access* is the access that the caller needs: see [security.md](security.md). *Spec* is',
+    'the endpoint in the OCI distribution specification, or another document that defines the operation.',
     '',
     '## The registry: `/v2`',
     '',
@@ -75,16 +74,16 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '',
     '## The management API: `/api/v1`',
     '',
-    'Paths are relative to where the host mounts `registry.management`. Documents are JSON in snake case, times RFC 3339 in',
-    'UTC. A query parameter that an operation does not know is refused with 400 `OPTIONS_INVALID`, which names it. How',
-    'accounts, tokens and rules are used: [access-control.md](access-control.md).',
+    'Paths are relative to where the host mounts `registry.management`. Documents are JSON in snake case; times are RFC 3339 in',
+    'UTC. Unknown query parameters are refused with 400 `OPTIONS_INVALID`. For the use of accounts, tokens and rules, see',
+    '[access-control.md](access-control.md).',
     '',
     ...renderOperations(managementEndpoints),
     '',
     '## Errors',
     '',
-    'The body of a refusal is `{"errors":[{"code":"…","message":"…","detail":…}]}`; `detail` may be absent. Status and',
-    'message are those of this table unless the case has better ones.',
+    'The body of an error is `{"errors":[{"code":"…","message":"…","detail":…}]}`; `detail` may be absent. The table lists the',
+    'default status and message. Some errors have more specific ones.',
     '',
     ...renderTable(['Code', 'Status', 'Message'], codes),
     '',
@@ -93,8 +92,8 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
 
 /**
  * @param {readonly Operation[]} operations
- * @param {string} [title] Of one more column.
- * @param {(operation: Operation) => string} [cell] Its content.
+ * @param {string} [title] The title of an additional column.
+ * @param {(operation: Operation) => string} [cell] Returns the content of the additional column.
  * @returns {string[]}
  */
 function renderOperations(operations, title, cell) {

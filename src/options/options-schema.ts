@@ -106,7 +106,7 @@ export const optionsSchema = strictOptions({
     description:
       "Repositories by the namespace that a mirror client sends in `?ns=`: `{ 'docker.io': 'hub' }`. All names of Docker Hub count as one.",
   }),
-  defaultRepository: z.string().refine(isRepositoryName, "must be a repository's name").optional().meta({
+  defaultRepository: z.string().refine(isRepositoryName, 'must be the name of a repository').optional().meta({
     description:
       "The repository for names whose first component is not a repository, as Docker's `registry-mirrors` send them.",
     unset: 'none: such names are unknown',

@@ -5,20 +5,24 @@ import { JsonLimitError, manifestLimits, parseJson } from './json.js';
 import { isIndexType, ociIndexType } from './manifest.js';
 import { listOf, maxDescriptors, textRecordSchema, textsSchema } from './schemas.js';
 
-/** What gives an entry of index.json its name: the tag or the whole name (image-spec, "annotations"), and containerd's. */
+/** The tag or full name of an entry of index.json (image-spec, "annotations"). */
 export const refNameAnnotation = 'org.opencontainers.image.ref.name';
+/** The full name of an entry of index.json, as containerd writes it. */
 export const imageNameAnnotation = 'io.containerd.image.name';
 
-/** The files of an OCI layout (image-spec, "image-layout"), and the one of `docker save`. */
+/** The version file of an OCI layout (image-spec, "image-layout"). */
 export const layoutFile = 'oci-layout';
+/** The index of an OCI layout. */
 export const indexFile = 'index.json';
+/** The index of a `docker save` archive. */
 export const saveFile = 'manifest.json';
 const blobPattern = /^blobs\/([^/]+)\/([^/]+)$/;
 
+/** Docker's media types. */
 export const dockerTypes = {
   config: 'application/vnd.docker.container.image.v1+json',
   manifest: 'application/vnd.docker.distribution.manifest.v2+json',
-  /** Layers by how they are packed. */
+  /** Layers, by compression. */
   layer: {
     plain: 'application/vnd.docker.image.rootfs.diff.tar',
     gzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
@@ -26,7 +30,7 @@ export const dockerTypes = {
   },
 } as const;
 
-/** What one `docker save` of everything on a machine has is a tenth of it. */
+/** Ten times the number of images in a `docker save` of a whole machine. */
 export const maxArchiveImages = 1000;
 
 const platformSchema = z.looseObject({
@@ -36,7 +40,7 @@ const platformSchema = z.looseObject({
 });
 const descriptorSchema = z.looseObject({
   mediaType: z.string().min(1).max(255),
-  digest: z.string().refine(isDescriptorDigest, 'is no digest'),
+  digest: z.string().refine(isDescriptorDigest, 'is not a digest'),
   size: z.number().int().min(0),
   annotations: textRecordSchema.nullish(),
   platform: platformSchema.nullish(),
@@ -48,30 +52,34 @@ const savedSchema = z.looseObject({
   RepoTags: textsSchema.nullish(),
   Layers: textsSchema.nullish(),
 });
-const saveSchema = listOf(savedSchema).refine((images) => images.length > 0, 'names nothing');
+const saveSchema = listOf(savedSchema).refine((images) => images.length > 0, 'must name at least one image');
 const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: textsSchema.nullish() }) });
 const imageSchema = z.looseObject({ config: descriptorSchema, layers: listOf(descriptorSchema).optional() });
 
+/** A descriptor in an OCI layout. */
 export type ArchiveDescriptor = z.infer<typeof descriptorSchema>;
 
-/** One image of `docker save`'s manifest.json. */
+/** One image in the manifest.json of `docker save`. */
 export interface SavedImage {
   readonly config: string;
   readonly tags: readonly string[];
   readonly layers: readonly string[];
 }
 
-/** @throws RegistryError ARCHIVE_INVALID, like all the parsers here. */
+/** Checks the version of an OCI layout. @throws RegistryError ARCHIVE_INVALID, as do all parsers in this file. */
 export function checkLayoutVersion(bytes: Buffer): void {
   parse(layoutSchema, bytes, layoutFile);
 }
 
-/** What an index names, index.json or an index that is a blob, in its order. */
+/** Parses index.json, or an index that is a blob, and returns its entries in order. */
 export function parseIndex(bytes: Buffer, file: string): readonly ArchiveDescriptor[] {
   return parse(indexSchema, bytes, file).manifests ?? [];
 }
 
-/** @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 for too many images, or layers of one. */
+/**
+ * Parses the manifest.json of `docker save`.
+ * @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 for too many images, or too many layers of one image.
+ */
 export function parseSaved(bytes: Buffer): readonly SavedImage[] {
   const images = parse(saveSchema, bytes, saveFile);
   refuseMore('images', images.length, maxArchiveImages);
@@ -91,12 +99,12 @@ function refuseMore(what: string, count: number, max: number): void {
   });
 }
 
-/** The digests of an image's layers unpacked, from its config. */
+/** Returns the digests of an image's uncompressed layers, from its config. */
 export function parseDiffIds(bytes: Buffer, file: string): readonly Digest[] {
   return (parse(configSchema, bytes, file).rootfs.diff_ids ?? []).map(parseDigest);
 }
 
-/** What an image's config says that it runs on; `undefined` when it does not, as of an artifact. */
+/** Returns the platform in an image's config, or `undefined` if there is none, as in artifacts. */
 export function readPlatform(config: Buffer): string | undefined {
   try {
     const checked = platformSchema.safeParse(parseJson(config, manifestLimits));
@@ -106,7 +114,7 @@ export function readPlatform(config: Buffer): string | undefined {
   }
 }
 
-/** The config and layers of a manifest that was checked; `undefined` for an index, whatever else is in it. */
+/** Returns the config and layers of a valid manifest, or `undefined` for an index. */
 export function readImageParts({
   bytes,
   mediaType,
@@ -119,22 +127,23 @@ export function readImageParts({
   return checked.success ? { config: checked.data.config, layers: checked.data.layers ?? [] } : undefined;
 }
 
+/** Formats a platform: `linux/arm64`, `linux/arm/v7`. */
 export function formatPlatform({ os, architecture, variant }: z.infer<typeof platformSchema>): string {
   return [os, architecture, ...(variant ? [variant] : [])].join('/');
 }
 
-/** Where a layout keeps a blob. */
+/** Returns the path of a blob in a layout. */
 export function blobPath(digest: Digest): string {
   return `blobs/${digest.replace(':', '/')}`;
 }
 
-/** The digest that a path of a layout promises; `undefined` for what is not there. @throws RegistryError DIGEST_INVALID. */
+/** Returns the digest in the path of a blob, or `undefined` for other files. @throws RegistryError DIGEST_INVALID. */
 export function digestOfPath(path: string): Digest | undefined {
   const match = blobPattern.exec(path);
   return match === null ? undefined : parseDigest(`${match[1]}:${match[2]}`);
 }
 
-/** The files of a layout besides its blobs. The same entries always give the same bytes. */
+/** Builds the files of a layout besides its blobs. The same entries always give the same bytes. */
 export function buildLayout(manifests: readonly object[]): { readonly layout: Buffer; readonly index: Buffer } {
   return {
     layout: Buffer.from(JSON.stringify({ imageLayoutVersion: '1.0.0' })),
@@ -142,13 +151,14 @@ export function buildLayout(manifests: readonly object[]): { readonly layout: Bu
   };
 }
 
+/** Builds the manifest.json of a `docker save` archive. */
 export function buildSaved(images: readonly SavedImage[]): Buffer {
   return Buffer.from(
     JSON.stringify(images.map(({ config, tags, layers }) => ({ Config: config, RepoTags: tags, Layers: layers }))),
   );
 }
 
-/** Names what a part of the archive has wrong. */
+/** Creates an error for an invalid archive. */
 export function archiveInvalid(message: string, detail?: unknown, cause?: unknown): RegistryError {
   return new RegistryError('ARCHIVE_INVALID', { message, detail, cause });
 }
@@ -170,7 +180,7 @@ function parse<T>(schema: z.ZodType<T>, bytes: Buffer, file: string): T {
   if (checked.success) return checked.data;
   const problems = checked.error.issues.slice(0, 20);
   throw archiveInvalid(
-    `${file} in the archive does not have the right shape`,
+    `${file} in the archive does not have the expected structure`,
     problems.map(({ path, message }) => ({ path: path.join('.'), problem: message })),
   );
 }

@@ -1,12 +1,12 @@
-/** The names of Docker Hub: what clients call it, and where its registry really is. */
+/** The host names of Docker Hub: those that clients use, and the one that serves its registry. */
 const hosts: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
-/** Whether a URL is that of Docker Hub, which keeps images whose name has one part under `library/`. */
+/** Returns whether a URL belongs to Docker Hub, which stores images with one-part names under `library/`. */
 export function isDockerHub(url: string): boolean {
   return hosts.has(new URL(url).hostname);
 }
 
-/** Where a registry answers: for all names of Docker Hub the one host that serves `/v2`. */
+/** Returns the URL of a registry. For every host name of Docker Hub, this is the one that serves `/v2`. */
 export function toRegistryUrl(url: string): string {
   if (!isDockerHub(url)) return url;
   const registry = new URL(url);
@@ -14,12 +14,12 @@ export function toRegistryUrl(url: string): string {
   return registry.href;
 }
 
-/** The image as the upstream names it. */
+/** Returns the upstream's name of an image. */
 export function toUpstreamImage(image: string, dockerHub: boolean): string {
   return dockerHub && !image.includes('/') ? `library/${image}` : image;
 }
 
-/** `ns` values that mean the same registry are one: all of Docker Hub's are `docker.io`. */
+/** Normalizes an `ns` value: all names of Docker Hub become `docker.io`. */
 export function canonicalNamespace(namespace: string): string {
   const text = namespace.toLowerCase();
   return hosts.has(text) ? 'docker.io' : text;

@@ -1,60 +1,68 @@
 import type { RefusedLogin } from './tokens/login-problem.js';
 import type { RefusalReason } from './refusal-reasons.js';
 
-/** Every error code that we answer with its status and default message (distribution-spec, "Error Codes"; the last block is ours). */
+/**
+ * All error codes with their status and default message. Those up to TOOMANYREQUESTS are in distribution-spec, "Error Codes";
+ * the last block is our own.
+ */
 export const errorTable = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to this image' },
-  BLOB_UPLOAD_INVALID: { status: 400, message: 'blob upload invalid' },
-  BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'blob upload unknown: it was finished, cancelled or has expired' },
-  DIGEST_INVALID: { status: 400, message: 'the digest does not match the content, or is malformed' },
-  MANIFEST_BLOB_UNKNOWN: { status: 400, message: 'the manifest references something that is not here' },
-  MANIFEST_INVALID: { status: 400, message: 'manifest invalid' },
+  BLOB_UPLOAD_INVALID: { status: 400, message: 'invalid blob upload' },
+  BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'unknown blob upload: it was completed or cancelled, or it expired' },
+  DIGEST_INVALID: { status: 400, message: 'the digest is malformed or does not match the content' },
+  MANIFEST_BLOB_UNKNOWN: { status: 400, message: 'the manifest references content that the registry does not have' },
+  MANIFEST_INVALID: { status: 400, message: 'invalid manifest' },
   MANIFEST_UNKNOWN: { status: 404, message: 'manifest unknown' },
   NAME_INVALID: { status: 400, message: 'invalid repository name' },
   NAME_UNKNOWN: { status: 404, message: 'repository name not known to this registry' },
   SIZE_INVALID: { status: 400, message: 'the length received differs from the length announced' },
   UNAUTHORIZED: { status: 401, message: 'authentication required' },
   DENIED: { status: 403, message: 'access denied' },
-  UNSUPPORTED: { status: 405, message: 'the operation is not supported' },
+  UNSUPPORTED: { status: 405, message: 'operation not supported' },
   TOOMANYREQUESTS: { status: 429, message: 'too many requests' },
 
   TAG_INVALID: {
     status: 400,
-    message: 'a tag has 1 to 128 characters of [a-zA-Z0-9_.-] and begins with none of . and -',
+    message: 'invalid tag: use 1 to 128 characters of [a-zA-Z0-9_.-], not beginning with "." or "-"',
   },
   RANGE_INVALID: { status: 416, message: 'the range does not fit the content' },
   PAGINATION_NUMBER_INVALID: { status: 400, message: 'n must be a whole number, 0 or more' },
   UNAVAILABLE: { status: 503, message: 'service unavailable' },
   UNKNOWN: { status: 500, message: 'internal error' },
 
-  ARCHIVE_INVALID: { status: 400, message: 'the archive is broken, or is neither of docker save nor an OCI layout' },
-  OPTIONS_INVALID: { status: 400, message: 'the document has problems' },
-  NOT_FOUND: { status: 404, message: 'there is no such thing' },
-  CONFLICT: { status: 409, message: 'the request conflicts with the present state' },
+  ARCHIVE_INVALID: {
+    status: 400,
+    message: 'the archive is damaged, or is neither a docker save archive nor an OCI layout',
+  },
+  OPTIONS_INVALID: { status: 400, message: 'invalid document: see detail' },
+  NOT_FOUND: { status: 404, message: 'not found' },
+  CONFLICT: { status: 409, message: 'the request conflicts with the current state' },
 } as const satisfies Record<string, { status: number; message: string }>;
 
+/** An error code of the API. */
 export type ErrorCode = keyof typeof errorTable;
 
+/** Details of a `RegistryError`. */
 export interface RegistryErrorFields {
-  /** Replaces the table's message. */
+  /** Replaces the default message. */
   readonly message?: string;
-  /** Replaces the table's status where the spec allows two (MANIFEST_INVALID is 413 when too large). */
+  /** Replaces the default status, such as 413 for a MANIFEST_INVALID that is too large. */
   readonly status?: number;
-  /** Any JSON: what was found and expected. Goes to the client. */
+  /** Any JSON, such as the expected and the actual value. Sent to the client. */
   readonly detail?: unknown;
-  /** Instead of one detail: the body gets an error of this code for each (MANIFEST_BLOB_UNKNOWN, one per digest). */
+  /** Replaces `detail` by several: the response contains one error for each (MANIFEST_BLOB_UNKNOWN, one per digest). */
   readonly details?: readonly unknown[];
-  /** Response headers that belong to the refusal (Location and Range with a 416, Allow with a 405). */
+  /** Response headers of the error (Location and Range of a 416, Allow of a 405). */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Goes to the log, never to the client. */
+  /** Logged, never sent to the client. */
   readonly cause?: unknown;
-  /** Goes to the log and an event, never to the client. */
+  /** Logged and emitted as an event, never sent to the client. */
   readonly refusedLogin?: RefusedLogin | undefined;
-  /** The limit that the client met: goes to an event and is counted. */
+  /** The limit that the client exceeded. Counted and emitted as an event. */
   readonly refusal?: RefusalReason | undefined;
 }
 
-/** The one error class that reaches a client: a code of the table above and what goes with it. */
+/** The only error class that clients see: a code of the table with its details. */
 export class RegistryError extends Error {
   override readonly name = 'RegistryError';
   readonly code: ErrorCode;
@@ -74,19 +82,19 @@ export class RegistryError extends Error {
     this.refusal = fields.refusal;
   }
 
-  /** What was found and expected; the first of `details`. */
+  /** The first of `details`. */
   get detail(): unknown {
     return this.details[0];
   }
 }
 
-/** Whether the disk was too full: for 507, what a request brought is given up. */
+/** Returns whether the error is a 507: the disk is full, and the content of the request is discarded. */
 export function isInsufficientStorage(error: unknown): error is RegistryError {
   return error instanceof RegistryError && error.status === 507;
 }
 
-/** The JSON body of an error (distribution-spec, "Error Codes"): `{"errors":[{code,message,detail?}]}`. */
+/** Returns the JSON body of an error (distribution-spec, "Error Codes"): `{"errors":[{code,message,detail?}]}`. */
 export function encodeError({ code, message, details }: RegistryError): string {
-  // JSON leaves out a detail that is undefined.
+  // JSON.stringify omits a detail that is undefined.
   return JSON.stringify({ errors: details.map((detail) => ({ code, message, detail })) });
 }

@@ -1,20 +1,20 @@
-/** What a document may ask of whoever parses it, beside its size. */
+/** Limits on the structure of a JSON document, besides its size. */
 export interface JsonLimits {
-  /** Arrays and objects in each other. */
+  /** Levels of nested arrays and objects. */
   readonly maxDepth: number;
-  /** All values in all arrays and objects. */
+  /** Values in the whole document. */
   readonly maxValues: number;
-  /** Members of one object. An object with a hundred thousand distinct names takes JSON.parse half a second. */
+  /** Members of one object. JSON.parse takes half a second for an object with a hundred thousand distinct names. */
   readonly maxMembers: number;
 }
 
-/** A manifest, or a document of an archive: 4 MiB of descriptors have half as many values, and nobody nests them so deep. */
+/** Limits for manifests and documents in archives. 4 MiB of descriptors have half as many values. */
 export const manifestLimits: JsonLimits = { maxDepth: 64, maxValues: 300_000, maxMembers: 10_000 };
 
-/** Documents that people and small programs write: settings, key sets, answers to a login. */
+/** Limits for small documents: settings, key sets, responses to a login. */
 export const smallLimits: JsonLimits = { maxDepth: 64, maxValues: 10_000, maxMembers: 10_000 };
 
-/** A document is JSON, or may be, but is nested too deep or has too many values. */
+/** Thrown when a document exceeds its `JsonLimits`. */
 export class JsonLimitError extends Error {
   override readonly name = 'JsonLimitError';
 }
@@ -22,9 +22,8 @@ export class JsonLimitError extends Error {
 const [quote, backslash, comma, openBracket, closeBracket, openBrace, closeBrace] = Buffer.from('"\\,[]{}');
 
 /**
- * Parses JSON in UTF-8 whose nesting and number of values are bounded: both are counted before anything is made of them, in
- * one pass over the bytes.
- * @throws JsonLimitError; SyntaxError or TypeError for what is not JSON in UTF-8.
+ * Parses JSON in UTF-8. Checks the limits first, in one pass over the bytes.
+ * @throws JsonLimitError; SyntaxError or TypeError for bytes that are not JSON in UTF-8.
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): unknown {
   checkLimits(bytes, limits);
@@ -55,7 +54,7 @@ function checkLimits(bytes: Uint8Array, { maxDepth, maxValues, maxMembers }: Jso
   }
 }
 
-/** Where a string that begins here has its closing quote. */
+/** Returns the position of the closing quote of a string that begins at `from`. */
 function endOfString(bytes: Uint8Array, from: number): number {
   for (let at = from + 1; at < bytes.length; at++) {
     if (bytes[at] === backslash) at++;

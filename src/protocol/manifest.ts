@@ -5,7 +5,7 @@ import { RegistryError } from './errors.js';
 import { JsonLimitError, manifestLimits, parseJson } from './json.js';
 import { listOf, textRecordSchema, textsSchema } from './schemas.js';
 
-/** At least 4 MB must be accepted (distribution-spec, "Pushing Manifests"); larger ones are refused with 413. */
+/** Registries must accept at least 4 MB (distribution-spec, "Pushing Manifests"). Larger manifests get 413. */
 export const maxManifestBytes = 4 * 1024 * 1024;
 
 const imageTypes = {
@@ -16,41 +16,43 @@ const indexTypes = {
   oci: 'application/vnd.oci.image.index.v1+json',
   docker: 'application/vnd.docker.distribution.manifest.list.v2+json',
 } as const;
+/** The media type of an OCI index. */
 export const ociIndexType = indexTypes.oci;
 
-/** The four types that we store. Docker's schema 1 is refused: current clients refuse it too. */
+/** The supported media types of manifests. Docker's schema 1 is refused, as current clients do too. */
 export const manifestTypes: readonly string[] = [imageTypes.oci, indexTypes.oci, imageTypes.docker, indexTypes.docker];
 
-/** Whether a manifest of this type names other manifests. */
+/** Returns whether a manifest of this type lists other manifests. */
 export function isIndexType(mediaType: string): boolean {
   return mediaType === indexTypes.oci || mediaType === indexTypes.docker;
 }
 
-/** A manifest that was checked, with what the registry needs to know of it. The bytes are kept as they came. */
+/** A valid manifest with the facts that the registry needs. The bytes are stored unchanged. */
 export interface ParsedManifest {
   readonly bytes: Buffer;
   readonly digest: Digest;
   readonly mediaType: string;
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
-  /** As written in the manifest: of any algorithm, never checked to exist. */
+  /** The digest as written in the manifest, with any algorithm. It need not exist. */
   readonly subject?: string;
   readonly references: readonly ManifestReference[];
-  /** The sizes of its config and layers, as its descriptors say; 0 for an index. */
+  /** The total size of the config and layers according to their descriptors; 0 for an index. */
   readonly contentBytes: number;
 }
 
+/** Content that a manifest references. */
 export interface ManifestReference {
   readonly digest: Digest;
-  /** `blob`: must be a blob. `either`: an index's child, which BuildKit's cache makes a blob. */
+  /** `blob`: must be a blob. `either`: a child of an index, which is a blob in BuildKit's cache. */
   readonly kind: 'blob' | 'either';
-  /** Foreign layers and those with `urls` are fetched from elsewhere: their absence is no fault. */
+  /** Whether the content may be absent: foreign layers and those with `urls` are fetched from elsewhere. */
   readonly optional: boolean;
 }
 
 const descriptorSchema = z.looseObject({
   mediaType: z.string().min(1).max(255),
-  digest: z.string().refine(isDescriptorDigest, 'is no digest'),
+  digest: z.string().refine(isDescriptorDigest, 'is not a digest'),
   size: z.number().int().min(0),
   urls: textsSchema.nullish(),
 });
@@ -69,16 +71,17 @@ type Descriptor = z.infer<typeof descriptorSchema>;
 type CommonFields = Pick<z.infer<typeof indexSchema>, 'artifactType' | 'subject' | 'annotations'>;
 
 /**
- * Checks a manifest as pushed: UTF-8 JSON, of one of `manifestTypes`, whose shape fits its type.
- * @param contentType the request's Content-Type; its parameters are ignored. Absent: the body's mediaType, else its shape.
- * @param expected the digest in the URL; absent for a push by tag, which is named by sha256.
- * @throws RegistryError MANIFEST_INVALID, or DIGEST_INVALID when the bytes have another digest.
+ * Parses a pushed manifest: UTF-8 JSON with one of `manifestTypes` and the structure of its type.
+ * @param contentType the Content-Type of the request, whose parameters are ignored. Absent: the mediaType in the body, or the
+ * type that its structure suggests.
+ * @param expected the digest in the URL. Absent for a push by tag, which uses sha256.
+ * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID when the bytes do not have the expected digest.
  */
 export function parseManifest(bytes: Buffer, contentType: string | undefined, expected?: Digest): ParsedManifest {
   const digest = digestOf(bytes, expected?.startsWith('sha512:') ? 'sha512' : 'sha256');
   if (expected !== undefined && digest !== expected) {
     throw new RegistryError('DIGEST_INVALID', {
-      message: 'the manifest has another digest than the one in the URL',
+      message: 'the digest of the manifest differs from the digest in the URL',
       detail: { expected, found: digest },
     });
   }
@@ -94,7 +97,7 @@ function readIndex(json: unknown): Facts {
   return { references: collectReferences(index.manifests, 'either'), contentBytes: 0, ...readCommon(index, undefined) };
 }
 
-/** Without an artifactType an image manifest has its config's type, an index none ("Listing Referrers"). */
+/** Without an artifactType, an image manifest has the type of its config, an index none ("Listing Referrers"). */
 function readImage(json: unknown): Facts {
   const image = check(imageSchema, json);
   const contents = [image.config, ...image.layers];
@@ -117,7 +120,7 @@ function readCommon({ artifactType, subject, annotations }: CommonFields, fallba
 function check<T>(schema: z.ZodType<T>, json: unknown): T {
   const checked = schema.safeParse(json);
   if (checked.success) return checked.data;
-  throw invalid('the manifest does not have the shape of its type', describeIssues(checked.error));
+  throw invalid('the manifest does not have the structure of its media type', describeIssues(checked.error));
 }
 
 function collectReferences(descriptors: readonly Descriptor[], kind: ManifestReference['kind']): ManifestReference[] {
@@ -163,7 +166,7 @@ function chooseMediaType(json: Record<string, unknown>, contentType: string | un
   if (json['schemaVersion'] === 1) throw invalid('Docker schema 1 manifests are not supported: push schema 2 or OCI');
   const mediaType = declared ?? inBody ?? sniffMediaType(json);
   if (mediaType !== undefined && manifestTypes.includes(mediaType)) return mediaType;
-  throw invalid('the media type is not one of a manifest that is accepted here', {
+  throw invalid('unsupported manifest media type', {
     mediaType,
     accepted: manifestTypes,
   });
@@ -173,7 +176,7 @@ function parseMediaType(header: string): string | undefined {
   try {
     return parseContentType(header).type;
   } catch (cause) {
-    throw new RegistryError('MANIFEST_INVALID', { message: 'the Content-Type is malformed', cause });
+    throw new RegistryError('MANIFEST_INVALID', { message: 'malformed Content-Type', cause });
   }
 }
 

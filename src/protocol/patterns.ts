@@ -1,14 +1,14 @@
-/** A pattern of names, ready to be asked about many of them. */
+/** A compiled pattern of names. */
 export interface Pattern {
-  /** What every name that matches begins with: the pattern up to its first star. */
+  /** The pattern up to its first star. Every matching name begins with it. */
   readonly literal: string;
   /** Whether every name that begins with `literal` matches. */
   readonly isPrefix: boolean;
-  /** Whether the whole of the name matches. */
+  /** Returns whether the whole name matches. */
   matches(name: string): boolean;
 }
 
-/** Reads a pattern: `*` stands for any characters but "/", `**` for any at all, everything else for itself. */
+/** Compiles a pattern: `*` matches any characters except "/", `**` matches any characters, others match themselves. */
 export function compilePattern(text: string): Pattern {
   const star = text.indexOf('*');
   if (star < 0) return { literal: text, isPrefix: false, matches: (name) => name === text };
@@ -16,7 +16,7 @@ export function compilePattern(text: string): Pattern {
   const isPrefix = text.length === star + 2 && text.endsWith('**');
   let parts: readonly string[] | undefined;
   const matches = (name: string): boolean => {
-    // Most patterns of a list differ before their first star: those cost nothing more.
+    // Most patterns in a list differ before their first star, so this check is usually enough.
     if (!name.startsWith(literal)) return false;
     if (isPrefix) return true;
     parts ??= text.split(/(\*\*|\*)/);
@@ -25,18 +25,18 @@ export function compilePattern(text: string): Pattern {
   return { literal, isPrefix, matches };
 }
 
-/** Whether a pattern matches the whole of a name. */
+/** Returns whether a pattern matches the whole name. */
 export function matchesPattern(pattern: string, name: string): boolean {
   return compilePattern(pattern).matches(name);
 }
 
-/** Whether one of the patterns, or more, matches the whole of the name. */
+/** Returns whether any of the patterns matches the whole name. */
 export function matchesAny(patterns: readonly string[], name: string): boolean {
   return patterns.some((pattern) => matchesPattern(pattern, name));
 }
 
 function matchesParts(parts: readonly string[], name: string): boolean {
-  // The places in the name up to which the pattern's parts so far can reach. No RegExp: many stars must not take forever.
+  // Positions in the name that the parts so far can reach. A RegExp could take exponential time for many stars.
   let reached = new Set([0]);
   for (const part of parts) {
     reached = part === '*' || part === '**' ? extend(reached, name, part) : advance(reached, name, part);
@@ -50,7 +50,7 @@ function advance(reached: ReadonlySet<number>, name: string, text: string): Set<
   return next;
 }
 
-/** One pass over the name, from however many places a star begins. */
+/** Applies a star in one pass over the name, from any number of positions. */
 function extend(reached: ReadonlySet<number>, name: string, star: '*' | '**'): Set<number> {
   const next = new Set<number>();
   let open = false;

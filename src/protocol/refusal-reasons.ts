@@ -1,8 +1,11 @@
 /**
- * The limits for which clients are refused. Refused: `connections` of all clients or `client_connections` of one,
- * `client_requests` at a time of one, `request_rate`, `throttled_login`, `imports` and `large_bodies` at a time. Ended:
- * `unfinished_heads` when too many wait for the rest of theirs, `slow_upload`, `slow_download`, `unread_body`; connections
- * with too many `pipelined_requests`.
+ * The limits that refuse or disconnect clients.
+ *
+ * These refuse: concurrent `connections` of all clients and `client_connections` of one; concurrent `client_requests` of one
+ * client; `request_rate`; `throttled_login`; concurrent `imports`; `large_bodies` in memory.
+ *
+ * These close the connection: too many `pipelined_requests`; too many connections with `unfinished_heads`; `slow_upload`;
+ * `slow_download`; `unread_body`.
  */
 export const refusalReasons = [
   'connections',
@@ -19,4 +22,5 @@ export const refusalReasons = [
   'unread_body',
 ] as const;
 
+/** The limit that a client exceeded. */
 export type RefusalReason = (typeof refusalReasons)[number];

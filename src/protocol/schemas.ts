@@ -1,13 +1,16 @@
 import { z } from 'zod';
 
-/** Faults of one document that are named: after so many the rest is not checked. */
+/** Invalid items that are reported. The check of a list stops after them. */
 const maxFaults = 5;
-/** Layers of an image, or entries of an index: a hundred times what images have, and more than clients fit into 4 MiB with annotations. */
+/**
+ * Layers of an image or entries of an index. This is a hundred times what images have, and more than fit into 4 MiB with
+ * annotations.
+ */
 export const maxDescriptors = 10_000;
 
 /**
- * A list whose items are checked one after the other, and no further than the first few faulty ones: zod itself makes an
- * issue of every fault there is. Programs written in Go may write an empty list as null.
+ * Creates the schema of a list. It stops after the first few invalid items, whereas zod reports every issue. It accepts null
+ * as an empty list, because Go programs write that.
  */
 export function listOf<T>(item: z.ZodType<T>, maxItems = maxDescriptors) {
   return z
@@ -34,15 +37,16 @@ export function listOf<T>(item: z.ZodType<T>, maxItems = maxDescriptors) {
     });
 }
 
-/** A list of texts: one fault, whatever the number of items. */
+/** A list of strings. Reports one issue, however many items are invalid. */
 export const textsSchema = z.custom<string[]>(
   (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
   'must be a list of strings',
 );
 
-/** An object of texts, as annotations are: one fault, whatever the number of entries. */
+/** An object with string values, such as annotations. Reports one issue, however many entries are invalid. */
 export const textRecordSchema = z.custom<Record<string, string>>(isTextRecord, 'must be an object of strings');
 
+/** Returns whether a value is an object with string values only. */
 export function isTextRecord(value: unknown): value is Record<string, string> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   return Object.values(value).every((item) => typeof item === 'string');

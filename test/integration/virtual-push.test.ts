@@ -139,13 +139,13 @@ describe('configuration', () => {
       { name: 'd', type: 'virtual', members: ['hub'], pushTo: 'local' },
     ]);
     expect(problems).toEqual([
-      "repositories[2].members[1]: there is no repository 'none'",
-      "repositories[2].members[3]: 'local' is a member already",
+      'repositories[2].members[1]: unknown repository "none"',
+      'repositories[2].members[3]: "local" is a member already',
       'repositories[2].members: form a cycle: a → b → a',
       'repositories[3].members: form a cycle: b → a → b',
       'repositories[4].members: form a cycle: c → c',
-      "repositories[4].pushTo: 'hub' is no local repository",
-      "repositories[5].pushTo: 'local' is no member",
+      'repositories[4].pushTo: "hub" is not a local repository',
+      'repositories[5].pushTo: "local" is not a member',
     ]);
   });
 
@@ -163,7 +163,7 @@ describe('configuration', () => {
       });
     const refused = await post({ name: 'v', repo_type: 'virtual', members: ['none', 'v'], push_to: 'local' });
     expect([refused.status, refused.codes]).toEqual([400, ['OPTIONS_INVALID']]);
-    for (const part of ["no repository 'none'", 'cycle', 'is no member'])
+    for (const part of ['unknown repository', 'cycle', 'is not a member'])
       expect(refused.body.toString()).toContain(part);
     expect((await post({ name: 'extra', repo_type: 'local' })).status).toBe(201);
     expect(

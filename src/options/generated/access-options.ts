@@ -1,4 +1,4 @@
-// Written by `npm run docs` from the schemas of the options. Change those, not this file.
+// Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
 import type { IncomingMessage } from 'node:http';
 import type { HostIdentity } from '../../protocol/settings/access-settings.js';
 

@@ -1,4 +1,4 @@
-// Written by `npm run docs` from the schemas of the options. Change those, not this file.
+// Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
 import type { BlobStore } from '../../ports/bytes.js';
 import type { MetadataStore } from '../../ports/metadata.js';
 import type { Logger } from '../../ports/runtime.js';

@@ -1,4 +1,4 @@
-// Written by `npm run docs` from the schemas of the options. Change those, not this file.
+// Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
 import type { UpstreamCredentials } from '../../protocol/settings/repository-config.js';
 
 export type RepositoryOptions = LocalRepositoryOptions | RemoteRepositoryOptions | VirtualRepositoryOptions;

@@ -10,16 +10,20 @@ const patternSchema = z
   .string()
   .max(255)
   .regex(namePattern, 'must be a pattern of repository/image in lower case, as in docker-internal/**');
-/** One or several. */
+/** One pattern or a list of them. */
 const patternsSchema = z.union([patternSchema.transform((one) => [one]), z.array(patternSchema).min(1)], {
   error: 'must be a pattern of repository/image in lower case, as in docker-internal/**, or a list of them',
 });
-/** Of a user or a group: what no source of identity makes ambiguous, and no log line. */
+/** The grammar of user and group names: unambiguous in all identity sources and in log lines. */
 export const identityNamePattern = /^[^\p{C}\s:]{1,200}$/u;
+/** Checks the name of a user or group. */
 export const identityNameSchema = z
   .string()
   .regex(identityNamePattern, 'must have 1 to 200 characters, without spaces and ":"')
-  .refine((name) => name !== 'anonymous', "must not be 'anonymous': that is whoever did not log in");
+  .refine(
+    (name) => name !== 'anonymous',
+    'must not be "anonymous": this name is reserved for users who did not log in',
+  );
 const namesOf = z.array(identityNameSchema).min(1);
 
 /** Checks a rule, for code, configuration file and management API. */
@@ -46,17 +50,19 @@ export const accessRuleSchema = strictOptions({
       const message = 'applies to no one: it needs users, groups, authenticated: true or anonymous: true';
       context.addIssue({ code: 'custom', message });
     }
-    // No log would show who changed what.
+    // The log could not show who changed what.
     if (anonymous === true && allow.includes('admin')) {
       context.addIssue({ code: 'custom', path: ['allow'], message: 'must not contain admin: it requires a login' });
     }
   })
   .meta({ title: 'AccessRuleOptions', description: 'Allows something: to users, groups, or everyone.' });
 
+/** Checks a limit of an account's token. */
 export const accessLimitSchema = strictOptions({ names: patternsSchema, allow: allowSchema });
 
-/** What a rule allows. `admin` allows the other three too. */
+/** A permission of a rule. `admin` includes the other three. */
 export type Permission = z.output<typeof permissionSchema>;
+/** A rule with its defaults filled in. */
 export type AccessRule = Immutable<z.output<typeof accessRuleSchema>>;
-/** What a token of an account is limited to. */
+/** Limits a token of an account to some names and permissions. */
 export type AccessLimit = Immutable<z.output<typeof accessLimitSchema>>;

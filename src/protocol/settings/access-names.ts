@@ -1,39 +1,41 @@
 import { RegistryError } from '../errors.js';
 
 /**
- * An account's name: what every client sends alike as a user name, and what a path holds as it is. Narrower than what
- * other sources of identity may call people.
+ * The grammar of account names: characters that all clients can send in a user name, and that need no encoding in a path.
+ * Other identity sources allow more.
  */
 export const accountPattern = /^[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,127}$/;
-/** Ids that we make, of tokens and of rules. */
+/** The grammar of token ids. */
 export const tokenIdPattern = /^[a-f0-9]{16}$/;
+/** The grammar of rule ids. */
 export const ruleIdPattern = /^[a-z0-9-]{1,64}$/;
 
+/** Returns whether the text is a valid account name. */
 export function isAccountName(text: string): boolean {
   return text.length <= 128 && accountPattern.test(text);
 }
 
-/** @throws RegistryError NOT_FOUND: a name that no account can have. */
+/** Parses an account name. @throws RegistryError NOT_FOUND for an invalid name, which no account has. */
 export function parseAccountName(text: string): string {
   if (isAccountName(text)) return text;
   throw notFound('account', text);
 }
 
-/** The public part of a token. @throws RegistryError NOT_FOUND: an id that we did not make. */
+/** Parses a token id, the public part of a token. @throws RegistryError NOT_FOUND for an invalid id. */
 export function parseTokenId(text: string): string {
   if (text.length === 16 && tokenIdPattern.test(text)) return text;
-  // Not shown: it may be a whole token by mistake.
+  // The error does not show the text, which may be a whole token by mistake.
   throw notFound('token');
 }
 
-/** @throws RegistryError NOT_FOUND: an id that we did not make. */
+/** Parses a rule id. @throws RegistryError NOT_FOUND for an invalid id. */
 export function parseRuleId(text: string): string {
   if (text.length <= 64 && ruleIdPattern.test(text)) return text;
   throw notFound('rule', text);
 }
 
-/** That there is no such account, token or rule. */
+/** Creates the error for an absent account, token or rule. */
 export function notFound(kind: 'account' | 'token' | 'rule', name?: string): RegistryError {
   const detail = name === undefined ? undefined : { [kind]: name.slice(0, 200) };
-  return new RegistryError('NOT_FOUND', { message: `there is no such ${kind}`, detail });
+  return new RegistryError('NOT_FOUND', { message: `${kind} not found`, detail });
 }

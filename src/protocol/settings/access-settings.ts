@@ -3,7 +3,7 @@ import { accessRuleSchema, identityNameSchema } from './access-config.js';
 import { strictOptions, type Immutable } from './option-schema.js';
 import { externalTokensSchema, oidcIssuersSchema, ownTokensSchema } from './token-config.js';
 
-/** Checks the option `access` where it is an object, and fills in the defaults. */
+/** Checks the option `access` if it is an object, and fills in the defaults. */
 export const accessSettingsSchema = strictOptions({
   rules: z.array(accessRuleSchema).default([]).meta({
     description: 'Who may do what; access is denied unless a rule allows it. The management API can add more rules.',
@@ -32,7 +32,7 @@ export const accessSettingsSchema = strictOptions({
     description:
       'Issuers of identity tokens (OIDC), such as a CI system whose jobs log in with the token that they get.',
   }),
-  challenge: z.enum(['bearer', 'basic'], { error: "must be 'bearer' or 'basic'" }).default('bearer').meta({
+  challenge: z.enum(['bearer', 'basic'], { error: 'must be "bearer" or "basic"' }).default('bearer').meta({
     description:
       "How clients authenticate. `'bearer'`: with tokens, which docker needs where anyone may pull and some may push. `'basic'`: with name and password in each request.",
   }),

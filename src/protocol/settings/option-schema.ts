@@ -7,7 +7,7 @@ import { z } from 'zod';
  * src/options/generated/, docs/configuration.md, docs/config.schema.json and the schemas of docs/openapi.json from them.
  */
 
-/** One thing wrong with a document, and where: `repositories[2].name`. */
+/** A problem in a document and its path: `repositories[2].name`. */
 export interface Problem {
   readonly path: string;
   readonly problem: string;
@@ -23,12 +23,13 @@ export type Immutable<T> = T extends (...parameters: never[]) => unknown
 /** A duration of at most 30 years. */
 export const secondsSchema = z.number('must be a number of seconds').min(0).max(1e9);
 
+/** A size in bytes. */
 export const bytesSchema = z.number('must be a number of bytes').int().min(0);
 
-/** An object that refuses unknown options, each with the known one that its name resembles most. */
+/** Creates an object schema that refuses unknown options and suggests the known one with the most similar name. */
 export function strictOptions<S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core.$strict> {
   const known = Object.keys(shape);
-  // One line for each key: `describeProblems` makes a problem of each.
+  // One line per key, which `describeProblems` splits into problems.
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === 'unrecognized_keys' ? issue.keys.map((key) => describeUnknown(key, known)).join('\n') : undefined,
@@ -36,8 +37,8 @@ export function strictOptions<S extends z.ZodRawShape>(shape: S): z.ZodObject<S,
 }
 
 /**
- * Checks a value by the one of several schemas that `choose` picks for it. Unlike those of a union, all problems keep their
- * paths.
+ * Creates a schema that checks a value with the alternative that `choose` picks. Unlike a union, it reports all problems with
+ * their paths.
  */
 export function chosenSchema<S extends z.ZodType>(
   alternatives: readonly S[],
@@ -52,7 +53,7 @@ export function chosenSchema<S extends z.ZodType>(
   return schema.meta({ alternatives }) as unknown as z.ZodType<z.output<S>, z.input<S>>;
 }
 
-/** Returns the problems of a failed check with their paths as written in code: `repositories[0].name`. */
+/** Returns the problems of a failed check with paths as written in code: `repositories[0].name`. */
 export function describeProblems(error: z.ZodError): Problem[] {
   return error.issues.flatMap((issue) => {
     const path = issue.path.reduce<string>(
@@ -69,25 +70,25 @@ function joinPath(path: string, key: string): string {
   return path === '' ? key : `${path}.${key}`;
 }
 
-/** Below this share of common pairs of letters, names have little to do with each other. */
-const minLikeness = 0.3;
+/** Names below this similarity are not suggested. */
+const minSimilarity = 0.3;
 /** Longer names are not compared. */
 const maxComparedChars = 64;
 
-/** Describes an unknown option, with the known one that resembles it most. */
+/** Describes an unknown option and suggests the known one with the most similar name. */
 export function describeUnknown(name: string, known: readonly string[]): string {
-  const [likeness, closest] = known
-    .map((option) => [likenessOf(name, option), option] as const)
+  const [similarity, closest] = known
+    .map((option) => [similarityOf(name, option), option] as const)
     .reduce((best, each) => (each[0] > best[0] ? each : best), [0, '']);
-  const hint = likeness < minLikeness ? '' : `: did you mean "${closest}"?`;
+  const hint = similarity < minSimilarity ? '' : `: did you mean "${closest}"?`;
   return `unknown option ${JSON.stringify(name)}${hint}`;
 }
 
 /**
- * The share of pairs of letters that a name and an option have in common (Sørensen–Dice), regardless of case, of separators
- * and of the unit, which is easily forgotten.
+ * Returns the share of letter pairs that a name and an option have in common (Sørensen–Dice). Ignores case, separators and the
+ * unit of the option, which users often omit.
  */
-function likenessOf(name: string, option: string): number {
+function similarityOf(name: string, option: string): number {
   if (name.length > maxComparedChars) return 0;
   const pairs = pairsOf(name);
   const shares = [option, option.replace(/(?:Seconds|Bytes)$/, '')].map((text) => {

@@ -1,12 +1,15 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 
-/** A P-256 key in PEM: a private one (PKCS #8 or SEC 1), or a public one. `undefined` for anything else. */
+/** Parses a private (PKCS #8 or SEC 1) or public P-256 key in PEM. Returns `undefined` for anything else. */
 export function parseEs256Pem(pem: string): KeyObject | undefined {
   const key = parseKey(pem);
   return key?.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined;
 }
 
-/** The public keys of a PEM text, which may hold several keys or certificates. `undefined` when one is of no use to verify with. */
+/**
+ * Parses the public keys of a PEM text with one or more keys or certificates. Returns `undefined` if any of them cannot verify
+ * signatures.
+ */
 export function parsePublicPems(text: string): KeyObject[] | undefined {
   const pems = text.match(/-----BEGIN ([A-Z0-9 ]+)-----[^-]+-----END \1-----/g) ?? [];
   const keys = pems.map((pem) => (/^-----BEGIN [A-Z0-9 ]*PRIVATE/.test(pem) ? undefined : parseKey(pem)));

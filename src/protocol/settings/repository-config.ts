@@ -24,7 +24,7 @@ const localSchema = strictOptions({
   ...common,
   type: z.literal('local').meta({ description: typeDescription }),
   sparse: z
-    .union([z.boolean(), z.literal('indexes')], { error: "must be true, false or 'indexes'" })
+    .union([z.boolean(), z.literal('indexes')], { error: 'must be true, false or "indexes"' })
     .default('indexes')
     .meta({
       description:
@@ -90,7 +90,7 @@ const remoteSchema = strictOptions({
     .array(patternSchema)
     .default([])
     .meta({ description: 'Content that is never evicted: patterns of `image` or `image:tag`.' }),
-  redirects: z.enum(['follow', 'pass'], { error: "must be 'follow' or 'pass'" }).default('follow').meta({
+  redirects: z.enum(['follow', 'pass'], { error: 'must be "follow" or "pass"' }).default('follow').meta({
     description: "With `cache: false`: follow redirects to other hosts, or pass them to the client (`'pass'`).",
   }),
   connectTimeoutSeconds: secondsSchema
@@ -136,7 +136,7 @@ const memberSchema = z.union(
       exclude: z.array(patternSchema).default([]),
     }),
   ],
-  { error: "must be a repository's name, or { name, include, exclude }" },
+  { error: 'must be the name of a repository, or { name, include, exclude }' },
 );
 
 const virtualSchema = strictOptions({
@@ -147,7 +147,7 @@ const virtualSchema = strictOptions({
       'Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member is asked for and is not.',
   }),
   order: z
-    .enum(['local-first', 'as-listed'], { error: "must be 'local-first' or 'as-listed'" })
+    .enum(['local-first', 'as-listed'], { error: 'must be "local-first" or "as-listed"' })
     .default('local-first')
     .meta({
       description: "`'local-first'`: local members before remote ones. `'as-listed'`: in the order of `members`.",
@@ -163,10 +163,10 @@ const virtualSchema = strictOptions({
 /** The settings of each type. */
 export const repositorySchemas = { local: localSchema, remote: remoteSchema, virtual: virtualSchema };
 
-/** Refuses everything. Of a repository without a known type it checks what all types have in common. */
+/** Refuses a repository of an unknown type, after checking the settings that all types have. */
 const unknownTypeSchema = z.looseObject({
   ...common,
-  type: z.enum(Object.keys(repositorySchemas), { error: "must be 'local', 'remote' or 'virtual'" }),
+  type: z.enum(Object.keys(repositorySchemas), { error: 'must be "local", "remote" or "virtual"' }),
 });
 
 /** Checks the settings of a repository, for code, configuration file and management API. */
@@ -175,12 +175,17 @@ export const repositoryConfigSchema = chosenSchema(Object.values(repositorySchem
   return Object.entries(repositorySchemas).find(([known]) => known === type)?.[1] ?? unknownTypeSchema;
 }).meta({ title: 'RepositoryOptions' });
 
+/** The settings of a local repository. */
 export type LocalRepositoryConfig = Immutable<z.output<typeof localSchema>>;
+/** The settings of a remote repository. */
 export type RemoteRepositoryConfig = Immutable<z.output<typeof remoteSchema>>;
+/** The settings of a virtual repository. */
 export type VirtualRepositoryConfig = Immutable<z.output<typeof virtualSchema>>;
 /** A configured repository. The form of the management API is derived from it by protocol/tables/management.ts. */
 export type RepositoryConfig = LocalRepositoryConfig | RemoteRepositoryConfig | VirtualRepositoryConfig;
+/** A member of a virtual repository. */
 export type VirtualMember = VirtualRepositoryConfig['members'][number];
+/** Which missing content a manifest may reference. */
 export type Sparse = LocalRepositoryConfig['sparse'];
 /** A name and a password, or a token that is sent as it is. */
 export type UpstreamCredentials = { readonly username: string; readonly password: string } | { readonly token: string };
@@ -188,7 +193,7 @@ export type UpstreamCredentials = { readonly username: string; readonly password
 function isUpstreamUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password, search, hash, pathname } = new URL(text);
-  // `/v2` is ours to add: in a path it would become a part of every name.
+  // The registry appends `/v2`. In the path, it would become part of every name.
   const isBare = username + password + search + hash === '' && !/^\/v2\/?$/.test(pathname);
   return (protocol === 'https:' || protocol === 'http:') && isBare;
 }

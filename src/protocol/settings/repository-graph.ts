@@ -1,12 +1,12 @@
 import type { RepositoryConfig, VirtualRepositoryConfig } from './repository-config.js';
 import type { Problem } from './option-schema.js';
 
-/** Further ones say nothing new. */
+/** The number of cycles that are reported. */
 const maxCycles = 10;
 
 /**
- * What is wrong between repositories: unknown members, a push target that is no local member, cycles. The paths begin with
- * `pathOf(index)`. The work is linear in the members of all repositories.
+ * Checks how repositories refer to each other. Reports unknown members, push targets that are not local members, and cycles.
+ * Paths begin with `pathOf(index)`. Takes time linear in the number of members.
  */
 export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (index: number) => string): Problem[] {
   const byName = new Map(configs.map((config) => [config.name, config]));
@@ -19,8 +19,8 @@ export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (ind
       void problems.push({ path: pathOf(index) + field, problem });
     const names = new Set<string>();
     config.members.forEach(({ name }, i) => {
-      if (!byName.has(name)) report(`members[${i}]`, `there is no repository '${name}'`);
-      else if (names.has(name)) report(`members[${i}]`, `'${name}' is a member already`);
+      if (!byName.has(name)) report(`members[${i}]`, `unknown repository "${name}"`);
+      else if (names.has(name)) report(`members[${i}]`, `"${name}" is a member already`);
       names.add(name);
     });
     const cycle = cyclic.has(config.name) && cycles < maxCycles ? findCycle(config, cyclic) : undefined;
@@ -30,13 +30,13 @@ export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (ind
     }
     const { pushTo } = config;
     if (pushTo === undefined) return;
-    if (!names.has(pushTo)) report('pushTo', `'${pushTo}' is no member`);
-    else if (byName.get(pushTo)?.type !== 'local') report('pushTo', `'${pushTo}' is no local repository`);
+    if (!names.has(pushTo)) report('pushTo', `"${pushTo}" is not a member`);
+    else if (byName.get(pushTo)?.type !== 'local') report('pushTo', `"${pushTo}" is not a local repository`);
   });
   return problems;
 }
 
-/** The virtual repositories on a cycle, or that lead to one: what is left when those without such members are taken away. */
+/** Returns the virtual repositories that are on a cycle or lead to one, by removing all that have no such members. */
 function findCyclic(configs: readonly RepositoryConfig[]): ReadonlyMap<string, VirtualRepositoryConfig> {
   const left = new Map<string, VirtualRepositoryConfig>();
   for (const config of configs) if (config.type === 'virtual') left.set(config.name, config);
@@ -52,7 +52,7 @@ function findCyclic(configs: readonly RepositoryConfig[]): ReadonlyMap<string, V
     }
   }
   const done = [...left.keys()].filter((name) => waiting.get(name) === 0);
-  // Grows while it is read.
+  // The loop appends to the list that it iterates over.
   for (const name of done) {
     left.delete(name);
     for (const user of users.get(name) ?? []) {
@@ -64,13 +64,13 @@ function findCyclic(configs: readonly RepositoryConfig[]): ReadonlyMap<string, V
   return left;
 }
 
-/** The shortest way from a repository back to itself, both ends named; each repository is looked at once. */
+/** Returns the shortest path from a repository back to itself, including both ends. Visits each repository once. */
 function findCycle(
   { name: start, members }: VirtualRepositoryConfig,
   cyclic: ReadonlyMap<string, VirtualRepositoryConfig>,
 ): readonly string[] | undefined {
   const cameFrom = new Map(members.map(({ name }) => [name, start]));
-  // Grows while it is read.
+  // The loop adds to the map that it iterates over.
   for (const [name] of cameFrom) {
     if (name === start) break;
     for (const next of cyclic.get(name)?.members ?? []) if (!cameFrom.has(next.name)) cameFrom.set(next.name, name);

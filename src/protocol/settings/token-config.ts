@@ -4,10 +4,10 @@ import { secondsSchema, strictOptions, type Immutable } from './option-schema.js
 import { parseEs256Pem, parsePublicPems } from './pem-keys.js';
 
 const textSchema = z.string().min(1).max(1000);
-/** It stands in the quotes of a challenge. */
+/** A text that is valid in a quoted string of a challenge. */
 const quotableSchema = textSchema.regex(
   /^[\x21\x23-\x5b\x5d-\x7e]+$/,
-  'must be printable ASCII without spaces, " and \\',
+  'must be printable ASCII without spaces, double quotes and backslashes',
 );
 const urlSchema = z.string().refine(isKeyServerUrl, 'must be an https URL, or http on a loopback address');
 
@@ -52,12 +52,12 @@ const pemsSchema = z.array(
     ),
 );
 const keyTypes: readonly unknown[] = ['RSA', 'EC', 'OKP'];
-// Private keys have `d`: they belong to the token server alone.
+// A private key has `d`. Only the token server should have it.
 const jwkSchema = z
   .record(z.string(), z.unknown())
   .refine(({ kty, d }) => keyTypes.includes(kty) && d === undefined, 'must be a public key of type RSA, EC or OKP');
 
-/** Checks the settings of another token server (docker token authentication), whose tokens are accepted. */
+/** Checks the settings of an external token server (Docker token authentication). */
 export const externalTokensSchema = strictOptions({
   realm: z
     .string()
@@ -79,7 +79,7 @@ export const externalTokensSchema = strictOptions({
       unset: 'none',
     }),
 })
-  .refine(({ jwksUrl, keys }) => (jwksUrl === undefined) !== (keys === undefined), 'needs either jwksUrl or keys')
+  .refine(({ jwksUrl, keys }) => (jwksUrl === undefined) !== (keys === undefined), 'must have either jwksUrl or keys')
   .meta({ title: 'TokenServerOptions' });
 
 const identitySchema = strictOptions({
@@ -113,7 +113,7 @@ export const oidcIssuerSchema = strictOptions({
   }),
 }).meta({ title: 'OidcIssuerOptions', description: 'An issuer of identity tokens (OIDC).' });
 
-/** Several issuers, each once. */
+/** Checks a list of issuers without duplicates. */
 export const oidcIssuersSchema = z.array(oidcIssuerSchema).superRefine((issuers, context) => {
   const names = issuers.map(({ issuer }) => issuer);
   names.forEach((name, index) => {
@@ -122,7 +122,7 @@ export const oidcIssuersSchema = z.array(oidcIssuerSchema).superRefine((issuers,
   });
 });
 
-/** Whether keys may be fetched from there: nobody on the way can change them. */
+/** Returns whether keys can be fetched from a URL without anyone on the network changing them. */
 export function isKeyServerUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, username, password, hash } = new URL(text);
@@ -130,11 +130,15 @@ export function isKeyServerUrl(text: string): boolean {
   return username + password + hash === '' && (protocol === 'https:' || (protocol === 'http:' && isLoopback));
 }
 
+/** The settings of the registry's own tokens. */
 export type OwnTokensConfig = Immutable<z.output<typeof ownTokensSchema>>;
+/** The settings of an external token server. */
 export type ExternalTokensConfig = Immutable<z.output<typeof externalTokensSchema>>;
 /** A set of public keys (RFC 7517). */
 export interface PublicKeySet {
   readonly keys: readonly Readonly<Record<string, unknown>>[];
 }
+/** The settings of an OIDC issuer. */
 export type OidcIssuerConfig = Immutable<z.output<typeof oidcIssuerSchema>>;
+/** Maps tokens with certain claims to a user. */
 export type OidcIdentityConfig = Immutable<z.output<typeof identitySchema>>;

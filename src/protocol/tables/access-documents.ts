@@ -10,7 +10,7 @@ import { accountPattern, isAccountName } from '../settings/access-names.js';
 import { encodeTime, problemsFound } from './management.js';
 import { describeProblems, strictOptions, type Problem } from '../settings/option-schema.js';
 
-/** What an account's document says. */
+/** The settings in the document of an account. */
 interface AccountSettings {
   readonly name: string;
   readonly description: string;
@@ -18,7 +18,7 @@ interface AccountSettings {
   readonly disabled: boolean;
 }
 
-/** An account as the API shows it. */
+/** Returns an account as the API shows it. */
 export function encodeAccount(
   account: AccountSettings & { readonly createdAt: number; readonly updatedAt: number },
 ): Record<string, unknown> {
@@ -34,11 +34,11 @@ export function encodeAccount(
 }
 
 const descriptionSchema = z.string().max(1000).default('');
-/** An account as it is written. */
+/** Checks the document of an account. */
 export const accountSchema = strictOptions({
   name: z
     .string()
-    .refine(isAccountName, 'must have 1 to 128 letters, digits and . _ @ + -, and begin with a letter or digit')
+    .refine(isAccountName, 'must have 1 to 128 letters, digits and "._@+-", and begin with a letter or digit')
     .meta({ pattern: accountPattern.source }),
   description: descriptionSchema,
   groups: z.array(identityNameSchema).max(100).default([]),
@@ -46,10 +46,10 @@ export const accountSchema = strictOptions({
 });
 
 /**
- * An account as the API takes it. What the API alone says of one is passed over, so that a document can be read, edited and
- * put back.
- * @param name for a PUT: the name in the URL, which the document may leave out or has to agree with.
- * @throws RegistryError OPTIONS_INVALID with every problem. So all below.
+ * Decodes the document of an account. Ignores fields that only the API sets, so that clients can read, edit and put back a
+ * document.
+ * @param name for a PUT: the name in the URL. The document may omit the name but not change it.
+ * @throws RegistryError OPTIONS_INVALID with all problems, as do all decoders in this file.
  */
 export function decodeAccount(document: unknown, name?: string): AccountSettings {
   const { created_at: _created, updated_at: _updated, ...settings } = requireObject(document);
@@ -58,7 +58,7 @@ export function decodeAccount(document: unknown, name?: string): AccountSettings
   return parse(accountSchema, { ...settings, name }, isOther ? [{ path: 'name', problem: 'cannot change' }] : []);
 }
 
-/** A token of an account as the API shows it: its secret is no part of this. */
+/** Returns a token of an account as the API shows it, without its secret. */
 export function encodeToken(token: {
   readonly id: string;
   readonly account: string;
@@ -78,21 +78,21 @@ export function encodeToken(token: {
   };
 }
 
-/** A token as it is asked for. */
+/** Checks the document that creates a token. */
 export const tokenSchema = strictOptions({
   description: descriptionSchema,
   limits: z
     .array(accessLimitSchema)
-    .min(1, 'must have at least one limit: a token without any does nothing')
+    .min(1, 'must have at least one limit: a token with an empty list allows nothing')
     .optional(),
   expires_at: z.iso
-    .datetime({ offset: true, error: 'must be a time as RFC 3339 has it: 2027-01-31T12:00:00Z' })
+    .datetime({ offset: true, error: 'must be a time in RFC 3339 format, such as 2027-01-31T12:00:00Z' })
     .transform((text) => Date.parse(text))
     .optional(),
   expires_in_seconds: z.number().min(1).max(1e9).optional(),
 });
 
-/** What a token is made from. Its end may be given as a time or from now on; absent: it has none. */
+/** Decodes the document that creates a token. It may set a time of expiry or a lifetime; without both, the token never expires. */
 export function decodeToken(
   document: unknown,
   now: number,
@@ -104,27 +104,27 @@ export function decodeToken(
   const schema = tokenSchema.superRefine(({ expires_at: at, expires_in_seconds: seconds }, context) => {
     const report = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (at !== undefined && at <= now) report('expires_at', 'must be in the future');
-    if (at !== undefined && seconds !== undefined) report('expires_in_seconds', 'cannot go with expires_at');
+    if (at !== undefined && seconds !== undefined) report('expires_in_seconds', 'cannot be combined with expires_at');
   });
   const { description, limits, expires_at: at, expires_in_seconds: seconds } = parse(schema, requireObject(document));
   const expiresAt = seconds === undefined ? at : now + Math.round(seconds * 1000);
   return { description, limits, expiresAt };
 }
 
-/** A rule as the API shows it. */
+/** Returns a rule as the API shows it. */
 export function encodeRule(record: {
   readonly id: string;
   readonly origin: string;
   readonly rule: AccessRule;
 }): Record<string, unknown> {
   const { names, users, groups, anonymous, authenticated, allow } = record.rule;
-  // JSON leaves out what is undefined.
+  // JSON.stringify omits undefined fields.
   return { id: record.id, origin: record.origin, names, users, groups, anonymous, authenticated, allow };
 }
 
 /**
- * A rule as the API takes it.
- * @param id for a PUT: the one in the URL, which the document may leave out or has to agree with.
+ * Decodes the document of a rule.
+ * @param id for a PUT: the id in the URL. The document may omit the id but not change it.
  */
 export function decodeRule(document: unknown, id?: string): AccessRule {
   const { origin: _origin, ...rest } = requireObject(document);
@@ -133,7 +133,7 @@ export function decodeRule(document: unknown, id?: string): AccessRule {
   return parse(accessRuleSchema, rule, written === id ? [] : [{ path: 'id', problem: 'cannot change' }]);
 }
 
-/** A signing key as the API shows it, without its private part. */
+/** Returns a signing key as the API shows it, without its private part. */
 export function encodeKey(key: {
   readonly id: string;
   readonly createdAt: number;

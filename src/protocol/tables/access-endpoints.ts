@@ -1,6 +1,6 @@
 import type { Endpoint } from './route-table.js';
 
-/** The part of the management API that is about access: accounts, their tokens, rules and signing keys. */
+/** Operations of the management API for access control: accounts, their tokens, rules and signing keys. */
 export const accessEndpoints = [
   {
     op: 'account.list',
@@ -16,7 +16,7 @@ export const accessEndpoints = [
     path: '/api/v1/accounts',
     access: 'admin',
     spec: 'ours',
-    summary: 'Makes an account: 201; 409 when the name is taken.',
+    summary: 'Creates an account: 201; 409 if the name is taken.',
   },
   {
     op: 'account.get',
@@ -24,7 +24,7 @@ export const accessEndpoints = [
     path: '/api/v1/accounts/:account',
     access: 'admin',
     spec: 'ours',
-    summary: 'Reads an account.',
+    summary: 'Returns an account.',
   },
   {
     op: 'account.replace',
@@ -32,7 +32,7 @@ export const accessEndpoints = [
     path: '/api/v1/accounts/:account',
     access: 'admin',
     spec: 'ours',
-    summary: "Replaces an account's settings; its name stays. `disabled` shuts it out at once.",
+    summary: 'Replaces the settings of an account. Its name cannot change. `disabled` takes effect at once.',
   },
   {
     op: 'account.delete',
@@ -40,7 +40,7 @@ export const accessEndpoints = [
     path: '/api/v1/accounts/:account',
     access: 'admin',
     spec: 'ours',
-    summary: 'Deletes an account with its tokens, which end at once: 204.',
+    summary: 'Deletes an account and revokes its tokens: 204.',
   },
   {
     op: 'account.tokens',
@@ -56,7 +56,7 @@ export const accessEndpoints = [
     path: '/api/v1/accounts/:account/tokens',
     access: 'admin',
     spec: 'ours',
-    summary: 'Makes a token: 201 with the secret as `token`, which is shown here and never again.',
+    summary: 'Creates a token: 201 with the secret in `token`, which is not shown again.',
   },
   {
     op: 'account.deleteToken',
@@ -64,7 +64,7 @@ export const accessEndpoints = [
     path: '/api/v1/accounts/:account/tokens/:token',
     access: 'admin',
     spec: 'ours',
-    summary: 'Deletes a token, which ends at once: 204.',
+    summary: 'Revokes a token: 204.',
   },
   {
     op: 'rule.list',
@@ -80,7 +80,7 @@ export const accessEndpoints = [
     path: '/api/v1/rules',
     access: 'admin',
     spec: 'ours',
-    summary: 'Makes a rule: 201.',
+    summary: 'Creates a rule: 201.',
   },
   {
     op: 'rule.get',
@@ -88,7 +88,7 @@ export const accessEndpoints = [
     path: '/api/v1/rules/:rule',
     access: 'admin',
     spec: 'ours',
-    summary: 'Reads a rule.',
+    summary: 'Returns a rule.',
   },
   {
     op: 'rule.replace',
@@ -96,7 +96,7 @@ export const accessEndpoints = [
     path: '/api/v1/rules/:rule',
     access: 'admin',
     spec: 'ours',
-    summary: 'Replaces a rule; 409 for a declared one.',
+    summary: 'Replaces a rule; 409 if it is declared.',
   },
   {
     op: 'rule.delete',
@@ -104,7 +104,7 @@ export const accessEndpoints = [
     path: '/api/v1/rules/:rule',
     access: 'admin',
     spec: 'ours',
-    summary: 'Deletes a rule: 204; 409 for a declared one.',
+    summary: 'Deletes a rule: 204; 409 if it is declared.',
   },
   {
     op: 'key.list',
@@ -120,6 +120,6 @@ export const accessEndpoints = [
     path: '/api/v1/keys',
     access: 'admin',
     spec: 'ours',
-    summary: 'Makes a new signing key: 201. The old one is believed for as long as tokens of it live.',
+    summary: 'Creates a new signing key: 201. Tokens signed with the old key stay valid until they expire.',
   },
 ] as const satisfies readonly Endpoint[];

@@ -12,8 +12,8 @@ import {
 } from './query-parameters.js';
 
 /**
- * Every operation under `/v2`, a row each. From this table come matching, parameter types, the access check, 405 with
- * `Allow`, the `op` of events, and docs/http-api.md. A literal segment stands above a placeholder in the same place.
+ * All operations under `/v2`, one row each. The table determines matching, parameter types, access checks, 405 with `Allow`,
+ * the `op` of events, and docs/http-api.md. A literal segment takes precedence over a placeholder in the same position.
  */
 export const endpoints = [
   {
@@ -22,7 +22,7 @@ export const endpoints = [
     path: '/v2/',
     access: 'ping',
     spec: 'end-1',
-    summary: 'Says that this is a registry.',
+    summary: 'Confirms that this is a registry.',
   },
   {
     op: 'version.checkHead',
@@ -30,7 +30,7 @@ export const endpoints = [
     path: '/v2/',
     access: 'ping',
     spec: 'end-1',
-    summary: 'The same, without a body.',
+    summary: 'The same as GET, without a body.',
   },
   {
     op: 'token.get',
@@ -39,7 +39,8 @@ export const endpoints = [
     access: 'token',
     spec: 'docker token auth',
     query: tokenQuery,
-    summary: 'Gives an access token for each `scope` that is allowed; `offline_token=true` a refresh token too.',
+    summary:
+      'Returns an access token for the permitted part of each `scope`; with `offline_token=true` also a refresh token.',
   },
   {
     op: 'token.post',
@@ -47,7 +48,7 @@ export const endpoints = [
     path: '/v2/token',
     access: 'token',
     spec: 'docker token auth (OAuth2)',
-    summary: 'The same for a password or a refresh token in a form: `grant_type`.',
+    summary: 'The same for a form with `grant_type` and a password or refresh token.',
   },
   {
     op: 'catalog.list',
@@ -65,7 +66,7 @@ export const endpoints = [
     access: 'push',
     spec: 'end-4a, 4b, 4c, 11',
     query: uploadStartQuery,
-    summary: 'Starts an upload; `digest` with the whole blob as body, `mount` and `from`, or `digest-algorithm`.',
+    summary: 'Starts an upload, stores a whole blob (`digest`), or mounts one from another image (`mount`, `from`).',
   },
   {
     op: 'upload.status',
@@ -73,7 +74,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/uploads/:session',
     access: 'push',
     spec: 'end-13',
-    summary: 'Tells how much of an upload has arrived.',
+    summary: 'Reports the progress of an upload.',
   },
   {
     op: 'upload.statusHead',
@@ -81,7 +82,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/uploads/:session',
     access: 'push',
     spec: 'end-13',
-    summary: 'The same, without a body.',
+    summary: 'The same as GET, without a body.',
   },
   {
     op: 'upload.append',
@@ -98,7 +99,7 @@ export const endpoints = [
     access: 'push',
     spec: 'end-6',
     query: uploadCompleteQuery,
-    summary: 'Appends the rest, verifies `digest` and makes the blob visible. May be repeated for 10 minutes.',
+    summary: 'Appends the rest, verifies `digest` and publishes the blob. Can be repeated for 10 minutes.',
   },
   {
     op: 'upload.cancel',
@@ -106,7 +107,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/uploads/:session',
     access: 'push',
     spec: 'end-14',
-    summary: 'Drops an upload.',
+    summary: 'Cancels an upload.',
   },
   {
     op: 'blob.stat',
@@ -114,7 +115,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/:digest',
     access: 'pull',
     spec: 'end-2',
-    summary: 'Tells whether a blob is in the image, and its size.',
+    summary: 'Reports whether a blob is in the image, and its size.',
   },
   {
     op: 'blob.get',
@@ -130,7 +131,7 @@ export const endpoints = [
     path: '/v2/:name/blobs/:digest',
     access: 'delete',
     spec: 'end-10',
-    summary: 'Takes a blob out of the image.',
+    summary: 'Removes a blob from the image.',
   },
   {
     op: 'manifest.stat',
@@ -138,7 +139,7 @@ export const endpoints = [
     path: '/v2/:name/manifests/:reference',
     access: 'pull',
     spec: 'end-3',
-    summary: "Tells a manifest's digest, type and size.",
+    summary: 'Reports the digest, type and size of a manifest.',
   },
   {
     op: 'manifest.get',
@@ -146,7 +147,7 @@ export const endpoints = [
     path: '/v2/:name/manifests/:reference',
     access: 'pull',
     spec: 'end-3',
-    summary: 'Sends a manifest as it was pushed.',
+    summary: 'Sends a manifest as pushed.',
   },
   {
     op: 'manifest.put',
@@ -181,21 +182,25 @@ export const endpoints = [
     access: 'pull',
     spec: 'end-12a, 12b',
     query: referrerQuery,
-    summary: 'Lists the manifests that have this subject; `artifactType`, `n`, `last`.',
+    summary: 'Lists the manifests whose subject is this digest; `artifactType`, `n`, `last`.',
   },
 ] as const satisfies readonly Endpoint[];
 
+/** An operation under `/v2`. */
 export type RegistryEndpoint = (typeof endpoints)[number];
+/** The name of an operation under `/v2`. */
 export type RegistryOp = RegistryEndpoint['op'];
+/** The path parameters of an operation under `/v2`. */
 export type RegistryParams<O extends RegistryOp> = ParamsOf<Extract<RegistryEndpoint, { op: O }>['path']>;
 
+/** Matches requests under `/v2`. */
 export const registryRoutes = new RouteTable<RegistryEndpoint>(endpoints);
 
 const blobPath = '/v2/:name/blobs/:digest';
 const manifestPath = '/v2/:name/manifests/:reference';
 const uploadPath = '/v2/:name/blobs/uploads/:session';
 
-/** Path-only URLs for `Location`: every client resolves them, and no proxy can make them wrong. */
+/** Builds the URLs for `Location`. They have only a path, which all clients resolve, so they are valid behind any proxy. */
 export const locations = {
   blob: (name: WireName, digest: Digest): string => buildPath(blobPath, { name, digest }),
   manifest: (name: WireName, reference: Reference): string => buildPath(manifestPath, { name, reference }),

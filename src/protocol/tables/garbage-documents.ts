@@ -4,7 +4,7 @@ import { RegistryError } from '../errors.js';
 import { encodeTime, problemsFound } from './management.js';
 import { describeProblems, strictOptions } from '../settings/option-schema.js';
 
-/** A report of the collector as the API shows it. */
+/** Returns the report of a garbage collection as the API shows it. */
 export function encodeCollection(report: {
   readonly dryRun: boolean;
   readonly startedAt: number;
@@ -33,7 +33,7 @@ export function encodeCollection(report: {
   };
 }
 
-/** A quarantined blob as the API shows it. */
+/** Returns a quarantined blob as the API shows it. */
 export function encodeQuarantined(blob: {
   readonly digest: Digest;
   readonly size: number;
@@ -62,7 +62,7 @@ const restoreSchema = z.union([
   strictOptions({ all: z.literal(true) }),
 ]);
 
-/** Which quarantined blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */
+/** Decodes which quarantined blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */
 export function decodeRestore(document: unknown): readonly Digest[] | 'all' {
   const schema = typeof document === 'object' && document !== null && 'all' in document ? 1 : 0;
   const checked = restoreSchema.options[schema].safeParse(document);

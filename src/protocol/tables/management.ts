@@ -19,7 +19,7 @@ import { describeProblems, describeUnknown, type Problem } from '../settings/opt
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
 
-/** The management API, by the same mechanism as `/v2`. Mounted where the host likes: paths are relative to that place. */
+/** All operations of the management API, as for `/v2`. Paths are relative to where the host mounts it. */
 export const managementEndpoints = [
   {
     op: 'health.get',
@@ -27,7 +27,8 @@ export const managementEndpoints = [
     path: '/api/v1/health',
     access: 'none',
     spec: 'ours',
-    summary: 'Reports whether the registry works: 200, also while uploads are refused on a full disk, or 503 and why.',
+    summary:
+      'Reports the health of the registry: 200, also while it refuses uploads because the disk is full, or 503 with the reason.',
   },
   {
     op: 'repository.list',
@@ -43,7 +44,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories',
     access: 'admin',
     spec: 'ours',
-    summary: 'Creates a repository: 201; 409 when the name is taken or stored with another type.',
+    summary: 'Creates a repository: 201; 409 if the name is taken, or content of another type is stored under it.',
   },
   {
     op: 'repository.get',
@@ -51,7 +52,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository',
     access: 'admin',
     spec: 'ours',
-    summary: 'Reads a repository.',
+    summary: 'Returns a repository.',
   },
   {
     op: 'repository.replace',
@@ -59,7 +60,7 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository',
     access: 'admin',
     spec: 'ours',
-    summary: "Replaces a repository's settings; its name and type stay.",
+    summary: 'Replaces the settings of a repository. Its name and type cannot change.',
   },
   {
     op: 'repository.delete',
@@ -85,7 +86,7 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'ours',
     query: pageQuery,
-    summary: "Lists an image's tags with digests, types and sizes; `n`, `last`.",
+    summary: 'Lists the tags of an image with digests, types and sizes; `n`, `last`.',
   },
   {
     op: 'archive.import',
@@ -94,7 +95,8 @@ export const managementEndpoints = [
     access: 'login',
     spec: 'ours',
     query: importQuery,
-    summary: 'Takes a tar of docker save or an OCI layout, raw or as a form, plain or compressed; `image`, `tag`.',
+    summary:
+      'Imports a docker save archive or an OCI layout, as the body or a form, optionally compressed; `image`, `tag`.',
   },
   {
     op: 'archive.export',
@@ -103,7 +105,7 @@ export const managementEndpoints = [
     access: 'login',
     spec: 'ours',
     query: exportQuery,
-    summary: 'Sends images as a tar, an OCI layout that docker load takes too; `name`, `platform`, `as`.',
+    summary: 'Exports images as a tar archive, an OCI layout that docker load also accepts; `name`, `platform`, `as`.',
   },
   {
     op: 'cache.purge',
@@ -112,7 +114,7 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'ours',
     query: purgeQuery,
-    summary: 'Drops what a cache keeps, or of one `image`, or one `tag` of it.',
+    summary: 'Deletes the content of a cache, optionally only one `image` or one `tag` of it.',
   },
   {
     op: 'explain.get',
@@ -121,7 +123,7 @@ export const managementEndpoints = [
     access: 'login',
     spec: 'ours',
     query: explainQuery,
-    summary: 'Tells who would answer for `name` and `reference`, from where, how fresh and why; asks no upstream.',
+    summary: 'Explains how the registry would answer for `name` and `reference`. Does not contact upstreams.',
   },
   {
     op: 'garbage.collect',
@@ -130,7 +132,7 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'ours',
     query: collectQuery,
-    summary: 'Reclaims space now; `dry_run=true` only counts.',
+    summary: 'Runs garbage collection now; `dry_run=true` only counts.',
   },
   {
     op: 'quarantine.list',
@@ -139,7 +141,7 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'ours',
     query: pageQuery,
-    summary: 'Lists blobs that the collector set aside because the index does not refer to them; `n`, `last`.',
+    summary: 'Lists blobs in quarantine, which the index does not reference; `n`, `last`.',
   },
   {
     op: 'quarantine.restore',
@@ -147,7 +149,8 @@ export const managementEndpoints = [
     path: '/api/v1/quarantine/restore',
     access: 'admin',
     spec: 'ours',
-    summary: 'Restores `digests`, or `all`. They are deleted after a grace period unless something refers to them.',
+    summary:
+      'Restores `digests`, or `all`. Restored blobs are deleted after the grace period unless something references them.',
   },
   {
     op: 'quarantine.delete',
@@ -155,23 +158,27 @@ export const managementEndpoints = [
     path: '/api/v1/quarantine/:digest',
     access: 'admin',
     spec: 'ours',
-    summary: 'Deletes a quarantined blob now: 204; 409 when the index refers to it.',
+    summary: 'Deletes a quarantined blob now: 204; 409 if the index references it.',
   },
   ...accessEndpoints,
 ] as const satisfies readonly Endpoint[];
 
+/** An operation of the management API. */
 export type ManagementEndpoint = (typeof managementEndpoints)[number];
+/** The name of an operation of the management API. */
 export type ManagementOp = ManagementEndpoint['op'];
+/** The path parameters of an operation of the management API. */
 export type ManagementParams<O extends ManagementOp> = ParamsOf<Extract<ManagementEndpoint, { op: O }>['path']>;
 
-/** The paths that all of it lies at or under: `/api/v1/health`, `/api/v1/repositories` and so on, each once. */
+/** The paths at or under which all operations are: `/api/v1/health`, `/api/v1/repositories` and so on. */
 export const managementRoots: readonly string[] = [
   ...new Set(managementEndpoints.map(({ path }) => path.split('/').slice(0, 4).join('/'))),
 ];
 
+/** Matches requests of the management API. */
 export const managementRoutes = new RouteTable<ManagementEndpoint>(managementEndpoints);
 
-/** A repository as the API shows it. Secrets are written but never shown: `has_credentials` tells whether there are any. */
+/** Returns a repository as the API shows it. `has_credentials` replaces secrets. */
 export function encodeRepository(record: {
   readonly config: RepositoryConfig;
   readonly origin: string;
@@ -192,17 +199,17 @@ export function encodeRepository(record: {
   };
 }
 
-/** Of all types of repositories, as the API spells them. */
+/** The settings of all types of repositories, as the API spells them. */
 const settingNames = Object.values(repositorySchemas).flatMap(({ shape }) => Object.keys(shape).map(toWirePath));
 
-/** What the API adds to the settings: ignored on input, so that a document can be read, edited and put back. */
-const shownOnly = new Set(['origin', 'created_at', 'updated_at', 'has_credentials', 'status']);
+/** Fields that the API adds. They are ignored on input, so that clients can read, edit and put back a document. */
+const readOnlyFields = new Set(['origin', 'created_at', 'updated_at', 'has_credentials', 'status']);
 
 /**
- * A repository as the API takes it: snake case, `repo_type`, and `package_type: "docker"`.
- * @param replaced for a PUT: the name in the URL, which the document may leave out or has to agree with, and the settings
- * before, whose credentials stay unless the document has others or `null`.
- * @throws RegistryError OPTIONS_INVALID whose detail lists every problem with its path as written in the document.
+ * Decodes the document of a repository: snake case, `repo_type`, and `package_type: "docker"`.
+ * @param replaced for a PUT: the name in the URL and the previous settings. The document may omit the name but not change it.
+ * It keeps the previous credentials unless it contains others or `null`.
+ * @throws RegistryError OPTIONS_INVALID with all problems and their paths in the document.
  */
 export function decodeRepository(
   document: unknown,
@@ -220,11 +227,11 @@ export function decodeRepository(
   if (replaced?.before?.type === 'remote') settings['credentials'] = replaced.before.credentials;
   for (const [key, value] of Object.entries(rest)) {
     if (/[A-Z]/.test(key) || key === 'type') problems.push({ path: key, problem: describeUnknown(key, settingNames) });
-    else if (!shownOnly.has(key))
+    else if (!readOnlyFields.has(key))
       settings[key === 'repo_type' ? 'type' : toCamelCase(key)] = mapKeys(value, toCamelCase);
   }
   const isElsewhere = replaced?.before?.type === 'remote' && !leadsToSame(replaced.before, settings);
-  // Kept secrets never go to another host than the one that they were given for, nor by another way.
+  // Kept credentials are never sent to another host, or through another proxy, than they were set for.
   if ((isElsewhere && !('credentials' in rest)) || settings['credentials'] == null) delete settings['credentials'];
   const checked = repositoryConfigSchema.safeParse(settings);
   if (!checked.success) {
@@ -234,12 +241,12 @@ export function decodeRepository(
   return checked.data;
 }
 
-/** Returns a problem with all names of options as the API spells them. */
+/** Returns a problem with the names of options as the API spells them. */
 function toWireProblem({ path, problem }: Problem): Problem {
   return { path: toWirePath(path), problem: problem.replace(/"[a-zA-Z0-9]+"/g, toSnakeCase) };
 }
 
-/** A proxy, whoever else is believed to be the host, or another realm sees what is sent. */
+/** Returns whether credentials would reach the same servers as before: a new proxy, CA or realm could let others read them. */
 function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string, unknown>>): boolean {
   const { url } = now;
   const isSameOrigin =
@@ -250,12 +257,12 @@ function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string
   return isSameOrigin && isSameRealms && now['proxy'] === before.proxy && now['ca'] === before.ca;
 }
 
-/** The state of a remote, with times as RFC 3339. */
+/** Returns the status of a remote repository as the API shows it. */
 export function encodeStatus(status: object): unknown {
   return mapKeys(status, toSnakeCase);
 }
 
-/** Encodes a health report, with times as RFC 3339. */
+/** Returns a health report as the API shows it, with times in RFC 3339 format. */
 export function encodeHealth(report: object): object {
   const withTimes = JSON.stringify(report, (key, value: unknown) =>
     key.endsWith('At') && typeof value === 'number' ? encodeTime(value) : value,
@@ -263,7 +270,7 @@ export function encodeHealth(report: object): object {
   return mapKeys(JSON.parse(withTimes), toSnakeCase) as object;
 }
 
-/** With times as RFC 3339. */
+/** Returns an explanation as the API shows it, with times in RFC 3339 format. */
 export function encodeExplanation(explanation: object): unknown {
   const { members, ...own } = explanation as { members?: readonly object[] };
   const times = Object.entries(own).map(([key, value]): [string, unknown] => {
@@ -276,14 +283,15 @@ export function encodeExplanation(explanation: object): unknown {
   };
 }
 
-/** RFC 3339, in UTC. */
+/** Formats a time in ms since the epoch as RFC 3339 in UTC. */
 export function encodeTime(at: number): string {
   return new Date(at).toISOString();
 }
 
-/** Problems that are named: nobody mends more at a time. */
+/** The number of problems that an error lists. */
 const maxProblems = 50;
 
+/** Creates the error for an invalid document. */
 export function problemsFound(problems: readonly Problem[]): RegistryError {
   return new RegistryError('OPTIONS_INVALID', { detail: problems.slice(0, maxProblems) });
 }

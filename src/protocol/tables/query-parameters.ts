@@ -1,8 +1,8 @@
-/** A query parameter of an operation, as its row in an endpoint table names it. */
+/** A query parameter of an operation in an endpoint table. */
 export interface QueryParameter {
   readonly name: string;
   readonly description: string;
-  /** Text unless it says otherwise; `texts` may come several times; a list has the values that it takes. */
+  /** Absent: a text. `texts` may be repeated. A list contains the valid values. */
   readonly takes?: 'texts' | 'count' | 'boolean' | 'digest' | 'name' | readonly string[];
   readonly required?: true;
   readonly default?: string | boolean;
@@ -10,85 +10,97 @@ export interface QueryParameter {
 
 type Query = readonly QueryParameter[];
 
+/** The parameters of a list. */
 export const pageQuery: Query = [
-  { name: 'n', description: 'How many at most.', takes: 'count' },
-  { name: 'last', description: 'The last item of the page before.' },
+  { name: 'n', description: 'The maximum number of items.', takes: 'count' },
+  { name: 'last', description: 'The last item of the previous page.' },
 ];
 
+/** The parameters of a list of images. */
 export const imagePageQuery: Query = [
   ...pageQuery,
-  { name: 'cursor', description: 'Where a page that ended early goes on: as in the `Link` of that page.' },
+  { name: 'cursor', description: 'The position where the next page begins, from the `Link` of the previous page.' },
 ];
 
-/** On every operation that pulls. */
+/** The parameter of all operations that pull. */
 export const namespaceQuery: QueryParameter = {
   name: 'ns',
-  description: 'The registry that a mirror is asked for: `docker.io`.',
+  description: 'The registry that the client uses this one as a mirror of: `docker.io`.',
 };
 
+/** The parameters of `token.get`. */
 export const tokenQuery: Query = [
   {
     name: 'scope',
-    description: '`repository:<name>:pull,push`; several, or several in one with spaces between.',
+    description: '`repository:<name>:pull,push`. Can be repeated, or contain several scopes separated by spaces.',
     takes: 'texts',
   },
-  { name: 'service', description: 'What the challenge named.' },
-  { name: 'offline_token', description: '`true`: with a refresh token.' },
+  { name: 'service', description: 'The `service` of the challenge.' },
+  { name: 'offline_token', description: '`true`: also return a refresh token.' },
 ];
 
+/** The parameters of `upload.start`. */
 export const uploadStartQuery: Query = [
-  { name: 'digest', description: 'The body is the whole blob, and this its digest.', takes: 'digest' },
-  { name: 'mount', description: 'A blob that another image has.', takes: 'digest' },
+  { name: 'digest', description: 'The digest of the blob, if the body is the whole blob.', takes: 'digest' },
+  { name: 'mount', description: 'The digest of a blob in another image.', takes: 'digest' },
   { name: 'from', description: 'The name of that image.', takes: 'name' },
-  { name: 'digest-algorithm', description: 'What the blob will be verified with.', takes: ['sha256', 'sha512'] },
+  { name: 'digest-algorithm', description: 'The algorithm that verifies the blob.', takes: ['sha256', 'sha512'] },
 ];
 
+/** The parameters of `upload.complete`. */
 export const uploadCompleteQuery: Query = [
-  { name: 'digest', description: 'Of the whole blob.', takes: 'digest', required: true },
+  { name: 'digest', description: 'The digest of the whole blob.', takes: 'digest', required: true },
 ];
 
+/** The parameters of `manifest.put`. */
 export const manifestPutQuery: Query = [
-  { name: 'tag', description: 'For a push by digest: a tag that it gets; may come several times.', takes: 'texts' },
+  { name: 'tag', description: 'A tag for a manifest that is pushed by digest. Can be repeated.', takes: 'texts' },
 ];
 
+/** The parameters of `referrer.list`. */
 export const referrerQuery: Query = [
-  { name: 'artifactType', description: 'Those of this type alone; may come several times.', takes: 'texts' },
+  { name: 'artifactType', description: 'Only referrers of this type. Can be repeated.', takes: 'texts' },
   ...pageQuery,
 ];
 
+/** The parameters of `archive.import`. */
 export const importQuery: Query = [
-  { name: 'image', description: 'Where all of it goes; else where the archive says.', takes: 'name' },
+  { name: 'image', description: 'The image to import into, instead of the names in the archive.', takes: 'name' },
   {
     name: 'tag',
-    description: 'Under these tags; else those of the archive. As often as there are tags.',
+    description: 'A tag to use instead of those in the archive. Can be repeated.',
     takes: 'texts',
   },
 ];
 
+/** The parameters of `archive.export`. */
 export const exportQuery: Query = [
   {
     name: 'name',
-    description: '`team/app:1.2` or `team/app@sha256:…`. As often as there are images.',
+    description: '`team/app:1.2` or `team/app@sha256:…`. Repeat it for each image.',
     takes: 'texts',
   },
-  { name: 'image', description: 'An image, with `reference`.', takes: 'name' },
-  { name: 'reference', description: 'Tags or digests of it.', takes: 'texts' },
-  { name: 'platform', description: '`linux/amd64`: of several platforms this one.' },
-  { name: 'as', description: 'What the image is called in the archive.' },
+  { name: 'image', description: 'An image, together with `reference`.', takes: 'name' },
+  { name: 'reference', description: 'A tag or digest of `image`. Can be repeated.', takes: 'texts' },
+  { name: 'platform', description: 'Export only this platform: `linux/amd64`.' },
+  { name: 'as', description: 'The name of the image in the archive.' },
 ];
 
+/** The parameters of `cache.purge`. */
 export const purgeQuery: Query = [
-  { name: 'image', description: 'This image alone.', takes: 'name' },
-  { name: 'tag', description: 'This tag of it alone.' },
+  { name: 'image', description: 'Purge only this image.', takes: 'name' },
+  { name: 'tag', description: 'Purge only this tag of `image`.' },
 ];
 
+/** The parameters of `explain.get`. */
 export const explainQuery: Query = [
-  { name: 'name', description: 'As a client has it: repository and image.', takes: 'name', required: true },
-  { name: 'reference', description: 'A tag or a digest.', default: 'latest' },
-  { name: 'ns', description: 'As if it had come with this namespace.' },
-  { name: 'host', description: 'As if it had come to this host.' },
+  { name: 'name', description: 'Repository and image, as clients name them.', takes: 'name', required: true },
+  { name: 'reference', description: 'A tag or digest.', default: 'latest' },
+  { name: 'ns', description: 'Explain a request with this `ns` parameter.' },
+  { name: 'host', description: 'Explain a request to this host.' },
 ];
 
+/** The parameters of `garbage.collect`. */
 export const collectQuery: Query = [
-  { name: 'dry_run', description: '`true` counts and deletes nothing.', takes: 'boolean', default: false },
+  { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
 ];

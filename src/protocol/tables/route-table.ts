@@ -24,20 +24,20 @@ import {
 } from '../names.js';
 import type { QueryParameter } from './query-parameters.js';
 
-/** One operation: what it is called, where it answers and what it takes to be allowed. */
+/** One operation: its name, method and path, and the access that it requires. */
 export interface Endpoint {
   readonly op: string;
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** `:name` and `:image` take one or more path segments, every other placeholder one. */
+  /** `:name` and `:image` match one or more path segments, other placeholders one. */
   readonly path: string;
   readonly access: 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
   readonly spec: string;
-  /** The query parameters that it knows. The management API refuses others; under `/v2` they are passed over. */
+  /** The supported query parameters. The management API refuses others; `/v2` ignores them. */
   readonly query?: readonly QueryParameter[];
   readonly summary: string;
 }
 
-/** A placeholder's name is its parser and its type: a handler never sees a string that was not checked. */
+/** The type of each placeholder. Each has a parser of the same name, so handlers receive only validated values. */
 interface Placeholders {
   name: WireName;
   image: WireName;
@@ -73,7 +73,7 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   rule: parseRuleId,
 };
 
-/** What the parsers take, but for lengths: for the OpenAPI document. */
+/** The patterns of placeholders for the OpenAPI document. The parsers also check lengths. */
 export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp } = {
   name: namePattern,
   image: namePattern,
@@ -86,9 +86,10 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   rule: ruleIdPattern,
 };
 
-/** Longer paths name nothing: a name, a digest and the words between them fit in half of it. */
+/** Twice the length that a name, a digest and the literal segments need. */
 const maxPathLength = 1024;
 
+/** A row that matches a path, with the parsed parameters. */
 export interface Match<Row extends Endpoint> {
   readonly row: Row;
   readonly params: Readonly<Record<string, unknown>>;
@@ -96,14 +97,16 @@ export interface Match<Row extends Endpoint> {
 
 interface CompiledRow<Row> {
   readonly row: Row;
-  /** The segments before the placeholder that takes several, and after it; all of them in `head` when there is none. */
+  /** The segments before `wide`; all segments if there is none. */
   readonly head: readonly string[];
+  /** The placeholder that matches several segments. */
   readonly wide: string | undefined;
+  /** The segments after `wide`. */
   readonly tail: readonly string[];
   readonly endsWithSlash: boolean;
 }
 
-/** Matches paths against a table of endpoints, from the right, so that an image may be called `blobs` or `tags/list`. */
+/** Matches paths against a table of endpoints. It matches from the right, so images can be named `blobs` or `tags/list`. */
 export class RouteTable<Row extends Endpoint> {
   readonly #rows: readonly CompiledRow<Row>[];
 
@@ -112,9 +115,9 @@ export class RouteTable<Row extends Endpoint> {
   }
 
   /**
-   * @param path absolute, percent-encoded, without query; a row that ends in "/" also matches without it, and the reverse.
-   * @returns `undefined` when no row has this path.
-   * @throws RegistryError UNSUPPORTED 405 with `Allow` when only other methods have it; what the parsers throw.
+   * Returns the matching row, or `undefined` if no row has this path.
+   * @param path absolute, percent-encoded, without query. A row that ends in "/" also matches a path without it.
+   * @throws RegistryError UNSUPPORTED 405 with `Allow` when the path exists only for other methods; errors of the parsers.
    */
   match(method: string, path: string): Match<Row> | undefined {
     if (path.length > maxPathLength)
@@ -126,7 +129,7 @@ export class RouteTable<Row extends Endpoint> {
     let matched: string | undefined;
     for (const compiled of this.#rows) {
       if ((slash && !compiled.endsWithSlash) || !fits(compiled, segments)) continue;
-      // The first path that fits is meant: its literal segments stand above placeholders, for every method.
+      // The first path that fits wins for all methods: literal segments come before placeholders.
       matched ??= compiled.row.path;
       if (compiled.row.path !== matched) continue;
       if (compiled.row.method === method) return { row: compiled.row, params: parseParams(compiled, segments) };
@@ -134,13 +137,13 @@ export class RouteTable<Row extends Endpoint> {
     }
     if (allowed.size === 0) return undefined;
     throw new RegistryError('UNSUPPORTED', {
-      message: `${method.slice(0, 20)} is not supported here`,
+      message: `method ${method.slice(0, 20)} is not supported for this path`,
       headers: { Allow: [...allowed].join(', ') },
     });
   }
 }
 
-/** The inverse of `match`. Values hold only characters that need no encoding in a path. */
+/** Builds a path: the inverse of `match`. Values contain only characters that need no encoding in a path. */
 export function buildPath(path: string, params: Readonly<Record<string, string | Reference>>): string {
   return path.replace(/:([a-z]+)/g, (placeholder, name: string) => {
     const value = params[name];
@@ -183,7 +186,7 @@ function parseParams({ head, wide, tail }: CompiledRow<unknown>, segments: reado
   };
   if (wide !== undefined) {
     const parts = segments.slice(head.length, segments.length - tail.length).map(decode);
-    // An encoded slash would make one name out of two.
+    // An encoded slash would join two segments into one.
     if (parts.some((part) => part.includes('/'))) throw new RegistryError('NAME_INVALID');
     params[wide] = parsers[wide as keyof Placeholders](parts.join('/'));
   }

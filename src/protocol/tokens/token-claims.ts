@@ -4,28 +4,30 @@ import { readGrants } from './token-scope.js';
 
 const common = {
   sub: z.string(),
-  /** In seconds, as all times in a token. */
+  /** In seconds since the epoch. */
   exp: z.number(),
-  /** The source that knew who it is, and what it was let in by. */
+  /** The identity source and, in `stamp`, the credential of the login. */
   source: z.enum(['htpasswd', 'account', 'oidc', 'host']).optional(),
   stamp: z.string().optional(),
 };
 
-/** What our own access tokens say, as far as it is read (RFC 7519; the last three are ours). */
+/** The claims of our access tokens (RFC 7519). `source`, `stamp`, `groups` and `limits` are our own. */
 export const accessClaimsSchema = z.object({
   ...common,
   access: z.unknown().transform(readGrants),
-  /** Of whoever cannot be looked up again. */
+  /** Set for users whose groups cannot be looked up again. */
   groups: z.array(z.string()).default([]),
   limits: z.array(accessLimitSchema).optional(),
 });
 
-/** What our own refresh tokens say: who to look up again. */
+/** The claims of our refresh tokens: the user to look up again. */
 export const refreshClaimsSchema = z.object({
   ...common,
   source: common.source.unwrap(),
   stamp: common.stamp.unwrap(),
 });
 
+/** Parsed claims of an access token. */
 export type AccessClaims = z.infer<typeof accessClaimsSchema>;
+/** Parsed claims of a refresh token. */
 export type RefreshClaims = z.infer<typeof refreshClaimsSchema>;

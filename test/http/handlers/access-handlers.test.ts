@@ -154,7 +154,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     ['DELETE', 'rules/x', undefined, 'rule'],
   ])('%s %s is 404', async (method, where, document, kind) => {
     await accounts.create({ name: 'robot', description: '', groups: [], disabled: false });
-    const errors = [{ code: 'NOT_FOUND', message: `there is no such ${kind}` }];
+    const errors = [{ code: 'NOT_FOUND', message: `${kind} not found` }];
     expect(await ask(method, where, document)).toMatchObject({ status: 404, body: { errors } });
   });
 

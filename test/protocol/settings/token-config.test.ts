@@ -68,8 +68,8 @@ describe('the options of an external token server', () => {
   });
 
   it.each([
-    [{}, 'needs either jwksUrl or keys'],
-    [{ jwksUrl: 'https://auth.example/jwks', keys: [publicPem] }, 'needs either jwksUrl or keys'],
+    [{}, 'must have either jwksUrl or keys'],
+    [{ jwksUrl: 'https://auth.example/jwks', keys: [publicPem] }, 'must have either jwksUrl or keys'],
     [{ jwksUrl: 'http://auth.example/jwks' }, 'jwksUrl: must be an https URL'],
     [{ keys: [] }, 'keys: '],
     [{ keys: [privatePem] }, 'keys'],
