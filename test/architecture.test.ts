@@ -17,7 +17,7 @@ interface Manifest {
   readonly peerDependenciesMeta: Readonly<Record<string, object>>;
 }
 
-/** What each layer may import of ours. The composition roots may import everything. */
+/** The layers that each layer may import. The composition roots may import all of them. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   http: ['http', 'ports', 'protocol', 'util'],
   archives: ['archives', 'ports', 'protocol', 'util'],
@@ -33,7 +33,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 const roots = new Set(['index', 'registry', 'composition', 'command']);
 
-/** The one home of each package that does the work (docs/architecture.md). */
+/** The only place that may import each package (docs/architecture.md). */
 const homes: Readonly<Record<string, readonly RegExp[]>> = {
   level: [/^src\/storage\/level\//],
   'classic-level': [/^src\/storage\/level\//],
@@ -111,14 +111,14 @@ function findCycles(files: readonly SourceFile[]): readonly (readonly string[])[
 
 const sources = [...listSources('src'), ...listSources('adapters')].map(readSource);
 
-describe('the layers', () => {
+describe('architecture: layers', () => {
   it.each(sources.map((source) => [source.file, source] as const))(
-    '%s imports only what its layer may',
+    '%s imports only layers that its own may use',
     (file, { imports }) => {
       const layer = layerOf(file);
       if (roots.has(layer)) return;
       const may = allowed[layer];
-      expect(may, `${layer} is no layer of the design`).toBeDefined();
+      expect(may, `unknown layer ${layer}`).toBeDefined();
       for (const specifier of imports.filter((name) => name.startsWith('.'))) {
         const target = layerOf(path.posix.join(path.posix.dirname(file), specifier).replace(/\.js$/, '.ts'));
         expect(may, `${file} imports ${specifier}`).toContain(target);
@@ -126,23 +126,23 @@ describe('the layers', () => {
     },
   );
 
-  it('contain no import cycle, type-only imports included', () => {
+  it('import cycles do not exist, not even of types', () => {
     expect(findCycles(sources)).toEqual([]);
   });
 
-  it('protocol/ is pure: of node it has node:crypto alone', () => {
+  it('protocol/ does no I/O: node:crypto is the only module of Node that it imports', () => {
     const used = sources.filter(({ file }) => file.startsWith('src/protocol/')).flatMap(({ imports }) => imports);
     expect([...new Set(used.filter((name) => name.startsWith('node:')))]).toEqual(['node:crypto']);
   });
 
-  it('util/ imports ports/ for types alone', () => {
+  it('util/ imports only types from ports/', () => {
     for (const { file } of sources.filter((source) => source.file.startsWith('src/util/'))) {
       const text = readFileSync(path.join(root, file), 'utf8');
       expect(text, file).not.toMatch(/^import (?!type )[^;]*ports\/[a-z]+\.js'/m);
     }
   });
 
-  it('adapters import the package by its name and types of their framework, nothing else of ours or others', () => {
+  it('adapters import values only from Node and from the package by its name', () => {
     for (const { file } of sources.filter((source) => source.file.startsWith('adapters/'))) {
       const text = readFileSync(path.join(root, file), 'utf8');
       const values = [...text.matchAll(/^(?:import|export) (?!type )[^;]*?from '([^']+)'/gm)].map(
@@ -156,13 +156,13 @@ describe('the layers', () => {
   });
 });
 
-describe('the packages', () => {
+describe('architecture: packages', () => {
   const used = sources.flatMap(({ file, imports }) => imports.map((name) => ({ file, name })));
   const external = used.filter(
     ({ name }) => !name.startsWith('.') && !name.startsWith('node:') && !name.startsWith('#'),
   );
 
-  it('each stays in its home', () => {
+  it('each package is imported only where it belongs', () => {
     const strays = external.filter(({ file, name }) => {
       if (packageOf(name) === 'artifactapi') return !file.startsWith('adapters/');
       return homes[packageOf(name)]?.some((home) => home.test(file)) !== true;
@@ -177,7 +177,7 @@ describe('the packages', () => {
     expect([...new Set(inSrc)].sort()).toEqual(Object.keys(manifest.dependencies).sort());
   });
 
-  it('frameworks are peers, each optional, and one that is tested', () => {
+  it('frameworks are optional peer dependencies, and development dependencies for the tests', () => {
     const peers = Object.keys(manifest.peerDependencies);
     const inAdapters = external.filter(({ file }) => file.startsWith('adapters/')).map(({ name }) => packageOf(name));
     expect(peers).toEqual(expect.arrayContaining(inAdapters.filter((name) => name !== 'artifactapi')));
@@ -191,8 +191,8 @@ describe('the packages', () => {
   });
 });
 
-describe('the adapters', () => {
-  it('are 40 lines or less each, and published under their names', () => {
+describe('architecture: adapters', () => {
+  it('have at most 40 lines each, and are exported under their names', () => {
     const adapters = sources.filter(({ file }) => file.startsWith('adapters/'));
     expect(adapters.filter(({ lines }) => lines > 41)).toEqual([]);
     const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: object };
@@ -201,8 +201,8 @@ describe('the adapters', () => {
   });
 });
 
-describe('the files', () => {
-  it('have no default exports, drawers or module-level mutable state', () => {
+describe('architecture: source files', () => {
+  it('have no default exports, no catch-all names and no mutable state at module level', () => {
     for (const { file } of sources) {
       const text = readFileSync(path.join(root, file), 'utf8');
       expect(path.basename(file), file).not.toMatch(/^(?:utils|helpers|common|types)\.ts$/);
@@ -211,12 +211,12 @@ describe('the files', () => {
     }
   });
 
-  it('log the URL of a request through shownUrl alone: a query may hold secrets', () => {
+  it('log URLs of requests only through shownUrl, because a query may contain secrets', () => {
     const raw = sources.filter(({ file }) => /\burl: req\.url\b/.test(readFileSync(path.join(root, file), 'utf8')));
     expect(raw.map(({ file }) => file)).toEqual([]);
   });
 
-  it('leave calls that behave differently on Windows to storage/files.ts', () => {
+  it('in storage/ call file-system functions that differ on Windows only through storage/files/system/', () => {
     const direct =
       /^import [^;]*\b(?:rename|unlink|rm|fsync)(?:Sync)?\b[^;]* from 'node:fs|\bfs\.(?:rename|unlink|rm|fsync)/m;
     const strays = sources
@@ -230,7 +230,7 @@ describe('the files', () => {
     expect(users.sort()).toEqual(['src/storage/files/system/files.ts', 'src/storage/files/system/folder-handles.ts']);
   });
 
-  it('are short: none above 300 lines, and half of them below 150', () => {
+  it('have at most 300 lines, and half of them at most 150', () => {
     const lengths = sources.map(({ lines }) => lines).sort((a, b) => a - b);
     expect(lengths.at(-1)).toBeLessThanOrEqual(300);
     expect(lengths[Math.floor(lengths.length / 2)]).toBeLessThanOrEqual(150);

@@ -15,10 +15,10 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-/** The commands of docs/operations.md: those for a backup, and those for a restore. */
+/** The backup and restore commands of docs/operations.md. */
 const [backup = '', restore = ''] = [...page.matchAll(/^```sh\n(DATA=.*?)^```/gms)].map((match) => match[1] ?? '');
 
-/** Splits commands at the lines that stop and start the service, which is the test's own process here. */
+/** Splits commands at the lines that stop and start the service. The test starts and stops a process instead. */
 function partsOf(commands: string, folder: string): string[] {
   return commands
     .replace('DATA=/var/lib/artifactapi BACKUP=/backup/artifactapi', '')

@@ -15,7 +15,7 @@ const read = (file: string): string => readFileSync(path.join(root, file), 'utf8
 const { version } = JSON.parse(read('package.json')) as { version: string };
 const tables = tablesOf(version);
 
-/** Files below a folder, without what is installed, built or left by a run. */
+/** Returns the files below a folder, except installed, built and generated ones. */
 function listFiles(folder: string): string[] {
   const skipped = new Set(['node_modules', 'dist', 'data', 'coverage', 'artifacts', '.git', '.e2e-tools']);
   return readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
@@ -32,7 +32,7 @@ function rowsOf(markdown: string): ReadonlyMap<string, string> {
 }
 
 describe('docs/http-api.md', () => {
-  it('is what the tables say: if not, run `npm run docs`', async () => {
+  it('is up to date with the tables: if not, run `npm run docs`', async () => {
     const { renderHttpApi } = await loadWriter();
     expect(read('docs/http-api.md')).toBe(renderHttpApi(tables));
   });
@@ -45,8 +45,8 @@ describe('docs/http-api.md', () => {
   });
 });
 
-describe('the reasons of refusals', () => {
-  it('are all in the health document of the OpenAPI document, and in docs/operations.md', () => {
+describe('refusal reasons', () => {
+  it('are all in the health schema of docs/openapi.json and in docs/operations.md', () => {
     const health = operationsOf(JSON.parse(read('docs/openapi.json')) as OpenApi).get('health.get');
     const schema = health?.responses['200']?.content?.['application/json']?.schema;
     const { refusals } = (schema as { properties: { refusals: { required: string[] } } }).properties;
@@ -62,32 +62,32 @@ describe('docs/openapi.json', () => {
   const operations = operationsOf(document);
   const rows = [...endpoints, ...managementEndpoints];
 
-  it('is what the tables say: if not, run `npm run docs`', async () => {
+  it('is up to date with the tables: if not, run `npm run docs`', async () => {
     const { renderOpenApi } = await loadWriter();
     expect(text).toBe(renderOpenApi(tables));
   });
 
-  it('is OpenAPI 3.1', async () => {
+  it('is valid OpenAPI 3.1', async () => {
     expect(document.openapi).toBe('3.1.0');
     expect(await new Validator().validate(text)).toEqual({ valid: true });
   });
 
-  it('has every operation of the tables, and no other', () => {
+  it('has all operations of the tables, and no others', () => {
     expect([...operations.keys()].toSorted()).toEqual(rows.map(({ op }) => op).toSorted());
   });
 
-  it('is not written for an operation of which it is not known what it takes', async () => {
+  it('cannot be written for an operation that scripts/openapi-operations.mjs does not describe', async () => {
     const { renderOpenApi } = await loadWriter();
     const added = { ...endpoints[0], op: 'version.other' };
     expect(() => renderOpenApi({ ...tables, endpoints: [...endpoints, added] })).toThrow('version.other');
   });
 
-  // A summary puts in backticks what belongs to the request or the answer.
+  // Summaries put names of the request or response in backticks.
   const named = rows.flatMap(({ op, summary }) =>
     [...summary.matchAll(/`([^`=]+)[^`]*`/g)].map((match) => [op, match[1] ?? ''] as const),
   );
 
-  it.each(named)('%s has %s, which its summary names', (op, name) => {
+  it.each(named)('describes %s with %s, which its summary mentions', (op, name) => {
     const followed = JSON.stringify({ ...operations.get(op), summary: '' }).replace(
       /"#\/components\/schemas\/(\w+)"/g,
       (_, schema: string) =>
@@ -107,7 +107,7 @@ describe('docs/gateway.md', () => {
   });
 });
 
-describe('a message in the documentation', () => {
+describe('messages in the documentation', () => {
   const source = listFiles('src')
     .map((file) => read(file))
     .join('\n');
@@ -116,11 +116,11 @@ describe('a message in the documentation', () => {
     return [...rowsOf(table).keys()].map((message) => [file, message] as const);
   });
 
-  it('is found in both pages', () => {
+  it('are found in both pages', () => {
     expect(new Set(messages.map(([file]) => file)).size).toBe(2);
   });
 
-  it.each(messages)('of %s is a message of the source: %s', (_file, message) => {
+  it.each(messages)('in %s exist in the source: %s', (_file, message) => {
     const parts = message.split('…').filter((part) => part !== '');
     expect(parts.filter((part) => !source.includes(part))).toEqual([]);
   });
@@ -129,7 +129,7 @@ describe('a message in the documentation', () => {
 describe('docs/security.md', () => {
   const kinds = [...new Set([...endpoints, ...managementEndpoints].map(({ access }) => access))];
 
-  it.each(kinds)('says who has the access %s', async (kind) => {
+  it.each(kinds)('explains the access %s', async (kind) => {
     const row = read('docs/security.md')
       .split('\n')
       .find((line) => line.startsWith('|') && (line.split('|')[1] ?? '').split(/[,\s]+/).includes(kind));
@@ -167,7 +167,7 @@ describe('the limits in docs/security.md', () => {
 });
 
 describe('docs/storage-layout.md', () => {
-  it('draws every key that level-keys.ts draws', () => {
+  it('shows every key that level-keys.ts shows', () => {
     const drawn = [...read('src/storage/level/level-keys.ts').matchAll(/^ \* {3}([!5]\|\S+)/gm)].map(
       (match) => match[1] ?? '',
     );
@@ -178,7 +178,7 @@ describe('docs/storage-layout.md', () => {
 });
 
 describe('AGENTS.md', () => {
-  it('lists every folder of src/, and no folder that is gone', () => {
+  it('lists every folder of src/, and no other folders', () => {
     const rows = [...read('AGENTS.md').matchAll(/^- `(src\/[a-z/]+)\/`:/gm)].map((match) => match[1] ?? '');
     const folders = new Set(listFiles('src').map((file) => path.posix.dirname(file)));
     folders.delete('src');
@@ -191,7 +191,7 @@ describe('AGENTS.md', () => {
   });
 });
 
-/** As GitHub makes them of headings. */
+/** Returns the anchors that GitHub creates for headings. */
 function anchorsOf(markdown: string): string[] {
   const headings = markdown.replace(/^```.*?^```/gms, '').matchAll(/^#+ (.+)$/gm);
   return [...headings].map(([, text = '']) =>

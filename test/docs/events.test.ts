@@ -9,14 +9,14 @@ const source = readdirSync(path.join(root, 'src'), { recursive: true, encoding: 
   .map((file) => readFileSync(path.join(root, 'src', file), 'utf8'))
   .join('\n');
 
-/** Returns the body of an interface of the source, and the interface that it extends. */
+/** Returns the body of an interface in the source, and the interface that it extends. */
 function interfaceOf(name: string): { readonly base: string | undefined; readonly body: string } {
   const found = new RegExp(`^export interface ${name}(?: extends (\\w+))? \\{\\n(.*?)^\\}`, 'ms').exec(source);
   if (found === null) throw new Error(`the source has no interface ${name}`);
   return { base: found[1], body: found[2] ?? '' };
 }
 
-/** Returns the fields of a payload, `name` or `name?`: of an inline type, or of an interface with those that it inherits. */
+/** Returns the fields of a payload, `name` or `name?`, from an inline type or an interface including inherited fields. */
 function fieldsOf(payload: string): string[] {
   if (payload.startsWith('{')) return [...payload.matchAll(/(\w+\??): /g)].map((match) => match[1] ?? '');
   const { base, body } = interfaceOf(payload);
@@ -44,13 +44,13 @@ const documented = new Map(
 );
 
 describe('docs/events.md', () => {
-  it('is compared with payloads of every form', () => {
+  it('is compared with payloads declared inline, by an interface and by inheritance', () => {
     expect(declared.get('tag.deleted')).toEqual(['at', 'tag']);
     expect(declared.get('request')).toContain('errorCode?');
     expect(declared.get('login.refused')).toEqual(expect.arrayContaining(['id', 'reason']));
   });
 
-  it('documents every event, and no other', () => {
+  it('documents all events, and no others', () => {
     expect([...documented.keys()].toSorted()).toEqual([...declared.keys()].toSorted());
   });
 

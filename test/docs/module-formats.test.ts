@@ -31,8 +31,8 @@ describe('docs/gateway.md on module formats', () => {
     expect((await run(process.execPath, [file])).stdout).toBe('function function\n');
   });
 
-  // The rows of its table, for the TypeScript of this repository. A `.ts` file is CommonJS here, by package.json. The package
-  // has its real package.json and a declaration without contents: how the import resolves is all that is compared.
+  // The rows of the table, for the TypeScript version of this repository. package.json makes `.ts` files CommonJS here. The
+  // package has its real package.json and an empty declaration, because only the resolution of the import is compared.
   it.each([
     ['node16', ModuleKind.Node16, undefined, 'a.mts', []],
     ['node16', ModuleKind.Node16, undefined, 'a.ts', [1479]],
@@ -42,17 +42,20 @@ describe('docs/gateway.md on module formats', () => {
     ['preserve', ModuleKind.Preserve, ModuleResolutionKind.Bundler, 'a.mts', []],
     ['commonjs', ModuleKind.CommonJS, undefined, 'a.ts', []],
     ['commonjs', ModuleKind.CommonJS, ModuleResolutionKind.Node10, 'a.ts', [2307]],
-  ])('tells what TypeScript says to module %s (%i, %s) in %s', async (name, module, moduleResolution, file, errors) => {
-    const settings = moduleResolution === undefined ? { module } : { module, moduleResolution };
-    expect(page).toContain(`\`${name}\``);
-    const stub = path.join(folder, 'node_modules/artifactapi');
-    await mkdir(path.join(stub, 'dist/src'), { recursive: true });
-    await cp(path.join(root, 'package.json'), path.join(stub, 'package.json'));
-    await writeFile(path.join(stub, 'dist/src/index.d.ts'), 'export declare const createRegistry: unknown;\n');
-    const source = path.join(folder, file);
-    await writeFile(source, "import { createRegistry } from 'artifactapi';\nexport const make = createRegistry;\n");
-    const program = ts.createProgram([source], { ...settings, noLib: true, types: [] });
-    const found = program.getSemanticDiagnostics(program.getSourceFile(source));
-    expect(found.map(({ code }) => code)).toEqual(errors);
-  });
+  ])(
+    'states what TypeScript reports for module %s (%i, %s) in %s',
+    async (name, module, moduleResolution, file, errors) => {
+      const settings = moduleResolution === undefined ? { module } : { module, moduleResolution };
+      expect(page).toContain(`\`${name}\``);
+      const stub = path.join(folder, 'node_modules/artifactapi');
+      await mkdir(path.join(stub, 'dist/src'), { recursive: true });
+      await cp(path.join(root, 'package.json'), path.join(stub, 'package.json'));
+      await writeFile(path.join(stub, 'dist/src/index.d.ts'), 'export declare const createRegistry: unknown;\n');
+      const source = path.join(folder, file);
+      await writeFile(source, "import { createRegistry } from 'artifactapi';\nexport const make = createRegistry;\n");
+      const program = ts.createProgram([source], { ...settings, noLib: true, types: [] });
+      const found = program.getSemanticDiagnostics(program.getSourceFile(source));
+      expect(found.map(({ code }) => code)).toEqual(errors);
+    },
+  );
 });

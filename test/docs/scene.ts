@@ -24,17 +24,17 @@ export async function makeProject(): Promise<{ readonly folder: string; readonly
 }
 
 export interface Scene {
-  /** What 127.0.0.1:5000 stands for in a script. */
+  /** The address that replaces 127.0.0.1:5000 in scripts. */
   readonly host: string;
   readonly hub: FaultUpstream;
-  /** Runs a script by bash, in an empty folder of its own. Rejects with all that it printed when a command fails. */
+  /** Runs a script with bash in an empty folder. Rejects with its whole output when a command fails. */
   runScript(script: string): Promise<string>;
   close(): Promise<void>;
 }
 
 /**
- * Starts the registry that shell scripts of the documentation talk to: open, at 127.0.0.1:5000 as they write it, with a
- * local repository `local`, a cache `hub` of an upstream that has library/alpine:latest, and a virtual `docker` over both.
+ * Starts the open registry that the shell scripts in the documentation use. They address it as 127.0.0.1:5000. It has a local
+ * repository `local`, a cache `hub` of an upstream with library/alpine:latest, and a virtual repository `docker` of both.
  */
 export async function openScene(): Promise<Scene> {
   const hub = await startFaultUpstream();
@@ -72,7 +72,7 @@ export async function openScene(): Promise<Scene> {
   };
 }
 
-/** `artifactapi` and `npx artifactapi`, as after `npm install`. */
+/** Adds the commands `artifactapi` and `npx artifactapi`, as after `npm install`. */
 async function installCommands(folder: string): Promise<void> {
   const command = `exec '${process.execPath}' '${path.join(root, 'dist/src/command/cli.js')}' "$@"\n`;
   const commands = { artifactapi: command, npx: `[ "$1" = artifactapi ] || exit 127\nshift\n${command}` };

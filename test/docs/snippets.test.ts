@@ -19,7 +19,7 @@ describe('the snippet parser', () => {
   const markdown =
     'A\n\n<!-- test: skip it needs\na camera -->\n\n```sh\nshoot\n```\n\n- b\n\n  ```yaml\n  c: 1\n  ```\n\n```toml\n```\n';
 
-  it('finds each block with its line, its language and the test that its comment asks for', () => {
+  it('returns each block with its line, its language and the directive in its comment', () => {
     const [first, second, third] = parseSnippets('x.md', markdown);
     expect(first).toMatchObject({ line: 6, language: 'sh', text: 'shoot\n', directive: 'skip' });
     expect(first?.argument).toBe('it needs a camera');
@@ -27,7 +27,7 @@ describe('the snippet parser', () => {
     expect(third).toMatchObject({ line: 16, language: 'toml', text: '', directive: undefined });
   });
 
-  it('takes no comment from an earlier block, and knows no other directives', () => {
+  it('ignores comments of earlier blocks, and rejects unknown directives', () => {
     const [, second, third] = parseSnippets(
       'x.md',
       '<!-- test: run -->\n```sh\n```\n\n```sh\n```\n<!-- test: rum -->\n```sh\n```\n',
@@ -36,8 +36,8 @@ describe('the snippet parser', () => {
   });
 });
 
-describe('a code block of the documentation', () => {
-  it('is run by a test, or says why it is not', () => {
+describe('a code block in the documentation', () => {
+  it('is run by a test, or states why it is not', () => {
     expect(snippetsWith(undefined).map(placeOf)).toEqual([]);
   });
 
@@ -51,7 +51,7 @@ describe('a code block of the documentation', () => {
     expect(read(argument)).toContain(page.startsWith('examples/') ? (page.split('/')[1] ?? '') : page);
   });
 
-  it('makes passwords with bcrypt at cost 10, where it makes any', () => {
+  it('hashes passwords with bcrypt at cost 10', () => {
     const lines = listPages().flatMap((page) => read(page).match(/htpasswd -B.*/g) ?? []);
     expect(lines.length).toBeGreaterThan(0);
     expect(lines.filter((line) => !/^htpasswd -B -C 10[ `]/.test(line))).toEqual([]);
@@ -69,7 +69,7 @@ describe('a code block of the documentation', () => {
   });
 });
 
-/** Runs a module that listens on port 5000, on another port, while `use` talks to it. Returns what it printed on stderr. */
+/** Runs a module that listens on port 5000, but on another port, while `use` sends requests to it. Returns its stderr. */
 async function runServer(module: string, use: (client: Client) => Promise<void>): Promise<string> {
   const { folder, remove } = await makeProject();
   const port = await freePort();
@@ -88,7 +88,7 @@ async function runServer(module: string, use: (client: Client) => Promise<void>)
   return command.stderr;
 }
 
-/** Resolves once something answers; rejects with what the process printed when it has ended. */
+/** Resolves once the server answers. Rejects with the output of the process if it ends. */
 async function reached(client: Client, command: Command): Promise<void> {
   const ended = command.ended().then(({ stdout, stderr }) => stdout + stderr);
   while ((await client.get('/v2/').catch(() => undefined)) === undefined) {
@@ -97,30 +97,27 @@ async function reached(client: Client, command: Command): Promise<void> {
   }
 }
 
-describe('a server of the documentation', () => {
-  it('is reported with what it printed when it does not start', async () => {
+describe('a server in the documentation', () => {
+  it('that does not start is reported with its output', async () => {
     await expect(runServer("throw new Error('no port 5000 for me');\n", async () => {})).rejects.toThrow(
       /no port \d+ for me/,
     );
   });
 
-  it.each(rows(snippetsWith('server')))(
-    'at %s takes an image and gives it back',
-    async (_place, { text, argument }) => {
-      expect(text).toContain('5000');
-      expect(await runServer(text, (client) => pushAndPull(client, argument))).toBe('');
-    },
-  );
+  it.each(rows(snippetsWith('server')))('at %s accepts an image and returns it', async (_place, { text, argument }) => {
+    expect(text).toContain('5000');
+    expect(await runServer(text, (client) => pushAndPull(client, argument))).toBe('');
+  });
 });
 
-describe('a shell script of the documentation', () => {
+describe('a shell script in the documentation', () => {
   let scene: Scene;
   beforeAll(async () => {
     scene = await openScene();
   });
   afterAll(() => scene?.close());
 
-  it('fails at its first command that fails', async () => {
+  it('stops at the first command that fails', async () => {
     await expect(scene.runScript('false\necho on')).rejects.toThrow();
     await expect(scene.runScript('curl --fail --silent http://127.0.0.1:5000/v2/nowhere/tags/list')).rejects.toThrow();
     expect(await scene.runScript('npx artifactapi --version; pwd')).toMatch(/^\d+\.\d+\.\d+\n\//);

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 /**
- * The code blocks of our Markdown, each with the test that an HTML comment in front of it asks for:
+ * The code blocks of our Markdown. An HTML comment before a block determines its test:
  *
- * - `<!-- test: skip REASON -->`: no test; the reason is a sentence. The default of mermaid, which GitHub draws.
+ * - `<!-- test: skip REASON -->`: no test; the reason is a sentence. The default of mermaid, which GitHub renders.
  * - `<!-- test: by test/docs/readme.test.ts -->`: the named test file runs it, and names the page.
  * - `<!-- test: config -->`, the default of yaml: accepted as a config file of `artifactapi serve`.
  * - `<!-- test: json -->`, the default of json: parses.
@@ -21,9 +21,9 @@ export interface Snippet {
   readonly line: number;
   readonly language: string;
   readonly text: string;
-  /** Undefined where nothing says how the block is tested. */
+  /** Undefined if there is neither a comment nor a default. */
   readonly directive: Directive | undefined;
-  /** What follows the directive: a reason, a file, the name of an image. */
+  /** The text after the directive: a reason, a file, the name of an image. */
   readonly argument: string;
 }
 
@@ -32,11 +32,11 @@ export const root = path.join(import.meta.dirname, '../..');
 const directives: readonly string[] = ['skip', 'by', 'config', 'json', 'server', 'run', 'docker'] satisfies Directive[];
 const defaults: Readonly<Record<string, Directive>> = { yaml: 'config', json: 'json', mermaid: 'skip' };
 
-/** A fenced block, with the comment in front of it if there is one. The fence may be indented, in a list. */
+/** Matches a fenced block with the optional comment before it. In a list, the fence may be indented. */
 const block =
   /(?:<!-- test: (?<test>(?:(?!-->)[^])+?) -->\n\s*)?^(?<indent> *)```(?<language>\w*)\n(?<text>[^]*?)^\k<indent>```$/gm;
 
-/** Returns the code blocks of a page in their order. */
+/** Returns the code blocks of a page in order. */
 export function parseSnippets(page: string, markdown: string): Snippet[] {
   return [...markdown.matchAll(block)].map((match) => {
     const { test = '', indent = '', language = '', text = '' } = match.groups ?? {};
@@ -71,7 +71,7 @@ export function snippetsWith(...wanted: readonly (Directive | undefined)[]): Sni
     .filter(({ directive }) => wanted.includes(directive));
 }
 
-/** The title of a block's test: `README.md:41`. */
+/** Returns the title of a block's test: `README.md:41`. */
 export function placeOf({ page, line }: Snippet): string {
   return `${page}:${line}`;
 }

@@ -6,25 +6,25 @@ const now = 1_000_000;
 
 describe('describeProvenance', () => {
   it.each<[string, Provenance | undefined, Record<string, string>]>([
-    ['nothing', undefined, {}],
+    ['no provenance', undefined, {}],
     ['a hit', { repository: 'hub', cache: 'hit' }, { 'X-Cache': 'hit', 'X-Cache-Repository': 'hub' }],
     [
-      'a miss just now',
+      'a miss that was checked just now',
       { repository: 'hub', cache: 'miss', checkedAt: now },
       { 'X-Cache': 'miss', 'X-Cache-Repository': 'hub', Age: '0' },
     ],
     [
-      'whole seconds',
+      'an age in whole seconds',
       { repository: 'hub', cache: 'hit', checkedAt: now - 1999 },
       { 'X-Cache': 'hit', 'X-Cache-Repository': 'hub', Age: '1' },
     ],
     [
-      'a clock that went back',
+      'a clock that was set back',
       { repository: 'hub', cache: 'hit', checkedAt: now + 5000 },
       { 'X-Cache': 'hit', 'X-Cache-Repository': 'hub', Age: '0' },
     ],
     [
-      'stale',
+      'a stale response',
       { repository: 'hub', cache: 'stale', checkedAt: now - 60_000, reason: 'up.example could not be asked: (429)' },
       {
         'X-Cache': 'stale',
@@ -34,15 +34,15 @@ describe('describeProvenance', () => {
       },
     ],
     [
-      'stale for no reason',
+      'a stale response without a reason',
       { repository: 'hub', cache: 'stale' },
       { 'X-Cache': 'stale', 'X-Cache-Repository': 'hub', Warning: '299 - "stale: the upstream is unavailable"' },
     ],
-  ])('%s', (_title, provenance, expected) => {
+  ])('returns the headers for %s', (_title, provenance, expected) => {
     expect(describeProvenance(provenance, now)).toEqual(expected);
   });
 
-  it('puts nothing into a header that breaks it', () => {
+  it('replaces characters of the reason that are invalid in a header', () => {
     const reason = `a "quote", a \\, a line\r\nSet-Cookie: x, ${'é'.repeat(1000)}`;
     const { Warning = '' } = describeProvenance({ repository: 'hub', cache: 'stale', reason }, now);
     expect(Warning).toMatch(/^299 - "[ -!#-[\]-~]*"$/);

@@ -19,7 +19,7 @@ const hex64 = 'a0'.repeat(32);
 const hex128 = 'a0'.repeat(64);
 
 describe('parseDigest', () => {
-  it('takes sha256 and sha512, and takes them apart again', () => {
+  it('accepts sha256 and sha512 digests, from which algorithmOf and hexOf return the parts', () => {
     fc.assert(
       fc.property(arbitrary.digest, (text) => {
         const digest = parseDigest(text);
@@ -83,13 +83,13 @@ describe('isDescriptorDigest', () => {
     ['sha384:a/b', false],
     ['sha384:a b', false],
     [`sha384:${'a'.repeat(600)}`, false],
-  ])('%.80s: %s', (text, expected) => {
+  ])('returns for %.80s: %s', (text, expected) => {
     expect(isDescriptorDigest(text)).toBe(expected);
   });
 });
 
 describe('parseAlgorithm', () => {
-  it.each(['sha256', 'sha512'])('takes %s', (text) => {
+  it.each(['sha256', 'sha512'])('accepts %s', (text) => {
     expect(parseAlgorithm(text)).toBe(text);
     expect(isAlgorithm(text)).toBe(true);
   });
@@ -106,12 +106,12 @@ describe('parseAlgorithm', () => {
 });
 
 describe('digestOf', () => {
-  it('knows the digests of nothing and of the empty descriptor', () => {
+  it('returns the known digests of no bytes and of the empty descriptor', () => {
     expect(digestOf(Buffer.alloc(0))).toBe('sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
     expect(digestOf(Buffer.from('{}'))).toBe('sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a');
   });
 
-  it('makes what parseDigest takes and formatDigest makes', () => {
+  it('returns the same as formatDigest, in a form that parseDigest accepts', () => {
     fc.assert(
       fc.property(fc.uint8Array(), fc.constantFrom('sha256' as const, 'sha512' as const), (bytes, algorithm) => {
         const digest = digestOf(bytes, algorithm);

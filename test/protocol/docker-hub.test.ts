@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { canonicalNamespace, isDockerHub, toUpstreamImage } from '../../src/protocol/docker-hub.js';
 
-describe('Docker Hub', () => {
+describe('docker-hub.ts', () => {
   it.each([
     ['https://registry-1.docker.io', true],
     ['https://docker.io', true],
@@ -11,7 +11,7 @@ describe('Docker Hub', () => {
     ['https://evil-docker.io', false],
     ['https://docker.io.example', false],
     ['https://hub.docker.io.example/docker.io', false],
-  ])('%s: %s', (url, expected) => {
+  ])('isDockerHub returns for %s: %s', (url, expected) => {
     expect(isDockerHub(url)).toBe(expected);
   });
 
@@ -22,7 +22,7 @@ describe('Docker Hub', () => {
     ['a/b/c', true, 'a/b/c'],
     ['alpine', false, 'alpine'],
     ['team/app', false, 'team/app'],
-  ])('%s (%s) is %s there', (image, dockerHub, expected) => {
+  ])('toUpstreamImage maps %s (Docker Hub: %s) to %s', (image, dockerHub, expected) => {
     expect(toUpstreamImage(image, dockerHub)).toBe(expected);
   });
 
@@ -35,7 +35,7 @@ describe('Docker Hub', () => {
     ['GHCR.io', 'ghcr.io'],
     ['localhost:5000', 'localhost:5000'],
     ['mydocker.io', 'mydocker.io'],
-  ])('the namespace %s is %s', (namespace, expected) => {
+  ])('canonicalNamespace maps %s to %s', (namespace, expected) => {
     expect(canonicalNamespace(namespace)).toBe(expected);
   });
 });

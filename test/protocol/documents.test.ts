@@ -19,10 +19,10 @@ function refusal(action: () => unknown): RegistryError {
     if (error instanceof RegistryError) return error;
     throw error;
   }
-  throw new Error('nothing was refused');
+  throw new Error('the action did not throw');
 }
 
-/** A manifest of as many bytes as one may have, its layers being the same text again and again. */
+/** Returns a manifest of the maximum size that repeats one layer. */
 function filledManifest(layer: string): Buffer {
   const head = '{"schemaVersion":2,"layers":[';
   const count = Math.floor((maxManifestBytes - head.length - 2) / (layer.length + 1));
@@ -49,18 +49,18 @@ describe('parseJson', () => {
     [','.repeat(30), 'it has more than 20 values'],
     ['{"a":1,"b":2,"c":3,"d":4}', 'an object has more than 3 members'],
     ['[{"a":[1,2,3,4,5],"b":{"x":1,"y":2},"c":3,"d":4}]', 'an object has more than 3 members'],
-  ])('refuses %s before it is parsed', (text, message) => {
+  ])('refuses %s before parsing it', (text, message) => {
     expect(() => parseJson(bytesOf(text), limits)).toThrow(new JsonLimitError(message));
   });
 
-  it.each(['', '{', '"', '"\\', '[1,]', '{"a":"\xff'])('throws what JSON.parse does for %j', (text) => {
+  it.each(['', '{', '"', '"\\', '[1,]', '{"a":"\xff'])('throws the error of JSON.parse for %j', (text) => {
     expect(() => parseJson(Buffer.from(text, 'latin1'), limits)).toThrow(Error);
     expect(() => parseJson(Buffer.from(text, 'latin1'), limits)).not.toThrow(JsonLimitError);
   });
 });
 
-describe('a list that is checked', () => {
-  it('is checked no further than five faulty items, whatever its length', () => {
+describe('listOf', () => {
+  it('stops after five invalid items', () => {
     let checked = 0;
     const item = z.custom<string>((value) => {
       checked++;
@@ -72,7 +72,7 @@ describe('a list that is checked', () => {
     expect(listOf(item).parse(null)).toEqual([]);
   });
 
-  it('is not checked at all when it is too long', () => {
+  it('checks no item of a list that is too long', () => {
     let checked = 0;
     const item = z.custom(() => checked++ >= 0);
     const found = listOf(item, 10).safeParse(Array.from({ length: 11 }, () => 0));
@@ -82,22 +82,22 @@ describe('a list that is checked', () => {
 
 describe('a manifest of 4 MiB', () => {
   it.each<[string, Buffer, number]>([
-    ['of empty layers', filledManifest('{}'), 413],
-    ['of layers that are nothing', filledManifest('0'), 413],
+    ['with empty layers', filledManifest('{}'), 413],
+    ['with numbers as layers', filledManifest('0'), 413],
     [
-      'of more descriptors than an image may have',
+      'with more descriptors than an image may have',
       filledManifest(JSON.stringify(describeBytes('a', Buffer.from('x')))),
       400,
     ],
-    ['of large faulty layers', filledManifest(JSON.stringify({ annotations: { a: 'x'.repeat(300) } })), 400],
-    ['of lists in lists', bytesOf(`{"layers":${'['.repeat(4_000_000)}`), 413],
-  ])('%s is refused with a few words', (_name, bytes, status) => {
+    ['with large invalid layers', filledManifest(JSON.stringify({ annotations: { a: 'x'.repeat(300) } })), 400],
+    ['with nested lists', bytesOf(`{"layers":${'['.repeat(4_000_000)}`), 413],
+  ])('%s is refused with a short error', (_name, bytes, status) => {
     const error = refusal(() => parseManifest(bytes, types.ociImage));
     expect([error.code, error.status]).toEqual(['MANIFEST_INVALID', status]);
     expect(JSON.stringify(error.details).length).toBeLessThan(2000);
   });
 
-  it('with annotations that are no texts is refused with one problem for them', () => {
+  it('whose annotations are not strings is refused with a single problem', () => {
     const annotations = Object.fromEntries(Array.from({ length: 9000 }, (_, n) => [`key ${n}`, n]));
     const config = describeBytes(types.ociConfig, Buffer.from('{}'));
     const bytes = bytesOf(JSON.stringify({ schemaVersion: 2, config, layers: [], annotations }));
@@ -106,14 +106,14 @@ describe('a manifest of 4 MiB', () => {
     ]);
   });
 
-  it('with 100,000 annotations is refused before it is parsed', () => {
+  it('with 100,000 annotations is refused before parsing', () => {
     const annotations = Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`key ${n}`, 'x']));
     const bytes = bytesOf(JSON.stringify({ schemaVersion: 2, layers: [], annotations }));
     const message = 'the manifest is too large: an object has more than 10000 members';
     expect(refusal(() => parseManifest(bytes, types.ociImage))).toMatchObject({ status: 413, message });
   });
 
-  it('with as many descriptors as an image may have is taken', () => {
+  it('with the maximum number of descriptors is accepted', () => {
     const layers = Array.from({ length: maxDescriptors }, (_, n) => ({
       mediaType: types.ociLayer,
       digest: digest(String(n)),
@@ -128,7 +128,7 @@ describe('a manifest of 4 MiB', () => {
   });
 });
 
-describe('documents of archives', () => {
+describe('documents in archives', () => {
   it.each<[string, () => unknown, string, number]>([
     [
       'an index of empty entries',
@@ -137,30 +137,30 @@ describe('documents of archives', () => {
       413,
     ],
     [
-      'an index of faulty entries',
+      'an index of invalid entries',
       () => parseIndex(bytesOf(`{"manifests":[${'7,'.repeat(9000)}7]}`), 'index.json'),
       'ARCHIVE_INVALID',
       400,
     ],
     [
-      'more images than an archive may have',
+      'an archive with too many images',
       () => parseSaved(bytesOf(`[${'{"Config":"a"},'.repeat(1000)}{"Config":"a"}]`)),
       'SIZE_INVALID',
       413,
     ],
     [
-      'an image of more layers than one may have',
+      'an image with too many layers',
       () => parseSaved(bytesOf(`[{"Config":"a","Layers":[${'"x",'.repeat(10_000)}"x"]}]`)),
       'SIZE_INVALID',
       413,
     ],
     [
-      'tags that are no texts',
+      'an image whose tags are not strings',
       () => parseSaved(bytesOf(`[{"Config":"a","RepoTags":[${'7,'.repeat(250_000)}7]}]`)),
       'ARCHIVE_INVALID',
       400,
     ],
-  ])('%s are refused with a few words', (_name, parse, code, status) => {
+  ])('with %s are refused with a short error', (_name, parse, code, status) => {
     const error = refusal(parse);
     expect([error.code, error.status]).toEqual([code, status]);
     expect(JSON.stringify(error.details).length).toBeLessThan(2000);
@@ -168,7 +168,7 @@ describe('documents of archives', () => {
 });
 
 describe('documents of the management API', () => {
-  it('name fifty problems at most', () => {
+  it('are refused with at most fifty problems', () => {
     const unknown = Object.fromEntries(Array.from({ length: 3000 }, (_, n) => [`no_option_${n}`, n]));
     const error = refusal(() =>
       decodeRepository({ package_type: 'docker', repo_type: 'local', name: 'x', ...unknown }),
@@ -177,8 +177,8 @@ describe('documents of the management API', () => {
   });
 });
 
-describe('lists of an upstream', () => {
-  it('leave out what is no tag', () => {
+describe('readTags', () => {
+  it('ignores invalid tags in the list of an upstream', () => {
     expect(readTags({ tags: ['v1', ':', 7, null, 'v2', 'x'.repeat(129)] })).toEqual(['v1', 'v2']);
   });
 });

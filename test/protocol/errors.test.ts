@@ -24,24 +24,24 @@ describe('the error table', () => {
     ['PAGINATION_NUMBER_INVALID', 400],
     ['UNAVAILABLE', 503],
     ['UNKNOWN', 500],
-  ] as const)('%s is %i', (code, status) => {
+  ] as const)('maps %s to %i', (code, status) => {
     expect(errorTable[code].status).toBe(status);
   });
 
-  it.each(codes)('%s is written in capitals and says something', (code) => {
+  it.each(codes)('has %s in capitals with a message', (code) => {
     expect(code).toMatch(/^[A-Z_]+$/);
     expect(errorTable[code].message.length).toBeGreaterThan(5);
   });
 });
 
 describe('RegistryError', () => {
-  it.each(codes)('%s takes what the table has', (code) => {
+  it.each(codes)('with %s has the status and message of the table by default', (code) => {
     const error = new RegistryError(code);
     expect(error).toMatchObject({ code, ...errorTable[code], headers: {}, name: 'RegistryError' });
     expect(JSON.parse(encodeError(error))).toEqual({ errors: [{ code, message: errorTable[code].message }] });
   });
 
-  it('shows the client its message and detail, and never its cause', () => {
+  it('is encoded with its message and detail, and without its cause', () => {
     const error = new RegistryError('MANIFEST_INVALID', {
       status: 413,
       message: 'too large',

@@ -12,7 +12,7 @@ import { refusalOf } from '../support/refusal.js';
 import { titled } from '../support/shown.js';
 
 describe('parseContentRange', () => {
-  it('reads what a client writes', () => {
+  it('parses <start>-<end>', () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat(), (start, more) => {
         expect(parseContentRange(`${start}-${start + more}`)).toEqual({ start, end: start + more });
@@ -62,11 +62,11 @@ describe('formatProgress', () => {
     [1, 'status', '0-0'],
     [512, '202', '0-511'],
     [512, 'status', '0-511'],
-  ] as const)('%i bytes in a %s answer: %s', (size, answer, expected) => {
+  ] as const)('formats %i bytes in a %s response as %s', (size, answer, expected) => {
     expect(formatProgress(size, answer)).toBe(expected);
   });
 
-  it('is what a client can send back: one more than its end is the next offset', () => {
+  it('returns a range whose end plus 1 is the next offset', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 40 }), fc.constantFrom('202', 'status'), (size, answer) => {
         const { start, end } = parseContentRange(formatProgress(size, answer));
@@ -75,7 +75,7 @@ describe('formatProgress', () => {
     );
   });
 
-  it('never says 0--1 to docker, who fails on it', () => {
+  it('never returns 0--1 for a 202, because Docker fails on it', () => {
     fc.assert(
       fc.property(fc.nat(), (size) => {
         expect(formatProgress(size, '202')).toMatch(/^0-[0-9]+$/);
@@ -84,7 +84,7 @@ describe('formatProgress', () => {
   });
 });
 
-/** RFC 9110, 14.1.2, for one well-formed range; `undefined`: no byte of the content is in it. */
+/** Applies one well-formed range as RFC 9110, 14.1.2 defines it. Returns `undefined` if no byte is in it. */
 function modelRange(first: number | undefined, last: number | undefined, size: number): [number, number] | undefined {
   const bytes = Array.from({ length: size }, (_, i) => i).filter((i) =>
     first === undefined ? i >= size - (last ?? 0) : i >= first && i <= (last ?? Infinity),
@@ -127,15 +127,15 @@ describe('parseRange', () => {
     ['bytes=2048-', undefined],
     ['bytes=-0', undefined],
     ['bytes=99999999999999999999-', undefined],
-  ] as const)('%s of 2048 bytes', (header, expected) => {
+  ] as const)('parses %s for 2048 bytes', (header, expected) => {
     expect(outcome(header, 2048)).toEqual(expected);
   });
 
-  it('gives the whole content for a suffix that is longer (RFC 9110, 14.1.2)', () => {
+  it('returns the whole content for a longer suffix (RFC 9110, 14.1.2)', () => {
     expect(outcome('bytes=-5000', 2048)).toEqual([0, 2047]);
   });
 
-  it('serves the whole without a Range', () => {
+  it('returns undefined without a Range', () => {
     expect(parseRange(undefined, 2048)).toBeUndefined();
   });
 
@@ -155,11 +155,11 @@ describe('parseRange', () => {
       'bytes=0-10, 20-30, 40-50',
       `bytes=${'0-1,'.repeat(1000)}0-1`,
     ]),
-  )('serves the whole for %s', (_title, header) => {
+  )('returns undefined for %s', (_title, header) => {
     expect(parseRange(header, 2048)).toBeUndefined();
   });
 
-  it('never gives only one of several ranges, nor 416 for them', () => {
+  it('ignores several ranges instead of returning one of them or 416', () => {
     const one = fc.tuple(fc.nat(50), fc.nat(50)).map(([start, more]) => `${start}-${start + more}`);
     fc.assert(
       fc.property(fc.array(one, { minLength: 2, maxLength: 5 }), (ranges) => {
@@ -168,7 +168,7 @@ describe('parseRange', () => {
     );
   });
 
-  it('agrees with the model on every single range', () => {
+  it('agrees with a model for every single range', () => {
     const offset = fc.integer({ min: 0, max: 80 });
     const spec = fc.oneof(
       fc.tuple(offset, offset),
@@ -199,13 +199,13 @@ describe('matchesEntityTag', () => {
     ['"x', false],
     ['"a","b"', false],
     ['""', false],
-  ])('%j: %s', (header, expected) => {
+  ])('returns for If-None-Match %j: %s', (header, expected) => {
     expect(matchesEntityTag(header, 'x')).toBe(expected);
   });
 });
 
 describe('formatNextLink', () => {
-  it('survives clients that cut at the first ";", and gives every value back', () => {
+  it('keeps all values for clients that cut the header at the first ";"', () => {
     fc.assert(
       fc.property(
         fc.dictionary(
@@ -258,7 +258,7 @@ describe('parsePageSize', () => {
     ['100', 100],
     ['101', 100],
     ['999999999999', 100],
-  ])('%j of at most 100: %i', (text, expected) => {
+  ])('returns for %j with a maximum of 100: %i', (text, expected) => {
     expect(parsePageSize(text, 100)).toBe(expected);
   });
 

@@ -32,8 +32,8 @@ describe('parseManifest: the media type', () => {
     ['the Content-Type in any case', image, types.ociImage.toUpperCase(), types.ociImage],
     ['the mediaType without a Content-Type', { ...image, mediaType: types.dockerImage }, undefined, types.dockerImage],
     ['both when they agree', { ...index, mediaType: types.dockerIndex }, types.dockerIndex, types.dockerIndex],
-    ['the shape: config and layers', image, undefined, types.ociImage],
-    ['the shape: manifests', index, undefined, types.ociIndex],
+    ['the structure with config and layers', image, undefined, types.ociImage],
+    ['the structure with manifests', index, undefined, types.ociIndex],
   ])('is that of %s', (_title, document, contentType, expected) => {
     expect(parse(document, contentType).mediaType).toBe(expected);
   });
@@ -46,12 +46,12 @@ describe('parseManifest: the media type', () => {
     ['an empty Content-Type', image, ''],
     ['an index sent as an image', index, types.ociImage],
     ['an image sent as an index', image, types.ociIndex],
-    ['neither type nor shape', { schemaVersion: 2 }, undefined],
+    ['neither a type nor a known structure', { schemaVersion: 2 }, undefined],
     ['the removed artifact manifest', image, 'application/vnd.oci.artifact.manifest.v1+json'],
     ['schema 1', { schemaVersion: 1, name: 'a', tag: 'b', fsLayers: [], history: [] }, undefined],
     ['schema 1 by type', { ...image }, 'application/vnd.docker.distribution.manifest.v1+json'],
     ['signed schema 1', { schemaVersion: 1 }, 'application/vnd.docker.distribution.manifest.v1+prettyjws'],
-    ['schema 1 in the clothes of schema 2', { ...image, schemaVersion: 1 }, types.dockerImage],
+    ['schema 1 with the structure of schema 2', { ...image, schemaVersion: 1 }, types.dockerImage],
   ])('is refused: %s', (_title, document, contentType) => {
     expect(refusalOf(() => parse(document, contentType))).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 });
   });
@@ -59,8 +59,8 @@ describe('parseManifest: the media type', () => {
 
 describe('parseManifest: the document', () => {
   it.each([
-    ['nothing', ''],
-    ['no JSON', '{'],
+    ['an empty body', ''],
+    ['invalid JSON', '{'],
     ['an array', '[]'],
     ['null', 'null'],
     ['a number', '2'],
@@ -71,20 +71,20 @@ describe('parseManifest: the document', () => {
     ['schemaVersion as text', JSON.stringify({ ...image, schemaVersion: '2' })],
     ['no config', JSON.stringify({ schemaVersion: 2, layers: [] })],
     ['no layers', JSON.stringify({ schemaVersion: 2, config })],
-    ['layers that are none', JSON.stringify({ ...image, layers: {} })],
-    ['a layer that is none', JSON.stringify({ ...image, layers: ['x'] })],
+    ['an object as layers', JSON.stringify({ ...image, layers: {} })],
+    ['a string as a layer', JSON.stringify({ ...image, layers: ['x'] })],
     ['a layer without a digest', JSON.stringify({ ...image, layers: [{ mediaType: 'a/b', size: 1 }] })],
     ['a layer with a malformed digest', JSON.stringify({ ...image, layers: [{ ...layer, digest: 'sha256:x' }] })],
-    ['a digest that leaves its folder', JSON.stringify({ ...image, layers: [{ ...layer, digest: 'sha256:../../x' }] })],
+    ['a digest with a path traversal', JSON.stringify({ ...image, layers: [{ ...layer, digest: 'sha256:../../x' }] })],
     ['a negative size', JSON.stringify({ ...image, layers: [{ ...layer, size: -1 }] })],
     ['a size as text', JSON.stringify({ ...image, layers: [{ ...layer, size: '1' }] })],
-    ['a broken size', JSON.stringify({ ...image, layers: [{ ...layer, size: 1.5 }] })],
+    ['a fractional size', JSON.stringify({ ...image, layers: [{ ...layer, size: 1.5 }] })],
     ['no media type', JSON.stringify({ ...image, config: { ...config, mediaType: undefined } })],
-    ['annotations that are no texts', JSON.stringify({ ...image, annotations: { a: 1 } })],
+    ['annotations that are not strings', JSON.stringify({ ...image, annotations: { a: 1 } })],
     ['annotations in a list', JSON.stringify({ ...image, annotations: ['a'] })],
-    ['a subject that is none', JSON.stringify({ ...image, subject: 'sha256:x' })],
+    ['a string as the subject', JSON.stringify({ ...image, subject: 'sha256:x' })],
     ['a subject with a malformed digest', JSON.stringify({ ...image, subject: { ...layer, digest: 'sha256:x' } })],
-    ['an artifactType that is no text', JSON.stringify({ ...image, artifactType: 1 })],
+    ['an artifactType that is not a string', JSON.stringify({ ...image, artifactType: 1 })],
   ])('is refused: %s', (_title, text) => {
     expect(refusalOf(() => parse(text, types.ociImage))).toMatchObject({ code: 'MANIFEST_INVALID', status: 400 });
   });
@@ -94,12 +94,12 @@ describe('parseManifest: the document', () => {
     expect(refusalOf(() => parseManifest(bytes, types.ociImage)).code).toBe('MANIFEST_INVALID');
   });
 
-  it('tells what is wrong, and where', () => {
+  it('is refused with the problem and its path', () => {
     const { detail } = refusalOf(() => parse({ ...image, layers: [layer, { ...layer, size: -1 }] }, types.ociImage));
     expect(detail).toEqual([{ path: 'layers.1.size', problem: expect.any(String) }]);
   });
 
-  it('tells little of a document that is all wrong', () => {
+  it('is refused with a short detail, however many problems it has', () => {
     const layers = Array.from({ length: 50_000 }, () => 'x');
     const { detail } = refusalOf(() => parse({ ...image, layers }, types.ociImage));
     expect(JSON.stringify(detail).length).toBeLessThan(10_000);
@@ -119,26 +119,26 @@ describe('parseManifest: the document', () => {
       { ...index, manifests: [{ ...layer, mediaType: 'application/x-whatever' }] },
       types.ociIndex,
     ],
-    ['null where Go leaves things out', { ...image, subject: null, annotations: null }, types.ociImage],
+    ['null for absent fields, as Go programs write it', { ...image, subject: null, annotations: null }, types.ociImage],
     [
       'data, urls and platforms',
       { ...index, manifests: [{ ...layer, data: 'e30=', urls: ['http://x'], platform: {} }] },
       types.ociIndex,
     ],
-    ['an algorithm of tomorrow', { ...image, layers: [{ ...layer, digest: 'blake9+x:abc=' }] }, types.ociImage],
+    ['an unknown digest algorithm', { ...image, layers: [{ ...layer, digest: 'blake9+x:abc=' }] }, types.ociImage],
     ['several algorithms', { ...image, layers: [layer, { ...layer, digest: digest('x', 'sha512') }] }, types.ociImage],
     ['an empty blob', { ...image, layers: [{ ...layer, size: 0 }] }, types.ociImage],
-  ])('is taken with %s', (_title, document, contentType) => {
+  ])('is accepted with %s', (_title, document, contentType) => {
     expect(parse(document, contentType).mediaType).toBe(contentType);
   });
 
-  it('keeps the bytes as they came', () => {
+  it('keeps its bytes unchanged', () => {
     const bytes = Buffer.from(` ${JSON.stringify(image, null, 3)}\n\n`);
     const parsed = parseManifest(bytes, types.ociImage);
     expect([parsed.bytes, parsed.digest]).toEqual([bytes, digest(bytes)]);
   });
 
-  it('takes 4 MiB, as clients may send', () => {
+  it('may have 4 MiB', () => {
     expect(maxManifestBytes).toBe(4_194_304);
   });
 });
@@ -147,19 +147,19 @@ describe('parseManifest: the digest', () => {
   const { bytes, digest: sha256, sha512 } = imageManifest('x');
 
   it.each([
-    ['no digest: sha256', undefined, sha256],
+    ['sha256 without a digest in the URL', undefined, sha256],
     ['sha256', sha256, sha256],
     ['sha512', sha512, sha512],
-  ])('is checked under its own algorithm: %s', (_title, expected, found) => {
-    const asked = expected === undefined ? undefined : parseDigest(expected);
-    expect(parseManifest(bytes, types.ociImage, asked).digest).toBe(found);
+  ])('is checked with its own algorithm: %s', (_title, text, digestFound) => {
+    const expected = text === undefined ? undefined : parseDigest(text);
+    expect(parseManifest(bytes, types.ociImage, expected).digest).toBe(digestFound);
   });
 
   it.each([
-    ['two spaces more', Buffer.concat([bytes, Buffer.from('  ')])],
-    ['no JSON', Buffer.from('nonsense')],
-    ['nothing', Buffer.alloc(0)],
-  ])('is refused before anything else: %s', (_title, other) => {
+    ['two additional spaces', Buffer.concat([bytes, Buffer.from('  ')])],
+    ['invalid JSON', Buffer.from('nonsense')],
+    ['an empty body', Buffer.alloc(0)],
+  ])('is checked before the document: %s', (_title, other) => {
     const refusal = refusalOf(() => parseManifest(other, types.ociImage, parseDigest(sha256)));
     expect(refusal).toMatchObject({
       code: 'DIGEST_INVALID',
@@ -169,26 +169,31 @@ describe('parseManifest: the digest', () => {
   });
 });
 
-describe('parseManifest: what the registry needs to know', () => {
+describe('parseManifest: the facts', () => {
   it.each([
-    ['artifactType of an image', { ...image, artifactType: 'a/b' }, types.ociImage, 'a/b'],
-    ['config type for an image without', image, types.ociImage, types.ociConfig],
-    ['config type for an empty one', { ...image, artifactType: '' }, types.ociImage, types.ociConfig],
-    ['artifactType of an index', { ...index, artifactType: 'a/b' }, types.ociIndex, 'a/b'],
-    ['none for an index without', index, types.ociIndex, undefined],
-    ['none for an empty one', { ...index, artifactType: '' }, types.ociIndex, undefined],
-    ['config type in a Docker image', image, types.dockerImage, types.ociConfig],
-  ])('%s', (_title, document, contentType, expected) => {
+    ['an image: its artifactType', { ...image, artifactType: 'a/b' }, types.ociImage, 'a/b'],
+    ['an image without artifactType: the type of its config', image, types.ociImage, types.ociConfig],
+    [
+      'an image with an empty artifactType: the type of its config',
+      { ...image, artifactType: '' },
+      types.ociImage,
+      types.ociConfig,
+    ],
+    ['an index: its artifactType', { ...index, artifactType: 'a/b' }, types.ociIndex, 'a/b'],
+    ['an index without artifactType: none', index, types.ociIndex, undefined],
+    ['an index with an empty artifactType: none', { ...index, artifactType: '' }, types.ociIndex, undefined],
+    ['a Docker image: the type of its config', image, types.dockerImage, types.ociConfig],
+  ])('have the artifact type of %s', (_title, document, contentType, expected) => {
     expect(parse(document, contentType).artifactType).toBe(expected);
   });
 
-  it('names the subject of any algorithm, and the annotations', () => {
+  it('include the subject, with any algorithm, and the annotations', () => {
     const subject = { ...layer, digest: 'sha384:abc' };
     const parsed = parse({ ...index, subject, annotations: { a: '1', '': 'ä' } }, types.ociIndex);
     expect([parsed.subject, parsed.annotations]).toEqual(['sha384:abc', { a: '1', '': 'ä' }]);
   });
 
-  it('names config and layers once each, and weighs them', () => {
+  it('include config and layers once each, and their total size', () => {
     const parsed = parse({ ...image, layers: [layer, layer, config] }, types.ociImage);
     expect(parsed.references).toEqual([
       { digest: config.digest, kind: 'blob', optional: false },
@@ -197,7 +202,7 @@ describe('parseManifest: what the registry needs to know', () => {
     expect(parsed.contentBytes).toBe(2 * config.size + 2 * layer.size);
   });
 
-  it('lets foreign layers and those with urls be absent, unless they are named otherwise too', () => {
+  it('mark foreign layers and those with urls as optional, unless another descriptor requires them', () => {
     const [foreign, nondistributable, elsewhere, both] = ['a', 'b', 'c', 'd'].map((text) =>
       describeBytes('x/y', Buffer.from(text)),
     );
@@ -212,21 +217,21 @@ describe('parseManifest: what the registry needs to know', () => {
     expect(optional).toEqual([false, true, true, true, false]);
   });
 
-  it('names children that may be manifests or blobs, and weighs none', () => {
+  it('include the children of an index, as manifests or blobs, without a size', () => {
     const child = describeManifest(imageManifest('child'));
     const parsed = parseManifest(indexManifest([child]).bytes, undefined);
     expect(parsed.references).toEqual([{ digest: child.digest, kind: 'either', optional: false }]);
     expect(parsed.contentBytes).toBe(0);
   });
 
-  it('names no subject among its references, and none that it could not verify', () => {
+  it('do not include the subject among the references, nor digests with unsupported algorithms', () => {
     const parsed = parse({ ...image, subject: layer, layers: [{ ...layer, digest: 'blake3:abc' }] }, types.ociImage);
     expect(parsed.references.map((reference) => reference.digest)).toEqual([config.digest]);
   });
 });
 
-describe('parseManifest: anything at all', () => {
-  it('gives a verdict on any JSON, and never another error', () => {
+describe('parseManifest: arbitrary input', () => {
+  it('is accepted or refused with MANIFEST_INVALID', () => {
     const members = fc.dictionary(
       fc.constantFrom(
         'schemaVersion',
@@ -257,7 +262,7 @@ describe('parseManifest: anything at all', () => {
     );
   });
 
-  it('takes what the builders of these tests make', () => {
+  it('is accepted from the builders of these tests', () => {
     expect(parseManifest(manifestOf(types.ociImage, { config, layers: [] }).bytes, types.ociImage).mediaType).toBe(
       types.ociImage,
     );

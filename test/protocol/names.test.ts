@@ -27,7 +27,7 @@ describe('parseName', () => {
     'v2/manifests/tags/list',
     '1/2/3/4/5',
     'a'.repeat(255),
-  ])('takes %s', (text) => {
+  ])('accepts %s', (text) => {
     expect(parseName(text)).toBe(text);
   });
 
@@ -71,7 +71,7 @@ describe('parseName', () => {
     expect(JSON.stringify(refusal.detail).length).toBeLessThan(2000);
   });
 
-  it('takes all that the grammar makes', () => {
+  it('accepts all names that the grammar generates', () => {
     fc.assert(
       fc.property(arbitrary.name, (text) => {
         expect(parseName(text)).toBe(text);
@@ -79,7 +79,7 @@ describe('parseName', () => {
     );
   });
 
-  it('takes what the grammar of the spec takes, and nothing else', () => {
+  it('accepts the same names as the grammar of the specification', () => {
     const grammar = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/;
     const nearName = fc.string({ unit: fc.constantFrom(...'ab0._-/A '.split('')), maxLength: 12 });
     fc.assert(
@@ -93,7 +93,7 @@ describe('parseName', () => {
 });
 
 describe('parseRepositoryName', () => {
-  it.each(['a', 'docker-internal', 'a.b_c__d', 'a'.repeat(128)])('takes %s', (text) => {
+  it.each(['a', 'docker-internal', 'a.b_c__d', 'a'.repeat(128)])('accepts %s', (text) => {
     expect(parseRepositoryName(text)).toBe(text);
   });
 
@@ -105,7 +105,7 @@ describe('parseRepositoryName', () => {
 describe('parseTag', () => {
   it.each(
     titled(['a', 'A', '_', '0', 'v1.0', '_.-', 'latest', '1.0_x', `sha256-${'a'.repeat(64)}.sig`, 'x'.repeat(128)]),
-  )('takes %s', (_title, text) => {
+  )('accepts %s', (_title, text) => {
     expect(parseTag(text)).toBe(text);
   });
 
@@ -119,7 +119,7 @@ describe('parseTag', () => {
 });
 
 describe('parseReference', () => {
-  it('reads a tag as it is, also one that looks like the fallback tag of a digest', () => {
+  it('parses a tag, also one with the form of the fallback tag of a digest', () => {
     const tag = `sha256-${'a'.repeat(64)}`;
     expect(parseReference(tag)).toEqual({ tag });
   });
@@ -130,7 +130,7 @@ describe('parseReference', () => {
     ['latest:1', 'DIGEST_INVALID'],
     ['', 'TAG_INVALID'],
     ['a@b', 'TAG_INVALID'],
-  ])('takes %j for a digest if it holds a colon: %s', (text, code) => {
+  ])('treats text with a colon as a digest: %j is %s', (text, code) => {
     expect(refusalOf(() => parseReference(text)).code).toBe(code);
   });
 
@@ -144,7 +144,7 @@ describe('parseReference', () => {
 });
 
 describe('parseSessionId', () => {
-  it('takes a UUID', () => {
+  it('accepts a UUID', () => {
     fc.assert(
       fc.property(arbitrary.session, (text) => {
         expect(parseSessionId(text)).toBe(text);
@@ -154,7 +154,7 @@ describe('parseSessionId', () => {
 
   it.each(
     titled(['', 'x', '..', '0B9C0B9C-0000-4000-8000-000000000000', '0'.repeat(36), 'a'.repeat(5000), digest('')]),
-  )('does not know %s', (_title, text) => {
+  )('refuses %s as an unknown upload', (_title, text) => {
     expect(refusalOf(() => parseSessionId(text))).toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN', status: 404 });
   });
 });

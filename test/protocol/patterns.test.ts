@@ -31,11 +31,11 @@ describe('matchesPattern', () => {
     ['v?', 'v?', true],
     ['[a]+(b)', '[a]+(b)', true],
     ['***', 'a/b', true],
-  ])('%j of %j is %j', (pattern, name, matches) => {
+  ])('returns for pattern %j and name %j: %j', (pattern, name, matches) => {
     expect(matchesPattern(pattern, name)).toBe(matches);
   });
 
-  it('agrees with a regular expression', () => {
+  it('agrees with an equivalent regular expression', () => {
     const text = (...units: string[]) => fc.string({ unit: fc.constantFrom(...units), maxLength: 8 });
     fc.assert(
       fc.property(text('a', 'b', '/', '*'), text('a', 'b', '/'), (pattern, name) => {
@@ -46,16 +46,14 @@ describe('matchesPattern', () => {
     );
   });
 
-  it('takes no time for many stars', () => {
-    const startedAt = performance.now();
+  it('returns for many stars, for which a regular expression would take forever', () => {
     expect(matchesPattern(`${'a*'.repeat(100)}b`, 'a'.repeat(255))).toBe(false);
     expect(matchesPattern(`${'a**'.repeat(100)}b`, 'a'.repeat(255))).toBe(false);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 });
 
 describe('matchesAny', () => {
-  it('is true when one of them matches', () => {
+  it('returns whether any of the patterns matches', () => {
     expect(matchesAny(['a', 'b/*'], 'b/c')).toBe(true);
     expect(matchesAny(['a', 'b/*'], 'c')).toBe(false);
     expect(matchesAny([], 'a')).toBe(false);

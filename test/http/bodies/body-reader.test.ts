@@ -7,7 +7,7 @@ import { KiB, MiB } from '../../support/bytes.js';
 
 const tooLarge = (): RegistryError => new RegistryError('SIZE_INVALID', { status: 413 });
 
-/** A request that has received these bytes and is complete. */
+/** Returns a complete request with these bytes as its body. */
 function requestOf(
   bytes: Buffer,
   headers: Record<string, string> = { 'transfer-encoding': 'chunked' },
@@ -38,14 +38,19 @@ function hold(bodies: BodyReader, address: string, size: number) {
 
 describe('BodyReader', () => {
   it.each([
-    ['a body of 413 announced', requestOf(Buffer.alloc(10), { 'content-length': '11' }), 'SIZE_INVALID', 413],
-    ['a body of more than is allowed', requestOf(Buffer.alloc(11)), 'SIZE_INVALID', 413],
-  ])('refuses %s', async (_name, req, code, status) => {
+    [
+      'a body whose Content-Length is too large',
+      requestOf(Buffer.alloc(10), { 'content-length': '11' }),
+      'SIZE_INVALID',
+      413,
+    ],
+    ['a chunked body that is too large', requestOf(Buffer.alloc(11)), 'SIZE_INVALID', 413],
+  ])('refuses %s with 413', async (_name, req, code, status) => {
     const reading = new BodyReader().use(req, '10.0.0.1', (body) => body.read(10, tooLarge));
     await expect(reading).rejects.toMatchObject({ code, status });
   });
 
-  it('holds 8 large bodies of a client and 16 of all, and any number of small ones', async () => {
+  it('holds at most 8 large bodies per client and 16 in total, but any number of small ones', async () => {
     const bodies = new BodyReader();
     const first = Array.from({ length: 8 }, () => hold(bodies, '10.0.0.1', 65 * KiB));
     const second = Array.from({ length: 8 }, () => hold(bodies, '10.0.0.2', 65 * KiB));

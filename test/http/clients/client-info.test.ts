@@ -18,7 +18,7 @@ function read(said: Said, options: ClientReaderOptions = trusting) {
   return createClientReader(options)(request(said));
 }
 
-/** Everything that a client might try to say of itself. */
+/** All headers by which a client might claim to be another. */
 const claims = {
   'x-forwarded-for': '192.0.2.1',
   'x-forwarded-proto': 'https',
@@ -29,17 +29,17 @@ const claims = {
   forwarded: 'for=192.0.2.1;proto=https;host=evil.example',
 };
 
-describe('whoever is no trusted proxy', () => {
+describe('a client that is not a trusted proxy', () => {
   it.each<[string, ClientReaderOptions]>([
-    ['one of others', trusting],
-    ['none is trusted', { trustedProxies: [] }],
-  ])('is not believed: %s', (_title, options) => {
-    const said = { peer: '203.0.113.9', headers: { host: 'registry.example:5000', ...claims } };
+    ['others are trusted', trusting],
+    ['no proxy is trusted', { trustedProxies: [] }],
+  ])('cannot set its address or host by headers: %s', (_title, options) => {
+    const request = { peer: '203.0.113.9', headers: { host: 'registry.example:5000', ...claims } };
     const origin = 'http://registry.example:5000';
-    expect(read(said, options)).toEqual({ address: '203.0.113.9', host: 'registry.example:5000', origin });
+    expect(read(request, options)).toEqual({ address: '203.0.113.9', host: 'registry.example:5000', origin });
   });
 
-  it('is known by its connection', () => {
+  it('has the address of its connection', () => {
     expect(read({ peer: '::ffff:203.0.113.9' })).toEqual({ address: '203.0.113.9' });
     expect(read({ peer: undefined })).toEqual({ address: '' });
     const secure = { peer: '::1', encrypted: true, headers: { host: 'a' } };
@@ -47,7 +47,7 @@ describe('whoever is no trusted proxy', () => {
   });
 });
 
-describe('the client, as trusted proxies tell', () => {
+describe('the client address behind trusted proxies', () => {
   it.each<[string | undefined, string]>([
     [undefined, '10.0.0.1'],
     ['', '10.0.0.1'],
@@ -60,10 +60,10 @@ describe('the client, as trusted proxies tell', () => {
     ['[2001:db8::9]:5678', '2001:db8::9'],
     ['[2001:db8::9]', '2001:db8::9'],
     ['::ffff:203.0.113.9', '203.0.113.9'],
-    // Inside of the trusted network itself.
+    // A client inside the trusted network.
     ['10.0.0.9', '10.0.0.9'],
     ['10.0.0.9, 10.0.0.2', '10.0.0.9'],
-    // What no proxy writes ends the walk at the last that is sure.
+    // A malformed entry ends the walk: the last valid address is used.
     ['unknown', '10.0.0.1'],
     ['203.0.113.9, unknown', '10.0.0.1'],
     ['203.0.113.9, unknown, 10.0.0.2', '10.0.0.2'],
@@ -71,7 +71,7 @@ describe('the client, as trusted proxies tell', () => {
     ['203.0.113.999', '10.0.0.1'],
     ['203.0.113.9:x', '10.0.0.1'],
     ['"203.0.113.9"', '10.0.0.1'],
-  ])('%j: %s', (header, address) => {
+  ])('for X-Forwarded-For %j is %s', (header, address) => {
     const headers: Record<string, string> = header === undefined ? {} : { 'x-forwarded-for': header };
     expect(read({ peer: '10.0.0.1', headers })).toEqual({ address });
   });
@@ -82,51 +82,51 @@ describe('the client, as trusted proxies tell', () => {
   });
 });
 
-describe('the origin, as trusted proxies tell', () => {
+describe('the origin behind trusted proxies', () => {
   it.each<[string, Readonly<Record<string, string>>, string | undefined]>([
-    ['nothing', { host: 'a' }, 'http://a'],
-    ['the scheme', { host: 'a', 'x-forwarded-proto': 'https' }, 'https://a'],
-    ['the scheme, in capitals', { host: 'a', 'x-forwarded-proto': 'HTTPS' }, 'https://a'],
-    ['another scheme', { host: 'a', 'x-forwarded-proto': 'gopher' }, 'http://a'],
-    ['the host', { host: 'inner', 'x-forwarded-host': 'a:5000' }, 'http://a:5000'],
-    ['a host that is none', { host: 'inner', 'x-forwarded-host': 'a"b' }, 'http://inner'],
-    ['the host alone', { 'x-forwarded-host': 'a' }, 'http://a'],
-    ['a port', { host: 'a', 'x-forwarded-port': '8443' }, 'http://a'],
-    ['a prefix', { host: 'a', 'x-forwarded-prefix': '/b' }, 'http://a'],
+    ['only Host', { host: 'a' }, 'http://a'],
+    ['a forwarded scheme', { host: 'a', 'x-forwarded-proto': 'https' }, 'https://a'],
+    ['a forwarded scheme in capitals', { host: 'a', 'x-forwarded-proto': 'HTTPS' }, 'https://a'],
+    ['an unknown forwarded scheme', { host: 'a', 'x-forwarded-proto': 'gopher' }, 'http://a'],
+    ['a forwarded host', { host: 'inner', 'x-forwarded-host': 'a:5000' }, 'http://a:5000'],
+    ['an invalid forwarded host', { host: 'inner', 'x-forwarded-host': 'a"b' }, 'http://inner'],
+    ['only a forwarded host', { 'x-forwarded-host': 'a' }, 'http://a'],
+    ['a forwarded port', { host: 'a', 'x-forwarded-port': '8443' }, 'http://a'],
+    ['a forwarded prefix', { host: 'a', 'x-forwarded-prefix': '/b' }, 'http://a'],
     ['Forwarded', { host: 'a', forwarded: 'proto=https;host=b' }, 'http://a'],
     ['nothing at all', {}, undefined],
-  ])('%s', (_title, headers, origin) => {
+  ])('is derived from %s', (_title, headers, origin) => {
     expect(read({ peer: '10.0.0.1', headers }).origin).toBe(origin);
   });
 
   it.each<[string, string, string, string]>([
-    ['one proxy, which replaces', '203.0.113.9', 'https', 'https'],
-    ['one proxy, which adds to what the client claims', '192.0.2.1, 203.0.113.9', 'https, http', 'http'],
-    ['two proxies, which add', '203.0.113.9, 10.0.0.2', 'https, http', 'https'],
+    ['one proxy that replaces', '203.0.113.9', 'https', 'https'],
+    ['one proxy that appends to the claims of the client', '192.0.2.1, 203.0.113.9', 'https, http', 'http'],
+    ['two proxies that append', '203.0.113.9, 10.0.0.2', 'https, http', 'https'],
     [
-      'two proxies, which add to what the client claims',
+      'two proxies that append to the claims of the client',
       '192.0.2.1, 203.0.113.9, 10.0.0.2',
       'http, https, http',
       'https',
     ],
-    ['two proxies, the inner one passes on', '203.0.113.9, 10.0.0.2', 'https', 'https'],
-  ])('the scheme and the host of %s', (_title, addresses, schemes, expected) => {
+    ['two proxies, of which the inner one changes nothing', '203.0.113.9, 10.0.0.2', 'https', 'https'],
+  ])('has the scheme and host of the proxy next to the client: %s', (_title, addresses, schemes, expected) => {
     const hosts = schemes.replaceAll('https', 'secure').replaceAll('http', 'plain');
     const headers = { 'x-forwarded-for': addresses, 'x-forwarded-proto': schemes, 'x-forwarded-host': hosts };
     const { origin } = read({ peer: '10.0.0.1', headers });
     expect(origin).toBe(expected === 'https' ? 'https://secure' : 'http://plain');
   });
 
-  it('gives way to the public URL', () => {
+  it('is that of publicUrl if it is set', () => {
     const options = { ...trusting, publicUrl: 'https://registry.example:443/ignored' };
-    const said = { peer: '10.0.0.1', headers: { host: 'b', ...claims } };
-    // Repositories are still addressed by the name that was used.
+    const request = { peer: '10.0.0.1', headers: { host: 'b', ...claims } };
+    // The host that the client used still selects the repository.
     const origin = 'https://registry.example';
-    expect(read(said, options)).toEqual({ address: '192.0.2.1', host: 'evil.example', origin });
+    expect(read(request, options)).toEqual({ address: '192.0.2.1', host: 'evil.example', origin });
   });
 });
 
-describe('the host', () => {
+describe('the host of a request', () => {
   it.each([
     'a',
     'a:1',
@@ -139,7 +139,7 @@ describe('the host', () => {
     '[::1]:5000',
     '[2001:db8::1]',
     'a'.repeat(255),
-  ])('%s makes an origin', (host) => {
+  ])('%s is valid in an origin', (host) => {
     expect(read({ peer: '203.0.113.9', headers: { host } }).origin).toBe(`http://${host}`);
   });
 
@@ -167,11 +167,11 @@ describe('the host', () => {
     'a<b>',
     'bücher.example',
     'a'.repeat(256),
-  ])('%j makes none', (host) => {
+  ])('%j is invalid and yields no origin', (host) => {
     expect(read({ peer: '203.0.113.9', headers: { host } })).toEqual({ address: '203.0.113.9', host });
   });
 
-  it('that repositories are addressed by is a trusted proxy’s before the request’s', () => {
+  it('is X-Forwarded-Host from a trusted proxy, else Host', () => {
     const headers = { host: 'inner', 'x-forwarded-host': 'hub.example' };
     expect(read({ peer: '10.0.0.1', headers }).host).toBe('hub.example');
     expect(read({ peer: '203.0.113.9', headers }).host).toBe('inner');
@@ -179,6 +179,6 @@ describe('the host', () => {
   });
 });
 
-it('takes no trusted proxy that is no address', () => {
+it('createClientReader rejects a trusted proxy that is not an address', () => {
   expect(() => createClientReader({ trustedProxies: ['proxy.example'] })).toThrow(RangeError);
 });

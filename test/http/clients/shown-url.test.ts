@@ -13,7 +13,7 @@ describe('shownUrl', () => {
     '/?',
     '*',
     '',
-  ])('%j stays', (url) => {
+  ])('keeps %j unchanged', (url) => {
     expect(shownUrl(url)).toBe(url);
   });
 
@@ -23,7 +23,7 @@ describe('shownUrl', () => {
     ['/v2/?X-Amz-Signature=secret&sig=secret', '/v2/?X-Amz-Signature=…&sig=…'],
     ['/v2/?password=a=secret', '/v2/?password=…'],
     ['/v2/?a=b?token=secret', '/v2/?a=…'],
-    // Known by another spelling: not known.
+    // Another spelling of a known parameter is unknown.
     ['/v2/?N=secret&%6e=secret', '/v2/?N=…&%6e=…'],
     ['/v2/?secret', '/v2/?…'],
     ['/v2/?secret&n=1&&', '/v2/?…&n=1&&'],
@@ -35,11 +35,11 @@ describe('shownUrl', () => {
     ['http://user:secret?@host/v2/', '?…'],
     ['//user:secret@host/v2/', '//host/v2/'],
     ['user:secret@host:443', 'host:443'],
-  ])('%s is shown as %s', (url, shown) => {
+  ])('changes %s to %s', (url, shown) => {
     expect(shownUrl(url)).toBe(shown);
   });
 
-  it('is short', () => {
+  it('truncates long URLs', () => {
     expect(shownUrl(`/${'a'.repeat(100_000)}?token=secret`)).toBe(`/${'a'.repeat(2046)}…`);
   });
 });

@@ -13,19 +13,19 @@ describe('readTrail', () => {
     ['nonsense', []],
     [',,', []],
     ['1.1 self2', ['self2']],
-  ])('%s', (via, expected) => {
+  ])('parses Via: %s', (via, expected) => {
     expect(readTrail(via, 'self')).toEqual(expected);
   });
 
   it.each(['1.1 self', '1.1 one, 1.1 self', '1.1 self, 1.1 one', '1.1 one,1.0 self (a comment),1.1 two'])(
-    'finds the loop in %s',
+    'detects the loop in %s',
     (via) => {
       const refusal = refusalOf(() => readTrail(via, 'self'));
       expect(refusal).toMatchObject({ code: 'UNAVAILABLE', status: 508 });
     },
   );
 
-  it('takes twenty in a row, and twenty-one for a loop', () => {
+  it('accepts twenty registries in a row, and treats twenty-one as a loop', () => {
     const hops = (count: number): string => Array.from({ length: count }, (_, i) => `1.1 hop-${i}`).join(', ');
     expect(readTrail(hops(20), 'self')).toHaveLength(20);
     expect(refusalOf(() => readTrail(hops(21), 'self')).status).toBe(508);

@@ -28,7 +28,7 @@ describe('an open registry', () => {
     ['https://registry.example', '127.0.0.1:5000', true],
     ['https://hub.example', 'hub.example', true],
     ['http://hub.example:5000', 'hub.example:5000', true],
-    // An address cannot be rebound.
+    // IP addresses cannot be rebound.
     ['http://192.168.1.5:5000', '192.168.1.5:5000', true],
     // DNS rebinding.
     ['http://evil.example:5000', 'evil.example:5000', false],
@@ -40,11 +40,11 @@ describe('an open registry', () => {
     ['http://evil.example', 'localhost:5000', false],
     ['null', 'localhost:5000', false],
     ['file://', 'localhost:5000', false],
-  ])('takes a push with Origin %s to %s: %s', (origin, host, expected) => {
+  ])('accepts a push with Origin %s to %s: %s', (origin, host, expected) => {
     expect(passes(push, origin, host)).toBe(expected);
   });
 
-  it('refuses a rebound page every operation that changes something', () => {
+  it('refuses all operations except reads to a page with a rebound name', () => {
     const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];
     const allowed = rows.filter((row) => passes(row, 'http://evil.example', 'evil.example'));
     expect(new Set(allowed.map(({ method }) => method))).toEqual(new Set(['GET', 'HEAD']));
@@ -64,15 +64,15 @@ function reads(headers: IncomingMessage['headers'], host: string | undefined, ro
 }
 
 describe('a registry that anyone may read', () => {
-  // What each sends with a GET of its own origin by plain http, as far as it matters here.
+  // The relevant headers of a GET to the same origin over plain http.
   const senders = {
-    'Chrome at a name': { 'accept-language': 'en-US,en;q=0.9', 'user-agent': 'Mozilla/5.0' },
-    'Chrome at loopback or by https': {
+    'Chrome, by a name': { 'accept-language': 'en-US,en;q=0.9', 'user-agent': 'Mozilla/5.0' },
+    'Chrome, on loopback or over https': {
       'accept-language': 'en',
       'sec-fetch-site': 'same-origin',
       'sec-fetch-mode': 'cors',
     },
-    'a page that hides what it can': { 'accept-language': '', 'user-agent': 'docker/24.0.7' },
+    'a page that changes all headers that it can': { 'accept-language': '', 'user-agent': 'docker/24.0.7' },
     'a page that writes': { origin: 'http://evil.example' },
     'docker, podman, crane, curl': { 'user-agent': 'docker/24.0.7', 'accept-encoding': 'gzip' },
     "Node's fetch": { 'accept-language': '*', 'sec-fetch-mode': 'cors', 'user-agent': 'node' },
@@ -80,7 +80,7 @@ describe('a registry that anyone may read', () => {
   const clients = new Set(['docker, podman, crane, curl', "Node's fetch"]);
 
   it.each(Object.entries(senders))(
-    'takes a read by any name from clients and by known names from browsers: %s',
+    'accepts reads from clients under any host name, and from browsers only under known names: %s',
     (title, headers) => {
       const isClient = clients.has(title);
       for (const host of [
@@ -106,13 +106,13 @@ describe('a registry that anyone may read', () => {
     },
   );
 
-  it('refuses a browser at an unknown name every operation but health', () => {
+  it('refuses all operations except health checks to a browser that uses an unknown host name', () => {
     const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];
     const allowed = rows.filter((row) => reads({ 'accept-language': 'en' }, 'evil.example', row));
     expect(allowed.map(({ op }) => op)).toEqual(['health.get']);
   });
 
-  it('names the unknown host and what to set', () => {
+  it('names the unknown host and the options to set', () => {
     const client = { address: '127.0.0.1', host: 'Lan.example:5000', origin: undefined };
     const req = { headers: { 'accept-language': 'en' } } as IncomingMessage;
     expect(() => refuseUnknownHosts(req, pull, client, isKnown)).toThrow(

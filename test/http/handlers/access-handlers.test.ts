@@ -24,7 +24,7 @@ interface Answer {
 const rule = { users: ['robot'], names: ['a/**'], allow: ['pull'] };
 const created = '1970-01-01T00:00:01.000Z';
 
-describe('the management API of accounts, tokens, rules and keys', () => {
+describe('the management API for accounts, tokens, rules and keys', () => {
   let folder: string;
   let metadata: LevelMetadataStore;
   let accounts: StoredAccounts;
@@ -47,7 +47,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     await removeScratchFolder(folder);
   });
 
-  /** As the dispatcher does it: by the table, and errors as answers. */
+  /** Sends a request as the dispatcher does, and returns errors as responses. */
   const ask = async (method: string, where: string, document?: unknown): Promise<Answer> => {
     const handlers = createAccessHandlers(() => ({ administration, now: () => 1000 }));
     try {
@@ -70,7 +70,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     }
   };
 
-  it('makes, shows, replaces and deletes an account', async () => {
+  it('creates, shows, replaces and deletes an account', async () => {
     const shown = {
       name: 'robot',
       description: '',
@@ -96,7 +96,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     expect(await ask('GET', 'accounts')).toMatchObject({ status: 200, body: { accounts: [] } });
   });
 
-  it('shows the secret of a token once', async () => {
+  it('shows the secret of a token only when it is created', async () => {
     await ask('POST', 'accounts', { name: 'robot' });
     const document = { description: 'ci', limits: [{ names: 'a', allow: ['pull'] }], expires_in_seconds: 5 };
     const made = await ask('POST', 'accounts/robot/tokens', document);
@@ -118,7 +118,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     expect(await accounts.identify(secret)).toBe('revoked');
   });
 
-  it('makes, shows, replaces and deletes a rule', async () => {
+  it('creates, shows, replaces and deletes a rule', async () => {
     const declared = { id: 'declared-1', origin: 'declared', authenticated: true, allow: ['pull'] };
     const made = await ask('POST', 'rules', rule);
     const { id } = made.body as { id: string };
@@ -152,7 +152,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     ['GET', 'rules/x', undefined, 'rule'],
     ['PUT', 'rules/declared-9', rule, 'rule'],
     ['DELETE', 'rules/x', undefined, 'rule'],
-  ])('%s %s is 404', async (method, where, document, kind) => {
+  ])('answers %s %s with 404 if it does not exist', async (method, where, document, kind) => {
     await accounts.create({ name: 'robot', description: '', groups: [], disabled: false });
     const errors = [{ code: 'NOT_FOUND', message: `${kind} not found` }];
     expect(await ask(method, where, document)).toMatchObject({ status: 404, body: { errors } });
@@ -164,7 +164,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     ['POST', 'accounts/robot/tokens', { expires_at: '1970-01-01T00:00:01Z' }],
     ['POST', 'rules', { allow: ['pull'] }],
     ['PUT', 'rules/declared-1', { ...rule, id: 'x' }],
-  ])('%s %s is 400 for a document with problems', async (method, where, document) => {
+  ])('answers %s %s with 400 for an invalid document', async (method, where, document) => {
     await accounts.create({ name: 'robot', description: '', groups: [], disabled: false });
     const errors = [{ code: 'OPTIONS_INVALID' }];
     expect(await ask(method, where, document)).toMatchObject({ status: 400, body: { errors } });
@@ -177,7 +177,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
     'rule.create': rule,
     'rule.replace': rule,
   };
-  it.each(accessEndpoints)('$op is 404 where nobody logs in', async ({ op, method, path: pattern }) => {
+  it.each(accessEndpoints)('answers $op with 404 without access control', async ({ op, method, path: pattern }) => {
     administration = undefined;
     const where = pattern
       .replace('/api/v1/', '')
@@ -189,7 +189,7 @@ describe('the management API of accounts, tokens, rules and keys', () => {
   });
 });
 
-/** With a JSON body, if there is a document. */
+/** Returns a request with the document as its JSON body, if there is one. */
 function request(document: unknown): IncomingMessage {
   const body = document === undefined ? [] : [Buffer.from(JSON.stringify(document))];
   const headers = document === undefined ? {} : { 'content-type': 'application/json', 'transfer-encoding': 'chunked' };

@@ -7,7 +7,7 @@ import type { RepositoryDirectory } from '../../../src/ports/repository.js';
 import type { TokenGrant } from '../../../src/protocol/tokens/token-scope.js';
 import type { AccessRule } from '../../../src/protocol/settings/access-config.js';
 
-/** Answers a token request of nobody for the scopes, and counts how often a rule's names were matched. */
+/** Answers an anonymous token request for the scopes, and counts how often the names of rules are matched. */
 async function request(scopes: readonly string[], count: number): Promise<{ matches: number; scope: string }> {
   let matches = 0;
   const rules = Array.from({ length: count }, (_, i): AccessRule => {
@@ -46,15 +46,15 @@ async function request(scopes: readonly string[], count: number): Promise<{ matc
   return { matches, scope: granted };
 }
 
-describe('the work of a token request', () => {
-  it('matches each rule once for a scope, however many actions the scope asks for', async () => {
+describe('a token request', () => {
+  it('matches each rule once per scope, however many actions the scope has', async () => {
     const { matches, scope } = await request(['repository:local/app:pull,push,delete'], 99);
     expect(scope).toBe('local/app:pull,push,delete');
-    // One more tells whether nobody may pull anything at all.
+    // One more match decides whether anonymous users may get a token at all.
     expect(matches).toBe(99 + 1);
   });
 
-  it('does not grow beyond 10 scopes, in whatever form 18 KB of them come', async () => {
+  it('matches rules for at most 10 of 600 scopes, in one parameter or in many', async () => {
     const many = Array.from({ length: 600 }, (_, i) => `repository:local/app-${i}:pull,push,delete`);
     for (const scopes of [many, [many.join(' ')]]) {
       const { matches, scope } = await request(scopes, 99);
@@ -63,7 +63,7 @@ describe('the work of a token request', () => {
     }
   });
 
-  it('counts the actions of one image as one scope', async () => {
+  it('counts scopes of the same image as one', async () => {
     const scopes = ['pull', 'push', 'delete'].map((action) => `repository:local/app:${action}`);
     expect((await request(scopes, 3)).scope).toBe('local/app:pull,push,delete');
   });

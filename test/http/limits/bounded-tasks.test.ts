@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { BoundedTasks } from '../../../src/http/limits/bounded-tasks.js';
 
-it('runs so many at a time, refuses more, and has room again when one ends, well or not', async () => {
+it('BoundedTasks refuses tasks above its limit until a running one succeeds or fails', async () => {
   const tasks = new BoundedTasks(2);
   const ends: (() => void)[] = [];
   const held = (): Promise<string> => tasks.run(() => new Promise((resolve) => void ends.push(() => resolve('done'))));

@@ -8,7 +8,7 @@ import { writeInBatches } from '../../../src/util/streams.js';
 import { RawConnection, rawHead } from '../../support/raw.js';
 import { listen, recordingLogger } from '../../support/registry.js';
 
-/** A request in the middle of its body, whose connection counts as the test says. */
+/** Returns a request that is receiving its body. The test sets the byte counters of the connection. */
 function makeRequest(headers: Record<string, string> = { 'content-length': '1000000' }) {
   const socket = Object.assign(new EventEmitter(), { bytesRead: 700 });
   const state = { complete: false, destroyed: false, readableLength: 0, readableHighWaterMark: 16_384 };
@@ -16,7 +16,7 @@ function makeRequest(headers: Record<string, string> = { 'content-length': '1000
   return { req, socket, message: req as unknown as IncomingMessage };
 }
 
-/** A task that ends when the test says so. */
+/** Returns a task that the test ends. */
 function makeTask() {
   const ends: { resolve?: (value: string) => void; reject?: (error: Error) => void } = {};
   const task = new Promise<string>((resolve, reject) => Object.assign(ends, { resolve, reject }));
@@ -38,10 +38,10 @@ describe('keepPace', () => {
   afterEach(() => {
     const left = vi.getTimerCount();
     vi.useRealTimers();
-    if (left > 0) throw new Error('a timer is left, however it ended');
+    if (left > 0) throw new Error('a timer is still running');
   });
 
-  it('refuses a body that comes too slowly over a whole window', async () => {
+  it('refuses a body that arrives too slowly over a whole window', async () => {
     const { message, socket } = makeRequest();
     const { task, resolve } = makeTask();
     const paced = keepPace(message, task);
@@ -55,7 +55,7 @@ describe('keepPace', () => {
     expect(await task).toBe('kept');
   });
 
-  it('lets a body take its time that is fast enough in every window', async () => {
+  it('accepts a long body that is fast enough in every window', async () => {
     const { message, socket } = makeRequest();
     const { task, resolve } = makeTask();
     const paced = keepPace(message, task);
@@ -67,7 +67,7 @@ describe('keepPace', () => {
     expect(await paced).toBe('done');
   });
 
-  it('judges each window by itself', async () => {
+  it('measures each window separately', async () => {
     const { message, socket } = makeRequest();
     const { task, resolve } = makeTask();
     const outcome = expect(keepPace(message, task)).rejects.toMatchObject(slow);
@@ -77,7 +77,8 @@ describe('keepPace', () => {
     resolve('');
   });
 
-  it('does not count the time in which we are the slow ones', async () => {
+  it('does not count the time in which the client waits for the server', async () => {
+    // A full buffer means that the server has not read yet.
     const { message, req } = makeRequest();
     const { task, resolve } = makeTask();
     const paced = keepPace(message, task);
@@ -92,7 +93,7 @@ describe('keepPace', () => {
     resolve('');
   });
 
-  it.each(['complete', 'destroyed'] as const)('leaves a body alone that is %s', async (state) => {
+  it.each(['complete', 'destroyed'] as const)('stops watching a body that is %s', async (state) => {
     const { message, req } = makeRequest();
     const { task, resolve } = makeTask();
     const paced = keepPace(message, task);
@@ -103,7 +104,7 @@ describe('keepPace', () => {
     expect(await paced).toBe('done');
   });
 
-  it('fails as the task does', async () => {
+  it('rejects with the error of the task', async () => {
     const { message } = makeRequest({ 'transfer-encoding': 'chunked' });
     const { task, reject } = makeTask();
     const outcome = expect(keepPace(message, task)).rejects.toThrow('of its own');
@@ -112,7 +113,7 @@ describe('keepPace', () => {
   });
 
   it.each<[string, Record<string, string>, number]>([
-    ['nobody asks for a pace', { 'content-length': '10' }, 0],
+    ['there is no minimum rate', { 'content-length': '10' }, 0],
     ['there is no body', {}, 1024],
     ['the body is empty', { 'content-length': '0' }, 1024],
   ])('does nothing when %s', (_title, headers, minBytesPerSecond) => {
@@ -121,12 +122,12 @@ describe('keepPace', () => {
   });
 });
 
-/** A response that is being sent, whose connection counts as the test says. */
+/** Returns a response in transmission. The test sets the byte counters of the connection. */
 function makeResponse() {
   const socket = { bytesWritten: 1_000_000, writableLength: 65_536 };
   const state = { socket, writableEnded: false, writableFinished: false, destroyed: false };
   const res = Object.assign(new EventEmitter(), state, { destroy: () => (res.destroyed = true) });
-  /** The client takes so many bytes, and as many are written again. */
+  /** The client reads this many bytes, and as many are written. */
   const take = (bytes: number) => (socket.bytesWritten += bytes);
   return { res, socket, take, message: res as unknown as ServerResponse };
 }
@@ -135,18 +136,18 @@ describe('keepDownloadPace', () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it('closes the connection of a client that takes nothing over a whole window', async () => {
+  it('closes the connection of a client that reads nothing over a whole window', async () => {
     const { res, message } = makeResponse();
     const onSlow = vi.fn();
     keepDownloadPace(message, defaultPace, onSlow);
     await vi.advanceTimersByTimeAsync(60_000);
-    // 64 KiB are on their way, which a client of the least speed takes in 64 s.
+    // 64 KiB are pending, which a client at the minimum rate reads in 64 s.
     expect(res.destroyed).toBe(false);
     await vi.advanceTimersByTimeAsync(10_000);
     expect([res.destroyed, onSlow.mock.calls.length, vi.getTimerCount()]).toEqual([true, 1, 0]);
   });
 
-  it('gives a large piece the time that the least speed takes for it', async () => {
+  it('gives a client the time to read a large chunk at the minimum rate', async () => {
     const { res, socket, message } = makeResponse();
     socket.writableLength = 1024 * 1024;
     keepDownloadPace(message, defaultPace, () => undefined);
@@ -156,7 +157,7 @@ describe('keepDownloadPace', () => {
     expect(res.destroyed).toBe(true);
   });
 
-  it('lets a client take its time that is fast enough in every window', async () => {
+  it('accepts a long response that is read fast enough in every window', async () => {
     const { res, message, take } = makeResponse();
     keepDownloadPace(message, defaultPace, () => undefined);
     for (let i = 0; i < 10; i++) {
@@ -166,7 +167,7 @@ describe('keepDownloadPace', () => {
     expect(res.destroyed).toBe(false);
   });
 
-  it('judges each window by itself', async () => {
+  it('measures each window separately', async () => {
     const { res, message, take } = makeResponse();
     keepDownloadPace(message, defaultPace, () => undefined);
     take(1_000_000_000);
@@ -174,7 +175,7 @@ describe('keepDownloadPace', () => {
     expect(res.destroyed).toBe(true);
   });
 
-  it('does not count the time in which the client waits for us', async () => {
+  it('does not count the time in which the client waits for data', async () => {
     const { res, socket, message } = makeResponse();
     socket.writableLength = 0;
     keepDownloadPace(message, defaultPace, () => undefined);
@@ -182,7 +183,7 @@ describe('keepDownloadPace', () => {
     expect(res.destroyed).toBe(false);
   });
 
-  it('leaves no timer when the answer is sent, and needs none without a pace', () => {
+  it('stops its timer when the response is sent, and starts none without a minimum rate', () => {
     const { res, message } = makeResponse();
     keepDownloadPace(message, defaultPace, () => undefined);
     res.emit('close');
@@ -191,7 +192,7 @@ describe('keepDownloadPace', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('starts no timer for an answer that the system has taken whole', () => {
+  it('starts no timer for a response that the operating system has completely', () => {
     const { res, socket, message } = makeResponse();
     res.writableEnded = true;
     socket.writableLength = 0;
@@ -203,8 +204,8 @@ describe('keepDownloadPace', () => {
   });
 });
 
-describe('a connection on which an answer is read too slowly', () => {
-  it.each(['before', 'after'])('is closed when the watch begins %s the answer', async (begins) => {
+describe('a connection whose client reads its response too slowly', () => {
+  it.each(['before', 'after'])('is closed when watching begins %s the response', async (begins) => {
     const slow: string[] = [];
     const server = await listen((_req, res) => {
       const limits = { minBytesPerSecond: 1_000_000_000, windowMs: 60 };
@@ -227,7 +228,7 @@ describe('a connection on which an answer is read too slowly', () => {
 });
 
 describe('a connection with a slow body', () => {
-  it('gets its answer and is closed, and what came is kept', async () => {
+  it('gets its response and is closed, and the received bytes are kept', async () => {
     const kept: Buffer[] = [];
     const ends: unknown[] = [];
     const server = await listen((req, res) => {

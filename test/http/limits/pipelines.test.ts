@@ -28,12 +28,12 @@ function openConnection(pipelines: Pipelines) {
   return { socket, served, responses, add };
 }
 
-/** Lets everything run that needs no further turn of the event loop. */
+/** Runs all pending microtasks. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }
 
-it('A waiting request runs in a later turn of the event loop than the end of the one before it', async () => {
+it('a waiting request runs in a later turn of the event loop than the end of the previous one', async () => {
   const connection = openConnection(new Pipelines(() => undefined));
   connection.add();
   connection.responses[0]?.emit('socket');
@@ -44,7 +44,7 @@ it('A waiting request runs in a later turn of the event loop than the end of the
   expect(connection.served).toEqual([0]);
 });
 
-it('The 65th waiting request closes the connection, and none of them runs', async () => {
+it('the 65th waiting request closes the connection, and none of them runs', async () => {
   const overflows: string[] = [];
   const connection = openConnection(new Pipelines((address) => void overflows.push(address)));
   for (let i = 0; i < 64; i++) connection.add();

@@ -7,7 +7,7 @@ function setUp(limits: RateLimits) {
   return { clock, limiter: new RateLimiter(limits, () => clock.now) };
 }
 
-/** How many of so many are admitted. */
+/** Returns how many of the requests are admitted. */
 function countAdmitted(times: number, admit: () => void): number {
   let admitted = 0;
   for (let i = 0; i < times; i++) {
@@ -15,14 +15,14 @@ function countAdmitted(times: number, admit: () => void): number {
       admit();
       admitted++;
     } catch {
-      // Refused: not counted.
+      // Refused.
     }
   }
   return admitted;
 }
 
-describe('a client', () => {
-  it.each([1, 2, 3, 7, 60, 999, 100_000])('may ask %i times at once, and as often in the next minute', (limit) => {
+describe('a client with a rate limit', () => {
+  it.each([1, 2, 3, 7, 60, 999, 100_000])('may send %i requests at once, and as many in the next minute', (limit) => {
     const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: limit });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     expect(countAdmitted(limit, admit)).toBe(limit);
@@ -31,7 +31,7 @@ describe('a client', () => {
     expect(countAdmitted(limit, admit)).toBe(limit);
   });
 
-  it('is told when to come again, and then admitted', () => {
+  it('gets Retry-After when it is refused, and is admitted after that time', () => {
     const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: 6 });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     countAdmitted(6, admit);
@@ -43,7 +43,7 @@ describe('a client', () => {
     expect(countAdmitted(2, admit)).toBe(1);
   });
 
-  it('is not punished for asking while it is refused', () => {
+  it('does not use up tokens by refused requests', () => {
     const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: 60 });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     countAdmitted(500, admit);
@@ -52,16 +52,16 @@ describe('a client', () => {
   });
 
   it.each([
-    ['192.0.2.1', '192.0.2.2', 'another'],
-    ['2001:db8::1', '2001:db8::ffff:1', 'the same'],
-    ['2001:db8:0:1::1', '2001:db8:0:2::1', 'another'],
-  ])('at %s and %s: %s', (one, two, expected) => {
+    ['192.0.2.1', '192.0.2.2', 'two clients'],
+    ['2001:db8::1', '2001:db8::ffff:1', 'one client'],
+    ['2001:db8:0:1::1', '2001:db8:0:2::1', 'two clients'],
+  ])('is identified by address or /64: %s and %s are %s', (one, two, expected) => {
     const { limiter } = setUp({ maxRequestsPerMinutePerClient: 1 });
     limiter.admitClient(one);
-    expect(countAdmitted(1, () => limiter.admitClient(two))).toBe(expected === 'another' ? 1 : 0);
+    expect(countAdmitted(1, () => limiter.admitClient(two))).toBe(expected === 'two clients' ? 1 : 0);
   });
 
-  it('is not locked out by a clock that is set back', () => {
+  it('is not locked out when the clock is set back', () => {
     const { clock, limiter } = setUp({ maxRequestsPerMinutePerClient: 60 });
     const admit = (): void => limiter.admitClient('192.0.2.1');
     countAdmitted(60, admit);
@@ -71,8 +71,8 @@ describe('a client', () => {
   });
 });
 
-describe('a principal', () => {
-  it('is limited by itself, whatever its address', () => {
+describe('a principal with a rate limit', () => {
+  it('is limited independently of others and of client addresses', () => {
     const { limiter } = setUp({ maxRequestsPerMinutePerPrincipal: 2 });
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(2);
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(0);
@@ -80,13 +80,13 @@ describe('a principal', () => {
     expect(countAdmitted(5, () => limiter.admitClient('192.0.2.1'))).toBe(5);
   });
 
-  it('that nobody knows is limited by the address alone', () => {
+  it('is not limited by name if it is anonymous', () => {
     const { limiter } = setUp({ maxRequestsPerMinutePerPrincipal: 1 });
     expect(countAdmitted(5, () => limiter.admitPrincipal({ id: 'anonymous' }))).toBe(5);
   });
 });
 
-it('without limits nobody is refused', () => {
+it('RateLimiter refuses no one without limits', () => {
   const { limiter } = setUp({});
   expect(countAdmitted(1000, () => limiter.admitClient('192.0.2.1'))).toBe(1000);
   expect(countAdmitted(1000, () => limiter.admitPrincipal({ id: 'jane' }))).toBe(1000);

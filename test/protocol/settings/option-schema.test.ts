@@ -22,17 +22,17 @@ describe('an unknown option', () => {
     ['cacheMaxBytes', 'maxCacheBytes'],
     ['hots', 'host'],
     ['acces', 'access'],
-  ])('%s is reported with %s, which it resembles', (name, expected) => {
+  ])('%s is reported with the suggestion %s', (name, expected) => {
     expect(problemsOf({ [name]: 1 })).toEqual([
       `list[0].${name}: unknown option "${name}": did you mean "${expected}"?`,
     ]);
   });
 
-  it.each(['retention', 'x', 'a\nb', '', 'h'.repeat(1000)])('%j is reported without a hint', (name) => {
+  it.each(['retention', 'x', 'a\nb', '', 'h'.repeat(1000)])('%j is reported without a suggestion', (name) => {
     expect(problemsOf({ [name]: 1 })).toEqual([`list[0].${name}: unknown option ${JSON.stringify(name)}`]);
   });
 
-  it('is reported beside others and beside wrong values', () => {
+  it('is reported together with others and with wrong values', () => {
     expect(problemsOf({ hots: 1, 'b\nc': 2, access: 3 }).toSorted()).toEqual([
       'list[0].access: Invalid input: expected string, received number',
       'list[0].b\nc: unknown option "b\\nc"',

@@ -17,21 +17,21 @@ describe('repositoryConfigSchema', () => {
     });
   });
 
-  it('keeps what is said', () => {
+  it('keeps the given values', () => {
     const config = { name: 'a-b.c', type: 'local', sparse: false, description: 'for the team' };
     expect(repositoryConfigSchema.parse(config)).toEqual(config);
   });
 
-  it.each([true, false, 'indexes'])('takes sparse: %s', (sparse) => {
+  it.each([true, false, 'indexes'])('accepts sparse: %s', (sparse) => {
     expect(repositoryConfigSchema.parse({ name: 'a', type: 'local', sparse })).toMatchObject({ sparse });
   });
 
   it.each([
     ['no name', { type: 'local' }, ['name']],
     ['a bad name', { name: 'A', type: 'local' }, ['name']],
-    ['two parts', { name: 'a/b', type: 'local' }, ['name']],
+    ['a name of two parts', { name: 'a/b', type: 'local' }, ['name']],
     ['an empty name', { name: '', type: 'local' }, ['name']],
-    ['a name for the parent folder', { name: '..', type: 'local' }, ['name']],
+    ['a name that means the parent folder', { name: '..', type: 'local' }, ['name']],
     ['a long name', { name: 'a'.repeat(129), type: 'local' }, ['name']],
     ['no type', { name: 'a' }, ['type']],
     ['an unknown type', { name: 'a', type: 'distant' }, ['type']],
@@ -40,7 +40,7 @@ describe('repositoryConfigSchema', () => {
     ['sparse as text', { name: 'a', type: 'local', sparse: 'true' }, ['sparse']],
     ['a long description', { name: 'a', type: 'local', description: 'x'.repeat(1001) }, ['description']],
     [
-      'everything',
+      'problems in all options',
       { name: 'A', type: 'local', sparse: 1, description: 2, color: 3 },
       ['name', 'sparse', 'description', 'color'],
     ],
@@ -58,8 +58,7 @@ describe('repositoryConfigSchema', () => {
     expect(problemsOf(document).map(({ path }) => path)).toContain('');
   });
 
-  // design 10: every problem at once.
-  it('names the other problems beside a bad type', () => {
+  it('reports other problems together with an unknown type', () => {
     expect(problemsOf({ name: 'A', type: 'distant', color: 'red' }).map(({ path }) => path)).toEqual(
       expect.arrayContaining(['name', 'type']),
     );

@@ -25,7 +25,7 @@ function problemsOf(schema: z.ZodType, value: unknown): string[] {
   return error === undefined ? [] : describeProblems(error).map(({ path, problem }) => `${path}: ${problem}`);
 }
 
-describe('the options of our own tokens', () => {
+describe('the options of access.tokens', () => {
   it('have defaults', () => {
     expect(ownTokensSchema.parse({})).toEqual({
       issuer: 'artifactapi',
@@ -36,7 +36,7 @@ describe('the options of our own tokens', () => {
     });
   });
 
-  it('take a private key, and public ones after it', () => {
+  it('accept a private key followed by public ones', () => {
     expect(problemsOf(ownTokensSchema, { keys: [privatePem, publicPem] })).toEqual([]);
   });
 
@@ -63,7 +63,7 @@ describe('the options of an external token server', () => {
     [{ keys: [publicPem] }],
     [{ keys: [`${publicPem}${publicPem}`] }],
     [{ keys: { keys: [jwk] } }],
-  ])('take %o', (value) => {
+  ])('accept %o', (value) => {
     expect(problemsOf(externalTokensSchema, { ...common, ...value })).toEqual([]);
   });
 
@@ -88,7 +88,7 @@ describe('the options of OIDC issuers', () => {
   const identity = { claims: { repository: 'acme/app' }, user: 'ci' };
   const issuer = { issuer: 'https://ci.example', audience: 'registry.example', identities: [identity] };
 
-  it('make a list of one audience, and no groups of none', () => {
+  it('convert a single audience to a list, and default to no groups', () => {
     expect(oidcIssuersSchema.parse([issuer])).toEqual([
       { ...issuer, audience: ['registry.example'], identities: [{ ...identity, groups: [] }] },
     ]);
@@ -122,7 +122,7 @@ describe('isKeyServerUrl', () => {
     ['https://user:secret@ci.example/', false],
     ['file:///etc/passwd', false],
     ['jwks', false],
-  ])('%s: %s', (url, expected) => {
+  ])('returns for %s: %s', (url, expected) => {
     expect(isKeyServerUrl(url)).toBe(expected);
   });
 });

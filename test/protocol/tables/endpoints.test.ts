@@ -30,7 +30,7 @@ const placeholders = fc.record({
   rule: fc.oneof(fc.uuid(), fc.constantFrom('declared-1', 'declared-20')),
 });
 
-/** The values of the placeholders that the path has, as text. */
+/** Returns the values of the placeholders in the path, as text. */
 function pick(path: string, values: Record<string, string>): Record<string, string> {
   const names = [...path.matchAll(/:([a-z]+)/g)].map((match) => match[1] ?? '');
   return Object.fromEntries(names.map((name) => [name, values[name] ?? '']));
@@ -57,7 +57,7 @@ const tables: readonly Table[] = [
 ];
 
 describe.each(tables)('$title', ({ rows, routes }) => {
-  it.each(rows)('match(build(x)) = x for $op', ({ op, method, path }) => {
+  it.each(rows)('matches the paths that buildPath builds for $op', ({ op, method, path }) => {
     fc.assert(
       fc.property(placeholders, (values) => {
         const params = pick(path, values);
@@ -73,12 +73,12 @@ describe.each(tables)('$title', ({ rows, routes }) => {
 
   it('has distinct rows', () => {
     expect(new Set(rows.map(({ op }) => op)).size).toBe(rows.length);
-    // Whatever a placeholder is called, two rows of one method must not take the same paths.
+    // Two rows with the same method must not match the same paths, even if their placeholders have different names.
     const shapes = rows.map(({ method, path }) => `${method} ${path.replace(/:[a-z]+/g, ':')}`);
     expect(new Set(shapes).size).toBe(rows.length);
   });
 
-  it('builds distinct paths for distinct rows of one method', () => {
+  it('builds distinct paths for distinct rows with the same method', () => {
     fc.assert(
       fc.property(placeholders, (values) => {
         const built = rows.map(({ method, path }) => `${method} ${buildPath(path, pick(path, values))}`);
@@ -87,7 +87,7 @@ describe.each(tables)('$title', ({ rows, routes }) => {
     );
   });
 
-  it.each(rows)('$op says what it needs and what it does', ({ op, access, path, summary, spec }) => {
+  it.each(rows)('describes $op completely', ({ op, access, path, summary, spec }) => {
     expect(op).toMatch(/^[a-z]+\.[a-zA-Z]+$/);
     expect(summary).toMatch(/^[A-Z].*\.$/);
     expect(spec).not.toBe('');
@@ -97,14 +97,14 @@ describe.each(tables)('$title', ({ rows, routes }) => {
 });
 
 describe('placeholderPatterns', () => {
-  it.each(Object.entries(placeholderPatterns))('takes of %s what its parser takes', (name, pattern) => {
+  it.each(Object.entries(placeholderPatterns))('matches the values of %s that its parser accepts', (name, pattern) => {
     fc.assert(fc.property(placeholders, (values) => pattern.test((values as Record<string, string>)[name] ?? '')));
     for (const other of ['', ' ', '/', '..', 'ä', 'a b', 'a:b']) expect(pattern.test(other), other).toBe(false);
   });
 });
 
 describe('endpoints', () => {
-  it('asks for push, not delete, to cancel an upload', () => {
+  it('require push, not delete, to cancel an upload', () => {
     expect(endpoints.find(({ op }) => op === 'upload.cancel')?.access).toBe('push');
   });
 
@@ -113,11 +113,11 @@ describe('endpoints', () => {
     ['delete', ['blob.delete', 'manifest.delete']],
     ['ping', ['version.check', 'version.checkHead']],
     ['catalog', ['catalog.list']],
-  ])('asks for %s where the spec reads so', (access, ops) => {
+  ])('require %s for the operations that the specification names', (access, ops) => {
     expect(endpoints.filter((row) => row.access === access).map(({ op }) => op)).toEqual(ops);
   });
 
-  it('makes Locations that are paths, without a query', () => {
+  it('have Locations that are paths without a query', () => {
     fc.assert(
       fc.property(placeholders, (values) => {
         const name = parseName(values.name);

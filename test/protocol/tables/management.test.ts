@@ -12,7 +12,7 @@ const document = { name: 'a', package_type: 'docker', repo_type: 'local' };
 const config = { name: 'a', type: 'local', sparse: 'indexes', description: '' } as const;
 
 describe('encodeRepository', () => {
-  it('shows a repository in snake case', () => {
+  it('returns a repository in snake case', () => {
     expect(encodeRepository({ config, origin: 'managed', createdAt: 0, updatedAt: 1500 })).toEqual({
       name: 'a',
       package_type: 'docker',
@@ -25,7 +25,7 @@ describe('encodeRepository', () => {
     });
   });
 
-  it('is undone by decodeRepository, so that a document can be read, edited and put back', () => {
+  it('is the inverse of decodeRepository, so that a document can be read, edited and put back', () => {
     const shown = encodeRepository({ config, origin: 'managed', createdAt: 0, updatedAt: 0 });
     expect(decodeRepository(shown)).toEqual(config);
     expect(decodeRepository(shown, { name: 'a', before: undefined })).toEqual(config);
@@ -42,7 +42,7 @@ describe('decodeRepository', () => {
     [{ tagTtlSeconds: 1 }, 'tagTtlSeconds: unknown option "tagTtlSeconds": did you mean "tag_ttl_seconds"?'],
     [{ type: 'remote' }, 'type: unknown option "type": did you mean "repo_type"?'],
     [{ tag_ttl_seconds: '5m' }, 'tag_ttl_seconds: must be a number of seconds'],
-  ])('names options as the API spells them in problems: %j', (added, expected) => {
+  ])('reports problems with the options as the API spells them: %j', (added, expected) => {
     const remote = { name: 'a', package_type: 'docker', repo_type: 'remote', url: 'https://a.example' };
     const refusal = expect.objectContaining({
       detail: expect.arrayContaining([
@@ -52,7 +52,7 @@ describe('decodeRepository', () => {
     expect(() => decodeRepository({ ...remote, ...added })).toThrow(refusal);
   });
 
-  it('takes the name from the URL when the document has none', () => {
+  it('takes the name from the URL if the document has none', () => {
     expect(
       decodeRepository({ package_type: 'docker', repo_type: 'local', sparse: false }, { name: 'a', before: undefined }),
     ).toEqual({
@@ -62,10 +62,10 @@ describe('decodeRepository', () => {
   });
 
   it.each<[string, unknown, string[]]>([
-    ['no object', 'x', ['']],
+    ['a string', 'x', ['']],
     ['null', null, ['']],
     ['a list', [document], ['']],
-    ['nothing said', {}, ['package_type', 'repo_type']],
+    ['an empty object', {}, ['package_type', 'repo_type']],
     ['no package_type', { name: 'a', repo_type: 'local' }, ['package_type']],
     ['another package_type', { ...document, package_type: 'npm' }, ['package_type']],
     ['no repo_type', { name: 'a', package_type: 'docker' }, ['repo_type']],
@@ -73,10 +73,10 @@ describe('decodeRepository', () => {
     ['no name', { package_type: 'docker', repo_type: 'local' }, ['name']],
     ['a bad name', { ...document, name: 'A/B' }, ['name']],
     ['an unknown option in snake case', { ...document, tag_ttl_seconds: 1 }, ['tag_ttl_seconds']],
-    ['camel case', { ...document, packageType: 'docker' }, ['packageType']],
-    ["code's own type", { ...document, type: 'local' }, ['type']],
+    ['an option in camel case', { ...document, packageType: 'docker' }, ['packageType']],
+    ['type, as it is called in code', { ...document, type: 'local' }, ['type']],
     [
-      'several things',
+      'several problems',
       { ...document, sparse: 'x', package_type: 1, description: 2, a_b: 3 },
       ['a_b', 'description', 'package_type', 'sparse'],
     ],
@@ -87,7 +87,7 @@ describe('decodeRepository', () => {
     if (paths.length > 2) expect(refusal.detail).toHaveLength(paths.length);
   });
 
-  it('refuses another name than that of the URL', () => {
+  it('refuses another name than the one in the URL', () => {
     const { detail } = refusalOf(() => decodeRepository(document, { name: 'b', before: undefined }));
     expect((detail as Problem[]).map(({ path }) => path)).toEqual(['name']);
   });
@@ -97,26 +97,25 @@ describe('decodeRepository', () => {
     expect((detail as Problem[]).map(({ path }) => path)).toContain('repo_type');
   });
 
-  it('takes no option by a side door', () => {
+  it('sets no options through __proto__', () => {
     const sneaky = JSON.parse('{"package_type":"docker","__proto__":{"name":"a","type":"local"}}') as unknown;
     expect(refusalOf(() => decodeRepository(sneaky)).code).toBe('OPTIONS_INVALID');
     const unknown = JSON.parse('{"name":"a","package_type":"docker","repo_type":"local","__proto__":{}}') as unknown;
     expect(refusalOf(() => decodeRepository(unknown)).code).toBe('OPTIONS_INVALID');
   });
 
-  // design 10: every problem at once.
-  it('names the other problems beside a bad repo_type', () => {
+  it('reports other problems together with an unknown repo_type', () => {
     const { detail } = refusalOf(() => decodeRepository({ name: 'A', package_type: 'npm', repo_type: 'x' }));
     expect((detail as Problem[]).map(({ path }) => path).sort()).toEqual(['name', 'package_type', 'repo_type']);
   });
 });
 
-describe('times and problems', () => {
-  it('writes times as RFC 3339, in UTC', () => {
+describe('encodeTime and problemsFound', () => {
+  it('encodeTime returns RFC 3339 in UTC', () => {
     expect(encodeTime(Date.UTC(2026, 0, 2, 3, 4, 5, 6))).toBe('2026-01-02T03:04:05.006Z');
   });
 
-  it('puts problems into the detail of a 400', () => {
+  it('problemsFound returns a 400 with the problems in detail', () => {
     const problems = [{ path: 'name', problem: 'is bad' }];
     expect(problemsFound(problems)).toMatchObject({ code: 'OPTIONS_INVALID', status: 400, detail: problems });
   });

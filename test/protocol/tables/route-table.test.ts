@@ -32,7 +32,7 @@ describe('RouteTable over /v2', () => {
     ],
     ['GET', `/v2/a/referrers/${hello.replace(':', '%3a')}`, 'referrer.list', { name: 'a', digest: hello }],
     ['GET', '/v2/%61/tags/list', 'tag.list', { name: 'a' }],
-  ])('%s %s is %s', (method, path, op, params) => {
+  ])('matches %s %s as %s', (method, path, op, params) => {
     const match = registryRoutes.match(method, path);
     expect([match?.row.op, match?.params]).toEqual([op, params]);
   });
@@ -53,7 +53,7 @@ describe('RouteTable over /v2', () => {
     '/v2/a/manifests/x/',
     '/v2/a%2Ftags%2Flist',
     '/v2/a/tags%2Flist',
-  ])('does not know %s', (path) => {
+  ])('does not match %s', (path) => {
     expect(registryRoutes.match('GET', path)).toBeUndefined();
   });
 
@@ -69,14 +69,14 @@ describe('RouteTable over /v2', () => {
     ['PUT', '/v2/a/blobs/uploads/', 'POST'],
     ['OPTIONS', '/v2/a/manifests/x', 'HEAD, GET, PUT, DELETE'],
     ['get', '/v2/', 'GET, HEAD'],
-  ])('%s %s is 405, Allow: %s', (method, path, allow) => {
+  ])('refuses %s %s with 405 and Allow: %s', (method, path, allow) => {
     const refusal = refusalOf(() => registryRoutes.match(method, path));
     expect(refusal).toMatchObject({ code: 'UNSUPPORTED', status: 405, headers: { Allow: allow } });
   });
 
-  // The row's own promise: "A literal segment stands above a placeholder in the same place".
+  // A literal segment takes precedence over a placeholder in the same position.
   it.each(['GET', 'HEAD', 'DELETE', 'PATCH'])(
-    '%s /v2/a/blobs/uploads is 405, Allow: POST: uploads is no digest',
+    'refuses %s /v2/a/blobs/uploads with 405 and Allow: POST, because uploads is not a digest',
     (method) => {
       const refusal = refusalOf(() => registryRoutes.match(method, '/v2/a/blobs/uploads'));
       expect(refusal).toMatchObject({ code: 'UNSUPPORTED', status: 405, headers: { Allow: 'POST' } });
@@ -102,13 +102,13 @@ describe('RouteTable over /v2', () => {
     ['/v2/a/blobs/uploads/x', 'BLOB_UPLOAD_UNKNOWN', 404],
     [`/v2/${'a'.repeat(256)}/tags/list`, 'NAME_INVALID', 400],
     [`/v2/${'a/'.repeat(5000)}tags/list`, 'NAME_INVALID', 414],
-  ])('refuses %.60s: %s %i', (path, code, status) => {
+  ])('refuses %.60s with %s %i', (path, code, status) => {
     expect(refusalOf(() => registryRoutes.match('GET', path))).toMatchObject({ code, status });
   });
 
-  // protocol: percent-encoding is decoded per segment, so an encoded slash is a character that no segment may hold.
+  // Percent-encoding is decoded per segment, and no segment may contain a slash.
   it.each(['/v2/a%2Fb/tags/list', '/v2/a%2fb/manifests/x', '/v2/a/b%2fc/tags/list'])(
-    'takes no encoded slash: %s',
+    'refuses an encoded slash: %s',
     (path) => {
       expect(refusalOf(() => registryRoutes.match('GET', path))).toMatchObject({ code: 'NAME_INVALID', status: 400 });
     },
@@ -129,13 +129,13 @@ describe('RouteTable over /api/v1', () => {
     ['GET', '/api/v1/accounts/tokens', 'account.get', { account: 'tokens' }],
     ['GET', '/api/v1/accounts/a%40b.example/tokens', 'account.tokens', { account: 'a@b.example' }],
     ['GET', '/api/v1/rules/declared-1', 'rule.get', { rule: 'declared-1' }],
-  ])('%s %s is %s', (method, path, op, params) => {
+  ])('matches %s %s as %s', (method, path, op, params) => {
     const match = managementRoutes.match(method, path);
     expect([match?.row.op, match?.params]).toEqual([op, params]);
   });
 
   it.each(['/api/v1', '/api/v1/repositories/', '/api/v1/repositories/a/images/tags', '/api/v1/repositories/a/b'])(
-    'does not know %s',
+    'does not match %s',
     (path) => {
       expect(managementRoutes.match('GET', path)).toBeUndefined();
     },
@@ -146,7 +146,7 @@ describe('RouteTable over /api/v1', () => {
     ['/api/v1/repositories/a%2Fb', 'NAME_INVALID'],
     ['/api/v1/repositories/..', 'NAME_INVALID'],
     ['/api/v1/repositories/%00', 'NAME_INVALID'],
-  ])('refuses %s: %s', (path, code) => {
+  ])('refuses %s with %s', (path, code) => {
     expect(refusalOf(() => managementRoutes.match('GET', path))).toMatchObject({ code, status: 400 });
   });
 
@@ -159,7 +159,7 @@ describe('RouteTable over /api/v1', () => {
     ['DELETE', '/api/v1/accounts/a/tokens/0123456789ABCDEF'],
     ['GET', '/api/v1/rules/a%00'],
     ['GET', '/api/v1/rules/A'],
-  ])('%s %s names nothing that there can be', (method, path) => {
+  ])('refuses %s %s with 404, because no resource can have this name', (method, path) => {
     const refusal = refusalOf(() => managementRoutes.match(method, path));
     expect(refusal).toMatchObject({ code: 'NOT_FOUND', status: 404 });
     expect(JSON.stringify(refusal.detail) ?? '').not.toContain('secret');
@@ -167,7 +167,7 @@ describe('RouteTable over /api/v1', () => {
 });
 
 describe('RouteTable', () => {
-  it('is as good as its rows: those without a placeholder match literally', () => {
+  it('matches rows without a placeholder literally', () => {
     const table = new RouteTable([
       { op: 'a.b', method: 'GET', path: '/x/y', access: 'none', spec: 'ours', summary: '.' },
     ] as const);
@@ -176,7 +176,7 @@ describe('RouteTable', () => {
     expect(table.match('GET', '/x')).toBeUndefined();
   });
 
-  it('builds with what it is given and leaves the rest', () => {
+  it('buildPath keeps placeholders without a value', () => {
     expect(buildPath('/v2/:name/blobs/:digest', { name: 'a/b' })).toBe('/v2/a/b/blobs/:digest');
   });
 });

@@ -12,11 +12,11 @@ describe('shownName', () => {
     [`aat_0123456789abcdef_${'s'.repeat(43)}`, 'aat_0123456789abcdef…'],
     [`aat_0123${'s'.repeat(43)}`, 'aat_0123…'],
     ['x eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.abc', 'x eyJ…'],
-  ])('shows %j as %s', (name, expected) => {
+  ])('returns for %j: %s', (name, expected) => {
     expect(shownName(name)).toBe(expected);
   });
 
-  it('shows at most 200 characters', () => {
+  it('returns at most 200 characters', () => {
     expect(shownName('x'.repeat(100_000))).toHaveLength(200);
     expect(shownName('\n'.repeat(200))).toHaveLength(200);
   });

@@ -5,22 +5,22 @@ const pull = { type: 'repository', name: 'team/app', actions: ['pull'] };
 
 describe('parseScopes', () => {
   it.each([
-    ['one', ['repository:team/app:pull'], 'repository:team/app:pull'],
-    ['actions', ['repository:team/app:push,pull'], 'repository:team/app:push,pull'],
+    ['one scope', ['repository:team/app:pull'], 'repository:team/app:pull'],
+    ['several actions', ['repository:team/app:push,pull'], 'repository:team/app:push,pull'],
     ['a name with a port', ['repository:host:5000/team/app:pull'], 'repository:host:5000/team/app:pull'],
     ['the catalog', ['registry:catalog:*'], 'registry:catalog:*'],
-    ['several by spaces', ['repository:a:pull  registry:catalog:*'], 'repository:a:pull registry:catalog:*'],
-    ['several by repetition', ['repository:a:pull', 'repository:b:pull'], 'repository:a:pull repository:b:pull'],
-    ['the same name again', ['repository:a:pull', 'repository:a:push,pull'], 'repository:a:pull,push'],
-    ['all actions beside others', ['repository:a:pull,*'], 'repository:a:*'],
-    ['a resource class, which means nothing', ['repository(plugin):a:pull'], 'repository:a:pull'],
-    ['unknown actions', ['repository:a:admin,pull,PULL,'], 'repository:a:pull'],
-  ])('reads %s', (_what, texts, expected) => {
+    ['scopes separated by spaces', ['repository:a:pull  registry:catalog:*'], 'repository:a:pull registry:catalog:*'],
+    ['repeated parameters', ['repository:a:pull', 'repository:b:pull'], 'repository:a:pull repository:b:pull'],
+    ['the same name twice', ['repository:a:pull', 'repository:a:push,pull'], 'repository:a:pull,push'],
+    ['* together with other actions', ['repository:a:pull,*'], 'repository:a:*'],
+    ['a resource class, which is ignored', ['repository(plugin):a:pull'], 'repository:a:pull'],
+    ['unknown actions, which are ignored', ['repository:a:admin,pull,PULL,'], 'repository:a:pull'],
+  ])('parses %s', (_what, texts, expected) => {
     expect(formatScope(parseScopes(texts))).toBe(expected);
   });
 
   it.each([
-    ['nothing', ''],
+    ['an empty text', ''],
     ['no colon', 'repository'],
     ['one colon', 'repository:team/app'],
     ['no name', 'repository::pull'],
@@ -32,12 +32,12 @@ describe('parseScopes', () => {
     ['a name that would break a header', 'repository:a"b:pull'],
     ['a line break', 'repository:a\r\nb:pull'],
     ['a name with a wildcard', 'repository:*:pull'],
-    ['too much', `repository:${'a'.repeat(640)}:pull`],
-  ])('leaves out %s, and keeps the rest', (_what, text) => {
+    ['a scope that is too long', `repository:${'a'.repeat(640)}:pull`],
+  ])('ignores %s, and keeps other scopes', (_what, text) => {
     expect(parseScopes([text, 'repository:team/app:pull'])).toEqual([pull]);
   });
 
-  it('takes 10 different ones, whether repeated or joined', () => {
+  it('accepts 10 different scopes, repeated or joined', () => {
     const many = Array.from({ length: 100 }, (_, i) => `repository:a${i}:pull`);
     expect(parseScopes(many)).toHaveLength(10);
     expect(parseScopes([many.join(' ')])).toHaveLength(10);
@@ -48,7 +48,7 @@ describe('parseScopes', () => {
 });
 
 describe('readGrants', () => {
-  it('reads an access claim as scopes are read', () => {
+  it('reads an access claim and ignores the same entries as parseScopes', () => {
     const access = [
       pull,
       { type: 'repository(plugin)', name: 'team/app', actions: ['push', 'fly', 7] },
@@ -61,13 +61,13 @@ describe('readGrants', () => {
     expect(readGrants(access)).toEqual([{ ...pull, actions: ['pull', 'push'] }]);
   });
 
-  it.each([[undefined], [null], ['x'], [{ length: 1 }], [[]]])('finds nothing in %j', (access) => {
+  it.each([[undefined], [null], ['x'], [{ length: 1 }], [[]]])('returns no grants for %j', (access) => {
     expect(readGrants(access)).toEqual([]);
   });
 });
 
 describe('mergeGrants', () => {
-  it('keeps types and names apart', () => {
+  it('merges only grants with the same type and name', () => {
     const other = { type: 'registry', name: 'team/app', actions: ['*'] };
     expect(mergeGrants([pull, other, { ...pull, actions: ['push'] }, { ...pull, name: 'team' }])).toEqual([
       { ...pull, actions: ['pull', 'push'] },
@@ -88,7 +88,7 @@ describe('covers', () => {
     ['repository', 'c', 'pull', false],
     ['registry', 'catalog', '*', true],
     ['registry', 'a', 'pull', false],
-  ])('%s %s %s: %s', (type, name, action, expected) => {
+  ])('returns for %s %s %s: %s', (type, name, action, expected) => {
     expect(covers(grants, { type, name, action })).toBe(expected);
   });
 });
