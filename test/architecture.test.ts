@@ -216,6 +216,43 @@ describe('architecture: source files', () => {
     expect(raw.map(({ file }) => file)).toEqual([]);
   });
 
+  it.each([
+    {
+      name: 'the domain does not know HTTP requests',
+      files: /^src\/(?:ports|repositories|access|archives|storage|protocol|util)\//,
+      except: /^src\/access\/tokens\/fetch-json\.ts$/,
+      pattern: /\b(?:IncomingMessage|ServerResponse)\b/,
+    },
+    {
+      name: 'http/ does not depend on the type of a repository',
+      files: /^src\/http\//,
+      pattern: /'(?:local|remote|virtual)'|\bswitch \(.*\.type\)/,
+    },
+    {
+      name: 'explain() is for people: no code but virtual repositories and the handler reads it',
+      files: /^src\//,
+      except: /^src\/(?:repositories\/virtual|http\/handlers|ports)\//,
+      pattern: /\.explain\(/,
+    },
+    {
+      name: 'public events do not trigger internal work',
+      files: /^src\/(?!command\/)/,
+      pattern: /\bevents\.(?:on|once|addListener|prependListener)\(/,
+    },
+    {
+      name: 'only drivers create and catch ConflictError',
+      files: /^src\/(?!storage\/)/,
+      except: /^src\/util\/conflict-error\.ts$/,
+      pattern: /import [^;]*\bConflictError\b/,
+    },
+  ])('keep their secrets: $name', ({ files, except, pattern }) => {
+    const strays = sources
+      .map(({ file }) => file)
+      .filter((file) => files.test(file) && except?.test(file) !== true)
+      .filter((file) => pattern.test(readFileSync(path.join(root, file), 'utf8')));
+    expect(strays).toEqual([]);
+  });
+
   it('in storage/ call file-system functions that differ on Windows only through storage/files/system/', () => {
     const direct =
       /^import [^;]*\b(?:rename|unlink|rm|fsync)(?:Sync)?\b[^;]* from 'node:fs|\bfs\.(?:rename|unlink|rm|fsync)/m;

@@ -12,7 +12,7 @@ import { HtpasswdSource } from './identities/htpasswd.js';
 import { LoginThrottle } from './identities/login-throttle.js';
 import { OidcSource } from './identities/oidc.js';
 import { StoredRuleBook } from './rule-book.js';
-import { RuledAccess, type AuthenticateHost, type IdentifyToken } from './ruled-access.js';
+import { RuledAccess, type IdentifyToken } from './ruled-access.js';
 import { PasswordClient } from './identities/password-client.js';
 import { openSigningKeys } from './tokens/open-signing-keys.js';
 import type { SigningKeys } from './tokens/signing-keys.js';
@@ -63,7 +63,6 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
   ];
   return new RuledAccess({
     rules: () => rules.rules(),
-    authenticateHost: settings.authenticate as AuthenticateHost | undefined,
     sources,
     bearers: bearers.filter((identify) => identify !== undefined),
     challenge: describeChallenge(settings, parts.prefix),

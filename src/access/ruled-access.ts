@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type {
   Access,
@@ -6,6 +5,8 @@ import type {
   AccessControl,
   AccessQuestion,
   AccessTarget,
+  Credentials,
+  HostIdentity,
   Identity,
   IdentitySource,
   ImageAction,
@@ -25,17 +26,6 @@ import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
 import { readIssuer, readSubject } from './tokens/token-verification.js';
 
-/** Asks the host application who sent a request. Returns `undefined` if it does not know. */
-export type AuthenticateHost = (
-  request: IncomingMessage,
-) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
-
-/** A user as the host application identifies them. */
-export interface HostIdentity {
-  readonly id: string;
-  readonly groups?: readonly string[];
-}
-
 /** Returns the principal of a token, or why it is refused; `undefined` if the token is of another kind. */
 export type IdentifyToken = (token: string) => Promise<Principal | LoginProblem | undefined>;
 
@@ -49,7 +39,6 @@ export interface TokenMint {
 export interface RuledAccessParts {
   /** Returns the current rules. */
   readonly rules: () => Promise<RuleSet>;
-  readonly authenticateHost?: AuthenticateHost | undefined;
   /** The first source that claims a password decides about it. */
   readonly sources: readonly IdentitySource[];
   /** The first that recognizes the kind of a token decides about it. */
@@ -85,11 +74,10 @@ export class RuledAccess implements AccessControl {
     };
   }
 
-  async authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal> {
-    const host = await this.#parts.authenticateHost?.(request);
+  async authenticate({ authorization, host }: Credentials, question: AccessQuestion): Promise<Principal> {
     // A host application in plain JavaScript may return null.
     if (host !== undefined && host !== null) return this.#withGroups(toHostPrincipal(host));
-    const credentials = parseAuthorization(request.headers.authorization);
+    const credentials = parseAuthorization(authorization);
     if (credentials.scheme === 'none') return anonymous;
     if (credentials.scheme === 'unusable') {
       const message = 'the Authorization header is malformed';
@@ -125,7 +113,7 @@ export class RuledAccess implements AccessControl {
     return (await this.#parts.rules()).permitted(principal, granted, target.at);
   }
 
-  async knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean> {
+  async knows(principal: Principal, repository: string, permission?: ImageAction): Promise<boolean> {
     const isOf = ({ type, name }: TokenGrant): boolean => type === 'repository' && name.startsWith(`${repository}/`);
     if (this.#parts.needsGrants && principal.grants?.some(isOf) !== true) return false;
     return (await this.#parts.rules()).mayKnow(principal, repository, permission && [permission]);

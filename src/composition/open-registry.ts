@@ -1,6 +1,7 @@
 import { createLocalAccess } from '../access/local-access.js';
+import { BackgroundCollection } from './background-collection.js';
 import { HealthCheck } from './health-check.js';
-import type { Core } from '../http/core.js';
+import type { AuthenticateHost, Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
 import { BodyReader } from '../http/bodies/body-reader.js';
 import { createClientReader } from '../http/clients/client-info.js';
@@ -136,11 +137,10 @@ async function openOn(
     const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
     return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches, lists }));
   };
+  const background = new BackgroundCollection(garbage, runtime);
   const directory: Directory = await Directory.open(
     { ...options, declared: options.repositories },
-    stores.metadata,
-    runtime,
-    create,
+    { metadata: stores.metadata, runtime, create, onDeleted: () => background.purge() },
   );
   closers.add('repositories', () => directory.close());
   // Closed before the repositories: a transfer would take the end of its connection for a failure of the upstream.
@@ -149,7 +149,8 @@ async function openOn(
   closers.add('pass-through', () => passthrough.close());
   // Closed before the repositories: an eviction that closes waits for the pass that it asked for.
   closers.add('garbage collection', () => garbage.close());
-  closers.add('timers', collectInBackground(garbage, options, runtime));
+  closers.add('timers', () => background.stop());
+  background.start(options.garbageCollection.intervalSeconds);
   return {
     access,
     administration: access.administration,
@@ -167,6 +168,7 @@ async function openOn(
     rates: new RateLimiter(options.limits, () => runtime.now()),
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),
+    authenticateHost: authenticateHostOf(options),
     isKnownHost: createHostMatcher(options),
     now: () => runtime.now(),
     close: () => closers.close(),
@@ -180,6 +182,10 @@ async function loadArchives(): Promise<Archives> {
     import('../archives/export/archive-export.js'),
   ]);
   return { import: importArchive, export: exportArchive };
+}
+
+function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | undefined {
+  return typeof access === 'string' ? undefined : (access.authenticate as AuthenticateHost | undefined);
 }
 
 /** What rules need, tokens and passwords, is loaded where there are rules: a start without them is that much shorter. */
@@ -208,21 +214,4 @@ function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, run
     log: runtime.log,
     now: () => runtime.now(),
   });
-}
-
-/** Purges deleted repositories at once, and collects from time to time. Returns what ends that. */
-function collectInBackground(garbage: OnlineGarbageCollector, options: ResolvedOptions, runtime: Runtime): () => void {
-  const attempt = (work: () => Promise<unknown>, failure: string) => (): void => {
-    work().catch((cause: unknown) => runtime.log.error({ err: cause }, failure));
-  };
-  const purge = attempt(() => garbage.purge(), 'a deleted repository could not be purged');
-  const collect = attempt(() => garbage.collect(), 'garbage collection failed');
-  purge();
-  runtime.events.on('repository.deleted', purge);
-  const { intervalSeconds } = options.garbageCollection;
-  const timer = intervalSeconds === 0 ? undefined : setInterval(collect, intervalSeconds * 1000).unref();
-  return () => {
-    runtime.events.off('repository.deleted', purge);
-    clearInterval(timer);
-  };
 }

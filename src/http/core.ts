@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { AccessControl, ClientInfo } from '../ports/access.js';
+import type { AccessControl, ClientInfo, HostIdentity } from '../ports/access.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
 import type { CustomerCounts } from '../util/customer-counts.js';
@@ -61,9 +61,16 @@ export interface Core {
   /** Reads small documents and manifests. */
   readonly bodies: BodyReader;
   readClient(req: IncomingMessage): ClientInfo;
+  /** Calls the host application's `authenticate` option. */
+  readonly authenticateHost?: AuthenticateHost | undefined;
   /** Matches the hosts whose pages may use an open registry. */
   readonly isKnownHost: HostMatcher;
 }
+
+/** Returns the user that the host application knows a request to be from, if any. */
+export type AuthenticateHost = (
+  req: IncomingMessage,
+) => HostIdentity | null | undefined | Promise<HostIdentity | null | undefined>;
 
 /** Provides the core of a registry that may still be opening. */
 export interface CoreSource {

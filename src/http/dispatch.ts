@@ -130,7 +130,7 @@ async function admit(
   if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
   if (access.openToAll) refuseForeignPages(req, row, question.client, core.isKnownHost);
   // Health checks need no login, and work with expired credentials too.
-  const principal = row.access === 'none' ? anonymous : await access.authenticate(req, question);
+  const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question);
   facts.principal = principal.id;
   if (row.access === 'none') return principal;
   rates.admitPrincipal(principal);
@@ -140,6 +140,11 @@ async function admit(
   const isPermitted = await permits(core, principal, row, params, resolved);
   if (!isPermitted) throw access.refusal(principal, question);
   return principal;
+}
+
+async function authenticate(core: Core, req: IncomingMessage, question: AccessQuestion): Promise<Principal> {
+  const host = await core.authenticateHost?.(req);
+  return core.access.authenticate({ authorization: req.headers.authorization, host }, question);
 }
 
 function permits(

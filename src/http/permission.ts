@@ -1,6 +1,5 @@
 import type { AccessControl, AccessQuestion, ImageAction, Principal, Reach } from '../ports/access.js';
-import type { Caller, Repository, Resolved } from '../ports/repository.js';
-import type { ImageKey } from '../ports/images.js';
+import type { Caller, Resolved } from '../ports/repository.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { tryParseName, type WireName } from '../protocol/names.js';
@@ -42,7 +41,7 @@ export async function usable(
   name?: string,
 ): Promise<readonly ImageAction[]> {
   const permitted = await access.permitted(principal, actions, { at, name });
-  const target = pushTargetOf(repository, at);
+  const target = repository?.pushTo === undefined ? undefined : { repository: repository.pushTo, image: at.image };
   const writes = target === undefined ? [] : permitted.filter((action) => action !== 'pull');
   if (target === undefined || writes.length === 0) return permitted;
   const atTarget = await access.permitted(principal, writes, { at: target });
@@ -79,11 +78,6 @@ export function createCaller(
     },
     mayMountFrom: (at, name) => access.permits(principal, 'pull', { at, name: name ?? `${at.repository}/${at.image}` }),
   };
-}
-
-function pushTargetOf(repository: Repository | undefined, { image }: ImageKey): ImageKey | undefined {
-  if (repository?.config.type !== 'virtual' || repository.config.pushTo === undefined) return undefined;
-  return { repository: repository.config.pushTo, image };
 }
 
 function grant(name: WireName, ...actions: string[]): TokenGrant {

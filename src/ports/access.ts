@@ -1,76 +1,89 @@
 /** Access control: principals, rules, identities, tokens and their administration. */
-import type { IncomingMessage } from 'node:http';
 import type { AccessLimit, AccessRule } from '../protocol/settings/access-config.js';
 import type { LoginProblem } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 
 /**
- * What an endpoint needs: the `access` column of the endpoint tables. `none` is for everybody and asks nobody who they are,
- * `token` is for whoever wants a token: they may be about to say who they are. `login` is for whoever logged in.
+ * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication. `token`
+ * admits anyone who requests a token, because its handler authenticates them. `login` admits every user who logged in.
  */
 export type Access = 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
 
-/** What a rule can allow on an image. */
+/** The actions that a rule can allow on an image. */
 export type ImageAction = Extract<Access, 'pull' | 'push' | 'delete'>;
 
-/** Where a request comes from and what it calls us: what the connection says, or a trusted proxy. */
+/** The client's address and its name for the registry, from the connection or a trusted proxy. */
 export interface ClientInfo {
   /** An IP address. */
   readonly address: string;
-  /** The `Host` that the client sent. */
+  /** The `Host` header that the client sent. */
   readonly host?: string | undefined;
-  /** `https://registry.example`: the registry as this client reaches it. Absent when it sent no usable `Host`. */
+  /** The registry's origin as this client reaches it: `https://registry.example`. Absent without a usable `Host`. */
   readonly origin?: string | undefined;
 }
 
-/** Who a request is from. */
+/** A user that the host application authenticated. */
+export interface HostIdentity {
+  readonly id: string;
+  readonly groups?: readonly string[];
+}
+
+/** What a request shows to authenticate itself. */
+export interface Credentials {
+  /** The `Authorization` header. */
+  readonly authorization: string | undefined;
+  /** The result of the host application's `authenticate` option. Takes precedence over the header. */
+  readonly host?: HostIdentity | null | undefined;
+}
+
+/** The identity behind a request. */
 export interface Principal {
-  /** `anonymous` for whoever did not log in. */
+  /** `anonymous` for a user who did not log in. */
   readonly id: string;
   readonly groups: readonly string[];
-  /** How it showed who it is. `host`: the host app says so. */
+  /** How it authenticated. `host`: the host application did it. */
   readonly via: 'anonymous' | 'basic' | 'bearer' | 'host';
-  /** The source that knows it, and what it was let in by: tokens made for it end when that changes. */
+  /** The source that knows it, and the credential of the login. Tokens issued for it expire when the credential changes. */
   readonly source?: IdentitySource['kind'] | undefined;
   readonly stamp?: string | undefined;
-  /** What an access token was asked for, by names on the wire: nothing else may be done with it. Absent: no such limit. */
+  /** What an access token was requested for, by names on the wire. It allows nothing else. Absent: no limit. */
   readonly grants?: readonly TokenGrant[] | undefined;
-  /** What an account's token is limited to, like rules. Absent: no such limit. */
+  /** The limits of an account's token, in the form of rules. Absent: no limit. */
   readonly limits?: readonly AccessLimit[] | undefined;
-  /** When the login ends: no token that is made for it lives longer. */
+  /** When the login expires. No token issued for it lives longer. */
   readonly expiresAt?: number | undefined;
 }
 
-/** Some images of one repository. */
+/** A set of images of one repository. */
 export interface Reach {
-  /** Each of the images begins with one of these. In byte order; none begins with another. Empty: no images. */
+  /** Every image starts with one of these. In byte order, and none is a prefix of another. Empty: no images. */
   readonly prefixes: readonly string[];
   readonly has: (image: string) => boolean;
 }
 
-/** What is to be done to. */
+/** The object of an action. */
 export interface AccessTarget {
-  /** What is meant; without an image it is the repository as a whole. Absent: the whole registry. */
+  /** An image; without `image`, the whole repository. Absent: the whole registry. */
   readonly at?: { readonly repository: string; readonly image?: string } | undefined;
-  /** As the client named it, to which a token's grants apply. Absent: they do not. */
+  /** The name that the client used, to which a token's grants apply. Absent: grants do not apply. */
   readonly name?: string | undefined;
 }
 
-/** What a request wants, for the challenge that a refusal carries. */
+/** What a request needs, for the challenge in a refusal. */
 export interface AccessQuestion {
   readonly access: Access;
   readonly client: ClientInfo;
-  /** What a token would need, by names on the wire. */
+  /** The grants that a token needs, by names on the wire. */
   readonly wanted: readonly TokenGrant[];
 }
 
-/** Who may do what, decided in one place. */
+/** Decides all access. */
 export interface AccessControl {
   /**
-   * Who the request is from; `anonymous` when it does not say.
+   * Returns the principal of a request; `anonymous` when it shows no credentials.
    * @throws RegistryError UNAUTHORIZED for wrong credentials, TOOMANYREQUESTS after too many of them.
    */
-  authenticate(request: IncomingMessage, question: AccessQuestion): Promise<Principal>;
+  authenticate(credentials: Credentials, question: AccessQuestion): Promise<Principal>;
   permits(principal: Principal, access: Access, target?: AccessTarget): Promise<boolean>;
   /** Returns those of the actions that `permits` allows on an image, in one pass over the rules. */
   permitted(
@@ -78,44 +91,44 @@ export interface AccessControl {
     actions: readonly ImageAction[],
     target: AccessTarget,
   ): Promise<readonly ImageAction[]>;
-  /** Which images of a repository `permits` lets it pull, whatever they are called on the wire. */
+  /** Returns the images of a repository that `permits` allows the principal to pull, whatever their names on the wire. */
   reach(principal: Principal, repository: string): Promise<Reach>;
-  /** Whether it may do something, or this, to an image of the repository, and so know that it is there. */
-  knows(principal: Principal, repository: string, permission?: 'pull' | 'push' | 'delete'): Promise<boolean>;
-  /** Why not, as the error to answer, with the challenge that belongs to it. */
+  /** Returns whether the principal may do something, or this action, to some image and so learn that the repository exists. */
+  knows(principal: Principal, repository: string, action?: ImageAction): Promise<boolean>;
+  /** Returns the error to answer a refused request with, including its challenge. */
   refusal(principal: Principal, question: AccessQuestion): Error;
-  /** Whether anybody may administer: then the management API guards itself against web pages (design: secure by default). */
+  /** True when anyone may administer. The management API then refuses requests from foreign web pages. */
   readonly openToAll: boolean;
-  /** Whether anyone may read everything: otherwise shared caches must not keep answers. */
+  /** True when anyone may read everything. Otherwise shared caches must not store answers. */
   readonly isPublic: boolean;
   /**
-   * Whether somebody who shows nothing is asked who they are before they get less than others would: some clients show their
-   * credentials only when asked, and whoever has none gets a token for nobody.
+   * True when a client without credentials is challenged before it gets a reduced answer. Some clients send credentials only
+   * after a challenge; one that has none gets an anonymous token.
    */
   readonly asksFirst: boolean;
-  /** Absent where nobody asks us for tokens. */
+  /** Absent when the registry issues no tokens. */
   readonly tokens?: TokenIssuer | undefined;
-  /** Absent where access is open or read-only: there is nobody to administer. */
+  /** Absent when access is open or read-only, because there are no users. */
   readonly administration?: AccessAdministration | undefined;
   close(): Promise<void>;
 }
 
-/** A token, once issued. */
+/** An issued token. */
 export interface IssuedToken {
   readonly token: string;
   readonly expiresInSeconds: number;
   readonly issuedAt: number;
-  /** Only when it was asked for, and the login can be looked up again. */
+  /** Present when requested, if the login can be checked again later. */
   readonly refreshToken?: string;
 }
 
 /** The token endpoint (protocol: docker token auth). */
 export interface TokenIssuer {
-  /** Who has this name and password. @throws RegistryError UNAUTHORIZED, TOOMANYREQUESTS. */
+  /** Returns the user with this name and password. @throws RegistryError UNAUTHORIZED, TOOMANYREQUESTS. */
   login(username: string, password: string, client: ClientInfo): Promise<Principal>;
-  /** Who has this refresh token. @throws RegistryError UNAUTHORIZED. */
+  /** Returns the user with this refresh token. @throws RegistryError UNAUTHORIZED. */
   refresh(refreshToken: string, client: ClientInfo): Promise<Principal>;
-  /** @param options.offline a refresh token too, where the login can be looked up again. */
+  /** @param options.offline also issues a refresh token, if the login can be checked again later. */
   issue(
     principal: Principal,
     grants: readonly TokenGrant[],
@@ -123,39 +136,39 @@ export interface TokenIssuer {
   ): Promise<IssuedToken>;
 }
 
-/** Something that knows who people are: an htpasswd file, our own accounts, an OIDC issuer, the host app. */
+/** Knows users: an htpasswd file, the registry's accounts, an OIDC issuer, or the host application. */
 export interface IdentitySource {
   readonly kind: 'htpasswd' | 'account' | 'oidc' | 'host';
   /**
-   * Whether it is for this source to judge such a password, so that one alone judges it: the first that says so.
-   * Decided by the form of the password, never by whether there is such a user.
+   * Returns whether this source judges such a password. The first source that claims it is the only one to judge it. Depends on
+   * the form of the password, never on whether the user exists.
    */
   claims(username: string, password: string): boolean;
   /**
-   * Why not is for the log; an unknown user and a wrong password take the same time. A source whose passwords can be guessed
-   * slows guesses down. @throws RegistryError TOOMANYREQUESTS.
+   * Returns the user, or the problem for the log. An unknown user and a wrong password take the same time. A source whose
+   * passwords can be guessed slows guesses down. @throws RegistryError TOOMANYREQUESTS.
    */
   login(username: string, password: string, client: Pick<ClientInfo, 'address'>): Promise<Identity | LoginProblem>;
-  /** Whether who was let in by this stamp still is: for tokens that were made for it. `undefined`: no more. */
+  /** Returns the user if the credential with this stamp is still valid. Used for tokens issued for it. */
   revive(id: string, stamp: string): Promise<Identity | undefined>;
   close?(): Promise<void>;
 }
 
-/** Somebody that a source knows. */
+/** A user that a source knows. */
 export interface Identity {
   readonly id: string;
   readonly groups: readonly string[];
-  /** Changes with the password, or is the token's id; never a secret. Absent: it cannot be looked up again. */
+  /** Changes with the password, or is the token's id; never a secret. Absent: the login cannot be checked again later. */
   readonly stamp?: string | undefined;
   readonly limits?: readonly AccessLimit[] | undefined;
   readonly expiresAt?: number | undefined;
 }
 
-/** What the management API does about access: accounts, their tokens, rules, signing keys. */
+/** The administration of access: accounts, their tokens, rules and signing keys. */
 export interface AccessAdministration {
   readonly accounts: Accounts;
   readonly rules: RuleBook;
-  /** Makes a new key that signs from now on; the old one is still believed for as long as tokens of it live. */
+  /** Creates a key that signs from now on. The old key still verifies as long as its tokens live. */
   rotateKeys(): Promise<SigningKeyInfo>;
   listKeys(): Promise<readonly SigningKeyInfo[]>;
 }
@@ -167,9 +180,9 @@ export interface SigningKeyInfo {
   readonly signs: boolean;
 }
 
-/** A person or a robot that logs in with tokens. */
+/** A person or service that logs in with tokens. */
 export interface Account {
-  /** Also the name to log in with. */
+  /** The login name. */
   readonly name: string;
   readonly description: string;
   readonly groups: readonly string[];
@@ -180,12 +193,12 @@ export interface Account {
 
 export type AccountSettings = Pick<Account, 'name' | 'description' | 'groups' | 'disabled'>;
 
-/** A token of an account, without its secret, of which only a hash is kept. */
+/** A token of an account. Only a hash of its secret is stored. */
 export interface AccountToken {
   readonly id: string;
   readonly account: string;
   readonly description: string;
-  /** Absent: all that the account may. */
+  /** Absent: everything that the account may do. */
   readonly limits?: readonly AccessLimit[] | undefined;
   readonly createdAt: number;
   readonly expiresAt?: number | undefined;
@@ -195,35 +208,36 @@ export interface Accounts {
   /** Sorted by name. */
   list(): Promise<readonly Account[]>;
   get(name: string): Promise<Account | undefined>;
-  /** @throws CONFLICT when the name is taken. */
+  /** @throws RegistryError CONFLICT when the name is taken. */
   create(settings: AccountSettings): Promise<Account>;
-  /** False (or `undefined`) when there is none, as below. */
+  /** Returns `undefined` when the account does not exist. */
   replace(settings: AccountSettings): Promise<Account | undefined>;
-  /** With its tokens. */
+  /** Deletes the account and its tokens. Returns false when it does not exist. */
   delete(name: string): Promise<boolean>;
   tokens(account: string): Promise<readonly AccountToken[]>;
-  /** The secret is told here and never again. @throws CONFLICT when there is no such account. */
+  /** Returns the secret, which is never shown again. @throws RegistryError CONFLICT when the account does not exist. */
   createToken(
     account: string,
     settings: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
   ): Promise<{ readonly token: AccountToken; readonly secret: string }>;
+  /** Returns false when the token does not exist. */
   deleteToken(account: string, id: string): Promise<boolean>;
 }
 
-/** A rule as the management API has it. */
+/** A rule with its id. */
 export interface RuleRecord {
   readonly id: string;
-  /** `declared` in code or the config file, and fixed; or `managed` through the API. */
+  /** `declared`: fixed by code or the config file. `managed`: changed through the API. */
   readonly origin: 'declared' | 'managed';
   readonly rule: AccessRule;
 }
 
 export interface RuleBook {
-  /** Declared ones first. */
+  /** Lists declared rules first. */
   list(): Promise<readonly RuleRecord[]>;
   create(rule: AccessRule): Promise<RuleRecord>;
-  /** @throws CONFLICT for a declared one. `undefined` when there is none. */
+  /** Returns `undefined` when the rule does not exist. @throws RegistryError CONFLICT for a declared rule. */
   replace(id: string, rule: AccessRule): Promise<RuleRecord | undefined>;
-  /** @throws CONFLICT for a declared one. False when there is none. */
+  /** Returns false when the rule does not exist. @throws RegistryError CONFLICT for a declared rule. */
   delete(id: string): Promise<boolean>;
 }

@@ -117,6 +117,8 @@ export interface Repository {
     image: string,
     digest: Digest,
   ): Promise<{ readonly at: ImageKey; readonly size: number } | undefined>;
+  /** Returns whether this repository or a member that the caller may pull stores the manifest. Asks no upstream. */
+  holdsManifest(caller: Caller, image: string, digest: Digest): Promise<boolean>;
   /** `undefined` when the image is unknown. */
   listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined>;
   listReferrers(caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>>;
@@ -124,6 +126,8 @@ export interface Repository {
   explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
   /** A pass-through: where a read of this image goes. `rest` is what follows the image in path and query: `/manifests/1?x=y`. */
   forward?(image: string, rest: string): Promise<Forward>;
+  /** The repository that receives the writes, if it is another one. A writer needs the right on both. */
+  readonly pushTo?: string | undefined;
   /** Absent where nothing can be written: the caller answers UNSUPPORTED. */
   readonly writer?: RepositoryWriter | undefined;
   /** Of a cache: drops what it keeps, or of one image, or of one tag; what else was remembered of them too. */

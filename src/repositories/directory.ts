@@ -19,6 +19,14 @@ interface Entry {
   readonly record: RepositoryRecord;
 }
 
+export interface DirectoryParts {
+  readonly metadata: RepositoryRecords & MetadataWriter;
+  readonly runtime: Runtime;
+  readonly create: (config: RepositoryConfig) => Repository;
+  /** Called after a repository was deleted from the index; starts the removal of its content. */
+  readonly onDeleted: () => void;
+}
+
 /** What decides which repository is meant, besides the first part of a name. */
 export interface DirectoryOptions {
   readonly declared: readonly RepositoryConfig[];
@@ -32,22 +40,13 @@ export class Directory implements RepositoryDirectory {
   readonly #entries = new Map<string, Entry>();
   /** Changes take turns, so that the entries say what the index does, and fit together. */
   readonly #changes = new KeyedMutex();
-  readonly #metadata: RepositoryRecords & MetadataWriter;
-  readonly #runtime: Runtime;
-  readonly #create: (config: RepositoryConfig) => Repository;
+  readonly #parts: DirectoryParts;
   readonly #hosts: ReadonlyMap<string, string>;
   readonly #namespaces: ReadonlyMap<string, string>;
   readonly #defaultRepository: string | undefined;
 
-  private constructor(
-    options: DirectoryOptions,
-    metadata: RepositoryRecords & MetadataWriter,
-    runtime: Runtime,
-    create: (config: RepositoryConfig) => Repository,
-  ) {
-    this.#metadata = metadata;
-    this.#runtime = runtime;
-    this.#create = create;
+  private constructor(options: DirectoryOptions, parts: DirectoryParts) {
+    this.#parts = parts;
     this.#hosts = new Map(Object.entries(options.hosts).map(([host, name]) => [host.toLowerCase(), name]));
     this.#namespaces = new Map(Object.entries(options.namespaces).map(([ns, name]) => [canonicalNamespace(ns), name]));
     this.#defaultRepository = options.defaultRepository;
@@ -58,16 +57,11 @@ export class Directory implements RepositoryDirectory {
    * that is no longer declared stays in the index with its content, unseen, until it is declared again, or created or deleted
    * through the API.
    */
-  static async open(
-    options: DirectoryOptions,
-    metadata: RepositoryRecords & MetadataWriter,
-    runtime: Runtime,
-    create: (config: RepositoryConfig) => Repository,
-  ): Promise<Directory> {
-    const directory = new Directory(options, metadata, runtime, create);
+  static async open(options: DirectoryOptions, parts: DirectoryParts): Promise<Directory> {
+    const directory = new Directory(options, parts);
     try {
       for (const config of options.declared) await directory.#put(config, 'declared');
-      for (const record of await metadata.repositories())
+      for (const record of await parts.metadata.repositories())
         if (record.origin === 'managed') directory.#remember(readStoredRecord(record));
       return directory;
     } catch (error) {
@@ -117,11 +111,11 @@ export class Directory implements RepositoryDirectory {
   async create(config: RepositoryConfig): Promise<RepositoryRecord> {
     return this.#inTurn(async () => {
       if (this.#entries.has(config.name)) throw nameTaken(config.name);
-      const leftover = await this.#metadata.repository(config.name);
+      const leftover = await this.#parts.metadata.repository(config.name);
       if (leftover !== undefined) refuseTypeChange(leftover.config, config);
       this.#refuseMisfits(config);
       const record = await this.#put(config, 'managed');
-      this.#runtime.emit('repository.created', { name: config.name });
+      this.#parts.runtime.emit('repository.created', { name: config.name });
       return record;
     });
   }
@@ -133,7 +127,7 @@ export class Directory implements RepositoryDirectory {
       this.#refuseMisfits(config);
       const replaced = await this.#put(config, 'managed');
       await repository.close?.();
-      this.#runtime.emit('repository.replaced', { name: config.name });
+      this.#parts.runtime.emit('repository.replaced', { name: config.name });
       return replaced;
     });
   }
@@ -141,7 +135,7 @@ export class Directory implements RepositoryDirectory {
   async delete(name: string): Promise<void> {
     await this.#inTurn(async () => {
       // A leftover of an earlier configuration has no entry; deleting it frees its name for another type.
-      const isLeftover = !this.#entries.has(name) && (await this.#metadata.repository(name)) !== undefined;
+      const isLeftover = !this.#entries.has(name) && (await this.#parts.metadata.repository(name)) !== undefined;
       const repository = isLeftover ? undefined : this.#changeable(name).repository;
       const users = this.list().filter(
         ({ record: { config } }) => config.type === 'virtual' && hasMember(config, name),
@@ -150,10 +144,13 @@ export class Directory implements RepositoryDirectory {
         const names = users.map(({ record }) => record.config.name);
         throw new RegistryError('CONFLICT', { message: `'${name}' is a member of ${names.join(', ')}`, detail: names });
       }
-      await this.#metadata.apply([{ type: 'repository.delete', name, when: this.#runtime.now() }], { durable: true });
+      await this.#parts.metadata.apply([{ type: 'repository.delete', name, when: this.#parts.runtime.now() }], {
+        durable: true,
+      });
       this.#entries.delete(name);
       await repository?.close?.();
-      this.#runtime.emit('repository.deleted', { name });
+      this.#parts.onDeleted();
+      this.#parts.runtime.emit('repository.deleted', { name });
     });
   }
 
@@ -181,14 +178,17 @@ export class Directory implements RepositoryDirectory {
     // What code declares it declares at each start: secrets and functions of it stay out of the index. And a record of an
     // earlier declaration that is no more is taken over with what it holds.
     const kept = origin === 'declared' ? withoutCredentials(config) : config;
-    const before = await this.#metadata.repository(config.name);
+    const before = await this.#parts.metadata.repository(config.name);
     // A start with the same declarations writes nothing: it works on a full disk, and needs no flush.
     if (before?.origin !== origin || !isSameDocument(before.config, kept)) {
-      await this.#metadata.apply([{ type: 'repository.put', config: kept, origin, when: this.#runtime.now() }], {
-        durable: true,
-      });
+      await this.#parts.metadata.apply(
+        [{ type: 'repository.put', config: kept, origin, when: this.#parts.runtime.now() }],
+        {
+          durable: true,
+        },
+      );
     }
-    const record = await this.#metadata.repository(config.name);
+    const record = await this.#parts.metadata.repository(config.name);
     if (record === undefined)
       throw new Error(`the index does not show repository '${config.name}' after it was written`);
     const whole = { ...record, config };
@@ -197,7 +197,7 @@ export class Directory implements RepositoryDirectory {
   }
 
   #remember(record: RepositoryRecord): void {
-    this.#entries.set(record.config.name, { record, repository: this.#create(record.config) });
+    this.#entries.set(record.config.name, { record, repository: this.#parts.create(record.config) });
   }
 
   #changeable(name: string): Entry {

@@ -20,7 +20,7 @@ it('opening writes a declared repository to the index only when it has changed',
     const configs = declared.map((config): RepositoryConfig => repositoryConfigSchema.parse(config));
     const options = { declared: configs, hosts: {}, namespaces: {} };
     const create = (config: RepositoryConfig): Repository => ({ config }) as unknown as Repository;
-    await Directory.open(options, metadata, new TestRuntime(1000), create);
+    await Directory.open(options, { metadata, runtime: new TestRuntime(1000), create, onDeleted: () => undefined });
   };
   const local = { name: 'local', type: 'local' };
   const credentials = { username: 'u', password: 'p' };
@@ -44,7 +44,12 @@ it('opening an index of an earlier release reads a setting under its old name, a
   await metadata.apply([{ type: 'repository.put', config, origin: 'managed', when: 1 }], { durable: true });
   const create = (known: RepositoryConfig): Repository => ({ config: known }) as unknown as Repository;
   const options = { declared: [], hosts: {}, namespaces: {} };
-  const directory = await Directory.open(options, metadata, new TestRuntime(1000), create);
+  const directory = await Directory.open(options, {
+    metadata,
+    runtime: new TestRuntime(1000),
+    create,
+    onDeleted: () => undefined,
+  });
   expect(directory.get('hub')?.record.config).toEqual({ ...hub, maxCacheBytes: 1000 });
   expect(directory.get('hub')?.repository.config).toEqual({ ...hub, maxCacheBytes: 1000 });
   await metadata.close();

@@ -78,6 +78,10 @@ export class RemoteRepository implements Repository {
     return { at, size: link.size };
   }
 
+  async holdsManifest(_caller: Caller, image: string, digest: Digest): Promise<boolean> {
+    return (await this.#store.manifest(image, digest)) !== undefined;
+  }
+
   listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
     return this.#lists.tags(caller, image, page);
   }

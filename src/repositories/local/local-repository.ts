@@ -84,6 +84,10 @@ export class LocalRepository implements Repository {
     return found === undefined ? undefined : { at: this.#at(image), size: found.size };
   }
 
+  async holdsManifest(_caller: Caller, image: string, digest: Digest): Promise<boolean> {
+    return (await this.#parts.metadata.manifest(this.#at(image), digest)) !== undefined;
+  }
+
   async listTags(_caller: Caller, image: string, page: PageRequest): Promise<Listed<TagRecord> | undefined> {
     const at = this.#at(image);
     const tags = await this.#parts.metadata.tags(at, page);

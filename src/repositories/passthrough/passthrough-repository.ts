@@ -113,6 +113,10 @@ export class PassthroughRepository implements Repository {
     return Promise.resolve(undefined);
   }
 
+  holdsManifest(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
     const ask = (): Promise<UpstreamResult<readonly Tag[]>> => this.#parts.upstream.listTags(image, caller.trail);
     const found = await this.#list(`${image}\0tags`, caller, page, ask);

@@ -47,9 +47,12 @@ export class VirtualRepository implements Repository {
     this.#members = new VirtualMembers(config, find);
   }
 
+  get pushTo(): string | undefined {
+    return this.config.pushTo;
+  }
+
   get writer(): RepositoryWriter | undefined {
-    const { pushTo } = this.config;
-    const target = pushTo === undefined ? undefined : this.#find(pushTo)?.writer;
+    const target = this.pushTo === undefined ? undefined : this.#find(this.pushTo)?.writer;
     return target && new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest));
   }
 
@@ -87,6 +90,13 @@ export class VirtualRepository implements Repository {
       if (held !== undefined && (await caller.mayPull(held.at))) return held;
     }
     return undefined;
+  }
+
+  async holdsManifest(caller: Caller, image: string, digest: Digest): Promise<boolean> {
+    for (const repository of await this.#members.askable(caller, image)) {
+      if (await repository.holdsManifest(caller, image, digest)) return true;
+    }
+    return false;
   }
 
   async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
