@@ -10,7 +10,7 @@ import type { HealthReport, RegistryEvents } from './ports/runtime.js';
 import { RegistryLife } from './composition/registry-life.js';
 import { viewRepositories, type Repositories } from './composition/repository-views.js';
 import { createRuntime } from './composition/runtime.js';
-import { RefusalCounter } from './composition/refusal-counts.js';
+import { countRefusals } from './composition/refusal-counts.js';
 import { Closers } from './util/closers.js';
 
 /**
@@ -55,15 +55,15 @@ export function createRegistry(options: RegistryOptions): Registry {
 /** A registry with its inner parts, which only tests may see. */
 export function buildRegistry(options: RegistryOptions): { readonly registry: Registry; readonly life: RegistryLife } {
   const resolved = resolveOptions(options);
-  const refusals = new RefusalCounter();
-  const runtime = createRuntime(resolved.logger, refusals);
+  const runtime = createRuntime(resolved.logger);
   const { storage } = resolved;
   const life = new RegistryLife({
     open: () => openRegistry(resolved, runtime),
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
-  const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: refusals.read() });
+  const readRefusals = countRefusals(runtime.events);
+  const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: readRefusals() });
   const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,

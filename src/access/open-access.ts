@@ -4,6 +4,7 @@ import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
 import type { AccessSettings } from '../protocol/settings/access-settings.js';
 import { RegistryError } from '../protocol/errors.js';
+import { Closers } from '../util/closers.js';
 import { StoredAccounts } from './identities/accounts.js';
 import { BearerTokens } from './tokens/bearer-token.js';
 import type { ChallengeOptions } from './challenge.js';
@@ -33,6 +34,15 @@ const rulesOfTokenServer: readonly AccessRule[] = [{ anonymous: true, allow: ['p
  * @throws HtpasswdError when the htpasswd file cannot be used.
  */
 export async function openAccess(settings: AccessSettings, parts: AccessParts): Promise<AccessControl> {
+  const closers = new Closers();
+  try {
+    return await openSources(settings, parts, closers);
+  } catch (error) {
+    return closers.undo(error);
+  }
+}
+
+async function openSources(settings: AccessSettings, parts: AccessParts, closers: Closers): Promise<AccessControl> {
   const { metadata, runtime } = parts;
   const { tokenServer, challenge } = settings;
   const hasTokenServer = tokenServer !== undefined;
@@ -47,6 +57,7 @@ export async function openAccess(settings: AccessSettings, parts: AccessParts): 
           throttle: new LoginThrottle({ now: () => runtime.now() }),
           runtime,
         });
+  if (htpasswd !== undefined) closers.add('htpasswd', () => htpasswd.close());
   const accounts = new StoredAccounts(metadata, runtime, (name) => htpasswd?.has(name) ?? false);
   const oidc = new OidcSource(settings.oidc, runtime);
   // The htpasswd file comes last, because it claims every password.

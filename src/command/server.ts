@@ -15,6 +15,7 @@ import type { RefusalReason } from '../protocol/refusal-reasons.js';
 import { encodeError, RegistryError } from '../protocol/errors.js';
 import { encodeHealth } from '../protocol/tables/management.js';
 import { createAddressMatcher } from '../util/addresses.js';
+import { Closers } from '../util/closers.js';
 
 /** Refused connections are logged this far apart. */
 const refusalsSeconds = 60;
@@ -106,8 +107,10 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
       return server.address() as AddressInfo;
     },
     async stop(graceSeconds) {
-      await connections.close(graceSeconds * 1000);
-      await registry.close();
+      const closers = new Closers();
+      closers.add('registry', () => registry.close());
+      closers.add('connections', () => connections.close(graceSeconds * 1000));
+      await closers.close();
     },
     get requestsInFlight() {
       return connections.requestsInFlight;

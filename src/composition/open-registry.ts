@@ -20,22 +20,18 @@ import type { Runtime } from '../ports/runtime.js';
 import type { Upstream } from '../ports/upstream.js';
 import { isDockerHub, toRegistryUrl } from '../protocol/docker-hub.js';
 import type { RemoteRepositoryConfig, RepositoryConfig } from '../protocol/settings/repository-config.js';
-import { CacheEviction } from '../repositories/cache/eviction/cache-eviction.js';
-import { CacheFills } from '../repositories/cache/fills/cache-fill.js';
+import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../repositories/local/local-parts.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
-import { ListCache } from '../repositories/cache/list-cache.js';
-import { ManifestCache } from '../repositories/manifest-cache.js';
+import { ListCache } from '../repositories/remote/list-cache.js';
+import { ManifestCache } from '../repositories/content/manifest-cache.js';
 import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
-import { RemoteContext } from '../repositories/cache/remote-context.js';
 import { PassthroughRepository } from '../repositories/passthrough/passthrough-repository.js';
-import { RemoteRepository } from '../repositories/cache/cache-repository.js';
-import { discardLeftovers } from '../repositories/garbage/staged-leftovers.js';
+import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { checkStoredTypes } from '../repositories/stored-types.js';
-import { TouchLog } from '../repositories/cache/eviction/touch-log.js';
 import { VirtualRepository } from '../repositories/virtual/virtual-repository.js';
 import { createUpstream } from '../upstream/upstream-client.js';
 import { Closers } from '../util/closers.js';
@@ -64,16 +60,10 @@ export interface OpenRegistry extends Core {
 export async function openRegistry(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
   const closers = new Closers();
   try {
-    const stores = await openStores(options, runtime);
-    if (typeof options.storage === 'string') {
-      // The index is closed last: its lock keeps other processes away from both.
-      closers.add('index', () => stores.metadata.close());
-      closers.add('blobs', () => stores.blobs.close());
-    }
+    const stores = await openStores(options, runtime, closers);
     return await openOn(stores, closers, options, runtime);
   } catch (error) {
-    await closers.close().catch((err: unknown) => runtime.log.error({ err }, 'cleanup after a failed start failed'));
-    throw error;
+    return closers.undo(error);
   }
 }
 
@@ -114,10 +104,14 @@ async function openOn(
   await garbage.recover();
   await discardLeftovers({ ...stores, runtime });
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
-  const fills = new CacheFills({ ...shared, repositories: () => directory.list().map(({ repository }) => repository) });
   const lists = new ListCache();
-  const touches = new TouchLog({ ...stores, runtime });
-  closers.add('access times', () => touches.close());
+  const caches = new Caches({
+    ...shared,
+    lists,
+    repositories: () => directory.list().map(({ repository }) => repository),
+    collect: () => garbage.collect(),
+  });
+  closers.add('caches', () => caches.close());
   const create = (config: RepositoryConfig): Repository => {
     if (config.type === 'local') return new LocalRepository(config, local);
     if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
@@ -134,8 +128,7 @@ async function openOn(
         }),
         findProxy: (url) => config.proxy ?? findOutgoingProxy(url, process.env),
       });
-    const eviction = new CacheEviction({ ...stores, runtime, touches, collect: () => garbage.collect() }, config);
-    return new RemoteRepository(new RemoteContext(config, upstream, eviction, { ...shared, fills, touches, lists }));
+    return caches.create(config, upstream);
   };
   const background = new BackgroundCollection(garbage, runtime);
   const directory: Directory = await Directory.open(
@@ -144,7 +137,7 @@ async function openOn(
   );
   closers.add('repositories', () => directory.close());
   // Closed before the repositories: a transfer would take the end of its connection for a failure of the upstream.
-  closers.add('cache fills', () => fills.close());
+  closers.add('cache transfers', () => caches.stopTransfers());
   const passthrough = createPassthrough();
   closers.add('pass-through', () => passthrough.close());
   // Closed before the repositories: an eviction that closes waits for the pass that it asked for.

@@ -1,15 +1,10 @@
-import type { RefusalCounts } from '../ports/runtime.js';
-import { refusalReasons, type RefusalReason } from '../protocol/refusal-reasons.js';
+import type { EventEmitter } from 'node:events';
+import type { RefusalCounts, RegistryEvents } from '../ports/runtime.js';
+import { refusalReasons } from '../protocol/refusal-reasons.js';
 
-/** Counts the clients that were refused, by reason. */
-export class RefusalCounter {
-  readonly #counts = Object.fromEntries(refusalReasons.map((reason) => [reason, 0])) as Record<RefusalReason, number>;
-
-  count(reason: RefusalReason): void {
-    this.#counts[reason] += 1;
-  }
-
-  read(): RefusalCounts {
-    return { ...this.#counts };
-  }
+/** Counts the clients that are refused from now on. Returns a function that reads the counts. */
+export function countRefusals(events: EventEmitter<RegistryEvents>): () => RefusalCounts {
+  const counts = Object.fromEntries(refusalReasons.map((reason) => [reason, 0])) as Record<keyof RefusalCounts, number>;
+  events.on('client.refused', ({ reason }) => (counts[reason] += 1));
+  return () => ({ ...counts });
 }

@@ -1,15 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Logger, RegistryEvents, Runtime } from '../ports/runtime.js';
-import { RefusalCounter } from './refusal-counts.js';
 import { printLine } from '../util/plain-log.js';
 
 /**
- * Returns the clock, ids, log and events of one registry. The logger and the listeners belong to the host application: this
- * function catches what they throw or reject with.
- * @param refusals counts refused clients; it does not depend on the emitter, whose listeners the host application controls.
+ * Returns the clock, ids, the log and the events of one registry. The logger and the listeners belong to the host: what they
+ * throw, or what a promise of theirs rejects with, ends here.
  */
-export function createRuntime(logger: Logger, refusals = new RefusalCounter()): Runtime {
+export function createRuntime(logger: Logger): Runtime {
   const log = guardLogger(logger);
   const events = new EventEmitter<RegistryEvents>();
   return {
@@ -18,8 +16,7 @@ export function createRuntime(logger: Logger, refusals = new RefusalCounter()): 
     log,
     events,
     emit: (name, ...payload) => {
-      if (name === 'client.refused') refusals.count((payload as RegistryEvents['client.refused'])[0].reason);
-      // Not `events.emit`: the first listener that throws would keep the others from being called.
+      // Not by `events.emit`: the first listener that throws would keep the others from being called.
       for (const listener of events.rawListeners(name)) {
         runCallback(
           () => Reflect.apply(listener, events, payload) as unknown,

@@ -65,8 +65,7 @@ export class Directory implements RepositoryDirectory {
         if (record.origin === 'managed') directory.#remember(readStoredRecord(record));
       return directory;
     } catch (error) {
-      await directory.close();
-      throw error;
+      return directory.#closers().undo(error);
     }
   }
 
@@ -155,10 +154,14 @@ export class Directory implements RepositoryDirectory {
   }
 
   /** Ends what repositories do in the background, and their connections. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#closers().close();
+  }
+
+  #closers(): Closers {
     const closers = new Closers();
     for (const [name, { repository }] of this.#entries) closers.add(name, () => repository.close?.());
-    await closers.close();
+    return closers;
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {

@@ -1,6 +1,5 @@
 /**
- * Collects cleanup steps while parts are opened one after the other. `close` runs all of them in reverse order, even
- * after one has failed.
+ * Collects the steps that close what was opened. `close` runs them in reverse order; a step that fails does not stop the others.
  */
 export class Closers {
   readonly #steps: { readonly name: string; readonly close: () => unknown }[] = [];
@@ -17,6 +16,22 @@ export class Closers {
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  /**
+   * Undoes a failed open: runs every step, then throws the error that made it fail. When steps fail too, throws an AggregateError
+   * with that error as its cause.
+   */
+  async undo(failure: unknown): Promise<never> {
+    const closing: unknown = await this.close().then(
+      () => undefined,
+      (cause: unknown) => cause,
+    );
+    if (closing !== undefined) {
+      const message = `${failure instanceof Error ? failure.message : String(failure)} (${(closing as Error).message})`;
+      throw new AggregateError([failure, closing], message, { cause: failure });
+    }
+    throw failure;
   }
 
   async #close(): Promise<void> {

@@ -104,7 +104,7 @@ it('a name that meets no repository is told the form of names', async () => {
 
 it('Docker Hub has its official images under library/', async () => {
   const { PassthroughRepository } = await import('../../src/repositories/passthrough/passthrough-repository.js');
-  const { ListCache } = await import('../../src/repositories/cache/list-cache.js');
+  const { ListCache } = await import('../../src/repositories/remote/list-cache.js');
   const { resolveOptions } = await import('../../src/options/resolve-options.js');
   const { repositories } = resolveOptions({
     storage: 'x',

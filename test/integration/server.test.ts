@@ -12,7 +12,7 @@ import {
   type Registry,
   type RegistryEvents,
 } from '../../src/index.js';
-import { RefusalCounter } from '../../src/composition/refusal-counts.js';
+import { countRefusals } from '../../src/composition/refusal-counts.js';
 import { createRegistryServer, type ServerOptions } from '../../src/command/server.js';
 import { Client } from '../support/client.js';
 import { startUpload } from '../support/content.js';
@@ -60,7 +60,7 @@ function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusa
     middleware,
     management: (_req, _res, next) => next(),
     ready: async () => {},
-    health: async () => ({ ...health, refusals: new RefusalCounter().read() }),
+    health: async () => ({ ...health, refusals: countRefusals(events)() }),
     events,
     get repositories(): never {
       throw new Error('not here');

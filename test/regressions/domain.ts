@@ -14,7 +14,7 @@ import { FinishedUploads } from '../../src/repositories/local/finished-uploads.j
 import { OnlineGarbageCollector } from '../../src/repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../../src/repositories/local/local-parts.js';
 import { LocalRepository } from '../../src/repositories/local/local-repository.js';
-import { ManifestCache } from '../../src/repositories/manifest-cache.js';
+import { ManifestCache } from '../../src/repositories/content/manifest-cache.js';
 import { restoringStore } from '../../src/repositories/garbage/quarantine.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import {

@@ -4,7 +4,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RepositoryWriter } from '../../src/ports/repository.js';
 import { digestOf } from '../../src/protocol/digest.js';
-import { discardLeftovers, isTransient } from '../../src/repositories/garbage/staged-leftovers.js';
+import { discardLeftovers, isTransient } from '../../src/repositories/content/transient-staging.js';
 import { createMemoryDisk, MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
 import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
 import { Client } from '../support/client.js';

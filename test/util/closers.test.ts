@@ -18,6 +18,23 @@ describe('Closers', () => {
     expect((error as AggregateError).errors).toHaveLength(2);
   });
 
+  it('undo runs every step and throws the error that made the open fail', async () => {
+    let runs = 0;
+    const closers = new Closers();
+    closers.add('step', () => void runs++);
+    const failure = new Error('cannot open');
+    await expect(closers.undo(failure)).rejects.toBe(failure);
+    expect(runs).toBe(1);
+  });
+
+  it('undo keeps the error that made the open fail as the cause when a step fails too', async () => {
+    const closers = new Closers();
+    closers.add('index', () => Promise.reject(new Error('cannot close')));
+    const failure = new Error('cannot open');
+    const error = await closers.undo(failure).catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ message: 'cannot open (closing failed: index: cannot close)', cause: failure });
+  });
+
   it('runs each step once, even when called several times', async () => {
     let runs = 0;
     const closers = new Closers();

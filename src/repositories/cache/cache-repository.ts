@@ -1,3 +1,15 @@
+import type { BlobContent, ByteRange } from '../../ports/bytes.js';
+import type {
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ManifestContent,
+  ManifestInfo,
+  Provenance,
+  Referrer,
+  ReferrerPageRequest,
+} from '../../ports/images.js';
+import type { PageRequest } from '../../ports/pages.js';
 import type {
   Caller,
   Explanation,
@@ -8,42 +20,34 @@ import type {
   RepositoryBlob,
   TagEntry,
 } from '../../ports/repository.js';
-import type {
-  ManifestContent,
-  ManifestInfo,
-  Referrer,
-  ImageKey,
-  ImagePage,
-  ImagePageRequest,
-  ReferrerPageRequest,
-} from '../../ports/images.js';
-import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { Closers } from '../../util/closers.js';
-import { RemoteBlobs } from './remote-blobs.js';
-import type { RemoteContext } from './remote-context.js';
-import { RemoteLists } from './remote-lists.js';
-import { RemoteManifestStore } from './remote-manifest-store.js';
-import { RemoteManifests, type Resolved } from './remote-manifests.js';
+import { toRefusal } from '../remote/upstream-refusal.js';
+import type { CacheContext } from './cache-context.js';
+import { CachedLists } from './cached-lists.js';
+import { CachedManifests, type Resolved } from './cached-manifests.js';
+import type { Fill } from './fills/fill.js';
+import { ManifestStore } from './manifest-store.js';
 
-/** A pull-through cache of another registry. Nothing can be pushed to it. */
-export class RemoteRepository implements Repository {
+type BlobStatus = Omit<RepositoryBlob, 'content'>;
+
+/** A pull-through cache of another registry. It has no writer. */
+export class CacheRepository implements Repository {
   readonly config: RemoteRepositoryConfig;
-  readonly #context: RemoteContext;
-  readonly #store: RemoteManifestStore;
-  readonly #manifests: RemoteManifests;
-  readonly #blobs: RemoteBlobs;
-  readonly #lists: RemoteLists;
+  readonly #context: CacheContext;
+  readonly #store: ManifestStore;
+  readonly #manifests: CachedManifests;
+  readonly #lists: CachedLists;
 
-  constructor(context: RemoteContext) {
+  constructor(context: CacheContext) {
     this.config = context.config;
     this.#context = context;
-    this.#store = new RemoteManifestStore(context);
-    this.#manifests = new RemoteManifests(context, this.#store);
-    this.#blobs = new RemoteBlobs(context);
-    this.#lists = new RemoteLists(context);
+    this.#store = new ManifestStore(context);
+    this.#manifests = new CachedManifests(context, this.#store);
+    this.#lists = new CachedLists(context);
   }
 
   async statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
@@ -57,12 +61,52 @@ export class RemoteRepository implements Repository {
     return bytes && { ...describe(resolved), bytes };
   }
 
-  statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
-    return this.#blobs.stat(caller, image, digest);
+  /** Asks the upstream about a missing blob, so that a cache behind this one works, but does not fetch it. */
+  async statBlob(caller: Caller, image: string, digest: Digest): Promise<BlobStatus | undefined> {
+    const held = await this.#heldSize(image, digest);
+    if (held !== undefined) return this.#blobAnswer(image, held, 'hit');
+    if (this.#context.negatives.has(image, digest)) return undefined;
+    const answer = await this.#context.upstream.statBlob(image, digest, caller.trail);
+    if (answer.type === 'absent') return this.#noteAbsent(image, digest);
+    if (answer.type !== 'found') throw toRefusal(answer);
+    const { size } = answer.value;
+    if (size !== undefined) return this.#blobAnswer(image, size, 'miss');
+    // The upstream does not report sizes: only a transfer determines this one.
+    const blob = await this.getBlob(caller, image, digest);
+    return blob === undefined ? undefined : this.#blobAnswer(image, blob.size, 'miss');
   }
 
-  getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
-    return this.#blobs.get(caller, image, digest);
+  /** Serves a linked blob; fetches a missing one by a single transfer, which readers follow as the bytes arrive. */
+  async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+    const held = await this.#heldSize(image, digest);
+    if (held !== undefined) {
+      const content = (range?: ByteRange): Promise<BlobContent | undefined> =>
+        this.#context.parts.blobs.read(digest, range);
+      return { ...this.#blobAnswer(image, held, 'hit'), content };
+    }
+    if (this.#context.negatives.has(image, digest)) return undefined;
+    const { fills } = this.#context.parts;
+    if (caller.trail.length > 0 && fills.find(digest) === undefined) {
+      // Caches that ask each other would wait for each other's fill. A HEAD with the trail detects the loop first.
+      const status = await this.#context.upstream.statBlob(image, digest, caller.trail);
+      if (status.type === 'absent') return this.#noteAbsent(image, digest);
+      if (status.type !== 'found') throw toRefusal(status);
+    }
+    const answer = await fills.fetch({
+      at: this.#context.at(image),
+      digest,
+      upstream: this.#context.upstream,
+      upstreamImage: image,
+      trail: caller.trail,
+      onLinked: ({ size }) => this.#context.noteStored(image, digest, size),
+      onUncached: (bytes) => this.#context.noteUncached(bytes),
+    });
+    if (answer.type === 'absent') return this.#noteAbsent(image, digest);
+    if (answer.type !== 'found') throw toRefusal(answer);
+    const fill = answer.value;
+    this.#context.noteFill(image, fill);
+    const size = fill.size ?? (await sizeAtEnd(fill));
+    return { ...this.#blobAnswer(image, size, 'miss'), content: (range) => Promise.resolve(fill.content(range)) };
   }
 
   async findHeldBlob(
@@ -70,12 +114,9 @@ export class RemoteRepository implements Repository {
     image: string,
     digest: Digest,
   ): Promise<{ at: ImageKey; size: number } | undefined> {
-    const at = this.#context.at(image);
-    const link = await this.#context.parts.metadata.link(at, digest);
-    if (link === undefined || (await this.#context.parts.blobs.stat(digest))?.size !== link.size) return undefined;
-    // Somebody is about to push a manifest that names it: not what is evicted next.
-    this.#context.parts.touches.touch(at, digest);
-    return { at, size: link.size };
+    // Counts as an access: a client is about to push a manifest that names the blob, so it must not be evicted next.
+    const size = await this.#heldSize(image, digest);
+    return size === undefined ? undefined : { at: this.#context.at(image), size };
   }
 
   async holdsManifest(_caller: Caller, image: string, digest: Digest): Promise<boolean> {
@@ -90,30 +131,29 @@ export class RemoteRepository implements Repository {
     return this.#lists.referrers(caller, image, subject, page);
   }
 
-  /** What is cached. */
+  /** Lists the cached images. */
   listImages(_caller: Caller, page: ImagePageRequest): Promise<ImagePage> {
     return this.#context.parts.metadata.images(this.config.name, page);
   }
 
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
-    const { runtime } = this.#context.parts;
     const upstream = this.#context.upstream.host;
     const common = { repository: this.config.name, type: this.config.type, image, upstream };
     const tag = 'tag' in reference ? await this.#store.tag(image, reference.tag) : undefined;
     const digest = 'digest' in reference ? reference.digest : tag?.digest;
     const record = digest && (await this.#store.manifest(image, digest));
     if (record === undefined) {
-      const reason = `it is not cached: ${upstream} is asked, unless it lately said that it is absent`;
+      const reason = `not cached: ${upstream} is asked, unless it recently reported the reference as absent`;
       return { ...common, answer: 'upstream', reason };
     }
     if (tag === undefined) {
-      return { ...common, answer: 'cached', reason: 'what a digest names never changes', digest: record.digest };
+      return { ...common, answer: 'cached', reason: 'content named by a digest never changes', digest: record.digest };
     }
     const freshUntil = this.#manifests.freshUntil(tag);
-    const isFresh = runtime.now() < freshUntil;
+    const isFresh = this.#context.parts.runtime.now() < freshUntil;
     const reason = isFresh
-      ? 'the tag was checked within its freshness window'
-      : `the freshness window has passed: ${upstream} is asked, and what is cached is given if it cannot tell`;
+      ? 'the tag is within its freshness window'
+      : `the freshness window has passed: ${upstream} is asked, and the cached manifest is served if it fails`;
     return {
       ...common,
       answer: isFresh ? 'cached' : 'revalidate',
@@ -155,9 +195,35 @@ export class RemoteRepository implements Repository {
     closers.add('eviction', () => eviction.close());
     await closers.close();
   }
+
+  /** Returns the size of a linked, undamaged blob and records the access. A damaged blob counts as missing. */
+  async #heldSize(image: string, digest: Digest): Promise<number | undefined> {
+    const { metadata, blobs, accessTimes } = this.#context.parts;
+    const at = this.#context.at(image);
+    const link = await metadata.link(at, digest);
+    if (link === undefined || (await blobs.stat(digest))?.size !== link.size) return undefined;
+    accessTimes.touch(at, digest);
+    return link.size;
+  }
+
+  #noteAbsent(image: string, digest: Digest): undefined {
+    this.#context.negatives.note(image, digest);
+    return undefined;
+  }
+
+  #blobAnswer(image: string, size: number, cache: Provenance['cache']): BlobStatus {
+    this.#context.count(image, 'blob', cache);
+    return { size, provenance: { repository: this.config.name, cache } };
+  }
 }
 
 function describe({ record, provenance }: Resolved): ManifestInfo {
   const { digest, mediaType, size, contentBytes } = record;
   return { digest, mediaType, size, contentBytes, provenance };
+}
+
+async function sizeAtEnd(fill: Fill): Promise<number> {
+  const { size } = await fill.done;
+  if (fill.size === undefined) throw new RegistryError('UNAVAILABLE');
+  return size;
 }

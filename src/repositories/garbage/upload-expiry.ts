@@ -3,7 +3,7 @@ import type { MetadataWriter, UploadRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { SessionId } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
-import { isTransient } from './staged-leftovers.js';
+import { isTransient } from '../content/transient-staging.js';
 
 export interface ExpiryParts {
   readonly blobs: BlobStore;

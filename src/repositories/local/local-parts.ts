@@ -8,7 +8,7 @@ import type {
 } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
-import type { ManifestCache } from '../manifest-cache.js';
+import type { ManifestCache } from '../content/manifest-cache.js';
 import type { FinishedUploads } from './finished-uploads.js';
 
 /** What the local repositories of one registry share. */

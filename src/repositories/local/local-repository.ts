@@ -25,7 +25,7 @@ import { readBytes } from '../../util/streams.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
 import { LocalWriter } from './local-writer.js';
-import { readReferrers } from '../list-pages.js';
+import { readReferrers } from '../content/list-pages.js';
 
 /** A repository that the registry stores itself. */
 export class LocalRepository implements Repository {

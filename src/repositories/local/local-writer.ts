@@ -18,10 +18,11 @@ import { drain } from '../../util/streams.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
-import { busy, recordManifest, repositoryGone } from './manifest-record.js';
+import { busy, recordManifest, repositoryGone } from '../content/manifest-record.js';
 import { receiveBlob } from './received-blob.js';
-import { stageTransient } from '../garbage/staged-leftovers.js';
-import { appendBounded, publish, UploadSessions } from './upload-session.js';
+import { stageTransient } from '../content/transient-staging.js';
+import { publish } from '../content/publish.js';
+import { appendBounded, UploadSessions } from './upload-session.js';
 
 /** How many images an anonymous mount looks at for one that the caller may pull, and how many at a time. */
 const maxMountSources = 1000;

@@ -3,8 +3,9 @@ import type { ByteRange, StagedBlob } from '../../ports/bytes.js';
 import type { ReceivedBlob } from '../../ports/repository.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import { readBytes } from '../../util/streams.js';
-import { stageTransient } from '../garbage/staged-leftovers.js';
-import { appendBounded, publish, type PublishParts } from './upload-session.js';
+import { stageTransient } from '../content/transient-staging.js';
+import { publish, type PublishParts } from '../content/publish.js';
+import { appendBounded } from './upload-session.js';
 
 type Link = (images: readonly string[], digest: Digest, size: number) => Promise<void>;
 

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
-import type { BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
-import type { Candidate, GarbageRecords, MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata.js';
+import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
+import type { MetadataWriter, SessionRecord, UploadRecords } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { UploadChunk } from '../../ports/repository.js';
-import type { Algorithm, Digest } from '../../protocol/digest.js';
+import type { Algorithm } from '../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import type { SessionId } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
@@ -19,13 +19,6 @@ export interface SessionParts {
   readonly sessionLocks: KeyedMutex;
   /** The size of a blob that is pushed. */
   readonly maxBlobBytes: number;
-}
-
-export interface PublishParts {
-  readonly blobs: BlobStore;
-  readonly metadata: MetadataWriter & Pick<GarbageRecords, 'isCandidate'>;
-  readonly runtime: Runtime;
-  readonly digestLocks: KeyedMutex;
 }
 
 /** The upload sessions of a registry: durable on disk, so that a restart or a broken connection loses none. */
@@ -193,37 +186,4 @@ function blobTooLarge(maxBytes: number): RegistryError {
     message: 'the blob is larger than this registry takes',
     detail: { maxBytes },
   });
-}
-
-/**
- * Commits under the digest's lock and links before it is released, so that no collector comes between. Bytes that were
- * published and not linked get a candidate: a commit can fail after the rename, when the folder cannot be synced.
- */
-export async function publish(
-  parts: PublishParts,
-  staged: StagedBlob,
-  digest: Digest,
-  link: (info: BlobInfo) => Promise<void>,
-): Promise<BlobInfo> {
-  return parts.digestLocks.run(digest, async () => {
-    try {
-      const info = await staged.commit(digest);
-      await link(info);
-      return info;
-    } catch (error) {
-      await leaveCandidate(parts, digest);
-      throw error;
-    }
-  });
-}
-
-/** Records published bytes without a link as garbage. Never rejects: the caller reports the failure that came before. */
-export async function leaveCandidate({ blobs, metadata, runtime }: PublishParts, digest: Digest): Promise<void> {
-  try {
-    if ((await blobs.stat(digest)) === undefined || (await metadata.isCandidate(digest))) return;
-    const candidate: Candidate = { kind: 'bytes', digest, since: runtime.now() };
-    await metadata.apply([{ type: 'candidate.put', candidate }], { durable: false });
-  } catch (cause) {
-    runtime.log.error({ err: cause, digest }, 'failed to record a garbage candidate, left to the next audit');
-  }
 }

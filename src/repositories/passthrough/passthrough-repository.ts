@@ -16,11 +16,11 @@ import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/dock
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { pipeRange } from '../../util/pipe-range.js';
-import { FetchedLists } from '../cache/fetched-lists.js';
-import type { ListCache } from '../cache/list-cache.js';
-import { toRefusal } from '../cache/remote-verdict.js';
 import { verifiedBody } from './verified-body.js';
-import { cutByBytes, sliceSorted } from '../list-pages.js';
+import { FetchedLists } from '../remote/fetched-lists.js';
+import type { ListCache } from '../remote/list-cache.js';
+import { toRefusal } from '../remote/upstream-refusal.js';
+import { cutByBytes, sliceSorted } from '../content/list-pages.js';
 
 /** How long a client may take for the pages of a list. */
 const listingMs = 60_000;

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { Closers } from '../../util/closers.js';
 import { LevelDatabase, type DatabaseOptions } from './database/level-database.js';
 import {
   nextIdKey,
@@ -54,8 +55,9 @@ export class LevelIndex implements LevelTarget {
     try {
       await index.#loadResidents();
     } catch (error) {
-      await database.close();
-      throw error;
+      const closers = new Closers();
+      closers.add('database', () => database.close());
+      return closers.undo(error);
     }
     database.onReload(() => index.#reload());
     return index;

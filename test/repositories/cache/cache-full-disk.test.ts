@@ -6,9 +6,13 @@ import type { Repository } from '../../../src/ports/repository.js';
 import type { UpstreamResult } from '../../../src/ports/upstream.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
-import { CacheFills, type CacheFillParts, type FillRequest } from '../../../src/repositories/cache/fills/cache-fill.js';
+import {
+  CacheFills,
+  type CacheFillParts,
+  type FillRequest,
+} from '../../../src/repositories/cache/fills/cache-fills.js';
 import type { Fill } from '../../../src/repositories/cache/fills/fill.js';
-import { PassedFill } from '../../../src/repositories/cache/fills/passed-fill.js';
+import { UncachedFill } from '../../../src/repositories/cache/fills/uncached-fill.js';
 import { KeyedMutex } from '../../../src/util/concurrency.js';
 import { readBytes } from '../../../src/util/streams.js';
 import { collect } from '../../contracts/blob-store-published.js';
@@ -125,7 +129,7 @@ describe('a blob that does not fit', () => {
     const upstream = upstreamOf(serve(bytes));
     const received: number[] = [];
     const got = await Promise.all(
-      [1, 2, 3].map(() => fetchFrom(upstream, { onPassed: (count) => received.push(count) })),
+      [1, 2, 3].map(() => fetchFrom(upstream, { onUncached: (count) => received.push(count) })),
     );
     for (const fill of got) expect(fill).toMatchObject({ size, digest });
     const read = await Promise.all(got.map((fill) => readBytes(fill.content())));
@@ -209,7 +213,7 @@ describe('a blob that does not fit', () => {
     const caches = [cacheOf(10 * size), cacheOf(10 * size)];
     fills = makeFills({ repositories: () => caches });
     const upstream = upstreamOf(serve(bytes));
-    expect(await fetchFrom(upstream)).toBeInstanceOf(PassedFill);
+    expect(await fetchFrom(upstream)).toBeInstanceOf(UncachedFill);
     await expect.poll(() => caches[0]?.evictions).toEqual([1 + 64 * KiB]);
     await expect((await fetchFrom(upstream)).done).resolves.toMatchObject({ size });
     expect(caches[1]?.evictions).toEqual([]);
@@ -333,7 +337,7 @@ describe('a fill that meets the full disk half-way', () => {
     // The disk says that there is room, and refuses the blob: a quota, for instance.
     await expect.poll(() => cache.evictions).toEqual([size + 64 * KiB]);
     const passed = await fetchFrom(upstream);
-    expect(passed).toBeInstanceOf(PassedFill);
+    expect(passed).toBeInstanceOf(UncachedFill);
     expect((await readBytes(passed.content())).equals(bytes)).toBe(true);
     maxAppendBytes = Infinity;
     domain.runtime.advance(2000);

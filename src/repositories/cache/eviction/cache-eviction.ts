@@ -1,17 +1,17 @@
 import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Tag } from '../../../protocol/names.js';
-import { dropCached } from './cache-drop.js';
+import { dropCached } from './drop-cached.js';
 import { CachePins } from './cache-pins.js';
 import { CachePurge, type PurgeReport } from './cache-purge.js';
-import type { TouchLog } from './touch-log.js';
+import type { AccessTimes } from './access-times.js';
 
 export type { PurgeReport } from './cache-purge.js';
 
 export interface EvictionParts {
   readonly metadata: ImageRecords & CacheRecords & MetadataWriter;
   readonly runtime: Runtime;
-  readonly touches: Pick<TouchLog, 'flush' | 'isTouched' | 'betweenFlushes'>;
+  readonly accessTimes: Pick<AccessTimes, 'flush' | 'isTouched' | 'betweenFlushes'>;
   /** Frees the bytes that nothing refers to any more. What asked for room waits for it. */
   readonly collect: () => Promise<unknown>;
 }
@@ -141,7 +141,7 @@ export class CacheEviction {
 
   /** @param goal the size to come down to. */
   async #run(goal: number): Promise<EvictionReport> {
-    const { metadata, runtime, touches } = this.#parts;
+    const { metadata, runtime, accessTimes } = this.#parts;
     const repository = this.#limits.name;
     let [evicted, bytes] = [0, 0];
     let isExhausted = false;
@@ -150,7 +150,7 @@ export class CacheEviction {
     for (let after: CacheItem | undefined; !this.#closed;) {
       const excess = (await metadata.usage(repository)) - goal;
       if (excess <= 0) break;
-      const batch = await touches.betweenFlushes(() => this.#evictBatch(after, excess));
+      const batch = await accessTimes.betweenFlushes(() => this.#evictBatch(after, excess));
       evicted += batch.evicted;
       bytes += batch.bytes;
       after = batch.last;
@@ -170,7 +170,7 @@ export class CacheEviction {
     after: CacheItem | undefined,
     excess: number,
   ): Promise<EvictionReport & { readonly last: CacheItem | undefined }> {
-    const { metadata, touches } = this.#parts;
+    const { metadata, accessTimes } = this.#parts;
     const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
     const pins = new CachePins(metadata, this.#limits.pins);
     const chosen: CacheItem[] = [];
@@ -182,7 +182,7 @@ export class CacheEviction {
       if (weigh(chosen) >= excess) break;
     }
     const dropped = await dropCached(metadata, chosen, {
-      isInUse: ({ at, digest }) => touches.isTouched(at, digest),
+      isInUse: ({ at, digest }) => accessTimes.isTouched(at, digest),
     });
     return { evicted: dropped.length, bytes: weigh(dropped), last };
   }
@@ -201,7 +201,7 @@ export class CacheEviction {
   /** Without it, times are older than they are and what is not written counts as in use: coarse, but not wrong. */
   async #flushTouches(): Promise<void> {
     try {
-      await this.#parts.touches.flush();
+      await this.#parts.accessTimes.flush();
     } catch (error) {
       this.#parts.runtime.log.warn({ err: error }, 'when cached content was last asked for could not be written');
     }

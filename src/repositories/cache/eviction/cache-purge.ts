@@ -2,7 +2,7 @@ import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../.
 import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
-import { dropCached, type CachedContent } from './cache-drop.js';
+import { dropCached, type CachedContent } from './drop-cached.js';
 
 /** What a purge has dropped. */
 export interface PurgeReport {

@@ -1,7 +1,7 @@
 import type { BlobInfo } from '../../../ports/bytes.js';
 import type { Change, RepositoryRecords } from '../../../ports/metadata.js';
 import type { FillTarget } from './fill.js';
-import type { PublishParts } from '../../local/upload-session.js';
+import type { PublishParts } from '../../content/publish.js';
 
 type LinkParts = PublishParts & { readonly metadata: RepositoryRecords };
 

@@ -3,6 +3,7 @@ import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
 import { renameFile, syncFolder } from '../../files/system/files.js';
+import { Closers } from '../../../util/closers.js';
 import { explainOpenFailure, folderMissing, IndexDamageError, isLocked } from './level-damage.js';
 import {
   checkIdentity,
@@ -69,16 +70,16 @@ export interface StartedIndex extends OpenLevel {
 export async function startIndex(folder: string, options: StartOptions): Promise<StartedIndex> {
   if (!(await exists(folder))) await decideOnLoss(folder, new IndexDamageError(folder, folderMissing), options);
   await makeFolder(folder, ownerOnly);
+  const closers = new Closers();
   const lock = await FolderLock.claim(folder);
-  let opened: OpenLevel | undefined;
+  closers.add('lock', () => lock.release());
   try {
-    opened = await openOrReplace(folder, options);
+    const opened = await openOrReplace(folder, options);
+    closers.add('database', () => opened.level.close());
     await lock.confirm();
     return { level: opened.level, lock, head: await identify(folder, opened) };
   } catch (error) {
-    await opened?.level.close();
-    await lock.release();
-    throw error;
+    return closers.undo(error);
   }
 }
 

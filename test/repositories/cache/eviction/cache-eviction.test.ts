@@ -8,7 +8,7 @@ import {
   type CacheLimits,
   type EvictionParts,
 } from '../../../../src/repositories/cache/eviction/cache-eviction.js';
-import { TouchLog } from '../../../../src/repositories/cache/eviction/touch-log.js';
+import { AccessTimes } from '../../../../src/repositories/cache/eviction/access-times.js';
 import { manifest } from '../../../contracts/metadata-samples.js';
 import { Domain, hooked, isApplyOf, keyOf, once } from '../../../regressions/domain.js';
 import { someBytes } from '../../../support/content.js';
@@ -19,18 +19,18 @@ const size = 1000;
 const v1 = parseTag('v1');
 
 let domain: Domain;
-let touches: TouchLog;
+let accessTimes: AccessTimes;
 let collections = 0;
 const evictions: CacheEviction[] = [];
 beforeEach(async () => {
   domain = await Domain.open();
   await domain.addRepository('hub');
-  touches = new TouchLog(domain);
+  accessTimes = new AccessTimes(domain);
   collections = 0;
 });
 afterEach(async () => {
   for (const eviction of evictions.splice(0)) await eviction.close();
-  await touches.close();
+  await accessTimes.close();
   await domain.dispose();
 });
 
@@ -40,7 +40,7 @@ function open(limits: Partial<CacheLimits> = {}, more: Partial<EvictionParts> = 
     await domain.collector.collect();
   };
   const { metadata, runtime } = domain;
-  const parts = { metadata, runtime, touches, collect, ...more };
+  const parts = { metadata, runtime, accessTimes, collect, ...more };
   const eviction = new CacheEviction(parts, { name: 'hub', pins: [], ...limits });
   evictions.push(eviction);
   return eviction;
@@ -91,7 +91,7 @@ const messages = (level: string): string[] =>
 describe('evicting', () => {
   it('takes what was asked for longest ago, and its bytes at once, down to nine tenths', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j');
-    touches.touch(alpine, idOf('a'));
+    accessTimes.touch(alpine, idOf('a'));
     const eviction = open({ maxCacheBytes: 10 * size });
     expect(await eviction.evict()).toEqual({ evicted: 0, bytes: 0 });
     await cacheBlobs(debian, 'k');
@@ -171,7 +171,7 @@ describe('what was asked for while the run goes on', () => {
 
   it('is passed over', async () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
-    const metadata = during(async () => touches.touch(alpine, idOf('a')));
+    const metadata = during(async () => accessTimes.touch(alpine, idOf('a')));
     expect(await open({ maxCacheBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
   });
@@ -181,8 +181,8 @@ describe('what was asked for while the run goes on', () => {
     let flushed: Promise<void> | undefined;
     const metadata = during(async () => {
       domain.runtime.advance(1);
-      touches.touch(alpine, idOf('a'));
-      flushed = touches.flush();
+      accessTimes.touch(alpine, idOf('a'));
+      flushed = accessTimes.flush();
     });
     expect(await open({ maxCacheBytes: 2 * size }, { metadata }).evict()).toMatchObject({ evicted: 2 });
     await flushed;
@@ -214,7 +214,7 @@ describe('what was asked for while the run goes on', () => {
     await cacheBlobs(alpine, 'a', 'b', 'c');
     for (const name of ['c', 'b', 'a']) {
       domain.runtime.advance(1);
-      touches.touch(alpine, idOf(name));
+      accessTimes.touch(alpine, idOf(name));
     }
     expect(await open({ maxCacheBytes: 2 * size }).evict()).toMatchObject({ evicted: 2 });
     expect(await held(alpine, 'a', 'b', 'c')).toBe('a');
@@ -390,11 +390,14 @@ describe('what fails', () => {
     expect(messages('error')).toEqual(['what was evicted could not be freed']);
   });
 
-  it('to be written of touches does not keep it from evicting', async () => {
+  it('a failed write of access times does not stop an eviction', async () => {
     await cacheBlobs(alpine, 'a', 'b');
     const broken = { flush: () => Promise.reject(new Error('broken')) };
-    const parts = { isTouched: touches.isTouched.bind(touches), betweenFlushes: touches.betweenFlushes.bind(touches) };
-    const eviction = open({ maxCacheBytes: 0 }, { touches: { ...parts, ...broken } });
+    const parts = {
+      isTouched: accessTimes.isTouched.bind(accessTimes),
+      betweenFlushes: accessTimes.betweenFlushes.bind(accessTimes),
+    };
+    const eviction = open({ maxCacheBytes: 0 }, { accessTimes: { ...parts, ...broken } });
     expect(await eviction.evict()).toMatchObject({ evicted: 2 });
   });
 

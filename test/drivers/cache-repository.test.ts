@@ -45,4 +45,4 @@ function create(cache: boolean): () => Promise<RepositoryFixture> {
   };
 }
 
-repositoryContract('RemoteRepository of a local repository', create(true));
+repositoryContract('CacheRepository of a local repository', create(true));

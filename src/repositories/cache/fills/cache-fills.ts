@@ -6,13 +6,13 @@ import type { UpstreamBlob, UpstreamReason, UpstreamResult } from '../../../port
 import { algorithmOf, type Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
 import { FillFailures } from './fill-failures.js';
-import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferOptions } from './fill-transfer.js';
+import { askForBlob, destroyBody, fillError, Transfer, unlessAborted, type TransferOptions } from './transfer.js';
 import { FillLinks } from './fill-links.js';
 import { FillRoom } from './fill-room.js';
 import { RunningFill, StoredFill, type Fill, type OnLinked } from './fill.js';
-import { PassedFills, type PassRequest } from './passed-fill.js';
-import { stageTransient } from '../../garbage/staged-leftovers.js';
-import { leaveCandidate, publish, type PublishParts } from '../../local/upload-session.js';
+import { UncachedFills, type UncachedFillRequest } from './uncached-fill.js';
+import { stageTransient } from '../../content/transient-staging.js';
+import { leaveCandidate, publish, type PublishParts } from '../../content/publish.js';
 
 export interface CacheFillParts extends PublishParts {
   readonly metadata: PublishParts['metadata'] & RepositoryRecords & Pick<ImageRecords, 'link'>;
@@ -23,7 +23,7 @@ export interface CacheFillParts extends PublishParts {
 }
 
 /** What an image wants of its upstream. */
-export interface FillRequest extends PassRequest {
+export interface FillRequest extends UncachedFillRequest {
   readonly at: ImageKey;
   readonly onLinked?: OnLinked | undefined;
 }
@@ -47,7 +47,7 @@ export class CacheFills {
   readonly #parts: CacheFillParts;
   readonly #failures: FillFailures;
   readonly #room: FillRoom;
-  readonly #passedFills: PassedFills;
+  readonly #uncachedFills: UncachedFills;
   readonly #links: FillLinks;
   readonly #entries = new Map<Digest, Entry>();
   readonly #closing = new AbortController();
@@ -57,7 +57,7 @@ export class CacheFills {
   constructor(parts: CacheFillParts) {
     this.#parts = parts;
     this.#transfers = { backoffMs: parts.backoffMs ?? 100, signal: this.#closing.signal };
-    this.#passedFills = new PassedFills(this.#transfers);
+    this.#uncachedFills = new UncachedFills(this.#transfers);
     this.#links = new FillLinks(parts);
     this.#failures = new FillFailures(parts.runtime);
     this.#room = new FillRoom({ ...parts, repositories: parts.repositories ?? (() => []) });
@@ -139,13 +139,13 @@ export class CacheFills {
     if (total !== undefined && !(await this.#room.has(total))) {
       destroyBody(body);
       this.#room.make(total);
-      return { type: 'found', value: this.#passedFills.make(request, total) };
+      return { type: 'found', value: this.#uncachedFills.make(request, total) };
     }
     try {
       const staged = await stageTransient(this.#parts, 'fill', algorithmOf(digest));
       const fill = new RunningFill(digest, staged, total, {
         run: (running) => this.#run(request, running, answer.value),
-        pass: (whole, range) => this.#passedFills.make(request, whole).content(range),
+        pass: (whole, range) => this.#uncachedFills.make(request, whole).content(range),
       });
       fill.add({ at, onLinked: request.onLinked });
       onFill(fill);
@@ -158,7 +158,7 @@ export class CacheFills {
   }
 
   async #pass(request: FillRequest): Opening {
-    const answer = await this.#passedFills.open(request);
+    const answer = await this.#uncachedFills.open(request);
     if (answer.type === 'found') this.#room.make(answer.value.size);
     return answer;
   }

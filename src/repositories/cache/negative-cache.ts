@@ -5,7 +5,7 @@ const maxBytes = 2 * 1024 * 1024;
 const sizeCalculation = (_value: true, key: string): number => key.length + 100;
 
 /** What an upstream lately said is absent. Kept in memory, briefly: a restart forgets it. */
-export class Negatives {
+export class NegativeCache {
   readonly #absent: LRUCache<string, true>;
   readonly #ttlMs: number;
   readonly #now: () => number;

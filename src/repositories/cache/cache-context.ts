@@ -12,16 +12,16 @@ import type { Upstream } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
+import type { ManifestCache } from '../content/manifest-cache.js';
+import type { ListCache } from '../remote/list-cache.js';
+import type { AccessTimes } from './eviction/access-times.js';
 import type { CacheEviction } from './eviction/cache-eviction.js';
-import type { CacheFills } from './fills/cache-fill.js';
+import type { CacheFills } from './fills/cache-fills.js';
 import { RunningFill, type Fill } from './fills/fill.js';
-import type { ListCache } from './list-cache.js';
-import type { ManifestCache } from '../manifest-cache.js';
-import { Negatives } from './negatives.js';
-import type { TouchLog } from './eviction/touch-log.js';
+import { NegativeCache } from './negative-cache.js';
 
-/** What the remote repositories of one registry share. */
-export interface RemoteParts {
+/** The parts that all caches of one registry share. */
+export interface CacheParts {
   readonly blobs: BlobStore;
   readonly metadata: MetadataWriter &
     RepositoryRecords &
@@ -32,27 +32,27 @@ export interface RemoteParts {
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
   readonly fills: CacheFills;
-  readonly touches: TouchLog;
+  readonly accessTimes: AccessTimes;
   readonly lists: ListCache;
 }
 
-/** One remote repository as its parts see it: its upstream, its counters, and what it remembers. */
-export class RemoteContext {
+/** The state of one cache that its parts share: upstream, eviction, counters and known absences. */
+export class CacheContext {
   readonly config: RemoteRepositoryConfig;
   readonly upstream: Upstream;
-  readonly parts: RemoteParts;
+  readonly parts: CacheParts;
   readonly eviction: CacheEviction;
-  readonly negatives: Negatives;
+  readonly negatives: NegativeCache;
   readonly counters: Record<CacheOutcome, number> = { hit: 0, miss: 0, stale: 0, refresh: 0 };
   upstreamBytes = 0;
   readonly #counted = new WeakSet<Fill>();
 
-  constructor(config: RemoteRepositoryConfig, upstream: Upstream, eviction: CacheEviction, parts: RemoteParts) {
+  constructor(config: RemoteRepositoryConfig, upstream: Upstream, eviction: CacheEviction, parts: CacheParts) {
     this.config = config;
     this.upstream = upstream;
     this.eviction = eviction;
     this.parts = parts;
-    this.negatives = new Negatives(config.negativeTtlSeconds, () => parts.runtime.now());
+    this.negatives = new NegativeCache(config.negativeTtlSeconds, () => parts.runtime.now());
   }
 
   at(image: string): ImageKey {
@@ -66,24 +66,24 @@ export class RemoteContext {
     runtime.emit('cache.answered', { repository: this.config.name, image, what, outcome });
   }
 
-  /** The image holds it now, wherever the bytes came from. */
+  /** Records that the image now holds the content, whether or not its bytes came from the upstream. */
   noteStored(image: string, digest: Digest, bytes: number): void {
-    this.parts.touches.touch(this.at(image), digest);
+    this.parts.accessTimes.touch(this.at(image), digest);
     this.eviction.noteGrowth(bytes);
   }
 
-  /** Bytes that came from the upstream. */
+  /** Records bytes that came from the upstream and were stored. */
   noteFetched(image: string, digest: Digest, bytes: number): void {
     this.upstreamBytes += bytes;
     this.parts.runtime.emit('cache.filled', { repository: this.config.name, image, digest, bytes });
   }
 
-  /** Bytes that came from the upstream and were not kept. */
-  notePassed(bytes: number): void {
+  /** Records bytes that came from the upstream and were not stored. */
+  noteUncached(bytes: number): void {
     this.upstreamBytes += bytes;
   }
 
-  /** Counts a transfer once, whatever the number of those who join it; what is in the store already is none. */
+  /** Counts a transfer once, however many readers join it. Does not count content that was already stored. */
   noteFill(image: string, fill: Fill): void {
     if (!(fill instanceof RunningFill) || this.#counted.has(fill)) return;
     this.#counted.add(fill);

@@ -7,9 +7,9 @@ import { RegistryError } from '../../protocol/errors.js';
 import { formatReference, type Reference, type Tag } from '../../protocol/names.js';
 import { matchesPattern } from '../../protocol/patterns.js';
 import { SingleFlight } from '../../util/concurrency.js';
-import type { RemoteContext } from './remote-context.js';
-import type { RemoteManifestStore } from './remote-manifest-store.js';
-import { describeFailure, toRefusal } from './remote-verdict.js';
+import type { CacheContext } from './cache-context.js';
+import type { ManifestStore } from './manifest-store.js';
+import { describeFailure, toRefusal } from '../remote/upstream-refusal.js';
 
 /** A manifest that the cache holds, and how it came to be answered. */
 export interface Resolved {
@@ -24,12 +24,12 @@ const maxStretch = 10;
  * The manifests of a cache. A digest is never asked for twice; a tag is, by HEAD, when its freshness window has passed. What
  * the upstream cannot tell is answered with what is here, as stale. Manifests are kept as they came, verified.
  */
-export class RemoteManifests {
-  readonly #context: RemoteContext;
-  readonly #store: RemoteManifestStore;
+export class CachedManifests {
+  readonly #context: CacheContext;
+  readonly #store: ManifestStore;
   readonly #flights = new SingleFlight<Resolved | undefined>();
 
-  constructor(context: RemoteContext, store: RemoteManifestStore) {
+  constructor(context: CacheContext, store: ManifestStore) {
     this.#context = context;
     this.#store = store;
   }
@@ -40,7 +40,7 @@ export class RemoteManifests {
       ? this.#resolveDigest(caller, image, reference.digest)
       : this.#resolveTag(caller, image, reference.tag));
     if (resolved === undefined) return undefined;
-    this.#context.parts.touches.touch(this.#context.at(image), resolved.record.digest);
+    this.#context.parts.accessTimes.touch(this.#context.at(image), resolved.record.digest);
     this.#context.count(image, 'manifest', resolved.provenance.cache);
     return resolved;
   }

@@ -8,7 +8,7 @@ import {
   CacheFills,
   type CacheFillParts,
   type FillRequest,
-} from '../../../../src/repositories/cache/fills/cache-fill.js';
+} from '../../../../src/repositories/cache/fills/cache-fills.js';
 import type { Fill } from '../../../../src/repositories/cache/fills/fill.js';
 import { KeyedMutex } from '../../../../src/util/concurrency.js';
 import { readBytes } from '../../../../src/util/streams.js';

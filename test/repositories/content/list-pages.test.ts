@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Listed } from '../../src/ports/repository.js';
-import { mergePages, sliceSorted } from '../../src/repositories/list-pages.js';
+import type { Listed } from '../../../src/ports/repository.js';
+import { mergePages, sliceSorted } from '../../../src/repositories/content/list-pages.js';
 
 interface Item {
   readonly name: string;

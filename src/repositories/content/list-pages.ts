@@ -1,8 +1,8 @@
-import type { ImageRecords, ManifestRecord } from '../ports/metadata.js';
-import type { ImageKey, ReferrerPageRequest, Referrer } from '../ports/images.js';
-import type { Listed } from '../ports/repository.js';
-import type { PageRequest } from '../ports/pages.js';
-import type { Digest } from '../protocol/digest.js';
+import type { ImageRecords, ManifestRecord } from '../../ports/metadata.js';
+import type { ImageKey, ReferrerPageRequest, Referrer } from '../../ports/images.js';
+import type { Listed } from '../../ports/repository.js';
+import type { PageRequest } from '../../ports/pages.js';
+import type { Digest } from '../../protocol/digest.js';
 
 interface SeenPage<T> extends Listed<T> {
   readonly seenTo?: string;

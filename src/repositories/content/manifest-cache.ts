@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Digest } from '../protocol/digest.js';
+import type { Digest } from '../../protocol/digest.js';
 
 /** The bytes of the manifests that are pulled most, by digest: what a digest names never changes. Bounded in bytes. */
 export class ManifestCache {

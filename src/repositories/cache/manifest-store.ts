@@ -7,22 +7,22 @@ import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams.js';
 import { TurnGate } from '../../util/turns.js';
-import { recordManifest, toRecord } from '../local/manifest-record.js';
-import type { RemoteContext } from './remote-context.js';
-import { stageTransient } from '../garbage/staged-leftovers.js';
+import { recordManifest, toRecord } from '../content/manifest-record.js';
+import type { CacheContext } from './cache-context.js';
+import { stageTransient } from '../content/transient-staging.js';
 import { UnsavedManifests } from './unsaved-manifests.js';
-import { publish } from '../local/upload-session.js';
+import { publish } from '../content/publish.js';
 
 /**
  * The manifests and tags that a cache holds. While the disk is full, what is learnt stays in memory; it is written when it is
  * asked for again and there is room. Nothing here takes the reserve of a full disk.
  */
-export class RemoteManifestStore {
-  readonly #context: RemoteContext;
+export class ManifestStore {
+  readonly #context: CacheContext;
   readonly #unsaved = new UnsavedManifests();
   readonly #gate = new TurnGate();
 
-  constructor(context: RemoteContext) {
+  constructor(context: CacheContext) {
     this.#context = context;
   }
 
@@ -74,7 +74,7 @@ export class RemoteManifestStore {
       const record = toRecord(manifest, parts.runtime.now());
       this.#unsaved.keepManifest(image, { record, content });
       if (tag !== undefined) this.#unsaved.keepTag(image, tag);
-      if (isNew) this.#context.notePassed(manifest.bytes.length);
+      if (isNew) this.#context.noteUncached(manifest.bytes.length);
       return record;
     }
   }

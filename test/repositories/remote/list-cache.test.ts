@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Referrer } from '../../../src/ports/images.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import type { Tag } from '../../../src/protocol/names.js';
-import { ListCache } from '../../../src/repositories/cache/list-cache.js';
+import { ListCache } from '../../../src/repositories/remote/list-cache.js';
 
 const mebibyte = 1024 * 1024;
 const tags = (count: number): Tag[] => Array.from({ length: count }, (_, i) => `nightly-${i}` as Tag);

@@ -16,7 +16,7 @@ import {
   type TransferOptions,
   type TransferSource,
   type TransferTarget,
-} from './fill-transfer.js';
+} from './transfer.js';
 import type { Fill } from './fill.js';
 
 const batchBytes = 64 * 1024;
@@ -26,15 +26,15 @@ const hurry = AbortSignal.abort();
 /** So many transfers run at a time: each is for one reader. */
 const maxTransfers = 32;
 
-export interface PassRequest extends TransferSource {
+export interface UncachedFillRequest extends TransferSource {
   /** What a manifest says. */
   readonly expectedSize?: number | undefined;
   /** Called with the bytes of each transfer that is passed on and not kept. */
-  readonly onPassed?: ((bytes: number) => void) | undefined;
+  readonly onUncached?: ((bytes: number) => void) | undefined;
 }
 
 /** The blobs of a registry that are passed on because the disk has no room for them. */
-export class PassedFills {
+export class UncachedFills {
   readonly #options: TransferOptions;
   readonly #places = new Semaphore(maxTransfers);
 
@@ -43,7 +43,7 @@ export class PassedFills {
   }
 
   /** What the upstream has. @throws RegistryError UNAVAILABLE with status 507 when it does not report the size. */
-  async open(request: PassRequest): Promise<UpstreamResult<PassedFill>> {
+  async open(request: UncachedFillRequest): Promise<UpstreamResult<UncachedFill>> {
     const { upstream, upstreamImage, digest, trail, expectedSize } = request;
     const asking = upstream.statBlob(upstreamImage, digest, trail);
     const answer = await unlessAborted(asking, this.#options.signal);
@@ -54,11 +54,11 @@ export class PassedFills {
     throw new RegistryError('UNAVAILABLE', { status: 507, message });
   }
 
-  make(request: PassRequest, size: number): PassedFill {
-    return new PassedFill(request, size, this.#places, this.#options);
+  make(request: UncachedFillRequest, size: number): UncachedFill {
+    return new UncachedFill(request, size, this.#places, this.#options);
   }
 
-  async #askForSize(request: PassRequest): Promise<number | undefined> {
+  async #askForSize(request: UncachedFillRequest): Promise<number | undefined> {
     const answer = await askForBlob(request, 0, this.#options.signal);
     if (answer.type !== 'found') return undefined;
     destroyBody(answer.value.body);
@@ -67,16 +67,16 @@ export class PassedFills {
 }
 
 /** A blob that is sent to its readers and not kept: the disk has no room for it. Each reader has a transfer of its own. */
-export class PassedFill implements Fill {
+export class UncachedFill implements Fill {
   readonly digest: Digest;
   readonly size: number;
   /** Rejects: nothing is stored. */
   readonly done: Promise<BlobInfo>;
-  readonly #request: PassRequest;
+  readonly #request: UncachedFillRequest;
   readonly #places: Semaphore;
   readonly #options: TransferOptions;
 
-  constructor(request: PassRequest, size: number, places: Semaphore, options: TransferOptions) {
+  constructor(request: UncachedFillRequest, size: number, places: Semaphore, options: TransferOptions) {
     this.digest = request.digest;
     this.size = size;
     this.#request = request;
@@ -99,7 +99,7 @@ export class PassedFill implements Fill {
   }
 
   async #pass(sink: Writable, range: ByteRange): Promise<void> {
-    const { upstream, onPassed } = this.#request;
+    const { upstream, onUncached } = this.#request;
     const leaving = new AbortController();
     const onGone = (): void => leaving.abort(new Error('sink closed early'));
     const signal = AbortSignal.any([this.#options.signal, leaving.signal]);
@@ -119,7 +119,7 @@ export class PassedFill implements Fill {
     } finally {
       sink.off('close', onGone);
       writer.release();
-      onPassed?.(passage.size);
+      onUncached?.(passage.size);
     }
   }
 }

@@ -4,21 +4,21 @@ import type { PageRequest } from '../../ports/pages.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
-import { FetchedLists } from './fetched-lists.js';
-import type { KeptList } from './list-cache.js';
-import { cutByBytes, readReferrers, sliceSorted } from '../list-pages.js';
-import type { RemoteContext } from './remote-context.js';
-import { describeFailure, toRefusal } from './remote-verdict.js';
+import { FetchedLists } from '../remote/fetched-lists.js';
+import type { KeptList } from '../remote/list-cache.js';
+import { cutByBytes, readReferrers, sliceSorted } from '../content/list-pages.js';
+import type { CacheContext } from './cache-context.js';
+import { describeFailure, toRefusal } from '../remote/upstream-refusal.js';
 
 const maxStoredTags = 10_000;
 const maxStoredReferrers = { limit: 1000, maxBytes: 4 * 1024 * 1024 };
 
 /** The lists of a cache: the upstream's, kept briefly in memory, and given as stale when the upstream cannot tell. */
-export class RemoteLists {
-  readonly #context: RemoteContext;
+export class CachedLists {
+  readonly #context: CacheContext;
   readonly #lists: FetchedLists;
 
-  constructor(context: RemoteContext) {
+  constructor(context: CacheContext) {
     this.#context = context;
     const { runtime, lists } = context.parts;
     this.#lists = new FetchedLists({ repository: context.config.name, lists, now: () => runtime.now() });

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Referrer } from '../../ports/images.js';
 import type { Tag } from '../../protocol/names.js';
-import { weightOf } from '../list-pages.js';
+import { weightOf } from '../content/list-pages.js';
 
 /** Of all remote repositories together. */
 const maxBytes = 32 * 1024 * 1024;

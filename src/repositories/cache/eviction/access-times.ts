@@ -5,7 +5,7 @@ import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage } from '../../../protocol/errors.js';
 
-export interface TouchLogParts {
+export interface AccessTimesParts {
   readonly metadata: MetadataWriter;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Runtime;
@@ -25,8 +25,8 @@ type Entries = Map<string, number>;
  * and then. A time is that of the first touch since the last write: coarse, as befits a last-access time. What a dying
  * process has not written is lost, and harms nothing. One for a registry.
  */
-export class TouchLog {
-  readonly #parts: TouchLogParts;
+export class AccessTimes {
+  readonly #parts: AccessTimesParts;
   readonly #maxEntries: number;
   readonly #timer: NodeJS.Timeout;
   /** By `keyOf`. */
@@ -36,7 +36,7 @@ export class TouchLog {
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor(parts: TouchLogParts) {
+  constructor(parts: AccessTimesParts) {
     this.#parts = parts;
     this.#maxEntries = parts.maxEntries ?? 100_000;
     this.#timer = setInterval(() => void this.#flushInBackground(), parts.intervalMs ?? 60_000);

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { TouchLog, type TouchLogParts } from '../../../../src/repositories/cache/eviction/touch-log.js';
+import { AccessTimes, type AccessTimesParts } from '../../../../src/repositories/cache/eviction/access-times.js';
 import { LevelMetadataStore } from '../../../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../../../src/storage/memory/memory-blob-store.js';
 import { at, digest, link, repository } from '../../../contracts/metadata-samples.js';
@@ -9,11 +9,11 @@ import { makeScratchFolder, removeScratchFolder } from '../../../support/scratch
 
 const elsewhere = { repository: 's', image: 'i' };
 
-describe('the log of touches', () => {
+describe('access times', () => {
   let folder: string;
   let metadata: LevelMetadataStore;
   let runtime: TestRuntime;
-  const logs: TouchLog[] = [];
+  const logs: AccessTimes[] = [];
   beforeEach(async () => {
     folder = await makeScratchFolder();
     metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
@@ -29,12 +29,12 @@ describe('the log of touches', () => {
     await removeScratchFolder(folder);
   });
 
-  const open = (more: Partial<TouchLogParts> = {}): TouchLog => {
-    const log = new TouchLog({ metadata, blobs: new MemoryBlobStore(), runtime, ...more });
+  const open = (more: Partial<AccessTimesParts> = {}): AccessTimes => {
+    const log = new AccessTimes({ metadata, blobs: new MemoryBlobStore(), runtime, ...more });
     logs.push(log);
     return log;
   };
-  const touch = (log: TouchLog, ...names: readonly string[]): void => {
+  const touch = (log: AccessTimes, ...names: readonly string[]): void => {
     for (const name of names) log.touch(at, digest(name));
   };
   const written = async (name = 'r'): Promise<Record<string, number>> => {

@@ -48,7 +48,7 @@ export class FetchedLists {
     const { repository, lists, now } = this.#parts;
     const unreadable = this.#unreadable.get(key);
     if (unreadable !== undefined && now() < unreadable.until) return Promise.resolve(unreadable.result);
-    // By trail, for the reason that `RemoteManifests` has.
+    // By trail, for the reason that `CachedManifests` has.
     return this.#flights.run([key, ...trail].join('\0'), async () => {
       const result = await this.#fetches.run(ask);
       if (result.type === 'found') {

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { cp, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
-import { syncFolder } from '../../files/system/files.js';
-import { batchKey } from '../level-keys.js';
-import { FolderLock } from './level-lock.js';
-import { readMarker, writeMarker } from './level-marker.js';
-import { asideName, checkUnlocked, defaultMaxOpenFiles, openLevel } from './level-open.js';
-import { IndexSurvey, type SurveyReport } from './level-survey.js';
+import { syncFolder } from '../files/system/files.js';
+import { batchKey } from './level-keys.js';
+import { FolderLock } from './database/level-lock.js';
+import { readMarker, writeMarker } from './database/level-marker.js';
+import { asideName, checkUnlocked, defaultMaxOpenFiles, openLevel } from './database/level-open.js';
+import { IndexSurvey, type SurveyReport } from './database/level-survey.js';
 
 /** The result of a repair. */
 export interface RepairReport extends SurveyReport {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { Negatives } from '../../../src/repositories/cache/negatives.js';
+import { NegativeCache } from '../../../src/repositories/cache/negative-cache.js';
 
-function create(ttlSeconds: number): { negatives: Negatives; advance: (ms: number) => void } {
+function create(ttlSeconds: number): { negatives: NegativeCache; advance: (ms: number) => void } {
   let now = 1_000_000;
-  return { negatives: new Negatives(ttlSeconds, () => now), advance: (ms) => void (now += ms) };
+  return { negatives: new NegativeCache(ttlSeconds, () => now), advance: (ms) => void (now += ms) };
 }
 
-describe('Negatives', () => {
+describe('NegativeCache', () => {
   it('remembers for its time and no longer', () => {
     const { negatives, advance } = create(30);
     expect(negatives.has('app', 'v1')).toBe(false);

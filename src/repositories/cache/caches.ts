@@ -1,0 +1,50 @@
+/**
+ * Pull-through caches of other registries. This file is the only entrance: the rest of the folder is private to it. A read goes
+ * through `cache-repository.ts`; a tag is revalidated in `cached-manifests.ts` and stored by `manifest-store.ts`; a missing blob
+ * is fetched by `fills/cache-fills.ts` through `fills/transfer.ts`. `eviction/` keeps caches below their size limits and purges
+ * them.
+ */
+import type { Repository } from '../../ports/repository.js';
+import type { Upstream } from '../../ports/upstream.js';
+import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { CacheContext, type CacheParts } from './cache-context.js';
+import { CacheRepository } from './cache-repository.js';
+import { AccessTimes } from './eviction/access-times.js';
+import { CacheEviction } from './eviction/cache-eviction.js';
+import { CacheFills } from './fills/cache-fills.js';
+
+export interface CachesParts extends Omit<CacheParts, 'fills' | 'accessTimes'> {
+  /** All repositories; their caches make room when the disk is full. */
+  readonly repositories: () => readonly Repository[];
+  /** Frees bytes that nothing refers to. Evictions wait for it. */
+  readonly collect: () => Promise<unknown>;
+}
+
+/** The caches of one registry. They share transfers and access times. */
+export class Caches {
+  readonly #parts: CachesParts;
+  readonly #fills: CacheFills;
+  readonly #accessTimes: AccessTimes;
+
+  constructor(parts: CachesParts) {
+    this.#parts = parts;
+    this.#fills = new CacheFills(parts);
+    this.#accessTimes = new AccessTimes(parts);
+  }
+
+  create(config: RemoteRepositoryConfig, upstream: Upstream): Repository {
+    const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes };
+    const eviction = new CacheEviction(parts, config);
+    return new CacheRepository(new CacheContext(config, upstream, eviction, parts));
+  }
+
+  /** Aborts running transfers. Call it before the repositories close, which would look like failures of their upstreams. */
+  stopTransfers(): Promise<void> {
+    return this.#fills.close();
+  }
+
+  /** Writes the access times. Call it after the repositories are closed. */
+  close(): Promise<void> {
+    return this.#accessTimes.close();
+  }
+}
