@@ -1,7 +1,7 @@
 // Converts the option schemas in src/ to JSON Schema, from which the other scripts write interfaces and documents.
 import { z } from 'zod';
 
-/** @typedef {Record<string, any>} Schema JSON Schema 2020-12, with the keys of `.meta()` that src/protocol/settings/option-schema.ts lists. */
+/** @typedef {Record<string, any>} Schema JSON Schema 2020-12 with the keys of `.meta()` listed in option-schema.ts. */
 
 /**
  * Converts the input of a zod schema. A `chosenSchema` becomes its alternatives.

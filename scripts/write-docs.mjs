@@ -1,5 +1,5 @@
-// Writes docs/http-api.md, docs/openapi.json, docs/configuration.md, docs/config.schema.json and src/options/generated/ from the
-// tables and schemas of the compiled package: `npm run docs`. A test fails when one of them is stale.
+// `npm run docs`: writes docs/http-api.md, docs/openapi.json, docs/configuration.md, docs/config.schema.json and
+// src/options/generated/ from the tables and schemas of the compiled package. A test fails if any of them is outdated.
 import { readFile, writeFile } from 'node:fs/promises';
 import { pathToFileURL } from 'node:url';
 import { renderConfigSchema, renderConfiguration } from './configuration.mjs';

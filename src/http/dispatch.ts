@@ -105,7 +105,7 @@ function refuseUnknown({ op, query: known = [] }: Endpoint, query: URLSearchPara
   });
 }
 
-/** Resolves the name in the path to an image. This uses the configuration alone, so it does not reveal what is stored. */
+/** Resolves the name in the path to an image. It uses only the configuration, so it does not reveal what is stored. */
 function resolveName(
   { directory }: Core,
   { row, params }: Match<Endpoint>,

@@ -26,14 +26,14 @@ export async function mayUse(
   resolved: Resolved,
   name?: string,
 ): Promise<boolean> {
-  return (await usable(access, principal, [action], resolved, name)).length > 0;
+  return (await permittedActions(access, principal, [action], resolved, name)).length > 0;
 }
 
 /**
  * Returns the actions that the principal may perform on an image under the name that the client used. Writes to a virtual
  * repository go to its push target and need the permission on both.
  */
-export async function usable(
+export async function permittedActions(
   access: AccessControl,
   principal: Principal,
   actions: readonly ImageAction[],

@@ -171,7 +171,7 @@ function parse<T>(schema: z.ZodType<T>, bytes: Buffer, file: string): T {
     if (cause instanceof JsonLimitError) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: `${file} in the archive is too large: ${cause.message}`,
+        message: `${file} in the archive is too complex: ${cause.message}`,
       });
     }
     throw archiveInvalid(`${file} in the archive is not JSON`, undefined, cause);

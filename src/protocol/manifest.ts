@@ -145,7 +145,7 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
     if (cause instanceof JsonLimitError) {
       throw new RegistryError('MANIFEST_INVALID', {
         status: 413,
-        message: `the manifest is too large: ${cause.message}`,
+        message: `the manifest is too complex: ${cause.message}`,
       });
     }
     throw new RegistryError('MANIFEST_INVALID', { message: 'the manifest is not JSON in UTF-8', cause });

@@ -65,10 +65,10 @@ export function listPages(): string[] {
 }
 
 /** Returns the blocks of all pages that have one of the directives. */
-export function snippetsWith(...wanted: readonly (Directive | undefined)[]): Snippet[] {
+export function snippetsWith(...directives: readonly (Directive | undefined)[]): Snippet[] {
   return listPages()
     .flatMap((page) => parseSnippets(page, readFileSync(path.join(root, page), 'utf8')))
-    .filter(({ directive }) => wanted.includes(directive));
+    .filter(({ directive }) => directives.includes(directive));
 }
 
 /** Returns the title of a block's test: `README.md:41`. */

@@ -109,7 +109,7 @@ describe('a manifest of 4 MiB', () => {
   it('with 100,000 annotations is refused before parsing', () => {
     const annotations = Object.fromEntries(Array.from({ length: 100_000 }, (_, n) => [`key ${n}`, 'x']));
     const bytes = bytesOf(JSON.stringify({ schemaVersion: 2, layers: [], annotations }));
-    const message = 'the manifest is too large: an object has more than 10000 members';
+    const message = 'the manifest is too complex: an object has more than 10000 members';
     expect(refusal(() => parseManifest(bytes, types.ociImage))).toMatchObject({ status: 413, message });
   });
 

@@ -40,7 +40,7 @@ async function openForm(body: IncomingMessage): Promise<ArchiveBody> {
     });
     form.on('file', (_name, file) => {
       hasFile = true;
-      // The reader of the file handles its errors; without this listener, an error after it has left would be uncaught.
+      // The reader of the file handles its errors. Without this listener, one after it stops reading would be uncaught.
       file.on('error', () => {});
       resolve(file);
     });

@@ -14,13 +14,17 @@ export async function readDocument({ req, body }: Pick<Exchange<unknown>, 'req' 
     throw new RegistryError('UNSUPPORTED', { status: 415, message: 'the body must be application/json' });
   }
   const tooLarge = (): RegistryError =>
-    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: maxDocumentBytes } });
+    new RegistryError('SIZE_INVALID', {
+      status: 413,
+      message: `the body is too large: at most ${maxDocumentBytes} bytes are allowed`,
+      detail: { maxBytes: maxDocumentBytes },
+    });
   const bytes = await body.read(maxDocumentBytes, tooLarge);
   try {
     return parseJson(bytes, smallLimits);
   } catch (cause) {
     if (cause instanceof JsonLimitError) {
-      throw new RegistryError('SIZE_INVALID', { status: 413, message: `the body is too large: ${cause.message}` });
+      throw new RegistryError('SIZE_INVALID', { status: 413, message: `the body is too complex: ${cause.message}` });
     }
     throw new RegistryError('OPTIONS_INVALID', { message: 'the body is not JSON', cause });
   }

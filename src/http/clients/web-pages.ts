@@ -66,7 +66,7 @@ export function refuseUnknownHosts(
   const host = (client.host ?? '').toLowerCase();
   if (access === 'none' || !isFromBrowser(headers) || isKnown(host)) return;
   throw new RegistryError('DENIED', {
-    message: `unknown host "${host.slice(0, 100)}" in a request of a browser: set publicUrl or hosts if it is a name of this registry`,
+    message: `unknown host "${host.slice(0, 100)}" in a browser request: set publicUrl or hosts if it is a name of this registry`,
   });
 }
 
@@ -78,7 +78,7 @@ function isFromBrowser(headers: IncomingHttpHeaders): boolean {
 }
 
 /**
- * Refuses pages of other origins when the browser authenticates by itself: with a session of the host app, a remembered
+ * Refuses pages of other origins when the browser authenticates automatically: with a session of the host app, a remembered
  * password, or because access is open. Registry clients send no `Origin`. Pulls are allowed, since the page cannot read the
  * response.
  * @param isKnown set when access is open. A page whose host name resolves to this machine (DNS rebinding) has the same host

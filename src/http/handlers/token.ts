@@ -6,7 +6,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import { tryParseName } from '../../protocol/names.js';
 import { formatScope, parseScopes } from '../../protocol/tokens/token-scope.js';
 import type { Exchange, Handler } from '../exchange.js';
-import { usable } from '../permission.js';
+import { permittedActions } from '../permission.js';
 import { jsonReply, type Reply } from '../reply.js';
 
 const maxFormBytes = 64 * 1024;
@@ -104,7 +104,7 @@ async function allowedActions(
   for (const resolved of directory.resolveAll(wireName, host)) {
     const missing = requested.filter((action) => !allowed.has(action));
     if (missing.length === 0) break;
-    for (const action of await usable(access, principal, missing, resolved)) allowed.add(action);
+    for (const action of await permittedActions(access, principal, missing, resolved)) allowed.add(action);
   }
   return requested.filter((action) => allowed.has(action));
 }
@@ -120,6 +120,10 @@ async function readForm({ req, body }: Exchange<unknown>): Promise<URLSearchPara
     throw new RegistryError('UNSUPPORTED', { status: 415, message });
   }
   const tooLarge = (): RegistryError =>
-    new RegistryError('SIZE_INVALID', { status: 413, detail: { maxBytes: maxFormBytes } });
+    new RegistryError('SIZE_INVALID', {
+      status: 413,
+      message: `the form is too large: at most ${maxFormBytes} bytes are allowed`,
+      detail: { maxBytes: maxFormBytes },
+    });
   return new URLSearchParams((await body.read(maxFormBytes, tooLarge)).toString('utf8'));
 }

@@ -1,21 +1,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests of one connection that wait for their turn. Clients of registries send the next one after an answer. */
+/** Requests of one connection that may wait for their turn. Registry clients send the next request after a response. */
 const maxWaiting = 64;
 
-/** Lets a request that waits go on: with true when its turn has come, with false when its connection closed. */
+/** Wakes a waiting request: with true when its turn has come, with false when its connection has closed. */
 type Wake = (isOpen: boolean) => void;
 
 /**
- * Serves one request at a time on each connection. Node hands over pipelined requests as soon as they arrive; each would open
- * files and fill buffers for a client that may never read the first answer.
+ * Serves one request at a time on each connection. Node delivers pipelined requests as soon as they arrive. Each would open
+ * files and fill buffers for a client that may never read the first response.
  */
 export class Pipelines {
   readonly #waiting = new WeakMap<Socket, Set<Wake>>();
   readonly #onOverflow: (address: string) => void;
 
-  /** @param onOverflow is called with the client's address when a connection closes because too many requests wait on it. */
+  /** @param onOverflow called with the client's address when too many requests wait and the connection closes. */
   constructor(onOverflow: (address: string) => void) {
     this.#onOverflow = onOverflow;
   }
@@ -25,7 +25,7 @@ export class Pipelines {
    * wait, nothing more is read from the connection. Closes the connection when more than `maxWaiting` requests wait.
    */
   runInTurn(req: IncomingMessage, res: ServerResponse, task: () => Promise<void>): Promise<void> {
-    // Node gives a response the socket when the earlier ones are sent, and takes it away at its end.
+    // Node assigns the socket to a response once earlier ones are sent, and detaches it when the response ends.
     if (res.socket !== null || res.writableFinished) return task();
     return this.#waitForTurn(req.socket, res).then((isOpen) => (isOpen ? task() : undefined));
   }
@@ -35,7 +35,7 @@ export class Pipelines {
     const waiting = this.#waiting.get(socket) ?? this.#watch(socket);
     if (waiting.size >= maxWaiting) {
       this.#onOverflow(socket.remoteAddress ?? '');
-      // Not after the answers in hand: one read may bring thousands of requests, which would stay in memory until then.
+      // Close at once: one read may contain thousands of requests, which would stay in memory while earlier ones are answered.
       socket.destroy();
       return false;
     }
@@ -46,7 +46,7 @@ export class Pipelines {
         resolve(isOpen);
       };
       waiting.add(wake);
-      // In a later turn of the event loop: other connections are served between two requests of this one.
+      // In a later turn of the event loop, so that other connections are served between two requests of this one.
       res.once('socket', () => setImmediate(() => wake(true)));
       socket.pause();
     });

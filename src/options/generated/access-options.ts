@@ -10,13 +10,13 @@ export interface AccessOptions {
    */
   readonly rules?: readonly AccessRuleOptions[];
   /**
-   * Members of groups, in addition to what the source of a user says: `{ team: ['ana', 'ben'] }`.
+   * Members of groups, in addition to the groups that the source of a user reports: `{ team: ['ana', 'ben'] }`.
    * @default {}
    */
   readonly groups?: Readonly<Record<string, readonly string[]>>;
   /**
-   * In code only: a function that returns the user of a request, `{ id, groups }`, as the host application's session
-   * or `req.user` has it. When it returns `undefined`, the credentials in the request count.
+   * In code only: a function that returns the user of a request, `{ id, groups }`, for example from the session of
+   * the host application or `req.user`. If it returns `undefined`, the credentials in the request are used.
    * @default none
    */
   readonly authenticate?: (request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
@@ -26,13 +26,13 @@ export interface AccessOptions {
    */
   readonly htpasswd?: string;
   /**
-   * Issuers of identity tokens (OIDC), such as a CI system whose jobs log in with the token that they get.
+   * Issuers of identity tokens (OIDC), such as a CI system that gives a token to each job.
    * @default []
    */
   readonly oidc?: readonly OidcIssuerOptions[];
   /**
-   * How clients authenticate. `'bearer'`: with tokens, which docker needs where anyone may pull and some may push.
-   * `'basic'`: with name and password in each request.
+   * How clients authenticate. `'bearer'`: with tokens, which Docker requires if anyone may pull but only some may
+   * push. `'basic'`: with name and password in each request.
    * @default 'bearer'
    */
   readonly challenge?: 'bearer' | 'basic';
@@ -40,7 +40,7 @@ export interface AccessOptions {
   readonly tokens?: OwnTokensOptions;
   /**
    * An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without
-   * `rules` they alone decide.
+   * `rules`, only they grant access.
    * @default none
    */
   readonly tokenServer?: TokenServerOptions;
@@ -48,7 +48,7 @@ export interface AccessOptions {
 
 /**
  * An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without
- * `rules` they alone decide.
+ * `rules`, only they grant access.
  */
 export interface TokenServerOptions {
   /** The URL where clients get tokens: the `realm` of challenges. */
@@ -63,8 +63,8 @@ export interface TokenServerOptions {
    */
   readonly jwksUrl?: string;
   /**
-   * Its public keys: keys or certificates in PEM, whatever the `kid` of a token, or a JWK Set. Only the key of a
-   * certificate counts: neither its dates nor a chain (`x5c`).
+   * Its public keys: keys or certificates in PEM, for tokens with any `kid`, or a JWK Set. Of a certificate, only the
+   * key is used: its dates and chain (`x5c`) are not checked.
    * @default none
    */
   readonly keys?: readonly string[] | { readonly keys: readonly Readonly<Record<string, unknown>>[] };
@@ -94,11 +94,11 @@ export interface OwnTokensOptions {
   readonly refreshLifetimeSeconds?: number;
   /**
    * P-256 keys in PEM. The first one, a private key, signs; all of them verify.
-   * @default generated and kept in the index
+   * @default generated and stored in the index
    */
   readonly keys?: readonly string[];
   /**
-   * Maximum age of a signing key that the registry generated. A new key logs no one out.
+   * Maximum age of a signing key that the registry generated. Rotation does not log anyone out.
    * @default 7776000
    */
   readonly rotateSeconds?: number;
@@ -122,8 +122,8 @@ export interface OidcIssuerOptions {
 /** The user whom a token with certain claims represents. */
 export interface OidcIdentityOptions {
   /**
-   * A pattern for each claim: `{ repository: 'acme/app', ref: 'refs/heads/*' }`. All must match. Of a list in a token
-   * one item must match; numbers and booleans are compared as text.
+   * A pattern for each claim: `{ repository: 'acme/app', ref: 'refs/heads/*' }`. All must match. If a claim is a
+   * list, one item must match. Numbers and booleans are compared as text.
    */
   readonly claims: Readonly<Record<string, string>>;
   /** The user name that rules refer to. */

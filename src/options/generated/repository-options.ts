@@ -15,8 +15,8 @@ export interface VirtualRepositoryOptions {
   /** `'local'`, `'remote'` or `'virtual'`. */
   readonly type: 'virtual';
   /**
-   * Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member is asked for and
-   * is not.
+   * Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member serves and does
+   * not serve.
    */
   readonly members: readonly (string | { readonly name: string; readonly include?: readonly string[]; readonly exclude?: readonly string[] })[];
   /**
@@ -30,7 +30,7 @@ export interface VirtualRepositoryOptions {
    */
   readonly pushTo?: string;
   /**
-   * Patterns of images for which no remote member is asked, so that no one outside can take their names.
+   * Patterns of images that are never requested from remote members, so that no one outside can take their names.
    * @default []
    */
   readonly reserved?: readonly string[];
@@ -53,18 +53,18 @@ export interface RemoteRepositoryOptions {
    */
   readonly url: string;
   /**
-   * Whether to keep what is pulled. `false` passes every request through.
+   * Whether to cache pulled content. `false` passes every request through.
    * @default true
    */
   readonly cache?: boolean;
   /**
-   * Credentials for the upstream: a name and a password, or a token that is sent as it is. In code also a function
+   * Credentials for the upstream: a name and a password, or a token that is sent unchanged. In code also a function
    * that returns one of them.
    * @default none: anonymous requests
    */
   readonly credentials?: { readonly username: string; readonly password: string } | { readonly token: string } | (() => Promise<UpstreamCredentials | undefined>);
   /**
-   * How long a tag is served without asking the upstream. `0`: every request asks.
+   * How long a tag is served without revalidation. `0`: every request revalidates it.
    * @default 300
    */
   readonly tagTtlSeconds?: number;
@@ -74,17 +74,17 @@ export interface RemoteRepositoryOptions {
    */
   readonly tagTtlRules?: readonly { readonly tags: string; readonly ttlSeconds: number }[];
   /**
-   * How long an answer "not found" of the upstream is remembered.
+   * How long a "not found" response of the upstream is cached.
    * @default 30
    */
   readonly negativeTtlSeconds?: number;
   /**
-   * How long lists of tags and referrers are served without asking the upstream.
+   * How long lists of tags and referrers are served without revalidation.
    * @default 60
    */
   readonly listTtlSeconds?: number;
   /**
-   * The cache is kept below this size: it evicts the least recently used content.
+   * The maximum size of the cache. It evicts the least recently used content.
    * @default no limit
    */
   readonly maxCacheBytes?: number;

@@ -9,7 +9,8 @@ export const accessSettingsSchema = strictOptions({
     description: 'Who may do what; access is denied unless a rule allows it. The management API can add more rules.',
   }),
   groups: z.record(identityNameSchema, z.array(identityNameSchema)).default({}).meta({
-    description: "Members of groups, in addition to what the source of a user says: `{ team: ['ana', 'ben'] }`.",
+    description:
+      "Members of groups, in addition to the groups that the source of a user reports: `{ team: ['ana', 'ben'] }`.",
   }),
   authenticate: z
     .custom<(request: never) => unknown>(
@@ -19,7 +20,7 @@ export const accessSettingsSchema = strictOptions({
     .optional()
     .meta({
       description:
-        "In code only: a function that returns the user of a request, `{ id, groups }`, as the host application's session or `req.user` has it. When it returns `undefined`, the credentials in the request count.",
+        'In code only: a function that returns the user of a request, `{ id, groups }`, for example from the session of the host application or `req.user`. If it returns `undefined`, the credentials in the request are used.',
       unset: 'none',
       typescript: '(request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>',
     }),
@@ -29,17 +30,16 @@ export const accessSettingsSchema = strictOptions({
     unset: 'none',
   }),
   oidc: oidcIssuersSchema.default([]).meta({
-    description:
-      'Issuers of identity tokens (OIDC), such as a CI system whose jobs log in with the token that they get.',
+    description: 'Issuers of identity tokens (OIDC), such as a CI system that gives a token to each job.',
   }),
   challenge: z.enum(['bearer', 'basic'], { error: 'must be "bearer" or "basic"' }).default('bearer').meta({
     description:
-      "How clients authenticate. `'bearer'`: with tokens, which docker needs where anyone may pull and some may push. `'basic'`: with name and password in each request.",
+      "How clients authenticate. `'bearer'`: with tokens, which Docker requires if anyone may pull but only some may push. `'basic'`: with name and password in each request.",
   }),
   tokens: ownTokensSchema.prefault({}).meta({ description: 'The tokens that the registry issues.' }),
   tokenServer: externalTokensSchema.optional().meta({
     description:
-      "An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without `rules` they alone decide.",
+      "An external token server instead of the registry's own. Its tokens grant access by `repository/image`; without `rules`, only they grant access.",
     unset: 'none',
   }),
 })

@@ -85,8 +85,8 @@ export function describeUnknown(name: string, known: readonly string[]): string 
 }
 
 /**
- * Returns the share of letter pairs that a name and an option have in common (Sørensen–Dice). Ignores case, separators and the
- * unit of the option, which users often omit.
+ * Returns the share of letter pairs that a name and an option have in common (Sørensen–Dice). It ignores case, separators and
+ * the unit of the option, which users often omit.
  */
 function similarityOf(name: string, option: string): number {
   if (name.length > maxComparedChars) return 0;

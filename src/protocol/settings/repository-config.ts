@@ -46,7 +46,7 @@ const credentialsSchema = z
   .optional()
   .meta({
     description:
-      'Credentials for the upstream: a name and a password, or a token that is sent as it is. In code also a function that returns one of them.',
+      'Credentials for the upstream: a name and a password, or a token that is sent unchanged. In code also a function that returns one of them.',
     unset: 'none: anonymous requests',
   });
 
@@ -65,11 +65,11 @@ const remoteSchema = strictOptions({
   cache: z
     .boolean()
     .default(true)
-    .meta({ description: 'Whether to keep what is pulled. `false` passes every request through.' }),
+    .meta({ description: 'Whether to cache pulled content. `false` passes every request through.' }),
   credentials: credentialsSchema,
   tagTtlSeconds: secondsSchema
     .default(300)
-    .meta({ description: 'How long a tag is served without asking the upstream. `0`: every request asks.' }),
+    .meta({ description: 'How long a tag is served without revalidation. `0`: every request revalidates it.' }),
   tagTtlRules: z
     .array(strictOptions({ tags: patternSchema, ttlSeconds: secondsSchema }))
     .default([])
@@ -78,12 +78,12 @@ const remoteSchema = strictOptions({
     }),
   negativeTtlSeconds: secondsSchema
     .default(30)
-    .meta({ description: 'How long an answer "not found" of the upstream is remembered.' }),
+    .meta({ description: 'How long a "not found" response of the upstream is cached.' }),
   listTtlSeconds: secondsSchema
     .default(60)
-    .meta({ description: 'How long lists of tags and referrers are served without asking the upstream.' }),
+    .meta({ description: 'How long lists of tags and referrers are served without revalidation.' }),
   maxCacheBytes: bytesSchema.optional().meta({
-    description: 'The cache is kept below this size: it evicts the least recently used content.',
+    description: 'The maximum size of the cache. It evicts the least recently used content.',
     unset: 'no limit',
   }),
   pins: z
@@ -144,7 +144,7 @@ const virtualSchema = strictOptions({
   type: z.literal('virtual').meta({ description: typeDescription }),
   members: z.array(memberSchema).min(1, 'must have at least one member').meta({
     description:
-      'Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member is asked for and is not.',
+      'Names of repositories, or `{ name, include, exclude }` with patterns of the images that a member serves and does not serve.',
   }),
   order: z
     .enum(['local-first', 'as-listed'], { error: 'must be "local-first" or "as-listed"' })
@@ -156,7 +156,8 @@ const virtualSchema = strictOptions({
     .optional()
     .meta({ description: 'The local member that receives pushes.', unset: 'none: pushes are refused' }),
   reserved: z.array(patternSchema).default([]).meta({
-    description: 'Patterns of images for which no remote member is asked, so that no one outside can take their names.',
+    description:
+      'Patterns of images that are never requested from remote members, so that no one outside can take their names.',
   }),
 }).meta({ title: 'VirtualRepositoryOptions', description: 'Several repositories under one name.' });
 
@@ -187,7 +188,7 @@ export type RepositoryConfig = LocalRepositoryConfig | RemoteRepositoryConfig | 
 export type VirtualMember = VirtualRepositoryConfig['members'][number];
 /** Which missing content a manifest may reference. */
 export type Sparse = LocalRepositoryConfig['sparse'];
-/** A name and a password, or a token that is sent as it is. */
+/** A name and a password, or a token that is sent unchanged. */
 export type UpstreamCredentials = { readonly username: string; readonly password: string } | { readonly token: string };
 
 function isUpstreamUrl(text: string): boolean {

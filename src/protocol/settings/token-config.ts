@@ -36,10 +36,10 @@ export const ownTokensSchema = strictOptions({
     .optional()
     .meta({
       description: 'P-256 keys in PEM. The first one, a private key, signs; all of them verify.',
-      unset: 'generated and kept in the index',
+      unset: 'generated and stored in the index',
     }),
   rotateSeconds: lifetimeSchema.default(90 * 86_400).meta({
-    description: 'Maximum age of a signing key that the registry generated. A new key logs no one out.',
+    description: 'Maximum age of a signing key that the registry generated. Rotation does not log anyone out.',
   }),
 }).meta({ title: 'OwnTokensOptions' });
 
@@ -75,7 +75,7 @@ export const externalTokensSchema = strictOptions({
     .optional()
     .meta({
       description:
-        'Its public keys: keys or certificates in PEM, whatever the `kid` of a token, or a JWK Set. Only the key of a certificate counts: neither its dates nor a chain (`x5c`).',
+        'Its public keys: keys or certificates in PEM, for tokens with any `kid`, or a JWK Set. Of a certificate, only the key is used: its dates and chain (`x5c`) are not checked.',
       unset: 'none',
     }),
 })
@@ -88,7 +88,7 @@ const identitySchema = strictOptions({
     .refine((claims) => Object.keys(claims).length > 0, 'must name at least one claim: otherwise every token matches')
     .meta({
       description:
-        "A pattern for each claim: `{ repository: 'acme/app', ref: 'refs/heads/*' }`. All must match. Of a list in a token one item must match; numbers and booleans are compared as text.",
+        "A pattern for each claim: `{ repository: 'acme/app', ref: 'refs/heads/*' }`. All must match. If a claim is a list, one item must match. Numbers and booleans are compared as text.",
     }),
   user: identityNameSchema.meta({ description: 'The user name that rules refer to.' }),
   groups: z.array(identityNameSchema).default([]).meta({ description: 'The groups of this user.' }),

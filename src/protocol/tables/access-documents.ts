@@ -92,7 +92,7 @@ export const tokenSchema = strictOptions({
   expires_in_seconds: z.number().min(1).max(1e9).optional(),
 });
 
-/** Decodes the document that creates a token. It may set a time of expiry or a lifetime; without both, the token never expires. */
+/** Decodes the document that creates a token. Without a time of expiry or a lifetime, the token never expires. */
 export function decodeToken(
   document: unknown,
   now: number,

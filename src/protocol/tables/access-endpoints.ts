@@ -7,7 +7,7 @@ export const accessEndpoints = [
     method: 'GET',
     path: '/api/v1/accounts',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Lists the accounts.',
   },
   {
@@ -15,7 +15,7 @@ export const accessEndpoints = [
     method: 'POST',
     path: '/api/v1/accounts',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Creates an account: 201; 409 if the name is taken.',
   },
   {
@@ -23,7 +23,7 @@ export const accessEndpoints = [
     method: 'GET',
     path: '/api/v1/accounts/:account',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Returns an account.',
   },
   {
@@ -31,7 +31,7 @@ export const accessEndpoints = [
     method: 'PUT',
     path: '/api/v1/accounts/:account',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Replaces the settings of an account. Its name cannot change. `disabled` takes effect at once.',
   },
   {
@@ -39,7 +39,7 @@ export const accessEndpoints = [
     method: 'DELETE',
     path: '/api/v1/accounts/:account',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Deletes an account and revokes its tokens: 204.',
   },
   {
@@ -47,7 +47,7 @@ export const accessEndpoints = [
     method: 'GET',
     path: '/api/v1/accounts/:account/tokens',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: "Lists an account's tokens, without their secrets.",
   },
   {
@@ -55,7 +55,7 @@ export const accessEndpoints = [
     method: 'POST',
     path: '/api/v1/accounts/:account/tokens',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Creates a token: 201 with the secret in `token`, which is not shown again.',
   },
   {
@@ -63,7 +63,7 @@ export const accessEndpoints = [
     method: 'DELETE',
     path: '/api/v1/accounts/:account/tokens/:token',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Revokes a token: 204.',
   },
   {
@@ -71,7 +71,7 @@ export const accessEndpoints = [
     method: 'GET',
     path: '/api/v1/rules',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Lists the access rules, declared ones first.',
   },
   {
@@ -79,7 +79,7 @@ export const accessEndpoints = [
     method: 'POST',
     path: '/api/v1/rules',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Creates a rule: 201.',
   },
   {
@@ -87,7 +87,7 @@ export const accessEndpoints = [
     method: 'GET',
     path: '/api/v1/rules/:rule',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Returns a rule.',
   },
   {
@@ -95,7 +95,7 @@ export const accessEndpoints = [
     method: 'PUT',
     path: '/api/v1/rules/:rule',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Replaces a rule; 409 if it is declared.',
   },
   {
@@ -103,7 +103,7 @@ export const accessEndpoints = [
     method: 'DELETE',
     path: '/api/v1/rules/:rule',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Deletes a rule: 204; 409 if it is declared.',
   },
   {
@@ -111,7 +111,7 @@ export const accessEndpoints = [
     method: 'GET',
     path: '/api/v1/keys',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Lists the keys that sign access tokens, without their private parts.',
   },
   {
@@ -119,7 +119,7 @@ export const accessEndpoints = [
     method: 'POST',
     path: '/api/v1/keys',
     access: 'admin',
-    spec: 'ours',
+    spec: 'artifactapi',
     summary: 'Creates a new signing key: 201. Tokens signed with the old key stay valid until they expire.',
   },
 ] as const satisfies readonly Endpoint[];

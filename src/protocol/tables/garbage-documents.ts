@@ -62,7 +62,7 @@ const restoreSchema = z.union([
   strictOptions({ all: z.literal(true) }),
 ]);
 
-/** Decodes which quarantined blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */
+/** Decodes the blobs to restore: `{"digests": […]}` or `{"all": true}`. @throws RegistryError OPTIONS_INVALID. */
 export function decodeRestore(document: unknown): readonly Digest[] | 'all' {
   const schema = typeof document === 'object' && document !== null && 'all' in document ? 1 : 0;
   const checked = restoreSchema.options[schema].safeParse(document);

@@ -4,18 +4,18 @@ import { createClientReader, type ClientReaderOptions } from '../../../src/http/
 
 const trusting = { trustedProxies: ['10.0.0.0/8', 'fd00::/8'] };
 
-interface Said {
+interface TestRequest {
   readonly peer?: string | undefined;
   readonly encrypted?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-function request({ peer, encrypted = false, headers = {} }: Said): IncomingMessage {
+function request({ peer, encrypted = false, headers = {} }: TestRequest): IncomingMessage {
   return { headers, socket: { remoteAddress: peer, encrypted } } as unknown as IncomingMessage;
 }
 
-function read(said: Said, options: ClientReaderOptions = trusting) {
-  return createClientReader(options)(request(said));
+function read(from: TestRequest, options: ClientReaderOptions = trusting) {
+  return createClientReader(options)(request(from));
 }
 
 /** All headers by which a client might claim to be another. */

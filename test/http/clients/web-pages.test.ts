@@ -116,7 +116,7 @@ describe('a registry that anyone may read', () => {
     const client = { address: '127.0.0.1', host: 'Lan.example:5000', origin: undefined };
     const req = { headers: { 'accept-language': 'en' } } as IncomingMessage;
     expect(() => refuseUnknownHosts(req, pull, client, isKnown)).toThrow(
-      'unknown host "lan.example:5000" in a request of a browser: set publicUrl or hosts if it is a name of this registry',
+      'unknown host "lan.example:5000" in a browser request: set publicUrl or hosts if it is a name of this registry',
     );
   });
 });

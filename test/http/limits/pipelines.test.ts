@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Pipelines } from '../../../src/http/limits/pipelines.js';
 
-/** A connection whose requests wait, as Node hands them over. */
+/** Opens a connection with waiting requests, as Node delivers them. */
 function openConnection(pipelines: Pipelines) {
   const socket = Object.assign(new EventEmitter(), {
     destroyed: false,

@@ -169,7 +169,7 @@ describe('RouteTable over /api/v1', () => {
 describe('RouteTable', () => {
   it('matches rows without a placeholder literally', () => {
     const table = new RouteTable([
-      { op: 'a.b', method: 'GET', path: '/x/y', access: 'none', spec: 'ours', summary: '.' },
+      { op: 'a.b', method: 'GET', path: '/x/y', access: 'none', spec: 'artifactapi', summary: '.' },
     ] as const);
     expect(table.match('GET', '/x/y')?.row.op).toBe('a.b');
     expect(table.match('GET', '/x/y/z')).toBeUndefined();
