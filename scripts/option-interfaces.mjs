@@ -1,5 +1,5 @@
 // Renders src/options/generated/, the interfaces of the options. In .d.ts files, TypeScript drops the comments of inferred
-// types, so editors would show no descriptions: docs/decisions/0022-option-interfaces-are-generated.md.
+// types, so editors would show no descriptions: docs/decisions/0023-option-interfaces-are-generated.md.
 import { toJsonSchema } from './option-schemas.mjs';
 
 /** @typedef {import('./option-schemas.mjs').Schema} Schema */

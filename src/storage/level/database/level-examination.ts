@@ -23,6 +23,24 @@ export interface LoggedBatches {
 }
 
 /**
+ * Examines an index folder, and once more when it seems damaged: LevelDB's lock is taken only afterwards, and an owner that
+ * this process cannot see may have switched logs in between.
+ * @throws IndexDamageError when both examinations find damage.
+ */
+export async function examineTwice(
+  folder: string,
+  expected: IndexExpectation,
+  examine = examineIndex,
+): Promise<LoggedBatches> {
+  try {
+    return await examine(folder, expected);
+  } catch (error) {
+    if (!(error instanceof IndexDamageError)) throw error;
+    return examine(folder, expected);
+  }
+}
+
+/**
  * Examines an index folder before LevelDB opens it, without changing anything. LevelDB starts empty when CURRENT is
  * missing, skips unreadable parts of a log, and then deletes the log and all files that it does not know.
  * @throws IndexDamageError when acknowledged data is missing.

@@ -8,7 +8,7 @@ import { explainOpenFailure, folderMissing, IndexDamageError, isLocked } from '.
 import {
   checkIdentity,
   checkSequence,
-  examineIndex,
+  examineTwice,
   type IndexExpectation,
   type LoggedBatches,
 } from './level-examination.js';
@@ -92,7 +92,7 @@ export async function openExpected(
   expected: IndexExpectation,
   settings: LevelSettings,
 ): Promise<OpenLevel> {
-  const logged = await examineIndex(folder, expected).catch((error: unknown) => {
+  const logged = await examineTwice(folder, expected).catch((error: unknown) => {
     throw explainOpenFailure(folder, error);
   });
   const opened = await openLevel(folder, settings, false);
