@@ -1,13 +1,13 @@
 /*
- * cut FOLDER: a power cut for the ext4 or xfs file system that is mounted at FOLDER. Nothing more reaches its disk, not
- * even what its journal has not written yet; every later operation fails until it is mounted again.
+ * cut FOLDER: simulates a power cut of the ext4 or xfs file system mounted at FOLDER. Nothing more reaches its disk, not
+ * even its unwritten journal, and every later operation fails until it is mounted again.
  */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-/* EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN alike. */
+/* EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are the same. */
 #define SHUTDOWN _IOR('X', 125, uint32_t)
 #define WITHOUT_LOG_FLUSH 2
 

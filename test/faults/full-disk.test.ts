@@ -1,7 +1,7 @@
 /**
- * A full disk: a small loop-mounted ext4 that a foreign file fills. Pushes are refused early, everything that reads or frees
- * space works, also after a restart; once there is room again, nothing that is then acknowledged may be lost. A cache on a full
- * disk goes on serving.
+ * A full disk: a foreign file fills a small loop-mounted ext4. Pushes are refused early, and everything that reads or
+ * frees space works, even after a restart. Once there is room again, nothing acknowledged from then on may be lost. A
+ * cache on a full disk keeps serving.
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,7 +37,7 @@ await describeOnDisk('a full disk', 'ext4', () => {
     return life;
   }
 
-  test('pushes are refused early; reading, deleting, cancelling, collecting and starting work', async () => {
+  test('refuses pushes early, and still reads, deletes, cancels, collects garbage and starts', async () => {
     const life = live({ repositories, garbageCollection });
     const ledger = new Ledger();
     let client = await life.start();
@@ -72,7 +72,7 @@ await describeOnDisk('a full disk', 'ext4', () => {
     await expectServiceKept(life, ledger);
   });
 
-  test('without a reserve, an index that met the full disk loses nothing acknowledged later', async () => {
+  test('loses nothing acknowledged after the index has hit the full disk without a reserve', async () => {
     const life = live({ repositories, garbageCollection, reserveBytes: 0 });
     const ledger = new Ledger();
     const client = await life.start();
@@ -86,10 +86,13 @@ await describeOnDisk('a full disk', 'ext4', () => {
     await expectServiceKept(life, ledger);
   });
 
-  /** With room again: no restart is needed, and what is acknowledged now survives both ends of the process. */
+  /**
+   * Checks that the server works without a restart once there is room, and that everything acknowledged from then on
+   * survives SIGTERM and SIGKILL.
+   */
   async function expectServiceKept(life: Life, ledger: Ledger): Promise<void> {
     let { client } = life;
-    // The first look at the disk after it was emptied may still be the last one before.
+    // The last measurement of the free space may still predate the removal of the file.
     await sleep(1000);
     client.begin(0);
     const image = imageOf(1000, 20_000);
@@ -104,14 +107,14 @@ await describeOnDisk('a full disk', 'ext4', () => {
     }
   }
 
-  test('a cache goes on serving: tags past their window, and blobs that it cannot keep', async () => {
+  test('a cache keeps serving stale tags, and blobs that it cannot store', async () => {
     const upstream = new Life(join(disk.folder, 'upstream'), { config: { repositories, garbageCollection } });
     lives.push(upstream);
-    const [cached, unseen] = [imageOf(1, 100_000), imageOf(2, 3_000_000)];
+    const [cached, uncached] = [imageOf(1, 100_000), imageOf(2, 3_000_000)];
     const source = await upstream.start();
     const pushed = new Ledger();
     await pushImage(source, pushed, name, 'cached', cached);
-    await pushImage(source, pushed, name, 'unseen', unseen);
+    await pushImage(source, pushed, name, 'uncached', uncached);
 
     const hub = { name: 'hub', type: 'remote', url: upstream.server.origin, cache: true, tagTtlSeconds: 1 };
     const life = live({ repositories: [hub], garbageCollection });
@@ -124,18 +127,18 @@ await describeOnDisk('a full disk', 'ext4', () => {
     const before = await listBlobFiles(data);
     for (let round = 0; round < 2; round++) {
       await client.pull(`hub/${name}`, 'cached', cached);
-      await client.pull(`hub/${name}`, 'unseen', unseen);
+      await client.pull(`hub/${name}`, 'uncached', uncached);
       await sleep(1100);
     }
-    const [layer] = unseen.layers;
+    const [layer] = uncached.layers;
     expect(await listBlobFiles(data)).not.toContain(layer?.digest.replace(/^sha256:(..)/, 'sha256/$1/$1'));
     expect(before.length).toBeGreaterThan(0);
 
     await disk.empty();
     await sleep(1100);
-    await client.pull(`hub/${name}`, 'unseen', unseen);
+    await client.pull(`hub/${name}`, 'uncached', uncached);
     await upstream.end('stop');
-    await client.pull(`hub/${name}`, 'unseen', unseen);
+    await client.pull(`hub/${name}`, 'uncached', uncached);
     await client.pull(`hub/${name}`, 'cached', cached);
   });
 });
@@ -144,15 +147,15 @@ function uploadsOf(image: string): string {
   return `/v2/${image}/blobs/uploads/`;
 }
 
-/** Before any byte of the content was sent. */
+/** Expects a refusal before any content was sent. */
 async function expectRefused(client: PatientClient): Promise<void> {
-  // The registry looks at the free space a few times a second at most.
+  // The registry measures the free space at most a few times a second.
   await sleep(500);
   const answer = await client.send('POST upload on a full disk', uploadsOf(name), { method: 'POST' });
   expect([answer.status, answer.body.toString('utf8')]).toEqual([507, expect.stringContaining('UNAVAILABLE')]);
 }
 
-/** Deletes tags until the log of the index meets the full disk, a few times. */
+/** Deletes tags until the log of the index has hit the full disk three times. */
 async function deleteUntilRefused(client: PatientClient, ledger: Ledger, tags: readonly string[]): Promise<number> {
   client.begin(3);
   for (const tag of tags) {

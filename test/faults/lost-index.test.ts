@@ -1,7 +1,7 @@
 /**
- * A lost or damaged index over blobs that are older than the grace period, under the real command: the start is refused and
- * changes nothing; with --accept-empty-index it starts, and a collection moves the blobs to the quarantine instead of deleting
- * them, from where they are restored; `artifactapi repair-index` keeps what is readable.
+ * A lost or damaged index with blobs that are older than the grace period, with the real command. The start is refused
+ * and changes nothing. With --accept-empty-index the server starts, and garbage collection moves the blobs to the
+ * quarantine, from which they can be restored. `artifactapi repair-index` keeps all readable entries.
  */
 import { cp, mkdtemp, open, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ const name = 'local/app';
 const images = 30;
 const dayMs = 86_400_000;
 
-/** What happens to the index between two lives of the server, and how it is noticed. */
+/** The damage done to the index between two runs of the server. */
 const losses: readonly {
   readonly title: string;
   readonly end: 'stop' | 'kill';
@@ -38,7 +38,7 @@ describe('a lost or damaged index', () => {
   const ledger = new Ledger();
   const lives: Life[] = [];
 
-  /** The same content twice: after SIGTERM and after SIGKILL. */
+  /** Prepares the same content twice: after SIGTERM and after SIGKILL. */
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'faults-'));
     const life = live('origin');
@@ -60,7 +60,10 @@ describe('a lost or damaged index', () => {
     return life;
   }
 
-  /** As kill -9 leaves it, when the server runs: its writes are in the files. */
+  /**
+   * Copies the data folder. While the server runs, the copy is like one after kill -9, since its writes are in the
+   * files.
+   */
   async function copy(from: string, to: string): Promise<void> {
     await cp(join(folder, from, 'data'), join(folder, to, 'data'), { recursive: true, preserveTimestamps: true });
   }
@@ -75,22 +78,22 @@ describe('a lost or damaged index', () => {
       await harm(data());
     });
 
-    test('the start is refused with the ways out, and nothing is changed', async () => {
+    test('refuses to start with possible remedies, and changes nothing', async () => {
       const before = await listFiles(data());
       const failure = await live(place)
         .start()
         .then(
-          () => expect.fail('it started'),
+          () => expect.fail('the server started'),
           (error: Error) => error.message,
         );
       expect(failure).toContain(join(data(), 'index'));
       expect(failure).toMatch(/--accept-empty-index/);
-      // A folder that is missing cannot be repaired.
+      // A missing folder cannot be repaired.
       if (title !== 'index/ is removed') expect(failure).toMatch(/repair-index/);
       expect(await listFiles(data())).toEqual(before);
     });
 
-    test('--accept-empty-index starts once and for all; a collection keeps every byte', async () => {
+    test('--accept-empty-index is needed only once, and garbage collection keeps every byte', async () => {
       const before = await listContent(data());
       expect(before.length).toBeGreaterThan(3 * images - 1);
       const life = live(place, ['--accept-empty-index']);
@@ -115,7 +118,7 @@ describe('a lost or damaged index', () => {
       expect(await listBlobFiles(data())).toHaveLength(before.length);
     });
 
-    test('images that are pushed again are whole, from the bytes that were kept', async () => {
+    test('images can be pushed again and are complete', async () => {
       const { client } = lives.at(-1) ?? expect.fail('no server');
       const again = new Ledger();
       for (const { tag, image } of ledger.kept.slice(0, 3)) await pushImage(client, again, name, tag, image);
@@ -125,7 +128,7 @@ describe('a lost or damaged index', () => {
     });
   });
 
-  test('repair-index keeps what is readable and accepts the result', async () => {
+  test('repair-index keeps all readable entries and accepts the result', async () => {
     await copy('kill', 'repaired');
     const data = join(folder, 'repaired/data');
     await ageBlobs(data);
@@ -146,7 +149,7 @@ describe('a lost or damaged index', () => {
     expect(readable.kept.length).toBeGreaterThan(0);
     await readable.verify(client, 'after the repair');
     await client.collect();
-    await readable.verify(client, 'after the repair and a collection');
+    await readable.verify(client, 'after the repair and garbage collection');
     expect(await listContent(data)).toEqual(before);
   });
 });
@@ -159,7 +162,7 @@ async function empty(data: string): Promise<void> {
   for (const file of await readdir(join(data, 'index'))) await remove(data, file);
 }
 
-/** In the middle of the newest log, where later records say that it had been synced. */
+/** Flips a bit in the middle of the newest log, where later records show that the batch had been synced. */
 async function flipBit(data: string): Promise<void> {
   const logs = (await readdir(join(data, 'index'))).filter((file) => file.endsWith('.log')).toSorted();
   const file = await open(join(data, 'index', logs.at(-1) ?? 'no log'), 'r+');
@@ -179,7 +182,7 @@ async function ageBlobs(data: string): Promise<void> {
   for (const file of await listFiles(data)) if (file.startsWith('blobs/')) await utimes(join(data, file), old, old);
 }
 
-/** Every file, without what tells who owns the folder. */
+/** Returns every file, except those that record the owner of the folder. */
 async function listFiles(data: string): Promise<string[]> {
   const entries = await readdir(data, { recursive: true, withFileTypes: true });
   return entries
@@ -188,7 +191,7 @@ async function listFiles(data: string): Promise<string[]> {
     .toSorted();
 }
 
-/** The digests of what is stored, published or in quarantine. */
+/** Returns the digests of all stored blobs, published or quarantined. */
 async function listContent(data: string): Promise<string[]> {
   const files = await listFiles(data);
   return files

@@ -1,7 +1,7 @@
 /**
- * The disk fails for a while: from some call on, every file operation fails, and later none. While it lasts every answer must be
- * right or a clear refusal; afterwards the service must go on without a restart, and nothing that was acknowledged before, during
- * or after may be lost. Then the same with a disk that fails while the server starts.
+ * The disk fails for a while: every file operation fails from some call on, until the disk recovers. During the outage
+ * every answer must be correct or a clear refusal. Afterwards the service must work without a restart, and nothing
+ * acknowledged before, during or after the outage may be lost. A second test lets calls fail while the server starts.
  */
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ const errors: readonly FaultError[] = ['ENOSPC', 'EIO', 'EMFILE'];
 const never = 0xffff_ffff;
 const refusalsDuring = 15;
 
-describe('an outage of the disk', () => {
+describe('the server in a disk outage', () => {
   const ledger = new Ledger();
   let folder: string;
   let shim: FaultShim;
@@ -44,7 +44,7 @@ describe('an outage of the disk', () => {
 
   const starts = isLong ? Array.from({ length: 90 }, (_, call) => call + 1) : [1, 9, 24, 33, 50, 71];
 
-  test.each(errors)('%s until the disk recovers: the service goes on without a restart', async (error) => {
+  test.each(errors)('recovers from %s without a restart', async (error) => {
     for (const first of starts) {
       const since = ledger.length;
       const { client } = life;
@@ -68,13 +68,13 @@ describe('an outage of the disk', () => {
   });
 
   test.each(errors)(
-    '%s in a call of a start: the server starts or says why, and the next start works',
+    'starts or reports a reason when a call of the start fails with %s, and the next start works',
     async (error) => {
       await life.restart('stop');
       shim.arm('all');
       await life.restart('kill');
       shim.disarm();
-      const calls = withoutRows(shim.calls);
+      const calls = withoutSeries(shim.calls);
       const step = isLong ? 1 : Math.ceil(calls.length / 8);
       let refused = 0;
       for (let at = errors.indexOf(error) % step; at < calls.length; at += step) {
@@ -102,18 +102,18 @@ describe('an outage of the disk', () => {
   );
 });
 
-/** Without those of which there are hundreds: of the calls of one kind in one part of the data folder, the first six. */
-function withoutRows(calls: readonly Call[]): readonly Call[] {
-  const seen = new Map<string, number>();
+/** Returns the calls without long series: at most six calls of one kind per part of the data folder. */
+function withoutSeries(calls: readonly Call[]): readonly Call[] {
+  const counts = new Map<string, number>();
   return calls.filter(({ kind, path }) => {
     const place = `${kind} ${path.split('/').slice(0, 2).join('/')}`;
-    const count = (seen.get(place) ?? 0) + 1;
-    seen.set(place, count);
+    const count = (counts.get(place) ?? 0) + 1;
+    counts.set(place, count);
     return count <= 6;
   });
 }
 
-/** Within ten seconds: the registry may wait between its attempts to open the index again. */
+/** Waits up to ten seconds for the service, since the registry pauses between attempts to reopen the index. */
 async function waitForService({ client }: Life, origin: string): Promise<void> {
   client.begin(1000);
   for (let attempt = 0; attempt < 100; attempt++) {

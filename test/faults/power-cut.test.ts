@@ -1,8 +1,8 @@
 /**
- * Power cuts on a real file system: a loop-mounted ext4 (and xfs, in the long form) is shut down under a server that pushes,
- * deletes and collects, so that only what reached the disk is there when it is mounted again. The server must then start,
- * everything acknowledged must be whole, what was deleted must be gone, and each tag and file must be whole, acknowledged or
- * not. Moments and contents follow from the seed.
+ * Power cuts on a real file system: a loop-mounted ext4 (and xfs, in the long form) is shut down under a server that
+ * pushes, deletes and collects garbage, so that after mounting it again only data that reached the disk exists. The
+ * server must then start, everything acknowledged must be complete, deleted content must be gone, and each tag and file
+ * must be complete, acknowledged or not. Times and contents follow from the seed.
  */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +17,7 @@ import { verifyBlobFiles, verifyTags } from './support/verify.js';
 
 const config = {
   repositories: [{ name: 'local', type: 'local' }],
-  // Longer than a push takes, and shorter than a few rounds: there is always something to collect.
+  // Longer than a push takes and shorter than a few rounds, so that there is always garbage to collect.
   garbageCollection: { graceSeconds: 5, intervalSeconds: 0 },
 };
 const writers = ['local/writer/a', 'local/writer/b', 'local/writer/c'];
@@ -36,7 +36,9 @@ for (const fileSystem of fileSystems) {
     });
     afterAll(() => disk?.release());
 
-    /** Writes from several clients until the power is cut, some time after `started` resolved or rejected. */
+    /**
+     * Writes from several clients until the power is cut after `delayMs`. Returns the number of acknowledged pushes.
+     */
     async function cutWhileWriting(life: Life, ledger: Ledger, round: string, delayMs: number): Promise<number> {
       const power = new AbortController();
       const acknowledged = ledger.kept.length;
@@ -50,7 +52,8 @@ for (const fileSystem of fileSystems) {
       const cut = async (): Promise<void> => {
         await sleep(delayMs);
         power.abort();
-        // A real cut leaves nobody to answer. Here a flush that overlaps it may succeed although nothing was written.
+        // After a real power cut there are no answers. Here, a concurrent flush may succeed although nothing was
+        // written.
         ledger.isClosed = true;
         await disk.cut();
       };
@@ -70,7 +73,7 @@ for (const fileSystem of fileSystems) {
       await verifyBlobFiles(data);
     }
 
-    test(`${cuts} cuts under load lose nothing acknowledged`, { timeout: cuts * 15_000 }, async () => {
+    test(`lose nothing acknowledged in ${cuts} cuts under load`, { timeout: cuts * 15_000 }, async () => {
       const data = join(disk.path, 'data');
       const ledger = new Ledger();
       const life = new Life(disk.folder, { config, data });
@@ -91,7 +94,7 @@ for (const fileSystem of fileSystems) {
     });
 
     test(
-      `${firstSessions} cuts in the first session of a new folder`,
+      `lose nothing acknowledged in ${firstSessions} cuts during the first session of a new folder`,
       { timeout: firstSessions * 20_000 },
       async () => {
         let early = 0;
@@ -100,7 +103,7 @@ for (const fileSystem of fileSystems) {
           const ledger = new Ledger();
           const life = new Life(disk.folder, { config, data });
           try {
-            // Half of them while it starts.
+            // Cuts half of them during the start.
             const isEarly = round % 2 === 0;
             early += isEarly ? 1 : 0;
             const delayMs = random.below(isEarly ? 500 : 300);

@@ -1,4 +1,4 @@
-// npm run faults -- --long --seed 7: these two become environment variables, the rest goes to vitest.
+// npm run faults -- --long --seed 7: passes these two flags as environment variables, and the rest to vitest.
 import { fileURLToPath } from 'node:url';
 
 const rest = process.argv.slice(2);

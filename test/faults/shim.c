@@ -1,13 +1,13 @@
 /*
  * Fails file operations of a process on request. Preloaded into a server by fault-shim.ts.
  *
- * FAULTS_ROOT is the folder whose files are concerned, FAULTS_CONTROL a file of CONTROL_BYTES that is mapped into memory:
- * the test writes faults into it and reads counts and the log of calls from it while the server runs. See fault-shim.ts
- * for the layout.
+ * FAULTS_ROOT is the folder whose files can fail. FAULTS_CONTROL is a file of CONTROL_BYTES that is mapped into memory:
+ * while the server runs, the test writes faults into it and reads counts and the log of calls from it. fault-shim.ts
+ * describes the layout.
  *
- * It covers what node and classic-level import from libc for opening, writing, syncing, renaming, unlinking, truncating
- * and making files. LevelDB writes through stdio: its files are opened here as streams of our own (fopencookie), so that
- * a failure hits the write that stdio makes, with libc's own handling of what is left in the buffer.
+ * It covers the functions of libc that node and classic-level use for creating, opening, writing, syncing, renaming,
+ * unlinking and truncating files. LevelDB writes through stdio: this library opens its files as custom streams
+ * (fopencookie), so that a failure hits the write that stdio makes, and libc handles the rest of the buffer itself.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -28,9 +28,9 @@
 #include <unistd.h>
 
 #define CONTROL_BYTES (4096 + (1 << 20))
-#define MOST_FAULTS 4
+#define MAX_FAULTS 4
 
-/* One fault: calls number `first` to `last` fail with `error`; a write is done by half first when `half` is set. */
+/* One fault: the calls from `first` to `last` fail with `error`. With `half`, half of a write is done first. */
 struct fault {
   uint32_t first, last, error, half;
 };
@@ -40,8 +40,8 @@ struct control {
   _Atomic uint32_t calls;
   _Atomic uint32_t hits;
   _Atomic uint32_t log_bytes;
-  struct fault faults[MOST_FAULTS];
-  /* 0: all paths. 1: those that begin with `prefix`. 2: the others. */
+  struct fault faults[MAX_FAULTS];
+  /* 0: all paths. 1: paths that begin with `prefix`. 2: all other paths. */
   uint32_t scope;
   char prefix[60];
 };
@@ -84,14 +84,14 @@ static int is_in_scope(const char *path) {
   return begins == (control->scope == 1);
 }
 
-/* The fault that this call meets, if any. Counts and records the call. */
+/* Counts and records the call. Returns its fault, or NULL. */
 static const struct fault *meet(const char *kind, const char *path) {
   if (control == NULL || path == NULL || !atomic_load(&control->on)) return NULL;
   if (strncmp(path, root, root_length) != 0 || (path[root_length] != '/' && path[root_length] != 0)) return NULL;
   if (!is_in_scope(path + root_length)) return NULL;
   uint32_t number = atomic_fetch_add(&control->calls, 1) + 1;
   record(number, kind, path + root_length);
-  for (int i = 0; i < MOST_FAULTS; i++) {
+  for (int i = 0; i < MAX_FAULTS; i++) {
     const struct fault *fault = &control->faults[i];
     if (fault->first == 0 || number < fault->first || number > fault->last) continue;
     atomic_fetch_add(&control->hits, 1);
@@ -152,12 +152,12 @@ int scandir64(const char *path, struct dirent64 ***list, int (*filter)(const str
 
 int mkdir(const char *path, mode_t mode) { return fails("mkdir", path) ? -1 : REAL(mkdir)(path, mode); }
 
-/* Writing to descriptors. A write by half tells the caller what was written; the rest, which it then tries, fails. */
+/* Writing to descriptors. A half write reports what was written; writing the rest then fails. */
 
 static _Thread_local int rest_fails_fd = -1;
 static _Thread_local int rest_fails_with;
 
-/* 0: go on. 1: write half. -1: failed. */
+/* 0: write everything. 1: write half. -1: fail. */
 static int write_verdict(int fd) {
   int before = errno;
   if (rest_fails_fd == fd && fd >= 0) {
@@ -221,7 +221,7 @@ int ftruncate64(int fd, off64_t size) { return fd_fails("truncate", fd) ? -1 : R
 int rename(const char *from, const char *to) { return fails("rename", to) ? -1 : REAL(rename)(from, to); }
 int unlink(const char *path) { return fails("unlink", path) ? -1 : REAL(unlink)(path); }
 
-/* Streams: what stdio writes goes through `stream_write`. */
+/* Streams: stdio writes through `stream_write`. */
 
 struct stream {
   FILE *file;
@@ -238,10 +238,10 @@ static ssize_t stream_write(void *cookie, const char *bytes, size_t size) {
   char path[PATH_MAX];
   const struct fault *fault = meet("write", path_of(fd, path));
   errno = before;
-  size_t wanted = fault == NULL ? size : fault->half ? size / 2 : 0;
+  size_t target = fault == NULL ? size : fault->half ? size / 2 : 0;
   size_t done = 0;
-  while (done < wanted) {
-    ssize_t written = REAL(write)(fd, bytes + done, wanted - done);
+  while (done < target) {
+    ssize_t written = REAL(write)(fd, bytes + done, target - done);
     if (written < 0) return (ssize_t)done;
     done += (size_t)written;
   }
@@ -281,7 +281,7 @@ FILE *fopen64(const char *path, const char *mode) {
   mine->fd = fd;
   cookie_io_functions_t functions = {NULL, stream_write, stream_seek, stream_close};
   mine->file = fopencookie(mine, mode, functions);
-  /* As large as for a file. */
+  /* The size that stdio uses for a file. */
   setvbuf(mine->file, NULL, _IOFBF, 4096);
   pthread_mutex_lock(&streams_lock);
   mine->next = streams;

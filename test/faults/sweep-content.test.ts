@@ -1,6 +1,6 @@
 /**
- * Each file operation on blobs, staged bytes and other files of ours fails once, with ENOSPC, EIO and EMFILE: see
- * support/sweep.ts.
+ * Lets each file operation on blobs, staged bytes and other files outside the index fail once, with ENOSPC, EIO and
+ * EMFILE: see support/sweep.ts.
  */
 import { describeSweep, everyFault } from './support/sweep.js';
 

@@ -1,6 +1,6 @@
 /**
- * Each file operation of LevelDB fails once, with ENOSPC, EIO and EMFILE: see support/sweep.ts. Then pairs of failures: after a
- * failed write the index is closed and opened again, and the second fault meets a call of that.
+ * Lets each file operation of LevelDB fail once, with ENOSPC, EIO and EMFILE (see support/sweep.ts), and then pairs of
+ * operations: a failed write closes and reopens the index, and the second fault hits a call of the reopening.
  */
 import { isLong } from './support/form.js';
 import { describeSweep, everyFault, pairsOf } from './support/sweep.js';

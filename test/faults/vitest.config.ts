@@ -6,9 +6,9 @@ export default defineConfig({
     root: fileURLToPath(new URL('../..', import.meta.url)),
     include: ['test/faults/**/*.test.ts'],
     pool: 'forks',
-    // A server and its client keep one processor busy each.
+    // A server and its client each keep one processor busy.
     maxWorkers: 2,
-    // The long form takes as long as it takes.
+    // The long form has no time limit.
     testTimeout: process.env['FAULTS_LONG'] === '1' ? 0 : 120_000,
     hookTimeout: 60_000,
     reporters: ['verbose'],

@@ -9,45 +9,51 @@ import { startMemoryRegistry, startRegistry, type TestRegistry } from './registr
 import type { Cleanups } from './remote.js';
 import { makeScratchFolder, removeScratchFolder } from './scratch.js';
 
+/** Headers of a JSON body. */
 export const json = { 'Content-Type': 'application/json' };
+/** Headers of a form. */
 export const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
 
+/** Returns the password of a test user. */
 export function passwordOf(user: string): string {
   return `password of ${user}`;
 }
 
+/** Returns the `Authorization` header of a user. */
 export function basic(user: string, password = passwordOf(user)): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
 }
 
-/** The lines of an htpasswd file, with the cheapest bcrypt there is. */
+/** Returns the lines of an htpasswd file, with the lowest bcrypt cost. */
 export function htpasswdOf(users: readonly string[], password = passwordOf): string {
   return users.map((user) => `${user}:${hashSync(password(user), 4)}\n`).join('');
 }
 
-/** Asks as somebody. */
+/** Sends a request as a certain user. */
 export type Ask = (method: Method, path: string, send?: Send) => Promise<Answer>;
 
+/** A registry with rules, and requests to it. */
 export interface AccessScene {
   readonly server: TestRegistry;
-  /** As nobody. */
+  /** Sends a request without a login. */
   readonly ask: Ask;
-  /** As whoever this `Authorization` is from; headers that are sent along stand above it. */
+  /** Sends requests with this `Authorization`, unless the headers of a request override it. */
   readonly as: (authorization: string) => Ask;
-  /** An access token for the scopes. */
+  /** Requests an access token for the scopes. */
   readonly token: (scopes: string | readonly string[], authorization?: string) => Promise<string>;
   /** The path of the htpasswd file. */
   readonly htpasswd: string;
 }
 
+/** Options of a scene. */
 export type SceneOptions = Omit<Partial<RegistryOptions>, 'access'> & {
   readonly access?: AccessOptions;
-  /** Who is in the htpasswd file. */
+  /** The users in the htpasswd file. */
   readonly users?: readonly string[];
   readonly password?: (user: string) => string;
 };
 
-/** A registry with rules and an htpasswd file; on disk where a storage folder is given. */
+/** Starts a registry with rules and an htpasswd file, on disk if a storage folder is given. */
 export async function startAccess(
   cleanups: Cleanups,
   { users = ['root'], password = passwordOf, access, ...options }: SceneOptions,
@@ -76,13 +82,14 @@ export async function startAccess(
   return { server, ask, as, token, htpasswd };
 }
 
+/** An image that was pushed. */
 export interface PushedImage {
   readonly blob: Buffer;
   readonly digest: string;
   readonly manifest: Manifest;
 }
 
-/** Pushes one layer and a manifest of it; content that differs by `label`. */
+/** Pushes one layer and its manifest. The content depends on `label`. */
 export async function pushImage(ask: Ask, name: string, label = name, tag = 'v1'): Promise<PushedImage> {
   const blob = Buffer.from(`layer of ${label}`);
   const pushed = await ask('POST', `/v2/${name}/blobs/uploads/?digest=${digest(blob)}`, { body: blob });
@@ -97,14 +104,14 @@ export async function pushImage(ask: Ask, name: string, label = name, tag = 'v1'
   return { blob, digest: digest(blob), manifest };
 }
 
-/** Sends a document to the management API, and expects that status. */
+/** Sends a document to the management API, and expects the status. */
 export async function manage(ask: Ask, method: Method, path: string, document: object, status = 201): Promise<unknown> {
   const answer = await ask(method, `/api/v1/${path}`, { headers: json, body: JSON.stringify(document) });
   expect(answer.status, answer.body.toString()).toBe(status);
   return answer.json();
 }
 
-/** The whole of an answer that must not differ, without what always does. */
+/** Returns the parts of an answer that must be equal, without those that always differ. */
 export function comparable({ status, headers, body }: Answer, ...names: readonly string[]): object {
   const { date: _date, 'x-request-id': _id, 'content-length': _length, ...kept } = headers;
   const hide = (text: string): string => names.reduce((rest, name) => rest.replaceAll(name, '<name>'), text);

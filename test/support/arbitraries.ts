@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 
-/** Words that stand in our own paths: an image may be called each of them. */
+/** Words of the registry's own paths, each of which is a valid image name. */
 export const pathWords = ['blobs', 'manifests', 'tags', 'list', 'uploads', 'referrers', 'v2', 'images', 'api', 'v1'];
 
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
@@ -15,7 +15,7 @@ function stringOf(alphabet: string, constraints: { minLength: number; maxLength:
 
 const word = stringOf(letters, { minLength: 1, maxLength: 6 });
 
-/** One path component by the spec's grammar. */
+/** A path component of a name, by the grammar of the specification. */
 export const component: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom(...pathWords),
   fc
@@ -23,12 +23,13 @@ export const component: fc.Arbitrary<string> = fc.oneof(
     .map(([first, rest]) => first + rest.map(([separator, more]) => separator + more).join('')),
 );
 
-/** A name by the spec's grammar, with a liking for the words of our own paths. */
+/** A name by the grammar of the specification, often with words of the registry's own paths. */
 export const name: fc.Arbitrary<string> = fc
   .array(component, { minLength: 1, maxLength: 6 })
   .map((parts) => parts.join('/'))
   .filter(({ length }) => length <= 255);
 
+/** A tag. */
 export const tag: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom(...pathWords, 'latest', '_', 'sha256-44136fa3', '0'),
   fc
@@ -42,9 +43,11 @@ export const tag: fc.Arbitrary<string> = fc.oneof(
 const hex = (length: number): fc.Arbitrary<string> =>
   stringOf('0123456789abcdef', { minLength: length, maxLength: length });
 
+/** A sha256 or sha512 digest. */
 export const digest: fc.Arbitrary<string> = fc.oneof(
   hex(64).map((text) => `sha256:${text}`),
   hex(128).map((text) => `sha512:${text}`),
 );
 
+/** The id of an upload session. */
 export const session: fc.Arbitrary<string> = fc.uuid();

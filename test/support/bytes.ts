@@ -1,10 +1,11 @@
 import { Readable, Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 
+/** Bytes in a KiB and a MiB. */
 export const KiB = 1024;
 export const MiB = 1024 * 1024;
 
-/** Bytes of which no two blocks of 64 KiB are alike: what is missing, doubled or swapped changes the digest. */
+/** Returns bytes in which all blocks of 64 KiB differ, so that missing, doubled or swapped blocks change the digest. */
 export function patternBytes(size: number, seed = 1): Buffer {
   const block = Buffer.alloc(64 * KiB);
   let state = seed;
@@ -20,7 +21,7 @@ export function patternBytes(size: number, seed = 1): Buffer {
   return bytes;
 }
 
-/** A stream of the bytes in pieces of one size. */
+/** Returns a stream of the bytes in pieces of one size. */
 export function sourceOf(bytes: Buffer, pieceBytes = 64 * KiB): Readable {
   let at = 0;
   return new Readable({
@@ -31,19 +32,19 @@ export function sourceOf(bytes: Buffer, pieceBytes = 64 * KiB): Readable {
   });
 }
 
-/** Brings all of the bytes and then fails instead of ending. */
+/** Returns a stream that yields all of the bytes and then fails instead of ending. */
 export function brokenSource(bytes: Buffer, error: Error | undefined, pieceBytes = 64 * KiB): Readable {
   let at = 0;
   return new Readable({
     read() {
       if (at < bytes.length) this.push(bytes.subarray(at, (at += pieceBytes)));
-      // Later than the last chunk was taken: `destroy` throws away what is still buffered.
+      // After the last chunk was consumed, since `destroy` discards buffered data.
       else setImmediate(() => this.destroy(error));
     },
   });
 }
 
-/** Collects copies. Each write waits for `delayMs`, or for what `before` does. */
+/** Collects copies of the chunks. Each write waits for `delayMs`, or for `before`. */
 export class CollectingSink extends Writable {
   readonly chunks: Buffer[] = [];
 
@@ -64,7 +65,7 @@ export class CollectingSink extends Writable {
   }
 }
 
-/** Takes the first chunk and never calls back. */
+/** Accepts the first chunk and never calls back. */
 export class StuckSink extends Writable {
   readonly reached: Promise<void>;
 

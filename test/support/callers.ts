@@ -1,7 +1,7 @@
 import type { Caller } from '../../src/ports/repository.js';
 import type { ImageKey } from '../../src/ports/images.js';
 
-/** A caller who may pull and mount what a rule says. */
+/** Creates a caller who may pull and mount the images that `may` allows. */
 export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
   const answer = (at: ImageKey): Promise<boolean> => Promise.resolve(may(at));
   return {

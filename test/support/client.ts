@@ -1,15 +1,17 @@
 import { Agent, type Dispatcher } from 'undici';
 import type { Readable } from 'node:stream';
 
+/** The methods that the tests send. */
 export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
+/** The headers and the body of a request. */
 export interface Send {
   readonly headers?: Readonly<Record<string, string | string[]>>;
   /** A stream is sent chunked, without a Content-Length. */
   readonly body?: Buffer | string | Readable;
 }
 
-/** An answer, read to its end. */
+/** An answer that was read completely. */
 export class Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -21,35 +23,38 @@ export class Answer {
     this.body = body;
   }
 
-  /** A header that came once, or '' when it did not come. */
+  /** Returns a header, or '' when it is missing. @throws Error when it occurs several times */
   header(name: string): string {
     const value = this.headers[name.toLowerCase()];
-    if (Array.isArray(value)) throw new Error(`${name} came ${value.length} times`);
+    if (Array.isArray(value)) throw new Error(`header "${name}" occurs ${value.length} times`);
     return value ?? '';
   }
 
+  /** Returns the parsed body. */
   json(): unknown {
     return JSON.parse(this.body.toString('utf8')) as unknown;
   }
 
-  /** The codes of an error body. */
+  /** Returns the codes of an error body. */
   get codes(): readonly string[] {
     return (this.json() as { errors: { code: string }[] }).errors.map(({ code }) => code);
   }
 
-  /** The target of `Link: <…>; rel="next"`. */
+  /** Returns the target of `Link: <…>; rel="next"`. */
   get next(): string | undefined {
     return /^<([^>;]+)>; rel="next"$/.exec(this.header('link'))?.[1];
   }
 }
 
-/** Sends paths as they are written, and gives answers as they came: nothing is normalised, redirected or decoded. */
+/**
+ * Sends paths exactly as written and returns answers as received: it does not normalize, redirect or decode anything.
+ */
 export class Client {
   readonly #origin: string;
   readonly #place: string;
   readonly #agent = new Agent({ keepAliveTimeout: 1000 });
 
-  /** @param place what precedes `/v2/` where a path begins with it; a Location has it already. */
+  /** @param place the prefix to put before paths that begin with `/v2/`; a Location already contains it. */
   constructor(origin: string, place = '') {
     this.#origin = origin;
     this.#place = place;

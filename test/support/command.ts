@@ -4,6 +4,7 @@ import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '../..');
 
+/** The environment of a command. */
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
@@ -11,14 +12,14 @@ export interface CommandOptions {
   readonly openFiles?: number;
 }
 
-/** How a process ended, and all that it printed. */
+/** The exit code of a process, and everything it printed. */
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A child process of this test: ended by its own id, and never left behind. */
+/** A child process of a test, which the test must end. */
 export class Command {
   readonly #child: ChildProcess;
   readonly #ended: Promise<Ended>;
@@ -51,36 +52,38 @@ export class Command {
     return this.#stderr;
   }
 
+  /** Resolves when the process has ended. */
   ended(): Promise<Ended> {
     return this.#ended;
   }
 
+  /** Sends a signal. */
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
 
-  /** SIGTERM, unless it has ended. */
+  /** Sends SIGTERM, and waits for the end. */
   async stop(): Promise<Ended> {
     this.kill('SIGTERM');
     return this.#ended;
   }
 
-  /** The first match in what it prints. Rejects when it ends without. */
+  /** Resolves to the first match in the output. Rejects when the process ends without one. */
   async waitFor(pattern: RegExp, where: 'stdout' | 'stderr' = 'stdout'): Promise<string> {
     for (;;) {
       const match = pattern.exec(where === 'stdout' ? this.#stdout : this.#stderr);
       if (match !== null) return match[0];
       const stream = this.#child[where];
-      if (stream === null || stream.closed) throw new Error(`it ended:\n${this.#stdout}\n${this.#stderr}`);
+      if (stream === null || stream.closed) throw new Error(`the process ended:\n${this.#stdout}\n${this.#stderr}`);
       await Promise.race([once(stream, 'data'), once(stream, 'close')]);
     }
   }
 }
 
-/** `http://127.0.0.1:<port>` as a server prints it. */
+/** Matches `http://127.0.0.1:<port>` in the output of a server. */
 export const originPattern = /https?:\/\/(?:127\.0\.0\.1|0\.0\.0\.0):[1-9][0-9]*/;
 
-/** Where a started server can be reached from here. */
+/** Waits for a server and returns its URL on loopback. */
 export async function originOf(command: Command): Promise<string> {
   return (await command.waitFor(originPattern)).replace('0.0.0.0', '127.0.0.1');
 }

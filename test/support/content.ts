@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
 import type { Answer, Client } from './client.js';
 
+/** Media types. */
 export const types = {
   ociImage: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
@@ -14,18 +15,20 @@ export const types = {
   empty: 'application/vnd.oci.empty.v1+json',
 } as const;
 
+/** The algorithms of digests. */
 export type HashName = 'sha256' | 'sha512';
 
-/** Counted here and not by the code under test. */
+/** Computes a digest, independently of the code under test. */
 export function digest(bytes: Buffer | string, algorithm: HashName = 'sha256'): string {
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}`;
 }
 
-/** The same bytes for the same seed, and unlike those of another. */
+/** Returns bytes that depend only on the seed. */
 export function someBytes(seed: string, size: number): Buffer {
   return createHash('shake256', { outputLength: size }).update(seed).digest();
 }
 
+/** A descriptor of the OCI image specification. */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;
@@ -33,11 +36,12 @@ export interface Descriptor {
   readonly [more: string]: unknown;
 }
 
+/** Returns the descriptor of bytes. */
 export function describeBytes(mediaType: string, bytes: Buffer, algorithm: HashName = 'sha256'): Descriptor {
   return { mediaType, digest: digest(bytes, algorithm), size: bytes.length };
 }
 
-/** A manifest as a client holds it before the push. */
+/** A manifest as a client has it before the push. */
 export interface Manifest {
   readonly type: string;
   readonly bytes: Buffer;
@@ -45,12 +49,13 @@ export interface Manifest {
   readonly sha512: string;
 }
 
+/** Serializes a manifest. */
 export function manifestOf(type: string, document: object): Manifest {
   const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, ...document }));
   return { type, bytes, digest: digest(bytes), sha512: digest(bytes, 'sha512') };
 }
 
-/** An image manifest that names blobs nobody pushed, and which differs by `label`. */
+/** Returns an image manifest that depends on `label` and refers to blobs that were never pushed. */
 export function imageManifest(label: string, more: object = {}): Manifest {
   return manifestOf(types.ociImage, {
     config: describeBytes(types.ociConfig, Buffer.from(`config of ${label}`)),
@@ -59,15 +64,17 @@ export function imageManifest(label: string, more: object = {}): Manifest {
   });
 }
 
+/** Returns an index of manifests. */
 export function indexManifest(children: readonly Descriptor[], more: object = {}): Manifest {
   return manifestOf(types.ociIndex, { manifests: children, ...more });
 }
 
+/** Returns the descriptor of a manifest. */
 export function describeManifest({ type, bytes, digest }: Manifest): Descriptor {
   return { mediaType: type, digest, size: bytes.length };
 }
 
-/** Pushes by POST with `?digest=`. */
+/** Pushes a blob by POST with `?digest=`. */
 export async function pushBlob(
   client: Client,
   name: string,
@@ -80,6 +87,7 @@ export async function pushBlob(
   return expected;
 }
 
+/** Pushes a manifest. */
 export async function pushManifest(
   client: Client,
   name: string,
@@ -94,7 +102,7 @@ export async function pushManifest(
   return answer;
 }
 
-/** Starts an upload: its Location. */
+/** Starts an upload and returns its Location. */
 export async function startUpload(client: Client, name: string, query = ''): Promise<string> {
   const answer = await client.post(`/v2/${name}/blobs/uploads/${query}`);
   expect(answer.status).toBe(202);

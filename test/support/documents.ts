@@ -1,7 +1,7 @@
 import { ConflictError } from '../../src/util/conflict-error.js';
 import type { DocumentKind, Documents, MetadataWriter } from '../../src/ports/metadata.js';
 
-/** Documents in memory. Refuses every other change and precondition. */
+/** Stores documents in memory. Throws on all other changes and preconditions. */
 export function memoryDocuments(): Documents & MetadataWriter {
   let revision = 0;
   const kept = new Map<string, { kind: DocumentKind; id: string; value: object }>();
@@ -22,18 +22,18 @@ export function memoryDocuments(): Documents & MetadataWriter {
       ),
     apply: (changes, { require = [] }) => {
       for (const rule of require) {
-        if (rule.type !== 'document') throw new Error(`not a precondition on documents: ${rule.type}`);
+        if (rule.type !== 'document') throw new Error(`unsupported precondition: ${rule.type}`);
         if (kept.has(`${rule.kind}/${rule.id}`) !== (rule.is === 'present')) {
           return Promise.reject(new ConflictError(`${rule.kind} ${rule.id} is not ${rule.is}`));
         }
       }
       for (const change of changes) {
-        // What goes through a store comes back without what JSON does not have.
+        // A real store returns documents after serialization, without values that JSON lacks.
         if (change.type === 'document.put') {
           const { kind, id } = change;
           kept.set(`${kind}/${id}`, { kind, id, value: JSON.parse(JSON.stringify(change.value)) as object });
         } else if (change.type === 'document.delete') kept.delete(`${change.kind}/${change.id}`);
-        else throw new Error(`not a change of documents: ${change.type}`);
+        else throw new Error(`unsupported change: ${change.type}`);
       }
       revision += 1;
       return Promise.resolve();

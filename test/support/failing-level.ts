@@ -1,30 +1,31 @@
 import { Level } from 'level';
 import type { LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
 
-/** What fails next, in order, with these messages; each is used once. */
+/** The messages of the next failures, in order. Each is used once. */
 export interface LevelFaults {
   readonly batches: string[];
   readonly opens: string[];
   readonly closes: string[];
   readonly gets: string[];
-  /** Whether a batch that fails reaches the disk all the same. */
+  /** Whether a failing batch reaches the disk nevertheless. */
   writesBeforeFailing: boolean;
-  /** How many databases were opened. */
+  /** The number of databases that were opened. */
   opened: number;
-  /** Called while a database closes, and while one opens. */
+  /** Called while a database closes or opens. */
   during: (phase: 'closing' | 'opening') => void;
 }
 
+/** Creates faults that let nothing fail. */
 export function createFaults(): LevelFaults {
   return { batches: [], opens: [], closes: [], gets: [], writesBeforeFailing: false, opened: 0, during: () => {} };
 }
 
-/** Creates databases that fail as `faults` says, and otherwise are LevelDB. */
+/** Creates databases that fail as `faults` specifies, and otherwise behave like LevelDB. */
 export function failingLevel(faults: () => LevelFaults): NonNullable<LevelMetadataStoreOptions['createLevel']> {
   class FailingLevel extends Level {
     override async open(options: object = {}): Promise<void> {
       if (faults().opens.length > 0) {
-        // Else it would open itself a moment later.
+        // Otherwise the database would open by itself in the next turn.
         await super.close();
         failNext(faults().opens);
       }
@@ -61,7 +62,7 @@ export function failingLevel(faults: () => LevelFaults): NonNullable<LevelMetada
     }
   }
   return (folder, options) => {
-    // Its overrides are narrower than what LevelDB takes.
+    // The overrides accept fewer arguments than the methods of Level.
     const level: unknown = new FailingLevel(folder, options);
     return level as Level;
   };

@@ -2,15 +2,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * What goes wrong with a request. Fields combine: `{ cutAfterBytes: 100, times: 1 }` cuts the first answer, and the next is whole.
- * In the order in which they strike: before the answer, instead of it, in its head, in its body.
+ * What goes wrong with a request. Fields combine: `{ cutAfterBytes: 100, times: 1 }` cuts the first answer, and the
+ * next is complete. The fields are in the order in which they take effect: before the answer, instead of it, in its
+ * head, in its body.
  */
 export interface Fault {
-  /** How many requests it hits; then it is over. Default: all. */
+  /** Number of requests that it affects. @default all */
   readonly times?: number;
-  /** Only these methods. */
+  /** Affects only this method. @default all */
   readonly method?: 'GET' | 'HEAD';
-  /** Where: the registry itself (default), the host it redirects to, or its token endpoint. */
+  /** The affected server: the registry, the host that it redirects to, or its token endpoint. @default registry */
   readonly at?: RequestRecord['at'];
 
   /** Never answers. */
@@ -20,56 +21,56 @@ export interface Fault {
   /** Waits before the answer. */
   readonly delayMs?: number;
 
-  /** Answers this, with a JSON error and `headers`, whoever asks. */
+  /** Answers this status with a JSON error and `headers`, without authentication. */
   readonly status?: number;
-  /** Added to the answer, whatever it is; `undefined` takes one away (`docker-content-digest`, `content-type`). */
+  /** Adds headers to any answer; `undefined` removes one (`docker-content-digest`, `content-type`). */
   readonly headers?: Readonly<Record<string, string | undefined>>;
-  /** Redirects, once it knows who asks: to the other host, to another path of the same host, or to a URL. */
+  /** Redirects after authentication: to the other host, to another path of the same host, or to a URL. */
   readonly redirect?: 'elsewhere' | 'here' | { readonly to: string };
 
-  /** Ignores `Range`: 200 and everything. */
+  /** Ignores `Range`, and answers 200 with the whole blob. */
   readonly noRange?: boolean;
-  /** Answers a range with one that begins this much later. */
+  /** Answers with a range that starts this many bytes later. */
   readonly rangeOff?: number;
-  /** Chunked, without a Content-Length. */
+  /** Sends the body chunked, without a Content-Length. */
   readonly noLength?: boolean;
-  /** Announces this much more (or less) than it sends. */
+  /** Announces this many bytes more (or fewer) than it sends. */
   readonly lengthOff?: number;
 
-  /** The first byte is another: nothing matches its digest. */
+  /** Changes the first byte, so that the digest does not match. */
   readonly wrongBytes?: boolean;
-  /** A body in place of the right one, with its own length and the right one's digest. */
+  /** Sends another body with its own length and the digest of the right one. */
   readonly body?: Buffer | string;
-  /** Closes the connection after this much of the body. */
+  /** Closes the connection after this many bytes of the body. */
   readonly cutAfterBytes?: number;
-  /** Sends this much of the body, then the rest when the promise resolves. */
+  /** Sends this many bytes of the body, and the rest when the promise resolves. */
   readonly hold?: { readonly afterBytes: number; readonly until: Promise<unknown> };
   /** Sends pieces of this size with a pause before each. */
   readonly slow?: { readonly chunkBytes: number; readonly delayMs: number };
 }
 
-/** One request that came in. */
+/** A received request. */
 export interface RequestRecord {
   readonly at: 'registry' | 'elsewhere' | 'token';
   readonly method: string;
-  /** With its query. */
+  /** Includes the query. */
   readonly path: string;
   readonly headers: IncomingMessage['headers'];
   status: number;
-  /** Of the body. */
+  /** Bytes of the body that were sent. */
   bytes: number;
-  /** Whether the connection closed before the answer was whole. */
+  /** Whether the connection closed before the answer was complete. */
   broken: boolean;
 }
 
-/** What the registry would answer if nothing went wrong. */
+/** The answer of the registry before a fault is applied. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 }
 
-/** Sends an answer, with what the fault makes of it. */
+/** Sends an answer with the fault applied. */
 export async function sendAnswer(
   res: ServerResponse,
   record: RequestRecord,
@@ -101,7 +102,7 @@ export async function sendAnswer(
   else res.end();
 }
 
-/** Resolves when the chunk has gone to the system, or nowhere. */
+/** Resolves when the chunk was sent or the connection closed. */
 function write(res: ServerResponse, chunk: Buffer): Promise<void> {
   return new Promise((resolve) => {
     res.once('close', resolve);
@@ -120,10 +121,12 @@ function spoil({ body }: Answer, { wrongBytes, body: other }: Fault): Buffer {
   return spoiled;
 }
 
+/** Returns an error answer. */
 export function problem(status: number, code: string, headers: Readonly<Record<string, string>> = {}): Answer {
   return { ...json({ errors: [{ code, message: code }] }, headers), status };
 }
 
+/** Returns a JSON answer. */
 export function json(document: object, headers: Readonly<Record<string, string>> = {}): Answer {
   return {
     status: 200,

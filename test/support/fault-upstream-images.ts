@@ -1,30 +1,30 @@
 import { describeBytes, digest, manifestOf, someBytes, types, type Descriptor, type Manifest } from './content.js';
 
-/** An image as it was put in: a manifest, its config and its layers. */
+/** An image that was added: its manifest, config and layers. */
 export interface FaultImage {
   readonly manifest: Manifest;
   readonly config: Buffer;
   readonly layers: readonly { readonly digest: string; readonly bytes: Buffer }[];
 }
 
-/** What the registry holds. Blobs are per name, as in any registry. */
+/** The content of the registry. Blobs belong to a name, as in any registry. */
 export class FaultImages {
   readonly blobs = new Map<string, Buffer>();
   readonly manifests = new Map<string, Manifest>();
   readonly tags = new Map<string, string>();
-  /** Lists have pages of this many items. */
+  /** Items per page of lists. */
   pageSize = 1000;
-  /** Whether there is a referrers API. */
+  /** Whether the registry has a referrers API. */
   hasReferrers = true;
 
-  /** Puts a blob under a name; returns its digest. */
+  /** Adds a blob under a name; returns its digest. */
   addBlob(name: string, bytes: Buffer): string {
     const key = digest(bytes);
     this.blobs.set(`${name}@${key}`, bytes);
     return key;
   }
 
-  /** Puts a manifest under a name, by its digests and by tags. */
+  /** Adds a manifest under a name, by its digests and by tags. */
   addManifest(name: string, manifest: Manifest, ...tags: string[]): Manifest {
     this.manifests.set(`${name}@${manifest.digest}`, manifest);
     this.manifests.set(`${name}@${manifest.sha512}`, manifest);
@@ -32,7 +32,7 @@ export class FaultImages {
     return manifest;
   }
 
-  /** Makes an image with layers of these sizes, puts all of it in and tags it; another `seed` makes other bytes. */
+  /** Creates an image with layers of these sizes, adds it and tags it. Its content depends on `seed`. */
   addImage(name: string, tag: string, layerSizes: readonly number[] = [1000], seed = `${name}:${tag}`): FaultImage {
     const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', seed }));
     const layers = layerSizes.map((size, i) => someBytes(`${seed}/${i}`, size));
@@ -46,15 +46,18 @@ export class FaultImages {
     return { manifest, config, layers: layers.map((bytes) => ({ digest: digest(bytes), bytes })) };
   }
 
+  /** Returns a manifest by tag or digest. */
   manifest(name: string, reference: string): Manifest | undefined {
     const key = reference.includes(':') ? reference : this.tags.get(`${name}:${reference}`);
     return this.manifests.get(`${name}@${key ?? ''}`);
   }
 
+  /** Returns the tags of a name. */
   tagsOf(name: string): string[] {
     return [...this.tags.keys()].flatMap((key) => (key.startsWith(`${name}:`) ? [key.slice(name.length + 1)] : []));
   }
 
+  /** Returns the referrers of a subject. */
   referrersOf(name: string, subject: string): Descriptor[] {
     const found: Descriptor[] = [];
     for (const [key, { type, bytes, digest: own }] of this.manifests) {

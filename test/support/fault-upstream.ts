@@ -11,34 +11,34 @@ import { FaultImages } from './fault-upstream-images.js';
 
 export type { Fault, RequestRecord } from './fault-upstream-answer.js';
 
-/** How the registry wants to be asked. Settable at any time. */
+/** How the registry authenticates requests. May change at any time. */
 export type FaultAuth =
   | { readonly type: 'basic'; readonly username: string; readonly password: string }
   | {
       readonly type: 'token';
-      /** Who gets a token; absent: everybody, without a password. */
+      /** Users who get a token, with their passwords. @default everyone, without a password */
       readonly users?: Readonly<Record<string, string>>;
-      /** Names of images that no token opens, though the realm gives one. */
+      /** Images that reject every token, though the realm issues one. */
       readonly closed?: readonly string[];
-      /** In place of its own token endpoint. */
+      /** The URL of another token endpoint. */
       readonly realm?: string;
-      /** Goes into the challenge in place of the right scope; null leaves it out. */
+      /** The scope in the challenge, instead of the right one; null omits it. */
       readonly scope?: string | null;
       readonly expiresIn?: number;
-      /** The field of the token's answer. Default `token`. */
+      /** The field of the token in the answer. @default token */
       readonly field?: 'token' | 'access_token';
     };
 
 type FaultServer = ReturnType<typeof createHttpServer>;
 
-/** A registry in memory of which everything can be made to go wrong. */
+/** A registry in memory in which any request can be made to fail. */
 export class FaultUpstream {
   readonly images = new FaultImages();
-  /** Every request that came in, in order. */
+  /** All received requests, in order. */
   readonly requests: RequestRecord[] = [];
   auth: FaultAuth | undefined;
   readonly #faults = new Set<{ readonly pattern: string | RegExp; readonly fault: Fault; left: number }>();
-  /** Token → the name that it opens. */
+  /** The image that each token gives access to. */
   readonly #tokens = new Map<string, string>();
   readonly #scheme: string;
   readonly #registry: FaultServer;
@@ -60,43 +60,47 @@ export class FaultUpstream {
     return `${this.#scheme}://127.0.0.1:${this.#port}`;
   }
 
-  /** The other host, where blobs lie under signed URLs: it refuses `Authorization` with 400 and HEAD with 403. */
+  /** The other host, which serves blobs at signed URLs. It refuses `Authorization` with 400 and HEAD with 403. */
   get elsewhereUrl(): string {
     return `${this.#scheme}://127.0.0.1:${(this.#elsewhere.address() as AddressInfo).port}`;
   }
 
-  /** Adds a fault for paths that match (a string: that contain it). The newest that fits a request strikes, alone. Returns what takes it away. */
+  /**
+   * Adds a fault for paths that match the pattern or contain the string. Only the newest matching fault applies to a
+   * request. Returns a function that removes it.
+   */
   fault(pattern: string | RegExp, fault: Fault): () => void {
     const entry = { pattern, fault, left: fault.times ?? Infinity };
     this.#faults.add(entry);
     return () => void this.#faults.delete(entry);
   }
 
-  /** Everything works again. Tokens and the record of requests stay. */
+  /** Removes all faults. Tokens and the record of requests stay. */
   heal(): void {
     this.#faults.clear();
   }
 
-  /** The requests whose path contains or matches, of one method or all. */
+  /** Returns the requests whose path contains or matches the pattern, of one method or all. */
   requestsFor(pattern: string | RegExp, method?: string): readonly RequestRecord[] {
     return this.requests.filter((one) => matches(pattern, one.path) && (method ?? one.method) === one.method);
   }
 
+  /** Returns the number of such requests. */
   count(pattern: string | RegExp, method?: string): number {
     return this.requestsFor(pattern, method).length;
   }
 
-  /** How many bytes of bodies were sent for these paths. */
+  /** Returns the number of body bytes sent for these paths. */
   bytes(pattern: string | RegExp): number {
     return this.requestsFor(pattern).reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** The tokens that were given so far open nothing any more. */
+  /** Invalidates all tokens that were issued so far. */
   revokeTokens(): void {
     this.#tokens.clear();
   }
 
-  /** Listens, on the port it had before. */
+  /** Listens, on the earlier port if there was one. */
   async up(): Promise<void> {
     for (const [server, port] of [[this.#registry, this.#port] as const, [this.#elsewhere, 0] as const]) {
       if (server.listening) continue;
@@ -106,12 +110,12 @@ export class FaultUpstream {
     this.#port = (this.#registry.address() as AddressInfo).port;
   }
 
-  /** Refuses connections and cuts those that are open, until `up`. */
+  /** Closes all connections and refuses new ones until `up`. */
   async down(): Promise<void> {
     await stop(this.#registry);
   }
 
-  /** Cuts everything that is still open, held answers too. */
+  /** Closes all connections, including those with held answers. */
   async close(): Promise<void> {
     await Promise.all([stop(this.#registry), stop(this.#elsewhere)]);
   }
@@ -248,14 +252,16 @@ export class FaultUpstream {
   }
 }
 
-/** Starts one on ports of the system's choice, on loopback. `tls`: with the certificate of `readTestCertificate`. */
+/** Starts an upstream on free ports of loopback. `tls` uses the certificate of `readTestCertificate`. */
 export async function startFaultUpstream({ tls = false } = {}): Promise<FaultUpstream> {
   const upstream = new FaultUpstream(tls);
   await upstream.up();
   return upstream;
 }
 
-/** A key and a certificate for 127.0.0.1 and localhost that nobody trusts but who is told to (`ca: cert`). */
+/**
+ * Reads a key and a self-signed certificate for 127.0.0.1 and localhost. Clients must be told to trust it (`ca: cert`).
+ */
 export function readTestCertificate(): { readonly key: string; readonly cert: string } {
   const read = (file: string): string => readFileSync(path.join(import.meta.dirname, 'tls', file), 'utf8');
   return { key: read('test-only-key.pem'), cert: read('test-only-certificate.pem') };

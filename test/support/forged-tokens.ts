@@ -12,16 +12,18 @@ import {
 } from 'jose';
 import type { CryptoKey, JWTPayload, JWTHeaderParameters } from 'jose';
 
+/** An extractable key pair. */
 export interface KeyPair {
   readonly privateKey: CryptoKey;
   readonly publicKey: CryptoKey;
 }
 
+/** Generates a key pair for an algorithm. */
 export async function makeKeyPair(alg: string): Promise<KeyPair> {
   return generateKeyPair(alg, { extractable: true });
 }
 
-/** One key as a pair for each algorithm of its type: RSA keys take long to make. */
+/** Generates a key pair for each algorithm. RSA algorithms share one key, since generating RSA keys is slow. */
 export async function makeKeyPairs(algorithms: readonly string[]): Promise<ReadonlyMap<string, KeyPair>> {
   const rsa = await makeKeyPair('RS256');
   const [secret, open] = [await exportPKCS8(rsa.privateKey), await exportSPKI(rsa.publicKey)];
@@ -34,7 +36,7 @@ export async function makeKeyPairs(algorithms: readonly string[]): Promise<Reado
   return new Map(await Promise.all(pairs));
 }
 
-/** A JWT as told, sound or not. */
+/** Signs a JWT, valid or not. */
 export async function signJwt(
   payload: JWTPayload,
   header: JWTHeaderParameters,
@@ -43,14 +45,16 @@ export async function signJwt(
   return new SignJWT(payload).setProtectedHeader(header).sign(key);
 }
 
-/** A JWT with that header and payload, and any signature. */
+/** Assembles a JWT from a header, a payload and any signature. */
 export function assembleJwt(header: object, payload: object, signature: string): string {
   return (
     [JSON.stringify(header), JSON.stringify(payload)].map((part) => base64url.encode(part)).join('.') + `.${signature}`
   );
 }
 
-/** What an attacker makes of a good token with everything but the private key; by what was done to it. */
+/**
+ * Returns the tokens that an attacker can forge from a valid token without the private key, with a description of each.
+ */
 export async function forgeTokens(good: string, publicKey: CryptoKey): Promise<[what: string, token: string][]> {
   const header = decodeProtectedHeader(good) as JWTHeaderParameters;
   const payload = decodeJwt(good);
@@ -83,7 +87,7 @@ export async function forgeTokens(good: string, publicKey: CryptoKey): Promise<[
     ['two parts', `${good.split('.')[0]}.${body}`],
     ['four parts', `${good}.${signature}`],
     ['no type of algorithm', assembleJwt({ typ: 'JWT', kid: header.kid, alg: 7 }, payload, signature)],
-    ['a kid that is no text', assembleJwt({ ...header, kid: { $ne: '' } }, payload, signature)],
+    ['a kid that is not a string', assembleJwt({ ...header, kid: { $ne: '' } }, payload, signature)],
     ['too many characters', assembleJwt(header, { ...payload, more: 'x'.repeat(16 * 1024) }, signature)],
   ];
 }

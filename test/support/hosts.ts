@@ -16,21 +16,22 @@ import { mountRegistry as mountInKoa } from 'artifactapi/koa';
 import { createRegistryListener } from 'artifactapi/node';
 import { listenOn, type Listening } from './registry.js';
 
+/** The registry and how a host mounts it. */
 export interface HostSetup {
   readonly registry: Registry;
-  /** Where the host mounts it, as the registry's own `prefix` says: '' or '/registry'. */
+  /** The mount point, which equals the registry's own `prefix`: '' or '/registry'. */
   readonly place: string;
-  /** What the host does with each request before the registry gets it: finding out who it is, say. */
+  /** What the host does with each request before the registry, such as authentication. */
   readonly before: (req: IncomingMessage) => void;
 }
 
 /**
- * A host that has, behind the registry and its management API, routes of its own: POST /echo gives its JSON body back,
- * GET /v2.evil/ and GET /api/v1/others say `host`, and all else is its 404.
+ * Starts a host with its own routes behind the registry and its management API: POST /echo returns its JSON body, GET
+ * /v2.evil/ and GET /api/v1/others return `host`, and everything else gets the host's 404.
  */
 export type StartHost = (setup: HostSetup) => Promise<Listening>;
 
-/** All that there is an adapter for. */
+/** All hosts that have an adapter. */
 export const hosts: Readonly<Record<string, StartHost>> = {
   'Express 5': (setup) => listenOn(createServer(expressHost(express, setup))),
   'Express 4': (setup) => listenOn(createServer(expressHost(express4, setup))),
@@ -89,7 +90,7 @@ async function startFastify({ registry, place, before }: HostSetup): Promise<Lis
     );
   app.post('/echo', (request) => request.body);
   app.get('/v2.evil/', () => 'host');
-  // Less than a route of the management API fits it, and must all the same be asked.
+  // A less specific route than those of the management API, which must be reached nevertheless.
   app.get('/api/*', (request, reply) => (request.url === '/api/v1/others' ? 'host' : reply.callNotFound()));
   await app.ready();
   return listenOn(app.server);
@@ -112,7 +113,7 @@ function koaHost({ registry, place, before }: HostSetup): RequestListener {
   return koaListener(app);
 }
 
-/** Without the promise, which nothing of node looks at. */
+/** Returns Koa's callback without its promise, which node ignores. */
 export function koaListener(app: Koa): RequestListener {
   const callback = app.callback();
   return (req, res) => void callback(req, res);
@@ -124,7 +125,7 @@ function startHono({ registry, place, before }: HostSetup): Promise<Listening> {
   app.get('/v2.evil/', (context) => context.text('host'));
   app.get('/api/v1/others', (context) => context.text('host'));
   const server = createAdaptorServer(mountInHono(app, registry, { management: `${place}/` })) as Server;
-  // The registry is in front: nothing of Hono's can come before it, but something of the server's can.
+  // Nothing in Hono can run before the registry, but a listener of the server can.
   server.prependListener('request', before);
   return listenOn(server);
 }

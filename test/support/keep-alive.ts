@@ -3,6 +3,7 @@ import { Agent, request, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Method } from './client.js';
 
+/** A request to send. */
 export interface PlainRequest {
   readonly method: Method;
   readonly path: string;
@@ -10,12 +11,12 @@ export interface PlainRequest {
   readonly body?: Buffer | string;
 }
 
-/** Sends the requests one after the other on as few connections as the server allows, and tells how many that were. */
+/** Sends the requests one after the other on as few connections as the server allows, and returns their number. */
 export async function sendInTurn(
   origin: string,
   requests: readonly PlainRequest[],
 ): Promise<{ readonly statuses: readonly (number | undefined)[]; readonly connections: number }> {
-  // undici, which the other tests use, closes connections of its own accord after a HEAD.
+  // undici, which other tests use, closes connections by itself after a HEAD.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const statuses: (number | undefined)[] = [];
   const sockets = new Set<Socket>();

@@ -1,18 +1,20 @@
 import { exportJWK, type CryptoKey, type JWK } from 'jose';
 import { listen, type Listening } from './registry.js';
 
-/** An issuer on loopback: its discovery document and its keys, or whatever a test makes it answer instead. */
+/** An issuer on loopback with a discovery document and keys. Tests can replace its answers. */
 export interface KeyServer extends Pick<Listening, 'url' | 'close'> {
-  /** The paths that were asked for. */
+  /** The requested paths. */
   readonly asked: string[];
-  /** JWKs that it serves. */
+  /** The JWKs that it serves. */
   keys: JWK[];
-  /** Answers by path, instead of its own; without a body it redirects, with status 0 it cuts the connection. */
+  /** Replacement answers by path. Without a body it redirects, and with status 0 it closes the connection. */
   readonly instead: Map<string, { readonly status: number; readonly body?: string; readonly location?: string }>;
 }
 
+/** The path of the discovery document (OpenID Connect Discovery 1.0, section 4). */
 export const discoveryPath = '/.well-known/openid-configuration';
 
+/** Starts an issuer. */
 export async function startKeyServer(): Promise<KeyServer> {
   const asked: string[] = [];
   const instead: KeyServer['instead'] = new Map();
@@ -42,6 +44,7 @@ export async function startKeyServer(): Promise<KeyServer> {
   return server;
 }
 
+/** Exports a public key as a JWK. */
 export async function publicJwk(key: CryptoKey, kid?: string): Promise<JWK> {
   return { ...(await exportJWK(key)), ...(kid === undefined ? {} : { kid }) };
 }

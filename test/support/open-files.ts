@@ -1,6 +1,6 @@
 import { readdir, readlink } from 'node:fs/promises';
 
-/** The open files of this process that lie under the root; none where the system does not tell. */
+/** Returns the open files of this process under the root, or none where the system does not list them. */
 export async function openFilesUnder(root: string): Promise<string[]> {
   const links = await Promise.all(
     (await readdir('/proc/self/fd').catch((): string[] => [])).map((fd) =>
@@ -10,7 +10,7 @@ export async function openFilesUnder(root: string): Promise<string[]> {
   return links.filter((path) => path.startsWith(root));
 }
 
-/** @throws when a file under the root is still open. */
+/** Checks that no file under the root is open. @throws Error with the open files */
 export async function checkNoLeak(root: string): Promise<void> {
   const leaked = await openFilesUnder(root);
   if (leaked.length > 0) throw new Error(`still open: ${leaked.join(', ')}`);

@@ -10,7 +10,7 @@ import { repositorySchemas } from '../../src/protocol/settings/repository-config
 import { namespaceQuery } from '../../src/protocol/tables/query-parameters.js';
 import { placeholderPatterns } from '../../src/protocol/tables/route-table.js';
 
-/** What the writers of documents take: the tables of src/protocol/. */
+/** The tables of src/protocol/ from which documents are generated. */
 export interface Tables {
   readonly endpoints: readonly object[];
   readonly managementEndpoints: readonly object[];
@@ -21,7 +21,7 @@ export interface Tables {
   readonly version: string;
 }
 
-/** What declares options: the schemas and the flags of `artifactapi serve`. */
+/** The sources of the options: the schemas and the flags of `artifactapi serve`. */
 export interface OptionSources {
   readonly optionsSchema: ZodType;
   readonly serverSchema: ZodType;
@@ -30,6 +30,7 @@ export interface OptionSources {
   readonly bytesPerUnit: Readonly<Record<string, number>>;
 }
 
+/** The functions that generate documents. */
 export interface Writer {
   readonly renderHttpApi: (tables: Tables) => string;
   readonly renderOpenApi: (tables: Tables) => string;
@@ -38,13 +39,13 @@ export interface Writer {
   readonly renderInterfaces: (optionsSchema: ZodType) => Readonly<Record<string, string>>;
 }
 
-/** Plain JavaScript, since `npm run docs` runs it without a build of its own: so it has no types to import. */
+/** Loads the generator. It is plain JavaScript without types, since `npm run docs` runs it without building it. */
 export async function loadWriter(): Promise<Writer> {
   const file = path.join(import.meta.dirname, '../../scripts/write-docs.mjs');
   return (await import(pathToFileURL(file).href)) as Writer;
 }
 
-/** As the sources have them, whatever was built. */
+/** Returns the tables of the sources, regardless of what was built. */
 export function tablesOf(version: string): Tables {
   const documents = {
     repositories: repositorySchemas,
@@ -55,10 +56,12 @@ export function tablesOf(version: string): Tables {
   return { endpoints, managementEndpoints, errorTable, namespaceQuery, placeholderPatterns, documents, version };
 }
 
+/** A body in an OpenAPI document. */
 export interface Content {
   readonly content?: Readonly<Record<string, { readonly schema?: object }>>;
 }
 
+/** An operation in an OpenAPI document. */
 export interface Operation {
   readonly operationId: string;
   readonly summary: string;
@@ -67,13 +70,14 @@ export interface Operation {
   readonly responses: Readonly<Record<string, Content & { readonly headers?: object }>>;
 }
 
+/** An OpenAPI document. */
 export interface OpenApi {
   readonly openapi: string;
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
   readonly components: object;
 }
 
-/** The operations of the document by their id. */
+/** Returns the operations of a document by their id. */
 export function operationsOf({ paths }: OpenApi): ReadonlyMap<string, Operation> {
   const all = Object.values(paths).flatMap((path) => Object.values(path));
   return new Map(all.filter((one) => 'operationId' in one).map((operation) => [operation.operationId, operation]));

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { Client } from './client.js';
 import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, startUpload, types } from './content.js';
 
-/** Pushes an image the way docker does (a config in one piece, a layer as a stream, a manifest) and pulls it back. */
+/** Pushes an image like docker (a config in one request, a layer as a stream, a manifest) and pulls it back. */
 export async function pushAndPull(client: Client, name: string): Promise<void> {
   const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', of: name }));
   const layer = someBytes(name, 90_000);

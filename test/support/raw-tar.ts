@@ -1,4 +1,7 @@
-/** A header and its bytes, as no tool has to have written them; `size` is what the header says, and its checksum is right. */
+/**
+ * Returns a tar header and its bytes, in a form that no tool needs to have written. `size` is the size in the header,
+ * and the checksum is correct.
+ */
 export function rawEntry(type: string, name: string, bytes: Buffer | string = '', size: number | string = -1): Buffer {
   const content = Buffer.from(bytes);
   const header = Buffer.alloc(512);
@@ -13,7 +16,7 @@ export function rawEntry(type: string, name: string, bytes: Buffer | string = ''
   return Buffer.concat([header, content, Buffer.alloc((512 - (content.length % 512)) % 512)]);
 }
 
-/** A record of an extended header, whose length counts itself. */
+/** Returns a record of an extended header, whose length includes itself. */
 export function paxRecord(key: string, value: string): string {
   const rest = ` ${key}=${value}\n`;
   let length = rest.length;

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** An answer as it came over the wire. */
+/** An answer as received. */
 export interface RawAnswer {
   /** 0 when the connection was closed without an answer. */
   readonly status: number;
-  /** Lower-case names; of one that came twice, the last. */
+  /** Headers by lower-case name; the last one if a name is repeated. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-/** A connection that writes exactly the bytes it is told to. */
+/** A connection that writes exactly the given bytes. */
 export class RawConnection {
   readonly socket: Socket;
   readonly #chunks: Buffer[] = [];
@@ -18,7 +18,7 @@ export class RawConnection {
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => void this.#chunks.push(chunk));
-    // A reset after the answer is what some of the tests provoke; what came before it is kept.
+    // Some tests provoke a reset after the answer. Earlier bytes are kept.
     socket.on('error', () => {});
   }
 
@@ -29,14 +29,14 @@ export class RawConnection {
   }
 
   async write(bytes: Buffer | string): Promise<void> {
-    // latin1, so that a test can spell any byte.
+    // latin1, so that tests can write any byte.
     const buffer = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes;
     await new Promise<void>((resolve) => {
       this.socket.write(buffer, () => resolve());
     });
   }
 
-  /** Resolves when the received text fits the pattern. */
+  /** Resolves to the received text when it matches the pattern. */
   async waitFor(pattern: RegExp): Promise<string> {
     for (;;) {
       const text = Buffer.concat(this.#chunks).toString('latin1');
@@ -46,27 +46,27 @@ export class RawConnection {
     }
   }
 
-  /** All that came until the other side closed. */
+  /** Resolves to everything received, once the other side has closed. */
   async untilClosed(): Promise<RawAnswer> {
-    // Not `once` of node:events, which rejects with a reset.
+    // `once` of node:events would reject on a reset.
     if (!this.socket.closed) await new Promise((resolve) => this.socket.once('close', resolve));
     return parseAnswer(Buffer.concat(this.#chunks).toString('latin1'));
   }
 
-  /** Cuts the connection, as a failing network does. */
+  /** Resets the connection, like a failing network. */
   cut(): void {
     this.socket.resetAndDestroy();
   }
 }
 
-/** Sends one request and reads its answer; the connection is closed after it. */
+/** Sends one request and reads its answer until the connection closes. */
 export async function exchangeRaw(port: number, request: string): Promise<RawAnswer> {
   const connection = await RawConnection.open(port);
   await connection.write(request);
   return connection.untilClosed();
 }
 
-/** A request head for `path` as it is written here, whatever a client library would make of it. */
+/** Returns a request head with exactly this `path`, which a client library might change. */
 export function rawHead(method: string, path: string, headers: Readonly<Record<string, string>> = {}): string {
   const lines = Object.entries({ Host: '127.0.0.1', Connection: 'close', ...headers });
   return `${method} ${path} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;

@@ -1,6 +1,6 @@
 import { RegistryError } from '../../src/index.js';
 
-/** The error of ours that the task throws; anything else that happens fails the test. */
+/** Returns the RegistryError that the task throws. Any other outcome fails the test. */
 export function refusalOf(task: () => unknown): RegistryError {
   try {
     task();
@@ -8,5 +8,5 @@ export function refusalOf(task: () => unknown): RegistryError {
     if (error instanceof RegistryError) return error;
     throw error;
   }
-  throw new Error('it was not refused');
+  throw new Error('the task did not throw');
 }

@@ -10,13 +10,14 @@ import { buildRegistry } from '../../src/registry.js';
 import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory/memory-blob-store.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 
+/** A recorded log line. */
 export interface LogLine {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
   readonly fields: object;
   readonly message: string;
 }
 
-/** A logger that remembers, for tests that say what is logged. */
+/** Creates a logger that records its lines. */
 export function recordingLogger(): Logger & { readonly lines: readonly LogLine[] } {
   const lines: LogLine[] = [];
   const at = (level: LogLine['level']) => (fields: object, message: string) =>
@@ -24,21 +25,22 @@ export function recordingLogger(): Logger & { readonly lines: readonly LogLine[]
   return { lines, debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
+/** A server that listens. */
 export interface Listening {
   /** `http://127.0.0.1:<port>`, without a slash at the end. */
   readonly url: string;
   readonly port: number;
   readonly server: Server;
-  /** Cuts what is still open. */
+  /** Closes all connections. */
   close(): Promise<void>;
 }
 
-/** A server on a port of the system's choice, on loopback. */
+/** Starts a server on a free port of loopback. */
 export function listen(listener: RequestListener): Promise<Listening> {
   return listenOn(createServer(listener));
 }
 
-/** The same for a server that a host has made. */
+/** Listens with a server that a host created. */
 export async function listenOn(server: Server): Promise<Listening> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -56,40 +58,43 @@ export async function listenOn(server: Server): Promise<Listening> {
   };
 }
 
+/** Creates a temporary folder. */
 export async function makeFolder(): Promise<string> {
   return mkdtemp(path.join(tmpdir(), 'artifactapi-test-'));
 }
 
+/** Removes a folder and its content. */
 export async function removeFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-/** Answers what the registry left to the host. */
+/** Answers 418, as the host behind the registry. */
 export function answerNotOurs(_req: IncomingMessage, res: ServerResponse): void {
   res.writeHead(418, { 'Content-Type': 'text/plain', 'Content-Length': 8 }).end('not ours');
 }
 
-/** The registry and its management API in front of a host that answers 418 to the rest. */
+/** Returns a listener with the registry and its management API, in front of a host that answers 418. */
 export function hostFor(registry: Registry): RequestListener {
   return (req, res) =>
     registry.middleware(req, res, () => registry.management(req, res, () => answerNotOurs(req, res)));
 }
 
+/** A running registry. */
 export interface TestRegistry extends Omit<Listening, 'server'> {
   readonly registry: Registry;
-  /** The repositories themselves, which the host application never sees. */
+  /** The repositories, which a host application cannot access. */
   readonly directory: RepositoryDirectory;
-  /** Where the data lies. */
+  /** The data folder. */
   readonly folder: string;
-  /** What was logged. */
+  /** The lines logged so far. */
   readonly log: readonly LogLine[];
-  /** What holds the blobs, where they are in memory. */
+  /** The blobs, if they are in memory. */
   readonly disk?: MemoryDisk;
 }
 
 /**
- * A ready registry on a free port of loopback, in a folder of its own that `close` removes; open to all, with the local
- * repository `local`, unless the options say otherwise. A `storage` folder that is given is the caller's to remove.
+ * Starts a registry on a free port of loopback, in a temporary folder that `close` removes. By default it is open to
+ * everyone and has the local repository `local`. The caller removes a `storage` folder that it passes.
  */
 export async function startRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
   const given = typeof options.storage === 'string' ? options.storage : undefined;
@@ -118,7 +123,7 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
   return { url: listening.url, port: listening.port, registry, directory, folder, log: logger.lines, close };
 }
 
-/** The same with its blobs in memory, which opens faster: for tests that need a registry of their own. */
+/** Starts a registry with blobs in memory, which opens faster. */
 export async function startMemoryRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
   const folder = await makeFolder();
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));

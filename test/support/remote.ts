@@ -5,9 +5,10 @@ import { startFaultUpstream, type FaultUpstream } from './fault-upstream.js';
 import { startMemoryRegistry, startRegistry, type TestRegistry } from './registry.js';
 
 type RepositoryOptions = NonNullable<RegistryOptions['repositories']>[number];
+/** Options of the remote repository. */
 export type RemoteOptions = Omit<Extract<RepositoryOptions, { type: 'remote' }>, 'type' | 'name' | 'url'>;
 
-/** The clock of the registries that are made after it: it goes on by itself, and can be moved on. */
+/** The clock of registries that are created later. It runs by itself and can be advanced. */
 export class MovableClock {
   #offsetMs = 0;
 
@@ -16,16 +17,18 @@ export class MovableClock {
     vi.spyOn(Date, 'now').mockImplementation(() => now.call(Date) + this.#offsetMs);
   }
 
+  /** Advances the clock. */
   advance(seconds: number): void {
     this.#offsetMs += seconds * 1000;
   }
 
+  /** Restores the real clock. */
   restore(): void {
     vi.restoreAllMocks();
   }
 }
 
-/** Ends what a test has begun, the last first. */
+/** Collects the cleanup tasks of a test and runs them in reverse order. */
 export class Cleanups {
   readonly #tasks: (() => Promise<unknown>)[] = [];
 
@@ -38,6 +41,7 @@ export class Cleanups {
   }
 }
 
+/** An upstream, a registry in front of it, and a client. */
 export interface RemoteScene {
   readonly fault: FaultUpstream;
   readonly server: TestRegistry;
@@ -45,8 +49,9 @@ export interface RemoteScene {
 }
 
 /**
- * A fault-injecting upstream, a registry whose repository `hub` caches it, beside the local `local` and whatever else the
- * options bring, and a client. `local` accepts manifests without their blobs: these tests are about the upstream.
+ * Starts a fault-injecting upstream, a registry and a client. The repository `hub` caches the upstream, beside the
+ * local repository `local` and those of the options. `local` accepts manifests without their blobs, since these tests
+ * concern the upstream.
  */
 export async function startRemote(
   cleanups: Cleanups,

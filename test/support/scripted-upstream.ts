@@ -3,21 +3,23 @@ import type { Upstream, UpstreamBlob, UpstreamResult } from '../../src/ports/ups
 import type { Digest } from '../../src/protocol/digest.js';
 import { brokenSource, sourceOf } from './bytes.js';
 
+/** The answer to a request for a blob. */
 export type BlobAnswer = UpstreamResult<UpstreamBlob>;
-/** What the upstream does when it is asked from an offset on. */
+/** The reaction to a request for a blob from an offset on. */
 export type Act = (offset: number) => BlobAnswer | Promise<BlobAnswer>;
 
+/** How an upstream serves bytes. */
 export interface ServeOptions {
-  /** Breaks off when this many bytes of the whole went out. */
+  /** Fails after this many bytes of the blob. */
   readonly cutAt?: number;
-  /** Ends there as if that were all. */
+  /** Ends after this many bytes as if the blob were complete. */
   readonly endAt?: number;
   readonly announced?: number | 'nothing';
   readonly ignoresRanges?: boolean;
   readonly piece?: number;
 }
 
-/** Serves the bytes, from the offset that was asked for. */
+/** Serves the bytes from the requested offset. */
 export function serve(bytes: Buffer, options: ServeOptions = {}): Act {
   return (offset) => {
     const start = options.ignoresRanges === true ? 0 : offset;
@@ -28,21 +30,24 @@ export function serve(bytes: Buffer, options: ServeOptions = {}): Act {
   };
 }
 
+/** Returns the answer with a body. */
 export function found(body: Readable, offset: number, size: number | 'nothing'): BlobAnswer {
   return { type: 'found', value: { body, offset, ...(size === 'nothing' ? {} : { size }) } };
 }
 
+/** Answers that the blob does not exist. */
 export const absent: Act = () => ({ type: 'absent' });
 
+/** Answers with a failure. */
 export function failing(reason = 'it answered 502', more: { status?: number; retryAfterSeconds?: number } = {}): Act {
   return () => ({ type: 'failed', reason: { upstream: 'up.example', reason, ...more } });
 }
 
 function notAsked(): never {
-  throw new Error('a fill does not ask that');
+  throw new Error('a fill does not send this request');
 }
 
-/** Gives blobs as its script says, call by call; the last act goes on for ever. */
+/** Answers blob requests according to a script, call by call. The last entry repeats. */
 export class ScriptedUpstream implements Upstream {
   readonly host: string;
   readonly asked: {
@@ -52,9 +57,9 @@ export class ScriptedUpstream implements Upstream {
     readonly trail: string;
   }[] = [];
   readonly heads: string[] = [];
-  /** What a HEAD is answered. */
+  /** The answer to a HEAD. */
   stat: UpstreamResult<{ readonly size?: number }> = { type: 'found', value: {} };
-  /** Bytes that were taken from it. */
+  /** Number of bytes read from the bodies. */
   bytesGiven = 0;
   readonly bodies: Readable[] = [];
   readonly budget = 1;

@@ -1,7 +1,7 @@
 import type { TargetPolicy } from '../../src/ports/upstream.js';
 import { createTargetPolicy } from '../../src/util/target-policy.js';
 
-/** Lets connections lead anywhere. */
+/** Allows connections to any target. */
 export const anyTarget: TargetPolicy = createTargetPolicy({
   configured: new URL('http://configured.example'),
   allow: true,

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { findMountObstacle, type FileSystem } from './loop-disk.js';
 
 /**
- * A suite that mounts file systems of its own. Where that is not permitted the suite is skipped and its name says why; in CI
- * (`CI=true`) that is a failure instead, since a run that tested nothing must not look green.
+ * Declares a suite that mounts its own file systems. Where mounting is not permitted, the suite is skipped and its name
+ * contains the reason. In CI (`CI=true`) it fails instead, since a run without tests must not pass.
  */
 export async function describeOnDisk(name: string, fileSystem: FileSystem, body: () => void): Promise<void> {
   const obstacle = await findMountObstacle(fileSystem);
@@ -11,6 +11,6 @@ export async function describeOnDisk(name: string, fileSystem: FileSystem, body:
   const reason = `${name} (not run: ${obstacle})`;
   if (process.env['CI'] !== 'true') return void describe.skipIf(true)(reason, body);
   describe(name, () => {
-    test('a file system can be mounted', () => expect.fail(reason));
+    test('can mount a file system', () => expect.fail(reason));
   });
 }

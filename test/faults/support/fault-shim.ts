@@ -3,19 +3,20 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { compile } from './compile.js';
 
+/** The error of a failing call. */
 export type FaultError = 'ENOSPC' | 'EIO' | 'EMFILE';
 
-/** One fault: calls number `first` to `last` (counted from `arm`) fail with `error`. */
+/** One fault: the calls from `first` to `last` (counted from `arm`) fail with `error`. */
 export interface Fault {
   readonly first: number;
   /** @default first */
   readonly last?: number;
   readonly error: FaultError;
-  /** A write is done by half before it fails. */
+  /** Half of a write is done before it fails. */
   readonly half?: boolean;
 }
 
-/** A file operation below the root, in the order in which the process made them. */
+/** A file operation below the root. */
 export interface Call {
   readonly number: number;
   readonly kind: 'open' | 'create' | 'mkdir' | 'write' | 'sync' | 'rename' | 'unlink' | 'truncate';
@@ -23,7 +24,7 @@ export interface Call {
   readonly path: string;
 }
 
-/** Which calls count: all, or those on LevelDB's files, or the others. */
+/** The calls that count: all, those on LevelDB's files, or the others. */
 export type Scope = 'all' | 'index' | 'content';
 
 const scopes: readonly Scope[] = ['all', 'index', 'content'];
@@ -32,8 +33,8 @@ const controlBytes = headerBytes + (1 << 20);
 const maxFaults = 4;
 
 /**
- * Controls `shim.c` in a process that runs with `env`. Both map the same file, so a running server is armed and disarmed
- * without a restart, at the cost of one system call.
+ * Controls `shim.c` in a process that runs with `env`. Both map the same file, so one system call arms or disarms a
+ * running server without a restart.
  */
 export class FaultShim {
   /** The environment that preloads the shim. */
@@ -46,13 +47,13 @@ export class FaultShim {
     this.env = { LD_PRELOAD: library, FAULTS_CONTROL: control, FAULTS_ROOT: root, UV_USE_IO_URING: '0' };
   }
 
-  /** Compiles the shim into `folder`; it applies to files below `root`. */
+  /** Compiles the shim into `folder`. It applies to files below `root`. */
   static async build(folder: string, root: string): Promise<FaultShim> {
     const library = await compile('shim', folder, '-shared', '-fPIC', '-ldl', '-lpthread');
     return new FaultShim(library, join(folder, 'control'), root);
   }
 
-  /** Counts the calls of the scope from 1 and makes these faults happen; without faults it only records. */
+  /** Counts the calls of the scope from 1 and triggers these faults. Without faults it only records. */
   arm(scope: Scope, faults: readonly Fault[] = []): void {
     if (faults.length > maxFaults) throw new RangeError(`at most ${maxFaults} faults`);
     this.disarm();
@@ -64,22 +65,22 @@ export class FaultShim {
         header.writeUInt32LE(value, 16 + position * 16 + field * 4),
       );
     });
-    // Everything but the switch, then the switch.
+    // Writes the switch last.
     writeSync(this.#fd, header, 4, header.length - 4, 4);
     this.#switch(1);
   }
 
-  /** No call fails or is counted from here on. */
+  /** Stops counting and failing calls. */
   disarm(): void {
     this.#switch(0);
   }
 
-  /** How many calls failed since `arm`. */
+  /** Returns the number of calls that failed since `arm`. */
   get hits(): number {
     return this.#read(0, 16).readUInt32LE(8);
   }
 
-  /** The calls since `arm`, as far as the log had room for them. */
+  /** Returns the calls since `arm` that fit into the log. */
   get calls(): readonly Call[] {
     const size = Math.min(this.#read(0, 16).readUInt32LE(12), controlBytes - headerBytes);
     const lines = this.#read(headerBytes, size).toString('utf8').split('\n');
@@ -90,6 +91,7 @@ export class FaultShim {
     });
   }
 
+  /** Closes the control file. */
   close(): void {
     closeSync(this.#fd);
   }

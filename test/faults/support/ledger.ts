@@ -2,7 +2,7 @@ import { composeImage, content, jsonContent, mediaTypes, type Image } from '../.
 import { seededRandom } from '../../../e2e-docker/support/random.js';
 import type { PatientClient } from './patient-client.js';
 
-/** An acknowledged push, with where it came from for the report of a loss. */
+/** An acknowledged push, with its origin for the report of a loss. */
 export interface KeptImage {
   readonly name: string;
   readonly tag: string;
@@ -10,25 +10,25 @@ export interface KeptImage {
   readonly origin: string;
 }
 
-/** Something that was deleted with an acknowledgement: a reference that must stay unknown. */
+/** A reference whose deletion was acknowledged and that must stay unknown. */
 export interface DeletedReference {
   readonly name: string;
   readonly reference: string;
   readonly origin: string;
 }
 
-/** A config and one layer that nobody else has. */
+/** Creates an image with a unique config and layer. */
 export function imageOf(seed: number, layerBytes: number): Image {
   const random = seededRandom(seed * 7919 + 1);
   const layer = content(mediaTypes.ociLayerGzip, random.bytes(layerBytes));
   return composeImage(jsonContent(mediaTypes.ociConfig, { created: seed, os: 'linux' }), [layer]);
 }
 
-/** What the registry acknowledged, so that each restart can be checked against it. */
+/** Records what the registry acknowledged, to verify it after each restart. */
 export class Ledger {
   readonly kept: KeptImage[] = [];
   readonly deleted: DeletedReference[] = [];
-  /** While true, nothing is entered: what is answered after the power was cut does not count. */
+  /** While true, nothing is recorded: answers after the power cut do not count. */
   isClosed = false;
 
   keep(image: KeptImage): void {
@@ -39,7 +39,10 @@ export class Ledger {
     if (!this.isClosed) this.deleted.push(reference);
   }
 
-  /** Rejects with all that is missing or came back, oldest first; from `since` on, by position. */
+  /**
+   * Verifies all entries from `since` on, by position. Rejects with everything that is missing or has reappeared,
+   * oldest first.
+   */
   async verify(client: PatientClient, occasion: string, since = { kept: 0, deleted: 0 }): Promise<void> {
     const wrong: string[] = [];
     const note = (what: string) => (error: Error) => void wrong.push(`${what}: ${error.message}`);
@@ -59,7 +62,7 @@ export class Ledger {
   }
 }
 
-/** Pushes an image and enters it. */
+/** Pushes an image and records it. */
 export async function pushImage(
   client: PatientClient,
   ledger: Ledger,
@@ -69,12 +72,12 @@ export async function pushImage(
 ): Promise<void> {
   for (const blob of [image.config, ...image.layers]) await client.pushBlob(name, blob);
   await client.putManifest('PUT manifest', name, tag, image.manifest);
-  ledger.keep({ name, tag, image, origin: 'pushed whole' });
+  ledger.keep({ name, tag, image, origin: 'pushed' });
 }
 
 /**
- * Everything that a client can change, in one go: an image with two tags of which one is deleted, an image that is deleted
- * by digest with its blob, an upload that is cancelled, a collection. What was acknowledged goes into the ledger.
+ * Runs every kind of change of a client: an image with two tags of which one is deleted, an image that is deleted by
+ * digest with its blob, a cancelled upload, and garbage collection. Records what was acknowledged.
  */
 export async function runFlow(
   client: PatientClient,

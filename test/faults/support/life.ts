@@ -8,7 +8,7 @@ import {
 } from '../../../e2e-docker/support/registry-server.js';
 import { PatientClient } from './patient-client.js';
 
-/** A server and the client of one of its lives: after `restart` both are new. */
+/** A server that can be restarted, and its client. `restart` replaces both. */
 export class Life {
   readonly #folder: string;
   readonly #options: RegistryServerOptions;
@@ -21,12 +21,12 @@ export class Life {
   }
 
   get server(): RegistryServer {
-    if (this.#server === undefined) throw new Error('the server does not run');
+    if (this.#server === undefined) throw new Error('the server is not running');
     return this.#server;
   }
 
   get client(): PatientClient {
-    if (this.#client === undefined) throw new Error('the server does not run');
+    if (this.#client === undefined) throw new Error('the server is not running');
     return this.#client;
   }
 
@@ -37,7 +37,7 @@ export class Life {
     return this.#client;
   }
 
-  /** SIGTERM or SIGKILL, and waits for the end. */
+  /** Sends SIGTERM or SIGKILL, and waits for the end. */
   async end(how: 'stop' | 'kill'): Promise<void> {
     const [server, client] = [this.#server, this.#client];
     this.#server = this.#client = undefined;
@@ -51,12 +51,14 @@ export class Life {
   }
 }
 
-/** The reserve of a data folder is made in the background, some time after the first start. */
+/**
+ * Waits until the reserve of a data folder is complete. The server creates it in the background after its first start.
+ */
 export async function waitForReserve(data: string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const held = await stat(join(data, 'reserve')).catch(() => undefined);
     if (held !== undefined && held.size > 0 && held.blocks * 512 >= held.size) return;
     await sleep(100);
   }
-  throw new Error('the server made no reserve within 10 s');
+  throw new Error('the server created no reserve within 10 s');
 }

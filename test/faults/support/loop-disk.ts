@@ -9,20 +9,20 @@ import { compile } from './compile.js';
 
 export type FileSystem = 'ext4' | 'xfs';
 
-/** What a mounted folder is made with; with `statfs`, less is free. */
+/** The commands that create a file system. */
 const makers: Readonly<Record<FileSystem, readonly string[]>> = {
   ext4: ['mkfs.ext4', '-q', '-F', '-m', '0'],
   xfs: ['mkfs.xfs', '-q', '-f'],
 };
 
 /**
- * A file system of its own in a file, mounted by loop: it can be filled, and its power can be cut. It is unmounted by
- * `release`, when this process exits, or by the next process that makes one.
+ * A loop-mounted file system in a file, which can be filled and whose power can be cut. `release` unmounts it, or else
+ * the exit of this process, or the next process that creates one.
  */
 export class LoopDisk {
-  /** Where it is mounted. */
+  /** The mount point. */
   readonly path: string;
-  /** Beside the disk, and never cut or full: for logs and configuration. */
+  /** A folder beside the disk, which is never cut or full, for logs and configuration. */
   readonly folder: string;
   readonly #image: string;
   readonly #cut: string;
@@ -60,8 +60,8 @@ export class LoopDisk {
   }
 
   /**
-   * Resolves when the file system is gone. A process that was just killed may still hold it for a moment, and a container that
-   * was started meanwhile has a mount of its own: a mount that came too early would give the same dead file system again.
+   * Resolves when the file system is unmounted. A process that was just killed may hold it for a moment, and a
+   * container started meanwhile has its own mount of it: mounting too early would return the same dead file system.
    */
   async unmount(): Promise<void> {
     for (let attempt = 1; isMounted(this.path) || isAttached(this.#image); attempt++) {
@@ -75,12 +75,12 @@ export class LoopDisk {
     }
   }
 
-  /** Cuts the power: what has not reached the disk never will. The file system is dead until it is mounted again. */
+  /** Cuts the power: unwritten data is lost. The file system is dead until it is mounted again. */
   async cut(): Promise<void> {
     await run(this.#cut, [this.path]);
   }
 
-  /** Fills it to the last block with a foreign file. */
+  /** Fills the disk to the last block with a foreign file. */
   async fill(): Promise<void> {
     const file = await open(join(this.path, foreignFile), 'a');
     try {
@@ -91,7 +91,7 @@ export class LoopDisk {
     }
   }
 
-  /** Takes the foreign file away. */
+  /** Removes the foreign file. */
   async empty(): Promise<void> {
     await rm(join(this.path, foreignFile), { force: true });
   }
@@ -121,7 +121,7 @@ function ignoreFull(error: unknown): void {
   if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
 }
 
-/** In memory, where a flush takes no time, if there is room for the whole disk. */
+/** Chooses memory, where a flush takes no time, if there is room for the whole disk. */
 async function chooseImageFolder(folder: string, sizeMiB: number): Promise<string> {
   const room = await statfs(memory).then(
     ({ bavail, bsize }) => bavail * bsize,
@@ -130,7 +130,7 @@ async function chooseImageFolder(folder: string, sizeMiB: number): Promise<strin
   return room > 4 * sizeMiB * 1024 * 1024 ? memory : folder;
 }
 
-/** Why no file system can be mounted here; undefined where one can. */
+/** Returns the reason why no file system can be mounted here, or undefined if one can. */
 export async function findMountObstacle(fileSystem: FileSystem): Promise<string | undefined> {
   const missing = ['gcc', 'mount', 'umount', makers[fileSystem][0] ?? ''].filter(
     (tool) => findTool(tool) === undefined,
@@ -154,7 +154,7 @@ function mounts(): readonly string[] {
     .map((line) => line.split(' ')[4] ?? '');
 }
 
-/** Whether a loop device reads the image. */
+/** Returns whether a loop device uses the image. */
 function isAttached(image: string): boolean {
   return readdirSync('/sys/block')
     .filter((device) => device.startsWith('loop'))
@@ -181,7 +181,7 @@ function unmountNow(folder: string): void {
   }
 }
 
-/** Those of a process that was killed before it could unmount. */
+/** Releases the disks of processes that were killed before they could unmount them. */
 function releaseAbandoned(): void {
   const pattern = new RegExp(`^(.*/${prefix}(\\d+)-\\w+)/`);
   for (const mount of mounts()) {

@@ -3,7 +3,7 @@ import { Agent } from 'undici';
 import { header, http, type HttpOptions, type HttpResponse } from '../../../e2e-docker/support/registry-http.js';
 import { sha256, type Content, type Image } from '../../../e2e-docker/support/images.js';
 
-/** An answer that a fault explains: a clear refusal with an OCI body. */
+/** An answer that a fault explains: a clear refusal with an OCI error body. */
 export interface Refusal {
   readonly step: string;
   readonly status: number;
@@ -11,19 +11,20 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** An answer that no fault explains, or no answer. */
+/** An answer that no fault explains, or a missing answer. */
 export class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer';
 }
 
-/** A clear refusal too many. */
+/** One clear refusal too many. */
 export class OutOfPatience extends WrongAnswer {}
 
 const manifestTypes = 'application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json';
 
 /**
- * Pushes, deletes and pulls like a client that tries a refused step again at once. It takes at most `patience` refusals
- * (500, 503 or 507 with an OCI error) between two calls of `begin`; anything else that is not success is a WrongAnswer.
+ * Pushes, deletes and pulls like a client that immediately retries a refused step. It accepts at most `patience`
+ * refusals (500, 503 or 507 with an OCI error) between two calls of `begin`. Anything else that is not a success is a
+ * WrongAnswer.
  */
 export class PatientClient {
   readonly #origin: string;
@@ -37,7 +38,7 @@ export class PatientClient {
     this.#origin = origin;
   }
 
-  /** @param pauseMs how long it waits before it tries a refused step again */
+  /** Starts a new phase. @param pauseMs the pause before a retry */
   begin(patience: number, pauseMs = 0): void {
     this.#patience = patience;
     this.#pauseMs = pauseMs;
@@ -54,7 +55,7 @@ export class PatientClient {
     }
   }
 
-  /** One attempt; `undefined` when it was refused. */
+  /** Makes one attempt. Resolves to `undefined` when it was refused. */
   async attempt(
     step: string,
     path: string,
@@ -68,7 +69,7 @@ export class PatientClient {
     return undefined;
   }
 
-  /** Tries again until it succeeds. A repeated request may also be answered with one of `again`. */
+  /** Retries until it succeeds. A retry may also be answered with one of `again`. */
   async insist(
     step: string,
     path: string,
@@ -88,7 +89,10 @@ export class PatientClient {
     }
   }
 
-  /** In two chunks and a closing PUT; asks how far it got after a refusal. False when it has to be begun anew. */
+  /**
+   * Uploads in two chunks and a closing PUT, and queries the progress after a refusal. Resolves to false when the
+   * upload must be restarted.
+   */
   async #upload(name: string, location: string, { bytes, digest }: Content): Promise<boolean> {
     const half = bytes.length >> 1;
     const close = `${location}${location.includes('?') ? '&' : '?'}digest=${digest}`;
@@ -105,9 +109,9 @@ export class PatientClient {
         at = end;
         continue;
       }
-      // A closing PUT that was refused may have had its effect, and a full disk ends the upload.
-      const mayBeOver = at === bytes.length || this.refusals.at(-1)?.status === 507;
-      const status = await this.insist('GET upload', location, mayBeOver ? [204, 404] : [204]);
+      // A refused closing PUT may have taken effect, and a full disk ends the upload.
+      const mayHaveEnded = at === bytes.length || this.refusals.at(-1)?.status === 507;
+      const status = await this.insist('GET upload', location, mayHaveEnded ? [204, 404] : [204]);
       if (status.status === 404) break;
       at = receivedBytes(status);
     }
@@ -121,18 +125,18 @@ export class PatientClient {
     await this.insist(step, `/v2/${name}/manifests/${reference}`, [201], options);
   }
 
-  /** A repeated DELETE finds nothing where the refused one had its effect. */
+  /** Deletes something. A retry finds nothing when the refused request took effect. */
   async delete(step: string, path: string): Promise<void> {
     await this.insist(step, path, [202], { method: 'DELETE', again: [404] });
   }
 
-  /** Uploads a few bytes and cancels. */
+  /** Uploads a few bytes and cancels the upload. */
   async cancelUpload(name: string, bytes: Buffer): Promise<void> {
     const started = await this.insist('POST upload to cancel', `/v2/${name}/blobs/uploads/`, [202], { method: 'POST' });
     const location = header(started, 'location');
     const patched = await this.attempt('PATCH upload to cancel', location, [202], { method: 'PATCH', body: bytes });
-    const mayBeOver = patched === undefined && this.refusals.at(-1)?.status === 507;
-    await this.insist('DELETE upload', location, mayBeOver ? [204, 404] : [204], { method: 'DELETE', again: [404] });
+    const mayHaveEnded = patched === undefined && this.refusals.at(-1)?.status === 507;
+    await this.insist('DELETE upload', location, mayHaveEnded ? [204, 404] : [204], { method: 'DELETE', again: [404] });
   }
 
   async collect(): Promise<void> {
@@ -148,10 +152,10 @@ export class PatientClient {
 
   async #pullPart(path: string, digest: string): Promise<void> {
     const { body } = await this.insist(`GET ${path}`, path, [200], { headers: { accept: manifestTypes } });
-    if (sha256(body) !== digest) throw new WrongAnswer(`GET ${path}: ${body.length} bytes with another digest`);
+    if (sha256(body) !== digest) throw new WrongAnswer(`GET ${path}: ${body.length} bytes with the wrong digest`);
   }
 
-  /** That the manifest is not there. */
+  /** Expects that the manifest does not exist. */
   async expectAbsent(name: string, reference: string): Promise<void> {
     const path = `/v2/${name}/manifests/${reference}`;
     await this.insist(`HEAD ${path}`, path, [404], { method: 'HEAD', headers: { accept: manifestTypes } });

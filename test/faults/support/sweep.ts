@@ -13,17 +13,18 @@ const config = {
 };
 const pointsBetweenRestarts = 40;
 
+/** Faults of one run of the flow. */
 export interface Point {
   readonly faults: readonly Fault[];
-  /** As the recording run had it: the same number may be another call in another run. */
+  /** The call in the recording run. The same number may be another call in another run. */
   readonly expected: string;
 }
 
 /**
- * Records the file operations of a flow in a real server, chooses points among them, and at each point: runs the flow with
- * the fault (every answer must be right or a clear refusal, and a refused step must succeed when it is tried again at once),
- * runs it without a fault, and reads everything back. Every so many points the server is ended, by SIGTERM and SIGKILL in
- * turn, and everything since the start is read back from a new process.
+ * Records the file operations of a flow in a real server and chooses points among them. At each point it runs the flow
+ * with the fault (every answer must be correct or a clear refusal, and an immediate retry must succeed), runs it
+ * without a fault, and reads everything back. Every `pointsBetweenRestarts` points the server is ended, by SIGTERM and
+ * SIGKILL in turn, and everything since the start is read back from a new process.
  */
 export function describeSweep(title: string, scope: Scope, choose: (calls: readonly Call[]) => readonly Point[]): void {
   describe(title, () => {
@@ -35,7 +36,7 @@ export function describeSweep(title: string, scope: Scope, choose: (calls: reado
     let restarts = 0;
 
     beforeAll(async () => {
-      // In memory: a flush then takes no time, and the shim fails it all the same.
+      // In memory, where a flush takes no time; the shim can fail it nevertheless.
       folder = await mkdtemp('/dev/shm/faults-');
       shim = await FaultShim.build(folder, join(folder, 'data'));
       life = new Life(folder, { config, env: shim.env });
@@ -57,12 +58,12 @@ export function describeSweep(title: string, scope: Scope, choose: (calls: reado
       return shim.calls;
     }
 
-    /** What went wrong, or undefined. */
+    /** Runs a point; returns what went wrong, or undefined. */
     async function runPoint(point: Point): Promise<string | undefined> {
       const since = ledger.length;
       const { client } = life;
       if (point.faults.length === 1) client.begin(1);
-      // A failed attempt to open the index again is followed by a pause.
+      // The registry pauses after a failed attempt to reopen the index.
       else client.begin(50, 100);
       shim.arm(scope, point.faults);
       try {
@@ -94,7 +95,7 @@ export function describeSweep(title: string, scope: Scope, choose: (calls: reado
       }
     }
 
-    test('answers stay right, the service goes on, nothing acknowledged is lost', async () => {
+    test('answers correctly, keeps working and loses nothing acknowledged', async () => {
       const calls = await record();
       const points = choose(calls);
       console.log(`${title}: ${calls.length} calls, ${points.length} points: ${countByPlace(calls)}`);
@@ -109,20 +110,20 @@ export function describeSweep(title: string, scope: Scope, choose: (calls: reado
       for (const [position, point] of points.entries()) {
         const isWrong = note(await runPoint(point));
         met += shim.hits > 0 ? 1 : 0;
-        // A server that is broken would only repeat itself.
+        // A broken server would fail at every later point too.
         if (isWrong || (position + 1) % pointsBetweenRestarts === 0 || position === points.length - 1) {
           note(await restart());
         }
       }
       console.log(`${title}: ${met} of ${points.length} points met a call, ${problems.length} problems`);
       if (problems.length > 0) throw new Error(`${problems.length} problems:\n${problems.join('\n')}`);
-      // The number of calls varies a little from run to run.
+      // The number of calls varies slightly between runs.
       expect(met).toBeGreaterThan(points.length * 0.9);
     });
   });
 }
 
-/** Each call with each error, once; a write also by half. */
+/** Returns points that fail each call once with each error, and writes also halfway. */
 export function everyFault(calls: readonly Call[]): Point[] {
   return calls.flatMap(({ number, kind, path }) => {
     const faults: Fault[] = [
@@ -135,7 +136,10 @@ export function everyFault(calls: readonly Call[]): Point[] {
   });
 }
 
-/** A call fails, and then the one that comes `distance` calls later: what puts the first failure right fails too. */
+/**
+ * Returns points that fail a call and another one `distance` calls later, so that the recovery from the first failure
+ * fails too.
+ */
 export function pairsOf(calls: readonly Call[], distances: readonly number[]): Point[] {
   return calls.flatMap(({ number, kind, path }) =>
     distances.map((distance) => ({
@@ -151,7 +155,7 @@ export function pairsOf(calls: readonly Call[], distances: readonly number[]): P
 function describePoint({ faults, expected }: Point): string {
   const each = faults.map(({ first, last = first, error, half }) => {
     const which = last === first ? `call ${first}` : `calls ${first} to ${last}`;
-    return `${which} ${error}${half === true ? ' after half' : ''}`;
+    return `${which} ${error}${half === true ? ' after half of the write' : ''}`;
   });
   return `${each.join(' and ')} [${expected}]`;
 }

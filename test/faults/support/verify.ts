@@ -11,7 +11,7 @@ interface ManifestDocument {
   readonly layers: readonly { readonly digest: string }[];
 }
 
-/** That every tag of these images, acknowledged or not, pulls whole. */
+/** Verifies that every tag of these images, acknowledged or not, can be pulled completely. */
 export async function verifyTags(client: PatientClient, names: readonly string[]): Promise<void> {
   for (const name of names) {
     const list = await client.insist('GET tags', `/v2/${name}/tags/list`, [200, 404]);
@@ -26,11 +26,11 @@ async function pullUnknown(client: PatientClient, name: string, tag: string): Pr
   const { config, layers } = JSON.parse(body.toString('utf8')) as ManifestDocument;
   for (const { digest } of [config, ...layers]) {
     const blob = await client.insist(`GET ${digest} of ${name}:${tag}`, `/v2/${name}/blobs/${digest}`, [200]);
-    if (sha256(blob.body) !== digest) throw new Error(`${name}:${tag}: ${digest} has other bytes`);
+    if (sha256(blob.body) !== digest) throw new Error(`${name}:${tag}: ${digest} has the wrong bytes`);
   }
 }
 
-/** The published files of a data folder, as `sha256/ab/abcd…`. */
+/** Returns the published files of a data folder, as `sha256/ab/abcd…`. */
 export async function listBlobFiles(data: string): Promise<string[]> {
   const entries = await readdir(join(data, 'blobs'), { recursive: true, withFileTypes: true });
   return entries
@@ -39,11 +39,11 @@ export async function listBlobFiles(data: string): Promise<string[]> {
     .toSorted();
 }
 
-/** That every published file has the bytes that its name says. */
+/** Verifies that every published file has the digest in its name. */
 export async function verifyBlobFiles(data: string): Promise<void> {
   for (const file of await listBlobFiles(data)) {
     const hash = createHash(file.split('/')[0] ?? '');
     await pipeline(createReadStream(join(data, 'blobs', file)), hash);
-    if (hash.digest('hex') !== basename(file)) throw new Error(`${file} has other bytes than its name says`);
+    if (hash.digest('hex') !== basename(file)) throw new Error(`${file} does not have the digest in its name`);
   }
 }
