@@ -146,6 +146,7 @@ const health = object({
     throttled_login: count,
     imports: count,
     large_bodies: count,
+    large_answers: count,
     unfinished_heads: count,
     slow_upload: count,
     slow_download: count,

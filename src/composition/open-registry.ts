@@ -4,6 +4,7 @@ import { HealthCheck } from './health-check.js';
 import type { AuthenticateHost, Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
 import { BodyReader } from '../http/bodies/body-reader.js';
+import { LargeAnswers } from '../http/limits/large-answers.js';
 import { createClientReader } from '../http/clients/client-info.js';
 import { createOffload } from '../http/bodies/offload.js';
 import { createPassthrough } from '../http/passthrough/passthrough.js';
@@ -157,6 +158,7 @@ async function openOn(
     uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
     downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
     bodies: new BodyReader(),
+    answers: new LargeAnswers(),
     clients: new CustomerCounts(options.limits.maxConnectionsPerClient),
     rates: new RateLimiter(options.limits, () => runtime.now()),
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),

@@ -7,6 +7,7 @@ import type { BodyReader } from './bodies/body-reader.js';
 import type { Offload } from './bodies/offload.js';
 import type { HostMatcher } from './clients/web-pages.js';
 import type { Handler } from './exchange.js';
+import type { LargeAnswers } from './limits/large-answers.js';
 import type { PaceLimits } from './limits/pace.js';
 import type { RateLimiter } from './limits/rate-limit.js';
 import type { Passthrough } from './passthrough/passthrough.js';
@@ -60,6 +61,8 @@ export interface Core {
   readonly offload: Offload;
   /** Reads small documents and manifests. */
   readonly bodies: BodyReader;
+  /** Limits the answers that are built in memory. */
+  readonly answers: LargeAnswers;
   readClient(req: IncomingMessage): ClientInfo;
   /** Calls the host application's `authenticate` option. */
   readonly authenticateHost?: AuthenticateHost | undefined;

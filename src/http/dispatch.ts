@@ -66,7 +66,9 @@ export async function dispatch<Row extends Endpoint>(
   const handler = surface.handlers[match.row.op as Row['op']] as Handler<unknown>;
   const require = (permission: 'pull' | 'push', at: ImageKey): Promise<void> =>
     requirePermission(core, principal, question, permission, at);
-  const exchange = { req, prefix, path: prefix + path, query, params: match.params, caller, client, target, require };
+  const turn = (bytes: number): Promise<void> => core.answers.turn(bytes);
+  const { params } = match;
+  const exchange = { req, prefix, path: prefix + path, query, params, caller, client, target, turn, require };
   const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
   // A body that arrives too slowly is refused while the handler still waits for it.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));

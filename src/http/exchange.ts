@@ -27,6 +27,8 @@ export interface Exchange<Params> {
   readonly params: Params;
   readonly caller: Caller;
   readonly client: ClientInfo;
+  /** Resolves when a list of about this size may be built: large ones in different turns of the event loop. */
+  readonly turn: (bytes: number) => Promise<void>;
   /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */
   require(permission: 'pull' | 'push', at: ImageKey): Promise<void>;
   readonly target: Params extends { readonly name: WireName } ? Target : undefined;

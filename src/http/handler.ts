@@ -60,6 +60,7 @@ async function answer<Row extends Endpoint>(
   let outcome: Outcome;
   try {
     const reply = await dispatch(surface, source, req, location, facts, (callback) => (leave = callback));
+    countAnswer(res, reply, facts.clientAddress, source);
     outcome = await deliver(req, res, reply, delivery);
   } catch (thrown) {
     const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
@@ -98,6 +99,13 @@ interface Outcome {
   readonly provenance?: Provenance | undefined;
   /** The `Location` of a created resource. */
   readonly made?: string | undefined;
+}
+
+/** Until the client has read the answer. @throws RegistryError TOOMANYREQUESTS when too much is unread. */
+function countAnswer(res: ServerResponse, reply: Reply | ForwardReply, address: string, source: CoreSource): void {
+  if ('forward' in reply || reply.body === undefined || isBlobBody(reply.body)) return;
+  const leave = source.opened?.answers.enter(address, reply.body.length);
+  if (leave !== undefined) res.once('close', leave);
 }
 
 interface Delivery {

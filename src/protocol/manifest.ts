@@ -8,6 +8,12 @@ import { listOf, textRecordSchema, textsSchema } from './schemas.js';
 /** Registries must accept at least 4 MB (distribution-spec, "Pushing Manifests"). Larger manifests get 413. */
 export const maxManifestBytes = 4 * 1024 * 1024;
 
+/**
+ * Names and values of the annotations of a manifest with a subject, in bytes. Each descriptor in a list of referrers repeats
+ * them (distribution-spec, "Listing Referrers"), so that larger ones would make every such list large.
+ */
+export const maxReferrerAnnotationsBytes = 64 * 1024;
+
 const imageTypes = {
   oci: 'application/vnd.oci.image.manifest.v1+json',
   docker: 'application/vnd.docker.distribution.manifest.v2+json',
@@ -88,6 +94,14 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined, ex
   const json = parseObject(bytes);
   const mediaType = chooseMediaType(json, contentType);
   return { bytes, digest, mediaType, ...(isIndexType(mediaType) ? readIndex(json) : readImage(json)) };
+}
+
+/** The bytes of all names and values. */
+export function measureAnnotations(annotations: Readonly<Record<string, string>> = {}): number {
+  return Object.entries(annotations).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value),
+    0,
+  );
 }
 
 type Facts = Omit<ParsedManifest, 'bytes' | 'digest' | 'mediaType'>;

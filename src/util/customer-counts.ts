@@ -10,20 +10,20 @@ export class CustomerCounts {
   }
 
   /**
-   * Counts one more use and returns a function that ends it, or `undefined` when the customer of the address has
-   * reached the limit.
+   * Counts `amount` more and returns a function that ends it, or `undefined` when the customer of the address would
+   * exceed the limit.
    */
-  enter(address: string): (() => void) | undefined {
+  enter(address: string, amount = 1): (() => void) | undefined {
     const customer = customerOf(address);
     const count = this.#counts.get(customer) ?? 0;
-    if (count >= this.#max) return undefined;
-    this.#counts.set(customer, count + 1);
-    return () => this.#leave(customer);
+    if (count + amount > this.#max) return undefined;
+    this.#counts.set(customer, count + amount);
+    return () => this.#leave(customer, amount);
   }
 
-  #leave(customer: string): void {
+  #leave(customer: string, amount: number): void {
     const count = this.#counts.get(customer) ?? 0;
-    if (count > 1) this.#counts.set(customer, count - 1);
+    if (count > amount) this.#counts.set(customer, count - amount);
     else this.#counts.delete(customer);
   }
 }

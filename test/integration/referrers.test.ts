@@ -195,17 +195,18 @@ describe('referrers with large annotations', () => {
     const manifests = Array.from({ length: count }, (_, i) =>
       imageManifest(`${name} ${i}`, { ...about, annotations: { text } }),
     );
-    await Promise.all(manifests.map((manifest) => pushManifest(client, name, manifest.digest, manifest)));
+    // One after the other: only a few large bodies are read at a time.
+    for (const manifest of manifests) await pushManifest(client, name, manifest.digest, manifest);
     return manifests;
   };
 
   it.each([
-    ['plain text', 'x'.repeat(900_000)],
-    ['text of three bytes a letter', '日'.repeat(400_000)],
-    ['text that JSON escapes', '\u0001'.repeat(200_000)],
-  ])('come in pages of less than 4 MiB: %s', async (title, text) => {
+    ['plain text', 'x'.repeat(60_000)],
+    ['text of three bytes a letter', '日'.repeat(20_000)],
+    ['text that JSON escapes', '\u0001'.repeat(60_000)],
+  ])('come in pages of at most 1 MiB: %s', async (title, text) => {
     const name = `local/large-${title.length}`;
-    const manifests = await push(name, 5, text);
+    const manifests = await push(name, 20, text);
     const pages = await walk(`/v2/${name}/referrers/${subject.digest}`);
     expect(
       pages
@@ -214,14 +215,7 @@ describe('referrers with large annotations', () => {
         .sort(),
     ).toEqual(manifests.map(({ digest }) => digest).sort());
     expect(pages.length).toBeGreaterThan(1);
-    for (const { body } of pages) expect(body.length).toBeLessThanOrEqual(4_194_304);
+    for (const { body } of pages) expect(body.length).toBeLessThanOrEqual(1_049_000);
     for (const entry of pages.flatMap(entries)) expect(entry['annotations']).toEqual({ text });
-  });
-
-  it('come one by one when each fills a page', async () => {
-    const manifests = await push('local/huge', 2, 'x'.repeat(4_190_000));
-    const pages = await walk(`/v2/local/huge/referrers/${subject.digest}`);
-    expect(pages.map((page) => entries(page).length)).toEqual([1, 1]);
-    expect(manifests).toHaveLength(2);
   });
 });

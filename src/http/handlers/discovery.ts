@@ -11,6 +11,8 @@ const defaultCatalogPageSize = 100;
 const maxCatalogPageSize = 10_000;
 /** Images examined for one page. */
 const maxImagesExamined = 20_000;
+/** About what an item of a list takes in an answer. */
+export const bytesPerItem = 100;
 
 /** Confirms that this is a registry (end-1). */
 export const checkVersion: Handler<RegistryParams<'version.check'>> = () => Promise.resolve(jsonReply(200, {}));
@@ -24,7 +26,7 @@ export function createListCatalog(
   parts: () => { readonly directory: RepositoryDirectory },
 ): Handler<RegistryParams<'catalog.list'>> {
   const cursors = new Cursors();
-  return async ({ query, caller, path }): Promise<Reply> => {
+  return async ({ query, caller, path, turn: listTurn }): Promise<Reply> => {
     const limit = parsePageSize(query.get('n') ?? String(defaultCatalogPageSize), maxCatalogPageSize);
     const from = positionOf(query, cursors);
     const budget = { left: maxImagesExamined };
@@ -49,6 +51,7 @@ export function createListCatalog(
       if (more) break;
     }
     const headers = more ? nextLink(path, query, names.at(-1), limit, seenTo && cursors.seal(seenTo)) : {};
+    await listTurn(names.length * bytesPerItem);
     return jsonReply(200, { repositories: names }, headers);
   };
 }

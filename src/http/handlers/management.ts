@@ -22,10 +22,12 @@ import type { Exchange, Handler } from '../exchange.js';
 import { errorReply, jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AccessParts } from './access.js';
 import { refuseWrites } from '../writer.js';
-import { nextLink, pageOf, positionOf } from './discovery.js';
+import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 
 const maxPageSize = 1000;
+/** Tags that are described in one turn of the event loop. */
+const describedAtOnce = 250;
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
 const maxImports = 8;
 
@@ -166,10 +168,11 @@ async function listImages(
   exchange: Exchange<ManagementParams<'image.list'>>,
   cursors: Cursors,
 ): Promise<Reply> {
-  const { caller, path, query } = exchange;
+  const { caller, path, query, turn } = exchange;
   const { limit } = pageOf(exchange, maxPageSize);
   const after = positionOf(query, cursors);
   const { items, more, seenTo } = await repository.listImages(caller, { limit, ...(after === '' ? {} : { after }) });
+  await turn(items.length * bytesPerItem);
   const images = items.map(({ image, manifests, tags, bytes, updatedAt }) => ({
     name: image,
     manifests,
@@ -185,7 +188,7 @@ async function listImages(
 }
 
 async function listTags(repository: Repository, exchange: Exchange<ManagementParams<'image.tags'>>): Promise<Reply> {
-  const { caller, path, query, params } = exchange;
+  const { caller, path, query, params, turn } = exchange;
   const page = pageOf(exchange, maxPageSize);
   const tags = await repository.listTags(caller, params.image, page);
   if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { image: params.image } });
@@ -199,7 +202,12 @@ async function listTags(repository: Repository, exchange: Exchange<ManagementPar
     };
     return { name, digest, ...sizes, ...(updatedAt === undefined ? {} : { updated_at: encodeTime(updatedAt) }) };
   };
-  const shown = await Promise.all(tags.items.map(describe));
+  const shown: object[] = [];
+  for (let at = 0; at < tags.items.length; at += describedAtOnce) {
+    await turn(tags.items.length * bytesPerItem);
+    shown.push(...(await Promise.all(tags.items.slice(at, at + describedAtOnce).map(describe))));
+  }
+  await turn(tags.items.length * bytesPerItem);
   const more = tags.more && page.limit > 0;
   return jsonReply(200, { tags: shown }, more ? nextLink(path, query, tags.items.at(-1)?.name ?? '', page.limit) : {});
 }

@@ -2,20 +2,26 @@ import type { ManifestInfo } from '../../ports/images.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
-import { maxManifestBytes, manifestTypes, ociIndexType, parseManifest } from '../../protocol/manifest.js';
+import {
+  manifestTypes,
+  maxManifestBytes,
+  measureAnnotations,
+  ociIndexType,
+  parseManifest,
+} from '../../protocol/manifest.js';
 import { formatReference, parseTag, type Reference, type Tag } from '../../protocol/names.js';
 import { safeContentType } from '../answer-headers.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { writerOf } from '../writer.js';
-import { nextLink, pageOf } from './discovery.js';
+import { bytesPerItem, nextLink, pageOf } from './discovery.js';
 
 /** More `tag` parameters are refused with 414. The specification requires at least 10 (end-7b). */
 const maxTags = 100;
 const maxTagPageSize = 10_000;
 const maxReferrerPageSize = 1000;
-/** Clients limit an index to 4 MiB. This keeps a page of referrers smaller, including annotations. */
-const maxReferrerPageBytes = 3 * 1024 * 1024;
+/** Clients limit an index to 4 MiB. */
+const maxReferrerPageBytes = 1024 * 1024;
 
 /** Answers a HEAD for a manifest (end-3). Ignores `Accept`: manifests are served as pushed. */
 export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ req, params, caller, target }) => {
@@ -80,10 +86,11 @@ export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async 
 
 /** Lists tags in byte order (end-8a, end-8b). */
 export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) => {
-  const { caller, target, path, query } = exchange;
+  const { caller, target, path, query, turn } = exchange;
   const page = pageOf(exchange, maxTagPageSize);
   const tags = await target.repository.listTags(caller, target.at.image, page);
   if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { message: 'image not known to this registry' });
+  await turn(tags.items.length * bytesPerItem);
   const names = tags.items.map(({ name }) => name);
   const more = tags.more && page.limit > 0;
   const headers = more ? nextLink(path, query, names.at(-1) ?? '', page.limit) : {};
@@ -92,7 +99,7 @@ export const listTags: Handler<RegistryParams<'tag.list'>> = async (exchange) =>
 
 /** Lists the referrers of a digest as an index of descriptors (end-12a, end-12b). Empty rather than 404 if there are none. */
 export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (exchange) => {
-  const { caller, target, params, path, query } = exchange;
+  const { caller, target, params, path, query, turn } = exchange;
   const page = pageOf(exchange, maxReferrerPageSize);
   // Media types contain no spaces: a space here is a "+" that the client did not encode.
   const artifactTypes = new Set(query.getAll('artifactType').map((type) => type.replaceAll(' ', '+')));
@@ -100,6 +107,7 @@ export const listReferrers: Handler<RegistryParams<'referrer.list'>> = async (ex
     ...page,
     maxBytes: maxReferrerPageBytes,
   });
+  await turn(items.reduce((sum, { annotations }) => sum + 400 + measureAnnotations(annotations), 0));
   const cut = more && page.limit > 0;
   const manifests = items.filter(
     ({ artifactType }) => artifactTypes.size === 0 || artifactTypes.has(artifactType ?? ''),

@@ -13,7 +13,12 @@ import type { Runtime } from '../../ports/runtime.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import { isAlgorithm, parseDigest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import type { ManifestReference, ParsedManifest } from '../../protocol/manifest.js';
+import {
+  maxReferrerAnnotationsBytes,
+  measureAnnotations,
+  type ManifestReference,
+  type ParsedManifest,
+} from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { takeTurns } from '../../util/turns.js';
 
@@ -120,11 +125,23 @@ async function lookAtReferences(
   });
 }
 
-/** What the index keeps of a manifest. */
+/** @throws RegistryError MANIFEST_INVALID 413 for a manifest that would make each list of referrers large. */
+export function refuseLargeAnnotations({ subject, annotations }: ParsedManifest): void {
+  const bytes = subject === undefined ? 0 : measureAnnotations(annotations);
+  if (bytes <= maxReferrerAnnotationsBytes) return;
+  throw new RegistryError('MANIFEST_INVALID', {
+    status: 413,
+    message: `the annotations of a manifest with a subject have ${bytes} bytes: at most ${maxReferrerAnnotationsBytes} are accepted, because lists of referrers repeat them`,
+    detail: { bytes, maxBytes: maxReferrerAnnotationsBytes },
+  });
+}
+
+/** What the index keeps of a manifest. Large annotations, which only a cache accepts, are left out. */
 export function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRecord {
   const { digest, mediaType, bytes, artifactType, annotations, subject, references, contentBytes } = manifest;
   const algorithm = subject?.slice(0, subject.indexOf(':')) ?? '';
   const known = subject !== undefined && isAlgorithm(algorithm) ? parseDigest(subject) : undefined;
+  const isListed = annotations !== undefined && measureAnnotations(annotations) <= maxReferrerAnnotationsBytes;
   return {
     digest,
     mediaType,
@@ -134,6 +151,6 @@ export function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRe
     pushedAt,
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(known === undefined ? {} : { subject: known }),
-    ...(known === undefined || annotations === undefined ? {} : { annotations }),
+    ...(known === undefined || !isListed ? {} : { annotations }),
   };
 }

@@ -18,7 +18,7 @@ import { drain } from '../../util/streams.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
-import { busy, recordManifest, repositoryGone } from '../content/manifest-record.js';
+import { busy, recordManifest, refuseLargeAnnotations, repositoryGone } from '../content/manifest-record.js';
 import { receiveBlob } from './received-blob.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { publish } from '../content/publish.js';
@@ -149,6 +149,7 @@ export class LocalWriter implements RepositoryWriter {
     tags: readonly Tag[],
     { findSource }: { readonly findSource?: FindSource | undefined } = {},
   ): Promise<void> {
+    refuseLargeAnnotations(manifest);
     const at = this.#at(image);
     const { runtime, manifests } = this.#parts;
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));

@@ -18,6 +18,7 @@ import type {
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from '../../ports/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { Semaphore } from '../../util/concurrency.js';
 import { ConflictError } from '../../util/conflict-error.js';
 import { readCandidates } from './level-candidates.js';
 import { recordChanges } from './level-changes.js';
@@ -63,6 +64,8 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #index: LevelIndex;
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
+  /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
+  readonly #referrerReads = new Semaphore(4);
   #closing: Promise<void> | undefined;
   #checks = 0;
 
@@ -129,7 +132,8 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>> {
-    return (await this.#readPlace(at, (place, index) => readReferrers(index, place, subject, page))) ?? emptyPage;
+    const read = () => this.#readPlace(at, (place, index) => readReferrers(index, place, subject, page));
+    return (await this.#referrerReads.run(read)) ?? emptyPage;
   }
 
   async imagesLinking(digest: Digest, page: PageRequest): Promise<Page<ImageKey>> {

@@ -1,0 +1,49 @@
+import { createServer } from 'node:http';
+import type { Socket } from 'node:net';
+import { afterEach, expect, it } from 'vitest';
+import { createRegistry } from '../../src/index.js';
+import { Client } from '../support/client.js';
+import { imageManifest, pushManifest } from '../support/content.js';
+import { RawConnection, rawHead } from '../support/raw.js';
+import { hostFor, listenOn, makeFolder, removeFolder } from '../support/registry.js';
+import { Cleanups } from '../support/remote.js';
+
+/** Takes nothing, like a system whose buffers are full. */
+const hang = (): void => undefined;
+
+const cleanups = new Cleanups();
+afterEach(() => cleanups.run());
+
+it('Unread answers of one client hold at most 64 MiB of manifests; further ones get 429 until they are closed', async () => {
+  const folder = await makeFolder();
+  cleanups.add(() => removeFolder(folder));
+  const registry = createRegistry({
+    storage: folder,
+    access: 'open',
+    repositories: [{ name: 'local', type: 'local', sparse: true }],
+  });
+  const server = createServer(hostFor(registry));
+  const host = await listenOn(server);
+  cleanups.add(() => host.close());
+  const client = new Client(host.url);
+  cleanups.add(() => client.close());
+  const path = '/v2/local/app/manifests/large';
+  await pushManifest(client, 'local/app', 'large', imageManifest('large', { annotations: { text: 'x'.repeat(4e6) } }));
+
+  const refused: object[] = [];
+  registry.events.on('client.refused', (event) => void refused.push(event));
+  const connections: RawConnection[] = [];
+  for (let i = 0; i < 30 && refused.length === 0; i++) {
+    // The buffers of the system take megabytes, whatever the client reads: the server keeps the answer instead.
+    server.once('connection', (socket: Socket) => Object.assign(socket, { _write: hang, _writev: hang }));
+    const connection = await RawConnection.open(host.port);
+    connections.push(connection);
+    await connection.write(rawHead('GET', path));
+    // The request before it is answered by then.
+    await client.head('/v2/local/app/manifests/none');
+  }
+  expect(refused).toEqual([{ reason: 'large_answers', address: '127.0.0.1' }]);
+  expect(connections).toHaveLength(17);
+  for (const connection of connections) connection.cut();
+  await expect.poll(async () => (await client.get(path)).status).toBe(200);
+});
