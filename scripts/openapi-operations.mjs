@@ -145,6 +145,7 @@ const health = object({
     request_rate: count,
     throttled_login: count,
     imports: count,
+    exports: count,
     large_bodies: count,
     large_answers: count,
     unfinished_heads: count,

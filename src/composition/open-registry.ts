@@ -152,7 +152,7 @@ async function openOn(
     garbage,
     health: new HealthCheck({ ...stores, runtime }),
     quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
-    loadArchives,
+    loadArchives: createArchiveLoader(),
     passthrough,
     instanceId,
     uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
@@ -171,12 +171,9 @@ async function openOn(
 }
 
 /** Few registries are asked for an archive: a start without tars and forms is that much shorter. */
-async function loadArchives(): Promise<Archives> {
-  const [{ importArchive }, { exportArchive }] = await Promise.all([
-    import('../archives/import/archive-import.js'),
-    import('../archives/export/archive-export.js'),
-  ]);
-  return { import: importArchive, export: exportArchive };
+function createArchiveLoader(): () => Promise<Archives> {
+  let archives: Promise<Archives> | undefined;
+  return () => (archives ??= import('../archives/archives.js').then(({ createArchives }) => createArchives()));
 }
 
 function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | undefined {

@@ -30,6 +30,17 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): unknown {
   return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
 }
 
+/** Counts all values in all arrays and objects, as `JsonLimits.maxValues` does. */
+export function countValues(bytes: Uint8Array): number {
+  let values = 1;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === quote) at = endOfString(bytes, at);
+    else if (byte === comma || byte === openBracket || byte === openBrace) values++;
+  }
+  return values;
+}
+
 function checkLimits(bytes: Uint8Array, { maxDepth, maxValues, maxMembers }: JsonLimits): void {
   // For each open array or object; Infinity for an array.
   const membersLeft: number[] = [];

@@ -2,7 +2,7 @@
  * The limits that refuse or disconnect clients.
  *
  * These refuse: concurrent `connections` of all clients and `client_connections` of one; concurrent `client_requests` of one
- * client; `request_rate`; `throttled_login`; concurrent `imports`; `large_bodies` and `large_answers` in memory.
+ * client; `request_rate`; `throttled_login`; concurrent `imports` and `exports`; `large_bodies` and `large_answers` in memory.
  *
  * These close the connection: too many `pipelined_requests`; too many connections with `unfinished_heads`; `slow_upload`;
  * `slow_download`; `unread_body`.
@@ -15,6 +15,7 @@ export const refusalReasons = [
   'request_rate',
   'throttled_login',
   'imports',
+  'exports',
   'large_bodies',
   'large_answers',
   'unfinished_heads',

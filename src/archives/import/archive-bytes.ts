@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { RegistryError } from '../../protocol/errors.js';
 import { chunksOf } from '../../util/chunks-of.js';
+import type { TurnGate } from '../../util/turns.js';
 import { unpackBy, unpackedChunkBytes, type Unpacker } from '../tar/unpack-stream.js';
 import { unzstd } from '../tar/zstd-unpack.js';
 
@@ -26,14 +27,14 @@ export function packingOf(head: Buffer): Packing {
  * The bytes of a tar, unpacked when they are packed. Whoever stops early leaves the source open, for the caller to drain.
  * @throws RegistryError ARCHIVE_INVALID for packed bytes that are broken, SIZE_INVALID for a bomb.
  */
-export async function* unpack(source: Readable): AsyncGenerator<Buffer> {
+export async function* unpack(source: Readable, gate: TurnGate): AsyncGenerator<Buffer> {
   const chunks = chunksOf(source, batchBytes);
   try {
     const head = await readHead(chunks);
     const all = prepend(head, chunks);
     const packing = packingOf(head);
     if (packing === 'plain') yield* all;
-    else yield* refuseBombs(all, packing === 'gzip' ? gunzip : unzstd);
+    else yield* refuseBombs(all, packing === 'gzip' ? gunzip : (packed) => unzstd(packed, gate));
   } finally {
     // Whoever leaves at the head has not begun with the rest, which would go on flowing.
     await chunks.return(undefined);

@@ -3,10 +3,14 @@ import type { ReceivedBlob, RepositoryWriter } from '../../ports/repository.js';
 import { archiveInvalid, digestOfPath } from '../../protocol/archive.js';
 import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { countValues } from '../../protocol/json.js';
 import { maxManifestBytes } from '../../protocol/manifest.js';
-import { drain } from '../../util/streams.js';
+import { Semaphore } from '../../util/concurrency.js';
+import { drain, readBounded } from '../../util/streams.js';
+import type { TurnGate } from '../../util/turns.js';
 import { unpack } from './archive-bytes.js';
 import { explainTarError, readEntries, type ArchiveEntry } from '../tar/archive-entries.js';
+import { SmallFiles, smallFile } from './small-file.js';
 
 /** What old versions of `docker save` write besides: the same facts for Docker before 1.10. */
 const legacyPattern = /^(?:repositories|[0-9a-f]{64}\/(?:json|VERSION))$/;
@@ -15,18 +19,36 @@ const linkedLayerPattern = /(?:^|\/)layer\.tar$/;
 const maxLinks = 8;
 /** All JSON of an archive together: as much as is held in memory. */
 const maxDocumentsBytes = 32 * 1024 * 1024;
+/** All values in all JSON of an archive: ten times what `docker save` of a hundred images has. */
+const maxDocumentsValues = 500_000;
+/** Files that are taken from a tar in one turn of the event loop. */
+const filesPerTurn = 32;
+const maxDiscards = 16;
 
 /** The files of an archive, received and verified where their path is a digest, and visible to nobody. */
 export class ArchiveContents {
   readonly #files = new Map<string, ReceivedBlob>();
   readonly #links = new Map<string, string>();
+  readonly #small = new SmallFiles();
+  readonly #staged: ReceivedBlob[] = [];
+  readonly #gate: TurnGate;
   #documentsBytes = 0;
+  #documentsValues = 0;
 
-  /** Reads the archive to its end. What it throws with has left nothing behind. */
-  static async receive(source: Readable, writer: RepositoryWriter): Promise<ArchiveContents> {
-    const contents = new ArchiveContents();
+  private constructor(gate: TurnGate) {
+    this.#gate = gate;
+  }
+
+  /** Reads the archive to its end. When it throws, it has left nothing behind. */
+  static async receive(source: Readable, writer: RepositoryWriter, gate: TurnGate): Promise<ArchiveContents> {
+    const contents = new ArchiveContents(gate);
+    let files = 0;
     try {
-      for await (const entry of readEntries(unpack(source))) await contents.#take(entry, writer);
+      for await (const entry of readEntries(unpack(source, gate))) {
+        await contents.#take(entry, writer);
+        // One turn for all imports, whatever the size of their files.
+        if (++files % filesPerTurn === 0) await gate.pass(Infinity);
+      }
       return contents;
     } catch (error) {
       await contents.discard();
@@ -49,7 +71,10 @@ export class ArchiveContents {
     return undefined;
   }
 
-  /** A whole file, as JSON is read. @throws RegistryError ARCHIVE_INVALID when it is not there, SIZE_INVALID for a large one. */
+  /**
+   * Reads a whole file that is JSON, in a turn of the event loop in which no other large document is parsed.
+   * @throws RegistryError ARCHIVE_INVALID when it is not there; SIZE_INVALID when it is large, or all documents are together.
+   */
   async readDocument(path: string): Promise<Buffer> {
     const file = this.find(path);
     if (file === undefined) throw archiveInvalid(`the archive has no ${path}`);
@@ -61,12 +86,20 @@ export class ArchiveContents {
         detail: { size: file.size, maxBytes: maxManifestBytes, maxBytesTogether: maxDocumentsBytes },
       });
     }
-    return file.read();
+    const bytes = await file.read();
+    await this.#gate.pass(bytes.length);
+    this.#documentsValues += countValues(bytes);
+    if (this.#documentsValues <= maxDocumentsValues) return bytes;
+    throw new RegistryError('SIZE_INVALID', {
+      status: 413,
+      message: `the documents in the archive have more than ${maxDocumentsValues} values`,
+    });
   }
 
-  /** Drops all that was not published. */
+  /** Deletes everything that was not published. */
   async discard(): Promise<void> {
-    await Promise.all([...this.#files.values()].map((file) => file.discard()));
+    const discards = new Semaphore(maxDiscards);
+    await Promise.all(this.#staged.map((file) => discards.run(() => file.discard())));
   }
 
   async #take(entry: ArchiveEntry, writer: RepositoryWriter): Promise<void> {
@@ -77,7 +110,7 @@ export class ArchiveContents {
       return;
     }
     const digest = digestOfPath(path);
-    const file = await receive(writer, entry, digest);
+    const file = await this.#receive(writer, entry, digest);
     const before = this.find(path);
     if ((digest ?? file.digest) === file.digest && before === undefined) {
       this.#files.set(path, file);
@@ -88,24 +121,30 @@ export class ArchiveContents {
     if (before?.digest !== file.digest) throw archiveInvalid(`${path} is in the archive twice, and differs`);
   }
 
+  async #receive(
+    writer: RepositoryWriter,
+    { bytes, size }: ArchiveEntry,
+    digest: Digest | undefined,
+  ): Promise<ReceivedBlob> {
+    const algorithm = digest === undefined ? 'sha256' : algorithmOf(digest);
+    try {
+      if (this.#small.reserve(size)) {
+        return smallFile((await readBounded(bytes, size)) ?? Buffer.alloc(0), algorithm, writer);
+      }
+      const file = await writer.receiveBlob(bytes, algorithm, size);
+      this.#staged.push(file);
+      return file;
+    } catch (error) {
+      // The file is cut because the archive is: why, is told there.
+      throw explainTarError(error);
+    }
+  }
+
   #addLink(path: string, target: string): void {
     if (!linkedLayerPattern.test(path))
       throw archiveInvalid(`${path} in the archive is a link: only layer.tar may be one`);
     if (this.#links.has(path) || this.#files.has(path)) throw archiveInvalid(`${path} is in the archive twice`);
     this.#links.set(path, target);
-  }
-}
-
-async function receive(
-  writer: RepositoryWriter,
-  { bytes, size }: ArchiveEntry,
-  digest: Digest | undefined,
-): Promise<ReceivedBlob> {
-  try {
-    return await writer.receiveBlob(bytes, digest === undefined ? 'sha256' : algorithmOf(digest), size);
-  } catch (error) {
-    // The file is cut because the archive is: why, is told there.
-    throw explainTarError(error);
   }
 }
 

@@ -6,6 +6,7 @@ import { archiveInvalid, indexFile, maxArchiveImages, saveFile } from '../../pro
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
+import type { TurnGate } from '../../util/turns.js';
 import { ArchiveContents } from './archive-contents.js';
 import type { PlannedImage } from './archive-plan.js';
 import { chooseTargets, type ImageTarget } from './archive-targets.js';
@@ -32,10 +33,11 @@ export async function importArchive(
   repository: Repository,
   source: Readable,
   request: ImportRequest,
+  gate: TurnGate,
 ): Promise<ImportReport> {
   const { writer, config } = repository;
   if (writer === undefined) throw new RegistryError('UNSUPPORTED');
-  const contents = await ArchiveContents.receive(source, writer);
+  const contents = await ArchiveContents.receive(source, writer, gate);
   try {
     const targets = chooseTargets(await planImages(contents), { repository: config.name, ...request });
     refuseTooMuch(targets);

@@ -15,11 +15,13 @@ import {
 } from '../../protocol/archive.js';
 import { parseDigest, parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { maxManifestBytes, manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
+import { manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
 import { WalkBudget, walkGraph, WalkLimitError } from '../../util/graph-walk.js';
 import type { ArchiveContents } from './archive-contents.js';
 import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archive-plan.js';
 
+/** A larger config, which no image has, is not searched for a platform. */
+const maxConfigBytes = 1024 * 1024;
 /** References followed in one archive: ten times what the images of an import may have. */
 const maxReferences = 200_000;
 
@@ -145,9 +147,10 @@ class LayoutPlanner {
   async #readPlatform({ digest }: ArchiveDescriptor): Promise<readonly string[]> {
     const known = this.#platforms.get(digest);
     if (known !== undefined) return known;
-    const file = this.#contents.find(`blobs/${digest.replace(':', '/')}`);
-    const isSmall = file !== undefined && file.size <= maxManifestBytes;
-    const platform = isSmall ? readPlatform(await file.read()) : undefined;
+    const path = `blobs/${digest.replace(':', '/')}`;
+    const file = this.#contents.find(path);
+    const isSmall = file !== undefined && file.size <= maxConfigBytes;
+    const platform = isSmall ? readPlatform(await this.#contents.readDocument(path)) : undefined;
     const platforms = platform === undefined ? [] : [platform];
     this.#platforms.set(digest, platforms);
     return platforms;

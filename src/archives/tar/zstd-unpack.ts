@@ -1,8 +1,8 @@
 import type { Transform } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { archiveInvalid } from '../../protocol/archive.js';
+import type { TurnGate } from '../../util/turns.js';
 import { unpackBy, unpackedChunkBytes, type Unpacker } from './unpack-stream.js';
 import { maxWindowLog, ZstdFrames } from './zstd-frames.js';
 
@@ -12,13 +12,19 @@ interface NativeZstd {
   readonly constants: { readonly ZSTD_d_windowLogMax: number };
 }
 
-/** Each turn of the event loop of `unzstdInTurns` does about so much work, which is a few milliseconds. */
+/** The bytes that `unzstdInTurns` may move in one turn of the event loop, which takes a few milliseconds. */
 const turnBytes = 16 * 1024 * 1024;
+/** Decoding a byte takes as long as moving so many: a full block, of 128 KiB, takes a turn. */
+const decodingWork = 128;
+/** The least work of a block or header. */
+const pushWork = 64 * 1024;
 
 /** By the zlib of this Node; `undefined` where that knows no zstd. */
 export const nativeUnzstd: Unpacker | undefined = findNative(zlib as unknown as NativeZstd);
 
-export const unzstd: Unpacker = nativeUnzstd ?? unzstdInTurns;
+/** Unpacks zstd. Without a native zstd, all streams of a gate share turns of the event loop. */
+export const unzstd: (packed: AsyncIterable<Buffer>, gate: TurnGate) => AsyncIterable<Buffer> =
+  nativeUnzstd ?? unzstdInTurns;
 
 function findNative({ createZstdDecompress, constants }: NativeZstd): Unpacker | undefined {
   if (createZstdDecompress === undefined) return undefined;
@@ -69,15 +75,17 @@ async function* oneFrame(first: FramePart, rest: AsyncGenerator<FramePart, undef
  * By fzstd, in slices of a block each, with turns for others between them. It moves its whole window for each block and
  * takes one for each frame, which is what `ZstdFrames` counts as work.
  */
-export async function* unzstdInTurns(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* unzstdInTurns(packed: AsyncIterable<Buffer>, gate: TurnGate): AsyncGenerator<Buffer> {
   const unpacked: Uint8Array[] = [];
   const decompress = new Decompress((chunk) => void (chunk.length > 0 && unpacked.push(chunk)));
+  let work = 0;
   const push = (chunk: Uint8Array, isLast = false): Buffer[] => {
     try {
       decompress.push(chunk, isLast);
     } catch (cause) {
       throw archiveInvalid('the zstd around the archive is broken', undefined, cause);
     }
+    work += pushWork + unpacked.reduce((sum, { length }) => sum + length, 0) * decodingWork;
     return unpacked.splice(0).map(toBuffer);
   };
   const frames = new ZstdFrames();
@@ -88,9 +96,10 @@ export async function* unzstdInTurns(packed: AsyncIterable<Buffer>): AsyncGenera
       const end = frames.follow(chunk, at);
       yield* push(chunk.subarray(at, end));
       at = end;
-      if (frames.workBytes < nextTurn) continue;
-      nextTurn = frames.workBytes + turnBytes;
-      await setImmediate();
+      if (frames.workBytes + work < nextTurn) continue;
+      nextTurn = frames.workBytes + work + turnBytes;
+      // One turn for all that unpack at a time, whatever their size.
+      await gate.pass(Infinity);
     }
   }
   if (!frames.isWhole) throw endsEarly();

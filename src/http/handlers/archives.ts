@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import type {
   Archives,
   Counted,
@@ -12,6 +13,7 @@ import type { ManagementParams } from '../../protocol/tables/management.js';
 import { formatReference, parseName, parseReference, parseTag } from '../../protocol/names.js';
 import { openArchiveBody } from '../bodies/archive-body.js';
 import type { Exchange } from '../exchange.js';
+import type { BoundedTasks } from '../limits/bounded-tasks.js';
 import { jsonReply, type Reply } from '../reply.js';
 
 const maxNames = 100;
@@ -47,11 +49,18 @@ export async function exportArchive(
   repository: Repository,
   archives: Archives,
   exchange: Exchange<ManagementParams<'archive.export'>>,
+  exports: BoundedTasks,
 ): Promise<Reply> {
   const { caller, query } = exchange;
+  const { address } = exchange.client;
   const names = readNames(query);
   for (const { image } of names) await exchange.require('pull', { repository: repository.config.name, image });
-  const content = await archives.export(repository, { caller, names, platform: readPlatform(query) });
+  const request = { caller, names, platform: readPlatform(query) };
+  const archive = await exports.run(address, () => archives.export(repository, request));
+  const content = {
+    size: archive.size,
+    writeTo: (sink: Writable) => exports.run(address, () => archive.writeTo(sink)),
+  };
   return {
     status: 200,
     headers: {

@@ -30,6 +30,8 @@ const maxPageSize = 1000;
 const describedAtOnce = 250;
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
 const maxImports = 8;
+/** Concurrent exports. Each opens one file at a time. */
+const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
 export interface ManagementParts extends AccessParts, GarbageParts {
@@ -48,7 +50,8 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
     if (found !== undefined) return found;
     throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
   };
-  const imports = new BoundedTasks(maxImports);
+  const imports = new BoundedTasks(maxImports, 'imports');
+  const exports = new BoundedTasks(maxExports, 'exports');
   const cursors = new Cursors();
   return {
     'health.get': async () => replyHealth(await health()),
@@ -81,12 +84,12 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
       await requireSomePush(parts(), exchange);
       if (repository.writer === undefined) refuseWrites(repository, []);
       const [archives, { importArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
-      return imports.run(() => importArchive(repository, archives, exchange));
+      return imports.run(exchange.client.address, () => importArchive(repository, archives, exchange));
     },
     'archive.export': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
       const [archives, { exportArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
-      return exportArchive(repository, archives, exchange);
+      return exportArchive(repository, archives, exchange, exports);
     },
     'cache.purge': async ({ params, query }) => {
       const { repository } = find(params.repository);

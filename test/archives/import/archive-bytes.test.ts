@@ -3,18 +3,19 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { unpack } from '../../../src/archives/import/archive-bytes.js';
 import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
+import { TurnGate } from '../../../src/util/turns.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/bytes.js';
 
 async function bytesOf(source: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of unpack(source)) chunks.push(chunk);
+  for await (const chunk of unpack(source, new TurnGate())) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
 /** Reads and drops: what comes is too large to keep. */
 async function sizeOf(source: Readable): Promise<number> {
   let size = 0;
-  for await (const chunk of unpack(source)) size += chunk.length;
+  for await (const chunk of unpack(source, new TurnGate())) size += chunk.length;
   return size;
 }
 
@@ -101,7 +102,7 @@ describe('unpack', () => {
 
   it('leaves the source open when it is left early', async () => {
     const source = sourceOf(bytes);
-    for await (const chunk of unpack(source)) {
+    for await (const chunk of unpack(source, new TurnGate())) {
       expect(chunk.length).toBeGreaterThan(0);
       break;
     }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ZstdFrames } from '../../../src/archives/tar/zstd-frames.js';
 import { nativeUnzstd, unzstdInTurns } from '../../../src/archives/tar/zstd-unpack.js';
 import type { Unpacker } from '../../../src/archives/tar/unpack-stream.js';
+import { TurnGate } from '../../../src/util/turns.js';
 import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
 import { KiB, MiB, patternBytes } from '../../support/bytes.js';
 
@@ -13,7 +14,7 @@ const bytes = patternBytes(3 * MiB + 7);
 const repeated = Buffer.concat([zstdBlockHeader(128 * KiB, 1, false), Buffer.from('x')]);
 const windows = { ofMiB: 0x50, of32MiB: 0x78 };
 
-const unpackers: [string, Unpacker][] = [['fzstd', unzstdInTurns]];
+const unpackers: [string, Unpacker][] = [['fzstd', (packed) => unzstdInTurns(packed, new TurnGate())]];
 if (nativeUnzstd !== undefined) unpackers.push(['node', nativeUnzstd]);
 
 async function* inPieces(packed: Buffer, size: number): AsyncGenerator<Buffer> {
@@ -116,6 +117,31 @@ describe.each(unpackers)('zstd by %s', (_name, unzstd) => {
     expect(given).toBe(128 * MiB);
     expect(largest).toBeLessThanOrEqual(256 * KiB);
     expect(turns).toBeGreaterThan(60);
+  });
+});
+
+describe('zstd streams that share a gate', () => {
+  it('unpack one full block per turn of the event loop, however many they are', async () => {
+    const blocks = Array.from({ length: 16 }, () => repeated);
+    const packed = Buffer.concat([zstdFrameHeader(windows.ofMiB), ...blocks, zstdBlockHeader(0, 0, true)]);
+    const gate = new TurnGate();
+    const perTurn = [0];
+    let reading = true;
+    const turn = (): void => {
+      perTurn.push(0);
+      if (reading) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const read = async (): Promise<void> => {
+      for await (const chunk of unzstdInTurns(inPieces(packed, 64 * KiB), gate)) {
+        perTurn.push((perTurn.pop() ?? 0) + chunk.length);
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, read));
+    reading = false;
+    expect(perTurn.reduce((sum, bytes) => sum + bytes)).toBe(8 * 16 * 128 * KiB);
+    // In the first turn each stream starts with a block of its own.
+    expect(Math.max(...perTurn.slice(1))).toBeLessThanOrEqual(256 * KiB);
   });
 });
 
