@@ -26,7 +26,7 @@ export function formatChallenge(options: ChallengeOptions, question: AccessQuest
   if (options.scheme === 'basic' || question.access === 'token') return 'Basic realm="artifactapi", charset="UTF-8"';
   const realm = options.realm ?? `${question.client.origin ?? ''}${options.prefix}/v2/token`;
   const parts = [`realm="${realm}"`, `service="${options.service}"`];
-  if (question.wanted.length > 0) parts.push(`scope="${formatScope(question.wanted)}"`);
+  if (question.requiredGrants.length > 0) parts.push(`scope="${formatScope(question.requiredGrants)}"`);
   if (problem !== undefined) parts.push(`error="${problem}"`);
   return `Bearer ${parts.join(',')}`;
 }

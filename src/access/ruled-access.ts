@@ -68,8 +68,9 @@ export class RuledAccess implements AccessControl {
     this.administration = parts.administration;
     this.asksFirst = parts.challenge.scheme === 'bearer';
     this.tokens = parts.tokens && {
-      login: (username, password, client) => this.#login(username, password, { access: 'token', client, wanted: [] }),
-      refresh: (token, client) => this.#refresh(token, { access: 'token', client, wanted: [] }),
+      login: (username, password, client) =>
+        this.#login(username, password, { access: 'token', client, requiredGrants: [] }),
+      refresh: (token, client) => this.#refresh(token, { access: 'token', client, requiredGrants: [] }),
       issue: parts.tokens.issue,
     };
   }
@@ -134,7 +135,7 @@ export class RuledAccess implements AccessControl {
     if (grants !== undefined)
       return this.#unauthorized(question, 'the token does not allow this', 'insufficient_scope');
     if (isAnonymous(principal)) return this.#unauthorized(question);
-    return new RegistryError('DENIED', { detail: describeWanted(question) });
+    return new RegistryError('DENIED', { detail: describeRequired(question) });
   }
 
   async close(): Promise<void> {
@@ -233,7 +234,7 @@ export class RuledAccess implements AccessControl {
     return new RegistryError('UNAUTHORIZED', {
       refusedLogin,
       ...(message === undefined ? {} : { message }),
-      detail: describeWanted(question),
+      detail: describeRequired(question),
       headers: { 'WWW-Authenticate': formatChallenge(this.#parts.challenge, question, problem) },
     });
   }
@@ -269,9 +270,9 @@ function toHostPrincipal({ id, groups }: HostIdentity): Principal {
 }
 
 /** Returns the error detail in the format of distribution: one entry per action. */
-function describeWanted({ wanted }: AccessQuestion): unknown {
-  if (wanted.length === 0) return undefined;
-  return wanted.flatMap(({ type, name, actions }) =>
+function describeRequired({ requiredGrants }: AccessQuestion): unknown {
+  if (requiredGrants.length === 0) return undefined;
+  return requiredGrants.flatMap(({ type, name, actions }) =>
     actions.map((action) => ({ Type: type, Name: name, Action: action })),
   );
 }

@@ -10,7 +10,7 @@ import { announcesBody } from './bodies/body.js';
 import { keepPace } from './limits/pace.js';
 import type { Exchange, Handler } from './exchange.js';
 import type { Core, CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
-import { createCaller, mayUse, wantedGrants } from './permission.js';
+import { createCaller, mayUse, requiredGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';
 import { readTrail } from './clients/trail.js';
@@ -46,7 +46,7 @@ export async function dispatch<Row extends Endpoint>(
   surface.guard?.(req, match.row);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
   const resolved = resolveName(core, match, client, query);
-  const question = { access: match.row.access, client, wanted: wantedGrants(match, query) };
+  const question = { access: match.row.access, client, requiredGrants: requiredGrants(match, query) };
   const principal = await admit(core, match, req, question, resolved, facts);
   if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);

@@ -8,7 +8,7 @@ import { tryParseName, type WireName } from '../protocol/names.js';
  * Returns the grants that a request needs, by names on the wire, for the challenge. A mount also needs to pull from its
  * source.
  */
-export function wantedGrants({ row, params }: Match<Endpoint>, query: URLSearchParams): readonly TokenGrant[] {
+export function requiredGrants({ row, params }: Match<Endpoint>, query: URLSearchParams): readonly TokenGrant[] {
   if (row.access === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }];
   const name = params['name'] as WireName | undefined;
   if (name === undefined) return [];

@@ -74,7 +74,7 @@ export interface AccessQuestion {
   readonly access: Access;
   readonly client: ClientInfo;
   /** The grants that a token needs, by names on the wire. */
-  readonly wanted: readonly TokenGrant[];
+  readonly requiredGrants: readonly TokenGrant[];
 }
 
 /** Decides all access. */

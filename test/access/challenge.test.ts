@@ -8,8 +8,12 @@ const basic = 'Basic realm="artifactapi", charset="UTF-8"';
 const pull: TokenGrant = { type: 'repository', name: 'local/app', actions: ['pull'] };
 const push: TokenGrant = { type: 'repository', name: 'local/new', actions: ['pull', 'push'] };
 
-function ask(access: AccessQuestion['access'], wanted: readonly TokenGrant[] = [], origin?: string): AccessQuestion {
-  return { access, wanted, client: { address: '127.0.0.1', origin } };
+function ask(
+  access: AccessQuestion['access'],
+  requiredGrants: readonly TokenGrant[] = [],
+  origin?: string,
+): AccessQuestion {
+  return { access, requiredGrants, client: { address: '127.0.0.1', origin } };
 }
 
 it.each<[string, ChallengeOptions, AccessQuestion, Parameters<typeof formatChallenge>[2], string]>([

@@ -160,7 +160,7 @@ describe('documents in archives', () => {
       'ARCHIVE_INVALID',
       400,
     ],
-  ])('with %s are refused with a short error', (_name, parse, code, status) => {
+  ])('such as %s are refused with a short error', (_name, parse, code, status) => {
     const error = refusal(parse);
     expect([error.code, error.status]).toEqual([code, status]);
     expect(JSON.stringify(error.details).length).toBeLessThan(2000);

@@ -183,7 +183,7 @@ describe('parseManifest: the facts', () => {
     ['an index without artifactType: none', index, types.ociIndex, undefined],
     ['an index with an empty artifactType: none', { ...index, artifactType: '' }, types.ociIndex, undefined],
     ['a Docker image: the type of its config', image, types.dockerImage, types.ociConfig],
-  ])('have the artifact type of %s', (_title, document, contentType, expected) => {
+  ])('include the artifact type of %s', (_title, document, contentType, expected) => {
     expect(parse(document, contentType).artifactType).toBe(expected);
   });
 

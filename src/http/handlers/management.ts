@@ -123,7 +123,7 @@ async function requireSomePush(
   { params: { repository }, caller: { principal }, client }: Exchange<{ readonly repository: string }>,
 ): Promise<void> {
   if (await access.knows(principal, repository, 'push')) return;
-  throw access.refusal(principal, { access: 'push', client, wanted: [] });
+  throw access.refusal(principal, { access: 'push', client, requiredGrants: [] });
 }
 
 /** Lists repositories: completely for their administrators, with few fields for those who may pull from them. */

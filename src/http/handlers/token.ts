@@ -66,7 +66,7 @@ async function answer(parts: TokenParts, client: ClientInfo, request: TokenReque
   const { principal, refreshToken } = request;
   // A token must not yield a token, or it could be renewed forever. Anonymous users get one only if it allows anything.
   const isRefused = principal.grants !== undefined || !(await parts.access.permits(principal, 'token'));
-  if (isRefused) throw parts.access.refusal(principal, { access: 'token', client, wanted: [] });
+  if (isRefused) throw parts.access.refusal(principal, { access: 'token', client, requiredGrants: [] });
   const grants: TokenGrant[] = [];
   for (const scope of parseScopes(request.scopes)) {
     const actions = await allowedActions(parts, principal, scope, client.host);
