@@ -18,7 +18,7 @@ import type { MetadataStore } from '../ports/metadata.js';
 import type { Quarantine } from '../ports/garbage.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
-import type { Upstream } from '../ports/upstream.js';
+import type { Outgoing, Upstream } from '../ports/upstream.js';
 import { isDockerHub, toRegistryUrl } from '../protocol/docker-hub.js';
 import type { RemoteRepositoryConfig, RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { Caches } from '../repositories/cache/caches.js';
@@ -38,8 +38,7 @@ import { createUpstream } from '../upstream/upstream-client.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/concurrency.js';
 import { CustomerCounts } from '../util/customer-counts.js';
-import { findOutgoingProxy } from '../util/outgoing-proxy.js';
-import { createTargetPolicy } from '../util/target-policy.js';
+import { createOutgoing } from '../util/outgoing/outgoing.js';
 
 /** A registry whose stores are open. */
 export interface OpenRegistry extends Core {
@@ -116,19 +115,10 @@ async function openOn(
   const create = (config: RepositoryConfig): Repository => {
     if (config.type === 'local') return new LocalRepository(config, local);
     if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
-    const upstream = connectUpstream(config, instanceId, runtime);
+    const outgoing = outgoingOf(config, runtime);
+    const upstream = connectUpstream(config, outgoing, instanceId, runtime);
     if (!config.cache)
-      return new PassthroughRepository(config, {
-        upstream,
-        lists,
-        now: () => runtime.now(),
-        targets: createTargetPolicy({
-          configured: new URL(toRegistryUrl(config.url)),
-          allow: config.allowPrivateTargets,
-          log: runtime.log,
-        }),
-        findProxy: (url) => config.proxy ?? findOutgoingProxy(url, process.env),
-      });
+      return new PassthroughRepository(config, { upstream, lists, outgoing, now: () => runtime.now() });
     return caches.create(config, upstream);
   };
   const background = new BackgroundCollection(garbage, runtime);
@@ -191,16 +181,27 @@ async function openAccessControl(
   return openAccess(access, { metadata, runtime, prefix });
 }
 
-function connectUpstream(config: RemoteRepositoryConfig, instanceId: string, runtime: Runtime): Upstream {
-  return createUpstream({
-    url: toRegistryUrl(config.url),
-    credentials: config.credentials,
-    dockerHub: isDockerHub(config.url),
+function outgoingOf(config: RemoteRepositoryConfig, { log }: Runtime): Outgoing {
+  return createOutgoing({
+    ...config,
+    url: new URL(toRegistryUrl(config.url)),
     connectTimeoutMs: config.connectTimeoutSeconds * 1000,
     responseTimeoutMs: config.responseTimeoutSeconds * 1000,
-    ca: config.ca,
-    proxy: config.proxy,
-    allowPrivateTargets: config.allowPrivateTargets,
+    log,
+  });
+}
+
+function connectUpstream(
+  config: RemoteRepositoryConfig,
+  outgoing: Outgoing,
+  instanceId: string,
+  runtime: Runtime,
+): Upstream {
+  return createUpstream({
+    url: toRegistryUrl(config.url),
+    outgoing,
+    credentials: config.credentials,
+    dockerHub: isDockerHub(config.url),
     trustedRealms: config.trustedRealms,
     instanceId,
     log: runtime.log,

@@ -59,7 +59,7 @@ export async function dispatch<Row extends Endpoint>(
   );
   const target = resolved && (await findTarget(core, principal, match, resolved));
   if (target !== undefined) {
-    const forwarded = await forwardTarget(target, match, query, trail);
+    const forwarded = await forwardTarget(target, match, query, caller);
     if (forwarded !== undefined) return forwarded;
   }
   // Each op gets the parameters of its own path: the type of the record of handlers ensures it.

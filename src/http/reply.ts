@@ -23,7 +23,6 @@ export interface Reply {
 export interface ForwardReply {
   readonly forward: Forward;
   readonly context: {
-    readonly trail: readonly string[];
     readonly extraHeaders: Readonly<Record<string, string>>;
     readonly contentTypes: readonly string[];
   };

@@ -1,5 +1,5 @@
 import type { Principal } from '../ports/access.js';
-import type { Repository, Resolved } from '../ports/repository.js';
+import type { Caller, Repository, Resolved } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
@@ -44,7 +44,7 @@ export async function forwardTarget(
   { name, repository, at, namespace }: FoundTarget,
   { row, params }: Match<Endpoint>,
   query: URLSearchParams,
-  trail: readonly string[],
+  caller: Caller,
 ): Promise<ForwardReply | undefined> {
   // A tag list contains the name, which must be the one that the client used: the registry answers it.
   if (repository.forward === undefined || row.op === 'tag.list') return undefined;
@@ -56,8 +56,8 @@ export async function forwardTarget(
   const search = passed.size === 0 ? '' : `?${passed.toString()}`;
   const headers: Record<string, string> = namespace === undefined ? {} : { 'OCI-Namespace': namespace };
   const extraHeaders = { ...headers, 'X-Cache-Repository': at.repository };
-  const context = { trail, extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
-  return { forward: await repository.forward(at.image, path + search), context, mount: `/v2/${name}` };
+  const context = { extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
+  return { forward: await repository.forward(caller, at.image, path + search), context, mount: `/v2/${name}` };
 }
 
 /** Lists the repositories whose existence the principal may know. */

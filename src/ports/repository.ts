@@ -124,8 +124,8 @@ export interface Repository {
   listReferrers(caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>>;
   listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage>;
   explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
-  /** A pass-through: where a read of this image goes. `rest` is what follows the image in path and query: `/manifests/1?x=y`. */
-  forward?(image: string, rest: string): Promise<Forward>;
+  /** Of a pass-through: returns where a read of this image goes. `rest` follows the image in path and query: `/manifests/1?x=y`. */
+  forward?(caller: Caller, image: string, rest: string): Promise<Forward>;
   /** The repository that receives the writes, if it is another one. A writer needs the right on both. */
   readonly pushTo?: string | undefined;
   /** Absent where nothing can be written: the caller answers UNSUPPORTED. */

@@ -3,20 +3,8 @@ import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
+import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
-
-/** Why another registry gave no answer, for people and logs: never its own challenge, never a secret. */
-export interface UpstreamReason {
-  /** The host of the configured URL. */
-  readonly upstream: string;
-  readonly reason: string;
-  /** The upstream's status, where it gave one. */
-  readonly status?: number;
-  /** What the upstream asked us to wait, where it did. */
-  readonly retryAfterSeconds?: number;
-  /** Its answer came and cannot be used, so asking again soon would cost as much and give the same. */
-  readonly isLasting?: true;
-}
 
 /**
  * One of four. `absent`: 404. `denied`: 401 or 403 after its realm gave a token for this very scope, or refused an anonymous
@@ -71,9 +59,10 @@ export interface Upstream {
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>>;
   /** All pages, in byte order of the digest; where the upstream has no referrers API (404), what the fallback tag `sha256-<hex>` holds. */
   listReferrers(image: string, subject: Digest, trail: readonly string[]): Promise<UpstreamResult<readonly Referrer[]>>;
-  /** How an exchange that is passed on as it is reaches the upstream: headers to add (credentials for this image, Via). */
+  /** Returns the headers to add to an exchange that is passed on: credentials for this image, and `via`. */
   authorize(
     image: string,
+    trail: readonly string[],
     options?: { readonly renew?: boolean },
   ): Promise<UpstreamResult<Readonly<Record<string, string>>>>;
   /** How much of the upstream's rate limit is left, from 1 (all, or it does not say) to 0. */
@@ -96,22 +85,27 @@ export interface TargetPolicy {
   readonly lookup: LookupFunction;
 }
 
-/** An exchange of a pass-through: how it reaches the upstream, and how the client reaches what the answer names. */
-export interface Forward {
-  /** Where it goes, with the query. */
+/** How connections on behalf of one configured URL are made. */
+export interface Outgoing {
+  readonly targets: TargetPolicy;
+  /** PEM certificates that are trusted in addition to the well-known ones. */
+  readonly ca?: string | readonly string[] | undefined;
+  /** Returns the outgoing proxy for a URL; `undefined` for a direct connection. */
+  readonly findProxy: (url: URL) => string | undefined;
+  readonly connectTimeoutMs: number;
+  /** For the head of an answer, and between any two parts of its body. */
+  readonly responseTimeoutMs: number;
+}
+
+/** An exchange of a pass-through: how it reaches the upstream, and how the client reaches the URLs in the answer. */
+export interface Forward extends Outgoing {
+  /** Where the request goes, with its query. */
   readonly url: URL;
-  /** To add: the upstream's credentials, Via. */
+  /** Headers to add: the upstream's credentials, and `via` with the trail. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  /** New credentials, after the upstream has refused these; `undefined` when there are none. */
+  /** Returns new headers after the upstream has refused these; `undefined` when there are none. */
   renew(): Promise<Readonly<Record<string, string>> | undefined>;
-  /** The path and query by which the client reaches what the upstream calls so; `undefined` for what is not of this image. */
+  /** Returns the path and query by which the client reaches a URL of the upstream; `undefined` for other images. */
   mapBack(url: URL): string | undefined;
   readonly redirects: 'follow' | 'pass';
-  readonly targets: TargetPolicy;
-  /** PEM. */
-  readonly ca?: string;
-  /** The outgoing proxy for this URL, by configuration or environment. */
-  readonly proxy?: string;
-  readonly connectTimeoutMs: number;
-  readonly responseTimeoutMs: number;
 }

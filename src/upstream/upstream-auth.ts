@@ -1,9 +1,9 @@
 import type { Logger } from '../ports/runtime.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { chooseChallenge } from './upstream-challenge.js';
-import { firstOf, type AnswerHeaders } from './upstream-headers.js';
+import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { formatBasic, Tokens, type Password, type TokenScope, type TokensOptions } from './upstream-tokens.js';
-import { denied, failed, UpstreamVerdict } from './upstream-verdict.js';
+import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 /** A name and a password (for Basic, or for the realm's tokens), or a bearer token that is sent as it is. */
 export type UpstreamCredentials = Password | { readonly token: string };
@@ -145,14 +145,6 @@ export class UpstreamAuth {
       return this.#credentials.value;
     });
   }
-}
-
-/** What a 401 or 403 means that came although `sent` was sent with it. */
-export function judgeRefusal(status: number, headers: AnswerHeaders, sent: Authorization | undefined): UpstreamVerdict {
-  if (sent?.kind === 'token') return denied(`it refuses access with its own token for it (${status})`, { status });
-  if (sent !== undefined) return failed(`it refuses our credentials (${status})`, { status });
-  const how = firstOf(headers, 'www-authenticate') === undefined ? '' : ' that we understand';
-  return failed(`it refused with ${status} without a way to authenticate${how}`, { status });
 }
 
 function isToken(credentials: UpstreamCredentials | undefined): credentials is { readonly token: string } {

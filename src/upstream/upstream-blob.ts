@@ -1,15 +1,16 @@
 import { Readable } from 'node:stream';
 import type { UpstreamBlob } from '../ports/upstream.js';
 import { digestOf, type Digest } from '../protocol/digest.js';
-import { claimedDigestOf, contentLengthOf, contentRangeOf, differs } from './upstream-headers.js';
-import { discard, type UpstreamAnswer } from './upstream-transport.js';
-import { failed, type UpstreamVerdict } from './upstream-verdict.js';
+import { claimedDigestOf, contentLengthOf, contentRangeOf, differs } from '../protocol/upstream/answer-headers.js';
+import { discard } from '../util/outgoing/answer-body.js';
+import type { Answer } from '../util/outgoing/transport.js';
+import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 /**
  * The size that the answer to a HEAD, or to a GET without a range, tells.
  * @throws UpstreamVerdict failed when it claims another digest.
  */
-export function readBlobHead({ headers }: UpstreamAnswer, digest: Digest): { readonly size?: number } {
+export function readBlobHead({ headers }: Answer, digest: Digest): { readonly size?: number } {
   const claimed = claimedDigestOf(headers);
   if (differs(digest, claimed)) throw failed(`the content does not match: ${claimed} is claimed`);
   const size = contentLengthOf(headers);
@@ -21,7 +22,7 @@ export function readBlobHead({ headers }: UpstreamAnswer, digest: Digest): { rea
  * Where the body of an answer begins and how large the blob is: 200, 206 or 416 to a GET from `offset` on.
  * @throws UpstreamVerdict failed when headers contradict each other or the request; the body is given up.
  */
-export function readBlob(answer: UpstreamAnswer, digest: Digest, offset: number): UpstreamBlob {
+export function readBlob(answer: Answer, digest: Digest, offset: number): UpstreamBlob {
   const claimed = claimedDigestOf(answer.headers);
   if (differs(digest, claimed)) throw refuse(answer, `the content does not match: ${claimed} is claimed`);
   if (answer.status === 206) return readPart(answer, offset);
@@ -30,7 +31,7 @@ export function readBlob(answer: UpstreamAnswer, digest: Digest, offset: number)
   return { ...(size === undefined ? {} : { size }), offset: 0, body: answer.body };
 }
 
-function readPart(answer: UpstreamAnswer, offset: number): UpstreamBlob {
+function readPart(answer: Answer, offset: number): UpstreamBlob {
   const { span, size } = contentRangeOf(answer.headers) ?? {};
   const length = contentLengthOf(answer.headers);
   if (span === undefined) throw refuse(answer, 'it answered a range without saying which');
@@ -43,7 +44,7 @@ function readPart(answer: UpstreamAnswer, offset: number): UpstreamBlob {
 }
 
 /** 416: no byte is left after the offset. When that is because the blob ends there, this is its end. */
-function readNothing(answer: UpstreamAnswer, offset: number): UpstreamBlob {
+function readNothing(answer: Answer, offset: number): UpstreamBlob {
   const size = contentRangeOf(answer.headers)?.size;
   if (size !== offset) throw refuse(answer, `it has no bytes from ${offset} on`);
   discard(answer.body);
@@ -51,7 +52,7 @@ function readNothing(answer: UpstreamAnswer, offset: number): UpstreamBlob {
 }
 
 /** Closes the connection: what comes over it is not to be trusted. */
-function refuse({ body, status }: UpstreamAnswer, reason: string): UpstreamVerdict {
+function refuse({ body, status }: Answer, reason: string): UpstreamVerdict {
   body.destroy();
   return failed(reason, { status });
 }

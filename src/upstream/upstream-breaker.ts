@@ -1,6 +1,6 @@
 import type { Logger } from '../ports/runtime.js';
 import type { Upstream } from '../ports/upstream.js';
-import { failed, type UpstreamVerdict } from './upstream-verdict.js';
+import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 const failuresToOpen = 5;
 const firstPauseMs = 10_000;

@@ -1,23 +1,22 @@
 import type { Logger } from '../ports/runtime.js';
 import type { ManifestContent, ManifestInfo, Referrer } from '../ports/images.js';
-import type { Upstream, UpstreamBlob, UpstreamReason, UpstreamResult } from '../ports/upstream.js';
+import type { Outgoing, Upstream, UpstreamBlob, UpstreamResult } from '../ports/upstream.js';
 import type { Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { sortInTurns } from '../util/sort-in-turns.js';
-import { createTargetPolicy } from '../util/target-policy.js';
+import { discard } from '../util/outgoing/answer-body.js';
+import { Transport, type Answer } from '../util/outgoing/transport.js';
 import { TurnGate } from '../util/turns.js';
 import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
-import { createDispatcher } from './upstream-dispatcher.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
-import { budgetOf, formatVia, mediaTypeOf, type AnswerHeaders } from './upstream-headers.js';
+import { budgetOf, formatVia, mediaTypeOf, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { fallbackTag, readPages, readReferrers, readTags } from './upstream-lists.js';
 import { parseObject, readManifest, readManifestHead } from './upstream-manifest.js';
-import { discard, Transport, type UpstreamAnswer } from './upstream-transport.js';
-import { failed, UpstreamVerdict } from './upstream-verdict.js';
+import { absent, failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 /** One other registry, and how to reach it. */
 export interface UpstreamConfig {
@@ -27,17 +26,8 @@ export interface UpstreamConfig {
   readonly credentials?: CredentialsSource | undefined;
   /** Docker Hub keeps the images whose name has one part under `library/`. @default false */
   readonly dockerHub?: boolean | undefined;
-  readonly connectTimeoutMs: number;
-  /** For the head of an answer, and between any two parts of its body. */
-  readonly responseTimeoutMs: number;
-  /** Certificates in PEM that are trusted besides the well-known ones. */
-  readonly ca?: string | readonly string[] | undefined;
-  /** The URL of a proxy for everything; `false` for none. @default HTTPS_PROXY, HTTP_PROXY and NO_PROXY; never for loopback */
-  readonly proxy?: string | false | undefined;
-  /** Where HTTPS_PROXY and the like are read. @default process.env */
-  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
-  /** Private addresses that redirects and realms may lead to. @default the host of `url` alone */
-  readonly allowPrivateTargets?: boolean | readonly string[] | undefined;
+  /** How connections are made. */
+  readonly outgoing: Outgoing;
   /** Hosts of realms that get the password although they are in another domain than `url`. @default [] */
   readonly trustedRealms?: readonly string[] | undefined;
   /** Our name in `Via`. */
@@ -77,24 +67,19 @@ class UndiciUpstream implements Upstream {
     this.#config = config;
     this.#base = new URL(config.url);
     this.host = this.#base.host;
-    this.#wholeBodyMs = wholeBodyFactor * config.responseTimeoutMs;
-    const targets = createTargetPolicy({ configured: this.#base, allow: config.allowPrivateTargets, log });
-    const environment = config.environment ?? process.env;
-    const dispatcher = createDispatcher({ ...config, url: this.#base, targets, environment });
-    const way = { dispatcher, targets };
-    this.#transport = new Transport(way, config.responseTimeoutMs, (headers) => this.#noteBudget(headers));
+    this.#wholeBodyMs = wholeBodyFactor * config.outgoing.responseTimeoutMs;
+    this.#transport = new Transport(config.outgoing);
     this.#auth = new UpstreamAuth({
       upstream: this.#base,
       trustedRealms: config.trustedRealms ?? [],
-      // A transport of its own: the realm's rate limit is not the registry's.
-      transport: new Transport(way, config.responseTimeoutMs),
+      transport: this.#transport,
       headers: commonHeaders,
       timeoutMs: this.#wholeBodyMs,
       credentials: config.credentials,
       now,
       log,
     });
-    this.#exchange = new Exchange(this.#transport, this.#auth, now);
+    this.#exchange = new Exchange(this.#transport, this.#auth, now, (headers) => this.#noteBudget(headers));
     this.#breaker = new Breaker({ upstream: this.host, now, log });
   }
 
@@ -129,8 +114,7 @@ class UndiciUpstream implements Upstream {
   ): Promise<UpstreamResult<{ readonly size?: number }>> {
     return this.#judge(trail, async () => {
       const method = hostsWithoutBlobHead.has(this.#base.hostname) ? 'GET' : 'HEAD';
-      const ask = this.#ask(method, image, `blobs/${digest}`, { trail });
-      const answer = await this.#exchange.ask({ ...ask, getElsewhere: true });
+      const answer = await this.#exchange.ask(this.#ask(method, image, `blobs/${digest}`, { trail }));
       discard(answer.body);
       return readBlobHead(answer, digest);
     });
@@ -154,7 +138,7 @@ class UndiciUpstream implements Upstream {
     return this.#judge(trail, async () => {
       const headers = { accept: 'application/json' };
       const first = this.#ask('GET', image, `tags/list?n=${pageSize}`, { trail, headers });
-      const getPage = (url: URL): Promise<UpstreamAnswer> => this.#exchange.ask({ ...first, url });
+      const getPage = (url: URL): Promise<Answer> => this.#exchange.ask({ ...first, url });
       const tags = await readPages(first.url, getPage, readTags, this.#wholeBodyMs);
       return sortInTurns(tags, (tag) => tag);
     });
@@ -169,7 +153,7 @@ class UndiciUpstream implements Upstream {
       const headers = { accept: `${ociIndexType}, application/json` };
       const first = this.#ask('GET', image, `referrers/${subject}`, { trail, headers });
       try {
-        const getPage = (url: URL): Promise<UpstreamAnswer> => this.#askReferrers({ ...first, url });
+        const getPage = (url: URL): Promise<Answer> => this.#askReferrers({ ...first, url });
         return await sortReferrers(await readPages(first.url, getPage, readReferrers, this.#wholeBodyMs));
       } catch (error) {
         if (!isAbsent(error)) throw error;
@@ -180,19 +164,20 @@ class UndiciUpstream implements Upstream {
 
   authorize(
     image: string,
+    trail: readonly string[],
     options: { readonly renew?: boolean } = {},
   ): Promise<UpstreamResult<Readonly<Record<string, string>>>> {
-    return this.#judge([], async () => {
-      const list = this.#ask('GET', image, 'tags/list?n=1', { trail: [] });
+    return this.#judge(trail, async () => {
+      const list = this.#ask('GET', image, 'tags/list?n=1', { trail });
       const ping = { ...list, url: new URL('/v2/', this.#base) };
-      const via = formatVia([], this.#config.instanceId);
+      const via = formatVia(trail, this.#config.instanceId);
       const authorization = await this.#exchange.authorize(ping, list, options.renew === true);
       return authorization === undefined ? { via } : { authorization, via };
     });
   }
 
-  close(): Promise<void> {
-    return this.#transport.close();
+  async close(): Promise<void> {
+    this.#transport.close();
   }
 
   async #fetchManifest(image: string, reference: Reference, trail: readonly string[]): Promise<ManifestContent> {
@@ -201,11 +186,11 @@ class UndiciUpstream implements Upstream {
   }
 
   /** Some servers without the API answer 200 with a web page instead of 404: that is absent as well. */
-  async #askReferrers(ask: Ask): Promise<UpstreamAnswer> {
+  async #askReferrers(ask: Ask): Promise<Answer> {
     const answer = await this.#exchange.ask(ask);
     if (mediaTypeOf(answer.headers)?.endsWith('json') === true) return answer;
     discard(answer.body);
-    throw new UpstreamVerdict('absent', 'no referrers API');
+    throw absent('no referrers API');
   }
 
   async #readFallbackTag(image: string, subject: Digest, trail: readonly string[]): Promise<readonly Referrer[]> {
@@ -253,7 +238,7 @@ class UndiciUpstream implements Upstream {
       return { type: 'found', value: await this.#guard(call) };
     } catch (error) {
       if (!(error instanceof UpstreamVerdict)) throw error;
-      return error.type === 'absent' ? { type: 'absent' } : { type: error.type, reason: this.#explain(error) };
+      return error.type === 'absent' ? { type: 'absent' } : { type: error.type, reason: reasonOf(error, this.host) };
     }
   }
 
@@ -267,16 +252,6 @@ class UndiciUpstream implements Upstream {
       pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');
       throw error;
     }
-  }
-
-  #explain({ message, fields: { status, retryAfterSeconds, isLasting } }: UpstreamVerdict): UpstreamReason {
-    return {
-      upstream: this.host,
-      reason: message,
-      ...(status === undefined ? {} : { status }),
-      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-      ...(isLasting === undefined ? {} : { isLasting }),
-    };
   }
 
   #noteBudget(headers: AnswerHeaders): void {

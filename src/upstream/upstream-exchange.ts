@@ -1,6 +1,9 @@
-import { judgeAnswer } from './upstream-answer.js';
-import { judgeRefusal, type UpstreamAuth } from './upstream-auth.js';
-import { discard, type Transport, type UpstreamAnswer } from './upstream-transport.js';
+import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
+import type { Authorization, UpstreamAuth } from './upstream-auth.js';
+import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
+import { discard } from '../util/outgoing/answer-body.js';
+import type { Answer, Transport } from '../util/outgoing/transport.js';
+import type { UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 /** One request for something of an image, as the client of it knows it. */
 export interface Ask {
@@ -11,8 +14,6 @@ export interface Ask {
   readonly headers: Readonly<Record<string, string>>;
   /** Statuses besides 200 that are answers to this request. */
   readonly also?: readonly number[];
-  /** As in `UpstreamRequest`. */
-  readonly getElsewhere?: boolean;
 }
 
 /** An upstream that let us ask without authentication is believed to go on doing so for this long. */
@@ -23,9 +24,12 @@ export class Exchange {
   readonly #transport: Transport;
   readonly #auth: UpstreamAuth;
   readonly #now: () => number;
+  readonly #onHead: (headers: AnswerHeaders) => void;
   #openUntil = 0;
 
-  constructor(transport: Transport, auth: UpstreamAuth, now: () => number) {
+  /** @param onHead called with the head of every answer of the upstream itself. */
+  constructor(transport: Transport, auth: UpstreamAuth, now: () => number, onHead: (headers: AnswerHeaders) => void) {
+    this.#onHead = onHead;
     this.#transport = transport;
     this.#auth = auth;
     this.#now = now;
@@ -35,22 +39,20 @@ export class Exchange {
    * An answer with status 200 or one of `also`. A challenge is met once.
    * @throws UpstreamVerdict for every other answer, and for none.
    */
-  async ask(ask: Ask): Promise<UpstreamAnswer> {
+  async ask(ask: Ask): Promise<Answer> {
     const { image } = ask;
     let sent = await this.#auth.recall(image);
     let answer = await this.#send(ask, sent?.value);
     if (isRefusal(answer)) {
       discard(answer.body);
       const met = await this.#auth.meet(image, answer.status, answer.headers, sent);
-      if (met === undefined) throw judgeRefusal(answer.status, answer.headers, sent);
+      if (met === undefined) throw this.#judge(answer, sent);
       sent = met;
       answer = await this.#send(ask, met.value);
     }
-    const { status, headers, body } = answer;
-    if (status === 200 || ask.also?.includes(status) === true) return answer;
-    if (!isRefusal(answer)) throw judgeAnswer(answer, this.#now());
-    discard(body);
-    throw judgeRefusal(status, headers, sent);
+    if (answer.status === 200 || ask.also?.includes(answer.status) === true) return answer;
+    discard(answer.body);
+    throw this.#judge(answer, sent);
   }
 
   /**
@@ -68,25 +70,30 @@ export class Exchange {
     const known = await this.#auth.recall(ping.image);
     if (known !== undefined || this.#now() < this.#openUntil) return known?.value;
     const answer = await this.#send(renew ? list : ping, undefined);
-    const { status, headers, body, elsewhere } = answer;
-    if (status === 429 || status >= 500) throw judgeAnswer(answer, this.#now());
-    discard(body);
-    if (status === 401 && !elsewhere) return (await this.#auth.meet(ping.image, status, headers, undefined))?.value;
+    discard(answer.body);
+    const { status, headers, hop } = answer;
+    if (status === 429 || status >= 500) throw this.#judge(answer);
+    if (status === 401 && !hop.elsewhere) return (await this.#auth.meet(ping.image, status, headers, undefined))?.value;
     this.#openUntil = this.#now() + openMs;
     return undefined;
   }
 
-  #send({ method, url, headers, getElsewhere }: Ask, authorization: string | undefined): Promise<UpstreamAnswer> {
+  #judge(answer: Answer, sent?: Authorization): UpstreamVerdict {
+    return judgeAnswer({ ...answer, elsewhere: answer.hop.elsewhere, sent: sent?.kind }, this.#now());
+  }
+
+  #send({ method, url, headers }: Ask, authorization: string | undefined): Promise<Answer> {
     return this.#transport.send({
       method,
       url,
-      headers: authorization === undefined ? headers : { ...headers, authorization },
-      ...(getElsewhere === undefined ? {} : { getElsewhere }),
+      headers,
+      onHead: this.#onHead,
+      ...(authorization === undefined ? {} : { credentials: { authorization } }),
     });
   }
 }
 
 /** A challenge from where a redirect led is none to us: our credentials are for the upstream alone. */
-function isRefusal({ status, elsewhere }: UpstreamAnswer): boolean {
-  return !elsewhere && (status === 401 || status === 403);
+function isRefusal({ status, hop }: Answer): boolean {
+  return !hop.elsewhere && (status === 401 || status === 403);
 }

@@ -2,10 +2,11 @@ import type { Referrer } from '../ports/images.js';
 import { hexOf, algorithmOf, isDigest, type Digest } from '../protocol/digest.js';
 import { isTag, parseTag, type Tag } from '../protocol/names.js';
 import { isTextRecord } from '../protocol/schemas.js';
-import { nextLinkOf } from './upstream-headers.js';
+import { linksOf } from '../protocol/upstream/answer-headers.js';
 import { parseObject } from './upstream-manifest.js';
-import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
-import { failed, type UpstreamVerdict } from './upstream-verdict.js';
+import { readWhole } from '../util/outgoing/answer-body.js';
+import type { Answer } from '../util/outgoing/transport.js';
+import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 const maxPages = 1000;
 /** Of one list. The largest public images have some 100,000 tags. */
@@ -17,7 +18,7 @@ const pageLimits = { maxDepth: 64, maxValues: maxItems, maxMembers: 10_000 };
 const tooLong = `its list is too long: at most ${maxItems} items in ${maxPages} pages and ${maxListBytes} bytes are read`;
 
 /** Gets one page; throws what the upstream's answer means when it is not 200. */
-export type GetPage = (url: URL) => Promise<UpstreamAnswer>;
+export type GetPage = (url: URL) => Promise<Answer>;
 
 /**
  * The items of all pages, following `Link` within the origin of the first.
@@ -38,13 +39,13 @@ export async function readPages<T>(
     seen.add(url.href);
     const answer = await getPage(url);
     const maxBytes = Math.min(leftBytes, maxPageBytes);
-    const bytes = await readWhole(answer, { maxBytes, timeoutMs });
+    const bytes = await readWhole(answer.body, { maxBytes, timeoutMs });
     leftBytes -= bytes.length;
     const page = parseObject(bytes, pageLimits);
     const more = page === undefined ? undefined : read(page);
     if (more === undefined) throw unreadable('its list is none: the answer has another shape');
     for (const item of more) items.push(item);
-    url = nextPage(nextLinkOf(answer.headers), answer.url, first);
+    url = nextPage(answer, first);
     if (url !== undefined && seen.has(url.href)) throw unreadable('its list goes in circles');
     const isOver = url === undefined;
     if (items.length > maxItems || (!isOver && (seen.size >= maxPages || leftBytes <= 0))) throw unreadable(tooLong);
@@ -56,12 +57,13 @@ function unreadable(reason: string): UpstreamVerdict {
   return failed(reason, { isLasting: true });
 }
 
-function nextPage(link: string | undefined, from: URL, first: URL): URL | undefined {
+function nextPage({ headers, hop: { url: from } }: Answer, first: URL): URL | undefined {
+  const link = linksOf(headers).find(({ isNext }) => isNext);
   if (link === undefined) return undefined;
-  if (!URL.canParse(link, from.href)) throw unreadable('its list goes on at no URL');
-  const url = new URL(link, from);
-  // A page carries our credentials.
-  if (url.origin !== first.origin) throw unreadable(`its list goes on at another host, ${url.host}`);
+  if (!URL.canParse(link.target, from.href)) throw unreadable('the next page of its list has no valid URL');
+  const url = new URL(link.target, from);
+  // The request for a page carries our credentials.
+  if (url.origin !== first.origin) throw unreadable(`the next page of its list is at another host, ${url.host}`);
   return url;
 }
 

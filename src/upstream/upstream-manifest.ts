@@ -4,15 +4,16 @@ import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js'
 import { maxManifestBytes, manifestTypes } from '../protocol/manifest.js';
 import type { Reference } from '../protocol/names.js';
 import type { TurnGate } from '../util/turns.js';
-import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from './upstream-headers.js';
-import { readWhole, type UpstreamAnswer } from './upstream-transport.js';
-import { failed } from './upstream-verdict.js';
+import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from '../protocol/upstream/answer-headers.js';
+import { readWhole } from '../util/outgoing/answer-body.js';
+import type { Answer } from '../util/outgoing/transport.js';
+import { failed } from '../protocol/upstream/verdict.js';
 
 /**
  * What a HEAD tells of a manifest.
  * @throws UpstreamVerdict failed when it claims another digest than the one that was asked for.
  */
-export function readManifestHead({ headers }: UpstreamAnswer, reference: Reference): Partial<ManifestInfo> {
+export function readManifestHead({ headers }: Answer, reference: Reference): Partial<ManifestInfo> {
   const claimed = claimedDigestOf(headers);
   const asked = 'digest' in reference ? reference.digest : undefined;
   if (differs(asked, claimed)) throw failed(`the content does not match: ${claimed} is claimed`);
@@ -32,12 +33,12 @@ export function readManifestHead({ headers }: UpstreamAnswer, reference: Referen
  * @throws UpstreamVerdict failed when they are too large, broke off, or are not what was asked for or claimed.
  */
 export async function readManifest(
-  answer: UpstreamAnswer,
+  answer: Answer,
   reference: Reference,
   timeoutMs: number,
   gate: TurnGate,
 ): Promise<ManifestContent> {
-  const bytes = await readWhole(answer, { maxBytes: maxManifestBytes, timeoutMs });
+  const bytes = await readWhole(answer.body, { maxBytes: maxManifestBytes, timeoutMs });
   const expected = 'digest' in reference ? reference.digest : claimedDigestOf(answer.headers);
   const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
   if (expected !== undefined && digest !== expected)
@@ -50,7 +51,7 @@ export async function readManifest(
  * The Content-Type, or what the body says of itself, whichever is the type of a manifest.
  * @throws UpstreamVerdict failed when neither is: a login page, for example.
  */
-function chooseMediaType({ headers }: UpstreamAnswer, bytes: Buffer): string {
+function chooseMediaType({ headers }: Answer, bytes: Buffer): string {
   const type = mediaTypeOf(headers);
   if (type !== undefined && manifestTypes.includes(type)) return type;
   const inBody = (parseObject(bytes, manifestLimits) ?? {})['mediaType'];

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { failed } from './upstream-verdict.js';
+import { failed } from '../protocol/upstream/verdict.js';
 
 /**
  * Domains that give every customer a name of their own, and are not in the public suffix list: customers of one are strangers.
@@ -62,10 +62,4 @@ async function domainOf(host: string): Promise<string | undefined> {
   if (isShared || host.endsWith('.localhost')) return undefined;
   const { getDomain } = await import('tldts');
   return getDomain(host, { allowPrivateDomains: true }) ?? undefined;
-}
-
-/** `localhost` and what is under it, 127.0.0.0/8 and ::1. */
-export function isLoopback(hostname: string): boolean {
-  const host = hostOf(hostname);
-  return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127(?:\.[0-9]+){3}$/.test(host);
 }

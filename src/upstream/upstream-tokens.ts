@@ -1,10 +1,11 @@
 import { smallLimits } from '../protocol/json.js';
 import { SingleFlight } from '../util/concurrency.js';
-import { judgeAnswer } from './upstream-answer.js';
+import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import { parseObject } from './upstream-manifest.js';
 import { checkRealm } from './upstream-realm.js';
-import { readWhole, type Transport } from './upstream-transport.js';
-import { denied, failed } from './upstream-verdict.js';
+import { discard, readWhole } from '../util/outgoing/answer-body.js';
+import type { Transport } from '../util/outgoing/transport.js';
+import { denied, failed } from '../protocol/upstream/verdict.js';
 
 /** What a token is good for: the answer to a challenge. */
 export interface TokenScope {
@@ -93,18 +94,20 @@ export class Tokens {
     const rules = { withPassword: password !== undefined, trustedRealms };
     const url = buildTokenUrl(await checkRealm(scope.realm, upstream, rules), scope, password);
     const fetchedAt = now();
-    const authorization = password === undefined ? {} : { authorization: formatBasic(password) };
+    const credentials: Readonly<Record<string, string>> =
+      password === undefined ? {} : { authorization: formatBasic(password) };
     // No redirect: a password goes to the realm that was checked and nowhere else.
     const answer = await transport.send({
       method: 'GET',
       url,
-      headers: { ...headers, accept: 'application/json', ...authorization },
+      headers: { ...headers, accept: 'application/json' },
+      credentials,
       maxRedirects: 0,
     });
     const { status, body } = answer;
-    if (status === 200)
-      return parseToken(await readWhole({ body }, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt);
-    const verdict = judgeAnswer(answer, now());
+    if (status === 200) return parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt);
+    discard(body);
+    const verdict = judgeAnswer({ ...answer, elsewhere: false }, now());
     if (status !== 401 && status !== 403) throw failed(`no token from ${url.host}: ${verdict.message}`, verdict.fields);
     if (password === undefined) throw denied(`${url.host} refuses an anonymous token (${status})`, { status });
     throw failed(`${url.host} refuses our credentials (${status})`, { status });

@@ -25,12 +25,12 @@ describe('describeProvenance', () => {
     ],
     [
       'a stale response',
-      { repository: 'hub', cache: 'stale', checkedAt: now - 60_000, reason: 'up.example could not be asked: (429)' },
+      { repository: 'hub', cache: 'stale', checkedAt: now - 60_000, reason: 'upstream up.example failed: (429)' },
       {
         'X-Cache': 'stale',
         'X-Cache-Repository': 'hub',
         Age: '60',
-        Warning: '299 - "stale: up.example could not be asked: (429)"',
+        Warning: '299 - "stale: upstream up.example failed: (429)"',
       },
     ],
     [

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Client } from '../support/client.js';
 import { digest, imageManifest, pushManifest } from '../support/content.js';
 import { Cleanups, startRemote } from '../support/remote.js';
+import { callerWho } from '../support/callers.js';
 import { anyTarget } from '../support/targets.js';
 
 const cleanups = new Cleanups();
@@ -120,12 +121,12 @@ it('Docker Hub has its official images under library/', async () => {
     upstream,
     lists: new ListCache(),
     now: Date.now,
-    targets: anyTarget,
-    findProxy: () => undefined,
+    outgoing: { targets: anyTarget, findProxy: () => undefined, connectTimeoutMs: 1000, responseTimeoutMs: 1000 },
   });
-  const forward = await repository.forward('alpine', '/manifests/3');
+  const caller = callerWho('anyone', () => true);
+  const forward = await repository.forward(caller, 'alpine', '/manifests/3');
   expect(forward.url.href).toBe('https://registry-1.docker.io/v2/library/alpine/manifests/3');
   expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/alpine/blobs/x?y=1'))).toBe('/blobs/x?y=1');
   expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/other/blobs/x'))).toBeUndefined();
-  expect((await repository.forward('team/app', '/tags/list')).url.pathname).toBe('/v2/team/app/tags/list');
+  expect((await repository.forward(caller, 'team/app', '/tags/list')).url.pathname).toBe('/v2/team/app/tags/list');
 });

@@ -2,11 +2,12 @@ import { once } from 'node:events';
 import { createServer, request as httpRequest, type Server } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Upstream, UpstreamResult } from '../../src/ports/upstream.js';
 import { parseDigest, type Digest } from '../../src/protocol/digest.js';
 import { parseTag, type Reference } from '../../src/protocol/names.js';
 import { createUpstream, type UpstreamConfig } from '../../src/upstream/upstream-client.js';
+import { createOutgoing, type OutgoingConfig } from '../../src/util/outgoing/outgoing.js';
 import { digest, imageManifest, indexManifest, manifestOf, types } from '../support/content.js';
 import type { FaultImage } from '../support/fault-upstream-images.js';
 import { readTestCertificate, startFaultUpstream, type Fault, type FaultUpstream } from '../support/fault-upstream.js';
@@ -35,21 +36,18 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.unstubAllEnvs();
   await Promise.all(made.map((upstream) => upstream.close()));
   await fault.close();
 });
 
-function create(config: Partial<UpstreamConfig> = {}): Upstream {
-  const upstream = createUpstream({
-    url: fault.url,
-    connectTimeoutMs: 300,
-    responseTimeoutMs: 300,
-    instanceId: 'me',
-    environment: {},
-    log: recordingLogger(),
-    now: () => now,
-    ...config,
-  });
+type Config = Partial<UpstreamConfig & Omit<OutgoingConfig, 'url'>>;
+
+function create(config: Config = {}): Upstream {
+  const log = recordingLogger();
+  const url = new URL(config.url ?? fault.url);
+  const outgoing = createOutgoing({ connectTimeoutMs: 300, responseTimeoutMs: 300, ...config, log, url });
+  const upstream = createUpstream({ url: url.href, outgoing, instanceId: 'me', log, now: () => now, ...config });
   made.push(upstream);
   return upstream;
 }
@@ -188,32 +186,28 @@ describe('faults', () => {
     ['no digest, no length', { headers: { 'docker-content-digest': undefined }, noLength: true }, 'found'],
     ['a digest that is none', { headers: { 'docker-content-digest': 'md5:1' } }, 'found'],
     ['another digest', { headers: { 'docker-content-digest': digest('x') } }, 'failed: the content does not match'],
-    ['cut', { cutAfterBytes: 10, times: 1 }, 'failed: the connection was closed before the answer was whole'],
+    ['cut', { cutAfterBytes: 10, times: 1 }, 'failed: the connection was closed before the answer was complete'],
     [
       'cut, chunked',
       { cutAfterBytes: 10, noLength: true },
-      'failed: the connection was closed before the answer was whole',
+      'failed: the connection was closed before the answer was complete',
     ],
-    ['longer than it is', { lengthOff: 5 }, 'failed: the connection was closed before the answer was whole'],
-    [
-      'stops in the middle',
-      { hold: { afterBytes: 5, until: new Promise(() => {}) } },
-      'failed: the answer stopped coming',
-    ],
+    ['longer than it is', { lengthOff: 5 }, 'failed: the connection was closed before the answer was complete'],
+    ['stops in the middle', { hold: { afterBytes: 5, until: new Promise(() => {}) } }, 'failed: the answer stalled'],
     ['drips for ever', { slow: { chunkBytes: 1, delayMs: 30 } }, 'failed: the answer takes too long'],
     ['hangs', { hang: true }, 'failed: no answer in time'],
     ['too large', { body: Buffer.alloc(4 * 1024 * 1024 + 1) }, 'failed: the answer is larger than 4194304 bytes'],
     ['503', { status: 503 }, 'failed: it answered 503'],
-    ['400', { status: 400 }, 'failed: it answered 400, which is no answer to this request'],
-    ['204', { status: 204 }, 'failed: it answered 204, which is no answer to this request'],
+    ['400', { status: 400 }, 'failed: it answered with the unexpected status 400'],
+    ['204', { status: 204 }, 'failed: it answered with the unexpected status 204'],
     ['429', { status: 429 }, 'failed: it limits the rate of requests (429)'],
-    ['bare 401', { status: 401 }, 'failed: it refused with 401 without a way to authenticate'],
-    ['bare 403', { status: 403 }, 'failed: it refused with 403 without a way to authenticate'],
+    ['bare 401', { status: 401 }, 'failed: it refused access (401) without a way to authenticate'],
+    ['bare 403', { status: 403 }, 'failed: it refused access (403) without a way to authenticate'],
     ['404', { status: 404 }, 'absent'],
-    ['reset twice', { reset: true, times: 2 }, 'failed: the connection was closed before the answer was whole'],
+    ['reset twice', { reset: true, times: 2 }, 'failed: the connection was reset'],
     ['reset once', { reset: true, times: 1 }, 'found'],
     ['redirected for ever', { redirect: 'here' }, 'failed: it redirects too often'],
-    ['redirected to nowhere', { redirect: { to: 'http://[' } }, 'failed: it redirects to nowhere'],
+    ['redirected to nowhere', { redirect: { to: 'http://[' } }, 'failed: it redirects without a valid Location'],
     ['redirected elsewhere', { redirect: 'elsewhere' }, 'found'],
   ];
   it.each(manifests)('a manifest by tag: %s', { timeout: 4000 }, async (_what, how, expected) => {
@@ -274,7 +268,7 @@ describe('faults', () => {
     ['redirected elsewhere', 0, { redirect: 'elsewhere' }, 'found at 0 of 300000: whole'],
     ['redirected elsewhere, ranged', 10, { redirect: 'elsewhere' }, 'found at 10 of 300000: whole'],
     ['redirected here', 0, { redirect: 'here', times: 5 }, 'found at 0 of 300000: whole'],
-    ['206 without a Range', 0, { status: 206 }, 'failed: it answered 206, which is no answer to this request'],
+    ['206 without a Range', 0, { status: 206 }, 'failed: it answered with the unexpected status 206'],
     ['500', 0, { status: 500 }, 'failed: it answered 500'],
     [
       'another digest is claimed',
@@ -319,7 +313,7 @@ describe('faults', () => {
   it('fails after close', async () => {
     const upstream = create();
     await upstream.close();
-    expect(say(await upstream.statBlob(name, layerDigest, []))).toBe('failed: this upstream was closed');
+    expect(say(await upstream.statBlob(name, layerDigest, []))).toBe('failed: the upstream client is closed');
   });
 });
 
@@ -347,7 +341,7 @@ describe('redirects', () => {
     const challenge = `Bearer realm="${fault.url}/token"`;
     fault.fault('/blobs/', { at: 'elsewhere', status: 401, headers: { 'www-authenticate': challenge } });
     const result = await create({ credentials: { username: 'u', password: 'p' } }).getBlob(name, layerDigest, 0, []);
-    expect(say(result)).toMatch(/^failed: it refused with 401 .* where it redirected to$/);
+    expect(say(result)).toMatch(/^failed: access was refused \(401\) where it redirected to$/);
     expect(fault.requests.filter(({ at }) => at === 'token')).toEqual([]);
   });
 
@@ -356,7 +350,7 @@ describe('redirects', () => {
     fault.fault('/blobs/', { redirect: 'elsewhere', times: 2 });
     fault.fault('/blobs/', { at: 'elsewhere', status: 302, headers: { location: `${fault.url}/v2/back` } });
     const upstream = create({ credentials: { username: 'u', password: 'p' } });
-    expect(say(await upstream.getBlob(name, layerDigest, 0, []))).toMatch(/^failed: it refused with 401/);
+    expect(say(await upstream.getBlob(name, layerDigest, 0, []))).toMatch(/^failed: access was refused \(401\)/);
     expect(fault.requestsFor('/v2/back').map(({ headers }) => headers.authorization)).toEqual([undefined]);
   });
 });
@@ -428,7 +422,7 @@ describe('tokens', () => {
     expect(fault.requestsFor('/token')[0]?.path).toContain('account=user');
   });
 
-  const refusals: readonly (readonly [string, (fault: FaultUpstream) => void, Partial<UpstreamConfig>, RegExp])[] = [
+  const refusals: readonly (readonly [string, (fault: FaultUpstream) => void, Config, RegExp])[] = [
     [
       'no token for an anonymous',
       (f) => (f.auth = { type: 'token', users }),
@@ -445,7 +439,7 @@ describe('tokens', () => {
       'a token that opens nothing',
       (f) => (f.auth = { type: 'token', closed: [name] }),
       {},
-      /^denied: it refuses access with its own token for it \(401\)$/,
+      /^denied: it denies access even with its own token \(401\)$/,
     ],
     [
       '403 with the token',
@@ -576,18 +570,18 @@ describe('tokens', () => {
 describe('authorize', () => {
   it('gives nothing but Via where nothing is wanted, and asks once', async () => {
     const upstream = create();
-    for (let i = 0; i < 2; i++) expect(valueOf(await upstream.authorize(name))).toEqual({ via: '1.1 me' });
+    for (let i = 0; i < 2; i++) expect(valueOf(await upstream.authorize(name, []))).toEqual({ via: '1.1 me' });
     expect(fault.requests.map(({ path }) => path)).toEqual(['/v2/']);
   });
 
   it('gives a token for the image, and another when that was refused', async () => {
     fault.auth = { type: 'token' };
     const upstream = create();
-    const first = valueOf(await upstream.authorize(name));
+    const first = valueOf(await upstream.authorize(name, []));
     expect(first['authorization']).toMatch(/^Bearer token-/);
-    expect(valueOf(await upstream.authorize(name))).toEqual(first);
+    expect(valueOf(await upstream.authorize(name, []))).toEqual(first);
     now += 3000;
-    const renewed = await Promise.all(Array.from({ length: 9 }, () => upstream.authorize(name, { renew: true })));
+    const renewed = await Promise.all(Array.from({ length: 9 }, () => upstream.authorize(name, [], { renew: true })));
     const tokens = new Set(renewed.map((result) => valueOf(result)['authorization']));
     expect(tokens.size).toBe(1);
     expect(tokens.has(first['authorization'])).toBe(false);
@@ -597,16 +591,16 @@ describe('authorize', () => {
   it('asks under the name when the plain question was not enough', async () => {
     fault.fault(/^\/v2\/$/, { body: '{}' });
     const upstream = create();
-    expect(valueOf(await upstream.authorize(name))).toEqual({ via: '1.1 me' });
+    expect(valueOf(await upstream.authorize(name, []))).toEqual({ via: '1.1 me' });
     fault.auth = { type: 'token' };
-    expect(valueOf(await upstream.authorize(name, { renew: true }))['authorization']).toMatch(/^Bearer token-/);
+    expect(valueOf(await upstream.authorize(name, [], { renew: true }))['authorization']).toMatch(/^Bearer token-/);
   });
 
   it('says why not', async () => {
     fault.auth = { type: 'token', users: {} };
-    expect(say(await create().authorize(name))).toMatch(/^denied: .* refuses an anonymous token/);
+    expect(say(await create().authorize(name, []))).toMatch(/^denied: .* refuses an anonymous token/);
     fault.fault('/v2/', { status: 500 });
-    expect(say(await create().authorize(name))).toBe('failed: it answered 500');
+    expect(say(await create().authorize(name, []))).toBe('failed: it answered 500');
   });
 });
 
@@ -681,7 +675,7 @@ describe('lists', () => {
     [
       'another host',
       { headers: { link: '<http://localhost:1/>; rel="next"' } },
-      'failed: its list goes on at another host, localhost:1',
+      'failed: the next page of its list is at another host, localhost:1',
     ],
     ['too large', { body: Buffer.alloc(8 * 1024 * 1024 + 1, 32) }, 'failed: the answer is larger than 8388608 bytes'],
   ])('tags: %s', async (_what, how: Fault, expected) => {
@@ -797,30 +791,15 @@ describe('ways there', () => {
   });
 
   it.each([
-    ['a proxy that is configured', (proxy: string) => ({ proxy }), true],
-    [
-      'HTTP_PROXY, never for loopback',
-      (proxy: string) => ({ environment: { HTTP_PROXY: proxy, HTTPS_PROXY: proxy } }),
-      false,
-    ],
-    ['http_proxy', (proxy: string) => ({ url: 'http://upstream.test', environment: { http_proxy: proxy } }), true],
-    [
-      'NO_PROXY',
-      (proxy: string) => ({ url: 'http://x.invalid', environment: { http_proxy: proxy, NO_PROXY: '.invalid' } }),
-      false,
-    ],
-    [
-      'NO_PROXY=*',
-      (proxy: string) => ({ url: 'http://x.invalid', environment: { http_proxy: proxy, NO_PROXY: '*' } }),
-      false,
-    ],
-    [
-      'none, in spite of HTTP_PROXY',
-      (proxy: string) => ({ url: 'http://x.invalid', proxy: false as const, environment: { HTTP_PROXY: proxy } }),
-      false,
-    ],
-  ])('%s', async (_what, config, proxied) => {
+    ['a configured proxy', (proxy: string) => ({ proxy }), {}, true],
+    ['HTTP_PROXY, but not for loopback', () => ({}), {}, false],
+    ['HTTP_PROXY', () => ({ url: 'http://upstream.test' }), {}, true],
+    ['NO_PROXY', () => ({ url: 'http://x.invalid' }), { NO_PROXY: '.invalid' }, false],
+    ['NO_PROXY=*', () => ({ url: 'http://x.invalid' }), { NO_PROXY: '*' }, false],
+  ])('uses an outgoing proxy according to %s', async (_what, config, environment, proxied) => {
     const proxy = await startProxy();
+    if (!('proxy' in config(proxy.url))) vi.stubEnv('HTTP_PROXY', proxy.url);
+    for (const [key, value] of Object.entries(environment)) vi.stubEnv(key, value);
     await create(config(proxy.url)).getManifest(name, latest, []);
     expect(proxy.seen.length > 0).toBe(proxied);
     proxy.close();
@@ -860,9 +839,10 @@ describe('ways there', () => {
     const deaf = createServer().on('connect', (_req, socket) => void sockets.push(socket));
     const url = await listen(deaf);
     const upstream = create({ url: 'https://upstream.test', proxy: url });
-    expect(say(await upstream.getManifest(name, latest, []))).toBe('failed: no answer in time');
+    expect(say(await upstream.getManifest(name, latest, []))).toMatch(/no connection in time$/);
     for (const socket of sockets) socket.destroy();
     deaf.close();
-    expect(say(await upstream.getManifest(name, latest, []))).toBe('failed: the connection was refused');
+    const refused = 'failed: the outgoing proxy: the connection was refused';
+    expect(say(await upstream.getManifest(name, latest, []))).toBe(refused);
   });
 });

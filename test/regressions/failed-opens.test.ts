@@ -7,7 +7,7 @@ import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
 import { Directory } from '../../src/repositories/directory.js';
 import { HashClient } from '../../src/storage/files/hashing/hash-client.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { Transport } from '../../src/upstream/upstream-transport.js';
+import { Transport } from '../../src/util/outgoing/transport.js';
 import { openFilesUnder } from '../support/open-files.js';
 import { recordingLogger } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';

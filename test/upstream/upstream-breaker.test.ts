@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Breaker } from '../../src/upstream/upstream-breaker.js';
-import { absent, denied, failed, type UpstreamVerdict } from '../../src/upstream/upstream-verdict.js';
+import { absent, denied, failed, type UpstreamVerdict } from '../../src/protocol/upstream/verdict.js';
 import { recordingLogger } from '../support/registry.js';
 
 const trouble = failed('it answered 500', { status: 500, trouble: true });

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { createAddressMatcher, customerOf, isAddressOrNetwork, normalizeAddress } from '../../src/util/addresses.js';
+import {
+  createAddressMatcher,
+  customerOf,
+  isAddressOrNetwork,
+  isLoopback,
+  normalizeAddress,
+} from '../../src/util/addresses.js';
 
 describe('createAddressMatcher', () => {
   it.each<[string, string, boolean]>([
@@ -75,4 +81,20 @@ it.each([
   ['64:ff9b::192.0.2.1', '64:ff9b:0:0::/64'],
 ])('customerOf assigns %s to %s', (address, customer) => {
   expect(customerOf(address)).toBe(customer);
+});
+
+describe('isLoopback', () => {
+  it.each([
+    ['localhost', true],
+    ['LOCALHOST.', true],
+    ['x.localhost', true],
+    ['127.0.0.1', true],
+    ['127.8.9.10', true],
+    ['[::1]', true],
+    ['10.127.0.1', false],
+    ['127.example.com', false],
+    ['localhost.example.com', false],
+  ])('%s: %s', (host, expected) => {
+    expect(isLoopback(host)).toBe(expected);
+  });
 });

@@ -1,17 +1,18 @@
 import type { CryptoKey, ProtectedHeaderParameters } from 'jose';
 import type { Runtime } from '../../ports/runtime.js';
-import type { TargetPolicy } from '../../ports/upstream.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { isKeyServerUrl, type PublicKeySet } from '../../protocol/settings/token-config.js';
 import { SingleFlight } from '../../util/concurrency.js';
-import { createTargetPolicy } from '../../util/target-policy.js';
+import { createOutgoing } from '../../util/outgoing/outgoing.js';
+import { Transport } from '../../util/outgoing/transport.js';
 import { fetchJson } from './fetch-json.js';
 import { keysOfSet } from './trusted-keys.js';
 import type { FindKeys } from './token-verification.js';
 
+/** Where the keys of an issuer are. */
 export interface IssuerKeysOptions {
   readonly issuer: string;
-  /** Absent: what the issuer's discovery document says (OpenID Connect Discovery 1.0, 4). */
+  /** @default the `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery 1.0, 4) */
   readonly jwksUrl?: string | undefined;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
 }
@@ -22,16 +23,17 @@ interface Fetched {
 }
 
 const freshMs = 10 * 60_000;
-/** How long keys that were fetched are believed while the issuer does not answer. */
+/** For connecting, for the head of an answer, and for its body. */
+const timeoutMs = 5000;
+/** How long fetched keys stay valid while the issuer does not answer. */
 const staleMs = 60 * 60_000;
-/** How long after an attempt the next one may be: no client makes us ask more often. */
+/** The minimum time between two attempts: no client makes us ask more often. */
 const cooldownMs = 15_000;
 
-/** The public keys of somebody else, fetched when they are needed first, and again when they are old or lack one. */
+/** The public keys of an issuer, fetched when they are first needed, and again when they are old or lack a key. */
 export class IssuerKeys {
   readonly #options: IssuerKeysOptions;
-  /** What the configuration names may be anywhere; what the issuer's discovery document names may not. */
-  readonly #targets: TargetPolicy;
+  readonly #transport: Transport;
   readonly #fetches = new SingleFlight<Fetched>();
   #fetched: Fetched | undefined;
   #failure: { readonly error: RegistryError; readonly at: number } | undefined;
@@ -39,10 +41,13 @@ export class IssuerKeys {
   constructor(options: IssuerKeysOptions) {
     this.#options = options;
     const { issuer, jwksUrl, runtime } = options;
-    this.#targets = createTargetPolicy({ configured: new URL(jwksUrl ?? issuer), log: runtime.log });
+    // The host that the configuration names may be private; the one that the discovery document names may not.
+    const url = new URL(jwksUrl ?? issuer);
+    const timeouts = { connectTimeoutMs: timeoutMs, responseTimeoutMs: timeoutMs };
+    this.#transport = new Transport(createOutgoing({ url, log: runtime.log, ...timeouts }), 0);
   }
 
-  /** The keys for a token with such a header. @throws RegistryError UNAVAILABLE when the issuer does not tell. */
+  /** Returns the keys for a token with this header. @throws RegistryError UNAVAILABLE when they cannot be fetched. */
   async find(header: ProtectedHeaderParameters): Promise<readonly CryptoKey[]> {
     const known = this.#fetched;
     const ageMs = known === undefined ? Infinity : this.#options.runtime.now() - known.fetchedAt;
@@ -77,17 +82,17 @@ export class IssuerKeys {
 
   async #fetch(): Promise<PublicKeySet> {
     const { jwksUrl } = this.#options;
-    return (await fetchJson(new URL(jwksUrl ?? (await this.#discover())), this.#targets)) as PublicKeySet;
+    return (await fetchJson(new URL(jwksUrl ?? (await this.#discover())), this.#transport, timeoutMs)) as PublicKeySet;
   }
 
   async #discover(): Promise<string> {
     const { issuer } = this.#options;
     const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
-    const found = await fetchJson(url, this.#targets);
+    const found = await fetchJson(url, this.#transport, timeoutMs);
     const { issuer: named, jwks_uri: keys } = found as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
-    // Section 4.3: it must be exactly the issuer that was asked.
+    // Section 4.3: it must be exactly the issuer that we asked.
     if (named !== issuer) throw new Error('its discovery document is for another issuer');
-    if (typeof keys !== 'string' || !isKeyServerUrl(keys)) throw new Error('its jwks_uri is no https URL');
+    if (typeof keys !== 'string' || !isKeyServerUrl(keys)) throw new Error('its jwks_uri is not an https URL');
     return keys;
   }
 }

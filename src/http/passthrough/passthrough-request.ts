@@ -1,102 +1,61 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { TLSSocket } from 'node:tls';
-import { PassthroughFailure } from './passthrough-errors.js';
-import type { Route } from './passthrough-routes.js';
+import type { Hop } from '../../protocol/upstream/redirects.js';
+import { PendingAnswer } from '../../util/outgoing/pending-answer.js';
+import type { Route } from '../../util/outgoing/routes.js';
 
+/** The settings of one request. */
 export interface UpstreamRequestOptions {
-  readonly method: 'GET' | 'HEAD';
-  readonly headers: Readonly<Record<string, string>>;
+  readonly hop: Hop;
   readonly route: Route;
   /** The connection of our client. */
   readonly socket: IncomingMessage['socket'];
   readonly connectTimeoutMs: number;
-  /** For the head of the answer, once there is a connection. */
   readonly responseTimeoutMs: number;
 }
 
 /**
- * One request to an upstream. http-proxy takes it for the client's: it copies method and headers of what it is given, pipes it
- * into the request that it makes, and leaves listeners on it. So it gets this, which has no body and exactly the headers that
- * are meant, a new one for each attempt.
+ * One request to an upstream. http-proxy takes it for the client's request: it copies the method and headers, pipes it into the
+ * request that it makes, and leaves listeners on it. So each attempt gets a new one without a body, with exactly our headers.
  *
- * The timeouts are ours: http-proxy's `proxyTimeout` is one of the socket's, which also strikes when a slow client keeps the
+ * The timeouts are ours: http-proxy's `proxyTimeout` applies to the socket, so it also strikes when a slow client keeps the
  * socket from being read, and its error cannot be told from a reset.
  */
 export class UpstreamRequest extends Readable {
-  /** Mere form: the path of the route is set on the request itself. */
+  /** A formality: the path of the route is set on the request itself. */
   readonly url = '/';
-  readonly method: 'GET' | 'HEAD';
+  readonly method: Hop['method'];
   readonly headers: Readonly<Record<string, string>>;
-  /** http-proxy looks whether it was closed. */
+  /** http-proxy checks whether it was closed. */
   readonly socket: IncomingMessage['socket'];
-  /** The head of the answer, its body not yet read. Rejects when there is none. */
-  readonly answer: Promise<IncomingMessage>;
-  readonly #options: UpstreamRequestOptions;
-  #resolve: (answer: IncomingMessage) => void = () => {};
-  #reject: (error: unknown) => void = () => {};
+  readonly pending: PendingAnswer;
+  readonly #path: string;
   #request: ClientRequest | undefined;
-  #timer: NodeJS.Timeout;
 
   constructor(options: UpstreamRequestOptions) {
     super();
-    const { method, headers, route, socket, connectTimeoutMs } = options;
-    this.#options = options;
-    this.method = method;
-    this.headers = { ...headers, ...route.headers };
+    const { hop, route, socket } = options;
+    this.method = hop.method;
+    this.headers = { ...hop.headers, ...hop.credentials, ...route.headers };
     this.socket = socket;
-    this.answer = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    this.#timer = this.#arm(connectTimeoutMs, 'no connection in time');
-  }
-
-  /** Whether it went over a connection that had been idle, which the other side may have closed in the meantime. */
-  get reused(): boolean {
-    return this.#request?.reusedSocket === true;
+    this.#path = route.path;
+    this.pending = new PendingAnswer(options, () => this.#abandon());
   }
 
   override _read(): void {}
 
-  /** There is a socket for it. Nothing has been sent: that waits for the end of this stream. */
+  /** The request has a socket. Nothing has been sent: that waits for the end of this stream. */
   onSocket(request: ClientRequest): void {
     this.#request = request;
-    // http-proxy joins paths, and makes one slash of two: a signed URL would not survive that.
-    request.path = this.#options.route.path;
-    const { socket } = request;
-    if (request.reusedSocket || socket === null) this.#onConnected();
-    else socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => this.#onConnected());
+    // http-proxy joins paths and collapses slashes: a signed URL would not survive that.
+    request.path = this.#path;
+    this.pending.onSocket(request);
     this.push(null);
   }
 
-  onAnswer(answer: IncomingMessage): void {
-    clearTimeout(this.#timer);
-    // It may break off while nobody reads it yet.
-    answer.on('error', () => {});
-    this.#resolve(answer);
-  }
-
-  /** Gives up; after the answer it changes nothing. */
-  fail(error: unknown): void {
-    clearTimeout(this.#timer);
-    this.#reject(error);
-  }
-
-  /** Gives up, and takes the request off the wire. */
-  cancel(error: unknown): void {
-    this.fail(error);
-    // Before there is a socket only http-proxy has the request, which it aborts with its client's.
+  #abandon(): void {
+    // Before there is a socket, only http-proxy has the request, and aborts it together with its client's.
     if (this.#request === undefined) this.emit('aborted');
     else this.#request.destroy();
-  }
-
-  #onConnected(): void {
-    clearTimeout(this.#timer);
-    this.#timer = this.#arm(this.#options.responseTimeoutMs, 'no answer in time');
-  }
-
-  #arm(ms: number, reason: string): NodeJS.Timeout {
-    return setTimeout(() => this.cancel(new PassthroughFailure(reason)), ms);
   }
 }

@@ -1,35 +1,35 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
-import { setTimeout as delay } from 'node:timers/promises';
 import util from 'node:util';
 import type HttpProxy from 'http-proxy';
 import type { Forward } from '../../ports/upstream.js';
 import { RegistryError } from '../../protocol/errors.js';
+import type { Hop } from '../../protocol/upstream/redirects.js';
+import { discard } from '../../util/outgoing/answer-body.js';
+import type { PendingAnswer } from '../../util/outgoing/pending-answer.js';
+import { Routes } from '../../util/outgoing/routes.js';
+import { travel, type Answer } from '../../util/outgoing/transport.js';
 import {
   passOn,
   refuse,
   sendReply,
-  type Arrival,
-  type Hop,
   type Passage,
   type PassthroughContext,
   type PassthroughOutcome,
 } from './passthrough-answer.js';
-import { discard } from './passthrough-body.js';
-import { codeOf, judge, PassthroughFailure } from './passthrough-errors.js';
-import { buildForwardHeaders, buildRequestHeaders, mapBack, readLocation } from './passthrough-headers.js';
+import { buildRequestHeaders, mapBack } from './passthrough-headers.js';
+import { refuseAnswer } from './passthrough-refusal.js';
 import { UpstreamRequest } from './passthrough-request.js';
-import { Routes } from './passthrough-routes.js';
 
 export type { PassthroughContext, PassthroughOutcome } from './passthrough-answer.js';
 
 export interface PassthroughOptions {
-  /** How long an idle connection to an upstream is kept; its own hint shortens it. @default 20000 */
+  /** How long an idle connection to an upstream is kept; a server's own hint shortens it. @default 20000 */
   readonly keepAliveMs?: number;
 }
 
 export interface Passthrough {
-  /** Carries a GET or HEAD to an upstream and answers it, whatever happens. Rejects for no upstream and no client. */
+  /** Carries a GET or HEAD to an upstream and answers it. Never rejects because of an upstream or a client. */
   send(
     req: IncomingMessage,
     res: ServerResponse,
@@ -40,17 +40,10 @@ export interface Passthrough {
   close(): void;
 }
 
-/** Carries exchanges to upstreams by http-proxy, which is loaded with the first one. */
+/** Creates a pass-through that carries exchanges by http-proxy, which is loaded with the first one. */
 export function createPassthrough(options: PassthroughOptions = {}): Passthrough {
   return new HttpProxyPassthrough(options);
 }
-
-const redirectStatuses = new Set([301, 302, 303, 307, 308]);
-const maxRedirects = 5;
-/** The connection broke before the answer: most often one that was kept alive and closed by the other side meanwhile. */
-const retryable = new Set(['ECONNRESET', 'EPIPE']);
-const maxRetries = 2;
-const retryDelayMs = 50;
 
 class HttpProxyPassthrough implements Passthrough {
   readonly #routes: Routes;
@@ -87,134 +80,81 @@ class HttpProxyPassthrough implements Passthrough {
   }
 
   async #pass(passage: Passage): Promise<PassthroughOutcome> {
-    const arrival = await this.#travel(passage);
-    const { answer, hop, location } = arrival;
-    const { forward } = passage;
-    const { statusCode: status = 0 } = answer;
+    const { req, forward } = passage;
+    if (req.method !== 'GET' && req.method !== 'HEAD')
+      throw new RegistryError('UNSUPPORTED', { headers: { Allow: 'GET, HEAD' } });
+    const answer = await this.#ask(passage, req.method);
+    const { status, location, body } = answer;
     try {
       if (location !== undefined) {
         await sendReply(passage, { status, headers: { Location: location } });
         return { status };
       }
-      if (answersRequest(status, buildRequestHeaders(passage.req))) return await passOn(passage, arrival);
-      const withToken = /^bearer /i.test(hop.added['authorization'] ?? '');
-      const { host: upstream, pathname: path } = forward.url;
-      const origin = { upstream, elsewhere: hop.elsewhere, withToken, path };
-      throw await judge(answer, origin, forward.responseTimeoutMs);
+      if (isExpected(answer)) return await passOn(passage, answer);
+      throw await refuseAnswer(answer, forward);
     } finally {
-      if (!answer.destroyed && !answer.readableEnded) discard(answer);
+      if (!body.destroyed && !body.readableEnded) discard(body);
     }
   }
 
-  /** To the answer that is not ours to deal with: credentials renewed once, redirects followed. */
-  async #travel(passage: Passage): Promise<Arrival> {
-    const { req, forward, context } = passage;
-    if (req.method !== 'GET' && req.method !== 'HEAD')
-      throw new RegistryError('UNSUPPORTED', { headers: { Allow: 'GET, HEAD' } });
-    const added = buildForwardHeaders(forward.headers, context.trail);
-    let hop: Hop = { method: req.method, url: forward.url, added, elsewhere: false };
-    let renewed = false;
-    for (let redirects = 0; ;) {
-      const answer = await this.#ask(passage, hop);
-      const { statusCode: status = 0 } = answer;
-      if (status === 401 && !hop.elsewhere && !renewed) {
-        renewed = true;
-        // Not while an upstream's connection is held: the answer may take as long as a realm does.
-        discard(answer);
-        const renewal = await forward.renew();
-        if (renewal === undefined) return { hop, answer };
-        hop = { ...hop, added: buildForwardHeaders(renewal, context.trail) };
-        continue;
-      }
-      if (!redirectStatuses.has(status)) return { hop, answer };
-      const next = turn(passage, hop, answer);
-      if (typeof next === 'string') return { hop, answer, location: next };
-      discard(answer);
-      redirects += 1;
-      if (redirects > maxRedirects) throw new PassthroughFailure('it redirects too often');
-      hop = next;
-    }
+  /** Returns the answer that redirects lead to; renews the credentials once after a 401. */
+  async #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
+    const { forward } = passage;
+    const answer = await this.#travel(passage, method, forward.headers);
+    if (answer.status !== 401 || answer.hop.elsewhere) return answer;
+    // Releases the connection first: the realm may take long to answer.
+    discard(answer.body);
+    const renewed = await forward.renew();
+    return renewed === undefined ? answer : this.#travel(passage, method, renewed);
   }
 
-  /** One request, again when an idle connection turns out to be closed, and once when a new one breaks. */
-  async #ask(passage: Passage, hop: Hop): Promise<IncomingMessage> {
-    for (let retries = 0; ; retries++) {
-      passage.left.throwIfAborted();
-      const request = this.#start(passage, hop);
-      const onLeft = (): void => request.cancel(passage.left.reason);
-      passage.left.addEventListener('abort', onLeft);
-      try {
-        return await request.answer;
-      } catch (error) {
-        const again = retryable.has(codeOf(error)) && retries < maxRetries && (request.reused || retries === 0);
-        if (!again || passage.left.aborted) throw error;
-        if (!request.reused) await delay(retryDelayMs);
-      } finally {
-        passage.left.removeEventListener('abort', onLeft);
-      }
-    }
+  #travel(passage: Passage, method: Hop['method'], added: Forward['headers']): Promise<Answer> {
+    const { req, forward, context, left } = passage;
+    const { via, ...credentials } = added;
+    const headers = { ...buildRequestHeaders(req), ...(via === undefined ? {} : { via }) };
+    const hop: Hop = { method, url: forward.url, headers, credentials, elsewhere: false };
+    const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
+    return travel(hop, (next) => this.#start(passage, next), { ...forward, signal: left, handOver });
   }
 
-  #start({ req, res, forward }: Passage, { method, url, added }: Hop): UpstreamRequest {
-    const route = this.#routes.find(url, forward);
+  #start({ req, res, forward }: Passage, hop: Hop): PendingAnswer {
+    const route = this.#routes.find(hop.url, forward);
     this.#proxy ??= createProxy();
-    const request = new UpstreamRequest({
-      method,
-      headers: { ...buildRequestHeaders(req), ...added },
-      route,
-      socket: req.socket,
-      connectTimeoutMs: forward.connectTimeoutMs,
-      responseTimeoutMs: forward.responseTimeoutMs,
-    });
+    const request = new UpstreamRequest({ ...forward, hop, route, socket: req.socket });
     // `toProxy` alone keeps http-proxy from the deprecated url.parse.
     const options = { target: route.target, agent: route.agent, toProxy: true, prependPath: false };
     try {
       this.#proxy.web(request as unknown as IncomingMessage, res, options);
     } catch (error) {
-      request.cancel(error);
+      request.pending.cancel(error);
     }
-    return request;
+    return request.pending;
   }
 }
 
-/** Whether the status is one that a client may expect: half a blob that it did not ask for would look whole to it. */
-function answersRequest(status: number, asked: Readonly<Record<string, string>>): boolean {
-  if (status === 206) return asked['range'] !== undefined;
-  if (status === 304) return asked['if-none-match'] !== undefined || asked['if-modified-since'] !== undefined;
+/** Tells whether a client may expect the status: it would take half a blob that it did not ask for to be whole. */
+function isExpected({ status, hop: { headers } }: Answer): boolean {
+  if (status === 206) return headers['range'] !== undefined;
+  if (status === 304) return headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined;
   return status === 200;
 }
 
-/** The next hop of a redirect, or the URL to which the client is sent. */
-function turn({ forward, context, req }: Passage, hop: Hop, { headers }: IncomingMessage): Hop | string {
-  const url = readLocation(headers, hop.url);
-  if (forward.redirects === 'pass') {
-    const mapped = mapBack(url, { forward, prefix: context.prefix });
-    if (mapped !== undefined) return mapped;
-    // Nobody but us has what it takes to ask the upstream itself.
-    if (url.host !== forward.url.host) return url.href;
-  }
-  if (url.origin === forward.url.origin && !hop.elsewhere) return { ...hop, url };
-  // S3 refuses a signed URL that comes with credentials besides, and nobody else may see them; a URL may be signed for GET alone.
-  const { via } = hop.added as { readonly via?: string };
-  return {
-    method: req.method === 'HEAD' ? 'GET' : hop.method,
-    url,
-    added: via === undefined ? {} : { via },
-    elsewhere: true,
-  };
+/** Returns where a redirect sends the client; `undefined` where only we have the credentials. */
+function locationOf(url: URL, forward: Forward, prefix: string): string | undefined {
+  return mapBack(url, { forward, prefix }) ?? (url.host === forward.url.host ? undefined : url.href);
 }
 
-/** An http-proxy that tells each of our requests what becomes of it. */
+/** Creates an http-proxy that reports to each of our requests how it ends. */
 function createProxy(): HttpProxy {
   const proxy = loadHttpProxy().createProxyServer({ selfHandleResponse: true });
   const fail = (error: unknown, request: unknown): void => {
-    if (request instanceof UpstreamRequest) request.fail(error);
+    if (request instanceof UpstreamRequest) request.pending.fail(error);
   };
   proxy.on('proxyReq', (outgoing, request: unknown) => {
     if (request instanceof UpstreamRequest) request.onSocket(outgoing);
   });
   proxy.on('proxyRes', (answer, request: unknown) => {
-    if (request instanceof UpstreamRequest) request.onAnswer(answer);
+    if (request instanceof UpstreamRequest) request.pending.onAnswer(answer);
   });
   proxy.on('error', fail);
   proxy.on('econnreset', fail);
@@ -222,9 +162,8 @@ function createProxy(): HttpProxy {
 }
 
 /**
- * http-proxy takes hold of `util._extend` while it is loaded, and each call of that warns once a process (DEP0060, from Node 22
- * on). For just this moment it finds Object.assign there, which does the same; a synchronous `require`, so that nobody
- * else sees it.
+ * Loads http-proxy without its deprecation warning (DEP0060, from Node 22 on): it keeps `util._extend`, whose calls warn. While
+ * it loads, it finds Object.assign there, which does the same. The synchronous `require` hides that from everyone else.
  */
 function loadHttpProxy(): typeof HttpProxy {
   const before = Object.getOwnPropertyDescriptor(util, '_extend');

@@ -25,7 +25,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { Closers } from '../../util/closers.js';
-import { toRefusal } from '../remote/upstream-refusal.js';
+import { toRefusal } from '../../protocol/upstream/refusal.js';
 import type { CacheContext } from './cache-context.js';
 import { CachedLists } from './cached-lists.js';
 import { CachedManifests, type Resolved } from './cached-manifests.js';

@@ -8,7 +8,7 @@ import { FetchedLists } from '../remote/fetched-lists.js';
 import type { KeptList } from '../remote/list-cache.js';
 import { cutByBytes, readReferrers, sliceSorted } from '../content/list-pages.js';
 import type { CacheContext } from './cache-context.js';
-import { describeFailure, toRefusal } from '../remote/upstream-refusal.js';
+import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 
 const maxStoredTags = 10_000;
 const maxStoredReferrers = { limit: 1000, maxBytes: 4 * 1024 * 1024 };

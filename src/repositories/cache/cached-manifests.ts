@@ -9,7 +9,7 @@ import { matchesPattern } from '../../protocol/patterns.js';
 import { SingleFlight } from '../../util/concurrency.js';
 import type { CacheContext } from './cache-context.js';
 import type { ManifestStore } from './manifest-store.js';
-import { describeFailure, toRefusal } from '../remote/upstream-refusal.js';
+import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 
 /** A manifest that the cache holds, and how it came to be answered. */
 export interface Resolved {

@@ -9,7 +9,7 @@ import type {
   ImagePage,
   ReferrerPageRequest,
 } from '../../ports/images.js';
-import type { Forward, TargetPolicy, Upstream, UpstreamResult } from '../../ports/upstream.js';
+import type { Forward, Outgoing, Upstream, UpstreamResult } from '../../ports/upstream.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';
@@ -19,7 +19,7 @@ import { pipeRange } from '../../util/pipe-range.js';
 import { verifiedBody } from './verified-body.js';
 import { FetchedLists } from '../remote/fetched-lists.js';
 import type { ListCache } from '../remote/list-cache.js';
-import { toRefusal } from '../remote/upstream-refusal.js';
+import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { cutByBytes, sliceSorted } from '../content/list-pages.js';
 
 /** How long a client may take for the pages of a list. */
@@ -27,9 +27,7 @@ const listingMs = 60_000;
 
 export interface PassthroughParts {
   readonly upstream: Upstream;
-  /** The outgoing proxy for a URL, by configuration or environment. */
-  readonly findProxy: (url: URL) => string | undefined;
-  readonly targets: TargetPolicy;
+  readonly outgoing: Outgoing;
   /** Shared with the caches. */
   readonly lists: ListCache;
   readonly now: () => number;
@@ -50,18 +48,18 @@ export class PassthroughRepository implements Repository {
     this.#lists = new FetchedLists({ ...parts, repository: config.name });
   }
 
-  async forward(image: string, rest: string): Promise<Forward> {
+  async forward({ trail }: Caller, image: string, rest: string): Promise<Forward> {
     const { config } = this;
     const base = new URL(toRegistryUrl(config.url));
     const path = base.pathname.replace(/\/$/, '');
     const root = `${path}/${toUpstreamImage(image, path === '' && isDockerHub(config.url))}`;
     const url = new URL(`/v2${root}${rest}`, base);
-    const proxy = this.#parts.findProxy(url);
     return {
+      ...this.#parts.outgoing,
       url,
-      headers: await this.#authorize(image, false),
+      headers: await this.#authorize(image, trail),
       renew: async () => {
-        const renewed = await this.#parts.upstream.authorize(image, { renew: true });
+        const renewed = await this.#parts.upstream.authorize(image, trail, { renew: true });
         return renewed.type === 'found' ? renewed.value : undefined;
       },
       mapBack: ({ origin, pathname, search }) =>
@@ -69,11 +67,6 @@ export class PassthroughRepository implements Repository {
           ? pathname.slice(`/v2${root}`.length) + search
           : undefined,
       redirects: config.redirects,
-      targets: this.#parts.targets,
-      connectTimeoutMs: config.connectTimeoutSeconds * 1000,
-      responseTimeoutMs: config.responseTimeoutSeconds * 1000,
-      ...(config.ca === undefined ? {} : { ca: config.ca }),
-      ...(proxy === undefined ? {} : { proxy }),
     };
   }
 
@@ -170,8 +163,8 @@ export class PassthroughRepository implements Repository {
     return list?.items as readonly T[] | undefined;
   }
 
-  async #authorize(image: string, renew: boolean): Promise<Readonly<Record<string, string>>> {
-    const authorized = await this.#parts.upstream.authorize(image, { renew });
+  async #authorize(image: string, trail: readonly string[]): Promise<Readonly<Record<string, string>>> {
+    const authorized = await this.#parts.upstream.authorize(image, trail);
     if (authorized.type === 'found') return authorized.value;
     // The exchange itself tells what is the matter.
     if (authorized.type === 'absent') return {};

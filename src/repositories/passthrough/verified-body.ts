@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { algorithmOf, hexOf, type Digest } from '../../protocol/digest.js';
-import { toRefusal } from '../remote/upstream-refusal.js';
+import { toRefusal } from '../../protocol/upstream/refusal.js';
 
 /**
  * Yields the bytes of a whole blob and withholds the last one until they turn out to have the digest, so that wrong bytes

@@ -21,7 +21,7 @@ import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';
 import type { VirtualRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { isFailure } from '../remote/upstream-refusal.js';
+import { isFailure } from '../../protocol/upstream/refusal.js';
 import { listInReach } from '../../util/reach-listing.js';
 import { cutByBytes, mergePages } from '../content/list-pages.js';
 import { VirtualMembers } from './virtual-members.js';

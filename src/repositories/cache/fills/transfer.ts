@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StagedBlob } from '../../../ports/bytes.js';
-import type { Upstream, UpstreamBlob, UpstreamReason, UpstreamResult } from '../../../ports/upstream.js';
+import type { Upstream, UpstreamBlob, UpstreamResult } from '../../../ports/upstream.js';
+import type { UpstreamReason } from '../../../protocol/upstream/verdict.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { RegistryError } from '../../../protocol/errors.js';
 import { SourceClosedError } from '../../../util/source-listener.js';

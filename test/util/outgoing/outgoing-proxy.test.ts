@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findOutgoingProxy } from '../../src/util/outgoing-proxy.js';
+import { findOutgoingProxy } from '../../../src/util/outgoing/outgoing-proxy.js';
 
 type Environment = Readonly<Record<string, string>>;
 const proxy = 'http://proxy.example:3128';

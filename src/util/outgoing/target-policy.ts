@@ -1,18 +1,9 @@
 import dns, { type LookupAddress } from 'node:dns';
 import type { LookupFunction } from 'node:net';
-import type { Logger } from '../ports/runtime.js';
-import type { TargetPolicy } from '../ports/upstream.js';
-import { createAddressMatcher, isAddressOrNetwork, isPrivateAddress } from './addresses.js';
-
-/** A refused connection. The message names the host but no address, because clients may see it. */
-export class PrivateTargetError extends Error {
-  override readonly name = 'PrivateTargetError';
-  readonly code = 'ERR_PRIVATE_TARGET';
-
-  constructor(host: string) {
-    super(`"${host}" is a private or local address: if it is intended, add it to allowPrivateTargets`);
-  }
-}
+import type { Logger } from '../../ports/runtime.js';
+import type { TargetPolicy } from '../../ports/upstream.js';
+import { failed, type UpstreamVerdict } from '../../protocol/upstream/verdict.js';
+import { createAddressMatcher, isAddressOrNetwork, isPrivateAddress } from '../addresses.js';
 
 /** Options of a target policy. */
 export interface TargetPolicyOptions {
@@ -35,9 +26,11 @@ export function createTargetPolicy({ configured, allow = false, log }: TargetPol
   const names = new Set([hostOf(configured.hostname), ...entries.filter((entry) => !isAddressOrNetwork(entry))]);
   const isListed = createAddressMatcher(entries.filter(isAddressOrNetwork));
   const isRefused = (address: string): boolean => isPrivateAddress(address) && !isListed(address);
-  const refuse = (host: string, address?: string): PrivateTargetError => {
+  const refuse = (host: string, address?: string): UpstreamVerdict => {
     log.warn({ configured: configured.host, host, address }, 'private target refused');
-    return new PrivateTargetError(host);
+    return failed(
+      `it leads to "${host}", a private or local address: if that is intended, add it to allowPrivateTargets`,
+    );
   };
   const isExempt = (host: string): boolean => allow === true || names.has(host);
   const lookup: LookupFunction = (hostname, options, callback) => {

@@ -5,7 +5,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * when `HTTPS_PROXY` is not set). Returns `undefined` for loopback addresses, and when `NO_PROXY` contains the host, a
  * parent domain, or `*`.
  */
-export function findOutgoingProxy(url: URL, environment: Environment): string | undefined {
+export function findOutgoingProxy(url: URL, environment: Environment = process.env): string | undefined {
   const read = (name: string): string => environment[name.toLowerCase()] ?? environment[name] ?? '';
   if (/^(?:localhost|127\..*|\[::1\])$/.test(url.hostname) || isExempt(url, read('NO_PROXY'))) return undefined;
   const proxy = url.protocol === 'https:' ? read('HTTPS_PROXY') || read('HTTP_PROXY') : read('HTTP_PROXY');

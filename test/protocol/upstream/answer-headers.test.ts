@@ -4,10 +4,10 @@ import {
   contentLengthOf,
   contentRangeOf,
   formatVia,
+  linksOf,
   mediaTypeOf,
-  nextLinkOf,
   retryAfterOf,
-} from '../../src/upstream/upstream-headers.js';
+} from '../../../src/protocol/upstream/answer-headers.js';
 
 describe("an upstream's headers", () => {
   it.each([
@@ -74,7 +74,7 @@ describe("an upstream's headers", () => {
     ['/n; rel="next"', undefined],
     [undefined, undefined],
   ])('Link %s', (link, expected) => {
-    expect(nextLinkOf({ link })).toBe(expected);
+    expect(linksOf({ link }).find(({ isNext }) => isNext)?.target).toBe(expected);
   });
 
   it.each([

@@ -1,27 +1,27 @@
-import { algorithmOf, parseDigest, type Digest } from '../protocol/digest.js';
+import { algorithmOf, parseDigest, type Digest } from '../digest.js';
 
-/** Headers as undici gives them: lower-case names. */
+/** The headers of an answer, with lower-case names. */
 export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-/** The header, or the first of several. */
+/** Returns the header, or the first of several. */
 export function firstOf(headers: AnswerHeaders, name: string): string | undefined {
   const value = headers[name];
   return typeof value === 'string' ? value : value?.[0];
 }
 
-/** `Content-Length`; `undefined` when absent or malformed. */
+/** Returns `Content-Length`; `undefined` when it is absent or malformed. */
 export function contentLengthOf(headers: AnswerHeaders): number | undefined {
   const text = firstOf(headers, 'content-length');
   return text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** `Content-Type` without its parameters, in lower case. */
+/** Returns `Content-Type` without parameters, in lower case. */
 export function mediaTypeOf(headers: AnswerHeaders): string | undefined {
   const type = firstOf(headers, 'content-type')?.split(';', 1)[0]?.trim().toLowerCase();
   return type === '' ? undefined : type;
 }
 
-/** `Docker-Content-Digest`; `undefined` when absent, or none that we could verify. */
+/** Returns `Docker-Content-Digest`; `undefined` when it is absent or of an algorithm that we cannot verify. */
 export function claimedDigestOf(headers: AnswerHeaders): Digest | undefined {
   const text = firstOf(headers, 'docker-content-digest');
   if (text === undefined) return undefined;
@@ -32,20 +32,21 @@ export function claimedDigestOf(headers: AnswerHeaders): Digest | undefined {
   }
 }
 
-/** Whether both are digests of one algorithm, and of different content. */
+/** Tells whether both are digests of the same algorithm but of different content. */
 export function differs(asked: Digest | undefined, claimed: Digest | undefined): claimed is Digest {
   if (asked === undefined || claimed === undefined || asked === claimed) return false;
   return algorithmOf(asked) === algorithmOf(claimed);
 }
 
+/** A parsed `Content-Range`. */
 export interface ContentRange {
-  /** Absent in the answer to a range that cannot be satisfied (416). */
+  /** Absent in the answer to an unsatisfiable range (416). */
   readonly span?: { readonly start: number; readonly end: number };
-  /** The size of the whole, when the upstream knows it. */
+  /** The size of the whole blob; absent when the upstream does not know it. */
   readonly size?: number;
 }
 
-/** `Content-Range` of an answer: a span with the size or an asterisk, or for 416 an asterisk and the size (RFC 9110, 14.4). */
+/** Parses `Content-Range`: a span and a size or `*`, or for 416 `*` and a size (RFC 9110, 14.4). */
 export function contentRangeOf(headers: AnswerHeaders): ContentRange | undefined {
   const pattern = /^bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)\/([0-9]{1,15}|\*)$/;
   const match = pattern.exec(firstOf(headers, 'content-range') ?? '');
@@ -55,24 +56,24 @@ export function contentRangeOf(headers: AnswerHeaders): ContentRange | undefined
   return start === undefined ? size : { span: { start: Number(start), end: Number(end) }, ...size };
 }
 
-/** `Retry-After` in seconds: a number, or a date (RFC 9110, 10.2.3). */
+/** Returns `Retry-After` in seconds from now. It may be a number or a date (RFC 9110, 10.2.3). */
 export function retryAfterOf(headers: AnswerHeaders, now: number): number | undefined {
   const text = firstOf(headers, 'retry-after');
   if (text === undefined) return undefined;
   const seconds = /^[0-9]{1,12}$/.test(text) ? Number(text) : undefined;
-  // Some send the moment as seconds since the epoch instead of the time to wait.
+  // Some servers send seconds since the epoch instead of a duration.
   const until = seconds === undefined ? Date.parse(text) : seconds > 1_000_000_000 ? seconds * 1000 : undefined;
   if (until === undefined) return seconds;
   return Number.isNaN(until) ? undefined : Math.max(0, Math.ceil((until - now) / 1000));
 }
 
-/** What is left of a rate limit, from 1 (all) to 0, and for how long that is known. */
+/** The rest of a rate limit, from 1 (all) to 0, and the length of its window. */
 export interface Budget {
   readonly left: number;
   readonly windowSeconds: number;
 }
 
-/** `RateLimit-Limit: 100;w=21600` and `RateLimit-Remaining: 42;w=21600`, as Docker Hub sends them. */
+/** Parses `RateLimit-Limit: 100;w=21600` and `RateLimit-Remaining: 42;w=21600`, as Docker Hub sends them. */
 export function budgetOf(headers: AnswerHeaders): Budget | undefined {
   const pattern = /^\s*([0-9]{1,12})(?:\s*;\s*w=([0-9]{1,9}))?/;
   const limit = pattern.exec(firstOf(headers, 'ratelimit-limit') ?? '');
@@ -82,20 +83,34 @@ export function budgetOf(headers: AnswerHeaders): Budget | undefined {
   return { left: Math.min(1, Number(remaining[1]) / Number(limit[1])), windowSeconds };
 }
 
-/** The target of the `Link` that has `rel="next"`, as it was written. */
-export function nextLinkOf(headers: AnswerHeaders): string | undefined {
-  const links = headers['link'];
-  for (const text of typeof links === 'string' ? [links] : (links ?? [])) {
-    for (const [, target, params = ''] of text.matchAll(/<([^<>]*)>([^<]*)/g)) {
-      if (/;\s*rel\s*=\s*"?[^";,]*\bnext\b/i.test(params)) return target;
-    }
-  }
-  return undefined;
+/** One link of a `Link` header (RFC 8288). */
+export interface HeaderLink {
+  /** As written: may be relative, or not a URL at all. */
+  readonly target: string;
+  /** As written, with the leading semicolon. */
+  readonly params: string;
+  /** Whether its relations include `next`. */
+  readonly isNext: boolean;
 }
 
 /**
- * `Via` of a request that goes on: everyone on its way so far and ourselves, `1.1 <name>` each (RFC 9110, 7.6.3).
- * Names that could not stand in a header are left out.
+ * Reads the links of a `Link` header and skips malformed ones. Not http-link-header: it throws on malformed headers, and
+ * writes `rel=next` without the quotes that some clients need.
+ */
+export function linksOf(headers: AnswerHeaders): readonly HeaderLink[] {
+  const texts = [headers['link'] ?? []].flat();
+  return texts
+    .flatMap((text) => [...text.matchAll(/<([^<>]*)>([^<]*)/g)])
+    .map(([, target = '', params = '']) => ({
+      target,
+      params: params.replace(/[\s,]+$/, ''),
+      isNext: /;\s*rel\s*=\s*"?[^";,]*\bnext\b/i.test(params),
+    }));
+}
+
+/**
+ * Formats `Via`: the registries that a request has passed and our own name, `1.1 <name>` each (RFC 9110, 7.6.3). Names that
+ * are not valid in a header are left out.
  */
 export function formatVia(trail: readonly string[], instanceId: string): string {
   const names = trail.filter((name) => /^[\w.:[\]!#$%&'*+^`|~-]{1,255}$/.test(name));

@@ -1,0 +1,63 @@
+import type { Readable } from 'node:stream';
+import { errorTable, RegistryError, type ErrorCode } from '../../protocol/errors.js';
+import { parseJson, smallLimits } from '../../protocol/json.js';
+import type { Forward } from '../../ports/upstream.js';
+import { firstOf } from '../../protocol/upstream/answer-headers.js';
+import { judgeAnswer } from '../../protocol/upstream/judge-answer.js';
+import { toRefusal } from '../../protocol/upstream/refusal.js';
+import { reasonOf } from '../../protocol/upstream/verdict.js';
+import { readWhole } from '../../util/outgoing/answer-body.js';
+import type { Answer } from '../../util/outgoing/transport.js';
+
+const maxErrorBytes = 64 * 1024;
+
+/**
+ * Returns the error for our client when an upstream's answer is not one that the client may expect. The upstream's messages,
+ * names and challenges stay out: a client that met the challenge would send its password for us to a stranger. A 4xx keeps
+ * its code of the specification.
+ */
+export async function refuseAnswer(
+  { status, headers, body, hop }: Answer,
+  { url, responseTimeoutMs }: Pick<Forward, 'url' | 'responseTimeoutMs'>,
+): Promise<RegistryError> {
+  const upstream = url.host;
+  if (status === 416) return refuseRange(firstOf(headers, 'content-range'), upstream);
+  const authorization = hop.credentials['authorization'];
+  const sent = authorization === undefined ? undefined : /^bearer /i.test(authorization) ? 'token' : 'credentials';
+  const verdict = judgeAnswer({ status, headers, elsewhere: hop.elsewhere, sent }, Date.now());
+  const code = hop.elsewhere ? undefined : await readCode(body, status, responseTimeoutMs);
+  if (code !== undefined) return new RegistryError(code, { detail: { upstream } });
+  if (verdict.type === 'absent') return new RegistryError(missingAt(url.pathname), { detail: { upstream } });
+  return toRefusal({ type: verdict.type, reason: reasonOf(verdict, upstream) });
+}
+
+function refuseRange(contentRange: string | undefined, upstream: string): RegistryError {
+  const isPlain = contentRange !== undefined && /^bytes \*\/[0-9]{1,15}$/.test(contentRange);
+  return new RegistryError('RANGE_INVALID', {
+    detail: { upstream },
+    headers: isPlain ? { 'Content-Range': contentRange } : {},
+  });
+}
+
+/** Returns the code for something missing, by the path that was asked for. */
+function missingAt(path: string): ErrorCode {
+  if (/\/blobs\/[^/]+$/.test(path)) return 'BLOB_UNKNOWN';
+  return path.endsWith('/tags/list') ? 'NAME_UNKNOWN' : 'MANIFEST_UNKNOWN';
+}
+
+/** Reads the code of an OCI error body, if it belongs to this status. Refusals and limits have a verdict of their own. */
+async function readCode(body: Readable, status: number, timeoutMs: number): Promise<ErrorCode | undefined> {
+  if (status < 400 || status >= 500 || [401, 403, 407, 429].includes(status)) return undefined;
+  try {
+    const bytes = await readWhole(body, { maxBytes: maxErrorBytes, timeoutMs });
+    const document = parseJson(bytes, smallLimits) as { errors?: { code?: unknown }[] } | null;
+    const code = document?.errors?.[0]?.code;
+    return typeof code === 'string' && isCode(code) && errorTable[code].status === status ? code : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorTable, code);
+}

@@ -1,0 +1,44 @@
+import { firstOf, type AnswerHeaders } from './answer-headers.js';
+import { failed } from './verdict.js';
+
+/** One request on its way: the first, or the one that a redirect leads to. */
+export interface Hop {
+  readonly method: 'GET' | 'HEAD';
+  readonly url: URL;
+  /** Sent wherever redirects lead. Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent only to the origin of the first request: its `Authorization`. */
+  readonly credentials: Readonly<Record<string, string>>;
+  /** Whether a redirect has led away from the first origin. Later redirects do not lead back. */
+  readonly elsewhere: boolean;
+}
+
+const redirectStatuses = new Set([301, 302, 303, 307, 308]);
+
+/** Tells whether an answer with this status is a redirect. */
+export function isRedirect(status: number): boolean {
+  return redirectStatuses.has(status);
+}
+
+/** Returns the request that follows a redirect to `url`. */
+export function followRedirect(hop: Hop, url: URL): Hop {
+  if (url.origin === hop.url.origin && !hop.elsewhere) return { ...hop, url };
+  // S3 refuses a signed URL with Authorization. A URL may be signed for GET alone.
+  return { ...hop, method: 'GET', url, credentials: {}, elsewhere: true };
+}
+
+/**
+ * Returns where a redirect leads.
+ * @throws UpstreamVerdict failed without a valid `Location`, and from https to http.
+ */
+export function readLocation(headers: AnswerHeaders, from: URL): URL {
+  const location = firstOf(headers, 'location');
+  if (location === undefined || !URL.canParse(location, from.href))
+    throw failed('it redirects without a valid Location');
+  const url = new URL(location, from);
+  if (url.protocol !== 'https:' && url.protocol !== from.protocol) throw failed('it redirects from https to http');
+  url.username = '';
+  url.password = '';
+  url.hash = '';
+  return url;
+}

@@ -1,0 +1,60 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { verdictOf } from '../../protocol/upstream/connection-errors.js';
+import { failed } from '../../protocol/upstream/verdict.js';
+import { drain, readBounded } from '../streams.js';
+
+/** Up to here the rest of an unwanted body is read, to keep the connection. */
+const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };
+/** Checks per timeout. */
+const stallChecks = 4;
+
+/** Gives up a body: reads a short rest so that the connection can be reused, else closes it. Never waits. */
+export function discard(body: Readable): void {
+  void drain(body, discardBounds).then((ended) => {
+    if (!ended) body.destroy();
+  });
+}
+
+/**
+ * Destroys a body that receives nothing for `stallMs`. Waiting for a slow reader does not count: bytes that arrived but were
+ * not read are the reader's turn.
+ */
+export function watchStall(body: IncomingMessage, stallMs: number): void {
+  const { socket } = body;
+  let bytesRead = socket.bytesRead;
+  let quiet = 0;
+  const timer = setInterval(() => {
+    if (body.complete || body.destroyed) return clearInterval(timer);
+    const isMoving = socket.bytesRead !== bytesRead || body.readableLength > 0;
+    bytesRead = socket.bytesRead;
+    quiet = isMoving ? 0 : quiet + 1;
+    if (quiet >= stallChecks) body.destroy(failed('the answer stalled', { trouble: true }));
+  }, stallMs / stallChecks);
+  body.once('close', () => clearInterval(timer));
+}
+
+/**
+ * Reads a whole body into memory.
+ * @param bounds.timeoutMs for all of it, even if it arrives steadily.
+ * @throws UpstreamVerdict failed when it is too large, too slow or cut short.
+ */
+export async function readWhole(
+  body: Readable,
+  bounds: { readonly maxBytes: number; readonly timeoutMs: number },
+): Promise<Buffer> {
+  const timer = setTimeout(
+    () => body.destroy(failed('the answer takes too long', { trouble: true })),
+    bounds.timeoutMs,
+  );
+  try {
+    const bytes = await readBounded(body, bounds.maxBytes);
+    if (bytes !== undefined) return bytes;
+  } catch (error) {
+    throw verdictOf(error);
+  } finally {
+    clearTimeout(timer);
+  }
+  body.destroy();
+  throw failed(`the answer is larger than ${bounds.maxBytes} bytes`, { isLasting: true });
+}

@@ -1,0 +1,75 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { TLSSocket } from 'node:tls';
+import type { Outgoing } from '../../ports/upstream.js';
+import { failed } from '../../protocol/upstream/verdict.js';
+
+/** One request that waits for the head of its answer, with timeouts for the connection and for the head. */
+export class PendingAnswer {
+  /** The head of the answer; its body is not read yet. Rejects when there is none. */
+  readonly head: Promise<IncomingMessage>;
+  readonly #timeouts: Pick<Outgoing, 'connectTimeoutMs' | 'responseTimeoutMs'>;
+  readonly #abandon: () => void;
+  #resolve: (answer: IncomingMessage) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  #request: ClientRequest | undefined;
+  #timer: NodeJS.Timeout;
+
+  /** @param abandon takes the request off the wire. */
+  constructor(timeouts: Pick<Outgoing, 'connectTimeoutMs' | 'responseTimeoutMs'>, abandon: () => void) {
+    this.#timeouts = timeouts;
+    this.#abandon = abandon;
+    this.head = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#timer = this.#arm(timeouts.connectTimeoutMs, 'no connection in time');
+  }
+
+  /** Whether the request went over an idle connection, which the other side may have closed in the meantime. */
+  get isReused(): boolean {
+    return this.#request?.reusedSocket === true;
+  }
+
+  /** The request has a socket, which may still be connecting. */
+  onSocket(request: ClientRequest): void {
+    this.#request = request;
+    const { socket } = request;
+    if (request.reusedSocket || socket === null) this.#onConnected();
+    else socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => this.#onConnected());
+  }
+
+  /** The head has arrived. */
+  onAnswer(answer: IncomingMessage): void {
+    clearTimeout(this.#timer);
+    // The body may break off before anyone reads it.
+    answer.on('error', () => {});
+    if (this.#request !== undefined && isReusable(this.#request, answer)) this.#request.shouldKeepAlive = true;
+    this.#resolve(answer);
+  }
+
+  /** Gives up; has no effect after the answer. */
+  fail(error: unknown): void {
+    clearTimeout(this.#timer);
+    this.#reject(error);
+  }
+
+  /** Gives up and takes the request off the wire. */
+  cancel(error: unknown): void {
+    this.fail(error);
+    this.#abandon();
+  }
+
+  #onConnected(): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#arm(this.#timeouts.responseTimeoutMs, 'no answer in time');
+  }
+
+  #arm(ms: number, reason: string): NodeJS.Timeout {
+    return setTimeout(() => this.cancel(failed(reason, { trouble: true })), ms);
+  }
+}
+
+/** Node closes the connection after a HEAD without Content-Length, as if a body followed that ends with the connection. */
+function isReusable({ method }: ClientRequest, { httpVersion, headers }: IncomingMessage): boolean {
+  return method === 'HEAD' && httpVersion === '1.1' && !/\bclose\b/i.test(headers.connection ?? '');
+}

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import type { TargetPolicy } from '../../../src/ports/upstream.js';
+import { UpstreamVerdict } from '../../../src/protocol/upstream/verdict.js';
+import { Routes } from '../../../src/util/outgoing/routes.js';
+import { createTargetPolicy } from '../../../src/util/outgoing/target-policy.js';
+import { recordingLogger } from '../../support/registry.js';
+import { anyTarget } from '../../support/targets.js';
+
+describe('Routes', () => {
+  const settingsOf = ({ proxy, ...more }: { readonly proxy?: string; readonly targets?: TargetPolicy } = {}) => ({
+    connectTimeoutMs: 100,
+    targets: anyTarget,
+    findProxy: () => proxy,
+    ...more,
+  });
+  const find = (url: string, more = {}) => new Routes(1000).find(new URL(url), settingsOf(more));
+
+  it.each([
+    ['http://up.example/a//b?c=d//e', 'up.example', 80, '/a//b?c=d//e', 'up.example'],
+    ['https://up.example/', 'up.example', 443, '/', 'up.example'],
+    ['http://[::1]:5000/a', '::1', 5000, '/a', '[::1]:5000'],
+  ])('%s is reached directly without a proxy', (url, host, port, path, header) => {
+    expect(find(url)).toMatchObject({ target: { host, hostname: host, port }, path, headers: { host: header } });
+  });
+
+  it('http through a proxy is requested by its absolute URL, with the password for the proxy', () => {
+    expect(find('http://up.example:81/a?b', { proxy: 'http://us%40er:p%3Aw@proxy.example:3128' })).toMatchObject({
+      target: { protocol: 'http:', host: 'proxy.example', port: 3128 },
+      path: 'http://up.example:81/a?b',
+      headers: {
+        host: 'up.example:81',
+        'proxy-authorization': `Basic ${Buffer.from('us@er:p:w').toString('base64')}`,
+      },
+    });
+  });
+
+  it('a proxy without a scheme speaks http, and https goes through it to its own host', () => {
+    expect(find('http://up.example/', { proxy: 'proxy.example:3128' }).target.host).toBe('proxy.example');
+    const route = find('https://up.example/', { proxy: 'proxy.example:3128' });
+    expect([route.target.host, route.headers]).toEqual(['up.example', { host: 'up.example' }]);
+  });
+
+  it('a proxy with another scheme is refused', () => {
+    expect(() => find('http://up.example/', { proxy: 'socks5://proxy.example' })).toThrow(UpstreamVerdict);
+  });
+
+  it('connections are shared by CA, proxy and policy', () => {
+    const routes = new Routes(1000);
+    const agentOf = (url: string, more = {}) => routes.find(new URL(url), settingsOf(more)).agent;
+    const proxy = 'http://proxy.example';
+    const agents = [
+      agentOf('http://a'),
+      agentOf('https://a'),
+      agentOf('https://a', { proxy }),
+      agentOf('https://a', { proxy: 'http://other.example' }),
+    ];
+    expect(new Set(agents).size).toBe(4);
+    expect(agentOf('http://b')).toBe(agents[0]);
+    // The policy does not apply to the proxy itself.
+    expect(agentOf('http://b', { proxy })).not.toBe(agents[0]);
+    expect(agentOf('http://b', { proxy })).toBe(agentOf('http://a', { proxy }));
+    const strict = createTargetPolicy({ configured: new URL('http://b'), log: recordingLogger() });
+    expect(agentOf('http://b', { targets: strict })).not.toBe(agents[0]);
+    expect(agentOf('https://b')).toBe(agents[1]);
+    expect(agentOf('https://b', { proxy })).toBe(agents[2]);
+    routes.close();
+  });
+});
