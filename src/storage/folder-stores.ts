@@ -1,6 +1,6 @@
 /**
- * The stores of one data folder: the index in `level/`, the blobs in `files/`. Outside this folder, only this file opens them.
- * `memory/` holds a blob store for tests. `level/` and `files/` may import each other's file-system helpers; nothing here imports
+ * Opens the stores of a data folder: the index in `level/` and the blobs in `files/`. No code outside this folder opens
+ * them. `memory/` holds a blob store for tests. `level/` and `files/` share file-system helpers; nothing here imports
  * the domain.
  */
 import path from 'node:path';
@@ -18,15 +18,17 @@ import { LevelMetadataStore } from './level/level-metadata-store.js';
 
 export type { IndexEvent } from './level/database/level-database.js';
 
+/** The stores of a data folder. */
 export interface FolderStores {
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
 }
 
+/** Options of the stores. */
 export interface FolderStoresOptions {
   readonly reserveBytes: number;
   readonly acceptEmptyIndex: boolean;
-  /** How many files each part may keep open. */
+  /** Maximum number of files that each part keeps open. */
   readonly maxIndexFiles: number;
   readonly maxFolders: number;
   readonly maxIdleUploads: number;
@@ -35,26 +37,27 @@ export interface FolderStoresOptions {
   readonly onStray: (path: string, cause?: unknown) => void;
 }
 
-/** The folder that holds the blobs of a data folder as files. */
+/** Returns the folder with the blobs of a data folder. */
 export function blobsFolderIn(folder: string): string {
   return path.join(folder, 'blobs');
 }
 
 /**
- * Opens the stores of a data folder, which is created if needed.
- * @param closers gets the steps that close what was opened. The index is closed last: its lock keeps other processes out.
+ * Opens the stores of a data folder; creates the folder if needed.
+ * @param closers receives the steps that close the stores. The index is closed last, since its lock keeps other
+ * processes out.
  */
 export async function openFolderStores(
   folder: string,
   options: FolderStoresOptions,
   closers: Closers,
 ): Promise<FolderStores> {
-  // The umask decides who may read it: a web server in front may send the blobs.
+  // The umask decides who may read the folder: a web server in front of the registry may send the blobs.
   await makeFolder(folder, 0o777);
   const reserve = await DiskReserve.open(folder, { maxBytes: options.reserveBytes });
   const freeSpace = (): Promise<boolean> => reserve.release();
   await withSpace(() => claimLayout(folder), freeSpace);
-  // The index opens before the blobs: its lock keeps a second process away from both.
+  // The index is opened before the blobs, since its lock keeps other processes away from both.
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'), {
     acceptEmptyIndex: options.acceptEmptyIndex,
     freeSpace,

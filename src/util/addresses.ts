@@ -54,8 +54,8 @@ function allGroupsOf(address: string): readonly string[] {
 
 /**
  * Networks that are not part of the internet: unspecified, private, carrier-grade NAT, loopback, link-local, protocol
- * assignments, multicast, reserved and broadcast; unique-local, site-local, discard-only, local NAT64 and Teredo of IPv6.
- * The metadata services of clouds are in these networks, except for the wire server of Azure (168.63.129.16).
+ * assignments, multicast, reserved and broadcast; unique-local, site-local, discard-only, local NAT64 and Teredo of
+ * IPv6. The metadata services of clouds are in these networks. 168.63.129.16 is the wire server of Azure.
  */
 const isInPrivateNetwork = createAddressMatcher(
   `

@@ -3,8 +3,8 @@ import { writeInBatches, type BatchWrite } from './streams.js';
 
 /**
  * Yields the chunks of a source. Unlike the stream's own iterator, it lets the source flow one or two batches ahead, so
- * a socket is not paused for each chunk. Leaving the loop early leaves the source paused. @throws SourceClosedError
- * when the source fails or closes early
+ * a socket is not paused for each chunk. Leaving the loop early leaves the source paused.
+ * @throws SourceClosedError when the source fails or closes early
  */
 export async function* chunksOf(source: Readable, batchBytes: number): AsyncGenerator<Buffer> {
   const stop = new AbortController();

@@ -1,5 +1,6 @@
 /**
- * Collects the steps that close what was opened. `close` runs them in reverse order; a step that fails does not stop the others.
+ * Collects the steps that close opened parts. `close` runs them in reverse order, and a failing step does not stop the
+ * others.
  */
 export class Closers {
   readonly #steps: { readonly name: string; readonly close: () => unknown }[] = [];
@@ -11,7 +12,8 @@ export class Closers {
   }
 
   /**
-   * Runs every step once, even when called several times. @throws AggregateError with the errors of all failed steps
+   * Runs every step once, even when called several times.
+   * @throws AggregateError with the errors of all failed steps
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -19,8 +21,8 @@ export class Closers {
   }
 
   /**
-   * Undoes a failed open: runs every step, then throws the error that made it fail. When steps fail too, throws an AggregateError
-   * with that error as its cause.
+   * Undoes a failed open: runs every step and then throws the error that made it fail.
+   * @throws AggregateError with that error as its cause when steps fail too.
    */
   async undo(failure: unknown): Promise<never> {
     const closing: unknown = await this.close().then(

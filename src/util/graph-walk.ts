@@ -33,8 +33,8 @@ export class WalkBudget {
   }
 
   /**
-   * Counts an edge. From time to time returns a promise to await, which lets other requests run. @throws WalkLimitError
-   * when the budget is spent
+   * Counts an edge. From time to time returns a promise to await, which lets other requests run.
+   * @throws WalkLimitError when the budget is spent
    */
   spend(): Promise<void> | undefined {
     if (++this.#edges > this.maxEdges) throw new WalkLimitError(`more than ${this.maxEdges} references`);
@@ -44,7 +44,7 @@ export class WalkBudget {
 
 /**
  * Yields each node reachable from the roots once, depth first, children before parents. The work is linear in the
- * edges, even when nodes are shared, and a cycle ends. The caller may stop early.
+ * edges, even when nodes are shared, and the walk does not follow cycles. The caller may stop early.
  * @throws WalkLimitError when a path is longer than `maxDepth` or the budget is spent.
  */
 export async function* walkGraph<N>(walk: GraphWalk<N>): AsyncGenerator<N> {

@@ -260,7 +260,7 @@ export async function startFaultUpstream({ tls = false } = {}): Promise<FaultUps
 }
 
 /**
- * Reads a key and a self-signed certificate for 127.0.0.1 and localhost. Clients must be told to trust it (`ca: cert`).
+ * Reads a key and a self-signed certificate for 127.0.0.1 and localhost. Clients must trust it explicitly (`ca: cert`).
  */
 export function readTestCertificate(): { readonly key: string; readonly cert: string } {
   const read = (file: string): string => readFileSync(path.join(import.meta.dirname, 'tls', file), 'utf8');

@@ -97,7 +97,8 @@ export class BlobFolders {
   }
 
   /**
-   * Writes, syncs and deletes a small file. A full disk is not an error. @throws when a folder is missing or unusable
+   * Writes, syncs and deletes a small file. A full disk is not an error.
+   * @throws when a folder is missing or unusable
    */
   async check(): Promise<void> {
     for (const algorithm of algorithms) await stat(join(this.#root, 'blobs', algorithm));

@@ -66,7 +66,7 @@ export interface Piece {
 export interface PieceReader {
   /** Reads at most `maxPieceBytes`, all of which must exist. May return fewer bytes than requested. */
   read(position: number, length: number): Promise<Piece>;
-  /** Returns a piece that no one uses any more. */
+  /** Gives back a piece that no one uses any more. */
   giveBack(piece: Piece): void;
   /** Closes the source. No read may be in progress. */
   close(): Promise<void>;

@@ -38,8 +38,8 @@ export interface FsBlobStoreOptions {
   /** Owns the hash worker. The store closes it. @default a new one */
   readonly hashClient?: HashClient;
   /**
-   * Refuses bytes before the disk is full. The store closes it. @default none: bytes are written until the disk refuses
-   * them
+   * Refuses bytes before the disk is full. The store closes it.
+   * @default none: bytes are written until the disk refuses them
    */
   readonly reserve?: DiskReserve | undefined;
   /** Called once for each stray path. @default does nothing */
@@ -51,7 +51,7 @@ const maxMemoEntries = 50_000;
 /** How long a change by another process may go unnoticed. */
 const maxMemoAgeMs = 1000;
 const maxKeptBuffers = 32;
-/** Two for each of the first 32 readers; further readers read 64 KiB at a time. */
+/** Two buffers for each of the first 32 readers. Further readers read 64 KiB at a time. */
 const maxLentBuffers = 64;
 const maxBackgroundFlushes = 2;
 
@@ -105,8 +105,8 @@ export class FsBlobStore implements BlobStore {
   }
 
   /**
-   * Opens a store and creates missing folders under `root`. @throws Error when the folders are on different file
-   * systems
+   * Opens a store and creates missing folders under `root`.
+   * @throws Error when the folders are on different file systems
    */
   static async open(root: string, options: FsBlobStoreOptions = {}): Promise<FsBlobStore> {
     const folders = new BlobFolders(root, options.onStray);

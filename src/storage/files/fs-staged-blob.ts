@@ -17,7 +17,8 @@ const batchBytes = 1024 * 1024;
 export interface StagingArea {
   readonly buffers: BufferPool;
   /**
-   * Reserves room before bytes are written. @throws RegistryError UNAVAILABLE with status 507 when they would not fit
+   * Reserves room before bytes are written.
+   * @throws RegistryError UNAVAILABLE with status 507 when they would not fit
    */
   takeRoom(bytes: number): Promise<void>;
   /** Returns the path of the digest's blob, published or not. */

@@ -71,7 +71,7 @@ export class GrowingContent implements FollowedContent {
       for (let piece = await ahead; piece !== undefined; piece = await ahead) {
         position += piece.bytes.length;
         ahead = this.#next(follower, pieces, position);
-        // When it rejects the sink may still hold the buffer: then it never goes back to the pool.
+        // After a rejection the sink may still hold the buffer, so it never returns to the pool.
         await write(piece.bytes);
         pieces.giveBack(piece);
       }
@@ -90,7 +90,7 @@ export class GrowingContent implements FollowedContent {
     const next = follower
       .claim(position, maxPieceBytes)
       .then((length) => (length === 0 ? undefined : pieces.read(position, length)));
-    // It may fail while its turn to be awaited has not come.
+    // It may reject before it is awaited.
     next.catch(() => undefined);
     return next;
   }

@@ -71,8 +71,8 @@ export class StagedFile {
   }
 
   /**
-   * Appends chunks. `size` counts what was written, even after a failure. @throws the error of the write, or of an
-   * earlier flush in the background
+   * Appends chunks. `size` counts what was written, even after a failure.
+   * @throws the error of the write, or of an earlier flush in the background
    */
   async append(chunks: readonly Buffer[]): Promise<void> {
     const fd = await this.open();

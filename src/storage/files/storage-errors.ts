@@ -40,7 +40,7 @@ export function toStorageError(error: unknown): unknown {
     return new RegistryError('SIZE_INVALID', { message: 'more bytes than announced', cause: error });
   }
   if (isDiskFull(error)) {
-    return new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this', cause: error });
+    return new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left on the disk', cause: error });
   }
   if (isFailedIndex(error))
     return new RegistryError('UNAVAILABLE', { message: 'the index is unavailable', cause: error });

@@ -46,8 +46,8 @@ export async function recordChanges(view: LevelView, changes: readonly Change[])
 }
 
 /**
- * Writes one change to the draft of the view. @throws ConflictError when it names a missing repository or condemned
- * bytes
+ * Writes one change to the draft of the view.
+ * @throws ConflictError when it names a missing repository or condemned bytes
  */
 async function recordChange(view: LevelView, change: Change): Promise<void> {
   switch (change.type) {

@@ -48,7 +48,7 @@ export class LevelIndex implements LevelTarget {
     this.#records = new LRUCache({ maxSize: cacheBytes });
   }
 
-  /** @throws IndexDamageError, and Error that names the folder when it cannot be opened. */
+  /** Opens the index in a folder. @throws IndexDamageError, and Error that names the folder when it cannot be opened */
   static async open(folder: string, cacheBytes: number, options: DatabaseOptions): Promise<LevelIndex> {
     const database = await LevelDatabase.open(folder, options);
     const index = new LevelIndex(database, cacheBytes);

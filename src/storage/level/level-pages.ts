@@ -19,7 +19,7 @@ import { sliceTags } from './level-tag-lists.js';
 
 /** Lists with more tags are read page by page and not cached. */
 const maxCachedListTags = 20_000;
-/** Images read for one page at most, including those without a manifest, which are not listed. */
+/** Maximum number of images read for one page, including those without a manifest, which are not listed. */
 const maxImagesRead = 10_000;
 const emptyPage = { items: [], more: false } as const;
 
@@ -72,11 +72,11 @@ export async function readImages(
   let range: Range = after < prefix ? { gte: keys + prefix, lt } : { gt: keys + after, lt };
   const items: ImageRecord[] = [];
   for (let read = 0; read < maxImagesRead;) {
-    const wanted = Math.min(limit + 1 - items.length, maxImagesRead - read);
-    const records = await index.scan(range, wanted, (_key, text) => (JSON.parse(text) as StoredImage).record);
+    const count = Math.min(limit + 1 - items.length, maxImagesRead - read);
+    const records = await index.scan(range, count, (_key, text) => (JSON.parse(text) as StoredImage).record);
     items.push(...records.filter(({ manifests }) => manifests > 0));
     read += records.length;
-    if (records.length < wanted || items.length > limit) return cut(items, limit);
+    if (records.length < count || items.length > limit) return cut(items, limit);
     range = { gt: keys + (records.at(-1)?.image ?? ''), lt };
   }
   return { items, more: true, seenTo: range.gt?.slice(keys.length) ?? '' };
@@ -108,7 +108,7 @@ function cut<T>(items: T[], limit: number): Page<T> {
   return { items: items.slice(0, limit), more: items.length > limit };
 }
 
-/** Splits `repository/image` at the first slash: repository names have one path component. */
+/** Splits `repository/image` at the first slash. Repository names have one path component. */
 function splitImageName(name: string): [repository: string, image: string] {
   const slash = name.indexOf('/');
   return slash < 0 ? [name, ''] : [name.slice(0, slash), name.slice(slash + 1)];

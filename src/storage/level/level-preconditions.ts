@@ -16,8 +16,8 @@ import {
 import type { LevelView } from './level-view.js';
 
 /**
- * Checks preconditions against the index and the earlier writes of the group. @throws ConflictError for the first that
- * does not hold
+ * Checks preconditions against the index and the earlier writes of the group.
+ * @throws ConflictError for the first that does not hold
  */
 export async function requireAll(view: LevelView, preconditions: readonly Precondition[]): Promise<void> {
   const turn = takeTurns();

@@ -12,8 +12,8 @@ interface Scanner {
 
 /**
  * The number of bytes in each requested repository: summed once, then updated with each write. The sum is computed from
- * the records of the images, so it is correct whatever an earlier process left. It takes some 2 us per image, during
- * which nothing is written.
+ * the records of the images, so it does not depend on the state that an earlier process left. It takes some 2 us per
+ * image, during which nothing is written.
  */
 export class LevelUsage {
   readonly #totals = new Map<RepositoryId, number>();

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findTool, run } from '../../../e2e-docker/support/commands.js';
 import { compile } from './compile.js';
 
+/** The file systems of the tests. */
 export type FileSystem = 'ext4' | 'xfs';
 
 /** The commands that create a file system. */

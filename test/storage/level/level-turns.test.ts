@@ -18,7 +18,7 @@ afterEach(async () => {
 const references = 10_000;
 const names = Array.from({ length: references }, (_, i) => `layer ${i}`);
 
-/** Counts steps, and how many of them at most ran without a turn for other requests. */
+/** Counts steps, and the longest run of steps without a turn for other requests. */
 class StepCounter {
   max = 0;
   total = 0;
@@ -51,7 +51,7 @@ async function makeFolder(): Promise<string> {
   return folder;
 }
 
-it('a manifest of 10,000 references is pushed, pushed again and deleted in slices', async () => {
+it('pushing, repeating and deleting a manifest with 10,000 references takes turns with other requests', async () => {
   const store = await LevelMetadataStore.open(await makeFolder());
   cleanups.add(() => store.close());
   await store.apply([repository('r')], { durable: false });
@@ -74,12 +74,12 @@ it('a manifest of 10,000 references is pushed, pushed again and deleted in slice
     countStep = counter.count;
     await counter.during(step);
     expect(counter.total).toBeGreaterThan(references);
-    // 256 changes at a time, of some ten reads each. Before: all of them.
+    // Turns come after 256 changes of some ten reads each, not after all changes.
     expect(counter.max).toBeLessThan(4000);
   }
 });
 
-it('the operations of a view are made in slices', async () => {
+it('a view creates its operations in slices', async () => {
   const view = new LevelView({ get: () => undefined, members: async () => [], hasMembers: async () => false });
   for (const name of names) view.addMember('p\0' as Prefix, name);
   view.keep();

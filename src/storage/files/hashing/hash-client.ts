@@ -56,15 +56,16 @@ export class HashJob {
   }
 
   /**
-   * Resolves when the worker has stopped using the descriptor, which is also true after a rejection. @throws
-   * HashFailedError
+   * Resolves when the worker has stopped using the descriptor, which is also true after a rejection.
+   * @throws HashFailedError
    */
   atRest(): Promise<void> {
     return this.#when(() => this.isAtRest);
   }
 
   /**
-   * Resolves to the hex digest of the first `size` bytes, which must be all that was hashed. @throws HashFailedError
+   * Resolves to the hex digest of the first `size` bytes, which must be all that was hashed.
+   * @throws HashFailedError
    */
   async digest(fd: number, size: number): Promise<string> {
     this.#wantsDigest = true;
@@ -166,7 +167,7 @@ export class HashClient {
     this.#worker.postMessage(request);
   }
 
-  /** Removes a job. For jobs. */
+  /** Removes a job from the client and the worker. For jobs. */
   forget(job: HashJob): void {
     this.#jobs.delete(job.id);
     if (job.failure === undefined && !this.#closed && this.#worker !== undefined) {

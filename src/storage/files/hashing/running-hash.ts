@@ -53,8 +53,8 @@ export class RunningHash {
   }
 
   /**
-   * Hashes chunks that were written to the file, which now has `size` bytes. Resolves when more may follow. @throws
-   * HashFailedError
+   * Hashes chunks that were written to the file, which now has `size` bytes. Resolves when more may follow.
+   * @throws HashFailedError
    */
   async written(chunks: readonly Buffer[], fd: number, size: number): Promise<void> {
     if (this.#state.type !== 'worker' && size <= this.#maxInlineBytes) {

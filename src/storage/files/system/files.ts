@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { promisify } from 'node:util';
 import { createSystemCalls } from './system-calls.js';
 
+/** The calls that behave differently on Windows. */
 export const { renameFile, replaceFile, unlinkFile, unlinkSharedFile, removeFile, openFolder, syncFolder } =
   createSystemCalls();
 

@@ -22,7 +22,8 @@ export interface SystemCalls {
   readonly replaceFile: (from: string, to: string, aside: string, isIntact: () => Promise<boolean>) => Promise<void>;
   /**
    * Deletes a file that others may be reading. Windows keeps its name in use while they read, so it is moved to `aside`
-   * first. @throws ENOENT when it does not exist
+   * first.
+   * @throws ENOENT when it does not exist
    */
   readonly unlinkSharedFile: (path: string, aside: string) => Promise<void>;
   /** Deletes a file if it exists. */

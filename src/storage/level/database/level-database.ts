@@ -46,8 +46,8 @@ const maxPauseMs = 5000;
  * The database in an index folder. LevelDB 1.20 must not be written to after a failed write: either its log continues
  * at a wrong offset, and recovery drops everything appended there, or it refuses all writes. A failed write therefore
  * closes the database, reopens it and is retried; the caller sees an error only when that fails too. From then on
- * writes are refused until an attempt to reopen succeeds, which the next write after a pause makes. While the disk
- * cannot store a file, the database stays open and keeps answering reads.
+ * writes are refused; after a pause, the next write tries to reopen the database. While the disk cannot store a file,
+ * the database stays open and keeps answering reads.
  */
 export class LevelDatabase {
   readonly #folder: string;
@@ -110,7 +110,8 @@ export class LevelDatabase {
 
   /**
    * Runs a read from outside the writer. It waits while the database is being reopened, and reopening waits for it, so
-   * it must neither write nor call `read` again. @throws RegistryError UNAVAILABLE
+   * it must neither write nor call `read` again.
+   * @throws RegistryError UNAVAILABLE
    */
   async read<T>(work: () => T | Promise<T>): Promise<T> {
     // Waits even while the old database is still open: a steady stream of reads would otherwise keep it from closing.
@@ -127,8 +128,8 @@ export class LevelDatabase {
   }
 
   /**
-   * Reopens the database if the last write failed. Called by the writer before it reads. @throws RegistryError
-   * UNAVAILABLE
+   * Reopens the database if the last write failed. Called by the writer before it reads.
+   * @throws RegistryError UNAVAILABLE
    */
   async ready(): Promise<void> {
     if (this.#broken !== undefined || this.#level === undefined) await this.#reopen();

@@ -236,7 +236,7 @@ export async function checkUnlocked(folder: string): Promise<void> {
   if (isLocked(refusal)) throw explainOpenFailure(folder, refusal);
 }
 
-/** Returns a name beside the index folder that carries the present time. */
+/** Returns a name beside the index folder that contains the current time. */
 export function asideName(folder: string, what: 'lost' | 'damaged'): string {
   return `${folder}.${what}-${new Date().toISOString().replaceAll(':', '-')}`;
 }

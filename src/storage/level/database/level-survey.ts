@@ -12,7 +12,7 @@ import {
 } from '../level-keys.js';
 import { decodeValue } from '../level-view.js';
 
-/** What a survey found. */
+/** The result of a survey. */
 export interface SurveyReport {
   /** Sorted names. */
   readonly repositories: readonly string[];
@@ -50,7 +50,7 @@ export class IndexSurvey {
   readonly #tallies = new Map<string, Tally>();
   #nextId = 0;
 
-  /** Counts an entry. Entries may come in any order. */
+  /** Counts an entry. Entries may be added in any order. */
   add(key: string, text: string): void {
     let value: unknown;
     try {
