@@ -4,8 +4,9 @@ import type { LoginProblem } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 
 /**
- * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication. `token`
- * admits anyone who requests a token, because its handler authenticates them. `login` admits every user who logged in.
+ * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication.
+ * `token` admits anyone who requests a token, because its handler authenticates them. `login` admits every user who
+ * logged in.
  */
 export type Access = 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
 
@@ -43,7 +44,9 @@ export interface Principal {
   readonly groups: readonly string[];
   /** How it authenticated. `host`: the host application did it. */
   readonly via: 'anonymous' | 'basic' | 'bearer' | 'host';
-  /** The source that knows it, and the credential of the login. Tokens issued for it expire when the credential changes. */
+  /**
+   * The source that knows it, and the credential of the login. Tokens issued for it expire when the credential changes.
+   */
   readonly source?: IdentitySource['kind'] | undefined;
   readonly stamp?: string | undefined;
   /** What an access token was requested for, by names on the wire. It allows nothing else. Absent: no limit. */
@@ -91,9 +94,14 @@ export interface AccessControl {
     actions: readonly ImageAction[],
     target: AccessTarget,
   ): Promise<readonly ImageAction[]>;
-  /** Returns the images of a repository that `permits` allows the principal to pull, whatever their names on the wire. */
+  /**
+   * Returns the images of a repository that `permits` allows the principal to pull, whatever their names on the wire.
+   */
   reach(principal: Principal, repository: string): Promise<Reach>;
-  /** Returns whether the principal may do something, or this action, to some image and so learn that the repository exists. */
+  /**
+   * Returns whether the principal may do something, or this action, to some image and so learn that the repository
+   * exists.
+   */
   knows(principal: Principal, repository: string, action?: ImageAction): Promise<boolean>;
   /** Returns the error to answer a refused request with, including its challenge. */
   refusal(principal: Principal, question: AccessQuestion): Error;
@@ -102,8 +110,8 @@ export interface AccessControl {
   /** True when anyone may read everything. Otherwise shared caches must not store answers. */
   readonly isPublic: boolean;
   /**
-   * True when a client without credentials is challenged before it gets a reduced answer. Some clients send credentials only
-   * after a challenge; one that has none gets an anonymous token.
+   * True when a client without credentials is challenged before it gets a reduced answer. Some clients send credentials
+   * only after a challenge; one that has none gets an anonymous token.
    */
   readonly asksFirst: boolean;
   /** Absent when the registry issues no tokens. */
@@ -140,13 +148,13 @@ export interface TokenIssuer {
 export interface IdentitySource {
   readonly kind: 'htpasswd' | 'account' | 'oidc' | 'host';
   /**
-   * Returns whether this source judges such a password. The first source that claims it is the only one to judge it. Depends on
-   * the form of the password, never on whether the user exists.
+   * Returns whether this source judges such a password. The first source that claims it is the only one to judge it.
+   * Depends on the form of the password, never on whether the user exists.
    */
   claims(username: string, password: string): boolean;
   /**
-   * Returns the user, or the problem for the log. An unknown user and a wrong password take the same time. A source whose
-   * passwords can be guessed slows guesses down. @throws RegistryError TOOMANYREQUESTS.
+   * Returns the user, or the problem for the log. An unknown user and a wrong password take the same time. A source
+   * whose passwords can be guessed slows guesses down. @throws RegistryError TOOMANYREQUESTS.
    */
   login(username: string, password: string, client: Pick<ClientInfo, 'address'>): Promise<Identity | LoginProblem>;
   /** Returns the user if the credential with this stamp is still valid. Used for tokens issued for it. */
@@ -158,7 +166,9 @@ export interface IdentitySource {
 export interface Identity {
   readonly id: string;
   readonly groups: readonly string[];
-  /** Changes with the password, or is the token's id; never a secret. Absent: the login cannot be checked again later. */
+  /**
+   * Changes with the password, or is the token's id; never a secret. Absent: the login cannot be checked again later.
+   */
   readonly stamp?: string | undefined;
   readonly limits?: readonly AccessLimit[] | undefined;
   readonly expiresAt?: number | undefined;

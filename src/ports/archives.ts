@@ -6,18 +6,18 @@ import type { BlobContent } from './bytes.js';
 import type { ImageKey } from './images.js';
 import type { Caller, Repository } from './repository.js';
 
-/** Images as one file: what `docker save` writes, or an OCI image layout in a tar. */
+/** Imports and exports images as a tar archive: an OCI image layout or the output of `docker save`. */
 export interface Archives {
   /**
-   * Reads an archive, plain or compressed, in constant memory, and puts what it holds into the repository: content before
-   * manifests before tags, and nothing before all of it was verified.
-   * @throws RegistryError ARCHIVE_INVALID, DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, SIZE_INVALID, and what
-   * `permit` throws; then nothing is left of it, and a source that is not over is left for the caller to drain.
+   * Reads an archive, plain or compressed, in constant memory and stores its images. Publishes nothing before
+   * everything is verified; then blobs, manifests and tags, in this order.
+   * @throws RegistryError ARCHIVE_INVALID, DIGEST_INVALID, MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN, SIZE_INVALID, and
+   * the errors of `permit`. Then nothing is stored, and the caller must drain an unfinished source.
    */
   import(repository: Repository, source: Readable, request: ImportRequest): Promise<ImportReport>;
   /**
-   * Images as an OCI layout that `docker load` takes too; the same images always give the same bytes. All is known to be
-   * here before this resolves; bytes that differ from their digest make `writeTo` reject.
+   * Returns images as an OCI layout that `docker load` accepts too. The same images always give the same bytes. Checks
+   * that all content is present before it resolves. `writeTo` rejects when bytes do not match their digest.
    * @throws RegistryError MANIFEST_UNKNOWN, BLOB_UNKNOWN.
    */
   export(repository: Repository, request: ExportRequest): Promise<BlobContent>;
@@ -25,11 +25,11 @@ export interface Archives {
 
 export interface ImportRequest {
   readonly caller: Caller;
-  /** Where it all goes, instead of where the archive says. */
+  /** Overrides the image names in the archive. */
   readonly image?: string | undefined;
-  /** Instead of those that the archive says; for one image only. */
+  /** Override the tags in the archive; for an archive of one image. */
   readonly tags: readonly Tag[];
-  /** Asked for each image before anything is visible. Throws what refuses. */
+  /** Called for each image before anything becomes visible. @throws to refuse the import. */
   permit(at: ImageKey): Promise<void>;
 }
 
@@ -44,17 +44,17 @@ export interface ImportedImage {
   readonly tags: readonly Tag[];
   readonly digest: Digest;
   readonly mediaType: string;
-  /** `os/architecture[/variant]`, as its index or its config says. */
+  /** `os/architecture[/variant]`, from the index or the config. */
   readonly platforms: readonly string[];
-  /** Its manifests, configs and layers, each digest once. */
+  /** The total size of manifests, configs and layers; each digest counts once. */
   readonly bytes: number;
 }
 
-/** Of things with a digest, each once. */
+/** Counts of items with a digest; each digest counts once. */
 export interface Counted {
   readonly total: number;
   readonly bytes: number;
-  /** What every image that it belongs to had before. */
+  /** Items that were already present in every image that they belong to. */
   readonly presentTotal: number;
   readonly presentBytes: number;
 }
@@ -62,13 +62,13 @@ export interface Counted {
 export interface ExportRequest {
   readonly caller: Caller;
   readonly names: readonly ExportName[];
-  /** Of an index, only what fits: `os/architecture[/variant]`. */
+  /** Exports only this platform of an index: `os/architecture[/variant]`. */
   readonly platform?: string | undefined;
 }
 
 export interface ExportName {
   readonly image: string;
   readonly reference: Reference;
-  /** What it is called in the archive, `name:tag`; by default `<repository>/<image>:<tag>`. */
+  /** The name in the archive, `name:tag`. @default `<repository>/<image>:<tag>` */
   readonly as?: string | undefined;
 }

@@ -1,9 +1,10 @@
 /**
  * `BlobStore`: bytes by digest, shared by all repositories; bytes being staged; content that can be sent.
  *
- * Rules for every port: absence is `undefined`; an exception means that the answer could not be determined. Content is durable
- * before an index entry names it, and no index entry names it when it is deleted. Times are milliseconds since the epoch; sizes
- * are bytes. Only a driver may assume that it is the only process: all other code puts its preconditions into the write.
+ * Rules for every port: absence is `undefined`; an exception means that the answer could not be determined. Content is
+ * durable before an index entry names it, and no index entry names it when it is deleted. Times are milliseconds since
+ * the epoch; sizes are bytes. Only a driver may assume that it is the only process: all other code puts its
+ * preconditions into the write.
  */
 import type { Readable, Writable } from 'node:stream';
 import type { Algorithm, Digest } from '../protocol/digest.js';
@@ -28,9 +29,9 @@ export interface BlobContent {
   /** The file that holds the bytes, for a web server in front that sends it. */
   readonly path?: string;
   /**
-   * Writes the bytes, or the requested range, to the sink. Respects backpressure and does not end the sink. Resolves when the
-   * sink has taken the last byte. Rejects when the sink closes early or the bytes cannot be read. The store reuses a chunk as
-   * soon as the sink calls back: a sink that keeps bytes must copy them.
+   * Writes the bytes, or the requested range, to the sink. Respects backpressure and does not end the sink. Resolves
+   * when the sink has taken the last byte. Rejects when the sink closes early or the bytes cannot be read. The store
+   * reuses a chunk as soon as the sink calls back: a sink that keeps bytes must copy them.
    */
   writeTo(sink: Writable): Promise<void>;
 }
@@ -50,8 +51,8 @@ export interface BlobStore {
   stat(digest: Digest): Promise<BlobInfo | undefined>;
   read(digest: Digest, range?: ByteRange): Promise<BlobContent | undefined>;
   /**
-   * Opens the staged bytes of `id` and creates them if there are none. Finds what an earlier process received. Returns the same
-   * object while it is open in this process. Callers must not use one id concurrently.
+   * Opens the staged bytes of `id` and creates them if there are none. Finds what an earlier process received. Returns
+   * the same object while it is open in this process. Callers must not use one id concurrently.
    */
   stage(id: string, options?: StageOptions): Promise<StagedBlob>;
   /** Returns whether there was something to delete. */
@@ -60,8 +61,8 @@ export interface BlobStore {
   list(): AsyncIterable<BlobInfo>;
   listStaged(): AsyncIterable<{ readonly id: string; readonly size: number; readonly modifiedAt: number }>;
   /**
-   * Resolves when the store has room for this many more bytes; 0 asks whether it takes any content. A store without a limit
-   * always resolves. @throws RegistryError UNAVAILABLE with status 507.
+   * Resolves when the store has room for this many more bytes; 0 asks whether it takes any content. A store without a
+   * limit always resolves. @throws RegistryError UNAVAILABLE with status 507.
    */
   ensureRoom(bytes: number): Promise<void>;
   /** Absent in a store that cannot report its space. */
@@ -69,16 +70,16 @@ export interface BlobStore {
   /** Checks that the store can take content. Does not check space; see `ensureRoom`. @throws the problem. */
   check(): Promise<void>;
   /**
-   * Moves published bytes to the quarantine, where no read finds them. Replaces quarantined bytes of the same digest. Returns
-   * false if the digest is not published.
+   * Moves published bytes to the quarantine, where no read finds them. Replaces quarantined bytes of the same digest.
+   * Returns false if the digest is not published.
    * @param when the time that the quarantine records for the bytes.
    */
   quarantine(digest: Digest, when: number): Promise<boolean>;
   /** Lists in byte order of the digest; `after` is a digest. `modifiedAt` is the time of quarantine. */
   listQuarantined(page: PageRequest): Promise<Page<BlobInfo>>;
   /**
-   * Moves quarantined bytes back. If the digest was published again in the meantime, deletes the quarantined copy instead.
-   * Returns false if there are no quarantined bytes.
+   * Moves quarantined bytes back. If the digest was published again in the meantime, deletes the quarantined copy
+   * instead. Returns false if there are no quarantined bytes.
    */
   restoreQuarantined(digest: Digest): Promise<boolean>;
   /** Returns false if there are no quarantined bytes. */
@@ -95,9 +96,9 @@ export interface StagedBlob {
   /** The number of contiguous bytes received. */
   readonly size: number;
   /**
-   * Appends the whole source and returns the new size. Rejects when the source fails or closes early; the bytes that arrived are
-   * kept and counted. Rejects with SIZE_INVALID as soon as the source exceeds `maxBytes`. After a rejection, an unfinished source
-   * is paused, and the caller must drain or destroy it.
+   * Appends the whole source and returns the new size. Rejects when the source fails or closes early; the bytes that
+   * arrived are kept and counted. Rejects with SIZE_INVALID as soon as the source exceeds `maxBytes`. After a
+   * rejection, an unfinished source is paused, and the caller must drain or destroy it.
    */
   append(source: Readable, options?: { readonly maxBytes?: number }): Promise<number>;
   /** Drops all bytes after an earlier offset. */
@@ -105,18 +106,18 @@ export interface StagedBlob {
   /** Returns the digest of the bytes received so far. */
   digest(algorithm: Algorithm): Promise<Digest>;
   /**
-   * Verifies the digest, makes the bytes durable and publishes them atomically. Replaces bytes that are already published, so that
-   * pushing a blob again repairs a damaged one.
+   * Verifies the digest, makes the bytes durable and publishes them atomically. Replaces bytes that are already
+   * published, so that pushing a blob again repairs a damaged one.
    * @throws RegistryError DIGEST_INVALID when the bytes have another digest; they stay staged.
    */
   commit(expected: Digest): Promise<BlobInfo>;
   /** Drops the bytes. Does nothing after `commit` or `discard`. */
   discard(): Promise<void>;
   /**
-   * Returns content whose readers may join the transfer at any time: each `writeTo` sends the bytes received so far, then the
-   * rest as it arrives, up to `total` bytes or the end of the range. The last byte of the blob is withheld until `commit` has
-   * verified the digest. `writeTo` rejects when the bytes are discarded or wrong, so an unverified blob never looks complete. A
-   * concurrent `commit` does not disturb readers. Received bytes are not held in memory.
+   * Returns content whose readers may join the transfer at any time: each `writeTo` sends the bytes received so far,
+   * then the rest as it arrives, up to `total` bytes or the end of the range. The last byte of the blob is withheld
+   * until `commit` has verified the digest. `writeTo` rejects when the bytes are discarded or wrong, so an unverified
+   * blob never looks complete. A concurrent `commit` does not disturb readers. Received bytes are not held in memory.
    */
   follow(total: number, range?: ByteRange): FollowedContent;
 }

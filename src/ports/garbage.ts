@@ -28,9 +28,14 @@ export interface GarbageCollector {
 export interface Quarantine {
   /** Lists in byte order of the digest; `after` is a digest. */
   list(page: PageRequest): Promise<Page<QuarantinedBlob>>;
-  /** Restores these blobs, or all. They become garbage again after a grace period unless something refers to them by then. */
+  /**
+   * Restores these blobs, or all. They become garbage again after a grace period unless something refers to them by
+   * then.
+   */
   restore(digests: readonly Digest[] | 'all'): Promise<RestoreReport>;
-  /** Returns false if the blob is not in quarantine. @throws RegistryError CONFLICT when the index refers to the digest. */
+  /**
+   * Returns false if the blob is not in quarantine. @throws RegistryError CONFLICT when the index refers to the digest.
+   */
   delete(digest: Digest): Promise<boolean>;
 }
 

@@ -27,8 +27,8 @@ export interface ImagePageRequest extends PageRequest {
 /** A page of images. It may hold fewer than requested, or none, because a page examines a bounded number of images. */
 export interface ImagePage extends Page<ImageRecord> {
   /**
-   * The name after which the next page starts; defaults to the name of the last item. Do not show it to callers: they may have
-   * no right to see that image.
+   * The name after which the next page starts; defaults to the name of the last item. Do not show it to callers: they
+   * may have no right to see that image.
    */
   readonly seenTo?: string;
 }

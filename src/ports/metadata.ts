@@ -1,6 +1,6 @@
 /**
- * The index. Each part of the domain reads through the narrow interface that it needs; `MetadataStore` joins them all. Every
- * write is a list of changes with preconditions, applied atomically.
+ * The index. Each part of the domain reads through the narrow interface that it needs; `MetadataStore` joins them all.
+ * Every write is a list of changes with preconditions, applied atomically.
  */
 import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
@@ -65,8 +65,8 @@ export interface CacheItem {
 }
 
 /**
- * Content that a dropped reference may have left unused, and since when. `link`: a blob that no manifest of the image names.
- * `bytes`: content that possibly nothing refers to.
+ * Content that a dropped reference may have left unused, and since when. `link`: a blob that no manifest of the image
+ * names. `bytes`: content that possibly nothing refers to.
  */
 export type Candidate =
   | { readonly kind: 'link'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
@@ -101,7 +101,9 @@ export type Change =
   /** Leaves a candidate for the bytes. */
   | { readonly type: 'blob.unlink'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
   | { readonly type: 'manifest.put'; readonly at: ImageKey; readonly manifest: ManifestRecord }
-  /** Also drops the manifest's tags and its entry in lists of referrers. Leaves candidates for its bytes and its links. */
+  /**
+   * Also drops the manifest's tags and its entry in lists of referrers. Leaves candidates for its bytes and its links.
+   */
   | { readonly type: 'manifest.delete'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
   | { readonly type: 'tag.put'; readonly at: ImageKey; readonly tag: TagRecord }
   | { readonly type: 'tag.delete'; readonly at: ImageKey; readonly tag: Tag }
@@ -118,7 +120,10 @@ export type Change =
       readonly digests: readonly Digest[];
       readonly when: number;
     }
-  /** Marks bytes as about to be deleted. Until `bytes.forget`, a write with a link or manifest that names them conflicts. */
+  /**
+   * Marks bytes as about to be deleted. Until `bytes.forget`, a write with a link or manifest that names them
+   * conflicts.
+   */
   | { readonly type: 'bytes.condemn'; readonly digest: Digest }
   | { readonly type: 'bytes.forget'; readonly digest: Digest }
   | { readonly type: 'document.put'; readonly kind: DocumentKind; readonly id: string; readonly value: object }
@@ -150,14 +155,17 @@ export type Precondition =
   | { readonly type: 'document'; readonly kind: DocumentKind; readonly id: string; readonly is: 'present' | 'absent' };
 
 export interface WriteOptions {
-  /** True: resolves when the write would survive a power cut. False: the write survives the death of the process only. */
+  /**
+   * True: resolves when the write would survive a power cut. False: the write survives the death of the process only.
+   */
   readonly durable: boolean;
   readonly require?: readonly Precondition[];
 }
 
 /**
- * Writes all changes or none; each change sees the ones before it. A write conflicts, and changes nothing, when a precondition
- * does not hold or a change names an unknown repository, condemned bytes, or (a tag) a manifest that the image lacks.
+ * Writes all changes or none; each change sees the ones before it. A write conflicts, and changes nothing, when a
+ * precondition does not hold or a change names an unknown repository, condemned bytes, or (a tag) a manifest that the
+ * image lacks.
  */
 export interface MetadataWriter {
   /** For writes that cannot conflict unless the program is wrong. @throws ConflictError */
@@ -200,17 +208,23 @@ export interface UploadRecords {
 /** What the garbage collector needs to know. */
 export interface GarbageRecords {
   /**
-   * Returns whether a link or manifest record of any image has the digest, not counting links of the excepted images. The content
-   * of a deleted repository counts until it is purged.
+   * Returns whether a link or manifest record of any image has the digest, not counting links of the excepted images.
+   * The content of a deleted repository counts until it is purged.
    */
   isReferenced(digest: Digest, exceptLinksOf?: readonly ImageKey[]): Promise<boolean>;
   /** Returns whether the bytes have a candidate. */
   isCandidate(digest: Digest): Promise<boolean>;
-  /** Returns the candidates from before a time, oldest first. Settled ones are gone, so repeating the call pages through them. */
+  /**
+   * Returns the candidates from before a time, oldest first. Settled ones are gone, so repeating the call pages through
+   * them.
+   */
   candidates(before: number, limit: number): Promise<readonly Candidate[]>;
   /** Returns condemned bytes that were not forgotten, because a collection stopped in between. */
   condemned(): Promise<readonly Digest[]>;
-  /** Removes a bounded part of the content of deleted repositories and leaves candidates. Returns true while there is more. */
+  /**
+   * Removes a bounded part of the content of deleted repositories and leaves candidates. Returns true while there is
+   * more.
+   */
   purge(when: number): Promise<boolean>;
 }
 
@@ -232,8 +246,8 @@ export interface Documents {
   /** Lists all documents of a kind, in byte order of the id. */
   documents(kind: DocumentKind): Promise<readonly Document[]>;
   /**
-   * Returns a value that differs whenever a document of the kind may have changed, by this process or another. Read it before the
-   * documents: then a change in between is noticed next time.
+   * Returns a value that differs whenever a document of the kind may have changed, by this process or another. Read it
+   * before the documents: then a change in between is noticed next time.
    */
   documentRevision(kind: DocumentKind): Promise<number | string>;
 }

@@ -11,18 +11,21 @@ import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest } from 
 import type { Page, PageRequest } from './pages.js';
 import type { Forward, Upstream } from './upstream.js';
 
-/** Who asks. Repositories use it only where an answer would reveal what another image holds. */
+/** The caller of a read. Repositories use it where an answer could reveal the content of another image. */
 export interface Caller {
   readonly principal: Principal;
-  /** Who passed the request on before it came here (`Via`): for finding loops. */
+  /** The registries that passed the request on (`Via`), for loop detection. */
   readonly trail: readonly string[];
-  /** Of a member of what was asked for. @throws RegistryError UNAUTHORIZED for somebody who has to be asked first. */
+  /**
+   * Whether the caller may pull from a member of the requested repository.
+   * @throws RegistryError UNAUTHORIZED to ask for a login.
+   */
   mayPull(at: ImageKey): Promise<boolean>;
-  /** Which images of a repository `mayPull` allows, for lists: nobody is asked for a login. */
+  /** Returns the images of a repository that `mayPull` allows, for lists. Never asks for a login. */
   reach(repository: string): Promise<Reach>;
-  /** Whether nobody waits for the answer any more: the connection is closed. Long work stops. */
+  /** Returns whether the connection is closed, so that long work can stop. */
   hasLeft(): boolean;
-  /** Of another image than the one that was asked for: what limits the caller's token counts too. */
+  /** Whether the caller may mount from another image than the requested one. The limits of its token apply. */
   mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
 }
 
@@ -56,17 +59,17 @@ export interface Provenance {
   readonly reason?: string;
 }
 
-/** A blob that can be sent, whole or in part. */
+/** A blob that can be sent whole or in part. */
 export interface RepositoryBlob {
   readonly size: number;
   readonly provenance?: Provenance;
-  /** `undefined` when the bytes are gone, or damaged, after all. */
+  /** Returns `undefined` when the bytes turn out to be missing or damaged. */
   content(range?: ByteRange): Promise<BlobContent | undefined>;
 }
 
 export interface TagEntry {
   readonly name: Tag;
-  /** Absent where only the upstream knows. */
+  /** Absent when only the upstream knows it. */
   readonly digest?: Digest;
   readonly updatedAt?: number;
 }
@@ -75,24 +78,27 @@ export interface Listed<T> extends Page<T> {
   readonly provenance?: Provenance;
 }
 
-/** Who would answer for a reference, from where, how fresh and why; found out without asking any upstream. */
+/**
+ * Explains to people who would answer for a reference, from where, how fresh and why. Computed without asking an
+ * upstream.
+ */
 export interface Explanation {
   readonly repository: string;
   readonly type: RepositoryConfig['type'];
-  /** The image as this repository has it. */
+  /** The name of the image in this repository. */
   readonly image: string;
-  /** `stored`: here. `cached`: here, and fresh. `revalidate`: here, and the upstream is asked first. `upstream`: not here. */
+  /** `cached`: stored and fresh. `revalidate`: stored, but the upstream is asked first. `upstream`: not stored. */
   readonly answer: 'stored' | 'cached' | 'revalidate' | 'upstream' | 'absent' | 'left out';
   readonly reason: string;
   readonly digest?: Digest;
   readonly upstream?: string;
   readonly checkedAt?: number;
   readonly freshUntil?: number;
-  /** Of a virtual: its members in the order in which they are asked. */
+  /** The members of a virtual repository, in the order in which they are asked. */
   readonly members?: readonly Explanation[];
 }
 
-/** What the management API shows of a remote, and counts since the start. */
+/** The status of a remote repository, with counts since the start. */
 export interface RemoteStatus {
   readonly upstream: string;
   readonly breaker: Upstream['breaker'];
@@ -104,14 +110,17 @@ export interface RemoteStatus {
 
 export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'refresh';
 
-/** Local, remote and virtual alike: http/ calls this and nothing else. */
+/** A local, remote or virtual repository. http/ reaches the domain only through this interface. */
 export interface Repository {
   readonly config: RepositoryConfig;
   statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined>;
   getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined>;
   statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined>;
   getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined>;
-  /** Which image of this repository, or of its members, links the blob and may be pulled; asks no upstream. */
+  /**
+   * Finds an image of this repository or its members that links the blob and that the caller may pull. Asks no
+   * upstream.
+   */
   findHeldBlob(
     caller: Caller,
     image: string,
@@ -119,21 +128,23 @@ export interface Repository {
   ): Promise<{ readonly at: ImageKey; readonly size: number } | undefined>;
   /** Returns whether this repository or a member that the caller may pull stores the manifest. Asks no upstream. */
   holdsManifest(caller: Caller, image: string, digest: Digest): Promise<boolean>;
-  /** `undefined` when the image is unknown. */
+  /** Returns `undefined` when the image is unknown. */
   listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined>;
   listReferrers(caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>>;
   listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage>;
   explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
-  /** Of a pass-through: returns where a read of this image goes. `rest` follows the image in path and query: `/manifests/1?x=y`. */
+  /**
+   * In a pass-through: describes how to forward a read. `rest` follows the image in path and query: `/manifests/1?x=y`.
+   */
   forward?(caller: Caller, image: string, rest: string): Promise<Forward>;
   /** The repository that receives the writes, if it is another one. A writer needs the right on both. */
   readonly pushTo?: string | undefined;
-  /** Absent where nothing can be written: the caller answers UNSUPPORTED. */
+  /** Absent in a repository that takes no writes; the caller answers UNSUPPORTED. */
   readonly writer?: RepositoryWriter | undefined;
-  /** Of a cache: drops what it keeps, or of one image, or of one tag; what else was remembered of them too. */
+  /** In a cache: drops the content of all images, one image or one tag, and what is remembered in memory. */
   purge?(image?: string, tag?: Tag): Promise<PurgeReport>;
   status?(): Promise<RemoteStatus>;
-  /** Of a cache: evicts this many bytes, since the disk is full. Resolves to the bytes that were evicted. */
+  /** In a cache: evicts this many bytes because the disk is full. Returns the evicted bytes. */
   makeRoom?(bytes: number): Promise<number>;
   close?(): Promise<void>;
 }
@@ -149,52 +160,58 @@ export interface UploadStatus {
   readonly size: number;
 }
 
-/** The part of an upload that a request carries. */
+/** The part of an upload in one request. */
 export interface UploadChunk {
   readonly source: Readable;
-  /** `Content-Range`: the chunk must begin at the present offset and have exactly this length. Absent: a stream to append. */
+  /**
+   * `Content-Range`: the chunk must start at the current offset and have exactly this length. Absent: a stream to
+   * append.
+   */
   readonly range?: ByteRange;
-  /** `Content-Length`: how much will come, if it does. */
+  /** `Content-Length`. */
   readonly announcedBytes?: number | undefined;
 }
 
-/** Bytes that came in and that no image shows: `publish` or `discard` ends it. */
+/** Received bytes that no image shows yet. End it with `publish` or `discard`. */
 export interface ReceivedBlob {
   readonly digest: Digest;
   readonly size: number;
-  /** Small bytes, or a small part of large ones. Not after `publish`. */
+  /** Reads a small blob or a small range into memory. Do not call it after `publish`. */
   read(range?: ByteRange): Promise<Buffer>;
-  /** Makes them durable and visible in these images at once. */
+  /** Makes the bytes durable and visible in these images in one write. */
   publish(images: readonly string[]): Promise<void>;
-  /** Drops them. Nothing happens when they are published or dropped already. */
+  /** Drops the bytes. Does nothing after `publish` or `discard`. */
   discard(): Promise<void>;
 }
 
+/**
+ * Writes to a repository. Methods that receive bytes throw UNAVAILABLE with status 507 when the disk is full, and leave
+ * neither bytes nor a session. Methods that take a session throw BLOB_UPLOAD_UNKNOWN for an unknown one.
+ */
 export interface RepositoryWriter {
-  /** Which missing content a manifest may name. */
+  /** The missing content that a manifest may name. */
   readonly sparse: Sparse;
-  /** @throws UNAVAILABLE with status 507 when the disk is full, like all that bring bytes: they leave nothing, nor a session. */
   startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus>;
-  /** @throws BLOB_UPLOAD_UNKNOWN, like all that take a session. */
   uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
-  /** A stream that breaks keeps what arrived. @throws RANGE_INVALID (nothing appended), SIZE_INVALID (back to the offset before). */
+  /** Keeps the bytes of a stream that breaks off. @throws RANGE_INVALID, SIZE_INVALID; the offset stays unchanged. */
   appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus>;
   /**
-   * Appends the last chunk, verifies and links. A mismatch ends the session. For some minutes, the same call for a finished
-   * session succeeds again and discards its chunk, unless the blob is gone: the first answer may have been lost.
+   * Appends the last chunk, verifies the digest and links the blob. A mismatch ends the session. For some minutes,
+   * repeating the call for a finished session succeeds and discards the chunk, unless the blob is gone: the first
+   * answer may have been lost.
    * @throws DIGEST_INVALID, RANGE_INVALID, SIZE_INVALID.
    */
   completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void>;
   cancelUpload(image: string, id: SessionId): Promise<void>;
-  /** The whole blob in one request (end-4b). @throws DIGEST_INVALID. */
+  /** Stores a whole blob in one request (end-4b). @throws DIGEST_INVALID. */
   putBlob(image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void>;
-  /** Takes in bytes that belong to no image yet. What a source brought that breaks is dropped. */
+  /** Receives bytes that do not belong to an image yet. Drops the bytes of a source that breaks off. */
   receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob>;
-  /** Links a blob that another image of the registry shows to the caller; false when there is none such. */
+  /** Links a blob of another image that the caller may pull. Returns false when there is no such image. */
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**
-   * Stores the bytes verbatim, with these tags. Blobs that it names and the image lacks are linked from where `findSource`
-   * tells, in the same write. @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow.
+   * Stores the bytes unchanged, with these tags. In the same write, links named blobs that the image lacks from the
+   * images that `findSource` returns. @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow.
    */
   putManifest(
     image: string,
@@ -202,43 +219,46 @@ export interface RepositoryWriter {
     tags: readonly Tag[],
     options?: { readonly caller?: Caller; readonly findSource?: FindSource | undefined },
   ): Promise<void>;
-  /** False when there was none. So for the next two. */
+  /** Returns false when there was nothing to delete, like the next two methods. */
   deleteManifest(image: string, digest: Digest): Promise<boolean>;
   deleteTag(image: string, tag: Tag): Promise<boolean>;
   deleteBlob(image: string, digest: Digest): Promise<boolean>;
 }
 
-/** An image that holds a blob which the caller may pull. */
+/** Finds an image that holds the blob and that the caller may pull. */
 export type FindSource = (digest: Digest) => Promise<ImageKey | undefined>;
 
-/** What besides the name decides which repository is meant. */
+/** The parts of a request, besides the name, that decide which repository is meant. */
 export interface Addressing {
-  /** The `Host` of the request. */
+  /** The `Host` header. */
   readonly host?: string | undefined;
-  /** `?ns=` of a read. */
+  /** The `ns` query parameter of a read. */
   readonly namespace?: string | undefined;
 }
 
-/** What a name means: the image, and the repository if there is one that is called so. */
+/** What a name means: an image, and its repository if it exists. */
 export interface Resolved {
   readonly at: ImageKey;
   readonly repository: Repository | undefined;
-  /** The `?ns=` that was heeded. */
+  /** The `ns` query parameter, if it decided the repository. */
   readonly namespace?: string;
 }
 
-/** Names to repositories. Naming alone: it reveals nothing and decides no access. */
+/** Maps names to repositories. Reveals nothing to clients and does not decide access. */
 export interface RepositoryDirectory {
   resolve(name: WireName, addressing?: Addressing): Resolved;
-  /** Whatever the name may mean at this host: as it stands, and under each configured namespace. */
+  /** Returns everything that the name may mean at this host: as it is, and under each configured namespace. */
   resolveAll(name: WireName, host: string | undefined): readonly Resolved[];
   get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;
-  /** Sorted so that the names of their images, prefixed and concatenated, are in byte order. */
+  /** Sorted so that the concatenated names of their images are in byte order. */
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
-  /** @throws CONFLICT when the name is taken, or stored with another type by an earlier configuration. */
+  /** @throws RegistryError CONFLICT when the name is taken, or stored with another type by an earlier configuration. */
   create(config: RepositoryConfig): Promise<RepositoryRecord>;
-  /** @throws CONFLICT for a declared repository and for another type; NAME_UNKNOWN. */
+  /** @throws RegistryError CONFLICT for a declared repository or another type; NAME_UNKNOWN. */
   replace(config: RepositoryConfig): Promise<RepositoryRecord>;
-  /** Deletes a managed repository, or what an earlier configuration left. @throws CONFLICT for a declared one; NAME_UNKNOWN. */
+  /**
+   * Deletes a managed repository, or one that is no longer declared.
+   * @throws RegistryError CONFLICT for a declared one; NAME_UNKNOWN.
+   */
   delete(name: string): Promise<void>;
 }

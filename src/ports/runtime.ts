@@ -9,10 +9,10 @@ import type { GarbageReport } from './garbage.js';
 import type { IndexFailure } from './metadata.js';
 import type { ImageKey, CacheOutcome, Provenance } from './images.js';
 
-/** Whether a part of the registry works. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
+/** The health of one component. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
 export interface ComponentHealth {
   readonly status: 'ok' | 'degraded' | 'failed';
-  /** Why it is not ok, without paths: clients may read it. */
+  /** Why it is not ok. Contains no paths, because clients may read it. */
   readonly reason?: string;
 }
 
@@ -25,7 +25,7 @@ export interface IndexHealth extends ComponentHealth {
 
 export interface BlobsHealth extends ComponentHealth, Partial<SpaceStatus> {}
 
-/** How many clients were refused for each limit since the process started. */
+/** The number of clients refused for each limit since the process started. */
 export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
 
 /** What `registry.health()` and the health documents report. */
@@ -54,23 +54,23 @@ export interface RequestEvent {
   readonly id: string;
   readonly op: string;
   readonly method: string;
-  /** Without what may be a secret. */
+  /** With possible secrets removed. */
   readonly url: string;
   readonly status: number;
   readonly durationMs: number;
   readonly principal: string;
-  /** Of the connection: behind a proxy, the proxy's. */
+  /** The address of the connection; behind a proxy, the proxy's. */
   readonly remoteAddress: string;
-  /** Of the client, as far as a trusted proxy tells. */
+  /** The address of the client, as far as trusted proxies report it. */
   readonly clientAddress: string;
   readonly errorCode?: string;
   readonly cache?: Provenance['cache'];
-  /** The repository that answered, where a virtual was asked. */
+  /** The repository that answered; the member of a virtual repository. */
   readonly servedBy?: string;
 }
 
 export interface LoginRefusedEvent extends RefusedLogin {
-  /** Of the request. */
+  /** The id of the request. */
   readonly id: string;
   readonly op: string;
   readonly clientAddress: string;
@@ -91,7 +91,7 @@ export interface RegistryEvents {
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];
-  /** Somebody showed credentials and was not let in. For operators: the client learns only that it was refused. */
+  /** Credentials were refused. The reason is for operators; the client does not learn it. */
   'login.refused': [LoginRefusedEvent];
   /** The index refuses writes from now on: a write failed, and so did the attempt to reopen it and to write again. */
   'index.failed': [IndexFailure];
@@ -99,12 +99,12 @@ export interface RegistryEvents {
   'index.reopened': [{ reopens: number; failure: IndexFailure }];
 }
 
-/** Everything that is not deterministic. */
+/** Everything that is not deterministic, so that tests can control it. */
 export interface Runtime {
   now(): number;
   newId(): string;
   readonly log: Logger;
   readonly events: EventEmitter<RegistryEvents>;
-  /** Tells the listeners; one that throws is logged, and harms no request. */
+  /** Calls the listeners. Logs a listener that throws; it does not affect requests. */
   emit<Name extends keyof RegistryEvents>(name: Name, ...payload: RegistryEvents[Name]): void;
 }

@@ -1,4 +1,4 @@
-/** Another registry: `Upstream` asks it, and `Forward` describes an exchange that is passed on to it as it is. */
+/** The client of another registry: `Upstream` asks it, `Forward` describes an exchange that is passed on to it. */
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
@@ -7,9 +7,9 @@ import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
 
 /**
- * One of four. `absent`: 404. `denied`: 401 or 403 after its realm gave a token for this very scope, or refused an anonymous
- * one. `failed`: all else (our credentials refused, a bare 401 or 403, 429, 5xx, a loop, timeouts, refused connections,
- * content that does not match): it could not tell.
+ * `absent`: 404. `denied`: 401 or 403 after the realm issued a token for this scope, or refused an anonymous one.
+ * `failed`: everything else, such as refused credentials, a bare 401 or 403, 429, 5xx, a loop, a timeout, a refused
+ * connection or wrong content: the answer could not be determined.
  */
 export type UpstreamResult<T> =
   | { readonly type: 'found'; readonly value: T }
@@ -18,46 +18,50 @@ export type UpstreamResult<T> =
   | { readonly type: 'failed'; readonly reason: UpstreamReason };
 
 export interface UpstreamBlob {
-  /** The size of the whole blob; absent when the upstream does not say. */
+  /** The size of the whole blob, if the upstream reports it. */
   readonly size?: number;
-  /** Where `body` begins: the offset that was asked for, or 0 when the upstream ignores ranges. */
+  /** The offset of `body`: the requested one, or 0 when the upstream ignores ranges. */
   readonly offset: number;
-  /** The caller's to consume or destroy; it errors when it is cut short of the announced length. */
+  /** The caller must consume or destroy it. Fails when it ends before the announced length. */
   readonly body: Readable;
 }
 
 /**
- * One other registry, under one configured URL; authentication, timeouts, the breaker, redirects and one retry of what broke
- * before an answer are inside. `image` is named as the upstream has it. `trail` is the Via trail of the request that asks
- * (loop detection): it is sent on, with our own name added. No method rejects for what an upstream did.
+ * Another registry at one configured URL. Handles authentication, timeouts, the circuit breaker, redirects and one
+ * retry of a request that failed before an answer. `image` is the upstream's name of the image. `trail` is the Via
+ * trail of the client's request; it is sent with our own name added, for loop detection. No method rejects because of
+ * the upstream's behavior.
  */
 export interface Upstream {
   /** The host of the configured URL, with its port if it has one. */
   readonly host: string;
-  /** HEAD. What the upstream does not say is absent: a GET finds it out. */
+  /** Sends HEAD. Fields that the upstream does not report are absent; a GET determines them. */
   statManifest(
     image: string,
     reference: Reference,
     trail: readonly string[],
   ): Promise<UpstreamResult<Partial<ManifestInfo>>>;
-  /** GET, of 4 MiB at most; verified against the digest that was asked for, else the one that the upstream claims. */
+  /** Sends GET and reads at most 4 MiB. Verifies the requested digest, else the one that the upstream reports. */
   getManifest(image: string, reference: Reference, trail: readonly string[]): Promise<UpstreamResult<ManifestContent>>;
-  /** HEAD; where that leads to a URL signed for GET, a GET whose body is dropped. */
+  /** Sends HEAD; if it redirects to a URL that is signed for GET only, sends GET and drops the body. */
   statBlob(
     image: string,
     digest: Digest,
     trail: readonly string[],
   ): Promise<UpstreamResult<{ readonly size?: number }>>;
-  /** From an offset on, by `Range`, when it is not 0. */
+  /** Gets the blob from an offset on, by `Range` unless it is 0. */
   getBlob(
     image: string,
     digest: Digest,
     offset: number,
     trail: readonly string[],
   ): Promise<UpstreamResult<UpstreamBlob>>;
-  /** All pages, following `Link`; in byte order, each tag once. */
+  /** Lists the tags of all pages, following `Link`, in byte order and without duplicates. */
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>>;
-  /** All pages, in byte order of the digest; where the upstream has no referrers API (404), what the fallback tag `sha256-<hex>` holds. */
+  /**
+   * Lists the referrers of all pages, in byte order of the digest. Uses the fallback tag `sha256-<hex>` without a
+   * referrers API (404).
+   */
   listReferrers(image: string, subject: Digest, trail: readonly string[]): Promise<UpstreamResult<readonly Referrer[]>>;
   /** Returns the headers to add to an exchange that is passed on: credentials for this image, and `via`. */
   authorize(
@@ -65,7 +69,7 @@ export interface Upstream {
     trail: readonly string[],
     options?: { readonly renew?: boolean },
   ): Promise<UpstreamResult<Readonly<Record<string, string>>>>;
-  /** How much of the upstream's rate limit is left, from 1 (all, or it does not say) to 0. */
+  /** The unused part of the upstream's rate limit, from 1 (all, or unknown) to 0. */
   readonly budget: number;
   readonly breaker: {
     readonly state: 'closed' | 'open' | 'probing';
@@ -75,13 +79,13 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
-/** Which hosts connections may lead to, on behalf of one configured URL. */
+/** Decides which hosts may be contacted on behalf of one configured URL. */
 export interface TargetPolicy {
-  /** The same for the same policy: connections may be shared. */
+  /** Equal for equal policies, which may share connections. */
   readonly key: string;
-  /** To be called before each request. @throws Error when the host is a private address or a name of this machine. */
+  /** Call it before each request. @throws Error when the host is a private address or a name of this machine. */
   check(url: URL): void;
-  /** For sockets. Fails when the name resolves to a private address. */
+  /** The lookup for sockets. Fails when the name resolves to a private address. */
   readonly lookup: LookupFunction;
 }
 

@@ -1,3 +1,8 @@
+/**
+ * The domain: what local, remote and virtual repositories mean. This file maps names to repositories. `local/`,
+ * `cache/`, `passthrough/` and `virtual/` implement them, `garbage/` reclaims space, `content/` and `remote/` hold what
+ * they share. Imported by the composition root only.
+ */
 import { isDeepStrictEqual } from 'node:util';
 import type { Addressing, Repository, RepositoryDirectory, Resolved } from '../ports/repository.js';
 import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
@@ -27,7 +32,7 @@ export interface DirectoryParts {
   readonly onDeleted: () => void;
 }
 
-/** What decides which repository is meant, besides the first part of a name. */
+/** Decides which repository a name means, besides its first part. */
 export interface DirectoryOptions {
   readonly declared: readonly RepositoryConfig[];
   readonly hosts: Readonly<Record<string, string>>;
@@ -35,10 +40,12 @@ export interface DirectoryOptions {
   readonly defaultRepository?: string | undefined;
 }
 
-/** The configured repositories: those declared in code, which are fixed, and those made through the management API. */
+/**
+ * The configured repositories: those declared in code, which are fixed, and those created through the management API.
+ */
 export class Directory implements RepositoryDirectory {
   readonly #entries = new Map<string, Entry>();
-  /** Changes take turns, so that the entries say what the index does, and fit together. */
+  /** Changes take turns, so that the entries match the index and each other. */
   readonly #changes = new KeyedMutex();
   readonly #parts: DirectoryParts;
   readonly #hosts: ReadonlyMap<string, string>;
@@ -53,9 +60,9 @@ export class Directory implements RepositoryDirectory {
   }
 
   /**
-   * Loads the managed repositories and records the declared ones, whose types were checked (`checkStoredTypes`). A repository
-   * that is no longer declared stays in the index with its content, unseen, until it is declared again, or created or deleted
-   * through the API.
+   * Loads the managed repositories and records the declared ones, whose types were checked (`checkStoredTypes`). A
+   * repository that is no longer declared stays in the index with its content, but is not served, until it is declared
+   * again, or created or deleted through the API.
    */
   static async open(options: DirectoryOptions, parts: DirectoryParts): Promise<Directory> {
     const directory = new Directory(options, parts);
@@ -69,7 +76,7 @@ export class Directory implements RepositoryDirectory {
     }
   }
 
-  /** By `ns`, else by host, else by the first part of the name, else by default (design: precedence). */
+  /** Resolves by `ns`, else by host, else by the first part of the name, else to the default repository. */
   resolve(name: WireName, { host, namespace }: Addressing = {}): Resolved {
     const byNamespace = namespace === undefined ? undefined : this.#namespaces.get(canonicalNamespace(namespace));
     if (byNamespace !== undefined && namespace !== undefined) return { ...this.#at(byNamespace, name), namespace };
@@ -86,12 +93,12 @@ export class Directory implements RepositoryDirectory {
     return [this.resolve(name, { host }), ...byNamespace];
   }
 
-  /** With its port, or for any port. */
+  /** Looks a host up with its port, then without. */
   #findHost(host: string): string | undefined {
     return this.#hosts.get(host) ?? this.#hosts.get(host.replace(/:[0-9]+$/, ''));
   }
 
-  /** A name without an image names no image of a repository. */
+  /** Returns no repository for a name without an image. */
   #at(repository: string, image: string): Resolved {
     const found = image === '' ? undefined : this.#entries.get(repository)?.repository;
     return { repository: found, at: { repository, image } };
@@ -133,7 +140,7 @@ export class Directory implements RepositoryDirectory {
 
   async delete(name: string): Promise<void> {
     await this.#inTurn(async () => {
-      // A leftover of an earlier configuration has no entry; deleting it frees its name for another type.
+      // A repository of an earlier configuration has no entry; deleting it frees the name for another type.
       const isLeftover = !this.#entries.has(name) && (await this.#parts.metadata.repository(name)) !== undefined;
       const repository = isLeftover ? undefined : this.#changeable(name).repository;
       const users = this.list().filter(
@@ -141,7 +148,10 @@ export class Directory implements RepositoryDirectory {
       );
       if (users.length > 0) {
         const names = users.map(({ record }) => record.config.name);
-        throw new RegistryError('CONFLICT', { message: `'${name}' is a member of ${names.join(', ')}`, detail: names });
+        throw new RegistryError('CONFLICT', {
+          message: `repository "${name}" is a member of ${names.join(', ')}`,
+          detail: names,
+        });
       }
       await this.#parts.metadata.apply([{ type: 'repository.delete', name, when: this.#parts.runtime.now() }], {
         durable: true,
@@ -153,7 +163,7 @@ export class Directory implements RepositoryDirectory {
     });
   }
 
-  /** Ends what repositories do in the background, and their connections. */
+  /** Ends the background work and the connections of all repositories. */
   close(): Promise<void> {
     return this.#closers().close();
   }
@@ -168,7 +178,7 @@ export class Directory implements RepositoryDirectory {
     return this.#changes.run('', change);
   }
 
-  /** @throws RegistryError OPTIONS_INVALID: unknown members, cycles and the like, all at once. */
+  /** @throws RegistryError OPTIONS_INVALID that lists every problem: unknown members, cycles and so on. */
   #refuseMisfits(config: RepositoryConfig): void {
     const others = this.list().map(({ record }) => record.config);
     const all = [config, ...others.filter(({ name }) => name !== config.name)];
@@ -178,11 +188,12 @@ export class Directory implements RepositoryDirectory {
   }
 
   async #put(config: RepositoryConfig, origin: RepositoryRecord['origin']): Promise<RepositoryRecord> {
-    // What code declares it declares at each start: secrets and functions of it stay out of the index. And a record of an
-    // earlier declaration that is no more is taken over with what it holds.
+    // Code declares its repositories at each start, so their secrets and functions stay out of the index. A record of
+    // an
+    // earlier declaration is taken over with its content.
     const kept = origin === 'declared' ? withoutCredentials(config) : config;
     const before = await this.#parts.metadata.repository(config.name);
-    // A start with the same declarations writes nothing: it works on a full disk, and needs no flush.
+    // A start with unchanged declarations writes nothing: it works on a full disk and needs no sync.
     if (before?.origin !== origin || !isSameDocument(before.config, kept)) {
       await this.#parts.metadata.apply(
         [{ type: 'repository.put', config: kept, origin, when: this.#parts.runtime.now() }],
@@ -193,7 +204,7 @@ export class Directory implements RepositoryDirectory {
     }
     const record = await this.#parts.metadata.repository(config.name);
     if (record === undefined)
-      throw new Error(`the index does not show repository '${config.name}' after it was written`);
+      throw new Error(`repository "${config.name}" is missing from the index after it was written`);
     const whole = { ...record, config };
     this.#remember(whole);
     return whole;
@@ -208,12 +219,12 @@ export class Directory implements RepositoryDirectory {
     if (entry === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
     if (entry.record.origin === 'managed') return entry;
     throw new RegistryError('CONFLICT', {
-      message: `repository '${name}' is declared in the registry's options and can be changed there only`,
+      message: `repository "${name}" is declared in the registry's options and can only be changed there`,
     });
   }
 }
 
-/** In the order of their bytes, as the index has its keys; names are ASCII. */
+/** Compares in byte order, like the keys of the index. Names are ASCII. */
 function compareBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
@@ -222,7 +233,7 @@ function hasMember({ members }: VirtualRepositoryConfig, name: string): boolean 
   return members.some((member) => member.name === name);
 }
 
-/** As the index keeps it: without fields that are undefined. */
+/** Compares configurations in their stored form, without undefined fields. */
 function isSameDocument(stored: RepositoryConfig, config: RepositoryConfig): boolean {
   return isDeepStrictEqual(JSON.parse(JSON.stringify(stored)), JSON.parse(JSON.stringify(config)));
 }
@@ -234,5 +245,5 @@ function withoutCredentials(config: RepositoryConfig): RepositoryConfig {
 }
 
 function nameTaken(name: string): RegistryError {
-  return new RegistryError('CONFLICT', { message: `there is a repository '${name}' already`, detail: { name } });
+  return new RegistryError('CONFLICT', { message: `repository "${name}" already exists`, detail: { name } });
 }

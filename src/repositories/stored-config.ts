@@ -5,8 +5,8 @@ import { repositoryConfigSchema } from '../protocol/settings/repository-config.j
 const renamedSettings: Readonly<Record<string, string>> = { cacheMaxBytes: 'maxCacheBytes' };
 
 /**
- * Returns a stored record as this release reads it: settings under their present names, and the defaults of those that earlier
- * releases did not have. The next change of the repository stores them so.
+ * Returns a stored record as this release reads it: settings under their present names, and the defaults of those that
+ * earlier releases did not have. The next change of the repository stores them so.
  */
 export function readStoredRecord(record: RepositoryRecord): RepositoryRecord {
   const settings = Object.entries(record.config).map(

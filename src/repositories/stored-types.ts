@@ -2,16 +2,16 @@ import type { RepositoryRecords } from '../ports/metadata.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { RegistryError } from '../protocol/errors.js';
 
-/** Declared repositories whose name is stored in the index with another type. The message is for the operator. */
+/** The index stores another type for the name of a declared repository. The message is for the operator. */
 export class StoredTypeError extends Error {
   override readonly name = 'StoredTypeError';
   readonly code = 'STORED_TYPE_DIFFERS';
 }
 
 /**
- * Compares each declared repository with the type that the index stores for its name, and writes nothing. Each type trusts
- * the content under its name: a cache would delete the tags that were pushed to a local repository as soon as its upstream
- * answers 404.
+ * Compares each declared repository with the type that the index stores for its name, and writes nothing. Each type
+ * trusts the content under its name: a cache would delete the tags that were pushed to a local repository as soon as
+ * its upstream answers 404.
  * @throws StoredTypeError that lists every repository whose type differs.
  */
 export async function checkStoredTypes(

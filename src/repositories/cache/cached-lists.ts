@@ -13,7 +13,9 @@ import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 const maxStoredTags = 10_000;
 const maxStoredReferrers = { limit: 1000, maxBytes: 4 * 1024 * 1024 };
 
-/** The lists of a cache: the upstream's, kept briefly in memory, and given as stale when the upstream cannot tell. */
+/**
+ * Serves lists from the upstream. Keeps them in memory for a short time and serves them stale when the upstream fails.
+ */
 export class CachedLists {
   readonly #context: CacheContext;
   readonly #lists: FetchedLists;
@@ -24,7 +26,7 @@ export class CachedLists {
     this.#lists = new FetchedLists({ repository: context.config.name, lists, now: () => runtime.now() });
   }
 
-  /** `undefined` when the upstream has no such image. */
+  /** Returns `undefined` when the upstream does not have the image. */
   async tags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
     const list = await this.#list<Tag>(`${image}\0tags`, image, caller, {
       ask: () => this.#context.upstream.listTags(image, caller.trail),
@@ -59,14 +61,14 @@ export class CachedLists {
     this.#lists.forget(image === undefined ? '' : `${image}\0`);
   }
 
-  /** @throws RegistryError what `toRefusal` says when the upstream cannot tell and nothing is kept. */
+  /** @throws RegistryError from `toRefusal` when the upstream gives no list and none is kept. */
   async #list<T extends Tag | Referrer>(
     key: string,
     image: string,
     { trail }: Caller,
     source: { ask(): Promise<UpstreamResult<readonly T[]>>; fallBack(): Promise<readonly T[] | undefined> },
   ): Promise<Listed<T> | undefined> {
-    // One key is of one kind of list.
+    // A key always holds the same kind of list.
     const answer = (list: KeptList, cache: Provenance['cache'], reason?: string): Listed<T> =>
       this.#answer(image, list, cache, reason) as Listed<T>;
     const fresh = this.#lists.kept(key, this.#context.config.listTtlSeconds * 1000);

@@ -11,18 +11,18 @@ import type { CacheContext } from './cache-context.js';
 import type { ManifestStore } from './manifest-store.js';
 import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 
-/** A manifest that the cache holds, and how it came to be answered. */
+/** A cached manifest and where the answer came from. */
 export interface Resolved {
   readonly record: ManifestRecord;
   readonly provenance: Provenance;
 }
 
-/** How much longer tags are trusted when nothing is left of the upstream's rate limit. */
+/** The factor by which freshness windows grow when the upstream's rate limit is used up. */
 const maxStretch = 10;
 
 /**
- * The manifests of a cache. A digest is never asked for twice; a tag is, by HEAD, when its freshness window has passed. What
- * the upstream cannot tell is answered with what is here, as stale. Manifests are kept as they came, verified.
+ * Resolves the manifests of a cache. A digest is fetched once. A tag is revalidated by HEAD when its freshness window
+ * has passed, and served stale when the upstream fails. Manifests are verified and stored unchanged.
  */
 export class CachedManifests {
   readonly #context: CacheContext;
@@ -34,7 +34,10 @@ export class CachedManifests {
     this.#store = store;
   }
 
-  /** @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is here. */
+  /**
+   * @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is
+   * cached.
+   */
   async resolve(caller: Caller, image: string, reference: Reference): Promise<Resolved | undefined> {
     const resolved = await ('digest' in reference
       ? this.#resolveDigest(caller, image, reference.digest)
@@ -45,7 +48,7 @@ export class CachedManifests {
     return resolved;
   }
 
-  /** The bytes of a manifest that was resolved; fetched again when they are gone or damaged. */
+  /** Returns the bytes of a resolved manifest. Fetches them again when they are missing or damaged. */
   async read(caller: Caller, image: string, record: ManifestRecord): Promise<Buffer | undefined> {
     const kept = await this.#store.read(image, record);
     if (kept !== undefined) return kept;
@@ -53,7 +56,9 @@ export class CachedManifests {
     return this.#store.read(image, record);
   }
 
-  /** Until when a tag is served without asking: a window that grows as the upstream's rate limit is used up. */
+  /**
+   * Returns until when a tag is served without revalidation. The window grows as the upstream's rate limit is used up.
+   */
   freshUntil(tag: TagRecord): number {
     const { config, upstream } = this.#context;
     const rule = config.tagTtlRules.find(({ tags }) => matchesPattern(tags, tag.name));
@@ -78,8 +83,8 @@ export class CachedManifests {
   }
 
   /**
-   * One question at a time for a reference, whoever asks. But one that came through other registries joins none that did not:
-   * caches that ask each other would wait for each other, and neither would see the loop.
+   * Sends one upstream request at a time for a reference and shares the answer. Requests with different trails do not
+   * share: caches that ask each other would wait for each other, and neither would detect the loop.
    */
   #fly(
     caller: Caller,
@@ -95,7 +100,7 @@ export class CachedManifests {
     });
   }
 
-  /** HEAD costs nothing of most rate limits: a GET follows only when the tag names something else. */
+  /** Asks by HEAD, which most rate limits do not count, and sends a GET only when the tag names another digest. */
   async #revalidate(caller: Caller, image: string, known: TagRecord): Promise<Resolved | undefined> {
     const { upstream, parts } = this.#context;
     const record = await this.#store.manifest(image, known.digest);
@@ -127,12 +132,12 @@ export class CachedManifests {
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_INVALID') throw error;
       const { host } = this.#context.upstream;
-      const reason = { upstream: host, reason: `what it sent is no manifest that is accepted here: ${error.message}` };
+      const reason = { upstream: host, reason: `it sent a manifest that is not accepted here: ${error.message}` };
       return this.#withoutContent(image, known, { type: 'failed', reason });
     }
   }
 
-  /** absent: remembered briefly, and the tag goes; denied: told, never kept; failed: what is here, as stale. */
+  /** Absent: remembers it and deletes the tag. Denied: throws. Failed: serves the cached manifest as stale. */
   async #withoutContent(
     image: string,
     known: TagRecord | undefined,

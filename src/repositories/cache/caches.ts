@@ -1,8 +1,8 @@
 /**
- * Pull-through caches of other registries. This file is the only entrance: the rest of the folder is private to it. A read goes
- * through `cache-repository.ts`; a tag is revalidated in `cached-manifests.ts` and stored by `manifest-store.ts`; a missing blob
- * is fetched by `fills/cache-fills.ts` through `fills/transfer.ts`. `eviction/` keeps caches below their size limits and purges
- * them.
+ * Pull-through caches of other registries. This file is the only entrance: the rest of the folder is private to it. A
+ * read goes through `cache-repository.ts`; a tag is revalidated in `cached-manifests.ts` and stored by
+ * `manifest-store.ts`; a missing blob is fetched by `fills/cache-fills.ts` through `fills/transfer.ts`. `eviction/`
+ * keeps caches below their size limits and purges them.
  */
 import type { Repository } from '../../ports/repository.js';
 import type { Upstream } from '../../ports/upstream.js';
@@ -38,7 +38,9 @@ export class Caches {
     return new CacheRepository(new CacheContext(config, upstream, eviction, parts));
   }
 
-  /** Aborts running transfers. Call it before the repositories close, which would look like failures of their upstreams. */
+  /**
+   * Aborts running transfers. Call it before the repositories close, which would look like failures of their upstreams.
+   */
   stopTransfers(): Promise<void> {
     return this.#fills.close();
   }

@@ -14,8 +14,8 @@ import { UnsavedManifests } from './unsaved-manifests.js';
 import { publish } from '../content/publish.js';
 
 /**
- * The manifests and tags that a cache holds. While the disk is full, what is learnt stays in memory; it is written when it is
- * asked for again and there is room. Nothing here takes the reserve of a full disk.
+ * Stores the manifests and tags of a cache. While the disk is full, new ones stay in memory and are written when they
+ * are requested again and there is room. Never uses the disk reserve.
  */
 export class ManifestStore {
   readonly #context: CacheContext;
@@ -43,7 +43,7 @@ export class ManifestStore {
     return hasRoom ? this.put(image, unsaved.content) : unsaved.record;
   }
 
-  /** The bytes of a manifest; `undefined` when they are gone, or damaged. */
+  /** Returns the bytes of a manifest; `undefined` when they are missing or damaged. */
   async read(image: string, { digest, size }: ManifestRecord): Promise<Buffer | undefined> {
     const { manifests, blobs } = this.#context.parts;
     const kept = manifests.get(digest) ?? this.#unsaved.manifest(image, digest)?.content.bytes;
@@ -56,7 +56,7 @@ export class ManifestStore {
     return bytes;
   }
 
-  /** Stores a manifest as it came, under its digest. @throws RegistryError MANIFEST_INVALID. */
+  /** Stores a manifest unchanged under its digest. @throws RegistryError MANIFEST_INVALID. */
   async put(image: string, content: ManifestContent, tag?: TagRecord): Promise<ManifestRecord> {
     const { parts } = this.#context;
     await this.#gate.pass(content.bytes.length);
@@ -79,7 +79,7 @@ export class ManifestStore {
     }
   }
 
-  /** Puts a tag that names a manifest which is held. When that was evicted meanwhile, nothing is kept. */
+  /** Stores a tag that names a stored manifest. Does nothing when the manifest was evicted in the meantime. */
   async putTag(image: string, tag: TagRecord): Promise<void> {
     const { metadata, blobs } = this.#context.parts;
     const unsaved = this.#unsaved.manifest(image, tag.digest);
@@ -97,7 +97,7 @@ export class ManifestStore {
     }
   }
 
-  /** On a full disk the index may keep the tag: then the upstream is asked about it again. */
+  /** Deletes a tag. On a full disk the index may keep it: then the upstream is asked about it again. */
   async deleteTag(image: string, tag: Tag): Promise<void> {
     this.#unsaved.forgetTag(image, tag);
     try {
@@ -108,7 +108,7 @@ export class ManifestStore {
     }
   }
 
-  /** Drops what is in memory alone. */
+  /** Forgets what is only in memory. */
   forget(image?: string): void {
     this.#unsaved.forget(image);
   }
@@ -130,7 +130,8 @@ export class ManifestStore {
     }
     parts.manifests.set(manifest.digest, manifest.bytes);
     const record = await parts.metadata.manifest(at, manifest.digest);
-    if (record === undefined) throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted at once' });
+    if (record === undefined)
+      throw new RegistryError('UNAVAILABLE', { message: 'the manifest was evicted immediately' });
     return record;
   }
 }

@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 
-/** Of one repository. */
+/** The limit for one repository. */
 const maxBytes = 2 * 1024 * 1024;
 const sizeCalculation = (_value: true, key: string): number => key.length + 100;
 
-/** What an upstream lately said is absent. Kept in memory, briefly: a restart forgets it. */
+/** Remembers in memory, for a short time, what an upstream reported as absent. */
 export class NegativeCache {
   readonly #absent: LRUCache<string, true>;
   readonly #ttlMs: number;
@@ -27,11 +27,11 @@ export class NegativeCache {
   }
 
   note(image: string, what: string): void {
-    // lru-cache takes a ttl of 0 for "for ever".
+    // lru-cache treats a ttl of 0 as no expiry.
     if (this.#ttlMs > 0) this.#absent.set(keyOf(image, what), true, { start: this.#now() });
   }
 
-  /** Of one image, or of all. */
+  /** Forgets the absences of one image, or of all. */
   forget(image?: string): void {
     if (image === undefined) return this.#absent.clear();
     for (const key of this.#absent.keys()) if (key.startsWith(keyOf(image, ''))) this.#absent.delete(key);

@@ -7,15 +7,15 @@ import type { Tag } from '../../protocol/names.js';
 const maxTags = 10_000;
 const maxManifestBytes = 32 * 1024 * 1024;
 
-/** A manifest of an upstream that could not be stored. */
+/** An upstream's manifest that could not be stored. */
 export interface UnsavedManifest {
   readonly record: ManifestRecord;
   readonly content: ManifestContent;
 }
 
 /**
- * What a cache has learnt and could not write because the disk is full: bounded, and newer than what is stored. What was
- * asked for longest ago is forgotten, and the upstream asked again.
+ * Holds manifests and tags that a cache could not store because the disk is full. They are newer than the stored ones.
+ * Bounded: the least recently used are forgotten and requested from the upstream again.
  */
 export class UnsavedManifests {
   readonly #tags = new LRUCache<string, TagRecord>({ max: maxTags });
@@ -48,7 +48,7 @@ export class UnsavedManifests {
     this.#manifests.delete(keyOf(image, digest));
   }
 
-  /** Everything about an image, or about all of them. */
+  /** Forgets everything about an image, or about all images. */
   forget(image?: string): void {
     for (const cache of [this.#tags, this.#manifests]) {
       const keys = [...cache.keys()];
@@ -57,7 +57,7 @@ export class UnsavedManifests {
   }
 }
 
-/** No image contains a `\0`. */
+/** Image names do not contain `\0`. */
 function keyOf(image: string, name: string): string {
   return `${image}\0${name}`;
 }

@@ -9,8 +9,9 @@ interface SeenPage<T> extends Listed<T> {
 }
 
 /**
- * Merges the pages of several members, all asked for the same page: in byte order of what `nameOf` gives, each name once, as
- * the first member has it. A member that has more cannot be believed beyond the last name that it gave.
+ * Merges the same page of several members, in byte order of `nameOf`. For each name, takes the item of the first member
+ * that has it. A member with more items says nothing about names after the last one in its page, so the merged page
+ * ends there.
  */
 export function mergePages<T>(pages: readonly SeenPage<T>[], limit: number, nameOf: (item: T) => string): SeenPage<T> {
   const ends = pages.filter(({ more }) => more).map(({ items, seenTo }) => seenTo ?? lastOf(items, nameOf));
@@ -28,7 +29,7 @@ export function mergePages<T>(pages: readonly SeenPage<T>[], limit: number, name
   const sorted = [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
   const more = horizon !== undefined || sorted.length > limit;
   const stale = pages.find(({ provenance }) => provenance?.cache === 'stale')?.provenance;
-  // With fewer than were asked for, the page ends where a member has looked no further.
+  // A short page ends where one member stopped looking.
   const isShort = horizon !== undefined && sorted.length < limit;
   const page = { items: sorted.slice(0, limit), more, ...(isShort ? { seenTo: horizon } : {}) };
   return stale === undefined ? page : { ...page, provenance: stale };
@@ -39,10 +40,10 @@ function lastOf<T>(items: readonly T[], nameOf: (item: T) => string): string {
   return last === undefined ? '' : nameOf(last);
 }
 
-/** How many manifests are read from the index at a time: their annotations may be large. */
+/** The number of manifests read from the index at a time: their annotations may be large. */
 const referrerPartSize = 16;
 
-/** Ends a page of referrers before it is larger than asked. It has one item at least. */
+/** Cuts a page of referrers at `maxBytes`, but keeps at least one item. */
 export function cutByBytes(page: Listed<Referrer>, { maxBytes = Infinity }: ReferrerPageRequest): Listed<Referrer> {
   let bytes = 0;
   const end = page.items.findIndex((item, at) => {
@@ -52,7 +53,7 @@ export function cutByBytes(page: Listed<Referrer>, { maxBytes = Infinity }: Refe
   return end < 0 ? page : { ...page, items: page.items.slice(0, end), more: true };
 }
 
-/** A page of the referrers that the index has. Holds no more of them in memory than are asked for. */
+/** Reads a page of referrers from the index. Does not hold more of them in memory than requested. */
 export async function readReferrers(
   metadata: ImageRecords,
   at: ImageKey,
@@ -88,12 +89,12 @@ function describeReferrer({ mediaType, digest, size, artifactType, annotations }
   };
 }
 
-/** The size of a descriptor as JSON. */
+/** Returns the size of a descriptor as JSON. */
 export function weightOf(item: Referrer): number {
   return Buffer.byteLength(JSON.stringify(item));
 }
 
-/** A page of a whole list that is sorted by name: a page costs as much as it has items, however long the list is. */
+/** Returns a page of a list that is sorted by name. The cost depends on the page, not on the length of the list. */
 export function sliceSorted<T>(
   sorted: readonly T[],
   { limit, after }: PageRequest,
@@ -103,7 +104,7 @@ export function sliceSorted<T>(
   return { items: sorted.slice(start, start + limit), more: sorted.length > start + limit };
 }
 
-/** How many items have that name or one before it, by halves. */
+/** Returns how many items have this name or an earlier one (binary search). */
 function countUpTo<T>(sorted: readonly T[], name: string, nameOf: (item: T) => string): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {

@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Digest } from '../../protocol/digest.js';
 
-/** The bytes of the manifests that are pulled most, by digest: what a digest names never changes. Bounded in bytes. */
+/** Keeps the bytes of recently used manifests in memory, by digest. Bounded in bytes. */
 export class ManifestCache {
   readonly #bytes: LRUCache<Digest, Buffer> | undefined;
 
-  /** Manifests whose bytes on the disk were found to be others, until they are stored again. */
+  /** Manifests whose bytes on disk turned out to be damaged, until they are stored again. */
   readonly #damaged = new Set<Digest>();
 
   constructor(maxBytes: number) {

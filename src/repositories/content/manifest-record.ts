@@ -22,7 +22,7 @@ import {
 import type { Tag } from '../../protocol/names.js';
 import { takeTurns } from '../../util/turns.js';
 
-/** How often a manifest is tried again when what it names changes between the look and the write. */
+/** How often a write is retried when the content that the manifest names changed between the read and the write. */
 const maxRetries = 5;
 /** Missing digests that an answer names. */
 const maxMissingNamed = 100;
@@ -35,19 +35,20 @@ export interface RecordParts {
 
 export interface RecordOptions {
   readonly tags: readonly Tag[];
-  /** Which missing content the manifest may name. */
+  /** The missing content that the manifest may name. */
   readonly sparse: Sparse;
-  /** In a cache: when the upstream said that the tags name the manifest. */
+  /** In a cache: when the upstream confirmed that the tags name the manifest. */
   readonly checkedAt?: number | undefined;
-  /** Where a named blob is linked from that the image lacks. */
+  /** Finds an image to link a named blob from when this image lacks it. */
   readonly findSource?: FindSource | undefined;
 }
 
 /**
- * Writes a manifest whose bytes are published, its tags, and once more the links of the named blobs that are there: this
- * batch is durable, their first one was not. What it names is judged inside the write, so nothing can drop it in between.
- * @throws RegistryError MANIFEST_BLOB_UNKNOWN with an error for each of the first 100 digests that are missing where they may not; NAME_UNKNOWN
- * when the repository was deleted meanwhile.
+ * Writes the record of a manifest whose bytes are published, its tags, and again the links of the named blobs that are
+ * present: this write is durable, the first one was not. Preconditions inside the write ensure that the named content is
+ * still present.
+ * @throws RegistryError MANIFEST_BLOB_UNKNOWN with an error for each of the first 100 digests that may not be missing;
+ * NAME_UNKNOWN when the repository was deleted in the meantime.
  */
 export async function recordManifest(
   parts: RecordParts,
@@ -64,10 +65,10 @@ export async function recordManifest(
       const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
       return { type: 'tag.put', at, tag };
     });
-    // The links come after the manifest that names them, so that they leave no candidates.
+    // The links follow the manifest that names them, so that they leave no candidates.
     const record: Change = { type: 'manifest.put', at, manifest: toRecord(manifest, when) };
     const { checkedAt } = options;
-    // Of a cache, with the time of the first use: without one it could never be evicted.
+    // In a cache, record the first access: an item without an access time is never evicted.
     const touched: Change[] =
       checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
     const changes = [record, ...named.changes, ...tagChanges, ...touched];
@@ -77,14 +78,16 @@ export async function recordManifest(
   }
 }
 
-/** A write lost to a repository that was deleted while something was pushed to it. */
+/** The error of a push to a repository that was deleted in the meantime. */
 export function repositoryGone(): RegistryError {
-  return new RegistryError('NAME_UNKNOWN', { message: 'the repository was deleted meanwhile' });
+  return new RegistryError('NAME_UNKNOWN', { message: 'the repository was deleted in the meantime' });
 }
 
-/** A write lost again and again, or to bytes that are being deleted: the same request succeeds later. */
+/**
+ * The error of a write that kept conflicting, for example with the deletion of the same bytes. A retry succeeds later.
+ */
 export function busy(): RegistryError {
-  return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by others: try again' });
+  return new RegistryError('UNAVAILABLE', { message: 'the content is being changed by other requests: try again' });
 }
 
 async function lookAtReferences(
@@ -120,7 +123,7 @@ async function lookAtReferences(
   if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
   const cut = missing.length > maxMissingNamed ? `; ${maxMissingNamed} of ${missing.length} digests are listed` : '';
   throw new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-    message: `the manifest names content that this image does not have: upload it and push the manifest again${cut}`,
+    message: `the manifest names content that this image lacks: upload it and push the manifest again${cut}`,
     details: missing.slice(0, maxMissingNamed).map(({ digest }) => ({ digest })),
   });
 }
@@ -136,7 +139,7 @@ export function refuseLargeAnnotations({ subject, annotations }: ParsedManifest)
   });
 }
 
-/** What the index keeps of a manifest. Large annotations, which only a cache accepts, are left out. */
+/** Returns the index record of a manifest, without large annotations, which only a cache accepts. */
 export function toRecord(manifest: ParsedManifest, pushedAt: number): ManifestRecord {
   const { digest, mediaType, bytes, artifactType, annotations, subject, references, contentBytes } = manifest;
   const algorithm = subject?.slice(0, subject.indexOf(':')) ?? '';

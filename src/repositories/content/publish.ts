@@ -1,7 +1,7 @@
 /**
- * What all kinds of repositories share to store and show content: publishing staged bytes under the digest's lock, recording
- * manifests, the manifest cache in memory, and pages of lists. Imported by the other folders of repositories/ only; imports none
- * of them.
+ * What all kinds of repositories share to store and show content: publishing staged bytes under the digest's lock,
+ * recording manifests, the manifest cache in memory, and pages of lists. Imported by the other folders of repositories/
+ * only; imports none of them.
  */
 import type { BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
 import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
@@ -18,9 +18,9 @@ export interface PublishParts {
 }
 
 /**
- * Commits staged bytes and links them before it releases the digest's lock, so that the garbage collector cannot delete them in
- * between. When `link` or the commit fails, records published bytes as a garbage candidate: a commit can fail after the rename,
- * when the folder cannot be synced.
+ * Commits staged bytes and links them before it releases the digest's lock, so that the garbage collector cannot delete
+ * them in between. When `link` or the commit fails, records published bytes as a garbage candidate: a commit can fail
+ * after the rename, when the folder cannot be synced.
  */
 export async function publish(
   parts: PublishParts,
@@ -40,7 +40,9 @@ export async function publish(
   });
 }
 
-/** Records published bytes without a link as garbage. Never rejects: the caller reports the failure that came before. */
+/**
+ * Records published bytes without a link as garbage. Never rejects: the caller reports the failure that came before.
+ */
 export async function leaveCandidate({ blobs, metadata, runtime }: PublishParts, digest: Digest): Promise<void> {
   try {
     if ((await blobs.stat(digest)) === undefined || (await metadata.isCandidate(digest))) return;

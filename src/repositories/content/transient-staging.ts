@@ -2,11 +2,11 @@ import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Algorithm } from '../../protocol/digest.js';
 
-/** How the ids of staged bytes begin that belong to no session; a session's id is a UUID and never does. */
+/** Prefixes of the ids of staged bytes without a session. A session's id is a UUID and has none of them. */
 const prefixes = {
-  /** What comes from an upstream. */
+  /** A transfer from an upstream. */
   fill: 'fill-',
-  /** What one request brings: an archive, a whole blob, a manifest. */
+  /** The body of one request: an archive, a whole blob, a manifest. */
   once: 'once-',
 } as const;
 
@@ -15,7 +15,7 @@ export interface StagingParts {
   readonly runtime: Runtime;
 }
 
-/** Stages bytes that nobody can go on with after a restart: whoever stages them commits or discards them. */
+/** Stages bytes that cannot be resumed after a restart. The caller commits or discards them. */
 export function stageTransient(
   { blobs, runtime }: StagingParts,
   origin: keyof typeof prefixes,
@@ -24,14 +24,14 @@ export function stageTransient(
   return blobs.stage(`${prefixes[origin]}${runtime.newId()}`, { algorithm });
 }
 
-/** Whether the staged bytes are such ones: while the process lives, they are in use however old they are. */
+/** Returns whether staged bytes have no session. They are in use while the process lives, however old they are. */
 export function isTransient(id: string): boolean {
   return Object.values(prefixes).some((prefix) => id.startsWith(prefix));
 }
 
 /**
- * Drops what an earlier process left of them. A file that cannot be deleted is logged and does not stop the start. Call it
- * before anything is staged.
+ * Discards transient bytes that an earlier process left. Logs a file that cannot be deleted and goes on. Call it before
+ * anything is staged.
  */
 export async function discardLeftovers({ blobs, runtime }: StagingParts): Promise<void> {
   for await (const { id } of blobs.listStaged()) {

@@ -1,3 +1,8 @@
+/**
+ * Garbage collection: `garbage-collector.ts` settles candidates, `garbage-preview.ts` is the dry run,
+ * `upload-expiry.ts` ends old uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by
+ * the composition root; imports content/ of the other folders.
+ */
 import type { Candidate, Change, ImageRecords, Precondition } from '../../ports/metadata.js';
 import type { GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -14,8 +19,8 @@ type BytesCandidate = Candidate & { readonly kind: 'bytes' };
 const pageSize = 256;
 
 /**
- * Reclaims space online: no global lock, and work in proportion to the garbage, since every dropped reference left a
- * candidate. What a candidate names is judged again by preconditions inside the write that drops it.
+ * Reclaims space online, without a global lock. Its work is proportional to the garbage, because every dropped
+ * reference left a candidate. Preconditions inside each write check again that the content is unused.
  */
 export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
@@ -34,7 +39,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   collect({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GarbageReport> {
     if (dryRun) return previewCollection(this.#parts, this.#audit);
     if (this.#running === undefined && this.#next === undefined) return this.#start();
-    // The running pass may have looked already at what the caller has just dropped.
+    // The running pass may already have examined what the caller just dropped.
     this.#next ??= Promise.allSettled([this.#running]).then(() => {
       this.#next = undefined;
       return this.#start();
@@ -47,13 +52,13 @@ export class OnlineGarbageCollector implements GarbageCollector {
     return this.#running;
   }
 
-  /** Removes what deleted repositories held from the index, in small steps; their bytes become candidates. */
+  /** Removes the content of deleted repositories from the index in small steps. Their bytes become candidates. */
   purge(): Promise<void> {
     this.#purging ??= this.#purge().finally(() => (this.#purging = undefined));
     return this.#purging;
   }
 
-  /** Ends background work: no step begins any more, and it resolves when the present ones are done. */
+  /** Starts no more steps and waits for the running ones. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running?.catch(() => undefined);
@@ -62,9 +67,9 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /**
-   * Finishes what a stopped process, or a pass that failed with the index, left between condemning bytes and forgetting them:
-   * until then they cannot be pushed. What was given the same bytes again meanwhile keeps them: a power cut may have undone
-   * the end of the first deletion alone. Bytes with a candidate were to be deleted, those without one to be quarantined.
+   * Finishes deletions that stopped between condemning bytes and forgetting them, because the process or the index
+   * failed: such bytes cannot be pushed. Keeps bytes that are referenced again, because a power cut may have undone
+   * only the end of the first deletion. Deletes bytes with a candidate; quarantines bytes without one.
    */
   async recover(): Promise<void> {
     const { metadata, digestLocks } = this.#parts;
@@ -111,7 +116,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     return report;
   }
 
-  /** Each candidate of a page ends settled, moved to a later time, or put off: so this comes to an end. */
+  /** Terminates, because each candidate of a page is settled, moved to a later time or postponed. */
   async #settleAll(before: number, tally: Tally): Promise<void> {
     while (!this.#closed) {
       const candidates = await this.#parts.metadata.candidates(before, pageSize);
@@ -129,8 +134,8 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /**
-   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of this
-   * pass's range: this pass does not see it again, and the next pass retries it.
+   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of
+   * this pass's range: this pass does not see it again, and the next pass retries it.
    */
   async #examine(candidate: Candidate, before: number, task: () => Promise<unknown>): Promise<void> {
     const { metadata, runtime } = this.#parts;
@@ -145,7 +150,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     }
   }
 
-  /** A blob of an image that no manifest named when it was left. */
+  /** Settles a link that no manifest named when the candidate was recorded. */
   async #settleLink(candidate: LinkCandidate, tally: Tally): Promise<void> {
     const { metadata } = this.#parts;
     const { at, digest, since } = candidate;
@@ -156,24 +161,24 @@ export class OnlineGarbageCollector implements GarbageCollector {
     } else if (await metadata.isNamed(at, digest)) {
       await this.#tryApply([settled], [{ type: 'named', at, digest }]);
     } else if (link.linkedAt > since) {
-      // Renewed since: it is judged again when its new time is up.
+      // Renewed since then: examine it again when the new time expires.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
       await this.#tryApply([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
     } else {
       const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
       const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
-      // Durable: the link must not come back to bytes that are gone.
+      // Durable: a power cut must not bring back a link to deleted bytes.
       if (await this.#tryApply([unlink, settled], [same, { type: 'unnamed', at, digest }], true)) tally.unlinked++;
     }
   }
 
-  /** Content that perhaps nothing refers to. */
+  /** Settles bytes that possibly nothing refers to. */
   async #settleBytes(candidate: BytesCandidate, tally: Tally): Promise<void> {
     const { blobs, digestLocks } = this.#parts;
     const { digest } = candidate;
     const settled: Change = { type: 'candidate.delete', candidate };
     await digestLocks.run(digest, async () => {
-      // Durable: a reference whose end is not yet on the disk must not come back to bytes that are gone.
+      // Durable: a power cut must not bring back a reference to deleted bytes.
       const condemned = await this.#tryApply(
         [{ type: 'bytes.condemn', digest }],
         [{ type: 'unreferenced', digest }],
@@ -197,7 +202,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     return deleted;
   }
 
-  /** False when the index moved on since it was read: the next look at the candidates tells. */
+  /** Returns false when the index changed since it was read. The candidate is examined again. */
   #tryApply(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
     return this.#parts.metadata.tryApply(changes, { durable, require });
   }

@@ -7,12 +7,12 @@ import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
 type PreviewParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords };
 
-/** How many candidates a dry run looks at. */
+/** The number of candidates that a dry run examines. */
 const maxCandidates = 100_000;
 
 /**
- * What a collection would do now, without doing it, as far as the first candidates tell. What deleted repositories held is
- * counted once it has been purged.
+ * Reports what a collection would do now, based on the first candidates, without doing it. The content of deleted
+ * repositories counts once it is purged.
  */
 export async function previewCollection(parts: PreviewParts, audit: OrphanAudit): Promise<GarbageReport> {
   const { metadata, runtime, blobs, graceMs } = parts;
@@ -42,7 +42,7 @@ export async function previewCollection(parts: PreviewParts, audit: OrphanAudit)
   return { dryRun: true, startedAt, finishedAt, examined, unlinked, ...tally, uploadsExpired };
 }
 
-/** The links that would go, by digest: unnamed, and not renewed within the grace period. */
+/** Returns the links that would be dropped, by digest: unnamed and not renewed within the grace period. */
 async function findDoomedLinks(
   metadata: ImageRecords,
   candidates: readonly Candidate[],

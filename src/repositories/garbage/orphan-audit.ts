@@ -12,14 +12,14 @@ export interface AuditParts {
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
   readonly graceMs: number;
-  /** How long orphans stay in quarantine. */
+  /** The time that orphans stay in quarantine. */
   readonly orphanRetentionMs: number;
-  /** Told of bytes that are gone, so that caches by digest forget them. */
+  /** Called when bytes are gone, so that caches by digest forget them. */
   readonly onDeleted: (digest: Digest) => void;
 }
 
 type Counts = 'quarantined' | 'quarantinedBytes' | 'restored' | 'blobsDeleted' | 'bytesFreed';
-/** What an audit did, or with `dryRun` would do. */
+/** The counts of an audit or its dry run. */
 export type AuditTally = { -readonly [K in Counts]: GarbageReport[K] };
 
 export interface AuditOptions {
@@ -30,20 +30,20 @@ export interface AuditOptions {
 const batchSize = 256;
 
 /**
- * Finds orphans: bytes with neither a reference nor a candidate. A process that dies between publishing and linking leaves
- * some, and so does the loss of the index, so they are not deleted because they are old. They are moved to the quarantine,
- * and come back if the index refers to them before their time there is up.
+ * Finds orphans: bytes with neither a reference nor a candidate. They come from a process that died between publishing
+ * and linking, or from a lost index, so age alone is no reason to delete them. Moves them to the quarantine and
+ * restores those that the index refers to before they expire.
  */
 export class OrphanAudit {
   readonly #parts: AuditParts;
-  /** The first collection of a process audits. A later one does only if the audit before left something. */
+  /** The first collection of a process runs an audit. Later ones do only if the previous audit left orphans. */
   #dueAt = 0;
 
   constructor(parts: AuditParts) {
     this.#parts = parts;
   }
 
-  /** @param before orphans from before this time are old enough. */
+  /** @param before only orphans from before this time are moved. */
   async run(before: number, tally: AuditTally, options: AuditOptions = {}): Promise<void> {
     const { runtime, graceMs } = this.#parts;
     const now = runtime.now();
@@ -57,7 +57,7 @@ export class OrphanAudit {
     if (quarantined > 0) runtime.log.warn({ quarantined, bytes }, 'orphans moved to quarantine');
   }
 
-  /** Finishes a move that a stopped process began. */
+  /** Finishes a move to the quarantine that a stopped process began. */
   async finish(digest: Digest): Promise<void> {
     await this.#attempt(digest, async () => void (await this.#quarantineCondemned(digest)));
   }
@@ -70,7 +70,7 @@ export class OrphanAudit {
     return isMoved;
   }
 
-  /** Deletes what was in quarantine for long enough. @param all restores what the index refers to, however new. */
+  /** Deletes expired bytes from the quarantine. @param all restores referenced bytes even before they expire. */
   async #sweep(now: number, all: boolean, tally: AuditTally, { dryRun, isStopped }: AuditOptions): Promise<void> {
     const { blobs, metadata, orphanRetentionMs } = this.#parts;
     for await (const { digest, size, modifiedAt } of quarantinedBlobs(blobs)) {
@@ -88,12 +88,12 @@ export class OrphanAudit {
     }
   }
 
-  /** False when it left orphans: too new, or it failed to move them, or it was stopped. */
+  /** Returns false when it left orphans: because they are too new, a move failed, or it was stopped. */
   async #quarantineOrphans(before: number, tally: AuditTally, options: AuditOptions): Promise<boolean> {
     let isComplete = true;
     let batch: BlobInfo[] = [];
     const settle = async (): Promise<void> => {
-      // All to their end, so that none is at work when the collector says that it is closed.
+      // Waits for all of them, so that none is running when the collector has closed.
       const outcomes = await Promise.allSettled(batch.map((orphan) => this.#settle(orphan, tally, options)));
       batch = [];
       for (const outcome of outcomes) {
@@ -117,7 +117,7 @@ export class OrphanAudit {
     return !(await metadata.isReferenced(digest)) && !(await metadata.isCandidate(digest));
   }
 
-  /** False when it failed. */
+  /** Returns false on failure. */
   async #settle({ digest, size }: BlobInfo, tally: AuditTally, { dryRun }: AuditOptions): Promise<boolean> {
     return this.#attempt(digest, async () => {
       if (dryRun !== true && !(await this.#quarantine(digest))) return;
@@ -129,7 +129,7 @@ export class OrphanAudit {
   async #quarantine(digest: Digest): Promise<boolean> {
     const { metadata, digestLocks } = this.#parts;
     return digestLocks.run(digest, async () => {
-      // Not durable: when a power cut takes a reference's end back, the bytes come back from quarantine.
+      // Not durable: if a power cut brings a reference back, the bytes return from the quarantine.
       const isCondemned =
         !(await metadata.isCandidate(digest)) &&
         (await metadata.tryApply([{ type: 'bytes.condemn', digest }], {
@@ -140,7 +140,7 @@ export class OrphanAudit {
     });
   }
 
-  /** Logs a failure, so that one file does not stop the others. */
+  /** Logs a failure, so that one file does not stop the others. Returns whether the task succeeded. */
   async #attempt(digest: Digest, task: () => Promise<void>): Promise<boolean> {
     const { metadata, runtime } = this.#parts;
     try {

@@ -10,13 +10,13 @@ export interface QuarantineParts {
   readonly blobs: BlobStore;
   readonly metadata: Pick<GarbageRecords, 'isReferenced'> & MetadataWriter;
   readonly runtime: Runtime;
-  /** How long bytes stay in quarantine. */
+  /** The time that bytes stay in quarantine. */
   readonly orphanRetentionMs: number;
 }
 
 const pageSize = 1000;
 
-/** What people do about the quarantine; `OrphanAudit` fills and empties it. */
+/** Administers the quarantine, which `OrphanAudit` fills and empties. */
 export class BlobQuarantine implements Quarantine {
   readonly #parts: QuarantineParts;
 
@@ -62,7 +62,7 @@ export class BlobQuarantine implements Quarantine {
     return restored;
   }
 
-  /** With a candidate, or the next audit would take them for orphans again. */
+  /** Leaves a candidate; otherwise the next audit would find an orphan again. */
   async #restore(digest: Digest): Promise<boolean> {
     const { blobs, metadata, runtime } = this.#parts;
     if (!(await blobs.restoreQuarantined(digest))) return false;
@@ -72,7 +72,7 @@ export class BlobQuarantine implements Quarantine {
   }
 }
 
-/** All that is in quarantine; what is yielded may be deleted or restored. */
+/** Yields everything in quarantine. The caller may delete or restore what is yielded. */
 export async function* quarantinedBlobs(blobs: BlobStore): ReturnType<BlobStore['list']> {
   for (let after: Digest | undefined; ;) {
     const { items, more } = await blobs.listQuarantined({ limit: pageSize, ...(after === undefined ? {} : { after }) });
@@ -83,8 +83,8 @@ export async function* quarantinedBlobs(blobs: BlobStore): ReturnType<BlobStore[
 }
 
 /**
- * The store as repositories use it: bytes that are missing, that the index refers to and that are in quarantine are restored
- * by the first read. A read that finds its bytes costs nothing more.
+ * Returns the store for repositories: a read restores missing bytes from the quarantine if the index refers to them. A
+ * read that finds its bytes costs nothing extra.
  */
 export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantineParts, 'orphanRetentionMs'>): BlobStore {
   const restore = async (digest: Digest): Promise<boolean> => {
@@ -101,7 +101,7 @@ export function restoringStore({ blobs, metadata, runtime }: Omit<QuarantinePart
     get(store, key) {
       if (key === 'stat' || key === 'read') return reads[key];
       const value: unknown = Reflect.get(store, key);
-      // Called on the store itself, which alone has its private fields.
+      // Bound to the store itself, because the proxy does not have its private fields.
       return typeof value === 'function' ? (value.bind(store) as unknown) : value;
     },
   });

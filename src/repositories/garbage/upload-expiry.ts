@@ -14,8 +14,9 @@ export interface ExpiryParts {
 }
 
 /**
- * Ends the uploads that rest for too long, and discards staged bytes whose session is lost. What needs no session is left
- * alone: a request may be at it. Resolves to the number of sessions that ended, or with `dryRun` would end.
+ * Ends uploads without progress since the expiry time, and discards staged bytes whose session is lost. Leaves
+ * transient bytes alone, because a request may be using them. Returns the number of sessions that ended, or would end
+ * with `dryRun`.
  */
 export async function expireUploads(
   parts: ExpiryParts,
@@ -51,7 +52,7 @@ async function attempt<T>({ runtime }: ExpiryParts, id: string, task: () => Prom
   }
 }
 
-/** False when the upload went on, or ended, since it was looked at. */
+/** Returns false when the upload continued or ended since it was examined. */
 async function endSession(
   { blobs, metadata, sessionLocks }: ExpiryParts,
   id: SessionId,

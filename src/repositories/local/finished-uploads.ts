@@ -5,10 +5,13 @@ import type { SessionId } from '../../protocol/names.js';
 
 const maxUploads = 10_000;
 
-/** How long the closing PUT of a finished upload may be repeated. */
+/** How long a client may repeat the closing PUT of a finished upload. */
 export const repeatableMs = 10 * 60_000;
 
-/** Remembers finished uploads in memory, so that a closing PUT whose answer was lost gets the same answer again. */
+/**
+ * Remembers finished uploads in memory, so that a repeated closing PUT gets the same answer when the first one was
+ * lost.
+ */
 export class FinishedUploads {
   readonly #blobs: LRUCache<SessionId, string>;
 
@@ -20,7 +23,7 @@ export class FinishedUploads {
     this.#blobs.set(id, describe(at, digest));
   }
 
-  /** Reports whether the upload was finished lately, as this blob of this image. */
+  /** Returns whether the upload was finished recently as this blob of this image. */
   has(id: SessionId, at: ImageKey, digest: Digest): boolean {
     return this.#blobs.get(id) === describe(at, digest);
   }

@@ -6,14 +6,14 @@ import type { Digest } from '../../protocol/digest.js';
 export interface LeaseParts {
   readonly metadata: ImageRecords & MetadataWriter;
   readonly runtime: Runtime;
-  /** How long a blob that no manifest names is kept. */
+  /** The grace period of blobs that no manifest names. */
   readonly graceMs: number;
 }
 
 /**
- * To be called before a client is told that the blob of a link is present: it may then push a manifest that names the blob
- * within the grace period. So the answer renews the link's time, unless a manifest protects it, and rarely enough to cost
- * nothing. False when the link has gone meanwhile.
+ * Renews the time of a link. Call it before telling a client that the blob is present, because the client may push a
+ * manifest that names the blob within the grace period. Does nothing when a manifest already protects the link or the
+ * last renewal is recent. Returns false when the link was dropped in the meantime.
  */
 export async function renewLease(
   { metadata, runtime, graceMs }: LeaseParts,

@@ -11,7 +11,7 @@ import type { KeyedMutex } from '../../util/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { FinishedUploads } from './finished-uploads.js';
 
-/** What the local repositories of one registry share. */
+/** The parts that all local repositories of one registry share. */
 export interface LocalParts {
   readonly blobs: BlobStore;
   readonly metadata: MetadataWriter &
@@ -21,13 +21,13 @@ export interface LocalParts {
     Pick<GarbageRecords, 'isCandidate'>;
   readonly manifests: ManifestCache;
   readonly runtime: Runtime;
-  /** Held by digest from before a commit until the link is applied, and by the collector while it deletes. */
+  /** Locks by digest: held from before a commit until the link is written, and by the collector while it deletes. */
   readonly digestLocks: KeyedMutex;
-  /** Held by session id: requests of one upload take turns. */
+  /** Locks by session id: requests of one upload take turns. */
   readonly sessionLocks: KeyedMutex;
   readonly finishedUploads: FinishedUploads;
-  /** How long a blob that no manifest names is kept. */
+  /** The grace period of blobs that no manifest names. */
   readonly graceMs: number;
-  /** The size of a blob that is pushed; Infinity: any. */
+  /** The maximum size of a pushed blob; Infinity means no limit. */
   readonly maxBlobBytes: number;
 }

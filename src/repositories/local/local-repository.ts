@@ -1,3 +1,7 @@
+/**
+ * Local repositories: this file reads, `local-writer.ts` writes, `upload-session.ts` keeps upload sessions. Imported by
+ * the composition root; imports content/ of the other folders.
+ */
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import type { BlobLink, ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import type {
@@ -27,7 +31,7 @@ import type { LocalParts } from './local-parts.js';
 import { LocalWriter } from './local-writer.js';
 import { readReferrers } from '../content/list-pages.js';
 
-/** A repository that the registry stores itself. */
+/** A repository whose content this registry owns. */
 export class LocalRepository implements Repository {
   readonly config: LocalRepositoryConfig;
   readonly writer: RepositoryWriter;
@@ -43,7 +47,7 @@ export class LocalRepository implements Repository {
     const at = this.#at(image);
     const record = await this.#findManifest(at, reference);
     if (record === undefined || this.#parts.manifests.has(record.digest)) return record;
-    // As a GET would find it: a client that is told "present" does not push it again, which heals it.
+    // Agrees with GET: a client that gets 200 does not push a damaged manifest again, and only that would repair it.
     const info = await this.#parts.blobs.stat(record.digest);
     if (info?.size === record.size && !this.#parts.manifests.isDamaged(record.digest)) return record;
     return this.#reportDamage(at, record.digest, record.size, info?.size);
@@ -106,15 +110,15 @@ export class LocalRepository implements Repository {
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
     const record = await this.#findManifest(this.#at(image), reference);
     const common = { repository: this.config.name, type: this.config.type, image };
-    if (record === undefined) return { ...common, answer: 'absent', reason: 'nobody pushed it here' };
-    return { ...common, answer: 'stored', reason: 'it was pushed here', digest: record.digest };
+    if (record === undefined) return { ...common, answer: 'absent', reason: 'never pushed here' };
+    return { ...common, answer: 'stored', reason: 'pushed here', digest: record.digest };
   }
 
   #at(image: string): ImageKey {
     return { repository: this.config.name, image };
   }
 
-  /** A link whose bytes are there, of the size that they had. */
+  /** Returns the link of a blob whose bytes are present and have the right size. */
   async #findBlob(at: ImageKey, digest: Digest): Promise<BlobLink | undefined> {
     const link = await this.#parts.metadata.link(at, digest);
     if (link === undefined) return undefined;
@@ -132,7 +136,7 @@ export class LocalRepository implements Repository {
     const content = await this.#parts.blobs.read(digest);
     if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
     const bytes = await readBytes(content);
-    // Read once and kept: so it costs nothing to look whether they are still what was pushed.
+    // Manifests are read once and cached, so verifying the digest here costs little.
     if (digestOf(bytes, algorithmOf(digest)) !== digest) {
       this.#parts.manifests.markDamaged(digest);
       return this.#reportDamage(at, digest, size, size);
@@ -141,11 +145,11 @@ export class LocalRepository implements Repository {
     return bytes;
   }
 
-  /** Absent to the client, who then pushes it again, which heals it; never answered as whole. */
+  /** Logs damage and returns `undefined`: the client sees absent content and pushes it again, which repairs it. */
   #reportDamage(at: ImageKey, digest: Digest, expected: number, found: number | undefined): undefined {
     this.#parts.runtime.log.error(
       { ...at, digest, expected, found },
-      'content is missing or damaged: push it again to heal it',
+      'content is missing or damaged: push it again to repair it',
     );
     return undefined;
   }

@@ -24,13 +24,13 @@ import { stageTransient } from '../content/transient-staging.js';
 import { publish } from '../content/publish.js';
 import { appendBounded, UploadSessions } from './upload-session.js';
 
-/** How many images an anonymous mount looks at for one that the caller may pull, and how many at a time. */
+/** How many images a mount without `from` examines for one that the caller may pull, in total and per page. */
 const maxMountSources = 1000;
 const mountPartSize = 100;
-/** No image has a name that comes after this one. */
+/** Sorts after the name of every image. */
 const afterAllImages = '\x7f';
 
-/** What can be written to a local repository. Content is durable before the index names it. */
+/** Writes to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
   readonly sparse: Sparse;
   readonly #config: LocalRepositoryConfig;
@@ -67,7 +67,7 @@ export class LocalWriter implements RepositoryWriter {
     } catch (error) {
       const isUnknown = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
       if (!isUnknown || !(await this.#isFinished(image, id, digest))) throw error;
-      // Many clients read no answer before they have sent their body.
+      // Many clients do not read the answer before they have sent the whole body.
       await drain(chunk.source, { maxBytes: this.#parts.maxBlobBytes, maxMs: repeatableMs });
     }
   }
@@ -80,14 +80,17 @@ export class LocalWriter implements RepositoryWriter {
         await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size, id));
         this.#parts.finishedUploads.note(id, at, digest);
       } catch (error) {
-        // Bytes with another digest will not get this one by more of them: the session ends (end-6).
+        // Appending more bytes cannot fix a wrong digest: the session ends (end-6).
         if (error instanceof RegistryError && error.code === 'DIGEST_INVALID') await this.#sessions.end(id, staged);
         throw error;
       }
     });
   }
 
-  /** Whether the upload was finished lately as this blob, which is still there: its link is renewed, as for a HEAD. */
+  /**
+   * Returns whether the upload was finished recently as this blob, and the blob is still present. Renews its link, as
+   * HEAD does.
+   */
   async #isFinished(image: string, id: SessionId, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
     if (!this.#parts.finishedUploads.has(id, at, digest)) return false;
@@ -136,7 +139,7 @@ export class LocalWriter implements RepositoryWriter {
     const own = await metadata.link(at, digest);
     if (own !== undefined) return renewLease(this.#parts, at, digest, own);
     const change: Change = { type: 'blob.link', at, digest, size: link.size, when: this.#parts.runtime.now() };
-    // When the source loses the blob in between, that is a mount which cannot be, and no error.
+    // If the source loses the blob in between, the mount fails without an error and the client uploads the blob.
     return metadata.tryApply([change], {
       durable: false,
       require: [{ type: 'link', at: source, digest, is: 'present' }],
@@ -189,7 +192,7 @@ export class LocalWriter implements RepositoryWriter {
     return deleted;
   }
 
-  /** False when it is not there. */
+  /** Returns false when there is nothing to drop. */
   #drop(change: Change, isPresent: Precondition): Promise<boolean> {
     return this.#parts.metadata.tryApply([change], { durable: true, require: [isPresent] });
   }
@@ -198,7 +201,7 @@ export class LocalWriter implements RepositoryWriter {
     return { repository: this.#config.name, image };
   }
 
-  /** Not synced: the durable write of the manifest that names the blob writes its link again (design: durability). */
+  /** Links without a sync: the durable write of the manifest that names the blob writes the link again. */
   async #link(images: readonly ImageKey[], digest: Digest, size: number, session?: SessionId): Promise<void> {
     const { metadata, runtime } = this.#parts;
     const when = runtime.now();
@@ -220,7 +223,7 @@ export class LocalWriter implements RepositoryWriter {
       const { items, more } = await this.#parts.metadata.imagesLinking(digest, page);
       const [first] = items;
       if (first === undefined) return undefined;
-      // One repository at a time: its rules are asked once, and it is skipped when none of it is in reach.
+      // One repository at a time: evaluates its rules once and skips it when the caller can pull none of its images.
       const { repository } = first;
       const own = items.filter((at) => at.repository === repository);
       const reach = await caller.reach(repository);
@@ -232,7 +235,9 @@ export class LocalWriter implements RepositoryWriter {
     return undefined;
   }
 
-  /** Explains a conflict: the repository was deleted during the push, the session ended, or the bytes are being deleted. */
+  /**
+   * Explains a conflict: the repository was deleted during the push, the session ended, or the bytes are being deleted.
+   */
   async #conflict(session?: SessionId): Promise<RegistryError> {
     const { metadata } = this.#parts;
     if ((await metadata.repository(this.#config.name)) === undefined) return repositoryGone();

@@ -9,7 +9,7 @@ import { appendBounded } from './upload-session.js';
 
 type Link = (images: readonly string[], digest: Digest, size: number) => Promise<void>;
 
-/** Stages and hashes what the source brings. When it breaks, nothing is kept. */
+/** Stages and hashes the source. Discards everything when the source fails. */
 export async function receiveBlob(
   parts: PublishParts & { readonly maxBlobBytes: number },
   source: Readable,
@@ -36,7 +36,10 @@ export async function receiveBlob(
   }
 }
 
-/** As if one more byte were to come: those who follow get the last one only once it is committed. */
+/**
+ * Reads staged bytes. `follow` withholds the last byte until the commit, so it is asked for one byte more than there
+ * are.
+ */
 async function readStaged(staged: StagedBlob, size: number, range?: ByteRange): Promise<Buffer> {
   const end = Math.min(range?.end ?? Infinity, size - 1);
   const start = range?.start ?? 0;

@@ -9,7 +9,7 @@ import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import type { SessionId } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/concurrency.js';
 
-/** How long a request may bring nothing while another one of the same session waits. */
+/** How long a request may stall while another request of the same session waits. */
 const stalledMs = 10_000;
 
 export interface SessionParts {
@@ -17,11 +17,11 @@ export interface SessionParts {
   readonly metadata: MetadataWriter & UploadRecords;
   readonly runtime: Runtime;
   readonly sessionLocks: KeyedMutex;
-  /** The size of a blob that is pushed. */
+  /** The maximum size of a pushed blob. */
   readonly maxBlobBytes: number;
 }
 
-/** The upload sessions of a registry: durable on disk, so that a restart or a broken connection loses none. */
+/** The upload sessions of a registry. They are stored on disk and survive restarts and broken connections. */
 export class UploadSessions {
   readonly #parts: SessionParts;
   readonly #receiving = new Map<SessionId, { readonly source: Readable; readonly staged: StagedBlob }>();
@@ -37,27 +37,30 @@ export class UploadSessions {
   async start(at: ImageKey, algorithm: Algorithm): Promise<SessionRecord | undefined> {
     const { blobs, runtime, metadata } = this.#parts;
     await blobs.ensureRoom(0);
-    // The runtime makes UUIDs: what parseSessionId accepts.
+    // The runtime creates UUIDs, which parseSessionId accepts.
     const session: SessionRecord = { id: runtime.newId() as SessionId, at, startedAt: runtime.now(), algorithm };
     const isStarted = await metadata.tryApply([{ type: 'session.put', session }], { durable: false });
     return isStarted ? session : undefined;
   }
 
-  /** What arrived so far, also while another request is at it. @throws RegistryError BLOB_UPLOAD_UNKNOWN. */
+  /**
+   * Returns the number of bytes received, also while another request appends. @throws RegistryError
+   * BLOB_UPLOAD_UNKNOWN.
+   */
   async size(at: ImageKey, id: SessionId): Promise<number> {
     const { algorithm } = await this.#find(at, id);
     const staged = await this.#parts.blobs.stage(id, { algorithm });
     const { size } = staged;
-    // Ended meanwhile: what was staged anew just now is nobody's.
+    // The session ended in the meantime, and `stage` created an empty file that no one uses.
     if ((await this.#parts.metadata.session(id)) === undefined) await staged.discard();
     return size;
   }
 
   /**
-   * Runs a task on an open session, when no other request is at it. One that is at it and rests for too long is broken off:
-   * its client has lost the connection, perhaps unseen by us, and is the one that asks now. A task that fails because the
-   * disk is full ends the session: its bytes are needed, and the client has to begin anew in any case.
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN; a session belongs to its image, and under another name it is unknown.
+   * Runs a task on a session while no other request uses it. Aborts a request that stalls: its client probably lost the
+   * connection and is retrying now. When a task fails because the disk is full, ends the session to free its bytes; the
+   * client has to start again anyway.
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN, also for a session of another image.
    */
   async use<T>(
     at: ImageKey,
@@ -82,7 +85,7 @@ export class UploadSessions {
     }
   }
 
-  /** Takes in a chunk of a session that the caller is at (see `receiveChunk`). */
+  /** Appends a chunk to a session, inside `use`. See `receiveChunk`. */
   async receive(id: SessionId, staged: StagedBlob, chunk: UploadChunk, onBreak: 'keep' | 'undo'): Promise<void> {
     const { range, announcedBytes = 0 } = chunk;
     const expectedBytes = range === undefined ? announcedBytes : range.end - range.start + 1;
@@ -96,7 +99,7 @@ export class UploadSessions {
     }
   }
 
-  /** Breaks off what a session is receiving, as for one that is cancelled. */
+  /** Aborts the request that the session is receiving from. */
   breakOff(id: SessionId): void {
     this.#receiving.get(id)?.source.destroy();
   }
@@ -111,7 +114,7 @@ export class UploadSessions {
     }, stalledMs);
   }
 
-  /** Ends a session, with all that it received. The bytes go first: on a full disk, the index needs their space. */
+  /** Ends a session and discards its bytes. The bytes go first: on a full disk, the index needs their space. */
   async end(id: SessionId, staged: StagedBlob): Promise<void> {
     await staged.discard();
     await this.#parts.metadata.apply([{ type: 'session.delete', id }], { durable: false });
@@ -133,10 +136,10 @@ export class UploadSessions {
 }
 
 /**
- * Appends a chunk. One with a range that is refused, breaks or has the wrong length leaves the session as it was. A stream
- * that breaks keeps what arrived, which the next status tells, unless `onBreak` says otherwise: a client whose closing PUT
- * failed sends its whole body again to the same Location.
- * @throws RegistryError RANGE_INVALID; SIZE_INVALID, also for a blob that becomes larger than `maxBlobBytes`.
+ * Appends a chunk. A chunk with a range that is refused, breaks off or has the wrong length leaves the session
+ * unchanged. A stream that breaks off keeps the bytes that arrived, unless `onBreak` is `undo`: after a failed closing
+ * PUT, clients send the whole body again to the same Location.
+ * @throws RegistryError RANGE_INVALID; SIZE_INVALID, also for a blob that exceeds `maxBlobBytes`.
  */
 export async function receiveChunk(
   staged: StagedBlob,
@@ -147,7 +150,7 @@ export async function receiveChunk(
   const before = staged.size;
   if (range !== undefined && range.start !== before) {
     throw new RegistryError('RANGE_INVALID', {
-      message: 'the chunk does not begin where the upload stands',
+      message: 'the chunk does not start at the current offset of the upload',
       detail: { expectedStart: before, foundStart: range.start },
     });
   }
@@ -164,7 +167,7 @@ export async function receiveChunk(
   }
 }
 
-/** Appends up to an end that was announced. @throws RegistryError SIZE_INVALID, 413 for what no blob may have. */
+/** Appends up to an announced end. @throws RegistryError SIZE_INVALID, with status 413 above `maxBlobBytes`. */
 export async function appendBounded(
   staged: StagedBlob,
   source: Readable,
@@ -183,7 +186,7 @@ export async function appendBounded(
 function blobTooLarge(maxBytes: number): RegistryError {
   return new RegistryError('SIZE_INVALID', {
     status: 413,
-    message: 'the blob is larger than this registry takes',
+    message: 'the blob exceeds the size limit of this registry',
     detail: { maxBytes },
   });
 }

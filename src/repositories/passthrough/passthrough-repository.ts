@@ -1,4 +1,8 @@
 import { Readable } from 'node:stream';
+/**
+ * Remote repositories without a cache. `forward` describes the exchange that http/passthrough/ carries. Imported by the
+ * composition root; imports content/ and remote/ of the other folders.
+ */
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import type { Caller, Explanation, Listed, Repository, RepositoryBlob, TagEntry } from '../../ports/repository.js';
 import type {
@@ -34,8 +38,8 @@ export interface PassthroughParts {
 }
 
 /**
- * Another registry, passed through: nothing is kept. A client's exchange is handed on as it is (`forward`); the reads are for
- * virtual repositories, which have to know an answer before they give it.
+ * Passes another registry through without storing anything. A client's exchange is forwarded unchanged (`forward`); the
+ * reads serve virtual repositories, which need an answer before they choose a member.
  */
 export class PassthroughRepository implements Repository {
   readonly config: RemoteRepositoryConfig;
@@ -89,7 +93,10 @@ export class PassthroughRepository implements Repository {
     const found = unwrap(await this.#parts.upstream.statBlob(image, digest, caller.trail));
     if (found === undefined) return undefined;
     if (found.size !== undefined) return { size: found.size };
-    throw toRefusal({ type: 'failed', reason: { upstream: this.#parts.upstream.host, reason: 'it tells no size' } });
+    throw toRefusal({
+      type: 'failed',
+      reason: { upstream: this.#parts.upstream.host, reason: 'it does not report the size' },
+    });
   }
 
   async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
@@ -101,7 +108,7 @@ export class PassthroughRepository implements Repository {
     return { size, content, provenance: { repository: this.config.name, cache: 'miss' } };
   }
 
-  /** Nothing is held here. */
+  /** Holds nothing. */
   findHeldBlob(): Promise<{ at: ImageKey; size: number } | undefined> {
     return Promise.resolve(undefined);
   }
@@ -141,7 +148,7 @@ export class PassthroughRepository implements Repository {
     return Promise.resolve({
       ...common,
       answer: 'upstream',
-      reason: 'every exchange is passed through: nothing is kept',
+      reason: 'every request is passed through: nothing is stored',
     });
   }
 
@@ -166,7 +173,7 @@ export class PassthroughRepository implements Repository {
   async #authorize(image: string, trail: readonly string[]): Promise<Readonly<Record<string, string>>> {
     const authorized = await this.#parts.upstream.authorize(image, trail);
     if (authorized.type === 'found') return authorized.value;
-    // The exchange itself tells what is the matter.
+    // The forwarded exchange will show the problem.
     if (authorized.type === 'absent') return {};
     throw toRefusal(authorized);
   }
@@ -191,7 +198,7 @@ export class PassthroughRepository implements Repository {
   }
 }
 
-/** @throws RegistryError what `toRefusal` says, when the upstream denied it or could not tell. */
+/** @throws RegistryError from `toRefusal` when the upstream denied access or failed. */
 function unwrap<T>(result: UpstreamResult<T>): T | undefined {
   if (result.type === 'found') return result.value;
   if (result.type === 'absent') return undefined;

@@ -4,8 +4,8 @@ import { algorithmOf, hexOf, type Digest } from '../../protocol/digest.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 
 /**
- * Yields the bytes of a whole blob and withholds the last one until they turn out to have the digest, so that wrong bytes
- * never look whole.
+ * Yields the bytes of a whole blob and withholds the last one until they turn out to have the digest, so that wrong
+ * bytes never look whole.
  * @throws RegistryError UNAVAILABLE when they have another digest or length.
  */
 export async function* verifiedBody(
@@ -24,7 +24,7 @@ export async function* verifiedBody(
     else if (chunk.length > 1) yield chunk.subarray(0, -1);
     if (left === 0 && chunk.length > 0) last = chunk.subarray(-1);
   }
-  if (left > 0) throw failed(`its content has ${size - left} bytes and not ${size}`);
+  if (left > 0) throw failed(`its content has ${size - left} bytes instead of ${size}`);
   if (hash.digest('hex') !== hexOf(digest)) throw failed('its content has another digest');
   if (last !== undefined) yield last;
 }

@@ -1,3 +1,6 @@
+/**
+ * What caches and pass-throughs share: lists fetched from an upstream. Imported by cache/ and passthrough/; imports content/.
+ */
 import { LRUCache } from 'lru-cache';
 import type { Referrer } from '../../ports/repository.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
@@ -5,14 +8,14 @@ import type { Tag } from '../../protocol/names.js';
 import { Semaphore, SingleFlight } from '../../util/concurrency.js';
 import type { KeptList, ListCache } from './list-cache.js';
 
-/** Lists that are fetched at a time: each may be large. */
+/** How many lists are fetched at a time: each may be large. */
 const maxFetches = 4;
-/** How long a list that is too long or malformed is not fetched again: each attempt reads up to the bound. */
+/** How long a list that is too long or malformed is not fetched again, because each attempt reads up to the bound. */
 const unreadableSeconds = 60;
 const maxUnreadable = 1000;
 
 export interface FetchedListsParts {
-  /** The name of the repository that the lists are of. */
+  /** The name of the repository whose lists these are. */
   readonly repository: string;
   readonly lists: ListCache;
   readonly now: () => number;
@@ -23,7 +26,10 @@ interface Unreadable {
   readonly until: number;
 }
 
-/** The lists of one upstream: each is fetched once for all who wait for it, kept, and left alone for a while if unreadable. */
+/**
+ * Fetches the lists of one upstream: once for all concurrent callers, with a pause after an unreadable list. Keeps the
+ * results.
+ */
 export class FetchedLists {
   readonly #parts: FetchedListsParts;
   readonly #flights = new SingleFlight<UpstreamResult<KeptList>>();
@@ -34,7 +40,7 @@ export class FetchedLists {
     this.#parts = parts;
   }
 
-  /** Returns the list as it was fetched last, if that is not longer ago than `maxAgeMs`. */
+  /** Returns the list as last fetched, if it is not older than `maxAgeMs`. */
   kept(key: string, maxAgeMs = Infinity): KeptList | undefined {
     const kept = this.#parts.lists.get(this.#parts.repository, key);
     return kept !== undefined && this.#parts.now() < kept.checkedAt + maxAgeMs ? kept : undefined;
@@ -48,7 +54,7 @@ export class FetchedLists {
     const { repository, lists, now } = this.#parts;
     const unreadable = this.#unreadable.get(key);
     if (unreadable !== undefined && now() < unreadable.until) return Promise.resolve(unreadable.result);
-    // By trail, for the reason that `CachedManifests` has.
+    // Per trail, for the same reason as in `CachedManifests`.
     return this.#flights.run([key, ...trail].join('\0'), async () => {
       const result = await this.#fetches.run(ask);
       if (result.type === 'found') {
@@ -64,7 +70,7 @@ export class FetchedLists {
     });
   }
 
-  /** Forgets the lists whose keys begin so. */
+  /** Forgets the lists whose keys start with the prefix. */
   forget(prefix: string): void {
     this.#parts.lists.forget(this.#parts.repository, prefix);
     for (const key of this.#unreadable.keys()) if (key.startsWith(prefix)) this.#unreadable.delete(key);

@@ -3,18 +3,18 @@ import type { Referrer } from '../../ports/images.js';
 import type { Tag } from '../../protocol/names.js';
 import { weightOf } from '../content/list-pages.js';
 
-/** Of all remote repositories together. */
+/** The limit for all remote repositories together. */
 const maxBytes = 32 * 1024 * 1024;
-/** What a string or an object weighs beside its text. */
+/** The memory of a string or object besides its text. */
 const overheadBytes = 60;
 
-/** A list of an upstream, sorted once when it comes: it is given in many pages. */
+/** A list from an upstream. It is sorted once, when it arrives, and served in many pages. */
 export interface KeptList {
   readonly items: readonly (Tag | Referrer)[];
   readonly checkedAt: number;
 }
 
-/** The lists that upstreams gave lately, by repository and key: bounded by their bytes in memory. */
+/** Keeps recent lists from upstreams, by repository and key. Bounded by their bytes in memory. */
 export class ListCache {
   readonly #lists = new LRUCache<string, KeptList>({
     maxSize: maxBytes,
@@ -22,7 +22,7 @@ export class ListCache {
       items.reduce<number>((sum, item) => sum + weigh(item), key.length + overheadBytes),
   });
 
-  /** The bytes that the lists hold. */
+  /** The total size of the lists. */
   get bytes(): number {
     return this.#lists.calculatedSize;
   }
@@ -31,12 +31,12 @@ export class ListCache {
     return this.#lists.get(`${repository}\0${key}`);
   }
 
-  /** A list that is larger than the whole cache is not kept. */
+  /** Does not keep a list that is larger than the whole cache. */
   set(repository: string, key: string, list: KeptList): void {
     this.#lists.set(`${repository}\0${key}`, list);
   }
 
-  /** Forgets the lists whose keys begin so. */
+  /** Forgets the lists whose keys start with the prefix. */
   forget(repository: string, prefix: string): void {
     for (const key of this.#lists.keys()) if (key.startsWith(`${repository}\0${prefix}`)) this.#lists.delete(key);
   }

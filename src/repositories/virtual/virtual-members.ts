@@ -10,27 +10,28 @@ import { WalkBudget, walkGraph } from '../../util/graph-walk.js';
 
 interface MemberNode {
   readonly config: RepositoryConfig;
-  /** Absent for the one that is asked. */
+  /** Absent for the virtual repository itself. */
   readonly repository?: Repository;
-  /** Whether a virtual repository on the way here reserves the image: then no remote is asked. */
+  /** Whether a virtual repository on the path reserves the image, so that no remote is asked. */
   readonly isReserved: boolean;
 }
 
-/** Which members count, and who asks. */
+/** Selects members. */
 interface MemberQuestion {
-  /** Absent: all that the configuration leads to, whatever patterns say. */
+  /** Absent: every member in the configuration, whatever its patterns. */
   readonly image?: string;
-  /** Absent: whether the caller may pull does not matter. */
+  /** Absent: members that the caller may not pull from count too. */
   readonly caller?: Caller;
   readonly ignorePatterns?: boolean;
-  /** Only this one is looked for. */
+  /** Considers only this local or remote repository. */
   readonly only?: string;
 }
 
 /**
- * The local and remote repositories that a virtual one leads to, each once, in the order in which they are asked. Nested
- * virtual repositories are taken apart, so that locals come before remotes and reserved names stay inside whatever the
- * nesting. A repository that several paths lead to is asked when one of them admits it; one that was deleted is passed over.
+ * The local and remote repositories behind a virtual one, each once, in the order in which they are asked. Nested
+ * virtual repositories are flattened, so that locals come before remotes and reserved names never reach a remote,
+ * whatever the nesting. A repository on several paths is asked when one of them admits it. Deleted repositories are
+ * skipped.
  */
 export class VirtualMembers {
   readonly #config: VirtualRepositoryConfig;
@@ -45,7 +46,9 @@ export class VirtualMembers {
     return this.#list({});
   }
 
-  /** Those that are asked for this image and that the caller may pull from, at every step on the way. */
+  /**
+   * Returns the members that are asked for this image. The caller may pull the image from each repository on the path.
+   */
   askable(caller: Caller, image: string): Promise<readonly Repository[]> {
     return this.#list({ caller, image });
   }
@@ -55,7 +58,7 @@ export class VirtualMembers {
     return this.#list({ image });
   }
 
-  /** Returns for which images a member is askable. Asks for the rules of each repository on the way once. */
+  /** Returns the images for which a member is askable. Evaluates the rules of each repository on the path once. */
   async askableOf(caller: Caller, member: Repository): Promise<Reach> {
     const only = member.config.name;
     const reaches = new Map<string, Reach>();
@@ -74,7 +77,7 @@ export class VirtualMembers {
     return { prefixes: reaches.get(only)?.prefixes ?? [], has: (image) => leads(root, image, new Set()) };
   }
 
-  /** Those that the caller may pull this image from, also where patterns leave them out. */
+  /** Returns the members that the caller may pull this image from, including those that patterns exclude. */
   permitted(caller: Caller, image: string): Promise<readonly Repository[]> {
     return this.#list({ caller, image, ignorePatterns: true });
   }
@@ -98,7 +101,7 @@ export class VirtualMembers {
     return asListed ? [...found.values()] : [...found.values()].toSorted((a, b) => rank(a) - rank(b));
   }
 
-  /** By node, the steps that lead to a member: a caller is asked for a login only for what could answer. */
+  /** Returns, by node, the steps that lead to a member, so that only members that could answer require a login. */
   async #stepsThatLead(question: MemberQuestion): Promise<ReadonlyMap<string, readonly MemberNode[]>> {
     const steps = new Map<string, readonly MemberNode[]>();
     const children = (node: MemberNode): readonly MemberNode[] => {
@@ -135,7 +138,7 @@ export class VirtualMembers {
       roots: [{ config: this.#config, isReserved: false }],
       keyOf,
       children,
-      // Administrators make this graph, and each step of it is taken twice at most: there is nothing to refuse.
+      // Administrators configure this graph and each step is taken at most twice, so it needs no limit.
       maxDepth: Infinity,
       budget: new WalkBudget(Infinity),
     });

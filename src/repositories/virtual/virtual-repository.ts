@@ -1,3 +1,8 @@
+/**
+ * Virtual repositories: several repositories under one name. `virtual-members.ts` decides who is asked,
+ * `virtual-writer.ts` passes writes to the push target. Imported by the composition root; imports content/ and remote/
+ * of the other folders.
+ */
 import type {
   Caller,
   Explanation,
@@ -27,14 +32,15 @@ import { cutByBytes, mergePages } from '../content/list-pages.js';
 import { VirtualMembers } from './virtual-members.js';
 import { VirtualWriter } from './virtual-writer.js';
 
-/** Images of all members together that are looked at for one page. */
+/** The number of images that are examined for one page, over all members. */
 const maxImagesLooked = 10_000;
 
 /**
- * Several repositories under one name. By tag, the first member that has it answers, and the first that cannot tell ends the
- * search: going on would let a public name stand in for a private one (dependency confusion). For the same
- * reason no remote is asked for a tag that a local member has, also when the caller may not pull from that member. By digest the search goes on,
- * since the bytes prove themselves. Absent and denied go on; when nobody has it and somebody could not tell, that is told.
+ * Several repositories under one name. By tag, the first member that has it answers, and the first failure ends the
+ * search: otherwise a public image could replace a private one of the same name (dependency confusion). For the same
+ * reason, no remote is asked for a tag that a local member has, even when the caller may not pull from that member. By
+ * digest, the search continues after a failure, because the digest verifies the bytes. It continues after `absent` and
+ * `denied` too; when no member has the content and one failed, the failure is thrown.
  */
 export class VirtualRepository implements Repository {
   readonly config: VirtualRepositoryConfig;
@@ -65,8 +71,8 @@ export class VirtualRepository implements Repository {
   }
 
   /**
-   * Where pushes go to a member, clients ask so in order to leave out what is here already: so no upstream is asked, and a
-   * yes is given only for bytes that a pushed manifest will get linked.
+   * With a push target, clients use HEAD to skip uploads: asks no upstream, and answers 200 only for bytes that will be
+   * linked when the manifest is pushed.
    */
   async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
     if (this.config.pushTo === undefined) {
@@ -122,7 +128,7 @@ export class VirtualRepository implements Repository {
     const maxLooked = Math.max(page.limit + 2, Math.ceil(maxImagesLooked / Math.max(1, members.length)));
     const lists: ImagePage[] = [];
     for (const member of members) {
-      // Rules are asked once for the whole list, and patterns once for each image.
+      // Evaluates rules once for the whole list and patterns once for each image.
       const askable = await this.#members.askableOf(caller, member);
       lists.push(
         await listInReach(askable, page, {
@@ -138,10 +144,10 @@ export class VirtualRepository implements Repository {
   async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {
     const members: Explanation[] = [];
     const askable = new Set((await this.#members.askable(caller, image)).map(({ config }) => config.name));
-    // Of what the caller may not pull, not even that it is a member.
+    // Does not reveal members that the caller may not pull from.
     for (const repository of await this.#members.permitted(caller, image)) {
       const { name, type } = repository.config;
-      const reason = 'its include, exclude or the reserved patterns leave it out';
+      const reason = 'excluded by its include, exclude or the reserved patterns';
       if (askable.has(name)) members.push(await repository.explain(caller, image, reference));
       else members.push({ repository: name, type, image, answer: 'left out', reason });
     }
@@ -151,7 +157,7 @@ export class VirtualRepository implements Repository {
     return {
       ...common,
       answer: answering.answer,
-      reason: `member '${answering.repository}' is the first that may have it`,
+      reason: `member "${answering.repository}" is the first that may have it`,
     };
   }
 
@@ -187,7 +193,9 @@ export class VirtualRepository implements Repository {
     return undefined;
   }
 
-  /** What the members that have something say. One that cannot tell makes the whole a failure: a list must not be short. */
+  /**
+   * Returns the answers of the members that have something. Fails when one member fails: a list must not be incomplete.
+   */
   async #all<T>(caller: Caller, image: string, ask: (member: Repository) => Promise<T | undefined>): Promise<T[]> {
     const asked = await this.#members.askable(caller, image);
     const answers = await Promise.all(

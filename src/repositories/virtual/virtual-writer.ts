@@ -15,7 +15,7 @@ import type { SessionId, Tag } from '../../protocol/names.js';
 
 type FindHeld = (caller: Caller, image: string, digest: Digest) => Promise<{ readonly at: ImageKey } | undefined>;
 
-/** Writes through a virtual repository: to its target, and blobs that other members hold are linked there with the manifest. */
+/** Writes through a virtual repository to its push target. A pushed manifest links blobs that other members hold. */
 export class VirtualWriter implements RepositoryWriter {
   readonly #target: RepositoryWriter;
   readonly #findHeld: FindHeld;

@@ -226,7 +226,7 @@ describe('a blob that does not fit', () => {
     await fetchFrom(upstreamOf(serve(bytes)));
     await expect
       .poll(() => domain.runtime.log.lines.map(({ message }) => message))
-      .toEqual(['the disk is full: blobs are passed on and not cached']);
+      .toEqual(['disk full: blobs are sent uncached']);
     expect(cache.evictions).toEqual([]);
     await fetchFrom(upstreamOf(serve(bytes)));
     expect(domain.runtime.log.lines).toHaveLength(1);

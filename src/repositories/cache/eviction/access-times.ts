@@ -9,29 +9,31 @@ export interface AccessTimesParts {
   readonly metadata: MetadataWriter;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Runtime;
-  /** How often what was collected is written. @default 60 000 */
+  /** The interval between writes. @default 60 000 */
   readonly intervalMs?: number;
-  /** How much is kept in memory, at some 250 bytes. More is not noted until a part is written. @default 100 000 */
+  /**
+   * The maximum number of entries in memory, of about 250 bytes each. Further accesses are dropped. @default 100 000
+   */
   readonly maxEntries?: number;
 }
 
-/** How many digests go into one write. */
+/** The number of digests in one write. */
 const batchSize = 500;
 
 type Entries = Map<string, number>;
 
 /**
- * Collects in memory what caches are asked for, so that a request costs an entry in a map, and writes it to the index now
- * and then. A time is that of the first touch since the last write: coarse, as befits a last-access time. What a dying
- * process has not written is lost, and harms nothing. One for a registry.
+ * Collects the access times of cached content in memory and writes them to the index at intervals, so that a request
+ * costs one map entry. A time is that of the first access since the last write, which is accurate enough for eviction.
+ * A crash loses the unwritten times without harm. A registry has one instance.
  */
 export class AccessTimes {
   readonly #parts: AccessTimesParts;
   readonly #maxEntries: number;
   readonly #timer: NodeJS.Timeout;
-  /** By `keyOf`. */
+  /** Keyed by `keyOf`. */
   #pending: Entries = new Map();
-  /** How many of those that were taken to be written are not yet. */
+  /** The number of entries in the write that is running. */
   #writing = 0;
   #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -43,7 +45,7 @@ export class AccessTimes {
     this.#timer.unref();
   }
 
-  /** Notes that it was asked for now. What the image does not hold is forgotten when it is written. */
+  /** Records an access. The write skips digests that the image does not hold. */
   touch(at: ImageKey, digest: Digest): void {
     const key = keyOf(at, digest);
     if (this.#closed || this.#pending.has(key) || this.#pending.size + this.#writing >= this.#maxEntries) return;
@@ -51,31 +53,31 @@ export class AccessTimes {
     if (this.#pending.size === Math.ceil(this.#maxEntries / 2)) void this.#flushInBackground();
   }
 
-  /** Whether it was touched since the last write began. */
+  /** Returns whether the item was accessed since the last write began. */
   isTouched(at: ImageKey, digest: Digest): boolean {
     return this.#pending.has(keyOf(at, digest));
   }
 
-  /** Writes what was collected. What could not be written is kept for the next time. */
+  /** Writes the collected times. Keeps them for the next attempt when the write fails. */
   flush(): Promise<void> {
     return this.betweenFlushes(() => this.#flush());
   }
 
-  /** Runs a task while nothing is written: what is touched is then told by the index or by `isTouched`. */
+  /** Runs a task while no write is running: the index and `isTouched` together then cover every access. */
   betweenFlushes<T>(task: () => Promise<T>): Promise<T> {
     const running = this.#turn.then(task);
     this.#turn = running.catch(() => undefined);
     return running;
   }
 
-  /** Writes what was collected, and notes nothing more. Never rejects: nothing depends on these times. */
+  /** Writes the collected times and records no more. Never rejects, because nothing depends on these times. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#flushInBackground();
   }
 
-  /** On a full disk the times stay in memory: they are not worth the reserve. */
+  /** Keeps the times in memory while the disk is full: they are not worth the reserve. */
   async #flushInBackground(): Promise<void> {
     try {
       await this.betweenFlushes(async () => {
@@ -84,7 +86,7 @@ export class AccessTimes {
       });
     } catch (error) {
       if (isInsufficientStorage(error)) return;
-      this.#parts.runtime.log.warn({ err: error }, 'when cached content was last asked for could not be written');
+      this.#parts.runtime.log.warn({ err: error }, 'failed to save access times');
     }
   }
 
@@ -95,11 +97,11 @@ export class AccessTimes {
     try {
       for (const [repository, entries] of byRepository(taken)) {
         const isThere = await this.#write(repository, entries);
-        // Of a repository that was deleted, nothing can be written.
+        // The times of a deleted repository cannot be written.
         for (const [key] of isThere ? [] : entries) taken.delete(key);
       }
     } catch (error) {
-      // Also what was written: writing it again changes nothing.
+      // Includes times that were written: writing them again changes nothing.
       for (const [key, when] of taken) this.#pending.set(key, when);
       throw error;
     } finally {
@@ -107,7 +109,7 @@ export class AccessTimes {
     }
   }
 
-  /** False when there is no such repository. */
+  /** Returns false when the repository does not exist. */
   async #write(repository: string, entries: readonly (readonly [string, number])[]): Promise<boolean> {
     for (let start = 0; start < entries.length; start += batchSize) {
       const changes = toChanges(repository, entries.slice(start, start + batchSize));
@@ -117,7 +119,7 @@ export class AccessTimes {
   }
 }
 
-/** A string, for a map of maps would cost a request more. No part of it contains a `\0`. */
+/** Returns a string key, which is cheaper than nested maps. No part contains `\0`. */
 function keyOf({ repository, image }: ImageKey, digest: Digest): string {
   return `${repository}\0${image}\0${digest}`;
 }
@@ -133,7 +135,7 @@ function byRepository(entries: Entries): Map<string, [string, number][]> {
   return groups;
 }
 
-/** One for each image and time. */
+/** Returns one change for each image and time. */
 function toChanges(repository: string, entries: readonly (readonly [string, number])[]): Change[] {
   const groups = new Map<string, { at: ImageKey; digests: Digest[]; when: number }>();
   for (const [key, when] of entries) {

@@ -12,42 +12,45 @@ export interface EvictionParts {
   readonly metadata: ImageRecords & CacheRecords & MetadataWriter;
   readonly runtime: Runtime;
   readonly accessTimes: Pick<AccessTimes, 'flush' | 'isTouched' | 'betweenFlushes'>;
-  /** Frees the bytes that nothing refers to any more. What asked for room waits for it. */
+  /** Frees bytes that nothing refers to. Evictions wait for it. */
   readonly collect: () => Promise<unknown>;
 }
 
-/** What concerns the size of a remote repository's cache. */
+/** The settings that limit a cache. */
 export interface CacheLimits {
   readonly name: string;
-  /** The high mark. Absent: no limit. */
+  /** The size limit, or high mark. Absent: no limit. */
   readonly maxCacheBytes?: number | undefined;
-  /** What is never evicted: patterns of `image` or `image:tag`. */
+  /** Patterns of `image` or `image:tag` that are never evicted. */
   readonly pins: readonly string[];
 }
 
 export interface EvictionReport {
-  /** Links and manifests. */
+  /** The number of links and manifests. */
   readonly evicted: number;
   readonly bytes: number;
 }
 
 const batchSize = 100;
-/** Evicting goes on down to this part of the high mark, so that not each blob that comes in makes another run. */
+/** Eviction continues down to this part of the high mark, so that not every new blob triggers a run. */
 const lowMark = 0.9;
-/** After a run that failed or found too little: else each blob that comes in would have all that is left looked through. */
+/**
+ * The pause after a run that failed or found too little; otherwise every new blob would trigger a scan of the whole
+ * cache.
+ */
 const restMs = 60_000;
 
 /**
- * Keeps the cache of one remote repository below its limit: what was asked for longest ago goes first, pinned content never.
- * It ends references; bytes go when nothing is left that refers to them. Everything here happens one after the other.
+ * Keeps one cache below its limit: drops the least recently used references first, never pinned content. Bytes are
+ * deleted when no reference is left. Evictions and purges of a cache run one at a time.
  */
 export class CacheEviction {
   readonly #parts: EvictionParts;
   readonly #limits: CacheLimits;
-  /** How much may come in before the size has to be looked at. */
+  /** The bytes that may arrive before the size must be checked. */
   #headroom = 0;
   #checking = false;
-  /** The last run left more than it should have, and has said so. */
+  /** True after a run that stayed above its goal and logged it. */
   #isExhausted = false;
   #restUntil = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -58,7 +61,7 @@ export class CacheEviction {
     this.#limits = limits;
   }
 
-  /** To be called after something was stored. Evicts in the background when it has become too much. */
+  /** Call it after content was stored. Evicts in the background when the cache exceeds its limit. */
   noteGrowth(bytes: number): void {
     if (this.#limits.maxCacheBytes === undefined || this.#closed) return;
     this.#headroom -= bytes;
@@ -66,12 +69,12 @@ export class CacheEviction {
     this.#checking = true;
     void this.#evictInBackground().finally(() => {
       this.#checking = false;
-      // What came in since the size was looked at.
+      // Content may have arrived since the size was checked.
       this.noteGrowth(0);
     });
   }
 
-  /** Down to the low mark, when it is above the high one. */
+  /** Evicts down to the low mark if the cache exceeds the high mark. */
   evict(): Promise<EvictionReport> {
     return this.#inTurn(async () => {
       const { name, maxCacheBytes: max } = this.#limits;
@@ -81,13 +84,13 @@ export class CacheEviction {
       const report = isTooLarge ? await this.#run(Math.floor(max * lowMark)) : { evicted: 0, bytes: 0 };
       this.#headroom = 0;
       const usage = await metadata.usage(name);
-      // Not set: there may have been growth while it was read. Counted twice, it costs a look too many.
+      // Added, not set: content may have arrived during the read. Counting it twice costs one more check.
       this.#headroom += max - usage;
       return report;
     });
   }
 
-  /** Evicts this many bytes, with or without a limit: they are missing on the disk. */
+  /** Evicts this many bytes because the disk is full, with or without a limit. */
   evictBytes(bytes: number): Promise<EvictionReport> {
     return this.#inTurn(async () => {
       const usage = await this.#parts.metadata.usage(this.#limits.name);
@@ -96,8 +99,8 @@ export class CacheEviction {
   }
 
   /**
-   * Drops, pinned or not: a tag, with its manifest and blobs when nothing else in the image needs them; or an image; or all
-   * images of the repository. What comes in meanwhile may stay.
+   * Drops a tag, with its manifest and blobs when nothing else in the image needs them; or an image; or all images.
+   * Drops pinned content too. Content that arrives during the purge may stay.
    */
   purge(image?: string, tag?: Tag): Promise<PurgeReport> {
     return this.#inTurn(async () => {
@@ -111,13 +114,13 @@ export class CacheEviction {
       else if (tag === undefined) await purge.purgeImage(at, startedAt);
       else await purge.purgeTag(at, tag);
       const { report } = purge;
-      runtime.log.info({ repository: name, image, tag, ...report }, 'purged the cache');
+      runtime.log.info({ repository: name, image, tag, ...report }, 'cache purged');
       if (report.manifests + report.blobs > 0) await this.#collect();
       return report;
     });
   }
 
-  /** No batch begins any more; resolves when the present one is done. */
+  /** Starts no more batches and waits for the running one. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#turn;
@@ -128,7 +131,7 @@ export class CacheEviction {
       await this.evict();
     } catch (error) {
       const { runtime } = this.#parts;
-      runtime.log.error({ err: error, repository: this.#limits.name }, 'evicting from the cache failed');
+      runtime.log.error({ err: error, repository: this.#limits.name }, 'cache eviction failed');
       this.#restUntil = runtime.now() + restMs;
     }
   }
@@ -139,13 +142,13 @@ export class CacheEviction {
     return running;
   }
 
-  /** @param goal the size to come down to. */
+  /** @param goal the target size. */
   async #run(goal: number): Promise<EvictionReport> {
     const { metadata, runtime, accessTimes } = this.#parts;
     const repository = this.#limits.name;
     let [evicted, bytes] = [0, 0];
     let isExhausted = false;
-    // Else all that came in lately would count as in use, and a burst would go far beyond the limit.
+    // Otherwise all recent content would count as in use, and a burst would exceed the limit by far.
     await this.#flushTouches();
     for (let after: CacheItem | undefined; !this.#closed;) {
       const excess = (await metadata.usage(repository)) - goal;
@@ -158,14 +161,14 @@ export class CacheEviction {
       if (isExhausted) break;
     }
     if (evicted > 0) {
-      runtime.log.info({ repository, evicted, bytes }, 'evicted from the cache');
+      runtime.log.info({ repository, evicted, bytes }, 'cache evicted');
       await this.#collect();
     }
     this.#noteOutcome(isExhausted, goal);
     return { evicted, bytes };
   }
 
-  /** Of the next items, the oldest that weigh enough together. `last` is absent after the end. */
+  /** Drops the oldest of the next items that together have the excess size. `last` is absent after the end. */
   async #evictBatch(
     after: CacheItem | undefined,
     excess: number,
@@ -187,23 +190,23 @@ export class CacheEviction {
     return { evicted: dropped.length, bytes: weigh(dropped), last };
   }
 
-  /** Says once that there is nothing more to evict. */
+  /** Logs once that nothing more can be evicted. */
   #noteOutcome(isExhausted: boolean, goal: number): void {
     const { runtime } = this.#parts;
     if (isExhausted && !this.#isExhausted) {
       const fields = { repository: this.#limits.name, goal };
-      runtime.log.warn(fields, 'the cache is larger than it should be, and what is left of it is pinned or in use');
+      runtime.log.warn(fields, 'cache exceeds its limit: its content is pinned or in use');
     }
     this.#isExhausted = isExhausted;
     this.#restUntil = isExhausted ? runtime.now() + restMs : 0;
   }
 
-  /** Without it, times are older than they are and what is not written counts as in use: coarse, but not wrong. */
+  /** After a failed flush, times are too old and unwritten items count as in use: inaccurate, but safe. */
   async #flushTouches(): Promise<void> {
     try {
       await this.#parts.accessTimes.flush();
     } catch (error) {
-      this.#parts.runtime.log.warn({ err: error }, 'when cached content was last asked for could not be written');
+      this.#parts.runtime.log.warn({ err: error }, 'failed to save access times');
     }
   }
 
@@ -211,8 +214,8 @@ export class CacheEviction {
     try {
       await this.#parts.collect();
     } catch (error) {
-      // The references are gone: the next collection frees the bytes.
-      this.#parts.runtime.log.error({ err: error }, 'what was evicted could not be freed');
+      // The references are gone, so the next collection frees the bytes.
+      this.#parts.runtime.log.error({ err: error }, 'failed to free evicted bytes');
     }
   }
 }

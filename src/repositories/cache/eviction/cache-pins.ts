@@ -6,9 +6,9 @@ import { matchesAny } from '../../../protocol/patterns.js';
 const tagPage = 1000;
 
 /**
- * What pins protect at present: all of an image whose name a pin matches; of an image with a tag that a pin of the form
- * `image:tag` matches, the tagged manifest and all that it names, children and theirs included. It remembers what it found:
- * make one for each batch.
+ * Finds what pins protect: everything in an image whose name matches a pin; for a pin of the form `image:tag`, the
+ * tagged manifest and everything that it names, directly or through other manifests. Caches its findings: create one
+ * for each batch.
  */
 export class CachePins {
   readonly #metadata: ImageRecords;
@@ -18,7 +18,7 @@ export class CachePins {
 
   constructor(metadata: ImageRecords, pins: readonly string[]) {
     this.#metadata = metadata;
-    // The names of images have no colon, and those of tags neither.
+    // Neither image names nor tags contain a colon.
     this.#images = pins.filter((pin) => !pin.includes(':'));
     this.#tags = pins
       .filter((pin) => pin.includes(':'))
@@ -45,7 +45,7 @@ export class CachePins {
       if (!more) break;
       after = items.at(-1)?.name;
     }
-    // Grows while it is walked: what a manifest names may name more.
+    // The set grows during the loop, because a named manifest may name more.
     for (const digest of found) {
       const manifest = await this.#metadata.manifest(at, digest);
       for (const named of manifest?.references ?? []) found.add(named);

@@ -4,7 +4,7 @@ import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import { dropCached, type CachedContent } from './drop-cached.js';
 
-/** What a purge has dropped. */
+/** The items that a purge dropped. */
 export interface PurgeReport {
   readonly tags: number;
   readonly manifests: number;
@@ -16,7 +16,7 @@ type PurgeRecords = ImageRecords & CacheRecords & MetadataWriter;
 
 const batchSize = 200;
 
-/** Drops on request what a repository's cache holds, in bounded batches, pinned or not. Used once. */
+/** Drops the content of a cache in bounded batches, pinned or not. Use an instance once. */
 export class CachePurge {
   readonly #metadata: PurgeRecords;
   readonly #repository: string;
@@ -34,7 +34,8 @@ export class CachePurge {
   }
 
   /**
-   * A tag; its manifest too, when no other tag or manifest of the image names it, and what then is not named any more.
+   * Drops a tag; its manifest too, when no other tag or manifest of the image names it; and the content that is unnamed
+   * then.
    */
   async purgeTag(at: ImageKey, tag: Tag): Promise<void> {
     const record = await this.#metadata.tag(at, tag);
@@ -47,15 +48,15 @@ export class CachePurge {
   }
 
   /**
-   * All that an image holds; what was asked for since `startedAt` may stay. Looks through the times of the whole
-   * repository: what has no tag is listed nowhere else.
+   * Drops everything in an image. Items accessed since `startedAt` may stay. Scans the access times of the whole
+   * repository, because untagged items are listed nowhere else.
    */
   async purgeImage(at: ImageKey, startedAt: number): Promise<void> {
     await this.#purgeTags(at);
     await this.#purgeTouched(startedAt, (item) => item.at.image === at.image);
   }
 
-  /** The same for all images. */
+  /** Drops everything in all images, like `purgeImage`. */
   async purgeAll(startedAt: number): Promise<void> {
     for (let after: string | undefined; !this.#isStopped();) {
       const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
@@ -67,10 +68,10 @@ export class CachePurge {
     await this.#purgeTouched(startedAt, () => true);
   }
 
-  /** The tags of an image with all that hangs on them. */
+  /** Drops the tags of an image and everything that they lead to. */
   async #purgeTags(at: ImageKey): Promise<void> {
     const roots = new Set<Digest>();
-    // All of the tags first: a manifest takes those with it that still name it, and they would not be counted.
+    // All tags first: deleting a manifest deletes its remaining tags, which would not be counted.
     await this.#eachTagPage(at, async (items) => {
       for (const { digest } of items) roots.add(digest);
       const names = items.map(({ name }) => name);
@@ -91,7 +92,7 @@ export class CachePurge {
     }
   }
 
-  /** False when the repository was deleted meanwhile. */
+  /** Returns false when the repository was deleted in the meantime. */
   async #dropTags(at: ImageKey, tags: readonly Tag[]): Promise<boolean> {
     const changes = tags.map((tag) => ({ type: 'tag.delete', at, tag }) as const);
     const isDropped = await this.#metadata.tryApply(changes, { durable: true });
@@ -99,7 +100,7 @@ export class CachePurge {
     return isDropped;
   }
 
-  /** Manifests with what they name, a level after the other; without what is needed, when that matters. */
+  /** Drops manifests and what they name, level by level. Keeps digests for which `isNeeded` returns true. */
   async #dropTree(
     at: ImageKey,
     roots: readonly Digest[],
@@ -134,7 +135,7 @@ export class CachePurge {
       const page = { limit: batchSize, ...(after === undefined ? {} : { after }) };
       const items = await this.#metadata.evictable(this.#repository, page);
       after = items.at(-1);
-      // What comes in meanwhile is not chased for ever.
+      // Do not chase content that keeps arriving.
       if (after === undefined) return;
       await this.#drop(
         items.filter((item) => item.touchedAt <= startedAt && isMeant(item)),

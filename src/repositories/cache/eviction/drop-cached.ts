@@ -1,12 +1,12 @@
 import type { CacheItem, Change, ImageRecords, MetadataWriter, Precondition } from '../../../ports/metadata.js';
 
-/** What a cache holds, be it known when it was touched or not. */
+/** An item of a cache, with or without an access time. */
 export type CachedContent = Omit<CacheItem, 'touchedAt'>;
 
 export interface DropConditions {
-  /** Asked right before the write: what is in use is passed over. */
+  /** Called right before the write. Items in use are skipped. */
   readonly isInUse?: (item: CachedContent) => boolean;
-  /** Pass over what a manifest of the image names. */
+  /** Skips items that a manifest of the image names. */
   readonly unnamed?: boolean;
 }
 
@@ -17,16 +17,17 @@ interface Drop {
 }
 
 /**
- * The candidates that this leaves are as old as can be, so that the next collection takes the bytes at once. The grace
- * period is for clients that push: they were told that a blob is present, and will name it soon. Nobody pushes to a cache,
- * and whoever misses there what is gone has it fetched again. Bytes that anything else refers to stay all the same, and
- * bytes that are being published are linked before the collector can take their digest's lock.
+ * The time of the candidates that this leaves: old enough for the next collection to delete the bytes. The grace period
+ * protects clients that push and will soon name a blob reported as present; no one pushes to a cache, and a missing
+ * blob is fetched again. Bytes with another reference stay, and bytes being published are linked before the collector
+ * gets their digest's lock.
  */
 const longAgo = 0;
 
 /**
- * Ends references of a cache: manifests with their tags, and links. A digest that is both goes as both. What changed since
- * it was looked at is passed over, as is what changed or is in use. Returns what was dropped; durably, for its bytes may go.
+ * Drops references of a cache: links, and manifests with their tags. A digest that is both loses both. Skips items that
+ * changed since they were read or are in use. Writes durably, because the bytes may be deleted next. Returns the
+ * dropped items.
  */
 export async function dropCached(
   metadata: ImageRecords & MetadataWriter,
@@ -37,7 +38,7 @@ export async function dropCached(
   const drops = looked.filter(({ item }) => !isInUse(item));
   if (drops.length === 0) return [];
   if (await applyAll(metadata, drops)) return drops.map(({ item }) => item);
-  // One of them changed: each for itself. They are asked for together, and share a flush.
+  // One of them changed: drop each on its own. Concurrent writes share a sync.
   const outcomes = await Promise.all(drops.map((drop) => applyAll(metadata, [drop])));
   return drops.filter((_drop, index) => outcomes[index] === true).map(({ item }) => item);
 }
@@ -50,7 +51,7 @@ async function lookAt(metadata: ImageRecords, item: CachedContent, unnamed: bool
   if (link !== undefined) changes.push({ type: 'blob.unlink', at, digest, when: longAgo });
   const require: Precondition[] = [
     { type: 'manifest', at, digest, is: kind === 'manifest' ? 'present' : 'absent' },
-    // A link that was made again has another time.
+    // A link that was created again has another time.
     { type: 'link', at, digest, is: link === undefined ? 'absent' : { linkedAt: link.linkedAt } },
     ...(unnamed ? [{ type: 'unnamed', at, digest } as const] : []),
   ];

@@ -17,13 +17,13 @@ import { leaveCandidate, publish, type PublishParts } from '../../content/publis
 
 export interface CacheFillParts extends PublishParts {
   readonly metadata: PublishParts['metadata'] & RepositoryRecords & Pick<ImageRecords, 'link'>;
-  /** The repositories, of which caches make room when the disk is full. @default none */
+  /** All repositories; their caches make room when the disk is full. @default none */
   readonly repositories?: () => readonly Repository[];
-  /** Before a transfer that was cut is resumed; it doubles. @default 100 */
+  /** The delay before an interrupted transfer is resumed; it doubles with each attempt. @default 100 */
   readonly backoffMs?: number;
 }
 
-/** What an image wants of its upstream. */
+/** A request of an image for a blob of its upstream. */
 export interface FillRequest extends UncachedFillRequest {
   readonly at: ImageKey;
   readonly onLinked?: OnLinked | undefined;
@@ -32,7 +32,7 @@ export interface FillRequest extends UncachedFillRequest {
 type Opening = Promise<UpstreamResult<Fill>>;
 type Refusal = Exclude<UpstreamResult<never>, { type: 'found' }>;
 
-/** A digest that is being fetched, from the first question to the link. */
+/** A digest that is being fetched, from the first upstream request to the link. */
 interface Entry {
   readonly at: ImageKey;
   readonly opening: Opening;
@@ -40,9 +40,9 @@ interface Entry {
 }
 
 /**
- * Brings blobs from upstreams into the store, each by one transfer whatever the number of those who want it. A transfer has
- * its own life: no client ends it or slows it down. What fails leaves nothing (see FillFailures for what comes after). One
- * for a registry.
+ * Fetches blobs from upstreams, each by a single transfer that all readers share. No client cancels a transfer or slows
+ * it down. A failed transfer leaves nothing; `FillFailures` limits how soon it is repeated. A registry has one
+ * instance.
  */
 export class CacheFills {
   readonly #parts: CacheFillParts;
@@ -64,16 +64,19 @@ export class CacheFills {
     this.#room = new FillRoom({ ...parts, repositories: parts.repositories ?? (() => []) });
   }
 
-  /** The fill of this digest that runs now. Whoever uses it has a right to it by its own upstream, and says so by `join`. */
+  /**
+   * Returns the running fill of this digest. A caller may use it only after its own upstream answered for the blob; see
+   * `join`.
+   */
   find(digest: Digest): Fill | undefined {
     return this.#entries.get(digest)?.fill;
   }
 
   /**
-   * Joins the fill of the digest or starts it; otherwise the result is what the upstream answered first. Bytes that are here
-   * or come in for another image are given only after this image's own upstream answered for them (HEAD). What does not fit on
-   * the disk is passed on to each reader and not kept, while room is made in the background.
-   * @throws RegistryError UNAVAILABLE when the registry is closing, and with status 507 when nobody knows the size of what
+   * Joins the fill of the digest or starts it. Without content, returns the upstream's first answer. Bytes that are
+   * stored, or arrive for another image, are served only after this image's own upstream answered for them (HEAD). A
+   * blob that does not fit on the disk is sent to each reader uncached while eviction makes room in the background.
+   * @throws RegistryError UNAVAILABLE when the registry is closing; with status 507 for a blob of unknown size that
    * does not fit.
    */
   async fetch(request: FillRequest): Opening {
@@ -84,7 +87,8 @@ export class CacheFills {
       const isMine = isSame(entry.at, request.at);
       const opened = await (isMine ? entry.opening : entry.opening.catch(() => undefined));
       if (isMine && opened !== undefined) return opened;
-      // What another image's upstream said is nothing to this one: its entry is gone, and this image's upstream is asked.
+      // The answer of another image's upstream does not count for this image. Its entry is gone: ask this image's
+      // upstream.
       if (entry.fill === undefined) continue;
       const refusal = entry.fill.isFor(request.at) ? undefined : await this.#ask(request);
       if (refusal !== undefined) return refusal;
@@ -94,14 +98,14 @@ export class CacheFills {
     }
   }
 
-  /** Links the blob to this image too. The caller has made sure that the image's own upstream answered for it. */
+  /** Links the blob to this image too. The image's own upstream must have answered for it. */
   join(fill: Fill, at: ImageKey, onLinked?: OnLinked): void {
     if (fill instanceof RunningFill && (fill.add({ at, onLinked }) || fill.isFor(at))) return;
     const linking = fill.done.then((info) => this.#links.linkStored({ at, onLinked }, info));
-    this.#track(linking.catch((error: unknown) => this.#log(error, fill.digest, 'a blob could not be linked')));
+    this.#track(linking.catch((error: unknown) => this.#log(error, fill.digest, 'failed to link a cached blob')));
   }
 
-  /** Breaks off what runs and discards it; resolves when nothing is left of it. */
+  /** Aborts and discards running fills. Resolves when all of them have ended. */
   async close(): Promise<void> {
     this.#closing.abort(new RegistryError('UNAVAILABLE', { message: 'the registry is closing' }));
     while (this.#work.size > 0) await Promise.all(this.#work);
@@ -115,7 +119,7 @@ export class CacheFills {
     const settle = (): void => {
       if (entry.fill === undefined) this.#entries.delete(request.digest);
     };
-    // Attached first: whoever awaits the opening finds the entry gone when there is no fill.
+    // Attached first, so that callers who await the opening find the entry removed when there is no fill.
     this.#track(opening.then(settle, settle));
     return opening;
   }
@@ -133,7 +137,7 @@ export class CacheFills {
     const { size, body } = answer.value;
     if (size !== undefined && expectedSize !== undefined && size !== expectedSize) {
       destroyBody(body);
-      const reason = `it has ${size} bytes where ${expectedSize} were expected`;
+      const reason = `it has ${size} bytes instead of ${expectedSize}`;
       return { type: 'failed', reason: { upstream: upstream.host, reason } };
     }
     const total = size ?? expectedSize;
@@ -164,13 +168,13 @@ export class CacheFills {
     return answer;
   }
 
-  /** Bytes that are in the store, when the image has them or its upstream has. */
+  /** Returns stored bytes if the image links them or its upstream answers for them. */
   async #findStored(request: FillRequest): Promise<UpstreamResult<Fill> | undefined> {
     const { at, digest, expectedSize } = request;
     const info = await this.#parts.blobs.stat(digest);
     if (info === undefined || (expectedSize ?? info.size) !== info.size) return undefined;
     const link = await this.#parts.metadata.link(at, digest);
-    // Other bytes than those that were linked are damaged ones: a fill heals them.
+    // A size that differs from the link's means damage, which a fill repairs.
     if (link !== undefined && link.size !== info.size) return undefined;
     if (link === undefined) {
       const refusal = await this.#ask(request);
@@ -180,7 +184,9 @@ export class CacheFills {
     return { type: 'found', value: new StoredFill(this.#parts.blobs, info) };
   }
 
-  /** True too when the disk is too full to write the link: the upstream has answered, and is asked again next time. */
+  /**
+   * Returns true also when the disk is too full to write the link: the upstream answered, and is asked again next time.
+   */
   async #linkStored(request: FillRequest, info: BlobInfo): Promise<boolean> {
     try {
       return await this.#links.linkStored(request, info);
@@ -190,14 +196,14 @@ export class CacheFills {
     }
   }
 
-  /** `undefined` when this image's upstream answers for the blob. */
+  /** Returns `undefined` when this image's upstream answers for the blob. */
   async #ask({ upstream, upstreamImage, digest, trail }: FillRequest): Promise<Refusal | undefined> {
     const asking = upstream.statBlob(upstreamImage, digest, trail);
     const answer = await unlessAborted(asking, this.#closing.signal);
     return answer.type === 'found' ? undefined : answer;
   }
 
-  /** From the first byte to the link. */
+  /** Runs a fill from the first byte to the link. */
   async #run(request: FillRequest, fill: RunningFill, first: UpstreamBlob): Promise<BlobInfo> {
     const { at, digest } = request;
     try {
@@ -208,14 +214,14 @@ export class CacheFills {
       return info;
     } catch (error) {
       const failure = this.#toError(request, error);
-      // First, so that nobody joins what is thrown away.
+      // First, so that no one joins a fill that is discarded.
       this.#entries.delete(digest);
-      this.#log(failure, digest, 'a blob could not be cached');
+      this.#log(failure, digest, 'failed to cache a blob');
       const size = fill.size ?? fill.staged.size;
-      await fill.staged.discard().catch((cause: unknown) => this.#log(cause, digest, 'a fill could not be discarded'));
+      await fill.staged.discard().catch((cause: unknown) => this.#log(cause, digest, 'failed to discard a fill'));
       if (this.#closing.signal.aborted) throw failure;
       const failures = this.#failures.note(at, digest, failure);
-      // What it had brought is free again by now, and is not evicted too.
+      // The discarded bytes are free again by now: do not evict for them.
       if (isInsufficientStorage(failure)) this.#room.make(size, { isDoubted: failures > 1 });
       throw failure;
     }
@@ -242,7 +248,7 @@ export class CacheFills {
     this.#parts.runtime.log.warn({ err: error, digest }, message);
   }
 
-  /** For `close`. @param work never rejects. */
+  /** Tracks work for `close`. @param work never rejects. */
   #track(work: Promise<unknown>): void {
     this.#work.add(work);
     void work.finally(() => this.#work.delete(work));

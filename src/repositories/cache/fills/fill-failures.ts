@@ -5,15 +5,15 @@ import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
 
 const firstRefusalMs = 1000;
-const longestRefusalMs = 60_000;
-/** A failure that was so long ago does not count any more. */
+const maxRefusalMs = 60_000;
+/** An older failure no longer counts. */
 const forgottenAfterMs = 600_000;
 /** Of all failures together: some thousands of usual ones. */
 const maxBytes = 1024 * 1024;
 /** What a failure weighs besides its texts. */
 const overheadBytes = 300;
 
-/** Why a fetch is refused without asking, and for how long still. */
+/** Why a fetch is refused without an upstream request, and for how much longer. */
 export interface FillRefusal {
   readonly error: RegistryError;
   readonly retryAfterSeconds: number;
@@ -26,9 +26,9 @@ interface Failure {
 }
 
 /**
- * Remembers which fills failed, so that clients which try again do not load the same wrong bytes in a loop: the image is
- * refused the blob for a second, and longer each time. The first failure for a full disk is tried again at once: room may
- * have been made meanwhile.
+ * Remembers failed fills, so that retrying clients do not transfer the same wrong bytes in a loop: refuses the blob to
+ * the image for a second, and longer after each failure. The first failure on a full disk may be retried at once,
+ * because eviction may have made room.
  */
 export class FillFailures {
   readonly #runtime: Runtime;
@@ -47,7 +47,7 @@ export class FillFailures {
     return this.#failures.calculatedSize;
   }
 
-  /** What a fetch is refused with now. */
+  /** Returns the current refusal, if any. */
   refusal(at: ImageKey, digest: Digest): FillRefusal | undefined {
     const failure = this.#failures.get(keyOf(at, digest));
     const leftMs = (failure?.until ?? 0) - this.#runtime.now();
@@ -55,13 +55,13 @@ export class FillFailures {
     return { error: failure.error, retryAfterSeconds: Math.ceil(leftMs / 1000) };
   }
 
-  /** Returns how often in a row it has failed. */
+  /** Returns the number of consecutive failures. */
   note(at: ImageKey, digest: Digest, error: RegistryError): number {
     const key = keyOf(at, digest);
     const now = this.#runtime.now();
     const before = this.#failures.get(key);
     const count = before === undefined || before.until + forgottenAfterMs < now ? 1 : before.count + 1;
-    const refusalMs = Math.min(firstRefusalMs * 2 ** (count - 1), longestRefusalMs);
+    const refusalMs = Math.min(firstRefusalMs * 2 ** (count - 1), maxRefusalMs);
     this.#failures.set(key, {
       error: withoutOrigin(error),
       count,

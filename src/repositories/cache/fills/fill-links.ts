@@ -6,8 +6,8 @@ import type { PublishParts } from '../../content/publish.js';
 type LinkParts = PublishParts & { readonly metadata: RepositoryRecords };
 
 /**
- * Links cached blobs to images. Not synced: after a power cut the bytes are there without a link, and are linked again when
- * the upstream answers for them.
+ * Links cached blobs to images, without a sync: after a power cut, bytes without a link are linked again when the
+ * upstream answers for them.
  */
 export class FillLinks {
   readonly #parts: LinkParts;
@@ -17,8 +17,8 @@ export class FillLinks {
   }
 
   /**
-   * Links the blob to all images in one write; the caller holds the digest's lock. Skips images whose repository was deleted.
-   * Returns false when the blob was linked to none of them.
+   * Links the blob to all images in one write; the caller holds the digest's lock. Skips images whose repository was
+   * deleted. Returns false when the blob was linked to none of them.
    */
   async linkAll(targets: readonly FillTarget[], info: BlobInfo): Promise<boolean> {
     for (let present = targets; ;) {
@@ -29,7 +29,7 @@ export class FillLinks {
     }
   }
 
-  /** Links bytes that are in the store; false when they, or the repository, are there no more. */
+  /** Links stored bytes. Returns false when the bytes or the repository are gone. */
   async linkStored(target: FillTarget, info: BlobInfo): Promise<boolean> {
     const { digestLocks, blobs } = this.#parts;
     return digestLocks.run(info.digest, async () => {
@@ -42,7 +42,7 @@ export class FillLinks {
     const { metadata, runtime } = this.#parts;
     const { digest, size } = info;
     const when = runtime.now();
-    // With the time of the first use: without one it could never be evicted.
+    // Record the first access: an item without an access time is never evicted.
     const changes = targets.flatMap(({ at }): Change[] => [
       { type: 'blob.link', at, digest, size, when },
       { type: 'cache.touched', at, digests: [digest], when },

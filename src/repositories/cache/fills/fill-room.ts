@@ -3,25 +3,25 @@ import type { Repository } from '../../../ports/repository.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import { isInsufficientStorage, type RegistryError } from '../../../protocol/errors.js';
 
-/** After an attempt in vain: evicting looks through the whole cache. */
+/** The pause after an attempt without success: evicting scans the whole cache. */
 const restMs = 60_000;
-/** Beyond what is missing: files occupy whole blocks. */
+/** Evicted beyond the missing bytes, because files occupy whole blocks. */
 const slackBytes = 64 * 1024;
 
 export interface FillRoomParts {
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Runtime;
-  /** The repositories, of which caches can evict. */
+  /** All repositories; their caches can evict. */
   readonly repositories: () => readonly Repository[];
 }
 
-/** Room on the disk for what comes into the caches of a registry: whether there is some, and how it is made. */
+/** Makes room on the disk for blobs that come into the caches of a registry. */
 export class FillRoom {
   readonly #parts: FillRoomParts;
   #making: Promise<void> | undefined;
   #restUntil = 0;
-  /** How much could not be found lately. An attempt for less may succeed all the same. */
-  #vainBytes = Infinity;
+  /** The bytes that the last attempt failed to free. An attempt for less may still succeed. */
+  #unavailableBytes = Infinity;
 
   constructor(parts: FillRoomParts) {
     this.#parts = parts;
@@ -32,8 +32,10 @@ export class FillRoom {
   }
 
   /**
-   * Evicts in the background what a blob of this size lacks, unless that is under way or was in vain lately for no more.
-   * @param isDoubted the disk refused the blob though it reported room, again: its whole size is evicted.
+   * Evicts in the background to make room for a blob of this size, unless an eviction is running or recently failed for
+   * no more.
+   * @param isDoubted true when the disk repeatedly refused the blob although it reported room: then evicts its whole
+   * size.
    */
   make(bytes: number, { isDoubted = false } = {}): void {
     if (this.#making !== undefined) return;
@@ -45,7 +47,7 @@ export class FillRoom {
       .finally(() => (this.#making = undefined));
   }
 
-  /** Resolves when no room is being made. */
+  /** Waits for the running eviction. */
   async close(): Promise<void> {
     await this.#making;
   }
@@ -54,24 +56,24 @@ export class FillRoom {
     const { runtime, repositories } = this.#parts;
     const lacking = await this.#missingBytes(bytes);
     if (lacking === 0 && !isDoubted) return;
-    if (runtime.now() >= this.#restUntil) this.#vainBytes = Infinity;
-    if (lacking >= this.#vainBytes) return;
+    if (runtime.now() >= this.#restUntil) this.#unavailableBytes = Infinity;
+    if (lacking >= this.#unavailableBytes) return;
     const missingBytes = (lacking || bytes) + slackBytes;
     let leftBytes = missingBytes;
     const caches = repositories().filter((repository) => 'makeRoom' in repository);
     const used = await Promise.all(caches.map(async (cache) => (await cache.status?.())?.usedBytes ?? 0));
     const usedBytes = used.reduce((sum, each) => sum + each, 0);
-    // Emptying the caches would not be enough either: what they hold is of more use.
+    // If emptying all caches would not suffice, keep their content.
     for (const cache of usedBytes < lacking ? [] : caches) {
       if (leftBytes > 0) leftBytes -= (await cache.makeRoom?.(leftBytes)) ?? 0;
     }
     if (await this.has(bytes)) return;
-    runtime.log.warn({ missingBytes, usedBytes }, 'the disk is full: blobs are passed on and not cached');
+    runtime.log.warn({ missingBytes, usedBytes }, 'disk full: blobs are sent uncached');
     this.#rest(lacking);
   }
 
-  #rest(vainBytes: number): void {
-    this.#vainBytes = vainBytes;
+  #rest(unavailableBytes: number): void {
+    this.#unavailableBytes = unavailableBytes;
     this.#restUntil = this.#parts.runtime.now() + restMs;
   }
 
@@ -86,7 +88,7 @@ export class FillRoom {
   }
 }
 
-/** As the refusal says; a store that does not say lacks it all. */
+/** Reads the missing bytes from the refusal; assumes all of them when the store does not report details. */
 function missingOf({ detail }: RegistryError, bytes: number): number {
   if (typeof detail !== 'object' || detail === null) return Math.max(1, bytes);
   const { freeBytes, neededBytes } = detail as { readonly freeBytes?: unknown; readonly neededBytes?: unknown };

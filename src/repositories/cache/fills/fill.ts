@@ -3,30 +3,33 @@ import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage } from '../../../protocol/errors.js';
 
-/** A blob that comes in from an upstream, or just has. */
+/** A blob that is arriving from an upstream, or has arrived. */
 export interface Fill {
   readonly digest: Digest;
-  /** `undefined` when nobody knows it before the end: wait for `done`, then it is there. */
+  /** `undefined` while the size is unknown; known once `done` has resolved. */
   readonly size: number | undefined;
-  /** The bytes as they land. @throws Error while the size is unknown. */
+  /** Returns the bytes as they arrive. @throws Error while the size is unknown. */
   content(range?: ByteRange): BlobContent;
-  /** Resolves when the blob is stored and linked. @throws RegistryError UNAVAILABLE (507 for a full disk); need not be awaited. */
+  /**
+   * Resolves when the blob is stored and linked.
+   * @throws RegistryError UNAVAILABLE (507 for a full disk); need not be awaited.
+   */
   readonly done: Promise<BlobInfo>;
 }
 
-/** Told once the blob is linked to the image that asked. */
+/** Called once the blob is linked to the requesting image. */
 export type OnLinked = (info: BlobInfo) => void;
 
-/** An image that gets the blob linked. */
+/** An image that the blob is linked to. */
 export interface FillTarget {
   readonly at: ImageKey;
   readonly onLinked?: OnLinked | undefined;
 }
 
-/** The rest of a blob for a reader that was cut off because the disk is full. */
+/** Sends the rest of a blob uncached to a reader that was interrupted because the disk is full. */
 export type PassOn = (size: number, range: ByteRange) => BlobContent;
 
-/** A transfer that runs, and the images that it is for. */
+/** A running transfer and the images that it is for. */
 export class RunningFill implements Fill {
   readonly digest: Digest;
   readonly staged: StagedBlob;
@@ -37,7 +40,7 @@ export class RunningFill implements Fill {
   #isOpen = true;
   #hasFailed = false;
 
-  /** @param run begins at once, and is the fill: `done` is its outcome. */
+  /** @param run performs the fill; starts at once, and `done` is its outcome. */
   constructor(
     digest: Digest,
     staged: StagedBlob,
@@ -48,7 +51,7 @@ export class RunningFill implements Fill {
     this.staged = staged;
     this.#pass = pass;
     this.#size = size;
-    // The bytes are followed from the beginning, so that none rests in a batch when the first reader comes.
+    // Following from the start keeps bytes from waiting in a batch when the first reader arrives.
     if (size !== undefined) staged.follow(size);
     this.done = run(this).then(
       (info) => {
@@ -73,7 +76,7 @@ export class RunningFill implements Fill {
 
   content(range?: ByteRange): BlobContent {
     const size = this.#size;
-    if (size === undefined) throw new Error('nobody knows the size yet: wait for the end of the fill');
+    if (size === undefined) throw new Error('the size is unknown until the fill has ended');
     const followed = this.staged.follow(size, range);
     return {
       size,
@@ -83,7 +86,7 @@ export class RunningFill implements Fill {
           await followed.writeTo(sink, (bytes) => (sent += bytes));
         } catch (error) {
           if (sink.destroyed) throw error;
-          // The reader is told why the fill failed: what the staged bytes say of it would be the reader's own fault.
+          // Throws the error of the fill: an error of the staged bytes would blame the reader.
           const failure = await this.done.then(() => undefined, toError);
           if (!isInsufficientStorage(failure)) throw failure ?? error;
           const rest = { start: (range?.start ?? 0) + sent, end: range?.end ?? size - 1 };
@@ -97,21 +100,21 @@ export class RunningFill implements Fill {
     return this.#targets.has(keyOf(at));
   }
 
-  /** False when it is too late: the links are being written, or were. */
+  /** Returns false when it is too late: the links are being written or were written. */
   add(target: FillTarget): boolean {
     if (!this.#isOpen) return false;
     if (!this.isFor(target.at)) this.#targets.set(keyOf(target.at), target);
     return true;
   }
 
-  /** All that were added; no more can be. */
+  /** Returns all targets and accepts no more. */
   seal(): readonly FillTarget[] {
     this.#isOpen = false;
     return [...this.#targets.values()];
   }
 }
 
-/** A blob that is in the store already. */
+/** A blob that is already stored. */
 export class StoredFill implements Fill {
   readonly digest: Digest;
   readonly size: number;
@@ -130,7 +133,7 @@ export class StoredFill implements Fill {
       size: this.size,
       writeTo: async (sink) => {
         const content = await this.#blobs.read(this.digest, range);
-        if (content?.size !== this.size) throw new Error('the blob is gone, or damaged');
+        if (content?.size !== this.size) throw new Error('the blob is missing or damaged');
         await content.writeTo(sink);
       },
     };

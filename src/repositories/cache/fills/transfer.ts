@@ -7,18 +7,18 @@ import type { Digest } from '../../../protocol/digest.js';
 import { RegistryError } from '../../../protocol/errors.js';
 import { SourceClosedError } from '../../../util/source-listener.js';
 
-/** How often a transfer is tried again when nothing has come since the last time. */
+/** The maximum number of consecutive attempts without progress. */
 const maxRetries = 5;
-/** How often in all: an upstream that gives a little each time must come to an end too. */
+/** The maximum number of attempts in total, for an upstream that makes little progress each time. */
 const maxAttempts = 100;
-/** An upstream that asks for a longer wait is not waited for. */
+/** A transfer fails when the upstream asks for a longer wait. */
 const maxWaitMs = 10_000;
 
-/** What is fetched, and where. */
+/** What is fetched, and from where. */
 export interface TransferSource {
   readonly digest: Digest;
   readonly upstream: Upstream;
-  /** As the upstream has it. */
+  /** The upstream's name of the image. */
   readonly upstreamImage: string;
   readonly trail: readonly string[];
 }
@@ -27,19 +27,19 @@ export interface TransferSource {
 export type TransferTarget = Pick<StagedBlob, 'size' | 'append'>;
 
 export interface TransferOptions {
-  /** Before the first retry; it doubles. */
+  /** The delay before the first retry; it doubles with each one. */
   readonly backoffMs: number;
-  /** Breaks the transfer off. */
+  /** Aborts the transfer. */
   readonly signal: AbortSignal;
 }
 
-/** The error of a fill: UNAVAILABLE, with the upstream and the reason in its detail. */
+/** Returns the error of a fill: UNAVAILABLE, with the upstream and the reason in its detail. */
 export function fillError(upstream: Upstream, reason: string, cause?: unknown): RegistryError {
-  const message = `the upstream ${upstream.host} could not be cached: ${reason}`;
+  const message = `fetching the blob from the upstream ${upstream.host} failed: ${reason}`;
   return new RegistryError('UNAVAILABLE', { message, detail: { upstream: upstream.host, reason }, cause });
 }
 
-/** The answer, unless the signal aborts before it comes. @throws the signal's reason. */
+/** Returns the answer, unless the signal aborts first. @throws the signal's reason. */
 export async function unlessAborted<T>(asking: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -54,7 +54,7 @@ export async function unlessAborted<T>(asking: Promise<T>, signal: AbortSignal):
   }
 }
 
-/** Asks for the blob from an offset on. What the upstream answers after the signal is destroyed. */
+/** Requests the blob from an offset on. Destroys an answer that arrives after the signal aborted. */
 export async function askForBlob(
   { upstream, upstreamImage, digest, trail }: TransferSource,
   offset: number,
@@ -73,19 +73,19 @@ export async function askForBlob(
   }
 }
 
-/** Drops a body that nobody reads; what it says about that concerns nobody. */
+/** Destroys a body and ignores its errors. */
 export function destroyBody(body: Readable): void {
   body.on('error', () => undefined).destroy();
 }
 
-/** One upstream transfer: cut short, it goes on where it was. */
+/** One transfer from an upstream. It resumes where it was interrupted. */
 export class Transfer {
   readonly #source: TransferSource;
   readonly #target: TransferTarget;
   readonly #options: TransferOptions;
   #size: number | undefined;
 
-  /** @param size what the bytes must come to, where that is known. */
+  /** @param size the size of the blob, if known. */
   constructor(source: TransferSource, target: TransferTarget, size: number | undefined, options: TransferOptions) {
     this.#source = source;
     this.#target = target;
@@ -93,7 +93,7 @@ export class Transfer {
     this.#options = options;
   }
 
-  /** Resolves when the target has all bytes. @throws RegistryError as `fillError` makes them, and 507 for a full disk. */
+  /** Resolves when the target has all bytes. @throws RegistryError from `fillError`; 507 when the disk is full. */
   async run(first: UpstreamBlob): Promise<void> {
     let answer: UpstreamResult<UpstreamBlob> = { type: 'found', value: first };
     let fruitless = 0;
@@ -112,10 +112,10 @@ export class Transfer {
   /** `undefined` when all is there; else why not, when another attempt may help. */
   async #take(answer: UpstreamResult<UpstreamBlob>): Promise<UpstreamReason | undefined> {
     const upstream = this.#source.upstream.host;
-    if (answer.type === 'absent') throw this.#error('it has the content no more');
+    if (answer.type === 'absent') throw this.#error('it no longer has the blob');
     if (answer.type === 'denied') throw this.#error(answer.reason.reason);
     if (answer.type === 'failed') {
-      // There is nothing after what is here, and it was to be more.
+      // The upstream has nothing after this offset, although it announced more.
       if (answer.reason.status === 416) throw this.#error('its content is shorter than announced');
       return answer.reason;
     }
@@ -125,7 +125,7 @@ export class Transfer {
     try {
       this.#checkAnnouncement(answer.value);
       const isOver = await this.#pour(answer.value);
-      return isOver ? undefined : { upstream, reason: 'the connection was cut' };
+      return isOver ? undefined : { upstream, reason: 'the connection was interrupted' };
     } finally {
       this.#options.signal.removeEventListener('abort', onAbort);
       destroyBody(body);
@@ -133,13 +133,13 @@ export class Transfer {
   }
 
   #checkAnnouncement({ size, offset }: UpstreamBlob): void {
-    if (offset > this.#target.size) throw this.#error('it answered for another range than asked for');
+    if (offset > this.#target.size) throw this.#error('it answered with another range than requested');
     if (size === undefined) return;
     this.#size ??= size;
-    if (size !== this.#size) throw this.#error(`it announced ${this.#size} bytes, and then ${size}`);
+    if (size !== this.#size) throw this.#error(`it announced ${this.#size} bytes first and ${size} later`);
   }
 
-  /** True when all is there, false when it was cut. */
+  /** Returns true when all bytes arrived, false when the body was interrupted. */
   async #pour({ body, offset, size }: UpstreamBlob): Promise<boolean> {
     const skip = this.#target.size - offset;
     const source = skip === 0 ? body : Readable.from(skipBytes(body, skip));
@@ -153,8 +153,8 @@ export class Transfer {
       if (source !== body) destroyBody(source);
     }
     if (this.#size === undefined || this.#target.size === this.#size) return true;
-    // Where nothing was announced, the end of the body is the end of the content.
-    if (size === undefined) throw this.#error(`its content has ${this.#target.size} bytes and not ${this.#size}`);
+    // Without an announced size, the end of the body is the end of the content.
+    if (size === undefined) throw this.#error(`its content has ${this.#target.size} bytes instead of ${this.#size}`);
     return false;
   }
 
@@ -176,7 +176,7 @@ export class Transfer {
   }
 }
 
-/** The body without its first bytes, which are here already: its upstream knows no ranges. */
+/** Yields the body without its first bytes, which arrived before; the upstream does not support ranges. */
 async function* skipBytes(body: Readable, bytes: number): AsyncGenerator<Buffer> {
   let left = bytes;
   for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -20,20 +20,20 @@ import {
 import type { Fill } from './fill.js';
 
 const batchBytes = 64 * 1024;
-/** A reader waits for the bytes: none rests in a batch for long. */
+/** Flushes batches at once, because a reader waits for the bytes. */
 const hurry = AbortSignal.abort();
 
-/** So many transfers run at a time: each is for one reader. */
+/** The maximum number of concurrent transfers; each serves one reader. */
 const maxTransfers = 32;
 
 export interface UncachedFillRequest extends TransferSource {
-  /** What a manifest says. */
+  /** The size according to a manifest. */
   readonly expectedSize?: number | undefined;
-  /** Called with the bytes of each transfer that is passed on and not kept. */
+  /** Called with the bytes of each uncached transfer. */
   readonly onUncached?: ((bytes: number) => void) | undefined;
 }
 
-/** The blobs of a registry that are passed on because the disk has no room for them. */
+/** Serves blobs uncached because the disk has no room for them. */
 export class UncachedFills {
   readonly #options: TransferOptions;
   readonly #places = new Semaphore(maxTransfers);
@@ -42,7 +42,9 @@ export class UncachedFills {
     this.#options = options;
   }
 
-  /** What the upstream has. @throws RegistryError UNAVAILABLE with status 507 when it does not report the size. */
+  /**
+   * Asks the upstream for the blob. @throws RegistryError UNAVAILABLE with status 507 when it does not report the size.
+   */
   async open(request: UncachedFillRequest): Promise<UpstreamResult<UncachedFill>> {
     const { upstream, upstreamImage, digest, trail, expectedSize } = request;
     const asking = upstream.statBlob(upstreamImage, digest, trail);
@@ -66,11 +68,11 @@ export class UncachedFills {
   }
 }
 
-/** A blob that is sent to its readers and not kept: the disk has no room for it. Each reader has a transfer of its own. */
+/** A blob that is sent without being stored. Each reader has its own transfer. */
 export class UncachedFill implements Fill {
   readonly digest: Digest;
   readonly size: number;
-  /** Rejects: nothing is stored. */
+  /** Always rejects, because nothing is stored. */
   readonly done: Promise<BlobInfo>;
   readonly #request: UncachedFillRequest;
   readonly #places: Semaphore;
@@ -85,7 +87,7 @@ export class UncachedFill implements Fill {
     this.done = Promise.reject(
       new RegistryError('UNAVAILABLE', {
         status: 507,
-        message: 'the disk is full: the blob is passed on and not kept',
+        message: 'the disk is full: the blob is sent uncached',
       }),
     );
     this.done.catch(() => undefined);
@@ -109,12 +111,12 @@ export class UncachedFill implements Fill {
     try {
       writer.check();
       const first = await askForBlob(this.#request, 0, signal);
-      if (first.type === 'absent') throw fillError(upstream, 'it no longer has the content');
+      if (first.type === 'absent') throw fillError(upstream, 'it no longer has the blob');
       if (first.type !== 'found') throw fillError(upstream, first.reason.reason);
       await new Transfer(this.#request, passage, this.size, { ...this.#options, signal }).run(first.value);
       if (!(await passage.finish())) throw fillError(upstream, 'its content has another digest');
     } catch (error) {
-      // The reader wanted the beginning alone: the rest need not come.
+      // The reader got its whole range and does not need the rest.
       if (!passage.isOver) throw error;
     } finally {
       sink.off('close', onGone);
@@ -128,7 +130,9 @@ class EnoughError extends Error {
   override readonly name = 'EnoughError';
 }
 
-/** Takes all bytes of a blob, hashes them, and sends a range of them; the last byte of the blob once the digest is right. */
+/**
+ * Hashes all bytes of a blob and sends a range of them. Sends the last byte of the blob only after the digest matched.
+ */
 class Passage implements TransferTarget {
   readonly #writer: SinkWriter;
   readonly #digest: Digest;
@@ -151,7 +155,7 @@ class Passage implements TransferTarget {
     return this.#size;
   }
 
-  /** All of the range was sent. */
+  /** True when the whole range was sent. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -166,7 +170,7 @@ class Passage implements TransferTarget {
     return this.#size;
   }
 
-  /** Sends the byte that was withheld. False when the bytes have another digest. */
+  /** Sends the withheld byte. Returns false when the bytes have another digest. */
   async finish(): Promise<boolean> {
     if (this.#hash.digest('hex') !== hexOf(this.#digest)) return false;
     if (this.#range.end === this.#total - 1 && this.#total > 0) await this.#writer.write(this.#lastByte);

@@ -99,7 +99,7 @@ describe('evicting', () => {
     expect(await held(alpine, 'a', 'b', 'c', 'd', 'j')).toBe('a, d, j');
     expect(await domain.metadata.usage('hub')).toBe(9 * size);
     expect(collections).toBe(1);
-    expect(messages('info')).toEqual(['evicted from the cache']);
+    expect(messages('info')).toEqual(['cache evicted']);
     expect(await eviction.evict()).toEqual({ evicted: 0, bytes: 0 });
     expect(collections).toBe(1);
   });
@@ -315,7 +315,7 @@ describe('a purge', () => {
     expect(report).toEqual({ tags: 1, manifests: 2, blobs: 2, bytes: 4 * size });
     expect(await held(alpine, ...all)).toBe('bytes of layer, shared, loose, other');
     expect(await held(debian, 'layer')).toBe('layer');
-    expect([collections, messages('info')]).toEqual([1, ['purged the cache']]);
+    expect([collections, messages('info')]).toEqual([1, ['cache purged']]);
   });
 
   it('of one of two tags takes the tag alone', async () => {
@@ -377,7 +377,7 @@ describe('what fails', () => {
     await cacheBlobs(alpine, 'a', 'b');
     const eviction = open({ maxCacheBytes: size }, { metadata });
     eviction.noteGrowth(2 * size);
-    await expect.poll(() => messages('error')).toEqual(['evicting from the cache failed']);
+    await expect.poll(() => messages('error')).toEqual(['cache eviction failed']);
     eviction.noteGrowth(2 * size);
     await expect(eviction.evictBytes(size)).rejects.toThrow('broken');
     expect(fails).toBe(2);
@@ -387,7 +387,7 @@ describe('what fails', () => {
     await cacheBlobs(alpine, 'a', 'b');
     const collect = (): Promise<never> => Promise.reject(new Error('broken'));
     expect(await open({ maxCacheBytes: size }, { collect }).evict()).toMatchObject({ evicted: 2 });
-    expect(messages('error')).toEqual(['what was evicted could not be freed']);
+    expect(messages('error')).toEqual(['failed to free evicted bytes']);
   });
 
   it('a failed write of access times does not stop an eviction', async () => {

@@ -141,7 +141,7 @@ describe('a fill', () => {
   ])('whose size is told %s', async (_who, act, expectedSize, told) => {
     const fill = await fetchFrom(new ScriptedUpstream([act]), { expectedSize });
     expect(fill.size).toBe(told);
-    if (told === undefined) expect(() => fill.content()).toThrow('nobody knows the size');
+    if (told === undefined) expect(() => fill.content()).toThrow('the size is unknown');
     await fill.done;
     expect(fill.size).toBe(size);
     expect((await readBytes(fill.content())).equals(bytes)).toBe(true);
@@ -173,7 +173,7 @@ describe('what the upstream answers at first', () => {
 
   it('a size that the manifest denies is a failure, and the body is dropped', async () => {
     const upstream = new ScriptedUpstream([serve(bytes)]);
-    const reason = { upstream: 'up.example', reason: `it has ${size} bytes where 5 were expected` };
+    const reason = { upstream: 'up.example', reason: `it has ${size} bytes instead of 5` };
     expect(await fills.fetch(request(upstream, { expectedSize: 5 }))).toEqual({ type: 'failed', reason });
     expect(upstream.bodies[0]?.destroyed).toBe(true);
     await expectNothing();
@@ -230,21 +230,21 @@ describe('a fill that fails', () => {
     ['another digest, of unknown size', [serve(wrong, unknown)], 'its content has another digest', undefined],
     ['too much', [serve(tooLong, { announced: size })], `its content is longer than ${size} bytes`, undefined],
     ['more than a manifest says', [serve(tooLong, unknown)], `its content is longer than ${size} bytes`, size],
-    ['less than a manifest says', [serve(bytes, { endAt: 9, ...unknown })], `has 9 bytes and not ${size}`, size],
+    ['less than a manifest says', [serve(bytes, { endAt: 9, ...unknown })], `has 9 bytes instead of ${size}`, size],
     ['less than announced', [serve(bytes, { endAt: 9 }), failing('x', { status: 416 })], 'shorter', undefined],
     ['a cut, and no more', [serve(bytes, { cutAt: 99 }), failing('it answered 500')], 'it answered 500', undefined],
-    ['a cut in every attempt', [serve(bytes, { cutAt: 99, ignoresRanges: true })], 'was cut', undefined],
+    ['a cut in every attempt', [serve(bytes, { cutAt: 99, ignoresRanges: true })], 'was interrupted', undefined],
     [
       'a cut, and a long wait',
       [serve(bytes, { cutAt: 9 }), failing('busy', { retryAfterSeconds: 60 })],
       'busy',
       undefined,
     ],
-    ['a cut, and gone', [serve(bytes, { cutAt: 9 }), absent], 'no more', undefined],
+    ['a cut, and gone', [serve(bytes, { cutAt: 9 }), absent], 'no longer has the blob', undefined],
     [
       'a cut, and another size',
       [serve(bytes, { cutAt: 9 }), serve(tooLong)],
-      `announced ${size} bytes, and then`,
+      `announced ${size} bytes first and`,
       undefined,
     ],
     [
