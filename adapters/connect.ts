@@ -3,7 +3,7 @@ import type { MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
-/** As much of a Connect app as is used here. */
+/** The part of a Connect app that the adapter uses. */
 export interface ConnectApp {
   use(handler: Middleware): unknown;
   use(path: string, handler: Middleware): unknown;
@@ -11,9 +11,9 @@ export interface ConnectApp {
 }
 
 /**
- * Mounts the registry in a Connect app, in front of what comes later. Host routes go on as before.
- * @throws Error when one of body-parser's parsers stands before it: the bodies of pushes would be gone. Others are found at
- * the first push, which then fails with the same advice.
+ * Mounts the registry in a Connect app, in front of everything that is added later. Routes of the host are not affected.
+ * @throws Error if the app already uses a parser of body-parser, which would consume the bodies of pushes. Other parsers are
+ * detected at the first push, which fails with the same advice.
  */
 export function mountRegistry(app: ConnectApp, registry: Registry, options: MountOptions = {}): void {
   const parser = app.stack.filter(({ route }) => route === '').find(({ handle }) => isBodyParser(handle));

@@ -3,19 +3,19 @@ import type { MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
-/** As much of an Express app as is used here, of version 4 or 5. */
+/** The part of an Express 4 or 5 app that the adapter uses. */
 export interface ExpressApp {
   use(handler: Middleware): unknown;
   use(path: string, handler: Middleware): unknown;
 }
 
 /**
- * Mounts the registry in an Express app, in front of what comes later. Host routes go on as before.
- * @throws Error when one of Express's own body parsers stands before it: the bodies of pushes would be gone. Others are
- * found at the first push, which then fails with the same advice.
+ * Mounts the registry in an Express app, in front of everything that is added later. Routes of the host are not affected.
+ * @throws Error if the app already uses one of Express's own body parsers, which would consume the bodies of pushes. Other
+ * parsers are detected at the first push, which fails with the same advice.
  */
 export function mountRegistry(app: ExpressApp, registry: Registry, options: MountOptions = {}): void {
-  if (layersOf(app).some(eatsBodies))
+  if (layersOf(app).some(consumesBodies))
     throw new Error('mount the registry in front of the body parsers: it reads the bodies itself');
   app.use(registry.middleware);
   if (options.management !== undefined) app.use(options.management, registry.management);
@@ -23,13 +23,13 @@ export function mountRegistry(app: ExpressApp, registry: Registry, options: Moun
 
 type Layer = { readonly name: string; readonly slash?: boolean; readonly regexp?: { readonly fast_slash: boolean } };
 
-/** Express 4 has `_router` once there is something in it, and throws on `router`, which is Express 5's. */
+/** Express 4 has `_router`, once something was added, and throws on access to `router`. Express 5 has `router`. */
 function layersOf(app: ExpressApp & { _router?: { stack: Layer[] }; router?: { stack: Layer[] } }): readonly Layer[] {
   // oxlint-disable-next-line no-underscore-dangle -- Express 4's own name
   return ('lazyrouter' in app ? app._router : app.router)?.stack ?? [];
 }
 
-/** Only those for all paths: a parser under `/api` never sees what is ours. */
-function eatsBodies({ name, slash, regexp }: Layer): boolean {
+/** Ignores parsers that are mounted at a path: a parser under `/api` never gets our requests. */
+function consumesBodies({ name, slash, regexp }: Layer): boolean {
   return /^(?:json|urlencoded|raw|text)Parser$/.test(name) && (slash === true || regexp?.fast_slash === true);
 }

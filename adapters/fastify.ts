@@ -5,15 +5,15 @@ import { createRegistryMiddleware, type MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
-/** As much of a Fastify instance as is used here: of the root, or of a plugin, whose prefix is the registry's then. */
+/** The part of a Fastify instance that the adapter uses: the root, or a plugin, whose prefix then applies to the registry. */
 export interface FastifyApp {
   register(plugin: FastifyPluginCallback): unknown;
 }
 
-/** Mounts the registry in a Fastify app. The host's hooks run before it; its other routes and its parsers go on as before. */
+/** Mounts the registry in a Fastify app. Hooks of the host run before it. Routes and parsers of the host are not affected. */
 export function mountRegistry(app: FastifyApp, registry: Registry, { management: place }: MountOptions = {}): void {
   app.register((scope, _options, ready) => {
-    // In this scope alone: bodies of any type are left to the registry, which reads them itself.
+    // Only in this scope: the registry reads bodies of every type itself.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, _body, done) => done(null));
     const options = place === undefined ? {} : { management: scope.prefix + place };

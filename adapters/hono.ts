@@ -4,15 +4,15 @@ import { createRegistryListener, type MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
-/** Spread it into the options of `serve` or `createAdaptorServer` of `@hono/node-server`. */
+/** Options to spread into those of `serve` or `createAdaptorServer` of `@hono/node-server`. */
 export interface HonoMount<Fetch> {
   readonly fetch: Fetch;
   readonly createServer: typeof createServer;
 }
 
 /**
- * Puts the registry in front of a Hono app, whose routes go on as before. Not into it: Hono makes its answer to a HEAD of the
- * one to a GET, and would answer a second time what the registry has answered.
+ * Mounts the registry in front of a Hono app, whose routes are not affected. It cannot be mounted inside the app: Hono
+ * derives HEAD from GET, and would send a second response to requests that the registry has answered.
  */
 export function mountRegistry<Fetch>(
   app: { readonly fetch: Fetch },
@@ -21,6 +21,6 @@ export function mountRegistry<Fetch>(
 ): HonoMount<Fetch> {
   const createInFront = (settings: ServerOptions, fallback: RequestListener): ReturnType<typeof createServer> =>
     createServer(settings, createRegistryListener(registry, { ...options, fallback }));
-  // The one of its overloads that node-server calls.
+  // node-server calls only this one of the overloads.
   return { fetch: app.fetch, createServer: createInFront as typeof createServer };
 }

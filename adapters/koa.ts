@@ -5,7 +5,7 @@ import { createRegistryMiddleware, type MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
-/** As much of a Koa app as is used here. */
+/** The part of a Koa app that the adapter uses. */
 export interface KoaApp {
   use(middleware: (context: KoaContext, next: () => Promise<unknown>) => Promise<unknown>): unknown;
 }
@@ -18,14 +18,14 @@ interface KoaContext {
 }
 
 /**
- * Mounts the registry in a Koa app, in front of what comes later: body parsers too. Host routes go on as before. Middleware
- * before it sees the end of the response when its `next()` resolves, but no body.
+ * Mounts the registry in a Koa app, in front of everything that is added later. Add body parsers after it. Routes of the
+ * host are not affected. For earlier middleware, `next()` resolves at the end of the response, but `body` is not set.
  */
 export function mountRegistry(app: KoaApp, registry: Registry, options: MountOptions = {}): void {
   const middleware = createRegistryMiddleware(registry, options);
   app.use(async (context, next) => {
     const { req, res } = context;
-    // Koa and koa-mount keep the client's URL here alone, and the registry answers by it.
+    // Koa and koa-mount keep the client's URL only here, and the registry needs it for the URLs in its answers.
     req.originalUrl ??= context.originalUrl;
     let isOurs = true;
     middleware(req, res, () => (isOurs = false));

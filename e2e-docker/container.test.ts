@@ -73,7 +73,7 @@ describeClient('the container image', needs, () => {
     // The log is written behind the answer.
     await expect.poll(async () => (await engine.docker(['logs', registry.name])).stderr).toContain('version.check');
     const { stdout, stderr } = await engine.docker(['logs', registry.name]);
-    expect(stdout).toContain('listens on http://0.0.0.0:5000');
+    expect(stdout).toContain('listening on http://0.0.0.0:5000');
     const lines = stderr.trim().split('\n');
     const ops = lines.map((line) => (JSON.parse(line) as { op?: string }).op);
     expect(ops).toContain('version.check');
@@ -81,7 +81,7 @@ describeClient('the container image', needs, () => {
 
   test.each([
     ['without a config file', [], /the config file cannot be read: .*\/etc\/artifactapi\/config\.yaml/],
-    ['when nobody said who may use it', ['--log-level=info'], /nobody has said who may use the registry/],
+    ['without access control', ['--log-level=info'], /access is not configured/],
   ])('refuses to start %s', async (_case, flags, reason) => {
     await expect(engine.docker(['run', '--rm', '--network=none', image, ...flags])).rejects.toThrow(reason);
   });

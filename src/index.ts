@@ -1,4 +1,4 @@
-/** The public API, and nothing else. */
+/** The public API of the package. */
 export { createRegistry, type Registry } from './registry.js';
 export { OptionsError, resolveOptions } from './options/resolve-options.js';
 export type { GarbageCollectionOptions, RegistryOptions } from './options/generated/registry-options.js';

@@ -14,45 +14,47 @@ import { countRefusals } from './composition/refusal-counts.js';
 import { Closers } from './util/closers.js';
 
 /**
- * A registry to mount. It opens its data folder at once, in the background, and requests wait for it. When that fails, requests
- * get 503 with the reason and `Retry-After`, and it tries again after 0.5 s, 1 s and so on up to 30 s, until it succeeds.
+ * A registry to mount in a server. It starts to open its data folder at once, and requests wait until it is open. If opening
+ * fails, requests get 503 with the reason and `Retry-After`. The registry retries after 0.5 s, 1 s and so on up to 30 s, until
+ * it succeeds.
  */
 export interface Registry {
-  /** Takes exactly `<prefix>/v2` and what is under it, by the URL that the client sent; all else goes to `next()`. */
+  /** Handles `<prefix>/v2` and all paths below it, in the URL that the client sent. Passes all other requests to `next()`. */
   readonly middleware: Middleware;
-  /** Takes `/api/v1/…`, relative to where it is mounted. */
+  /** Handles `/api/v1/…`, relative to the path where it is mounted. */
   readonly management: Middleware;
   /**
-   * Resolves when requests are served. Waits for the attempt in progress; between two attempts it rejects with the failure of
-   * the last one. After a later success it resolves.
+   * Resolves when the registry is open. Waits for the attempt in progress. Between two attempts, rejects with the error of the
+   * last one; call it again to wait for the next.
    */
   ready(): Promise<void>;
   /**
-   * Looks whether the registry works: writes to the index and to the data folder, at most once a second and for some seconds at
-   * most. Never rejects.
+   * Checks whether the registry works, by writing to the index and to the data folder. Never rejects. Checks at most once a
+   * second, and returns after a few seconds at the latest.
    */
   health(): Promise<HealthReport>;
+  /** Emits the events of `RegistryEvents`. */
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
   readonly repositories: Repositories;
-  /** Collects garbage now, in a pass that starts after the call. Calls that wait for a running pass share the next one. */
+  /** Collects garbage in a pass that starts after the call. Calls during a running pass share the next one. */
   collectGarbage(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
   /**
-   * Ends background work and closes the stores, also while the registry is opening or between two attempts. Stop the server
-   * first: requests fail from here on. Rejects with an AggregateError when steps failed; all of them ran.
+   * Stops background work and closes the stores, also while the registry is opening or between two attempts. Stop the server
+   * first, because requests fail from now on. Rejects with an AggregateError if steps failed; all of them ran.
    */
   close(): Promise<void>;
 }
 
 /**
- * Makes a registry.
- * @throws OptionsError with every problem of the options at once.
+ * Creates a registry.
+ * @throws OptionsError with all problems of the options.
  */
 export function createRegistry(options: RegistryOptions): Registry {
   return buildRegistry(options).registry;
 }
 
-/** A registry with its inner parts, which only tests may see. */
+/** Creates a registry and returns its internal parts too, for tests. */
 export function buildRegistry(options: RegistryOptions): { readonly registry: Registry; readonly life: RegistryLife } {
   const resolved = resolveOptions(options);
   const runtime = createRuntime(resolved.logger);

@@ -5,21 +5,21 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 
-/** What went wrong between us and a registry, in words for whoever gave the command. */
+/** Thrown when `import` or `export` fails. The message is for the user of the command. */
 export class ArchiveCommandError extends Error {
   override readonly name = 'ArchiveCommandError';
 }
 
-/** `http://host:5000/<repository>/<image>:<tag>`, taken apart. */
+/** The parts of `http://host:5000/<repository>/<image>:<tag>`. */
 export interface ArchiveAddress {
   readonly origin: string;
   readonly repository: string;
   readonly image?: string;
-  /** A tag, or a digest behind an @. */
+  /** A tag, or a digest if the address has an @. */
   readonly reference?: string;
 }
 
-/** @throws ArchiveCommandError when the text is no such address. */
+/** Parses an address. @throws ArchiveCommandError if the text has another form. */
 export function parseArchiveAddress(address: string): ArchiveAddress {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   const match = /^\/(?<repository>[^/:@]+)(?:\/(?<image>[^:@]+)(?:[:@](?<reference>.+))?)?\/?$/.exec(
@@ -28,7 +28,7 @@ export function parseArchiveAddress(address: string): ArchiveAddress {
   const { repository, image, reference } = match?.groups ?? {};
   if (url === undefined || !/^https?:$/.test(url.protocol) || repository === undefined) {
     throw new ArchiveCommandError(
-      `${address} is no address of this kind: http://localhost:5000/<repository>/<image>:<tag>`,
+      `invalid address "${address}": write it as http://localhost:5000/<repository>/<image>:<tag>`,
     );
   }
   return {
@@ -39,12 +39,13 @@ export function parseArchiveAddress(address: string): ArchiveAddress {
   };
 }
 
-/** `Authorization` of a request: a name with its password, else a token, else none. */
+/** Returns the `Authorization` header: Basic for `user`, which is `name:password`, or else Bearer for a token. */
 export function authorizationOf(user: string | undefined, token: string | undefined): Readonly<Record<string, string>> {
   if (user !== undefined) return { Authorization: `Basic ${Buffer.from(user).toString('base64')}` };
   return token === undefined || token === '' ? {} : { Authorization: `Bearer ${token}` };
 }
 
+/** A request to the management API of a registry. */
 export interface ArchiveRequest {
   readonly method: 'GET' | 'POST';
   readonly url: URL;
@@ -53,8 +54,8 @@ export interface ArchiveRequest {
 }
 
 /**
- * Sends a request, and its body until there is an answer: a registry that refuses does not wait for all of it.
- * @throws ArchiveCommandError when there is no answer, or it is a refusal.
+ * Sends a request, and its body until the answer arrives: a registry that refuses does not read all of it.
+ * @throws ArchiveCommandError if there is no answer, or its status is 300 or above.
  */
 export async function sendArchiveRequest({ method, url, headers, body }: ArchiveRequest): Promise<IncomingMessage> {
   const send = url.protocol === 'https:' ? requestHttps : requestHttp;
@@ -64,7 +65,7 @@ export async function sendArchiveRequest({ method, url, headers, body }: Archive
   answered.catch(() => undefined);
   const sending = sendBody(req, body, stop.signal);
   try {
-    // A body that cannot be read ends the request; one that cannot be sent may have an answer that says why.
+    // A failure to read the body ends the request. If it cannot be sent, an answer may say why.
     await Promise.race([answered, sending]);
     const [answer] = await answered;
     if (answer.statusCode !== undefined && answer.statusCode < 300) return answer;
@@ -72,7 +73,7 @@ export async function sendArchiveRequest({ method, url, headers, body }: Archive
   } catch (error) {
     req.destroy();
     if (error instanceof ArchiveCommandError) throw error;
-    throw new ArchiveCommandError(`${url.origin} gave no answer: ${messageOf(error)}`, { cause: error });
+    throw new ArchiveCommandError(`no answer from ${url.origin}: ${messageOf(error)}`, { cause: error });
   } finally {
     stop.abort();
     await sending.catch(() => undefined);
@@ -91,14 +92,14 @@ async function sendBody(req: ClientRequest, body: ArchiveRequest['body'], signal
   await pipeline(source, through, req, { signal });
 }
 
-/** The first error of the answer, as the registry words it. */
+/** Returns an error with the first message of the registry's answer. */
 async function explainRefusal(answer: IncomingMessage): Promise<ArchiveCommandError> {
   const status = `${answer.statusCode} ${answer.statusMessage ?? ''}`.trim();
   const body = await text(answer).catch(() => '');
   const first = readFirstError(body);
-  if (first === undefined) return new ArchiveCommandError(`the registry answered ${status}`);
+  if (first === undefined) return new ArchiveCommandError(`the registry answered with ${status}`);
   const detail = first.detail === undefined ? '' : ` ${JSON.stringify(first.detail)}`;
-  return new ArchiveCommandError(`the registry refuses: ${first.message} (${first.code}, ${status})${detail}`);
+  return new ArchiveCommandError(`the registry refused: ${first.message} (${first.code}, ${status})${detail}`);
 }
 
 function readFirstError(body: string): { code: string; message: string; detail?: unknown } | undefined {
@@ -111,7 +112,7 @@ function readFirstError(body: string): { code: string; message: string; detail?:
 
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // A host with several addresses fails with one error for each of them.
+  // A host with several addresses fails with one error per address.
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
   return error.message;
 }

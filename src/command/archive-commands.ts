@@ -26,39 +26,39 @@ interface ExportFlags {
   readonly user?: string;
 }
 
-/** The parts of the answer to an import that are told. */
+/** The parts of the answer to an import that the command prints. */
 interface Report {
   readonly images: readonly { name: string; tags: readonly string[]; digest: string; platforms: readonly string[] }[];
   readonly blobs: { total: number; bytes: number; already_present: number; already_present_bytes: number };
 }
 
-/** Adds `import` and `export`, which bring archives to a registry that runs and from it. */
+/** Adds `import` and `export`, which transfer archives to and from a running registry. */
 export function addArchiveCommands(program: Command): void {
   const user = '--user <name:password>';
-  const userHelp = 'whom to log in as (or a token in ARTIFACTAPI_TOKEN)';
+  const userHelp = 'user name and password (or set ARTIFACTAPI_TOKEN to a token)';
   program
     .command('import')
-    .description('Bring a tar of docker save, or of an OCI layout, to a registry; - reads it from standard input.')
-    .argument('<file>', 'the archive, plain, gzip or zstd')
-    .requiredOption('--to <address>', 'where: http://localhost:5000/<repository>, perhaps with /<image>:<tag>')
+    .description('Import a docker save archive or an OCI layout into a running registry')
+    .argument('<file>', 'tar archive, plain or compressed with gzip or zstd; - for standard input')
+    .requiredOption('--to <address>', 'destination: http://localhost:5000/<repository>, optionally with /<image>:<tag>')
     .option(user, userHelp)
-    .action((file: string, flags: ImportFlags) => tell(importFile(file, flags)));
+    .action((file: string, flags: ImportFlags) => reportFailure(importFile(file, flags)));
   program
     .command('export')
-    .description('Get images of one repository as a tar, for docker load and for whatever reads OCI layouts.')
-    .argument('<address...>', 'what: http://localhost:5000/<repository>/<image>:<tag>')
-    .option('-o, --output <file>', 'where to, - for standard output', '-')
-    .option('--platform <os/architecture>', 'of images for several platforms, only this one')
-    .option('--as <name:tag>', 'what to call the image in the archive')
+    .description('Export images of one repository as an OCI layout in a tar archive, which docker load reads too')
+    .argument('<address...>', 'images: http://localhost:5000/<repository>/<image>:<tag>')
+    .option('-o, --output <file>', 'output file; - for standard output', '-')
+    .option('--platform <os/architecture>', 'export only this platform of multi-platform images')
+    .option('--as <name:tag>', 'name of the image in the archive')
     .option(user, userHelp)
-    .action((addresses: readonly string[], flags: ExportFlags) => tell(exportImages(addresses, flags)));
+    .action((addresses: readonly string[], flags: ExportFlags) => reportFailure(exportImages(addresses, flags)));
 }
 
-async function tell(work: Promise<void>): Promise<void> {
+async function reportFailure(work: Promise<void>): Promise<void> {
   try {
     await work;
   } catch (error) {
-    // For whoever gave the command: in words, without a stack.
+    // The user of the command needs the message, not the stack.
     process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;
   }
@@ -67,7 +67,7 @@ async function tell(work: Promise<void>): Promise<void> {
 async function importFile(file: string, flags: ImportFlags): Promise<void> {
   const address = parseArchiveAddress(flags.to);
   const { image, reference } = address;
-  if (reference?.includes(':') === true) throw new ArchiveCommandError('--to takes a tag, no digest');
+  if (reference?.includes(':') === true) throw new ArchiveCommandError('--to takes a tag, not a digest');
   const url = urlOf(address, 'import');
   if (image !== undefined) url.searchParams.set('image', image);
   if (reference !== undefined) url.searchParams.set('tag', reference);
@@ -96,13 +96,13 @@ function formatReport({ images, blobs }: Report): string {
     const names = tags.length === 0 ? [`${name}@${digest}`] : tags.map((tag) => `${name}:${tag}`);
     return `${names.join(' ')}  ${tags.length === 0 ? '' : `${digest}  `}${platforms.join(' ')}`.trimEnd();
   });
-  const there = `${blobs.already_present} of them (${formatBytes(blobs.already_present_bytes)}) were there already`;
-  return [...lines, `${blobs.total} blobs (${formatBytes(blobs.bytes)}), ${there}`, ''].join('\n');
+  const present = `${blobs.already_present} of them (${formatBytes(blobs.already_present_bytes)}) already present`;
+  return [...lines, `${blobs.total} blobs (${formatBytes(blobs.bytes)}), ${present}`, ''].join('\n');
 }
 
 async function exportImages(addresses: readonly string[], flags: ExportFlags): Promise<void> {
   if (flags.output === '-' && process.stdout.isTTY) {
-    throw new ArchiveCommandError('a terminal is no place for a tar: say where to with -o, or redirect the output');
+    throw new ArchiveCommandError('refusing to write a tar archive to a terminal: use -o FILE, or redirect the output');
   }
   const headers = authorizationOf(flags.user, process.env['ARTIFACTAPI_TOKEN']);
   const answer = await sendArchiveRequest({
@@ -116,7 +116,7 @@ async function exportImages(addresses: readonly string[], flags: ExportFlags): P
     await copy(answer, progress, process.stdout);
     return;
   }
-  // A part of an archive must not look like one.
+  // A truncated archive must not look complete.
   const partial = `${flags.output}.part`;
   try {
     await copy(answer, progress, createWriteStream(partial));
@@ -129,20 +129,22 @@ async function exportImages(addresses: readonly string[], flags: ExportFlags): P
 
 async function copy(answer: Readable, progress: ProgressStream, sink: Writable): Promise<void> {
   await pipeline(answer, progress, sink).catch((cause: Error) => {
-    throw new ArchiveCommandError(`the archive did not come to its end: ${cause.message}`, { cause });
+    throw new ArchiveCommandError(`the transfer of the archive was interrupted: ${cause.message}`, { cause });
   });
 }
 
 function exportUrl(addresses: readonly ArchiveAddress[], { platform, as }: ExportFlags): URL {
   const [first] = addresses;
-  if (first === undefined) throw new ArchiveCommandError('there is nothing to export');
+  if (first === undefined) throw new ArchiveCommandError('no image to export: give at least one address');
   const url = urlOf(first, 'export');
   for (const { origin, repository, image, reference = 'latest' } of addresses) {
     if (origin !== first.origin || repository !== first.repository) {
-      throw new ArchiveCommandError('one archive has images of one repository');
+      throw new ArchiveCommandError(
+        'an archive can only contain images of one repository: export each repository on its own',
+      );
     }
     if (image === undefined)
-      throw new ArchiveCommandError('say which image: http://localhost:5000/<repository>/<image>');
+      throw new ArchiveCommandError('the address has no image: write http://localhost:5000/<repository>/<image>');
     url.searchParams.append('name', `${image}${reference.includes(':') ? '@' : ':'}${reference}`);
   }
   if (platform !== undefined) url.searchParams.set('platform', platform);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command. It checks the limit of open files before it loads the rest: Node loads many files at the same time. */
+/** The entry point. Checks the limit of open files before it loads the rest, because Node opens many files at the same time. */
 import { explainLoadFailure, explainLowLimit, readOpenFileLimit } from './open-file-limit.js';
 
 function fail(message: string): never {

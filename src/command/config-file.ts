@@ -5,14 +5,14 @@ import { z } from 'zod';
 import { describeProblems, secondsSchema, strictOptions, type Problem } from '../protocol/settings/option-schema.js';
 import { parseQuantity } from './units.js';
 
-/** What a config file says, before anybody has looked whether these are options. */
+/** The content of a config file, before its options are checked. */
 export interface ConfigDocument {
   readonly settings: Readonly<Record<string, unknown>>;
-  /** What is wrong with the file itself, or with the variables that it names. */
+  /** Problems of the file itself and of the variables in it. */
   readonly problems: readonly Problem[];
 }
 
-// Loaded with the first file that is read: a start without one is that much shorter.
+// Loaded on demand, so a start without a config file is faster.
 const require = createRequire(import.meta.url);
 const loadYaml = (): typeof Yaml => require('yaml') as typeof Yaml;
 
@@ -22,21 +22,21 @@ const variablePattern = /\$\$|\$\{([^}]*)\}|\$\{/g;
 const variableNamePattern = /^([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s;
 /** Mappings whose keys are not options. */
 const freeFormPattern = /(?:^|\.)(?:hosts|namespaces|groups|claims)$/;
-const bareValuePattern = /^(?:true|false|-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?)$/;
+const plainValuePattern = /^(?:true|false|-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?)$/;
 
 /**
- * Reads YAML, or JSON, which is YAML too. `${NAME}` in a value is filled in from the environment, `${NAME:-text}` stands
- * for the text when the variable is unset or empty, and `$$` for one `$`. A filled-in value that is not quoted in the file
- * is a number or a boolean when it looks like one, as if it stood there: `port: ${PORT}`. Sizes and durations accept units.
+ * Parses YAML, or JSON, which is YAML too. Replaces `${NAME}` in a value by the environment variable, `${NAME:-text}` by the
+ * text if the variable is unset or empty, and `$$` by one `$`. As in plain YAML, a value that is not quoted in the file
+ * becomes a number or a boolean if it has the form of one: `port: ${PORT}`. Sizes and durations accept units.
  */
 export function parseConfigFile(text: string, environment: Environment): ConfigDocument {
   if (text.trim() === '') return { settings: {}, problems: [] };
   const document = loadYaml().parseDocument(text);
   const [error] = document.errors;
-  // The first alone: where the form is broken, those that follow come of it.
+  // Only the first: later syntax errors are usually its consequences.
   if (error !== undefined) return { settings: {}, problems: [describeSyntaxError(error)] };
   const problems: Problem[] = [];
-  fillIn(document.contents, '', { environment, problems });
+  substitute(document.contents, '', { environment, problems });
   const settings: unknown = document.toJS() ?? {};
   if (isRecord(settings)) return { settings, problems };
   return { settings: {}, problems: [{ path: '', problem: 'must be a mapping of options to values' }] };
@@ -45,53 +45,56 @@ export function parseConfigFile(text: string, environment: Environment): ConfigD
 function describeSyntaxError({ linePos, message }: YAMLParseError): Problem {
   return {
     path: linePos === undefined ? '' : `line ${linePos[0].line}, column ${linePos[0].col}`,
-    // What follows the first line draws the place, which the path has named.
+    // The lines after the first one show the position, which is in the path.
     problem: message.replace(/ at line [0-9]+, column [0-9]+:[\s\S]*$/, ''),
   };
 }
 
-interface Filling {
+interface Substitution {
   readonly environment: Environment;
   readonly problems: Problem[];
 }
 
-/** Replaces the variables in the nodes themselves: after `toJS` nobody could tell a quoted value from a bare one. */
-function fillIn(node: unknown, path: string, filling: Filling): void {
+/** Replaces variables in the nodes, because after `toJS` quoted and plain values look alike. */
+function substitute(node: unknown, path: string, context: Substitution): void {
   const { isAlias, isMap, isScalar, isSeq } = loadYaml();
   if (isMap(node)) {
     for (const { key, value } of node.items) {
       const name = String(isScalar(key) ? key.value : key);
       const inner = path === '' ? name : `${path}.${name}`;
-      fillIn(value, inner, filling);
-      if (isScalar(value) && !freeFormPattern.test(path)) convertUnit(value, name, inner, filling.problems);
+      substitute(value, inner, context);
+      if (isScalar(value) && !freeFormPattern.test(path)) convertUnit(value, name, inner, context.problems);
     }
   } else if (isSeq(node)) {
-    node.items.forEach((item, i) => fillIn(item, `${path}[${i}]`, filling));
+    node.items.forEach((item, i) => substitute(item, `${path}[${i}]`, context));
   } else if (isScalar(node) && !isAlias(node)) {
-    fillInScalar(node, path, filling);
+    substituteScalar(node, path, context);
   }
 }
 
-function fillInScalar(node: Scalar, path: string, { environment, problems }: Filling): void {
+function substituteScalar(node: Scalar, path: string, { environment, problems }: Substitution): void {
   const { value } = node;
   if (typeof value !== 'string' || !value.includes('$')) return;
   const filled = value.replace(variablePattern, (found: string, inner: string | undefined) => {
     if (found === '$$') return '$';
     const [, name, fallback] = variableNamePattern.exec(inner ?? '') ?? [];
     if (name === undefined) {
-      problems.push({ path, problem: `${found} is no variable: write \${NAME}, \${NAME:-default}, or $$ for one $` });
+      problems.push({
+        path,
+        problem: `invalid variable "${found}": write \${NAME}, \${NAME:-default}, or $$ for a literal $`,
+      });
       return '';
     }
     const set = environment[name];
     if (set !== undefined && (set !== '' || fallback === undefined)) return set;
-    if (fallback === undefined) problems.push({ path, problem: `the environment variable ${name} is not set` });
+    if (fallback === undefined) problems.push({ path, problem: `environment variable "${name}" is not set` });
     return fallback ?? '';
   });
-  const isBare = node.type === 'PLAIN' && bareValuePattern.test(filled);
-  node.value = isBare ? (JSON.parse(filled) as unknown) : filled;
+  const isPlain = node.type === 'PLAIN' && plainValuePattern.test(filled);
+  node.value = isPlain ? (JSON.parse(filled) as unknown) : filled;
 }
 
-/** `maxCacheBytes: 100GB` and `tagTtlSeconds: 5m` become the numbers that these options take. */
+/** Converts values with a unit, such as `maxCacheBytes: 100GB` and `tagTtlSeconds: 5m`, to numbers. */
 function convertUnit(node: Scalar, option: string, path: string, problems: Problem[]): void {
   if (typeof node.value !== 'string' || problems.some((problem) => problem.path === path)) return;
   const quantity = parseQuantity(option, node.value);
@@ -104,10 +107,12 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The levels of `server.logLevel` and `--log-level`. */
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+/** One of `logLevels`. */
 export type LogLevel = (typeof logLevels)[number];
 
-/** The `server` section of a configuration file: what `artifactapi serve` needs beside the options of the registry. */
+/** The schema of the `server` section of a config file: what `artifactapi serve` needs besides the options of the registry. */
 export const serverSchema = strictOptions({
   host: z.string().min(1).optional().meta({ description: 'The address to listen on.', unset: '`127.0.0.1`' }),
   port: z
@@ -116,13 +121,13 @@ export const serverSchema = strictOptions({
     .min(0)
     .max(65_535)
     .optional()
-    .meta({ description: 'The port. `0`: any free port.', unset: '`5000`' }),
+    .meta({ description: 'The port. `0` chooses a free port.', unset: '`5000`' }),
   tls: strictOptions({
-    cert: z.string().min(1).meta({ description: 'A file with the certificate chain in PEM.' }),
-    key: z.string().min(1).meta({ description: 'A file with the private key of the certificate in PEM.' }),
+    cert: z.string().min(1).meta({ description: 'Path of the certificate chain in PEM.' }),
+    key: z.string().min(1).meta({ description: 'Path of the private key in PEM.' }),
   })
     .optional()
-    .meta({ description: 'Serves https.', unset: 'plain http' }),
+    .meta({ description: 'The certificate to serve https with.', unset: 'plain http' }),
   logLevel: z
     .enum(logLevels, { error: `must be one of ${logLevels.join(', ')}` })
     .optional()
@@ -134,28 +139,28 @@ export const serverSchema = strictOptions({
   stopSeconds: secondsSchema
     .max(3600)
     .default(30)
-    .meta({ description: 'How long requests in flight may take after a SIGTERM.' }),
+    .meta({ description: 'How long requests in flight may take after a SIGTERM before the server ends them.' }),
   idleTimeoutSeconds: secondsSchema
     .min(1)
     .max(86_400)
     .default(120)
-    .meta({ description: 'How long a connection may be idle in the middle of a request.' }),
+    .meta({ description: 'How long a connection may be idle during a request before the server closes it.' }),
   maxConnections: z.number().int().min(1).optional().meta({
-    description: 'Open connections in all. Further ones are closed.',
+    description: 'Maximum number of open connections. The server closes further ones.',
     unset: 'from the limit of open files, at most `10000`',
   }),
 });
 
-/** The `server` section: where and how `artifactapi serve` listens. */
+/** The `server` section of a config file. */
 export type ServerSection = z.infer<typeof serverSchema>;
 
-/** What was read, as far as it could be, and what is wrong with it. */
+/** A value and its problems. With problems, the value may be incomplete. */
 export interface Checked<T> {
   readonly value: T;
   readonly problems: readonly Problem[];
 }
 
-/** Checks the `server` section and fills in its defaults; with problems, it is the defaults alone. */
+/** Checks the `server` section and adds defaults. Returns only the defaults if there are problems. */
 export function checkServerSection(server: unknown): Checked<ServerSection> {
   const checked = z.object({ server: serverSchema.prefault({}) }).safeParse({ server: server ?? undefined });
   if (checked.success) return { value: checked.data.server, problems: [] };

@@ -5,48 +5,49 @@ import { announcesBody } from '../http/bodies/body.js';
 import type { RefusalReason } from '../protocol/refusal-reasons.js';
 import { customerOf, normalizeAddress } from '../util/addresses.js';
 
-/** How long a refused client may take to read why. */
+/** How long a refused client may take to read the answer. */
 const lingerMs = 1000;
-/** From this part of the connections on, each new one ends the one that has been idle for longest. */
+/** Above this share of the limit, each new connection closes the one that has been idle for longest. */
 const fullFrom = 0.9;
 
+/** Timeouts and limits of connections. */
 export interface ConnectionOptions {
-  /** How long a connection may rest in the middle of a request. */
+  /** How long a connection may be idle during a request. */
   readonly idleMs: number;
   /** @default no limit */
   readonly maxConnections?: number | undefined;
-  /** Of one address; of IPv6, of one /64. @default no limit */
+  /** Connections of one IPv4 address or one IPv6 /64. @default no limit */
   readonly maxPerClient?: number | undefined;
-  /** Addresses that many clients share, to which `maxPerClient` does not apply. */
+  /** Returns whether many clients share an address. `maxPerClient` does not apply to it. */
   readonly isShared?: (address: string) => boolean;
-  /** Connections that wait for the rest of a request's headers. Each may hold 64 KiB. @default 256 */
+  /** Connections that have sent only a part of a request's headers. Each may hold 64 KiB. @default 256 */
   readonly maxUnfinishedHeads?: number;
-  /** How often those are counted; only then one is closed for the second time in a row that it is there. @default 1000 */
+  /** How often those are counted. A connection is closed only if it is found at two counts in a row. @default 1000 */
   readonly headCheckMs?: number;
   readonly onRefused?: (reason: RefusalReason, address: string) => void;
 }
 
-/** Of a connection. */
+/** The last request of a connection. */
 interface LastExchange {
   /** `undefined` before the first request. */
   answer: ServerResponse | undefined;
-  /** What the connection had brought when its last request was complete. */
+  /** The number of bytes that had arrived when the last request was complete. */
   bytesBefore: number;
 }
 
 /**
- * The connections of a server: ends those that rest in the middle of a request, and all of them when the server stops.
- * Node offers a timeout for a whole request, which a large upload exceeds, and a close that cuts answers short.
+ * Tracks the connections of a server. Closes those that are idle during a request, and all of them when the server stops.
+ * Node itself only has a timeout for whole requests, which large uploads exceed, and a close that truncates answers.
  */
 export class Connections {
   readonly #server: Server;
   readonly #options: ConnectionOptions;
-  /** The connections that speak HTTP. */
+  /** The connections that carry HTTP. */
   readonly #exchanges = new Map<Socket, LastExchange>();
-  /** With TLS, the connections beneath them too. */
+  /** All connections, with TLS also the TCP connections underneath. */
   readonly #sockets = new Set<Socket>();
   readonly #refused = new WeakSet<Socket>();
-  /** By customer, oldest first, each under its address and port: with TLS, it is replaced by the one that speaks. */
+  /** By client, oldest first, each under its address and port. A TLS socket replaces the TCP socket underneath. */
   readonly #byClient = new Map<string, Map<string, Socket>>();
   #unfinished = new WeakSet<Socket>();
   #stopping = false;
@@ -57,7 +58,7 @@ export class Connections {
     const { idleMs, maxConnections, headCheckMs = 1000 } = options;
     if (maxConnections !== undefined) server.maxConnections = maxConnections;
     server.timeout = idleMs;
-    server.on('timeout', (socket) => this.#rested(socket));
+    server.on('timeout', (socket) => this.#handleIdle(socket));
     server.on('drop', (data) => this.#options.onRefused?.('connections', normalizeAddress(data?.remoteAddress ?? '')));
     const headChecks = setInterval(() => this.#endUnfinishedHeads(), headCheckMs).unref();
     server.once('close', () => clearInterval(headChecks));
@@ -65,11 +66,11 @@ export class Connections {
       this.#add(this.#sockets, socket);
       this.#admit(socket);
     });
-    const speaks = server instanceof TlsServer ? 'secureConnection' : 'connection';
-    server.on(speaks, (socket: Socket) => this.#opened(socket));
+    const openEvent = server instanceof TlsServer ? 'secureConnection' : 'connection';
+    server.on(openEvent, (socket: Socket) => this.#opened(socket));
   }
 
-  /** To be called for each request, before it is answered. */
+  /** Records a request. Call it for each request, before the answer begins. */
   note(res: ServerResponse): void {
     const { req } = res;
     const { socket } = req;
@@ -81,9 +82,9 @@ export class Connections {
   }
 
   /**
-   * Ends a connection that brought something that is no request, with `answer` as the last that it gets: unless an answer to
-   * an earlier request is due or has begun, for which it would be taken. That one is let come to its end. False
-   * when that is under way.
+   * Closes a connection that sent something other than a request, after sending it `answer`. If the answer to an earlier
+   * request is due or has begun, the client would mistake `answer` for it, so only that one is completed. Returns false if the
+   * connection is being refused already.
    */
   refuse(socket: Socket, answer: string): boolean {
     if (this.#refused.has(socket)) return false;
@@ -95,7 +96,7 @@ export class Connections {
       this.#endWith(socket, answer);
     } else {
       socket.pause();
-      // It waits its turn, and the rest of its body never comes.
+      // The response waits behind others, and the rest of the request body will never arrive.
       if (!res.writableFinished && res.socket === null && !res.req.complete)
         res.once('socket', () => socket.destroySoon());
       else this.#endAfter(socket, res);
@@ -103,15 +104,15 @@ export class Connections {
     return true;
   }
 
-  /** How many requests are not answered to their end. */
+  /** The number of requests whose answer is not complete. */
   get requestsInFlight(): number {
     return [...this.#exchanges.values()].filter(({ answer }) => answer?.writableFinished === false).length;
   }
 
-  /** Takes no more connections; resolves when all are closed. Answers in progress have `graceMs` to come to their end. */
+  /** Stops accepting connections, and resolves when all are closed. Answers in progress have `graceMs` to complete. */
   async close(graceMs: number): Promise<void> {
     this.#stopping = true;
-    // Not the http server's own close: it destroys connections whose answer is handed over but not yet sent.
+    // Not the close of the http server: it destroys connections whose answer is written but not yet sent.
     const closed = new Promise<void>((resolve) => {
       NetServer.prototype.close.call(this.#server, () => resolve());
     });
@@ -124,7 +125,7 @@ export class Connections {
   }
 
   #opened(socket: Socket): void {
-    // Refused as it came.
+    // #admit has refused it.
     if (socket.destroyed) return;
     this.#begin(socket);
     this.#siblingsOf(socket)?.set(keyOf(socket), socket);
@@ -143,7 +144,7 @@ export class Connections {
   /** Closes a connection beyond the limit of its client, or an idle one of that client instead. */
   #admit(socket: Socket): void {
     const address = normalizeAddress(socket.remoteAddress ?? '');
-    // Without an address, it is a Unix socket, or closed.
+    // A socket without an address is a Unix socket, or closed.
     if (address === '' || this.#options.isShared?.(address) === true) return;
     const customer = customerOf(address);
     const siblings = this.#byClient.get(customer) ?? new Map<string, Socket>();
@@ -166,10 +167,10 @@ export class Connections {
     return this.#byClient.get(customerOf(normalizeAddress(socket.remoteAddress ?? '')));
   }
 
-  /** Makes room for those that have something to ask: what is kept for a next request, and what has not asked yet. */
+  /** Closes the oldest idle connection: one that is kept alive for a next request, or has not sent its first one. */
   #endOldestIdle(sockets: Iterable<Socket>, newcomer?: Socket): boolean {
     for (const socket of sockets) {
-      // One that was ended before goes in a moment.
+      // An ended connection closes in a moment anyway.
       if (socket === newcomer || socket.writableEnded || !this.#isIdle(socket)) continue;
       socket.destroySoon();
       return true;
@@ -182,7 +183,7 @@ export class Connections {
     return res === undefined || (res.req.complete && res.writableFinished && socket.writableLength === 0);
   }
 
-  /** An honest client sends its headers at once: those that wait for the rest are closed when too many do, oldest first. */
+  /** Closes the oldest connections with incomplete headers if there are too many. Honest clients send headers at once. */
   #endUnfinishedHeads(): void {
     const { maxUnfinishedHeads = 256, onRefused } = this.#options;
     if (this.#exchanges.size <= maxUnfinishedHeads) return;
@@ -211,7 +212,7 @@ export class Connections {
     res.once('close', () => socket.destroySoon());
   }
 
-  /** What still comes is read for a moment: closing at once would reset the connection, and the client miss the answer. */
+  /** Keeps reading for a moment: closing at once would reset the connection, and the client would miss the answer. */
   #endWith(socket: Socket, answer: string): void {
     socket.end(answer);
     const linger = setTimeout(() => socket.destroy(), lingerMs).unref();
@@ -219,11 +220,11 @@ export class Connections {
     socket.resume();
   }
 
-  /** Nothing came or went for a while. Whose turn was it? */
-  #rested(socket: Socket): void {
+  /** Closes an idle connection, unless it is waiting for us. */
+  #handleIdle(socket: Socket): void {
     const res = this.#exchanges.get(socket)?.answer;
     if (res === undefined || isAwaitingClient(res, socket)) socket.destroy();
-    // Ours: verifying a large blob takes its time. The timer runs once, so it is started again.
+    // The client waits for us, as while a large blob is verified. The timer fires only once, so restart it.
     else socket.setTimeout(this.#options.idleMs);
   }
 }
@@ -232,14 +233,14 @@ function keyOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-/** Whether what is written to the connection now is the answer to what came last on it. */
+/** Returns whether bytes written to the connection now would be the answer to its last request. */
 function isAnswerAwaited(res: ServerResponse): boolean {
   if (res.req.complete) return res.writableFinished;
-  // In the middle of a body. A response that has no socket waits behind others.
+  // During the request body. A response without a socket waits behind others.
   return !res.headersSent && res.socket !== null;
 }
 
-/** Whether the client was told that nothing more comes. */
+/** Returns whether the answer announced the end of the connection. */
 function wasLast(res: ServerResponse): boolean {
   return res.writableFinished && !res.shouldKeepAlive;
 }
@@ -247,7 +248,7 @@ function wasLast(res: ServerResponse): boolean {
 function isAwaitingClient(res: ServerResponse, socket: Socket): boolean {
   const { req } = res;
   if (res.writableFinished || socket.writableLength > 0) return true;
-  // It waits for the answer to an earlier request, which is ours to write.
+  // It waits behind the answer to an earlier request, which we have to write.
   if (res.socket === null) return false;
   if (!req.complete) return req.readableLength < req.readableHighWaterMark;
   return res.writableLength > 0;

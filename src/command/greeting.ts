@@ -1,33 +1,33 @@
 import { hostname, networkInterfaces } from 'node:os';
 
-/** What the greeting tells about a server that has started. */
+/** The facts about a started server that the greeting shows. */
 export interface Started {
   readonly version: string;
   readonly secure: boolean;
-  /** As it was asked for: `127.0.0.1`, `0.0.0.0`, `registry.example`. */
+  /** The host as configured: `127.0.0.1`, `0.0.0.0`, `registry.example`. */
   readonly host: string;
   readonly port: number;
   /** Whether only this machine can reach it. */
   readonly onLoopback: boolean;
   readonly storage: string;
   readonly access: 'open' | 'read-only' | 'rules';
-  /** A repository to try it with; absent when there is none yet. */
+  /** A repository for the example commands; absent if there is none yet. */
   readonly repository?: string;
 }
 
-const whoMay: Readonly<Record<Started['access'], string>> = {
-  open: 'open: whoever reaches this address may pull, push and delete',
-  'read-only': 'read-only: whoever reaches this address may pull',
-  rules: 'by rules: whoever the configuration allows may pull, push and delete',
+const accessModes: Readonly<Record<Started['access'], string>> = {
+  open: 'open: anyone who can reach this address can pull, push and delete',
+  'read-only': 'read-only: anyone who can reach this address can pull',
+  rules: 'by the rules of the configuration',
 };
 
-/** For people, on stdout. Its first line has the address, also of a port that the system chose. */
+/** Returns the greeting for stdout. Its first line has the address, with the port that the system chose for port 0. */
 export function formatGreeting(started: Started): string {
   const origin = `${started.secure ? 'https' : 'http'}://${bracket(started.host)}:${started.port}`;
   const lines = [
-    `artifactapi ${started.version} listens on ${origin}`,
-    `  data in ${started.storage}`,
-    `  ${whoMay[started.access]}`,
+    `artifactapi ${started.version} listening on ${origin}`,
+    `  data:   ${started.storage}`,
+    `  access: ${accessModes[started.access]}`,
     '',
     ...formatCommands(started, origin),
     ...(started.secure ? [] : formatPlainHttp(started)),
@@ -38,44 +38,40 @@ export function formatGreeting(started: Started): string {
 function formatCommands(started: Started, origin: string): string[] {
   const { repository, access } = started;
   if (repository === undefined) {
-    if (access !== 'open') return ['There is no repository yet: name one in the configuration, under repositories.'];
+    if (access !== 'open') return ['There is no repository yet. Add one to the configuration, under repositories.'];
     const document = '{"name":"local","package_type":"docker","repo_type":"local"}';
     return [
-      'There is no repository yet. To make one:',
+      'There is no repository yet. Create one:',
       `  curl -H 'Content-Type: application/json' -d '${document}' ${origin}/api/v1/repositories`,
     ];
   }
   const image = `${clientAddress(started)}/${repository}/app:1`;
-  if (access === 'read-only') return ['To pull from it:', `  docker pull ${image}`];
+  if (access === 'read-only') return ['Pull an image:', `  docker pull ${image}`];
   const login = access === 'rules' ? [`  docker login ${clientAddress(started)}`] : [];
-  return [
-    'To try it:',
-    ...login,
-    `  docker tag <an image> ${image}`,
-    `  docker push ${image}`,
-    `  docker pull ${image}`,
-  ];
+  return ['Try it:', ...login, `  docker tag <an image> ${image}`, `  docker push ${image}`, `  docker pull ${image}`];
 }
 
-/** Clients insist on https, except that docker lets a loopback address be. */
+/** Clients require https; only docker accepts plain http on a loopback address. */
 function formatPlainHttp(started: Started): string[] {
   if (started.onLoopback)
-    return ['  podman, buildah and skopeo need --tls-verify=false, or --dest-tls-verify=false, here.'];
+    return [
+      'podman and buildah need --tls-verify=false here; skopeo needs --src-tls-verify=false or --dest-tls-verify=false.',
+    ];
   const address = clientAddress(started);
   return [
     '',
-    'This is plain http on an address that others can reach. Their clients refuse it, unless each is told:',
-    '  docker, in /etc/docker/daemon.json, and restart it:',
+    'This is plain http on an address that other machines can reach. Clients there refuse it unless you configure them:',
+    '  docker, in /etc/docker/daemon.json, then restart docker:',
     `    { "insecure-registries": ["${address}"] }`,
     '  podman, buildah and skopeo, in /etc/containers/registries.conf.d/artifactapi.conf:',
     '    [[registry]]',
     `    location = "${address}"`,
     '    insecure = true',
-    'Better: serve https with --tls-cert and --tls-key, or behind a proxy that does.',
+    'Better: serve https with --tls-cert and --tls-key, or run behind a proxy that serves https.',
   ];
 }
 
-/** The address as a client writes it: nobody can connect to `0.0.0.0`. */
+/** Returns the address that clients connect to, which is never `0.0.0.0`. */
 function clientAddress({ host, port }: Started): string {
   return `${host === '0.0.0.0' || host === '::' ? ownAddress() : bracket(host)}:${port}`;
 }

@@ -1,14 +1,14 @@
-/** How many files this process may have open, and who may have how many of them. Imports nothing: `cli.ts` loads it first. */
+/** Divides the limit of open files. Imports no other module, because `cli.ts` loads this one first. */
 import { readFileSync } from 'node:fs';
 
 /** Below this, loading the program alone may fail. */
 const minOpenFiles = 256;
-/** Node with its worker threads, the log, and what the index has open besides its tables. */
-const keptOpenFiles = 96;
-/** A client's connection, the blob that it reads or writes, and a connection to an upstream. */
+/** Files for Node with its worker threads, the log, and the index without its tables. */
+const reservedOpenFiles = 96;
+/** The client's connection, the blob that it reads or writes, and a connection to an upstream. */
 const filesPerConnection = 3;
 
-/** Returns the limit of open files, or `undefined` where there is none or the system does not say. */
+/** Returns the limit of open files; `undefined` if there is none or it cannot be read. */
 export function readOpenFileLimit(): number | undefined {
   try {
     return process.platform === 'linux' ? readLinuxLimit() : readReportedLimit();
@@ -17,13 +17,13 @@ export function readOpenFileLimit(): number | undefined {
   }
 }
 
-/** Node has raised the soft limit to the hard one by now. */
+/** Reads the soft limit, which Node has already raised to the hard one. */
 function readLinuxLimit(): number | undefined {
   const soft = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
   return toLimit(soft);
 }
 
-/** macOS and other systems without /proc. Windows has no such limit. */
+/** Reads the limit on systems without /proc, such as macOS. Windows has no limit. */
 function readReportedLimit(): number | undefined {
   const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
   return toLimit(report.userLimits?.open_files?.soft);
@@ -34,16 +34,16 @@ function toLimit(value: unknown): number | undefined {
   return Number.isSafeInteger(limit) && limit > 0 ? limit : undefined;
 }
 
-/** Returns what is wrong with a limit that is too low to start with, and what to do. */
+/** Returns an error message if the limit is too low to start. */
 export function explainLowLimit(limit: number | undefined): string | undefined {
   if (limit === undefined || limit >= minOpenFiles) return undefined;
-  return `the limit of open files is ${limit}, and at least ${minOpenFiles} are needed: ${howToRaise}`;
+  return `the limit of open files is ${limit}, but at least ${minOpenFiles} are needed: ${howToRaise}`;
 }
 
 const howToRaise =
   'raise it with "ulimit -n 4096" in a shell, LimitNOFILE=4096 in a systemd unit, or --ulimit nofile=4096 for a container';
 
-/** Returns an explanation when a module could not be loaded because too many files were open. */
+/** Returns an error message if a module could not be loaded because too many files are open. */
 export function explainLoadFailure(error: unknown, limit: number | undefined): string | undefined {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code !== 'EMFILE' && code !== 'ENFILE') return undefined;
@@ -51,15 +51,15 @@ export function explainLoadFailure(error: unknown, limit: number | undefined): s
   return `the program could not be loaded because too many files are open${found}: ${howToRaise}`;
 }
 
-/** How the open files of a process are divided. */
+/** The shares of the open files of a process. */
 export interface OpenFileShares {
-  /** Connections of clients; more are refused. */
+  /** Connections of clients. Further ones are refused. */
   readonly maxConnections: number | undefined;
   /** Tables of the index. */
   readonly maxIndexFiles: number;
-  /** Folders of blobs that stay open to be synced. */
+  /** Blob folders that stay open for fsync. */
   readonly maxFolders: number;
-  /** Uploads that stay open between two requests. */
+  /** Staged files of uploads that stay open between two requests. */
   readonly maxIdleUploads: number;
 }
 
@@ -73,11 +73,11 @@ export function defaultMaxConnections(openFileLimit: number | undefined): number
 
 /** Divides the limit of open files so that connections leave enough for the index and the blobs. */
 export function divideOpenFiles(limit: number | undefined): OpenFileShares {
-  const free = Math.max((limit ?? Infinity) - keptOpenFiles, 0);
+  const free = Math.max((limit ?? Infinity) - reservedOpenFiles, 0);
   const eighth = Math.floor(free / 8);
   const maxFolders = Math.min(eighth, 512);
   const maxIdleUploads = Math.min(eighth, 256);
-  // LevelDB takes 74 for the least. It maps most tables into memory, and then keeps none of them open.
+  // 74 is LevelDB's minimum. It maps most tables into memory, and those do not stay open.
   const maxIndexFiles = Math.min(Math.max(eighth, 74), 1000);
   const rest = free - maxFolders - maxIdleUploads;
   const maxConnections = limit === undefined ? undefined : Math.max(Math.floor(rest / filesPerConnection), 1);

@@ -31,24 +31,27 @@ export async function run(): Promise<void> {
 /** Declares all commands with their flags. */
 export function buildProgram(): Command {
   const program = new Command('artifactapi')
-    .description('A Docker/OCI registry')
+    .description('Docker and OCI registry')
     .version(version)
-    .showHelpAfterError('(--help tells what there is)');
+    .showHelpAfterError('(run with --help for usage)');
   program
     .command('serve')
-    .description('Serve a registry. Flags win over the config file.')
-    .option('--host <address>', 'the address to listen on (default: 127.0.0.1)')
-    .option('--port <number>', 'the port; 0: any free port (default: 5000)', parsePort)
-    .option('--data <folder>', 'the data folder (default: ./data)')
-    .option('--config <file>', 'a configuration file, YAML or JSON: the options of createRegistry and a server section')
-    .option('--open', 'let everyone who can reach the address pull, push and delete')
-    .option('--accept-empty-index', 'start with an empty index when the index is lost or damaged, for this start only')
+    .description('Run a registry. Flags override the config file.')
+    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
+    .option('--port <number>', 'port; 0 chooses a free port (default: 5000)', parsePort)
+    .option('--data <folder>', 'data folder (default: ./data)')
+    .option('--config <file>', 'config file in YAML or JSON: the options of createRegistry and a server section')
+    .option('--open', 'allow anyone who can reach the address to pull, push and delete')
+    .option(
+      '--accept-empty-index',
+      'if the index is lost or damaged, start with an empty one; applies to this start only',
+    )
     .option('--tls-cert <file>', 'serve https with this certificate chain in PEM; requires --tls-key')
-    .option('--tls-key <file>', 'the private key of the certificate in PEM')
+    .option('--tls-key <file>', 'private key of the certificate in PEM')
     .addOption(
       new Option(
         '--log-level <level>',
-        'the lowest level to log, as JSON lines on stderr; at info, one line per request (default: info)',
+        'lowest level to log, as JSON lines on stderr; at info, one line per request (default: info)',
       ).choices(logLevels),
     )
     .action(serve);
@@ -59,14 +62,14 @@ export function buildProgram(): Command {
 
 function parsePort(text: string): number {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new InvalidArgumentError('It must be a number from 0 to 65535.');
+  throw new InvalidArgumentError('must be a number from 0 to 65535');
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
   try {
     await start(await readSettings(flags));
   } catch (error) {
-    // What went wrong is for the operator to put right: told in their words, without a stack.
+    // The operator needs the message, not the stack.
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(`artifactapi: ${message}\n`);
     process.exit(1);
@@ -77,7 +80,7 @@ async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
   const path = flags.config;
   if (path === undefined) return resolveServeSettings(flags, undefined, process.env);
   const text = await readFile(path, 'utf8').catch((cause: Error) => {
-    throw new StartError(`the config file cannot be read: ${cause.message}`, cause);
+    throw new StartError(`cannot read the config file: ${cause.message}`, cause);
   });
   return resolveServeSettings(flags, { path, text }, process.env);
 }
@@ -85,7 +88,7 @@ async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
 async function start(settings: ServeSettings): Promise<void> {
   const { host, storage } = settings;
   const onLoopback = await isLoopback(host);
-  // Who names a proxy lets others in by it.
+  // A trusted proxy lets other machines reach the registry.
   const isProxied = (settings.registry.trustedProxies ?? []).length > 0;
   const access = settings.access ?? (onLoopback && !isProxied ? 'open' : undefined);
   if (access === undefined) throw explainUnguarded(isProxied ? 'the registry through a trusted proxy' : host);
@@ -113,10 +116,10 @@ async function start(settings: ServeSettings): Promise<void> {
   process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));
 }
 
-/** Every address that the name stands for: one that others can reach is enough to be reached. */
+/** Returns whether every address of the host is a loopback address. */
 async function isLoopback(host: string): Promise<boolean> {
   const addresses = await lookup(host, { all: true }).catch((cause: Error) => {
-    throw new StartError(`the address ${host} cannot be found: ${cause.message}`, cause);
+    throw new StartError(`cannot resolve the host "${host}": ${cause.message}`, cause);
   });
   const loopback = new BlockList();
   loopback.addSubnet('127.0.0.0', 8);
@@ -160,12 +163,12 @@ async function listen(
   return { server, port: address.port };
 }
 
-/** Characters of the log that wait for a stderr that takes none; what comes then is dropped. */
+/** Characters of the log that may wait for a blocked stderr. Further lines are dropped. */
 const maxUnwrittenLog = 16 * 1024 * 1024;
 
-/** JSON lines on stderr; stdout is for the greeting. An error that nobody caught is logged and ends the process. */
+/** Creates a log of JSON lines on stderr; stdout is for the greeting. An uncaught error is logged and ends the process. */
 function createLog(level: LogLevel): Logger {
-  // Not one system call a line: at many thousand requests a second, lines that wait are written together.
+  // Lines are written together: at thousands of requests a second, a system call per line would be too slow.
   const lines = destination({ fd: process.stderr.fd, sync: false, maxLength: maxUnwrittenLog });
   const log = pino(
     { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
@@ -173,11 +176,11 @@ function createLog(level: LogLevel): Logger {
   );
   process.on('exit', () => lines.flushSync());
   process.on('uncaughtException', (err, origin) => {
-    log.fatal({ err, origin }, 'an error that nobody caught');
+    log.fatal({ err, origin }, 'uncaught error');
     process.exit(1);
   });
-  // Whoever read the greeting and the log may go away, and the disk of the log may be full: no reason to stop.
-  // At the exit, sonic-boom would try to write to a full disk for ever.
+  // The reader of stdout or stderr may go away, and the disk of the log may be full. The server keeps running. At the
+  // exit, sonic-boom would retry forever on a full disk, so the flush is disabled meanwhile.
   const flush = lines.flushSync.bind(lines);
   lines.on('error', () => (lines.flushSync = () => {}));
   lines.on('drain', () => (lines.flushSync = flush));
@@ -186,7 +189,7 @@ function createLog(level: LogLevel): Logger {
   return log;
 }
 
-/** While the registry opens, an error is what `serve` is about to tell in its own words: it would be told twice. */
+/** Drops errors while the registry opens: `serve` prints them in its own words. */
 function muteErrors(log: RegistryLogger, isOpening: () => boolean): RegistryLogger {
   return {
     debug: (fields, message) => log.debug(fields, message),

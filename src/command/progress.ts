@@ -1,17 +1,17 @@
 import { Transform, type TransformCallback } from 'node:stream';
 
-/** As much of a terminal as a bar needs. */
+/** The part of a terminal that the progress bar uses. */
 export interface ProgressSink {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
 }
 
-const drawEveryMs = 100;
+const redrawIntervalMs = 100;
 const maxBarWidth = 40;
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-/** Shows on a terminal how much has passed through it, and nowhere else; the bytes go on as they come. */
+/** Passes bytes through unchanged, and shows their progress if the sink is a terminal. */
 export class ProgressStream extends Transform {
   readonly #sink: ProgressSink;
   readonly #totalBytes: number | undefined;
@@ -30,7 +30,7 @@ export class ProgressStream extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#bytes += chunk.length;
-    if (this.#now() - this.#drawnAt >= drawEveryMs) this.#draw();
+    if (this.#now() - this.#drawnAt >= redrawIntervalMs) this.#draw();
     done(null, chunk);
   }
 
@@ -49,12 +49,12 @@ export class ProgressStream extends Transform {
     this.#drawnAt = this.#now();
     const seconds = Math.max((this.#drawnAt - this.#startedAt) / 1000, 0.001);
     const text = formatProgress(this.#bytes, this.#totalBytes, seconds, this.#sink.columns || 80);
-    // Back to the start of the line, and what was longer before is cleared.
+    // Returns to the start of the line and clears the rest of a longer text.
     this.#sink.write(`\r${text}\u001b[K`);
   }
 }
 
-/** `[#####     ]  45 %  1.2 of 2.6 GiB  210 MiB/s`, in one line of the terminal; without a total, no bar. */
+/** Returns `[#####     ]  45 %  1.2 of 2.6 GiB  210 MiB/s`, in one line of the terminal. Without a total, there is no bar. */
 export function formatProgress(bytes: number, total: number | undefined, seconds: number, columns: number): string {
   const rate = `${formatBytes(bytes / seconds)}/s`;
   if (total === undefined || total === 0) return `${formatBytes(bytes)}  ${rate}`;
@@ -65,7 +65,7 @@ export function formatProgress(bytes: number, total: number | undefined, seconds
   return `[${'#'.repeat(Math.round(part * width)).padEnd(width)}] ${figures}`;
 }
 
-/** With the unit that fits, to three digits: `1.25 GiB`. */
+/** Formats a size to three digits with a fitting unit: `1.25 GiB`. */
 export function formatBytes(bytes: number): string {
   const power = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), units.length - 1);
   const value = bytes / 1024 ** power;

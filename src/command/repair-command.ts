@@ -6,8 +6,8 @@ import { repairIndex, type RepairReport } from '../storage/level/level-repair.js
 export function addRepairCommand(program: Command): void {
   program
     .command('repair-index')
-    .description('Repair the index of a data folder that no server has open. The index is copied aside first.')
-    .requiredOption('--data <folder>', 'the data folder')
+    .description('Repair the index of a stopped registry, after making a copy of it')
+    .requiredOption('--data <folder>', 'data folder')
     .action(async ({ data }: { readonly data: string }) => {
       try {
         const folder = path.resolve(data, 'index');
@@ -28,9 +28,9 @@ function formatReport(folder: string, report: RepairReport): string {
     `  images: ${images}`,
     `  manifests: ${manifests}`,
     `  tags: ${tags}`,
-    ...(unreadable === 0 ? [] : [`  dropped, because they could not be read: ${unreadable} entries`]),
-    ...(unowned === 0 ? [] : [`  kept, but without their repository: ${unowned} entries`]),
-    `the index as it was is in ${copiedTo}`,
+    ...(unreadable === 0 ? [] : [`  dropped because unreadable: ${unreadable} entries`]),
+    ...(unowned === 0 ? [] : [`  kept without their repository: ${unowned} entries`]),
+    `a copy of the index from before the repair is in ${copiedTo}`,
     '',
   ].join('\n');
 }

@@ -5,7 +5,7 @@ import type { RegistryOptions } from '../options/generated/registry-options.js';
 import { optionsSchema } from '../options/options-schema.js';
 import { describeUnknown, type Problem } from '../protocol/settings/option-schema.js';
 
-/** The flags of `artifactapi serve`; what is absent was not given. */
+/** The flags of `artifactapi serve` that were given. */
 export interface ServeFlags {
   readonly host?: string;
   readonly port?: number;
@@ -18,26 +18,26 @@ export interface ServeFlags {
   readonly logLevel?: LogLevel;
 }
 
-/** What `artifactapi serve` runs with: flags over the config file over the defaults. Paths are absolute. */
+/** The settings of `artifactapi serve`. Flags override the config file, which overrides defaults. Paths are absolute. */
 export interface ServeSettings {
   readonly host: string;
   readonly port: number;
   readonly logLevel: LogLevel;
-  /** How long requests in flight may go on after a SIGTERM. */
+  /** How long requests in flight may take after a SIGTERM. */
   readonly stopSeconds: number;
-  /** How long a connection may rest in the middle of a request. */
+  /** How long a connection may be idle during a request. */
   readonly idleTimeoutSeconds: number;
-  /** How many connections may be open. Absent: as many as the limit of open files allows. */
+  /** Maximum number of open connections. Absent: derived from the limit of open files. */
   readonly maxConnections?: number;
   readonly tls?: { readonly cert: string; readonly key: string };
   /** The data folder. */
   readonly storage: string;
-  /** Absent when nobody said it: then it depends on the address that is listened on. */
+  /** Absent if not configured: it then depends on the address. */
   readonly access?: NonNullable<RegistryOptions['access']>;
   readonly registry: Omit<RegistryOptions, 'storage' | 'access' | 'logger'>;
 }
 
-/** The settings have problems: all of them, each with its path. */
+/** Thrown for invalid settings. Has all problems, each with its path. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError';
   readonly problems: readonly Problem[];
@@ -50,9 +50,9 @@ export class SettingsError extends Error {
 }
 
 /**
- * Puts together what to run with. The config file has the options of `createRegistry` by the same names, and a `server`
- * section; paths in it are relative to its folder, those in flags to the working directory.
- * @throws SettingsError with every problem of the file at once.
+ * Combines flags, config file and defaults. The config file has the options of `createRegistry` under the same names, and a
+ * `server` section. Paths in the file are relative to its folder, paths in flags to the working directory.
+ * @throws SettingsError with all problems.
  */
 export function resolveServeSettings(
   flags: ServeFlags,
@@ -64,7 +64,7 @@ export function resolveServeSettings(
   const section = checkServerSection(server);
   const registry = checkRegistry(options);
   const tls = tlsOf(flags, section.value, file?.path);
-  const found = withoutEchoes(problems, [...section.problems, ...registry.problems, ...tls.problems]);
+  const found = withoutConsequences(problems, [...section.problems, ...registry.problems, ...tls.problems]);
   if (found.length > 0) throw new SettingsError(file?.path ?? 'the command line', found);
   const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
   return {
@@ -88,13 +88,12 @@ interface RegistrySection {
   readonly rest: ServeSettings['registry'];
 }
 
-/** The options are checked as `createRegistry` will check them, so that all problems are told together. */
+/** Checks the options as `createRegistry` will, so that all problems are reported together. */
 function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<RegistrySection> {
   const problems: Problem[] = [];
-  // What only code can give: stores of one's own and a logger.
+  // Only code can set these: other stores and a logger.
   const { storage = './data', logger, ...rest } = options;
-  if (logger !== undefined)
-    problems.push({ path: 'logger', problem: 'cannot be set in a configuration file, only in code' });
+  if (logger !== undefined) problems.push({ path: 'logger', problem: 'cannot be set in a config file, only in code' });
   const folder = typeof storage === 'string' ? storage : './data';
   if (folder !== storage) problems.push({ path: 'storage', problem: 'must be the path of the data folder' });
   const registry: unknown = {
@@ -102,7 +101,7 @@ function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<Regi
     storage: folder,
     repositories: rest['repositories'] ?? [{ name: 'local', type: 'local' }],
   };
-  // Not yet known to be options: resolveOptions is what tells.
+  // resolveOptions checks whether these really are options.
   const candidate = registry as RegistryOptions;
   try {
     resolveOptions(candidate);
@@ -133,7 +132,7 @@ function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefin
   }
   if (tlsCert !== undefined || tlsKey !== undefined) {
     const path = tlsCert === undefined ? '--tls-key' : '--tls-cert';
-    return { value: undefined, problems: [{ path, problem: '--tls-cert and --tls-key go together' }] };
+    return { value: undefined, problems: [{ path, problem: '--tls-cert and --tls-key must be used together' }] };
   }
   if (section.tls === undefined) return { value: undefined, problems: [] };
   return { value: { cert: fromFile(file, section.tls.cert), key: fromFile(file, section.tls.key) }, problems: [] };
@@ -143,8 +142,8 @@ function fromFile(file: string | undefined, path: string): string {
   return file === undefined ? resolve(path) : resolve(dirname(file), path);
 }
 
-/** A value whose variable is not set is no good for its option either: that is told once. */
-function withoutEchoes(causes: readonly Problem[], problems: readonly Problem[]): readonly Problem[] {
-  const told = new Set(causes.map(({ path }) => path));
-  return [...causes, ...problems.filter(({ path }) => !told.has(path))];
+/** Drops further problems of a path: a value with an unset variable is usually invalid for its option too. */
+function withoutConsequences(causes: readonly Problem[], problems: readonly Problem[]): readonly Problem[] {
+  const reported = new Set(causes.map(({ path }) => path));
+  return [...causes, ...problems.filter(({ path }) => !reported.has(path))];
 }

@@ -1,12 +1,12 @@
 import type { Logger } from '../ports/runtime.js';
 import type { RegistryServer } from './server.js';
 
-/** `npm start` passes on a signal that the terminal has sent to this process already: within this time it is the same one. */
+/** `npm start` forwards a signal that the terminal has already sent to this process. Within this time, it counts as the same. */
 const sameSignalMs = 100;
 
 /**
- * Stops the server on a signal. The first one lets requests in flight come to their end, a second one ends the process at once.
- * A SIGHUP does nothing, except on Windows, where it means that the console was closed.
+ * Stops the server on a signal. The first signal lets requests in flight complete; a second one ends the process at once.
+ * SIGHUP is ignored, except on Windows, where it means that the console was closed.
  */
 export function handleSignals(server: RegistryServer, stopSeconds: number, log: Logger): void {
   let stoppingSince: number | undefined;
@@ -29,7 +29,7 @@ export function handleSignals(server: RegistryServer, stopSeconds: number, log: 
         process.exit(0);
       },
       (err: unknown) => {
-        log.error({ err }, 'could not stop in good order');
+        log.error({ err }, 'shutdown failed');
         process.exit(1);
       },
     );
@@ -37,15 +37,15 @@ export function handleSignals(server: RegistryServer, stopSeconds: number, log: 
   for (const signal of stopSignals(process.platform)) process.on(signal, stop);
 }
 
-/** Keeps a SIGHUP from ending the process, where that is not the end of its console. */
+/** Ignores SIGHUP, except where it means that the console was closed. */
 export function ignoreHangUp(log: Logger): void {
   if (stopSignals(process.platform).includes('SIGHUP')) return;
   process.on('SIGHUP', () => log.warn({}, 'SIGHUP ignored: reload is not supported'));
 }
 
 /**
- * The signals that stop the server. On Windows, Ctrl+Break is SIGBREAK, and SIGHUP means that the console was closed: Windows
- * then ends the process after some seconds, whatever it does.
+ * Returns the signals that stop the server. On Windows, Ctrl+Break is SIGBREAK, and SIGHUP means that the console was closed:
+ * Windows then ends the process after some seconds.
  */
 export function stopSignals(platform: NodeJS.Platform): readonly NodeJS.Signals[] {
   return platform === 'win32' ? ['SIGTERM', 'SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGTERM', 'SIGINT'];

@@ -17,46 +17,48 @@ import { encodeHealth } from '../protocol/tables/management.js';
 import { createAddressMatcher } from '../util/addresses.js';
 import { Closers } from '../util/closers.js';
 
-/** Refused connections are logged this far apart. */
-const refusalsSeconds = 60;
+/** How often refused connections are logged, at most. */
+const refusalLogSeconds = 60;
 
+/** The registry to serve, and the limits of the server. */
 export interface ServerOptions {
   readonly registry: Registry;
   readonly log: Logger;
   /**
-   * Logs every request. Without it the registry is not even asked to tell about them.
+   * Logs every request.
    * @default false
    */
   readonly accessLog?: boolean;
   /** PEM. Absent: plain http. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
   /**
-   * How long a connection may rest in the middle of a request; an upload that is cut off so can be resumed.
+   * How long a connection may be idle during a request before it is closed. An interrupted upload can be resumed.
    * @default 120
    */
   readonly idleTimeoutSeconds?: number;
   /**
-   * How many connections may be open; more are closed as they come. Near this number, idle connections make room for new ones.
+   * Maximum number of open connections. Further ones are closed. Near the limit, idle connections are closed for new ones.
    * @default no limit
    */
   readonly maxConnections?: number | undefined;
   /**
-   * How many of them one address may have, of IPv6 one /64; its idle connections make room for new ones, and then more are closed.
+   * Maximum number of open connections of one IPv4 address or one IPv6 /64. At the limit, a new one replaces an idle one of the
+   * same client, or else is closed.
    * @default 1000
    */
   readonly maxConnectionsPerClient?: number | undefined;
   /**
-   * Addresses and networks that many clients share, to which `maxConnectionsPerClient` does not apply.
+   * Addresses and networks that many clients share. `maxConnectionsPerClient` does not apply to them.
    * @default []
    */
   readonly trustedProxies?: readonly string[] | undefined;
   /**
-   * How long the headers of a request may take to come.
+   * How long the headers of a request may take to arrive.
    * @default 60
    */
   readonly headersTimeoutSeconds?: number;
   /**
-   * How long a connection is kept for the next request. Clients written in Go reuse connections after a minute.
+   * How long a connection stays open for the next request. Clients written in Go reuse connections for over a minute.
    * @default 75
    */
   readonly keepAliveTimeoutSeconds?: number;
@@ -64,18 +66,18 @@ export interface ServerOptions {
 
 /** The registry's own server: `/v2`, the management API, `/healthz` and `/readyz`. */
 export interface RegistryServer {
-  /** @throws what `net.Server` emits: EADDRINUSE and its like. */
+  /** Starts to listen. @throws the error of `net.Server`, such as EADDRINUSE. */
   listen(port: number, host: string): Promise<AddressInfo>;
   /**
-   * Takes no more connections, lets the requests in flight go on for so many seconds, destroys what is left and closes the
-   * registry. The bytes that an upload has sent by then are kept.
+   * Stops accepting connections, gives requests in flight `graceSeconds` to complete, destroys the remaining connections and
+   * closes the registry. Bytes of unfinished uploads are kept.
    */
   stop(graceSeconds: number): Promise<void>;
-  /** How many requests are not answered to their end. */
+  /** The number of requests whose answer is not complete. */
   readonly requestsInFlight: number;
 }
 
-/** Builds the server; it does not listen yet. @throws when the certificate and the key cannot be used. */
+/** Creates the server, which does not listen yet. @throws Error if the certificate or the key cannot be used. */
 export function createRegistryServer(options: ServerOptions): RegistryServer {
   const { registry, log, accessLog = false } = options;
   const app = createApp(registry, log);
@@ -94,11 +96,11 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
     try {
       app(req, res);
     } catch (cause) {
-      // connect parses a URL before its error handler is in place: `http://[` would end the process.
-      refuse(res, new RegistryError('UNSUPPORTED', { status: 400, message: 'this is not a valid URL', cause }));
+      // connect parses the URL outside its error handling, so `http://[` would end the process.
+      refuse(res, new RegistryError('UNSUPPORTED', { status: 400, message: 'invalid URL', cause }));
     }
   });
-  refuseWhatIsNoRequest(server, connections, log);
+  refuseInvalidRequests(server, connections, log);
   if (accessLog) registry.events.on('request', (event) => logRequest(log, event));
   return {
     async listen(port, host) {
@@ -121,14 +123,14 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
 function createNodeServer(options: ServerOptions): Server {
   const headersTimeout = (options.headersTimeoutSeconds ?? 60) * 1000;
   const settings = {
-    // Covers the whole body: a slow upload of a large layer would get a 408. `Connections` minds those that rest.
+    // This would include the body, and slow uploads of large layers would get 408. `Connections` handles idle ones.
     requestTimeout: 0,
     headersTimeout,
     connectionsCheckingInterval: Math.min(headersTimeout, 30_000),
     keepAliveTimeout: (options.keepAliveTimeoutSeconds ?? 75) * 1000,
-    // Tokens with many groups in them are long.
+    // Tokens with many groups are long.
     maxHeaderSize: 64 * 1024,
-    // Answered by ourselves: node would send nothing but the status.
+    // We answer this ourselves: Node would send only the status.
     requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
@@ -141,25 +143,31 @@ function createNodeServer(options: ServerOptions): Server {
   return server;
 }
 
-/** What node would answer with a bare status, or by closing the connection. */
-function refuseWhatIsNoRequest(server: Server, connections: Connections, log: Logger): void {
+/** Answers what Node would answer with only a status, or by closing the connection. */
+function refuseInvalidRequests(server: Server, connections: Connections, log: Logger): void {
   server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
     connections.note(res);
-    refuse(res, new RegistryError('UNSUPPORTED', { status: 417, message: 'only 100-continue can be expected' }));
+    refuse(
+      res,
+      new RegistryError('UNSUPPORTED', {
+        status: 417,
+        message: 'unsupported Expect header: only 100-continue is supported',
+      }),
+    );
   });
   server.on('connect', (_req: IncomingMessage, socket: Socket) => {
-    // Node has let go of the connection, with all its listeners.
+    // Node has detached the connection and its listeners.
     socket.on('error', () => {});
     connections.refuse(socket, formatLastAnswer(refuseConnect(), randomUUID()));
   });
   server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket: Socket) => {
     const refusal = explainParserError(error.code);
     if (refusal === undefined) socket.destroy();
-    // Told again of every part that still comes.
+    // Node repeats the event for each chunk that still arrives.
     else if (!connections.refuse(socket, formatLastAnswer(refusal, randomUUID()))) return;
-    // Not the error itself: it has the bytes that came, and maybe a password in them.
+    // Not the error itself: it contains the received bytes, and perhaps a password.
     const fields = { code: error.code, reason: error.reason, remoteAddress: socket.remoteAddress };
-    log.debug(fields, 'a connection brought no valid request');
+    log.debug(fields, 'malformed request refused');
   });
 }
 
@@ -169,36 +177,36 @@ function createApp(registry: Registry, log: Logger): connect.Server {
   app.use(registry.management);
   app.use('/healthz', (_req, res) => answer(res, 200, { status: 'ok' }));
   app.use('/readyz', (_req, res, next) => {
-    // connect does not look at promises: a rejection that is not passed on here would end the process.
+    // connect ignores promises, so an unhandled rejection here would end the process.
     registry
       .health()
       .then((report) => answer(res, report.status === 'ok' ? 200 : 503, encodeHealth(report)))
       .catch(next);
   });
   app.use((_req, res) => {
-    const message = 'there is nothing here: the registry is at /v2/, its management API at /api/v1/repositories';
+    const message = 'not found: the registry is at /v2/, its management API at /api/v1/repositories';
     answer(res, 404, { errors: [{ code: 'NOT_FOUND', message }] });
   });
-  // Instead of connect's own page, which shows the stack. Four parameters are what makes it an error handler.
+  // Replaces connect's error page, which shows the stack. The four parameters make it an error handler.
   app.use((error: unknown, req: IncomingMessage, res: ServerResponse, _next: connect.NextFunction) => {
     const requestId = randomUUID();
-    log.error({ err: error, id: requestId, method: req.method, url: shownUrl(req.url ?? '') }, 'a request failed');
+    log.error({ err: error, id: requestId, method: req.method, url: shownUrl(req.url ?? '') }, 'request failed');
     if (res.headersSent) res.destroy();
     else answer(res, 500, encodeError(new RegistryError('UNKNOWN', { detail: { requestId } })), requestId);
   });
   return app;
 }
 
-/** The connection ends with it: whoever sent this may go on in the same way. */
+/** Answers and closes the connection, because the client may send more of the same. */
 function refuse(res: ServerResponse, error: RegistryError): void {
   res.shouldKeepAlive = false;
   answer(res, error.status, encodeError(error));
 }
 
-/** What the registry answers has the id of its `request` event; these have one of their own. */
+/** Sends an answer with a request id of its own. Answers of the registry have the id of the `request` event. */
 function answer(res: ServerResponse, status: number, body: object | string, requestId: string = randomUUID()): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  // A body that nobody reads: without this, Node would take all of it in to keep the connection.
+  // Without this, Node would read all of an unread body to keep the connection alive.
   if (announcesBody(res.req) && !res.req.complete) res.shouldKeepAlive = false;
   res.writeHead(status, {
     'Content-Type': 'application/json',
@@ -209,7 +217,7 @@ function answer(res: ServerResponse, status: number, body: object | string, requ
   res.end(text);
 }
 
-/** Emits an event for each refused connection, and logs each reason once in a while, with how many there were. */
+/** Emits an event for each refused connection. Logs each reason at most once a minute, with a count. */
 function reportRefusals(options: ServerOptions): (reason: RefusalReason, address: string) => void {
   const { registry, log, maxConnections, maxConnectionsPerClient } = options;
   const counts = new Map<RefusalReason, number>();
@@ -222,18 +230,21 @@ function reportRefusals(options: ServerOptions): (reason: RefusalReason, address
     const count = counts.get(reason);
     counts.set(reason, (count ?? 0) + 1);
     if (count !== undefined) return;
-    log.warn({ reason, address, maxConnections, maxConnectionsPerClient }, 'connection refused: too many are open');
+    log.warn(
+      { reason, address, maxConnections, maxConnectionsPerClient },
+      'connection refused: too many open connections',
+    );
     setTimeout(() => {
       const refused = counts.get(reason) ?? 0;
-      if (refused > 1) log.warn({ reason, refused, seconds: refusalsSeconds }, 'connections refused');
+      if (refused > 1) log.warn({ reason, refused, seconds: refusalLogSeconds }, 'connections refused');
       counts.delete(reason);
-    }, refusalsSeconds * 1000).unref();
+    }, refusalLogSeconds * 1000).unref();
   };
 }
 
 function logRequest(log: Logger, event: RequestEvent): void {
   const fields = { ...event, durationMs: Math.round(event.durationMs * 1000) / 1000 };
-  // Probes come every few seconds and tell nothing.
+  // Probes arrive every few seconds and would fill the log.
   if (event.op === 'health.get') log.debug(fields, 'request');
   else log.info(fields, 'request');
 }

@@ -1,7 +1,7 @@
-/** Units of durations. */
+/** Units of durations, in seconds. */
 export const secondsPerUnit: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** Units of sizes. */
+/** Units of sizes, in bytes. */
 export const bytesPerUnit: Readonly<Record<string, number>> = {
   B: 1,
   kB: 1e3,
@@ -16,7 +16,7 @@ export const bytesPerUnit: Readonly<Record<string, number>> = {
 
 const quantityPattern = /^([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]+)$/;
 
-/** The number that an option takes, or what is wrong with its text. */
+/** A number, or what is wrong with the text. */
 export type Quantity = { readonly value: number } | { readonly problem: string };
 
 /**

@@ -1,9 +1,9 @@
 import { RegistryError } from '../protocol/errors.js';
 
 const reasons: readonly (readonly [codes: readonly string[], reason: string])[] = [
-  // Before the codes of system calls, which may be its cause.
+  // Must come before the codes of system calls, which may be its cause.
   [['HTPASSWD_INVALID'], 'its htpasswd file cannot be used'],
-  [['LEVEL_LOCKED', 'FOLDER_IN_USE'], 'another process has its data folder open'],
+  [['LEVEL_LOCKED', 'FOLDER_IN_USE'], 'another process uses its data folder'],
   [['INDEX_DAMAGED'], 'its index is lost or damaged'],
   [['STORED_TYPE_DIFFERS'], 'a repository has another type than its stored content'],
   [['EACCES', 'EPERM'], 'its data folder is not writable'],
@@ -14,14 +14,14 @@ const reasons: readonly (readonly [codes: readonly string[], reason: string])[] 
   [['EIO'], 'the disk reports errors'],
 ];
 
-/** Returns why a registry cannot be opened or does not work, in words without paths: clients may read them. */
+/** Returns why a registry cannot be opened or does not work. Names no paths, because clients may read it. */
 export function describeFailure(cause: unknown): string {
   if (cause instanceof RegistryError) return cause.message;
   const codes = codesOf(cause);
-  return reasons.find(([known]) => known.some((code) => codes.includes(code)))?.[1] ?? 'see its log';
+  return reasons.find(([known]) => known.some((code) => codes.includes(code)))?.[1] ?? 'see the log of the registry';
 }
 
-/** Returns whether another owner of the folder is all that is in the way: it opens as soon as that one has closed. */
+/** Returns whether the registry could not open only because another process has the folder open. */
 export function isInUse(cause: unknown): boolean {
   return codesOf(cause).some((code) => code === 'LEVEL_LOCKED' || code === 'FOLDER_IN_USE');
 }

@@ -4,18 +4,19 @@ import type { BlobStore } from '../ports/bytes.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import { RegistryError } from '../protocol/errors.js';
 
-/** A report is reused for this long: anyone may ask for it, and it costs a durable write. */
+/** How long a report is reused: anyone may request one, and it costs a durable write. */
 const maxAgeMs = 1000;
-/** A disk that hangs must not hang the probes. */
+/** Limits a check, so that a disk that hangs does not hang the probes. */
 export const healthTimeoutMs = 3000;
 
+/** The stores to check, and the clock and log of the registry. */
 export interface HealthParts {
   readonly metadata: MetadataStore;
   readonly blobs: BlobStore;
   readonly runtime: Runtime;
 }
 
-/** Looks whether the index and the blob store work. */
+/** Checks whether the index and the blob store work. */
 export class HealthCheck {
   readonly #parts: HealthParts;
   readonly #index: Probe<IndexHealth>;
@@ -29,17 +30,17 @@ export class HealthCheck {
     this.#blobs = new Probe('blobs', () => this.#checkBlobs(), parts.runtime);
   }
 
-  /** Never rejects. Callers at the same time, or shortly after, get the same report. */
+  /** Returns a report, and never rejects. Concurrent callers, and callers within a second, get the same report. */
   report(): Promise<Condition> {
     const { runtime } = this.#parts;
     if (this.#report !== undefined && runtime.now() < this.#reusedUntil) return this.#report;
     this.#reusedUntil = Infinity;
-    this.#report = this.#look().finally(() => (this.#reusedUntil = runtime.now() + maxAgeMs));
+    this.#report = this.#check().finally(() => (this.#reusedUntil = runtime.now() + maxAgeMs));
     return this.#report;
   }
 
-  async #look(): Promise<Condition> {
-    const [index, blobs] = await Promise.all([this.#index.ask(), this.#blobs.ask()]);
+  async #check(): Promise<Condition> {
+    const [index, blobs] = await Promise.all([this.#index.run(), this.#blobs.run()]);
     const { reopens, lastFailure } = this.#parts.metadata.status();
     const past = { reopens, ...(lastFailure === undefined ? {} : { lastFailureAt: lastFailure.at }) };
     const isAlive = index.status !== 'failed' && blobs.status !== 'failed';
@@ -53,7 +54,7 @@ export class HealthCheck {
       return { status: 'ok' };
     } catch (error) {
       if (!isFull(error)) throw error;
-      // Whether it still answers reads: then pulls go on.
+      // If the index still answers reads, pulls work.
       await metadata.candidates(0, 1);
       return { status: 'degraded', reason: describeFailure(error) };
     }
@@ -73,7 +74,7 @@ export class HealthCheck {
   }
 }
 
-/** One component: a check at a time, with a time-out, and a line in the log when its state changes. */
+/** Checks one component: one check at a time, with a timeout. Logs changes of its state. */
 class Probe<Health extends ComponentHealth> {
   readonly #name: string;
   readonly #check: () => Promise<Health>;
@@ -87,9 +88,9 @@ class Probe<Health extends ComponentHealth> {
     this.#runtime = runtime;
   }
 
-  /** Joins a check that still runs: a disk that hangs is not asked again until it has answered. */
-  async ask(): Promise<Health | ComponentHealth> {
-    this.#running ??= { outcome: this.#run(), since: this.#runtime.now() };
+  /** Returns the state. Joins a running check, so a disk that hangs is not checked again until it answers. */
+  async run(): Promise<Health | ComponentHealth> {
+    this.#running ??= { outcome: this.#attempt(), since: this.#runtime.now() };
     const { outcome, since } = this.#running;
     const late: ComponentHealth = { status: 'failed', reason: `no answer within ${healthTimeoutMs / 1000} s` };
     const health = await withTimeout(outcome, since + healthTimeoutMs - this.#runtime.now(), late);
@@ -97,7 +98,7 @@ class Probe<Health extends ComponentHealth> {
     return health;
   }
 
-  async #run(): Promise<Health | ComponentHealth> {
+  async #attempt(): Promise<Health | ComponentHealth> {
     try {
       return await this.#check();
     } catch (error) {
@@ -123,7 +124,7 @@ class Probe<Health extends ComponentHealth> {
   }
 }
 
-/** Resolves to `late` when the outcome takes longer. */
+/** Resolves to the outcome, or to `late` if it takes longer than the timeout. */
 export async function withTimeout<T>(outcome: Promise<T>, timeoutMs: number, late: T): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<T>((resolve) => {

@@ -40,7 +40,7 @@ import { KeyedMutex } from '../util/concurrency.js';
 import { CustomerCounts } from '../util/customer-counts.js';
 import { createOutgoing } from '../util/outgoing/outgoing.js';
 
-/** A registry whose stores are open. */
+/** The parts of a registry whose stores are open. */
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly garbage: OnlineGarbageCollector;
@@ -49,13 +49,13 @@ export interface OpenRegistry extends Core {
   readonly administration: AccessAdministration | undefined;
   now(): number;
   loadArchives(): Promise<Archives>;
-  /** Ends background work and closes the data folder. @throws AggregateError when steps failed; all of them ran. */
+  /** Stops background work and closes the data folder. @throws AggregateError if steps failed; all of them ran. */
   close(): Promise<void>;
 }
 
 /**
- * Opens the stores and builds everything that works on them. A failed attempt closes what it has opened, but not stores of the
- * host's own: the next attempt uses them again.
+ * Opens the stores and creates the parts that use them. A failed attempt closes what it opened, but not stores that the host
+ * passed in: the next attempt uses them again.
  */
 export async function openRegistry(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
   const closers = new Closers();
@@ -73,7 +73,7 @@ async function openOn(
   options: ResolvedOptions,
   runtime: Runtime,
 ): Promise<OpenRegistry> {
-  // First of all: a registry that must not start changes nothing.
+  // This comes first, so that a registry that must not start changes nothing.
   await checkStoredTypes(options.repositories, stores.metadata);
   const access = await openAccessControl(options, stores.metadata, runtime);
   closers.add('access control', () => access.close());
@@ -127,11 +127,11 @@ async function openOn(
     { metadata: stores.metadata, runtime, create, onDeleted: () => background.purge() },
   );
   closers.add('repositories', () => directory.close());
-  // Closed before the repositories: a transfer would take the end of its connection for a failure of the upstream.
+  // Closed before the repositories: a transfer would mistake the end of its connection for a failure of the upstream.
   closers.add('cache transfers', () => caches.stopTransfers());
   const passthrough = createPassthrough();
   closers.add('pass-through', () => passthrough.close());
-  // Closed before the repositories: an eviction that closes waits for the pass that it asked for.
+  // Closed before the repositories: a closing eviction waits for the collection that it requested.
   closers.add('garbage collection', () => garbage.close());
   closers.add('timers', () => background.stop());
   background.start(options.garbageCollection.intervalSeconds);
@@ -160,7 +160,7 @@ async function openOn(
   };
 }
 
-/** Few registries are asked for an archive: a start without tars and forms is that much shorter. */
+/** Returns a function that loads the code for archives on demand, because few registries need it and it slows down the start. */
 function createArchiveLoader(): () => Promise<Archives> {
   let archives: Promise<Archives> | undefined;
   return () => (archives ??= import('../archives/archives.js').then(({ createArchives }) => createArchives()));
@@ -170,7 +170,7 @@ function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | und
   return typeof access === 'string' ? undefined : (access.authenticate as AuthenticateHost | undefined);
 }
 
-/** What rules need, tokens and passwords, is loaded where there are rules: a start without them is that much shorter. */
+/** Opens access control. Loads the code for rules, tokens and passwords only if there are rules, for a faster start. */
 async function openAccessControl(
   { access, prefix }: ResolvedOptions,
   metadata: MetadataStore,

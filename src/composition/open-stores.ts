@@ -5,6 +5,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { blobsFolderIn, openFolderStores, type FolderStores, type IndexEvent } from '../storage/folder-stores.js';
 import type { Closers } from '../util/closers.js';
 
+/** The two stores of a registry. */
 export type Stores = FolderStores;
 
 /** Returns the folder that holds the blobs as files; `undefined` for stores that the host application gave. */

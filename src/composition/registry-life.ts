@@ -8,27 +8,28 @@ import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
 import { messagesOf } from '../util/plain-log.js';
 
-/** How long `close` waits for requests that still unwind. */
-const closePatienceMs = 5000;
-/** Doubled with each failed attempt to open. */
+/** How long `close` waits for requests in flight. */
+const closeTimeoutMs = 5000;
+/** The delay before the first retry. It doubles with each failed attempt. */
 const firstDelayMs = 500;
 const maxDelayMs = 30_000;
-/** A rolling restart waits for the other process, and an attempt costs next to nothing until that one has closed. */
+/** The maximum while another process has the folder open, as in a rolling restart. An attempt costs very little then. */
 const maxDelayInUseMs = 2000;
 
+/** How a registry opens and closes. */
 export interface LifeParts {
-  /** Makes one attempt. A failed one has closed what it had opened. */
+  /** Makes one attempt. A failed attempt closes what it opened. */
   open(): Promise<OpenRegistry>;
-  /** Closes the stores that the host gave, which outlive a failed attempt. */
+  /** Closes stores that the host passed in, which outlive failed attempts. */
   closeGivenStores(): Promise<void>;
   readonly runtime: Runtime;
 }
 
-/** From opening, which is retried until it succeeds, to closing: what requests wait for, and what waits for them. */
+/** Opens a registry, with retries until it succeeds, and closes it. Requests wait for it to open, and `close` waits for them. */
 export class RegistryLife implements CoreSource {
   readonly #parts: LifeParts;
   readonly #inFlight = new Set<Promise<void>>();
-  /** The attempt in progress, else the last one. */
+  /** The attempt in progress, or the last one. */
   #attempt: Promise<OpenRegistry>;
   #opened: OpenRegistry | undefined;
   #failures = 0;
@@ -46,19 +47,19 @@ export class RegistryLife implements CoreSource {
     return this.#closing === undefined ? this.#opened : undefined;
   }
 
-  /** For those who know that it is open. */
+  /** The parts of the open registry. @throws Error if it is not open. */
   get parts(): OpenRegistry {
     if (this.#opened !== undefined) return this.#opened;
     throw new Error('the registry is not ready: await registry.ready() first');
   }
 
-  /** Waits for the attempt in progress. @throws the failure of the last attempt, as it is. */
+  /** Waits for the attempt in progress. @throws the original error of the last attempt. */
   async whenOpened(): Promise<void> {
     this.#refuseClosed();
     await this.#attempt;
   }
 
-  /** The same for requests. @throws RegistryError UNAVAILABLE, which says why without naming a path. */
+  /** Does the same for requests. @throws RegistryError UNAVAILABLE with the reason, but without paths. */
   async ready(): Promise<OpenRegistry> {
     this.#refuseClosed();
     try {
@@ -72,7 +73,7 @@ export class RegistryLife implements CoreSource {
     }
   }
 
-  /** Waits for the attempt in progress, for some seconds at most. Never rejects. */
+  /** Returns the health. Waits for the attempt in progress for at most 3 s, and never rejects. */
   async health(): Promise<Condition> {
     if (this.opened !== undefined) return this.opened.health.report();
     const opening = this.ready().then(
@@ -88,7 +89,7 @@ export class RegistryLife implements CoreSource {
     answered.then(done, done);
   }
 
-  /** Closes once, however often it is called. @throws AggregateError when steps failed; all of them ran. */
+  /** Closes the registry. Further calls return the same promise. @throws AggregateError if steps failed; all of them ran. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -97,7 +98,7 @@ export class RegistryLife implements CoreSource {
   async #close(): Promise<void> {
     clearTimeout(this.#retry);
     const registry = await this.#attempt.catch(() => undefined);
-    await Promise.race([Promise.allSettled(this.#inFlight), sleep(closePatienceMs, undefined, { ref: false })]);
+    await Promise.race([Promise.allSettled(this.#inFlight), sleep(closeTimeoutMs, undefined, { ref: false })]);
     const closers = new Closers();
     closers.add('stores', () => this.#parts.closeGivenStores());
     closers.add('registry', () => registry?.close());
@@ -116,7 +117,7 @@ export class RegistryLife implements CoreSource {
   #succeeded(opened: OpenRegistry): void {
     this.#opened = opened;
     const failures = this.#failures;
-    // A warning, so that whoever was warned of the failure sees its end.
+    // A warning, so that an operator who saw the failure at this level also sees its end.
     if (failures > 0) this.#parts.runtime.log.warn({ failures }, 'registry opened after failed attempts');
   }
 
@@ -127,7 +128,7 @@ export class RegistryLife implements CoreSource {
     const reason = messagesOf(cause);
     if (reason !== this.#reported) {
       const fields = { err: cause, retryInSeconds: this.#delayMs / 1000 };
-      this.#parts.runtime.log.error(fields, 'the registry could not be opened');
+      this.#parts.runtime.log.error(fields, 'registry open failed');
     }
     this.#reported = reason;
     if (this.#closing !== undefined) return;

@@ -21,30 +21,34 @@ interface ViewedRecord {
 
 type RemoteView = Omit<RemoteRepositoryConfig, 'credentials'> & { readonly hasCredentials: boolean };
 
-/** The settings of a repository, defaults included. A frozen copy without secrets: it can be logged. */
+/** The settings of a repository, including defaults. A frozen copy without secrets, which may be logged. */
 export type RepositoryView = (LocalRepositoryConfig | RemoteView | VirtualRepositoryConfig) & ViewedRecord;
 
-/** The repositories of a registry, as the host application sees and changes them. */
+/** Lists and changes the repositories of a registry. */
 export interface Repositories {
-  /** In the byte order of their names followed by a slash. */
+  /** Returns all repositories, in the byte order of their names followed by a slash. */
   list(): readonly RepositoryView[];
+  /** Returns a repository; `undefined` if it does not exist. */
   get(name: string): RepositoryView | undefined;
   /**
-   * Creates a managed repository, which the data folder keeps with its credentials.
-   * @throws RegistryError OPTIONS_INVALID with every problem in `detail`; CONFLICT when the name is taken, or stored with another
-   * type by an earlier configuration.
+   * Creates a managed repository. It is stored in the data folder, including credentials.
+   * @throws RegistryError OPTIONS_INVALID with every problem in `detail`; CONFLICT if the name is taken, or if an earlier
+   * configuration stored it with another type.
    */
   create(options: RepositoryOptions): Promise<RepositoryView>;
   /**
-   * Replaces all settings of a managed repository. Settings that are left out get their defaults, and credentials are removed.
-   * @throws RegistryError OPTIONS_INVALID; CONFLICT for a declared repository and for another type; NAME_UNKNOWN.
+   * Replaces all settings of a managed repository. Omitted settings get their defaults; omitted credentials are removed.
+   * @throws RegistryError OPTIONS_INVALID; CONFLICT for a declared repository or another type; NAME_UNKNOWN.
    */
   replace(options: RepositoryOptions): Promise<RepositoryView>;
-  /** Deletes a managed repository, or what an earlier configuration left. @throws RegistryError CONFLICT; NAME_UNKNOWN. */
+  /**
+   * Deletes a managed repository, or the content that an earlier configuration left.
+   * @throws RegistryError CONFLICT for a declared repository; NAME_UNKNOWN.
+   */
   delete(name: string): Promise<void>;
 }
 
-/** The public view of a directory. */
+/** Creates the public view of a directory. */
 export function viewRepositories(directory: RepositoryDirectory): Repositories {
   return Object.freeze({
     list: () => Object.freeze(directory.list().map(({ record }) => viewOf(record))),
@@ -65,13 +69,13 @@ function viewOf({ config, origin, createdAt, updatedAt }: RepositoryRecord): Rep
   return freeze({ ...structuredClone(shown), hasCredentials: credentials !== undefined, ...times });
 }
 
-/** @throws RegistryError OPTIONS_INVALID. */
+/** Checks the options and adds defaults. @throws RegistryError OPTIONS_INVALID. */
 function readOptions(options: RepositoryOptions): RepositoryConfig {
   const checked = repositoryConfigSchema.safeParse(options);
   if (!checked.success) throw problemsFound(describeProblems(checked.error));
   const config = checked.data;
   if (config.type === 'remote' && typeof config.credentials === 'function') {
-    const problem = 'must not be a function: the data folder cannot keep one. Declare this repository in the options';
+    const problem = 'must not be a function, which cannot be stored: declare this repository in the options instead';
     throw problemsFound([{ path: 'credentials', problem }]);
   }
   return config;

@@ -4,8 +4,8 @@ import type { Logger, RegistryEvents, Runtime } from '../ports/runtime.js';
 import { printLine } from '../util/plain-log.js';
 
 /**
- * Returns the clock, ids, the log and the events of one registry. The logger and the listeners belong to the host: what they
- * throw, or what a promise of theirs rejects with, ends here.
+ * Creates the clock, ids, the log and the events of one registry. The logger and the listeners belong to the host: errors that
+ * they throw, and rejections of promises that they return, are caught here.
  */
 export function createRuntime(logger: Logger): Runtime {
   const log = guardLogger(logger);
@@ -16,7 +16,7 @@ export function createRuntime(logger: Logger): Runtime {
     log,
     events,
     emit: (name, ...payload) => {
-      // Not by `events.emit`: the first listener that throws would keep the others from being called.
+      // Not `events.emit`: the first listener that throws would prevent calls of the others.
       for (const listener of events.rawListeners(name)) {
         runCallback(
           () => Reflect.apply(listener, events, payload) as unknown,
@@ -27,13 +27,13 @@ export function createRuntime(logger: Logger): Runtime {
   };
 }
 
-/** Reports the first failure of the logger to stderr and drops the others: no log line may break a request. */
+/** Reports the first failure of the logger on stderr and drops the others, so that no log line can break a request. */
 function guardLogger(logger: Logger): Logger {
   let isReported = false;
   const report = (err: unknown): void => {
     if (isReported) return;
     isReported = true;
-    printLine('error', 'the logger failed; its further failures are not reported', { err });
+    printLine('error', 'logger failed; further failures are not reported', { err });
   };
   const guard = (level: keyof Logger) => (fields: object, message: string) =>
     runCallback(() => logger[level](fields, message), report);

@@ -43,7 +43,7 @@ async function startHub(): Promise<FaultUpstream> {
   return hub;
 }
 
-/** Serves an example's config file as it is, except for the port and the data folder. */
+/** Runs `serve` with the config file of an example; flags change only the port and the data folder. */
 async function serve(config: string, hub?: FaultUpstream): Promise<{ command: Command; client: Client }> {
   const flags = ['--config', config, '--port', '0', '--data', path.join(await scratchFolder(), 'data')];
   const env = hub === undefined ? {} : { HUB_URL: hub.url };
@@ -76,7 +76,7 @@ it.each(exampleNames)('examples/%s has a README with the commands to run it', as
   expect(await readFile(path.join(examplesFolder, folder, 'README.md'), 'utf8')).toMatch(/^```sh\n/m);
 });
 
-/** The examples that are servers, with the route that their host serves beside the registry. */
+/** The examples that are servers, each with a route that its host serves besides the registry. */
 const hosts = [
   ['connect', 'hello'],
   ['express', 'echo'],
@@ -101,7 +101,7 @@ async function startServer(example: string): Promise<{ command: Command; client:
 it.each(hosts)('examples/%s accepts an image, returns it and stops', async (example, route) => {
   const { command, client } = await startServer(example);
   await pushAndPull(client, 'docker-internal/team/app');
-  // A body that a parser in front would have consumed.
+  // A parser in front of the registry would consume this body.
   const send = { headers: json, body: '{"a":1}' };
   const upload = `/v2/docker-internal/team/app/blobs/uploads/?digest=${digest(send.body)}`;
   expect((await client.post(upload, send)).status).toBe(201);
@@ -120,7 +120,7 @@ it('examples/gateway identifies its users by password, as docker sends it, and b
   expect((await client.get('/v2/')).header('www-authenticate')).toMatch(/^Bearer realm="[^"]+\/v2\/token"/);
   for (const [user, password] of [
     ['ben', 'wrong'],
-    ['nobody', 'secret'],
+    ['unknown', 'secret'],
   ] as const) {
     expect((await token(basic(user, password))).status).toBe(401);
   }
@@ -149,12 +149,12 @@ it('examples/mirror caches for each addressing form, and stores what the team pu
   const hub = await startHub();
   const { manifest, layers } = hub.images.addImage('library/alpine', 'latest');
   const { client } = await serve(path.join(examplesFolder, 'mirror/config.yaml'), hub);
-  const ways = ['hub/library/alpine', 'docker/library/alpine', 'library/alpine'];
-  for (const name of ways) expect((await client.get(pull(name, 'latest'))).body).toEqual(manifest.bytes);
+  const forms = ['hub/library/alpine', 'docker/library/alpine', 'library/alpine'];
+  for (const name of forms) expect((await client.get(pull(name, 'latest'))).body).toEqual(manifest.bytes);
   const containerd = await client.get(`${pull('library/alpine', 'latest')}?ns=docker.io`);
   expect([containerd.status, containerd.header('x-cache')]).toEqual([200, 'hit']);
   const layer = `blobs/${layers[0]?.digest ?? ''}`;
-  for (const name of ways) expect((await client.get(`/v2/${name}/${layer}`)).body).toEqual(layers[0]?.bytes);
+  for (const name of forms) expect((await client.get(`/v2/${name}/${layer}`)).body).toEqual(layers[0]?.bytes);
   expect(hub.count(layer, 'GET')).toBe(1);
   await pushAndPull(client, 'docker/acme/app');
   expect((await client.get(pull('team/acme/app', 'v1'))).status).toBe(200);
@@ -171,17 +171,17 @@ it('examples/virtual serves private and public images under one name, and never 
   // Without a login, docker requests an anonymous token.
   const answer = await client.get(`/v2/token?scope=repository:${app}:pull,push`);
   const { token } = answer.json() as { token: string };
-  const anybody = asking(client, { Authorization: `Bearer ${token}` });
+  const anonymous = asking(client, { Authorization: `Bearer ${token}` });
 
   hub.images.addImage('acme/app', 'v1');
-  for (const ask of [ana, anybody]) expect((await ask('GET', pull(app, 'v1'))).status).toBe(404);
+  for (const ask of [ana, anonymous]) expect((await ask('GET', pull(app, 'v1'))).status).toBe(404);
   expect(hub.requests).toEqual([]);
   const pushed = await pushImage(ana, app);
   for (const name of [app, 'private/acme/app']) {
     expect((await ana('GET', pull(name, 'v1'))).body).toEqual(pushed.manifest.bytes);
   }
-  expect((await anybody('GET', pull(app, 'v1'))).status).toBe(404);
-  expect((await anybody('POST', `/v2/${app}/blobs/uploads/`)).status).toBe(401);
+  expect((await anonymous('GET', pull(app, 'v1'))).status).toBe(404);
+  expect((await anonymous('POST', `/v2/${app}/blobs/uploads/`)).status).toBe(401);
 
   const { manifest } = hub.images.addImage('library/alpine', 'latest');
   const publicToken = await client.get('/v2/token?scope=repository:docker/library/alpine:pull');
@@ -191,7 +191,7 @@ it('examples/virtual serves private and public images under one name, and never 
   }
 });
 
-it('examples/air-gapped carries images over with the commands of its README', async () => {
+it('examples/air-gapped transfers images with the commands of its README', async () => {
   const names = ['library/alpine:3.22', 'library/busybox:1.37'].map((name) => name.split(':') as [string, string]);
   const hub = await startHub();
   const images = names.map(([image, tag]) => hub.images.addImage(image, tag));

@@ -12,7 +12,7 @@ import { RawConnection, rawHead } from '../support/raw.js';
 import type { Listening } from '../support/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
 
-/** What a host in front has found out about a request, on the request as node made it. */
+/** The user that the host has identified, as a property of Node's request. */
 interface Identified {
   user?: string;
 }
@@ -21,7 +21,7 @@ const large = patternBytes(8 * MiB);
 const largeDigest = digest(large);
 const json = { 'Content-Type': 'application/json' };
 
-describe.each(['', '/registry'])('mounted at "%s"', (place) => {
+describe.each(['', '/registry'])('a registry mounted at "%s"', (place) => {
   let folder: string;
   let registry: Registry;
   beforeAll(async () => {
@@ -52,7 +52,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       host = await startHost({
         registry,
         place,
-        // As a login in front would: everybody is alice, but those who say that they are somebody else.
+        // Like a login of the host: the user is alice unless the request names another one.
         before: (req) => void Object.assign(req, { user: req.headers['x-user'] ?? 'alice' }),
       });
       client = new Client(host.url, place);
@@ -62,7 +62,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       await host.close();
     });
 
-    it('takes an image and gives it back', async () => {
+    it('accepts an image and returns it', async () => {
       expect((await client.get(`${v2}/`)).header('docker-distribution-api-version')).toBe('registry/2.0');
       expect((await client.get(v2)).status).toBe(200);
       await pushAndPull(client, name);
@@ -86,8 +86,8 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
         { method: 'POST', path: `${at}/blobs/uploads/?digest=${digest(bytes)}`, body: bytes },
         { method: 'GET', path: `${at}/blobs/${digest(bytes)}` },
         { method: 'GET', path: `${at}/manifests/absent` },
-        { method: 'PUT', path: `${at}/manifests/v2`, headers: json, body: 'no manifest' },
-        { method: 'PATCH', path: `${at}/tags/list`, headers: json, body: 'not taken' },
+        { method: 'PUT', path: `${at}/manifests/v2`, headers: json, body: 'not a manifest' },
+        { method: 'PATCH', path: `${at}/tags/list`, headers: json, body: 'not allowed' },
         { method: 'POST', path: '/echo', headers: json, body: '{"a":1}' },
         { method: 'GET', path: '/nowhere' },
         { method: 'DELETE', path: `${at}/blobs/${digest(bytes)}` },
@@ -104,7 +104,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       'text/plain; charset=utf-8',
       'multipart/form-data; boundary=none',
       undefined,
-    ])('takes 8 MiB as %s', async (type) => {
+    ])('accepts an upload of 8 MiB with the Content-Type %s', async (type) => {
       const location = await startUpload(client, name);
       const headers = type === undefined ? {} : { 'Content-Type': type };
       expect((await client.patch(location, { headers, body: large })).header('range')).toBe(`0-${large.length - 1}`);
@@ -112,7 +112,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       expect((await client.head(`${at}/blobs/${largeDigest}`)).status).toBe(200);
     });
 
-    it('takes bodies without a length', async () => {
+    it('accepts bodies without a Content-Length', async () => {
       const bytes = someBytes(`${title}, chunked`, 300_000);
       const pieces = [bytes.subarray(0, 100_000), bytes.subarray(100_000)];
       const put = await client.put(`${await startUpload(client, name)}?digest=${digest(bytes)}`, {
@@ -129,7 +129,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       expect([pushed.status, pushed.header('docker-content-digest')]).toEqual([201, manifest.digest]);
     });
 
-    it('gives ranges of a blob', async () => {
+    it('serves ranges of a blob', async () => {
       const bytes = someBytes(`${title}, ranges`, 1000);
       const path = `${at}/blobs/${await pushBlob(client, name, bytes)}`;
       const middle = await client.get(path, { Range: 'bytes=10-19' });
@@ -139,7 +139,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       expect((await client.get(path, { Range: 'bytes=1000-' })).status).toBe(416);
     });
 
-    it('survives a client that leaves in an upload, which keeps what arrived', async () => {
+    it('keeps the bytes of an upload whose client disconnects', async () => {
       const bytes = someBytes(`${title}, left`, 300_000);
       const location = await startUpload(client, name);
       const connection = await RawConnection.open(host.port);
@@ -160,13 +160,13 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       ['POST', `${at}/manifests/v1`, 405, 'UNSUPPORTED', 'HEAD, GET, PUT, DELETE'],
       ['PATCH', `${at}/tags/list`, 405, 'UNSUPPORTED', 'GET'],
       ['DELETE', `${v2}/`, 405, 'UNSUPPORTED', 'GET, HEAD'],
-    ])('refuses %s %s with %i %s', async (method, path, status, code, allow) => {
+    ])('answers %s %s with %i %s', async (method, path, status, code, allow) => {
       const answer = await client.send(method, path, { headers: json, ...(method === 'GET' ? {} : { body: '{}' }) });
       expect([answer.status, answer.codes, answer.header('allow')]).toEqual([status, [code], allow]);
       expect(answer.header('content-type')).toBe('application/json');
     });
 
-    it('leaves the rest to the host and its body parsers', async () => {
+    it('leaves all other paths to the host and its body parsers', async () => {
       const echoed = await client.post('/echo', { headers: json, body: '{"a":1}' });
       expect([echoed.status, echoed.json()]).toEqual([200, { a: 1 }]);
       for (const path of ['/v2.evil/', '/api/v1/others']) expect((await client.get(path)).body.toString()).toBe('host');
@@ -176,7 +176,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       }
     });
 
-    it('is nowhere else', async () => {
+    it('answers 404 outside of its mount path', async () => {
       const elsewhere = place === '' ? '/registry' : '';
       const paths = ['/v2', '/v2/', '/v2/_catalog', '/api/v1/repositories', '/api/v1/health'];
       const { statuses } = await sendInTurn(
@@ -186,7 +186,7 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       expect(statuses).toEqual([404, 404, 404, 404, 404]);
     });
 
-    it('has the management API', async () => {
+    it('serves the management API', async () => {
       const repositories = `${place}/api/v1/repositories`;
       const document = { name: name.replace('/', '-'), package_type: 'docker', repo_type: 'local' };
       const made = await client.post(repositories, { headers: json, body: JSON.stringify(document) });
@@ -196,11 +196,11 @@ describe.each(['', '/registry'])('mounted at "%s"', (place) => {
       expect((await client.get(`${place}/api/v1/health`)).status).toBe(200);
     });
 
-    it('shows the registry whom the host took the client for', async () => {
+    it('applies rules to the user that the host identified', async () => {
       const asBen = { 'X-User': 'ben' };
-      const asked = [`${v2}/`, `${at}/tags/list`, `${place}/api/v1/repositories`];
+      const paths = [`${v2}/`, `${at}/tags/list`, `${place}/api/v1/repositories`];
       const statuses = async (headers: Record<string, string>): Promise<number[]> =>
-        Promise.all(asked.map(async (path) => (await client.get(path, headers)).status));
+        Promise.all(paths.map(async (path) => (await client.get(path, headers)).status));
       await pushManifest(client, name, 'v1', imageManifest(title));
       expect(await statuses({})).toEqual([200, 200, 200]);
       expect(await statuses(asBen)).toEqual([200, 403, 200]);

@@ -54,13 +54,13 @@ async function clientOf(listener: RequestListener): Promise<Client> {
   return client;
 }
 
-/** What Express and Connect are given without an adapter. */
+/** Express and Connect without an adapter. */
 describe.each<[string, (middleware: Middleware) => RequestListener]>([
   ['Express 5', (middleware) => express().use('/v2', middleware)],
   ['Express 4', (middleware) => express4().use('/v2', middleware)],
   ['Connect', (middleware) => connect().use('/v2', middleware)],
-])('the middleware under /v2 of %s', (host, createHost) => {
-  it('serves the same URLs, and nothing beside them', async () => {
+])('the middleware mounted at /v2 in %s', (host, createHost) => {
+  it('serves the paths below /v2 and no others', async () => {
     const client = await clientOf(createHost(registry.middleware));
     await pushAndPull(client, `local/${host.toLowerCase().replace(' ', '-')}`);
     for (const path of ['/v2.evil/', '/api/v1/repositories', '/']) expect((await client.get(path)).status).toBe(404);
@@ -96,7 +96,7 @@ function honoListener(mount: HonoMount<Hono['fetch']>): RequestListener {
 }
 
 describe.each(mounts)('the management API in %s', (_host, mount) => {
-  it('is nowhere unless it is mounted', async () => {
+  it('is not served unless it is mounted', async () => {
     const client = await clientOf(await mount({}));
     expect((await client.get('/api/v1/health')).status).toBe(404);
     expect((await client.get('/v2/')).status).toBe(200);
@@ -110,23 +110,23 @@ describe.each(mounts)('the management API in %s', (_host, mount) => {
     });
     expect([made.status, made.header('location')]).toEqual([201, '/registry/api/v1/repositories/made']);
     expect((await client.delete(made.header('location'))).status).toBe(204);
-    // A guard of the host for /registry/ must not be passed by another spelling.
+    // No other spelling may bypass a guard of the host for /registry/.
     for (const path of ['', '/registry-2', '/registryhttp://host', '/registry/registry']) {
       expect([path, (await client.get(`${path}/api/v1/health`)).status]).toEqual([path, 404]);
     }
   });
 
-  it('has every one of its paths', async () => {
+  it('serves all of its paths', async () => {
     const client = await clientOf(await mount({ management: '/' }));
     for (const { method, path } of managementEndpoints) {
-      // Any value: what counts is who answers.
+      // Any value will do: the test checks only that the registry answers.
       const answer = await client.send(method, path.replaceAll(/:\w+/g, 'x'));
       expect(answer.header('docker-distribution-api-version'), `${method} ${path}`).toBe('registry/2.0');
     }
   });
 });
 
-it('what the management API leaves to a host without a framework has its whole URL', async () => {
+it('createRegistryListener passes other requests to the fallback with their whole URL', async () => {
   const fallback: RequestListener = (req, res) => res.end(req.url);
   const client = await clientOf(createRegistryListener(registry, { management: '/registry', fallback }));
   for (const path of ['/registry/others?n=1', '/registry', '/others']) {
@@ -134,7 +134,7 @@ it('what the management API leaves to a host without a framework has its whole U
   }
 });
 
-it('a plugin of Fastify can mount it too', async () => {
+it('a Fastify plugin can mount the registry', async () => {
   const client = await clientOf(
     await fastifyListener((app) => {
       void app.register((scope, _options, done) => {
@@ -146,7 +146,7 @@ it('a plugin of Fastify can mount it too', async () => {
   await pushAndPull(client, 'local/plugin');
 });
 
-it('a hook of Fastify that is late, before handlers, is heard before the registry', async () => {
+it('a preHandler hook of Fastify runs before the registry', async () => {
   const client = await clientOf(
     await fastifyListener((app) => {
       mountInFastify(app, registry);
@@ -157,21 +157,21 @@ it('a hook of Fastify that is late, before handlers, is heard before the registr
   expect((await client.put('/v2/local/app/manifests/v1', { body: '{}' })).status).toBe(401);
 });
 
-it('middleware of Koa before it sees the end of the answer', async () => {
-  const seen: unknown[] = [];
+it('earlier Koa middleware continues when the answer of the registry is complete', async () => {
+  const observed: unknown[] = [];
   const app = new Koa();
   app.use(async (context, next) => {
     await next();
-    seen.push(context.status, context.res.writableFinished);
+    observed.push(context.status, context.res.writableFinished);
   });
   mountInKoa(app, registry);
   const client = await clientOf(koaListener(app));
   await client.get('/v2/local/app/manifests/absent');
   await client.get('/v2.evil/');
-  expect(seen).toEqual([404, true, 404, false]);
+  expect(observed).toEqual([404, true, 404, false]);
 });
 
-it('errors of later middleware of Koa stay its own', async () => {
+it('errors of later Koa middleware are handled by Koa', async () => {
   const app = new Koa();
   mountInKoa(app, registry, { management: '/' });
   app.use((context) => context.throw(409, 'of the host'));
@@ -180,7 +180,7 @@ it('errors of later middleware of Koa stay its own', async () => {
   expect([answer.status, answer.body.toString()]).toEqual([409, 'of the host']);
 });
 
-describe('behind a body parser', () => {
+describe('a registry behind a body parser', () => {
   const inFront = 'mount the registry in front of the body parsers';
 
   it.each<[string, () => void]>([
@@ -188,7 +188,7 @@ describe('behind a body parser', () => {
     ['Express 5 and another parser', () => mountInExpress(express().use(express.raw()), registry)],
     ['Express 4', () => mountInExpress(express4().use(express4.json()), registry)],
     ['Connect', () => mountInConnect(connect().use(express.urlencoded()), registry)],
-  ])('it is not mounted in %s', (_host, mount) => {
+  ])('cannot be mounted in %s', (_host, mount) => {
     expect(mount).toThrow(inFront);
   });
 
@@ -197,7 +197,7 @@ describe('behind a body parser', () => {
     ['Express 4', () => mountInExpress(express4().use('/api', express4.json()), registry)],
     ['Express 4, empty', () => mountInExpress(express4(), registry)],
     ['Connect', () => mountInConnect(connect().use('/api', express.json()), registry)],
-  ])('of another path, it is: %s', (_host, mount) => {
+  ])('can be mounted if the parser is for another path: %s', (_host, mount) => {
     expect(mount).not.toThrow();
   });
 
@@ -223,7 +223,7 @@ describe('behind a body parser', () => {
         return koaListener(app);
       },
     ],
-  ])('that was not noticed, a push says what is wrong: %s', async (_host, createHost) => {
+  ])('fails a push with advice if the parser was not detected: %s', async (_host, createHost) => {
     const client = await clientOf(createHost());
     const answer = await client.put('/v2/local/app/manifests/v1', {
       headers: { 'Content-Type': types.ociImage },

@@ -14,44 +14,44 @@ const environment = {
 
 describe('variables in a config file', () => {
   it.each([
-    ['a bare word', 'a: ${NAME}', 'team'],
-    ['inside text', 'a: x-${NAME}-${PORT}', 'x-team-5001'],
-    ['bare, like a number', 'a: ${PORT}', 5001],
-    ['bare, like a boolean', 'a: ${SWITCH}', false],
-    ['quoted, like a number', 'a: "${PORT}"', '5001'],
-    ['bare, with a leading zero', 'a: ${DIGITS}', '0123'],
-    ['a default that is not needed', 'a: ${NAME:-other}', 'team'],
-    ['a default for an unset one', 'a: ${ABSENT:-other}', 'other'],
-    ['a default for an empty one', 'a: ${EMPTY:-other}', 'other'],
+    ['a plain variable', 'a: ${NAME}', 'team'],
+    ['variables inside text', 'a: x-${NAME}-${PORT}', 'x-team-5001'],
+    ['a plain variable with the form of a number', 'a: ${PORT}', 5001],
+    ['a plain variable with the form of a boolean', 'a: ${SWITCH}', false],
+    ['a quoted variable with the form of a number', 'a: "${PORT}"', '5001'],
+    ['a plain variable with a leading zero', 'a: ${DIGITS}', '0123'],
+    ['an unused default', 'a: ${NAME:-other}', 'team'],
+    ['a default for an unset variable', 'a: ${ABSENT:-other}', 'other'],
+    ['a default for an empty variable', 'a: ${EMPTY:-other}', 'other'],
     ['an empty default', "a: '${ABSENT:-}'", ''],
-    ['an empty one', 'a: ${EMPTY}', ''],
+    ['an empty variable', 'a: ${EMPTY}', ''],
     ['an escaped $', 'a: $${NAME}', '${NAME}'],
     ['a lone $', 'a: 5$ and $NAME', '5$ and $NAME'],
-    ['what a variable holds is text and nothing else', 'a: ${TRICK}', '1}\nevil: ${NAME}'],
-    ['in a comment', 'a: 1 # ${ABSENT}', 1],
-    ['in JSON', '{"a": "${NAME}"}', 'team'],
-  ])('%s', (_what, text, expected) => {
+    ['YAML syntax in the value of a variable', 'a: ${TRICK}', '1}\nevil: ${NAME}'],
+    ['a variable in a comment', 'a: 1 # ${ABSENT}', 1],
+    ['a variable in JSON', '{"a": "${NAME}"}', 'team'],
+  ])('are replaced: %s', (_what, text, expected) => {
     expect(parseConfigFile(text, environment)).toEqual({ settings: { a: expected }, problems: [] });
   });
 
-  it('tells all that are unset or misspelt, each with its path', () => {
+  it('are all reported with their paths if they are unset or malformed', () => {
     const text = 'a: ${ONE}${TWO}\nlist:\n  - b: ${NAME}\n  - b: ${THREE}\nc: ${not a name}\nd: ${open\n';
     expect(parseConfigFile(text, environment).problems.map(({ path, problem }) => `${path}: ${problem}`)).toEqual([
-      'a: the environment variable ONE is not set',
-      'a: the environment variable TWO is not set',
-      'list[1].b: the environment variable THREE is not set',
-      'c: ${not a name} is no variable: write ${NAME}, ${NAME:-default}, or $$ for one $',
-      'd: ${ is no variable: write ${NAME}, ${NAME:-default}, or $$ for one $',
+      'a: environment variable "ONE" is not set',
+      'a: environment variable "TWO" is not set',
+      'list[1].b: environment variable "THREE" is not set',
+      'c: invalid variable "${not a name}": write ${NAME}, ${NAME:-default}, or $$ for a literal $',
+      'd: invalid variable "${": write ${NAME}, ${NAME:-default}, or $$ for a literal $',
     ]);
   });
 });
 
-describe('the form of a config file', () => {
+describe('the syntax of a config file', () => {
   it.each([
-    ['nothing', ''],
+    ['an empty file', ''],
     ['a comment', '# nothing\n'],
     ['an empty mapping', '{}'],
-  ])('%s is no problem', (_what, text) => {
+  ])('allows %s', (_what, text) => {
     expect(parseConfigFile(text, {})).toEqual({ settings: {}, problems: [] });
   });
 
@@ -59,19 +59,19 @@ describe('the form of a config file', () => {
     ['a list', '- a', ''],
     ['text', 'hello', ''],
     ['broken YAML', 'a: 1\nb: [1, 2\n', 'line 3, column 1'],
-    ['a key twice', 'a: 1\na: 2\n', 'line 2, column 1'],
-  ])('%s is one, with its place', (_what, text, place) => {
+    ['a repeated key', 'a: 1\na: 2\n', 'line 2, column 1'],
+  ])('excludes %s, which is reported with its position', (_what, text, place) => {
     const { settings, problems } = parseConfigFile(text, {});
     expect(settings).toEqual({});
     expect(problems.map(({ path }) => path)).toEqual([place]);
   });
 });
 
-describe('the settings of serve', () => {
+describe('resolveServeSettings', () => {
   const settingsOf = (text: string, flags: ServeFlags = {}): ReturnType<typeof resolveServeSettings> =>
     resolveServeSettings(flags, { path: '/etc/artifactapi/config.yaml', text }, environment);
 
-  it('has one local repository, on loopback, when nothing is configured', () => {
+  it('defaults to one local repository on loopback', () => {
     expect(resolveServeSettings({}, undefined, {})).toEqual({
       host: '127.0.0.1',
       port: 5000,
@@ -96,7 +96,7 @@ server:
   stopSeconds: 5
 `;
 
-  it('takes the options of createRegistry, and where to listen, from the file', () => {
+  it('reads the options of createRegistry and the server section from the file', () => {
     expect(settingsOf(file)).toEqual({
       host: '0.0.0.0',
       port: 5001,
@@ -110,7 +110,7 @@ server:
     });
   });
 
-  it('lets every flag win over the file', () => {
+  it('lets every flag override the file', () => {
     const flags = {
       host: '::1',
       port: 0,
@@ -134,11 +134,11 @@ server:
   it.each([
     ['storage: ./data', '/etc/artifactapi/data'],
     ['', '/etc/artifactapi/data'],
-  ])('%j: the data folder is relative to the file', (text, expected) => {
+  ])('resolves the data folder relative to the file: %j', (text, expected) => {
     expect(settingsOf(text).storage).toBe(expected);
   });
 
-  it('keeps a list of repositories that is there and empty', () => {
+  it('keeps an empty list of repositories', () => {
     expect(settingsOf('repositories: []').registry.repositories).toEqual([]);
   });
 
@@ -150,13 +150,13 @@ server:
       'limits: { maxBlobBytes: 10Gb }',
       'limits.maxBlobBytes: "10Gb" must be a number of bytes, or a number with a unit',
     ],
-  ])('refuses %s and says what was probably meant', (text, problem) => {
+  ])('rejects %s with a suggestion', (text, problem) => {
     expect(() => settingsOf(text)).toThrow(problem);
   });
 
-  it('tells every problem at once, each with its path and once', () => {
+  it('reports all problems together, each once with its path', () => {
     const text = `
-access: everybody
+access: everyone
 storage: { blobs: 1 }
 logger: pino
 repositories:

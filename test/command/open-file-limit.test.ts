@@ -12,15 +12,15 @@ describe('the limit of open files', () => {
     expect(readOpenFileLimit() ?? Infinity).toBeGreaterThanOrEqual(256);
   });
 
-  it('is refused below 256, with the limit that was found and how to raise it', () => {
+  it('is rejected below 256, with the limit and how to raise it', () => {
     expect(explainLowLimit(128)).toBe(
-      'the limit of open files is 128, and at least 256 are needed: raise it with "ulimit -n 4096" in a shell, ' +
+      'the limit of open files is 128, but at least 256 are needed: raise it with "ulimit -n 4096" in a shell, ' +
         'LimitNOFILE=4096 in a systemd unit, or --ulimit nofile=4096 for a container',
     );
     expect([explainLowLimit(256), explainLowLimit(undefined)]).toEqual([undefined, undefined]);
   });
 
-  it('explains a module that could not be loaded because of it, and no other failure', () => {
+  it('explains why a module could not be loaded, unless there is another cause', () => {
     const failed = (code: string): Error => Object.assign(new Error(code), { code });
     expect(explainLoadFailure(failed('EMFILE'), 300)).toMatch(/too many files are open \(the limit is 300\): raise it/);
     expect(explainLoadFailure(failed('ENFILE'), 300)).toMatch(/too many files are open: raise it/);
@@ -42,7 +42,7 @@ describe('the limit of open files', () => {
     [1024, { maxConnections: 232, maxIndexFiles: 116, maxFolders: 116, maxIdleUploads: 116 }],
     [1_048_576, { maxConnections: 349_237, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
     [undefined, { maxConnections: undefined, maxIndexFiles: 1000, maxFolders: 512, maxIdleUploads: 256 }],
-  ])('of %s is divided so that all shares together fit', (limit, shares) => {
+  ])('of %s is divided into shares that fit together', (limit, shares) => {
     expect(divideOpenFiles(limit)).toEqual(shares);
   });
 });

@@ -12,18 +12,18 @@ describe('formatBytes', () => {
     [20 * 1024 ** 2, '20.0 MiB'],
     [250 * 1024 ** 3, '250 GiB'],
     [5000 * 1024 ** 4, '5000 TiB'],
-  ])('%i is %s', (bytes, text) => {
+  ])('formats %i bytes as %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text);
   });
 });
 
 describe('formatProgress', () => {
   it.each<[string, number, number | undefined, number, string]>([
-    ['a half', 512, 1024, 60, '[############           ]  50 %  512 B of 1.00 KiB  256 B/s'],
-    ['all, and never more', 2048, 1024, 30, '100 %  2.00 KiB of 1.00 KiB  1.00 KiB/s'],
-    ['an unknown total', 2048, undefined, 80, '2.00 KiB  1.00 KiB/s'],
+    ['a half with a bar', 512, 1024, 60, '[############           ]  50 %  512 B of 1.00 KiB  256 B/s'],
+    ['at most 100 %', 2048, 1024, 30, '100 %  2.00 KiB of 1.00 KiB  1.00 KiB/s'],
+    ['an unknown total without a bar', 2048, undefined, 80, '2.00 KiB  1.00 KiB/s'],
     ['an empty file', 0, 0, 80, '0 B  0 B/s'],
-  ])('of %s', (_name, bytes, total, columns, text) => {
+  ])('shows %s', (_name, bytes, total, columns, text) => {
     expect(formatProgress(bytes, total, 2, columns)).toBe(text);
   });
 });
@@ -39,14 +39,14 @@ describe('ProgressStream', () => {
     return written.join('');
   }
 
-  it('draws on a terminal, in place, its last state too', async () => {
+  it('draws in place on a terminal, including the final state', async () => {
     const text = await drawn(true);
     expect(text.startsWith('\r[')).toBe(true);
     expect(text.split('\r').at(-1)).toMatch(/100 % {2}4 B of 4 B {2}/);
     expect(text.endsWith('\u001b[K\n')).toBe(true);
   });
 
-  it('is silent elsewhere', async () => {
+  it('writes nothing if the sink is not a terminal', async () => {
     expect(await drawn(false)).toBe('');
   });
 });

@@ -13,7 +13,7 @@ describe('parseQuantity', () => {
     ['maxCacheBytes', '0.3kB', 300],
     ['maxCacheBytes', '2 TiB', 2 ** 41],
     ['minBytesPerSecond', '1kB', 1000],
-  ])('reads %s: %s', (option, text, value) => {
+  ])('converts %s: %s', (option, text, value) => {
     expect(parseQuantity(option, text)).toEqual({ value });
   });
 
@@ -28,7 +28,7 @@ describe('parseQuantity', () => {
     ['maxCacheBytes', '1e9B'],
     ['maxCacheBytes', '10Gb'],
     ['maxCacheBytes', '1 toString'],
-  ])('refuses %s: %s and lists the accepted forms', (option, text) => {
+  ])('rejects %s: %s and lists the accepted forms', (option, text) => {
     const units = option.endsWith('Seconds') ? 'ms, s, m, h, d' : 'B, kB, MB, GB, TB, KiB, MiB, GiB, TiB';
     expect(parseQuantity(option, text)).toEqual({
       problem: expect.stringContaining(`"${text}" must be a number`) as string,
@@ -38,13 +38,13 @@ describe('parseQuantity', () => {
     });
   });
 
-  it('leaves other options alone', () => {
+  it('returns undefined for other options', () => {
     expect(parseQuantity('description', '5m')).toBeUndefined();
   });
 });
 
 describe('units in a configuration file', () => {
-  it('are converted in options and in filled-in variables, and not in names that users choose', () => {
+  it('are converted in options and in values of variables, but not under names that users choose', () => {
     const text = 'a: { ttlSeconds: 5m, maxBytes: "${SIZE}" }\nhosts: { rackSeconds: 5m }\nlist: [{ ttlSeconds: 1h }]';
     expect(parseConfigFile(text, { SIZE: '1GiB' })).toEqual({
       settings: {
@@ -56,7 +56,7 @@ describe('units in a configuration file', () => {
     });
   });
 
-  it('that are wrong are reported with their path, once for a variable that is not set', () => {
+  it('are reported with their path if they are invalid, and an unset variable is reported only once', () => {
     const { problems } = parseConfigFile('a: { ttlSeconds: 5x, maxBytes: "${UNSET}" }', {});
     expect(problems.map(({ path }) => path)).toEqual(['a.ttlSeconds', 'a.maxBytes']);
     expect(problems[0]?.problem).toBe(

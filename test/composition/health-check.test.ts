@@ -11,7 +11,7 @@ const full = (): RegistryError =>
 const failed = (code: string): Error => Object.assign(new Error(`${code} in /srv/secret`), { code });
 const space = { freeBytes: 5, reserveBytes: 7, isReserveComplete: true };
 
-/** A check of stores that do as the test says. */
+/** Creates a health check of stores that a test controls. */
 function create() {
   const stores = {
     checkIndex: vi.fn(async (): Promise<void> => {}),
@@ -41,11 +41,11 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Longer than a report is reused. */
+/** Waits longer than a report is reused. */
 const pause = (): Promise<unknown> => vi.advanceTimersByTimeAsync(1001);
 
 describe('a health report', () => {
-  it('is ok with the space and the reopens of the index', async () => {
+  it('is ok, with the free space and the reopens of the index', async () => {
     const { health, log } = create();
     expect(await health.report()).toEqual({
       status: 'ok',
@@ -58,8 +58,8 @@ describe('a health report', () => {
     ['EIO', 'the disk reports errors'],
     ['ENOENT', 'a part of its data folder is missing'],
     ['EROFS', 'its data folder is on a read-only file system'],
-    ['ESOMETHING', 'see its log'],
-  ])('is unavailable when the blob store fails with %s, without a path', async (code, reason) => {
+    ['ESOMETHING', 'see the log of the registry'],
+  ])('is unavailable if the blob store fails with %s, with a reason that names no path', async (code, reason) => {
     const { health, stores } = create();
     stores.checkBlobs.mockRejectedValue(failed(code));
     expect(await health.report()).toMatchObject({
@@ -68,7 +68,7 @@ describe('a health report', () => {
     });
   });
 
-  it('is unavailable when the index refuses writes', async () => {
+  it('is unavailable if the index refuses writes', async () => {
     const { health, stores } = create();
     stores.checkIndex.mockRejectedValue(new RegistryError('UNAVAILABLE', { message: 'the index cannot be written' }));
     expect(await health.report()).toMatchObject({
@@ -77,7 +77,7 @@ describe('a health report', () => {
     });
   });
 
-  it('is ok on a full disk, where reads and deletes work, and says what is refused', async () => {
+  it('is ok on a full disk, with degraded components, because reads and deletes work', async () => {
     const { health, stores } = create();
     stores.ensureRoom.mockRejectedValue(full());
     stores.checkIndex.mockRejectedValue(full());
@@ -88,14 +88,14 @@ describe('a health report', () => {
     });
   });
 
-  it('is unavailable on a full disk when the index does not answer reads either', async () => {
+  it('is unavailable on a full disk if the index does not answer reads either', async () => {
     const { health, stores } = create();
     stores.checkIndex.mockRejectedValue(full());
     stores.readIndex.mockRejectedValue(full());
     expect(await health.report()).toMatchObject({ status: 'unavailable', components: { index: { status: 'failed' } } });
   });
 
-  it('is made once for all who ask at the same time or within a second', async () => {
+  it('is shared by all requests at the same time or within a second', async () => {
     const { health, stores } = create();
     await Promise.all([health.report(), health.report()]);
     await health.report();
@@ -105,7 +105,7 @@ describe('a health report', () => {
     expect(stores.checkIndex).toHaveBeenCalledTimes(2);
   });
 
-  it('comes after 3 s when a disk hangs, which is not asked again until it has answered', async () => {
+  it('is returned after 3 s if a disk hangs, which is not checked again until it answers', async () => {
     const { health, stores } = create();
     let answer = (): void => {};
     stores.checkBlobs.mockImplementationOnce(() => new Promise((resolve) => (answer = resolve)));
@@ -114,7 +114,7 @@ describe('a health report', () => {
     const hung = { status: 'failed', reason: 'no answer within 3 s' };
     expect(await first).toMatchObject({ status: 'unavailable', components: { blobs: hung } });
     await pause();
-    // At once: it has hung for that long already.
+    // At once, because the check has run for longer already.
     const second = health.report();
     await vi.advanceTimersByTimeAsync(0);
     expect(await second).toMatchObject({ components: { blobs: hung } });
@@ -125,7 +125,7 @@ describe('a health report', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('is logged when it changes, with the cause, and not for each probe', async () => {
+  it('is logged with the cause when it changes, not for each probe', async () => {
     const { health, stores, log } = create();
     const failure = failed('EIO');
     stores.checkBlobs.mockRejectedValueOnce(failure).mockRejectedValueOnce(failure);

@@ -7,7 +7,7 @@ import { recordingLogger } from '../support/registry.js';
 const fail = (code: string, message = `failed in /srv/secret: ${code}`): Error =>
   Object.assign(new Error(message), { code });
 
-/** A life whose attempts end as the test says. */
+/** Creates a life whose attempts a test resolves or rejects. */
 function live() {
   const logger = recordingLogger();
   const attempts: { readonly resolve: () => void; readonly reject: (error: Error) => void }[] = [];
@@ -38,7 +38,7 @@ async function nextAttempt(attempts: readonly unknown[]): Promise<number> {
   return Date.now() - startedAt;
 }
 
-describe('opening', () => {
+describe('opening a registry', () => {
   it('is retried after 0.5 s, doubling up to 30 s, until it succeeds', async () => {
     const { life, attempts, registry } = live();
     const delays: number[] = [];
@@ -63,7 +63,7 @@ describe('opening', () => {
     expect(delays).toEqual([500, 1000, 2000, 2000]);
   });
 
-  it('makes ready() wait for the attempt in progress, reject between two, and resolve after a success', async () => {
+  it('lets ready() wait for the attempt in progress, reject between two attempts, and resolve after a success', async () => {
     const { life, attempts } = live();
     const first = expect(life.whenOpened()).rejects.toThrow('one');
     attempts[0]?.reject(new Error('one'));
@@ -77,7 +77,7 @@ describe('opening', () => {
     await life.whenOpened();
   });
 
-  it('logs each reason once until it changes, and the success at last', async () => {
+  it('logs a failure only when its reason changes, and logs the final success', async () => {
     const { attempts, log } = live();
     for (const code of ['EIO', 'EIO', 'EACCES', 'EACCES', 'EIO']) {
       attempts.at(-1)?.reject(fail(code));
@@ -86,16 +86,16 @@ describe('opening', () => {
     attempts.at(-1)?.resolve();
     await vi.advanceTimersByTimeAsync(0);
     expect(log.map(({ level, message, fields }) => [level, message, fields])).toEqual([
-      ['error', 'the registry could not be opened', { err: fail('EIO'), retryInSeconds: 0.5 }],
-      ['error', 'the registry could not be opened', { err: fail('EACCES'), retryInSeconds: 2 }],
-      ['error', 'the registry could not be opened', { err: fail('EIO'), retryInSeconds: 8 }],
+      ['error', 'registry open failed', { err: fail('EIO'), retryInSeconds: 0.5 }],
+      ['error', 'registry open failed', { err: fail('EACCES'), retryInSeconds: 2 }],
+      ['error', 'registry open failed', { err: fail('EIO'), retryInSeconds: 8 }],
       ['warn', 'registry opened after failed attempts', { failures: 5 }],
     ]);
   });
 
   it.each([
-    ['LEVEL_LOCKED', 'another process has its data folder open'],
-    ['FOLDER_IN_USE', 'another process has its data folder open'],
+    ['LEVEL_LOCKED', 'another process uses its data folder'],
+    ['FOLDER_IN_USE', 'another process uses its data folder'],
     ['INDEX_DAMAGED', 'its index is lost or damaged'],
     ['STORED_TYPE_DIFFERS', 'a repository has another type than its stored content'],
     ['EACCES', 'its data folder is not writable'],
@@ -103,8 +103,8 @@ describe('opening', () => {
     ['ENOSPC', 'the disk is full'],
     ['EMFILE', 'too many files are open'],
     ['EIO', 'the disk reports errors'],
-    ['ESOMETHING', 'see its log'],
-  ])('%s: requests get 503, Retry-After and the reason without a path', async (code, reason) => {
+    ['ESOMETHING', 'see the log of the registry'],
+  ])('answers requests after %s with 503, Retry-After and a reason without paths', async (code, reason) => {
     const { life, attempts } = live();
     attempts[0]?.reject(new Error('the index /srv/secret could not be opened', { cause: fail(code) }));
     await expect(life.ready()).rejects.toMatchObject({
@@ -116,8 +116,8 @@ describe('opening', () => {
   });
 });
 
-describe('close', () => {
-  it('ends the retries and closes the stores of the host', async () => {
+describe('RegistryLife.close', () => {
+  it('stops the retries and closes the stores of the host', async () => {
     const { life, attempts, closed } = live();
     attempts[0]?.reject(fail('EIO'));
     await vi.advanceTimersByTimeAsync(0);
@@ -130,7 +130,7 @@ describe('close', () => {
     await expect(life.ready()).rejects.toMatchObject({ code: 'UNAVAILABLE', message: 'the registry is closed' });
   });
 
-  it('waits for the attempt in progress, and closes what that opens', async () => {
+  it('waits for the attempt in progress and closes what it opens', async () => {
     const { life, attempts, closed } = live();
     const closing = life.close();
     expect(life.close()).toBe(closing);
@@ -140,7 +140,7 @@ describe('close', () => {
     expect(life.opened).toBeUndefined();
   });
 
-  it('is not followed by another attempt when the one in progress fails', async () => {
+  it('prevents another attempt if the one in progress fails', async () => {
     const { life, attempts } = live();
     const closing = life.close();
     attempts[0]?.reject(fail('EIO'));

@@ -4,7 +4,7 @@ import { createRuntime } from '../../src/composition/runtime.js';
 import { plainLogger } from '../../src/util/plain-log.js';
 import { recordingLogger } from '../support/registry.js';
 
-const event = { name: 'made' };
+const event = { name: 'created' };
 let stderr: string[];
 const unhandled: unknown[] = [];
 const note = (cause: unknown): void => void unhandled.push(cause);
@@ -19,7 +19,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Rejections count as unhandled once the microtasks and a turn of the event loop are over. */
+/** Waits until Node has reported unhandled rejections: after all microtasks and one turn of the event loop. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 
 describe('the logger of a host', () => {
@@ -31,7 +31,7 @@ describe('the logger of a host', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('no disk'))],
-  ])('that %s breaks nothing, and its first failure is reported to stderr', async (_how, fail) => {
+  ])('that %s breaks nothing, and its first failure is reported on stderr', async (_how, fail) => {
     const logger: Logger = { debug: fail, info: fail, warn: fail, error: fail };
     const { log } = createRuntime(logger);
     log.error({}, 'one');
@@ -40,10 +40,10 @@ describe('the logger of a host', () => {
     log.warn({}, 'three');
     await settle();
     expect(unhandled).toEqual([]);
-    expect(stderr).toEqual(['artifactapi: error: the logger failed; its further failures are not reported: no disk\n']);
+    expect(stderr).toEqual(['artifactapi: error: logger failed; further failures are not reported: no disk\n']);
   });
 
-  it('gets its own `this`', () => {
+  it('is called with its own `this`', () => {
     class Counting implements Logger {
       #lines = 0;
       debug = (): void => {};
@@ -63,22 +63,22 @@ describe('the logger of a host', () => {
   });
 });
 
-describe('a listener that fails', () => {
+describe('an event listener that fails', () => {
   it('is logged with the name of the event, and the other listeners are called', async () => {
     const logger = recordingLogger();
     const runtime = createRuntime(logger);
-    const seen: unknown[] = [];
+    const received: unknown[] = [];
     runtime.events.on('repository.created', () => {
       throw new Error('sync');
     });
-    // A host without types may pass an async function.
+    // A host in plain JavaScript may pass an async function.
     const listener: () => unknown = () => Promise.reject(new Error('async'));
     runtime.events.on('repository.created', listener);
-    runtime.events.once('repository.created', (told) => void seen.push(told));
+    runtime.events.once('repository.created', (payload) => void received.push(payload));
     runtime.emit('repository.created', event);
     runtime.emit('repository.created', event);
     await settle();
-    expect(seen).toEqual([event]);
+    expect(received).toEqual([event]);
     expect(unhandled).toEqual([]);
     const failures = logger.lines.map(({ level, fields, message }) => [level, fields, message]);
     const failed = (message: string) => [
@@ -89,7 +89,7 @@ describe('a listener that fails', () => {
     expect(failures).toEqual([failed('sync'), failed('sync'), failed('async'), failed('async')]);
   });
 
-  it('shows on stderr where no logger is given', () => {
+  it('is reported on stderr if there is no logger', () => {
     const runtime = createRuntime(plainLogger);
     runtime.events.on('repository.created', () => {
       throw new Error('first line\nsecond line');

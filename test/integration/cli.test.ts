@@ -75,22 +75,22 @@ describe('artifactapi', () => {
     ['an unknown flag', ['--prot', '1'], /unknown option '--prot'/],
     ['a port that is none', ['--port', '70000'], /a number from 0 to 65535/],
     ['an unknown log level', ['--log-level', 'loud'], /Allowed choices are debug, info/],
-    ['a certificate without its key', tlsFlags.slice(0, 2), /--tls-cert and --tls-key go together/],
+    ['a certificate without its key', tlsFlags.slice(0, 2), /--tls-cert and --tls-key must be used together/],
     ['a certificate that is none', ['--tls-cert', 'a-file', '--tls-key', 'a-file'], /TLS certificate and key cannot/],
-    ['a config file that is not there', ['--config', 'none.yaml'], /config file cannot be read.*none\.yaml/],
-    ['a host that is not found', ['--host', 'nowhere.invalid'], /nowhere\.invalid cannot be found/],
+    ['a config file that is not there', ['--config', 'none.yaml'], /cannot read the config file.*none\.yaml/],
+    ['a host that is not found', ['--host', 'nowhere.invalid'], /cannot resolve the host "nowhere\.invalid"/],
     [
       'an address of another machine',
       ['--host', '203.0.113.1', '--open'],
-      /203\.0\.113\.1 is no address of this machine/,
+      /"203\.0\.113\.1" is not an address of this machine/,
     ],
     [
       'an address that others can reach',
       ['--host', '0.0.0.0'],
-      /nobody has said who[\s\S]*access: read-only[\s\S]*--open/,
+      /access is not configured[\s\S]*read-only[\s\S]*--open/,
     ],
-    ['a data folder that is a file', ['--data', 'a-file'], /data folder .*a-file cannot be made/],
-    ['a data folder under a file', ['--data', 'a-file/data'], /data folder .*a-file\/data cannot be made/],
+    ['a data folder that is a file', ['--data', 'a-file'], /data folder ".*a-file" cannot be created/],
+    ['a data folder under a file', ['--data', 'a-file/data'], /data folder ".*a-file\/data" cannot be created/],
     ['a data folder of another release', ['--data', 'newer'], /newer has layout version "99"/],
   ])('refuses %s in words, with status 1', async (_what, args, expected) => {
     await writeFile(path.join(folder, 'a-file'), 'text');
@@ -106,7 +106,9 @@ describe('artifactapi', () => {
     const file = await writeConfig('trustedProxies: [127.0.0.1]\n');
     const { code, stderr } = await run(['serve', '--port', '0', '--config', file]).ended();
     expect(code).toBe(1);
-    expect(stderr).toMatch(/others can reach the registry through a trusted proxy, and nobody has said who/);
+    expect(stderr).toMatch(
+      /other machines can reach the registry through a trusted proxy, but access is not configured/,
+    );
   });
 
   it('tells every problem of the config file at once', async () => {
@@ -197,7 +199,7 @@ describe('the config file', () => {
     const client = new Client(await originOf(command));
     cleanups.push(() => client.close());
     await command.waitFor(/docker pull/);
-    expect(command.stdout).toContain(`data in ${path.dirname(file)}/kept`);
+    expect(command.stdout).toContain(`data:   ${path.dirname(file)}/kept`);
     expect(command.stdout).not.toContain('docker push');
     expect((await client.get('/v2/')).status).toBe(200);
     expect((await client.post('/v2/local/app/blobs/uploads/')).codes).toEqual(['DENIED']);
@@ -343,9 +345,9 @@ describe('what is said when it cannot start', () => {
 
   it.each([
     ['EADDRINUSE', 5000, 'darwin', /in use.*AirPlay/],
-    ['EADDRINUSE', 5001, 'darwin', /in use: choose another with --port, 0 for any free one\.$/],
+    ['EADDRINUSE', 5001, 'darwin', /in use: choose another with --port, or 0 for any free port\.$/],
     ['EACCES', 5000, 'win32', /Windows has reserved port 5000 .*choose another with --port/],
-    ['EADDRINUSE', 5000, 'linux', /in use: choose another with --port, 0 for any free one\.$/],
+    ['EADDRINUSE', 5000, 'linux', /in use: choose another with --port, or 0 for any free port\.$/],
     ['EACCES', 80, 'linux', /above 1023/],
     ['EMFILE', 5000, 'linux', /cannot listen on 127\.0\.0\.1, port 5000: failed with EMFILE/],
   ] as const)('listening: %s of port %d on %s', (code, port, platform, expected) => {
@@ -356,7 +358,7 @@ describe('what is said when it cannot start', () => {
     ['EACCES', /not writable for this user/],
     ['EROFS', /read-only file system/],
     ['ENOSPC', /disk is full/],
-    ['EIO', /the data folder \/srv\/data cannot be opened: failed with EIO/],
+    ['EIO', /the data folder "\/srv\/data" cannot be opened: failed with EIO/],
   ])('the data folder: %s', (code, expected) => {
     expect(explainDataFolderError(failed(code), '/srv/data').message).toMatch(expected);
   });

@@ -99,7 +99,11 @@ const refused: readonly (readonly [request: string, status: number, message: str
   [`GET /v2/?n=${'1'.repeat(8192)} HTTP/1.1\r\n${host}\r\n`, 414, 'the URL is too long'],
   // What a registry does not do.
   ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405, 'CONNECT is not supported: this server is not a proxy'],
-  [`GET /v2/ HTTP/1.1\r\n${host}Expect: miracles\r\n\r\n`, 417, 'only 100-continue can be expected'],
+  [
+    `GET /v2/ HTTP/1.1\r\n${host}Expect: miracles\r\n\r\n`,
+    417,
+    'unsupported Expect header: only 100-continue is supported',
+  ],
   [
     `POST /v2/ HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n1;${'x'.repeat(20_000)}`,
     413,
@@ -114,7 +118,7 @@ describe('what is no request', () => {
 
   it('is logged for debugging, without what came', async () => {
     await exchangeRaw(port, `GET /v2/ HTTP/1.1\r\n${host}Authorization : secret\r\n\r\n`);
-    const line = log.lines.findLast(({ message }: LogLine) => message === 'a connection brought no valid request');
+    const line = log.lines.findLast(({ message }: LogLine) => message === 'malformed request refused');
     expect(line).toMatchObject({
       level: 'debug',
       fields: { code: 'HPE_INVALID_HEADER_TOKEN', remoteAddress: '127.0.0.1' },

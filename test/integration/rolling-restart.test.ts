@@ -53,7 +53,7 @@ async function expectWaiting(client: Client): Promise<void> {
     const answer = await client.get(url);
     expect([url, answer.status, answer.codes]).toEqual([url, 503, ['UNAVAILABLE']]);
     expect(Number(answer.header('retry-after'))).toBeGreaterThanOrEqual(1);
-    expect(answer.body.toString()).toContain('another process has its data folder open');
+    expect(answer.body.toString()).toContain('another process uses its data folder');
     expect(answer.body.toString()).not.toContain('/');
   }
   expect((await client.get('/readyz')).status).toBe(503);
@@ -73,10 +73,7 @@ it('a second registry of the same process serves once the first has closed', asy
   expect((await client.get('/readyz')).status).toBe(200);
   await pushAndPull(client, 'local/team/app');
   const told = logger.lines.filter(({ level }) => level === 'error' || level === 'warn');
-  expect(told.map(({ message }) => message)).toEqual([
-    'the registry could not be opened',
-    'registry opened after failed attempts',
-  ]);
+  expect(told.map(({ message }) => message)).toEqual(['registry open failed', 'registry opened after failed attempts']);
 });
 
 it('a registry serves once the process that had its folder has ended', async () => {
@@ -107,6 +104,6 @@ it('tells on stderr why it does not open where no logger is given', async () => 
   cleanups.push(() => second.close());
   await expect(second.ready()).rejects.toThrow();
   expect(stderr).toEqual([
-    `artifactapi: error: the registry could not be opened: this process already has ${folder}/index open {"retryInSeconds":0.5}\n`,
+    `artifactapi: error: registry open failed: this process already has ${folder}/index open {"retryInSeconds":0.5}\n`,
   ]);
 });

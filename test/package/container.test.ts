@@ -95,17 +95,17 @@ describe('examples/container/compose.yaml', () => {
     expect(targets).toEqual(['/data', configPath, '/etc/artifactapi/htpasswd']);
   });
 
-  it('publishes nginx alone, which finds the registry by its name', () => {
+  it('publishes only nginx, which reaches the registry by its service name', () => {
     expect(services.registry).not.toHaveProperty('ports');
     expect(services.nginx).toHaveProperty('ports', ['443:443']);
     expect(readExample('nginx.conf')).toContain('proxy_pass http://registry:5000;');
   });
 
-  it('believes no client where it comes from', () => {
+  it('replaces the X-Forwarded-For that clients send', () => {
     expect(readExample('nginx.conf')).toContain('proxy_set_header X-Forwarded-For $remote_addr;');
   });
 
-  it('gives a stop more time than requests in flight have', () => {
+  it('allows more time for a stop than requests in flight have', () => {
     const { stopSeconds } = settingsOf(readExample('config.yaml'));
     expect(Number.parseInt(String(services.registry['stop_grace_period']), 10)).toBeGreaterThan(stopSeconds);
   });
@@ -116,25 +116,25 @@ describe('examples/container/kubernetes.yaml', () => {
   const manifests = documents.map((document) => document.toJS() as Manifest);
   const find = (kind: string): Manifest => {
     const found = manifests.find((manifest) => manifest.kind === kind);
-    if (found === undefined) throw new Error(`there is no ${kind}`);
+    if (found === undefined) throw new Error(`kubernetes.yaml has no ${kind}`);
     return found;
   };
   const { spec } = find('Deployment');
   const pod = spec.template.spec;
   const [container] = pod.containers;
 
-  it('is YAML that says everything once', () => {
+  it('is valid YAML with one manifest per kind', () => {
     expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
     const kinds = manifests.map(({ kind }) => kind);
     expect(kinds).toEqual(['ConfigMap', 'PersistentVolumeClaim', 'Deployment', 'Service']);
   });
 
-  it('runs one at a time, since one process owns the data folder', () => {
+  it('runs one replica at a time, because one process owns the data folder', () => {
     expect(spec).toMatchObject({ replicas: 1, strategy: { type: 'Recreate' } });
     expect(spec.selector.matchLabels).toEqual(spec.template.metadata.labels);
   });
 
-  it('confines it', () => {
+  it('confines the container', () => {
     expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 1000, fsGroup: 1000 });
     expect(container.securityContext).toEqual({
       allowPrivilegeEscalation: false,
@@ -152,7 +152,7 @@ describe('examples/container/kubernetes.yaml', () => {
     expect(container.ports).toEqual([{ name: 'http', containerPort: Number(instruction('EXPOSE')) }]);
   });
 
-  it('mounts the volumes that it has, each of something that is here, but for the passwords', () => {
+  it('mounts every volume, and all of them except the secret are in the file', () => {
     const { volumeMounts } = container;
     expect(volumeMounts.map(({ name }) => name)).toEqual(pod.volumes.map(({ name }) => name));
     expect(volumeMounts.map(({ mountPath }) => mountPath)).toEqual(
@@ -165,7 +165,7 @@ describe('examples/container/kubernetes.yaml', () => {
     ]);
   });
 
-  it('has a config that is accepted, whose password file is mounted, and time for its stop', () => {
+  it('has a valid config, mounts its password file and allows enough time for a stop', () => {
     const { access, stopSeconds } = settingsOf(find('ConfigMap').data[path.basename(configPath)] ?? '');
     const { htpasswd } = access as { htpasswd: string };
     expect(container.volumeMounts.map(({ mountPath }) => mountPath)).toContain(path.dirname(htpasswd));

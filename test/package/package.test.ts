@@ -14,11 +14,11 @@ function compiledFrom(folder: string): string[] {
     .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
 }
 
-it('what is packed is what was compiled of the sources, and five files beside it', async () => {
+it('the package contains the compiled sources and five other files', async () => {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { cwd: root });
   const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
   const expected = [...compiledFrom('src'), ...compiledFrom('adapters')];
-  // More than that: a file of a source that is gone. Remove dist/ and build.
+  // If there are more, dist/ has files of deleted sources: remove it and build.
   expect(packed?.files.map((file) => file.path).toSorted()).toEqual(
     [...expected, 'CHANGELOG.md', 'LICENSE', 'README.md', 'adapters/nginx/artifactapi.conf', 'package.json'].toSorted(),
   );
@@ -27,7 +27,7 @@ it('what is packed is what was compiled of the sources, and five files beside it
 const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: object };
 const entries = Object.keys(exports).filter((entry) => entry !== './package.json');
 
-it.each(entries)('%s is loaded by import and by require, and gives the same', async (entry) => {
+it.each(entries)('%s has the same exports for import and for require', async (entry) => {
   const name = JSON.stringify(`artifactapi${entry.slice(1)}`);
   const keys = `import(${name}).then((it) => console.log(JSON.stringify([Object.keys(require(${name})), Object.keys(it)])))`;
   const { stdout } = await run(process.execPath, ['-e', keys], { cwd: root });
