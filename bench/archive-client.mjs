@@ -1,6 +1,6 @@
 /**
- * Sends files as the layers of one image: as one archive, or one after the other by POST and PUT. A process of its own, so
- * that it does not share the bench's one thread; the same program for both ways, so that its own cost is the same.
+ * Sends files as the layers of one image: in one archive, or one after the other with POST and PUT. Runs in its own process, so
+ * that it does not share the thread of the benchmark. The same program sends both forms, so that its own cost is the same.
  *
  *   node archive-client.mjs PORT tar|form|post-put REPOSITORY DIGEST SIZE PATH [DIGEST SIZE PATH ...]
  */

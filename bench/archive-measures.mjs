@@ -1,4 +1,4 @@
-/** What an archive that comes in is measured by: beside the same bytes to the same program, by POST and PUT. */
+/** Measures the import of archives, compared with pushes of the same bytes to the same program. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,13 +8,13 @@ import { warmMemory } from './workspace.mjs';
 
 const execute = promisify(execFile);
 const client = join(import.meta.dirname, 'archive-client.mjs');
-/** With large blobs of 1 GiB, 5 GiB go through. */
+/** With large blobs of 1 GiB, 5 GiB are sent. */
 const layerCount = 5;
 
 /** @type {Measure[]} */
 export const archiveMeasures = [
-  bring('archives-tar', 'an archive of 5 large layers as the body', 'tar'),
-  bring('archives-form', 'the same as the file of a form', 'form'),
+  importMeasure('archives-tar', 'import of 5 large layers as the body', 'tar'),
+  importMeasure('archives-form', 'import of 5 large layers as the file of a form', 'form'),
 ];
 
 /**
@@ -23,7 +23,7 @@ export const archiveMeasures = [
  * @param {'tar' | 'form'} way
  * @returns {Measure}
  */
-function bring(name, title, way) {
+function importMeasure(name, title, way) {
   return {
     name,
     title,

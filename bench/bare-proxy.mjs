@@ -1,4 +1,4 @@
-/** What pass-through is compared with: http-proxy alone, with connections to the upstream that are kept. */
+/** The peer of the pass-through measure: plain http-proxy with keep-alive connections to the upstream. */
 import { Agent, createServer } from 'node:http';
 import httpProxy from 'http-proxy';
 import { announce } from './child.mjs';

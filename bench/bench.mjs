@@ -1,4 +1,4 @@
-/** Takes the measures: in each round of each, the servers one after the other, and one alone at a time. */
+/** Takes the measures. In each round of a measure the servers take turns, and only one runs at a time. */
 import { execFileSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,11 +8,11 @@ import { makeSource } from './sources.mjs';
 import { removeFolder } from './workspace.mjs';
 
 /**
- * The samples of a measure, by the server's id; one for each round.
+ * The samples of a measure: by the id of the server, one per round.
  * @typedef {object} Result
  * @property {import('./measures.mjs').Measure} measure
  * @property {Record<string, import('./samples.mjs').Sample[]>} samples
- * @property {Record<string, string>} failures Why a server has no samples.
+ * @property {Record<string, string>} failures By the id of a server, why it has no samples.
  */
 
 /**
@@ -26,29 +26,29 @@ import { removeFolder } from './workspace.mjs';
  */
 
 /**
- * The files that are sent.
+ * The files to send.
  * @typedef {object} Sources
  * @property {import('./sources.mjs').Source[]} large
  * @property {import('./sources.mjs').Source} warm
  */
 
 /**
- * What the measures of one mode have in common.
+ * The parts that all measures of one mode share.
  * @typedef {object} Stage
  * @property {Bench} bench
  * @property {import('./measures.mjs').Measure[]} measures
  * @property {import('./peers.mjs').Peer[]} servers Ours first.
- * @property {string} folder Of their data.
+ * @property {string} folder The data folder of the servers.
  * @property {Sources} sources
  * @property {ServerProcess} [upstream]
  */
 
 const warmBytes = 32 * 1024 ** 2;
-/** How often a cache may store one blob that eight clients want. */
+/** How often a cache may store one blob that eight clients request. */
 const copiesOfMiss = 8;
 
 /**
- * How much will be on the disk at most: the files to send, each server's library and the upstream's, and what is written.
+ * Returns the maximum disk space in bytes: the files to send, the library of each server and of the upstream, and all writes.
  * @param {Pick<Bench, 'measures' | 'lineUps' | 'options'>} bench
  */
 export function bytesNeeded({ measures, lineUps, options }) {
@@ -65,7 +65,7 @@ export function bytesNeeded({ measures, lineUps, options }) {
 }
 
 /**
- * Mode by mode: what one has left on the disk is gone when the next begins.
+ * Takes all measures, mode by mode. The data of one mode is removed before the next begins.
  * @param {Bench} bench
  * @returns {Promise<Result[]>}
  */
@@ -147,7 +147,7 @@ async function takeMeasure(stage, measure) {
 }
 
 /**
- * In a process of its own, so that no measure inherits another's memory or caches.
+ * Takes a sample from a new process, so that no measure inherits memory or caches.
  * @param {Stage} stage
  * @param {import('./measures.mjs').Measure} measure
  * @param {import('./peers.mjs').Peer} peer
@@ -171,7 +171,7 @@ async function takeSample({ bench: { drain, options }, folder, sources, upstream
     await server.stop();
     if (measure.writes) {
       await removeFolder(home);
-      // What this one left to be written must not slow the next one down.
+      // Pending writes of this server must not slow the next one down.
       execFileSync('sync');
     }
   }

@@ -1,4 +1,4 @@
-/** What a registry in front of another is measured by: a cache with and without the bytes, and the way through. */
+/** Measures registries in front of an upstream: cache misses, cache hits and pass-through. */
 import { runLoad } from './load.mjs';
 import { places } from './library.mjs';
 import { byBytes, byCount } from './samples.mjs';
@@ -10,18 +10,18 @@ import { warmMemory } from './workspace.mjs';
 
 /** @type {Measure[]} */
 export const cacheMeasures = [
-  miss('miss-c1', 'cache, blob not there yet, 1 client', 1),
-  miss('miss-c8', 'cache, blob not there yet, 8 clients at once', 8),
-  hit('hit-c1', 'cache, blob there, 1 client', 1, 4),
-  hit('hit-c8', 'cache, blob there, 8 clients', 8, 1),
-  warm('warm-tag-c16', 'cache, manifest by tag, fresh, 16 clients', 16, places.manifestByTag),
-  warm('warm-tag-c64', 'cache, manifest by tag, fresh, 64 clients', 64, places.manifestByTag),
-  warm('warm-digest', 'cache, manifest by digest, 64 clients', 64, places.manifestByDigest),
+  miss('miss-c1', 'cache miss, blob, 1 client', 1),
+  miss('miss-c8', 'cache miss, blob, 8 concurrent clients', 8),
+  hit('hit-c1', 'cache hit, blob, 1 client', 1, 4),
+  hit('hit-c8', 'cache hit, blob, 8 clients', 8, 1),
+  warm('warm-tag-c16', 'cache hit, manifest by fresh tag, 16 clients', 16, places.manifestByTag),
+  warm('warm-tag-c64', 'cache hit, manifest by fresh tag, 64 clients', 64, places.manifestByTag),
+  warm('warm-digest', 'cache hit, manifest by digest, 64 clients', 64, places.manifestByDigest),
   passthrough(),
 ];
 
 /**
- * CPU and bytes are counted until nothing happens any more: some caches go on after the last client has its answer.
+ * Counts CPU and bytes until the server is idle: some caches keep working after the last client has its answer.
  * @param {string} name
  * @param {string} title
  * @param {number} connections
@@ -115,7 +115,7 @@ function passthrough() {
     writes: true,
     sources: 0,
     run: ({ prefix, drain, server, options: { seconds, warmSeconds } }) => {
-      // Both are JavaScript that takes its time to become fast.
+      // Both servers are JavaScript, which needs a long warm-up.
       const options = { seconds, warmSeconds: 6 * warmSeconds };
       return runRequests({ drain, server, options }, 64, `/v2/${prefix}${staticManifest}`);
     },

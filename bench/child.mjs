@@ -1,5 +1,5 @@
 /**
- * Lets a server of ours that runs as a program of its own listen on a port of the system's choice, and say on which.
+ * Starts a server on a port that the system chooses, and prints its URL.
  * @param {import('node:http').Server} server
  */
 export function announce(server) {

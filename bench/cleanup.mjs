@@ -1,4 +1,4 @@
-/** What must not outlive this process: servers, by their pid, and folders. Also when it is interrupted or fails. */
+/** Stops servers and removes folders at the end of this process, also when it is interrupted or fails. */
 import { rmSync } from 'node:fs';
 
 /** @type {Map<import('node:child_process').ChildProcess, NodeJS.Signals>} */
@@ -21,7 +21,7 @@ for (const [signal, status] of /** @type {const} */ ([
 /**
  * @template {import('node:child_process').ChildProcess} C
  * @param {C} child
- * @param {NodeJS.Signals} [signal] SIGTERM for one that has children of its own to end.
+ * @param {NodeJS.Signals} [signal] SIGTERM for a process that has to stop its own children.
  * @returns {C}
  */
 export function endWithUs(child, signal = 'SIGKILL') {

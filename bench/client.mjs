@@ -17,7 +17,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: 16 });
  */
 
 /**
- * One request to a server on loopback.
+ * Sends a request to a server on loopback.
  * @param {number} port
  * @param {string} method
  * @param {string} path
@@ -40,7 +40,7 @@ export function send(port, method, path, { headers = {}, body } = {}) {
 }
 
 /**
- * The same, and it must be answered with this status.
+ * Sends a request. Rejects if the answer has another status.
  * @param {number} status
  * @param {Parameters<typeof send>} args
  */
@@ -49,6 +49,6 @@ export async function expect(status, ...args) {
   if (answer.status === status) return answer;
   const [, method, path] = args;
   throw new Error(
-    `${method} ${path}: ${answer.status} instead of ${status}: ${Buffer.from(answer.body).toString('utf8', 0, 500)}`,
+    `${method} ${path}: status ${answer.status} instead of ${status}: ${Buffer.from(answer.body).toString('utf8', 0, 500)}`,
   );
 }

@@ -1,7 +1,7 @@
 import { medianRatio } from './statistics.mjs';
 
 /**
- * How many times as fast we are: above 1 we are faster, whether the unit is a rate or a time.
+ * Returns how many times as fast as the peer we are. Above 1 we are faster, for rates and for times.
  * @param {import('./bench.mjs').Result} result
  * @param {string} peer
  */
@@ -12,7 +12,7 @@ export function rateRatio(result, peer) {
 }
 
 /**
- * How many times as much CPU time or memory we use: below 1 we use less.
+ * Returns how many times as much CPU time or memory as the peer we use. Below 1 we use less.
  * @param {import('./bench.mjs').Result} result
  * @param {string} peer
  * @param {'cpu' | 'memoryMb' | 'firstByteMs'} what

@@ -1,4 +1,4 @@
-/** Puts into the servers and the upstream what the measures read. */
+/** Fills the servers and the upstream with the content that the measures read. */
 import { join } from 'node:path';
 import { fillLibrary, places } from './library.mjs';
 import { runLoad } from './load.mjs';
@@ -24,7 +24,7 @@ export async function fillRegistries({ bench: { options, say }, measures, server
 }
 
 /**
- * With the small blob too: it warms up what is to miss the large one.
+ * Fills the upstream, also with the small blob, which warms up the servers before the miss of the large one.
  * @param {Stage} stage
  * @param {string} prefix
  */
@@ -36,7 +36,7 @@ export async function fillUpstream({ bench: { options }, measures, sources, upst
 }
 
 /**
- * Pulls through the caches what measures of their contents will ask for.
+ * Pulls the content that cache hits will request through the caches.
  * @param {Stage} stage
  */
 export async function fillCaches({ bench: { drain, say }, measures, servers, folder, sources, upstream }) {
@@ -50,7 +50,7 @@ export async function fillCaches({ bench: { drain, say }, measures, servers, fol
       for (const place of [...blobs, ...manifests]) {
         await runLoad(drain, 'get', server, { connections: 1, requests: 1 }, [`/v2/${peer.prefix}${place}`]);
       }
-      // Some store what they have passed on only then.
+      // Some caches store the content only after they have sent it.
       await server.cpuSecondsWhenQuiet();
     } finally {
       await server.stop();

@@ -2,25 +2,25 @@ import { median } from './statistics.mjs';
 import { costRatio, rateRatio, valuesOf } from './compare.mjs';
 
 /**
- * A bound that a measure must keep.
+ * A bound on a measure.
  * @typedef {object} Gate
  * @property {string} measure
- * @property {string} bound In words.
+ * @property {string} bound The bound as text.
  * @property {(result: import('./bench.mjs').Result) => number | undefined} find
- * @property {(found: number) => boolean} keeps
+ * @property {(found: number) => boolean} passes
  * @property {string} unit
  */
 
 /**
  * @typedef {object} Verdict
  * @property {string} measure
- * @property {string} bound In words.
- * @property {'pass' | 'FALLS SHORT' | 'not measured'} verdict
+ * @property {string} bound The bound as text.
+ * @property {'pass' | 'FAIL' | 'not measured'} verdict
  * @property {string} found
  */
 
-/** Once, and the heads of answers. */
-const onlyOnce = 1.01;
+/** Each byte once, plus the headers of the answers. */
+const maxUpstreamTimes = 1.01;
 
 /** @type {Gate[]} */
 export const gates = [
@@ -39,7 +39,7 @@ export const gates = [
   ...['miss-c1', 'miss-c8'].flatMap((measure) => [
     ...compared(measure, { debian: 0.45, distribution3: 1 }),
     cpuAtMost(measure, 'debian', 0.7),
-    upstreamAtMost(measure, onlyOnce),
+    upstreamAtMost(measure, maxUpstreamTimes),
   ]),
   ...compared('hit-c1', { debian: 1.25 }),
   ...compared('hit-c8', { debian: 1.25 }),
@@ -59,9 +59,9 @@ export const gates = [
 ];
 
 /**
- * So many times as fast as others.
+ * Requires that we are so many times as fast as the peers.
  * @param {string} measure
- * @param {Record<string, number>} bounds By the peer's id.
+ * @param {Record<string, number>} bounds By the id of the peer.
  * @returns {Gate[]}
  */
 function compared(measure, bounds) {
@@ -69,7 +69,7 @@ function compared(measure, bounds) {
     measure,
     bound: `at least ${limit}x ${peer}`,
     find: (result) => rateRatio(result, peer),
-    keeps: (found) => found >= limit,
+    passes: (found) => found >= limit,
     unit: 'x',
   }));
 }
@@ -85,13 +85,13 @@ function cpuAtMost(measure, peer, limit) {
     measure,
     bound: `CPU at most ${limit}x ${peer}`,
     find: (result) => costRatio(result, peer, 'cpu'),
-    keeps: (found) => found <= limit,
+    passes: (found) => found <= limit,
     unit: 'x',
   };
 }
 
 /**
- * In each round.
+ * Applies to each round.
  * @param {string} measure
  * @param {number} limit
  * @returns {Gate}
@@ -101,13 +101,13 @@ function memoryAtMost(measure, limit) {
     measure,
     bound: `memory at most ${limit} MB`,
     find: (result) => Math.max(...valuesOf(result, 'ours', 'memoryMb')),
-    keeps: (found) => found <= limit,
+    passes: (found) => found <= limit,
     unit: ' MB',
   };
 }
 
 /**
- * In each round.
+ * Applies to each round.
  * @param {string} measure
  * @param {number} limit
  * @returns {Gate}
@@ -117,13 +117,13 @@ function upstreamAtMost(measure, limit) {
     measure,
     bound: `upstream bytes at most ${limit}x`,
     find: (result) => Math.max(...valuesOf(result, 'ours', 'upstreamTimes')),
-    keeps: (found) => found <= limit,
+    passes: (found) => found <= limit,
     unit: 'x',
   };
 }
 
 /**
- * In its own unit.
+ * Limits the median, in the unit of the measure.
  * @param {string} measure
  * @param {number} limit
  * @param {string} unit
@@ -134,13 +134,13 @@ function atMost(measure, limit, unit) {
     measure,
     bound: `at most ${limit} ${unit}`,
     find: (result) => median(valuesOf(result, 'ours', 'value')),
-    keeps: (found) => found <= limit,
+    passes: (found) => found <= limit,
     unit: ` ${unit}`,
   };
 }
 
 /**
- * One verdict for each gate of a measure that was taken.
+ * Returns a verdict for each gate whose measure was taken.
  * @param {import('./bench.mjs').Result[]} results
  * @returns {Verdict[]}
  */
@@ -155,9 +155,9 @@ export function judge(results) {
  * @param {import('./bench.mjs').Result} result
  * @returns {Verdict}
  */
-function judgeOne({ measure, bound, find, keeps, unit }, result) {
-  if (result.samples['ours'] === undefined) return { measure, bound, verdict: 'FALLS SHORT', found: 'it failed' };
+function judgeOne({ measure, bound, find, passes, unit }, result) {
+  if (result.samples['ours'] === undefined) return { measure, bound, verdict: 'FAIL', found: 'measure failed' };
   const found = find(result);
-  if (found === undefined) return { measure, bound, verdict: 'not measured', found: 'no figures to compare with' };
-  return { measure, bound, verdict: keeps(found) ? 'pass' : 'FALLS SHORT', found: `${found.toFixed(2)}${unit}` };
+  if (found === undefined) return { measure, bound, verdict: 'not measured', found: 'no figures of the peer' };
+  return { measure, bound, verdict: passes(found) ? 'pass' : 'FAIL', found: `${found.toFixed(2)}${unit}` };
 }

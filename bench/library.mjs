@@ -1,4 +1,4 @@
-/** What a server holds when reads are measured. Each part is put in over the protocol, and only if a measure needs it. */
+/** The content that a server has when reads are measured. Each part is pushed, and only if a measure needs it. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { expect } from './client.mjs';
@@ -32,7 +32,7 @@ const manifest = JSON.stringify({
 });
 const emptyIndex = JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests: [] });
 
-/** Where the parts are, for the load client; names without the server's prefix. */
+/** The paths of the parts for the load client, without the prefix of the server. */
 export const places = {
   /** @param {string} digest */
   largeBlob: (digest) => `bench/large/blobs/${digest}`,

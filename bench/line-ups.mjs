@@ -1,12 +1,12 @@
-/** Who is measured against whom, and in front of which upstream. */
+/** Defines which servers are compared, and in front of which upstream. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bareProxy, ours, oursBefore, oursBehindNginx, postPut, staticUpstream } from './peers.mjs';
 import { findDebian, findPeers } from './tools.mjs';
 
 /**
- * `registry`: what servers hold themselves; `cache`: what an upstream holds; `passthrough`: the way to an
- * upstream; `archives`: archives that come in; `sidecar`: ours behind nginx, which sends blobs itself or passes their bytes on.
+ * `registry`: content of the servers; `cache`: content of an upstream; `passthrough`: requests that are passed on to an
+ * upstream; `archives`: imports; `sidecar`: ours behind nginx, which sends blobs itself or proxies their bytes.
  * @typedef {'registry' | 'cache' | 'passthrough' | 'archives' | 'sidecar'} Mode
  */
 
@@ -20,9 +20,9 @@ import { findDebian, findPeers } from './tools.mjs';
 
 /**
  * @param {string} root
- * @param {string} tools Where what is built is kept.
- * @param {string} program Ours.
- * @param {string[]} without Ids of peers that are not wanted.
+ * @param {string} tools The folder for built programs.
+ * @param {string} program Our program.
+ * @param {string[]} without Ids of peers to skip.
  * @returns {Promise<LineUps>}
  */
 export async function makeLineUps(root, tools, program, without) {

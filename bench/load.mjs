@@ -2,27 +2,27 @@ import { execFile } from 'node:child_process';
 import { endWithUs } from './cleanup.mjs';
 
 /**
- * What the load client measured.
+ * The measurements of the load client.
  * @typedef {object} Load
  * @property {number} seconds
  * @property {number} done
  * @property {number} errors
  * @property {number} bytes
- * @property {number} cpuSeconds Of the server.
- * @property {number} peakMb The server's largest resident size meanwhile.
+ * @property {number} cpuSeconds CPU time of the server.
+ * @property {number} peakMb Peak resident size of the server during the load.
  * @property {number} p50Ms
  * @property {number} p99Ms
  * @property {number} firstByteMs From a request to the first byte of its body, on average.
  */
 
-/** Nothing that is measured takes this long. */
+/** No measure takes this long. */
 const limitMs = 300_000;
 
 /**
  * @typedef {object} LoadOptions
  * @property {number} [connections]
- * @property {number} [requests] By each connection.
- * @property {number} [seconds] Nothing is begun after them.
+ * @property {number} [requests] Per connection.
+ * @property {number} [seconds] No request starts after this time.
  * @property {'mono' | 'chunked'} [upload]
  */
 
@@ -33,7 +33,7 @@ const limitMs = 300_000;
  * @param {LoadOptions} options
  * @param {string[]} rest
  * @returns {Promise<Load>}
- * @throws {Error} with what it said, when something failed.
+ * @throws {Error} with the output of the client if something failed.
  */
 export function runLoad(program, command, server, options, rest) {
   const args = [command, '-p', String(server.port), '-s', String(server.pid)];

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { arch, cpus, loadavg, release, totalmem } from 'node:os';
 
-/** Where and when, without which figures say nothing. */
+/** Describes the machine and the time, without which figures are meaningless. */
 export function describeMachine() {
   return {
     date: new Date().toISOString(),
@@ -16,7 +16,7 @@ export function describeMachine() {
   };
 }
 
-/** Of the working tree, with a plus when it was changed. */
+/** Returns the commit of the working tree, with a plus if there are changes. */
 function commit() {
   try {
     const git = (/** @type {string[]} */ ...args) => execFileSync('git', args, { encoding: 'utf8' }).trim();

@@ -22,7 +22,7 @@ try {
 
 /**
  * @param {string[]} args
- * @returns {Promise<number>} The status to end with.
+ * @returns {Promise<number>} The exit status.
  */
 async function main(args) {
   const options = readOptions(args);
@@ -31,7 +31,7 @@ async function main(args) {
     process.stdout.write(options.help ? usage : measures.map(({ name, title }) => `${name}: ${title}\n`).join(''));
     return 0;
   }
-  if (measures.length === 0) throw new Error(`no measure has ${options.only.join(' or ')} in its name: see --list`);
+  if (measures.length === 0) throw new Error(`no measure matches "${options.only.join(',')}": see --list`);
   const machine = describeMachine();
   const tools = join(artifacts, 'tools');
   const drain = await buildDrain(tools);
@@ -48,7 +48,7 @@ async function main(args) {
   const servers = titlesOf(results, lineUps);
   await save({ machine, options, seconds, servers, results, verdicts }, table);
   say('done');
-  process.stdout.write(`\n${table}${options.quick ? 'A quick run: these figures are rough.\n' : ''}`);
+  process.stdout.write(`\n${table}${options.quick ? 'This was a quick run: the figures are rough.\n' : ''}`);
   return options.gates && verdicts.some(({ verdict }) => verdict !== 'pass') ? 1 : 0;
 }
 

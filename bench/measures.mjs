@@ -1,4 +1,4 @@
-/** What a registry is measured by; cache-measures.mjs, archive-measures.mjs and sidecar-measures.mjs have the rest. */
+/** Measures of registries. The others are in cache-measures.mjs, archive-measures.mjs and sidecar-measures.mjs. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runLoad } from './load.mjs';
 import { warmMemory } from './workspace.mjs';
@@ -9,16 +9,16 @@ import { byBytes, byCount } from './samples.mjs';
 import { sidecarMeasures } from './sidecar-measures.mjs';
 
 /**
- * A server that was started for one run.
+ * A server that was started for one sample.
  * @typedef {object} Context
- * @property {string} id Which server it is, of those that take turns.
+ * @property {string} id The id of the server.
  * @property {string} drain
  * @property {import('./server-process.mjs').ServerProcess} server
  * @property {import('./server-process.mjs').ServerProcess | undefined} upstream
  * @property {string} prefix
  * @property {string} workspace
  * @property {import('./sources.mjs').Source[]} sources The large files.
- * @property {import('./sources.mjs').Source} warmSource A smaller one, to be sent before the clock runs.
+ * @property {import('./sources.mjs').Source} warmSource A smaller file, sent to warm up the server.
  * @property {import('./options.mjs').Options} options
  */
 
@@ -27,11 +27,11 @@ import { sidecarMeasures } from './sidecar-measures.mjs';
  * @property {string} name
  * @property {string} title
  * @property {import('./line-ups.mjs').Mode} mode
- * @property {'MB/s' | 'requests/s' | 'images/s' | 'ms'} unit Of `ms` less is better, of the others more.
+ * @property {'MB/s' | 'requests/s' | 'images/s' | 'ms'} unit For `ms` less is better, for the others more.
  * @property {'s/GiB' | 'ms/request' | 'ms/image' | 's'} cpuUnit
- * @property {import('./library.mjs').Part[]} needs What must be in the library.
- * @property {boolean} writes It has an empty server of its own instead of the one with the library.
- * @property {number} sources How many large files it sends.
+ * @property {import('./library.mjs').Part[]} needs The parts that must be in the library.
+ * @property {boolean} writes Whether the measure needs an empty server instead of one with the library.
+ * @property {number} sources The number of large files that it sends.
  * @property {(context: Context) => Promise<import('./samples.mjs').Sample>} run
  */
 
@@ -61,7 +61,7 @@ export const measures = [
 ];
 
 /**
- * Those with one of the words in their name, or all where there are no words.
+ * Returns the measures whose name contains one of the words, or all measures if there are no words.
  * @param {string[]} words
  */
 export function chooseMeasures(words) {
@@ -202,7 +202,7 @@ function list(name, title, part, place) {
 function start() {
   return {
     name: 'start',
-    title: 'start to the first answer; memory at rest',
+    title: 'time to the first answer; memory when idle',
     mode: 'registry',
     unit: 'ms',
     cpuUnit: 's',

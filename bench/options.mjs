@@ -2,17 +2,17 @@ import { parseArgs } from 'node:util';
 
 /**
  * @typedef {object} Options
- * @property {number} rounds How often each measure is taken of each server.
+ * @property {number} rounds How often each server is measured.
  * @property {number} blobBytes The size of a large blob.
  * @property {number} cacheBytes The size of a blob that goes through a cache.
  * @property {number} seconds How long a measure of requests runs.
- * @property {number} warmSeconds And how long before the clock runs.
- * @property {number} tags How many tags the long list has.
- * @property {number} repositories How many repositories the catalog has at least.
- * @property {string[]} only Parts of names of measures; empty for all.
- * @property {string[]} without Ids of peers to leave out.
+ * @property {number} warmSeconds How long the warm-up of such a measure runs.
+ * @property {number} tags The number of tags in the long list.
+ * @property {number} repositories The minimum number of repositories in the catalog.
+ * @property {string[]} only Parts of the names of measures; empty for all.
+ * @property {string[]} without Ids of peers to skip.
  * @property {string} server The program to measure.
- * @property {string | undefined} folder Where the temporary data goes.
+ * @property {string | undefined} folder The folder for temporary data.
  * @property {boolean} quick
  * @property {boolean} gates
  */
@@ -21,27 +21,27 @@ const mebibyte = 1024 * 1024;
 const full = { rounds: 5, blobBytes: 1024 * mebibyte, seconds: 4, warmSeconds: 1, tags: 10_000, repositories: 1000 };
 const quick = { rounds: 3, blobBytes: 192 * mebibyte, seconds: 0.6, warmSeconds: 0.3, tags: 1000, repositories: 100 };
 
-/** A cache's way in is slow enough for this to say all. */
+/** Enough for caches, whose fills are slow. */
 const cacheLimit = 256 * mebibyte;
 
 export const usage = `npm run bench -- [options]
 
-  --quick          all in 6 minutes, roughly (${quick.rounds} rounds, ${quick.blobBytes / mebibyte} MiB, ${quick.seconds} s)
-  --rounds N       how often each measure is taken of each server (${full.rounds})
+  --quick          everything in 6 minutes, with rough figures (${quick.rounds} rounds, ${quick.blobBytes / mebibyte} MiB, ${quick.seconds} s)
+  --rounds N       how often each server is measured (${full.rounds})
   --size MIB       the size of a large blob (${full.blobBytes / mebibyte}); through caches at most ${cacheLimit / mebibyte}
   --seconds S      how long a measure of requests runs (${full.seconds})
-  --only NAMES     only measures whose name has one of these in it: --only pull,images-w1
-  --without PEERS  leave peers out: debian, distribution3
-  --server PATH    the program to measure (dist/src/command/cli.js); it is given the arguments of "artifactapi serve"
-  --folder PATH    where the temporary data goes (the system's temporary folder)
-  --gates          end with status 1 when a gate falls short
-  --list           name the measures
+  --only NAMES     only measures whose name contains one of these: --only pull,images-w1
+  --without PEERS  skip these peers: debian, distribution3
+  --server PATH    the program to measure (dist/src/command/cli.js); it gets the arguments of "artifactapi serve"
+  --folder PATH    the folder for temporary data (the system's temporary folder)
+  --gates          exit with status 1 if a gate fails or was not measured
+  --list           list the measures
 `;
 
 /**
  * @param {string[]} args
  * @returns {Options & { help: boolean, list: boolean }}
- * @throws {TypeError} for what it does not understand.
+ * @throws {TypeError} for invalid arguments.
  */
 export function readOptions(args) {
   const { values } = parseArgs({
@@ -86,7 +86,7 @@ export function readOptions(args) {
 function positive(name, text) {
   if (text === undefined) return undefined;
   if (/^[1-9][0-9]{0,5}$/.test(text)) return Number(text);
-  throw new TypeError(`${name} must be a whole number from 1 on, not ${text}`);
+  throw new TypeError(`${name} must be a positive integer, not "${text}"`);
 }
 
 /** @param {string} text */

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { freePort } from './server-process.mjs';
 
 /**
- * One of the servers that are measured.
+ * A server to measure.
  * @typedef {object} Peer
  * @property {string} id
  * @property {string} title With its version.
- * @property {string} prefix What names of repositories begin with.
- * @property {(folder: string, upstreamPort?: number) => Promise<import('./server-process.mjs').Command>} command To serve
- *   what is in the folder, or what an upstream has.
+ * @property {string} prefix The prefix of the names of repositories.
+ * @property {(folder: string, upstreamPort?: number) => Promise<import('./server-process.mjs').Command>} command Returns
+ *   the command that serves the content of the folder or of an upstream.
  */
 
 const settings = ['--host', '127.0.0.1', '--port', '0', '--log-level', 'error'];
@@ -32,17 +32,17 @@ export function ours(program, version) {
 }
 
 /**
- * The same program again, for the other way to bring it the same bytes.
+ * Our program again, as the peer that receives the same bytes by POST and PUT.
  * @param {string} program
  * @param {string} version
  * @returns {Peer}
  */
 export function postPut(program, version) {
-  return { ...ours(program, version), id: 'post-put', title: 'the same, layer by layer by POST and PUT' };
+  return { ...ours(program, version), id: 'post-put', title: 'the same layers by POST and PUT' };
 }
 
 /**
- * With one remote repository: a cache, or a way through.
+ * Our program with one remote repository, with or without a cache.
  * @param {string} program
  * @param {string} version
  * @param {boolean} cache
@@ -53,7 +53,7 @@ export function oursBefore(program, version, cache) {
     ...ours(program, version),
     prefix: 'hub/',
     command: async (folder, upstreamPort) => {
-      // A tag must stay fresh for as long as the rounds take: the default is 5 minutes.
+      // Tags must stay fresh for all rounds, and the default TTL is 5 minutes.
       const remote = { name: 'hub', type: 'remote', url: upstreamUrl(upstreamPort), cache, tagTtlSeconds: 86_400 };
       const config = join(folder, 'config.yml');
       await mkdir(folder, { recursive: true });
@@ -66,7 +66,7 @@ export function oursBefore(program, version, cache) {
 }
 
 /**
- * Behind nginx, which sends blobs itself, or gets all bytes from the registry.
+ * Our program behind nginx, which sends blobs itself or proxies all bytes.
  * @param {string} program
  * @param {string} version
  * @param {boolean} offloads
@@ -76,7 +76,7 @@ export function oursBehindNginx(program, version, offloads) {
   return {
     ...ours(program, version),
     id: offloads ? 'ours' : 'proxied',
-    title: `artifactapi ${version} behind nginx, ${offloads ? 'which sends blobs' : 'bytes through it'}`,
+    title: `artifactapi ${version} behind nginx, ${offloads ? 'which sends blobs' : 'which proxies all bytes'}`,
     command: async (folder) => {
       const port = await freePort();
       const sidecar = [
@@ -93,7 +93,7 @@ export function oursBehindNginx(program, version, offloads) {
 }
 
 /**
- * The CNCF distribution, whose settings are the same from 2 to 3; with an upstream it is a pull-through cache of it.
+ * CNCF distribution, whose settings are the same in versions 2 and 3. With an upstream, it is a pull-through cache.
  * @param {string} id
  * @param {string} program
  * @param {string} version
@@ -116,7 +116,7 @@ export function distribution(id, program, version) {
 }
 
 /**
- * http-proxy with nothing around it.
+ * Plain http-proxy.
  * @param {string} version
  * @returns {Peer}
  */
@@ -133,7 +133,7 @@ export function bareProxy(version) {
 }
 
 /**
- * The upstream of what passes through.
+ * The upstream of pass-through measures.
  * @returns {Peer}
  */
 export function staticUpstream() {
@@ -150,12 +150,12 @@ export function staticUpstream() {
 
 /** @param {number | undefined} port */
 function upstreamUrl(port) {
-  if (port === undefined) throw new Error('there is no upstream');
+  if (port === undefined) throw new Error('this server needs an upstream');
   return `http://127.0.0.1:${port}`;
 }
 
 /**
- * As fast as it goes: no access log, and descriptors kept in memory.
+ * Configures distribution for speed: no access log, and descriptors cached in memory.
  * @param {string} folder
  * @param {number} port
  */

@@ -7,7 +7,7 @@ import { median } from './statistics.mjs';
 /** @typedef {import('./line-ups.mjs').LineUps} LineUps */
 
 const cacheLegend =
-  'Caches: first is the time to the first byte of the body; upstream, what was fetched as a multiple of the blob.';
+  'Caches: first is the time to the first byte of the body; upstream is the fetched bytes as a multiple of the blob.';
 const head = [
   'measure',
   'server',
@@ -27,7 +27,7 @@ const head = [
 ];
 
 /**
- * All figures as one table for people: medians, and ratios that are medians of the rounds' ratios.
+ * Formats all figures as a table of medians, with the medians of the ratios of the rounds.
  * @param {Result[]} results
  * @param {LineUps} lineUps
  */
@@ -39,15 +39,15 @@ export function formatResults(results, lineUps) {
     `${Object.entries(titlesOf(results, lineUps))
       .map(([id, title]) => `${id}: ${title}`)
       .join('; ')}.`,
-    'Medians of the rounds; x compares ours with that server, as the median of the rounds’ ratios.',
-    'Speed: above 1 ours is faster. CPU time and peak memory: below 1 ours uses less.',
+    'Figures are medians of the rounds; x is the median of the ratios of ours to that server.',
+    'Speed: above 1, ours is faster. CPU time and peak memory: below 1, ours uses less.',
     ...(results.some(({ measure }) => measure.mode === 'cache') ? [cacheLegend] : []),
   ];
   return [...align(withoutEmpty([head, ...rows])), '', ...legend].join('\n');
 }
 
 /**
- * The servers that were measured, by id.
+ * Returns the titles of the measured servers, by id.
  * @param {Result[]} results
  * @param {LineUps} lineUps
  */
@@ -59,12 +59,12 @@ export function titlesOf(results, lineUps) {
 /** @param {import('./gates.mjs').Verdict[]} verdicts */
 export function formatVerdicts(verdicts) {
   const rows = verdicts.map(({ verdict, measure, bound, found }) => [measure, bound, found, verdict]);
-  const short = verdicts.filter(({ verdict }) => verdict === 'FALLS SHORT').length;
+  const failed = verdicts.filter(({ verdict }) => verdict === 'FAIL').length;
   const passed = verdicts.filter(({ verdict }) => verdict === 'pass').length;
   return [
     ...align([['gate', 'bound', 'found', 'verdict'], ...rows]),
     '',
-    `${passed} gates pass, ${short} fall short, ${verdicts.length - passed - short} not measured`,
+    `gates: ${passed} passed, ${failed} failed, ${verdicts.length - passed - failed} not measured`,
   ].join('\n');
 }
 
@@ -120,7 +120,7 @@ function times(ratio) {
   return ratio === undefined ? '-' : `${round(ratio)}x`;
 }
 
-/** To three digits that matter. @param {number} value */
+/** Rounds to three significant digits. @param {number} value */
 function round(value) {
   if (value >= 100 || value === 0) return value.toFixed(0);
   if (value >= 10) return value.toFixed(1);
@@ -128,16 +128,16 @@ function round(value) {
 }
 
 /**
- * Leaves out the columns that say nothing.
- * @param {string[][]} rows The first is the head.
+ * Removes empty columns.
+ * @param {string[][]} rows The first row is the head.
  */
 function withoutEmpty(rows) {
-  const says = head.map((_, column) => rows.slice(1).some((row) => !['', '-'].includes(row[column] ?? '')));
-  return rows.map((row) => row.filter((_, column) => says[column]));
+  const isUsed = head.map((_, column) => rows.slice(1).some((row) => !['', '-'].includes(row[column] ?? '')));
+  return rows.map((row) => row.filter((_, column) => isUsed[column]));
 }
 
 /**
- * Columns of one width: texts are set to the left, figures to the right.
+ * Pads the columns: text is left-aligned, figures are right-aligned.
  * @param {string[][]} rows
  */
 function align(rows) {

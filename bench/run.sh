@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the registry beside others, see README.md. Brings what is missing on a Debian machine: a C compiler and the
-# headers of OpenSSL for the load client, the docker-registry to compare with, and nginx.
+# Runs the benchmarks; see README.md. On Debian, installs missing packages: a C compiler and the headers of OpenSSL for the
+# load client, docker-registry as a peer, and nginx.
 #
 #   npm run bench -- --help
 set -euo pipefail
@@ -24,7 +24,7 @@ if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null; then
   echo "bench: installing ${packages[*]}" >&2
   as_root apt-get -qq update || true
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${packages[@]}" >/dev/null ||
-    echo 'bench: not everything could be installed' >&2
+    echo 'bench: some packages could not be installed' >&2
 fi
 
 exec node bench/main.mjs "$@"

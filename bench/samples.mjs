@@ -1,12 +1,12 @@
 /**
- * What one run of a measure gave.
+ * The result of one run of a measure.
  * @typedef {object} Sample
- * @property {number} value In the measure's unit.
- * @property {number} cpu In the measure's CPU unit.
+ * @property {number} value In the unit of the measure.
+ * @property {number} cpu In the CPU unit of the measure.
  * @property {number} memoryMb
  * @property {number} [p50Ms]
  * @property {number} [p99Ms]
- * @property {number} [firstByteMs] From the request to the first byte of its body, the mean of the clients.
+ * @property {number} [firstByteMs] From the request to the first byte of its body, averaged over the clients.
  * @property {number} [upstreamTimes] The bytes that the upstream sent, as a multiple of the blob's size.
  */
 

@@ -11,18 +11,18 @@ import { endWithUs } from './cleanup.mjs';
  * @property {string} program
  * @property {string[]} args
  * @property {Record<string, string>} [environment]
- * @property {boolean} [hasChildren] It ends them when it is told to end.
- * @property {number} [port] Where it will listen; absent when it says so on its standard output.
+ * @property {boolean} [hasChildren] Whether it has children, which it stops at SIGTERM.
+ * @property {number} [port] The port that it will listen on; absent if it prints its URL.
  */
 
 const startLimitMs = 20_000;
 const stopLimitMs = 20_000;
 const quietMs = 300;
 const quietLimitMs = 60_000;
-/** On every Linux that Node runs on. */
+/** The same on every Linux that Node runs on. */
 const ticksPerSecond = 100;
 
-/** A server that was started here, until `stop`. */
+/** A server process. */
 export class ServerProcess {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
@@ -33,7 +33,7 @@ export class ServerProcess {
 
   /** @param {Command} command */
   constructor({ program, args, environment, hasChildren = false }) {
-    // An outgoing proxy of this machine is no way to loopback.
+    // An outgoing proxy of this machine cannot reach our loopback address.
     const env = { ...process.env, NO_PROXY: '127.0.0.1', no_proxy: '127.0.0.1', ...environment };
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.#child = endWithUs(child, hasChildren ? 'SIGTERM' : 'SIGKILL');
@@ -44,7 +44,7 @@ export class ServerProcess {
   }
 
   /**
-   * Starts it and waits until it answers.
+   * Starts the server and waits until it answers.
    * @param {Command} command
    */
   static async start(command) {
@@ -60,7 +60,7 @@ export class ServerProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** The resident size now, of it and its children. */
+  /** Returns the current resident size of the process and its children. */
   async residentMb() {
     return sumOf(this.pid, async (pid) => {
       const status = await readFile(`/proc/${pid}/status`, 'utf8');
@@ -68,43 +68,43 @@ export class ServerProcess {
     });
   }
 
-  /** Its largest resident size so far. */
+  /** Returns the peak resident size of the process. */
   async peakMb() {
     const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
     return Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
   }
 
-  /** What all threads have used, of it and its children. */
+  /** Returns the CPU time of all threads of the process and its children. */
   async cpuSeconds() {
     return sumOf(this.pid, async (pid) => {
       const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-      // The name, second and in parentheses, may have blanks in it. User and kernel time are the 14th and 15th field.
+      // The second field, the name in parentheses, may contain blanks. User and kernel time are the 14th and 15th field.
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
     });
   }
 
-  /** The same, once it has rested for a while. */
+  /** Does the same once the server is idle. */
   async cpuSecondsWhenQuiet() {
     const limit = performance.now() + quietLimitMs;
     let before = await this.cpuSeconds();
     while (performance.now() < limit) {
       await sleep(quietMs);
       const after = await this.cpuSeconds();
-      // One tick may be a timer of its own.
+      // A timer of the server may use one tick.
       if (after - before < 1.5 / ticksPerSecond) return after;
       before = after;
     }
     throw new Error(`process ${this.pid} was still busy after ${quietLimitMs / 1000} s`);
   }
 
-  /** What it has written so far, to sockets and files. */
+  /** Returns the bytes that the process has written to sockets and files. */
   async bytesWritten() {
     const io = await readFile(`/proc/${this.pid}/io`, 'utf8');
     return Number(/^wchar: (\d+)/m.exec(io)?.[1] ?? NaN);
   }
 
-  /** SIGTERM, and after a while SIGKILL; resolves when it has ended. */
+  /** Stops the process with SIGTERM, and after a timeout with SIGKILL. Resolves when it has exited. */
   async stop() {
     if (!this.#isRunning()) return;
     const ended = once(this.#child, 'exit');
@@ -120,13 +120,13 @@ export class ServerProcess {
 
   /**
    * @template T
-   * @param {() => Promise<T | undefined> | T | undefined} look
+   * @param {() => Promise<T | undefined> | T | undefined} probe
    * @returns {Promise<T>}
    */
-  async #until(look) {
+  async #until(probe) {
     const limit = performance.now() + startLimitMs;
     while (performance.now() < limit && this.#isRunning()) {
-      const found = await look();
+      const found = await probe();
       if (found !== undefined) return found;
       await sleep(2);
     }
@@ -150,7 +150,7 @@ export class ServerProcess {
 }
 
 /**
- * Of a process and all that descend from it.
+ * Adds up a value over a process and its descendants.
  * @param {number} pid
  * @param {(pid: number) => Promise<number>} find
  * @returns {Promise<number>}
@@ -162,7 +162,7 @@ async function sumOf(pid, find) {
   return found.reduce((sum, value) => sum + value, 0);
 }
 
-/** A port that is free now, of the system's choice. */
+/** Returns a free port. */
 export async function freePort() {
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -170,6 +170,6 @@ export async function freePort() {
   const address = server.address();
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('the system gave no port');
+  if (address === null || typeof address === 'string') throw new Error('the system did not assign a port');
   return address.port;
 }

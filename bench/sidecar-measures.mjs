@@ -1,4 +1,4 @@
-/** What nginx in front of the registry is measured by: who sends the bytes. */
+/** Measures the registry behind nginx, which sends blobs itself or proxies their bytes. */
 import { runLoad } from './load.mjs';
 import { places } from './library.mjs';
 import { byBytes, byCount } from './samples.mjs';
@@ -13,7 +13,7 @@ export const sidecarMeasures = [
 ];
 
 /**
- * CPU and memory are those of the registry and nginx together.
+ * Measures pulls. CPU and memory include the registry and nginx.
  * @param {string} name
  * @param {string} title
  * @param {number} connections

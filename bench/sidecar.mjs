@@ -1,4 +1,4 @@
-/** A registry with nginx in front, as one program: both are its children, and end with it. Without TLS. */
+/** Runs a registry and nginx in front of it, without TLS. Both are children of this process and stop with it. */
 import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,11 +29,11 @@ function stop() {
   for (const child of children) child.kill('SIGTERM');
 }
 
-/** As we ship it, with the least around it. */
+/** Returns a minimal nginx configuration around the one that we ship. */
 function configure() {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${name};`);
   return `daemon off;
-user root; # who alone can read the temporary folder; without any effect unless it is started by root
+user root; # only root can read the temporary folder; has no effect unless nginx is started by root
 worker_processes 2;
 pid nginx.pid;
 error_log stderr error;

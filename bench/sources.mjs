@@ -12,7 +12,7 @@ import { join } from 'node:path';
 const blockBytes = 1024 * 1024;
 
 /**
- * Writes a file that is like no other and that cannot be compressed block by block.
+ * Writes a file with unique content that cannot be compressed block by block.
  * @param {string} folder
  * @param {string} name
  * @param {number} size A multiple of 1 MiB.

@@ -1,9 +1,9 @@
-/** An upstream that costs next to nothing: one manifest of 1 KB. A real registry would be what is measured. */
+/** A minimal upstream with one manifest of 1 KB. A real registry would limit the result of the measure. */
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { announce } from './child.mjs';
 
-/** Where the manifest is, without the server's prefix. */
+/** The path of the manifest without the prefix of the server. */
 export const staticManifest = 'bench/static/manifests/latest';
 
 const manifestBytes = 1024;
@@ -19,7 +19,7 @@ function makeManifest() {
   return { body, headers: { 'Content-Type': type, 'Content-Length': body.length, 'Docker-Content-Digest': digest } };
 }
 
-/** The server itself, when this file is the program. */
+/** Runs the server, if this file is the program. */
 function serve() {
   const { body, headers } = makeManifest();
   const server = createServer((req, res) => {

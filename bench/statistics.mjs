@@ -1,4 +1,4 @@
-/** @param {number[]} values At least one. */
+/** @param {number[]} values At least one value. */
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -7,7 +7,7 @@ export function median(values) {
 }
 
 /**
- * The median of the rounds' ratios: what both had to bear in one round counts for neither.
+ * Returns the median of the ratios of the rounds, so that a disturbance of a whole round affects both sides equally.
  * @param {number[]} ours
  * @param {number[]} theirs
  */

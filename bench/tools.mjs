@@ -1,4 +1,4 @@
-/** The programs beside us: the load client is compiled, the newer distribution is built where Go is. */
+/** Builds the load client and, if Go is installed, the newer distribution. */
 import { execFile } from 'node:child_process';
 import { access, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,8 +11,8 @@ const newerModule = 'github.com/distribution/distribution/v3/cmd/registry';
 const buildLimitMs = 600_000;
 
 /**
- * @param {string} folder Where what is built is kept for the next time.
- * @returns {Promise<string>} The load client.
+ * @param {string} folder Keeps the program for the next run.
+ * @returns {Promise<string>} The path of the load client.
  */
 export async function buildDrain(folder) {
   const sources = join(import.meta.dirname, 'drain');
@@ -24,9 +24,9 @@ export async function buildDrain(folder) {
 }
 
 /**
- * The peers that this machine has or can build; says which are missing.
+ * Returns the peers that this machine has or can build, and prints which are missing.
  * @param {string} folder
- * @param {string[]} without Ids that are not wanted.
+ * @param {string[]} without Ids of peers to skip.
  */
 export async function findPeers(folder, without) {
   const finders = { debian: findDebian, distribution3: () => buildNewer(folder) };
@@ -45,7 +45,7 @@ export async function findDebian() {
     const { stdout } = await execute('docker-registry', ['--version']);
     return distribution('debian', 'docker-registry', /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? 'of Debian');
   } catch {
-    process.stderr.write('bench: docker-registry is not installed: nothing is compared with it\n');
+    process.stderr.write('bench: docker-registry is not installed, so it is skipped\n');
     return undefined;
   }
 }
@@ -62,7 +62,7 @@ async function buildNewer(folder) {
       await execute('go', ['install', `${newerModule}@${newerVersion}`], { env, timeout: buildLimitMs });
     } catch (error) {
       const reason = error instanceof Error ? error.message.slice(0, 500) : String(error);
-      process.stderr.write(`bench: nothing is compared with distribution ${newerVersion}: ${reason}\n`);
+      process.stderr.write(`bench: distribution ${newerVersion} could not be built, so it is skipped: ${reason}\n`);
       return undefined;
     }
     await rename(join(folder, 'registry'), program);

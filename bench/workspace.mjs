@@ -7,29 +7,29 @@ const tmpfsType = 0x01021994;
 const spareBytes = 2 * 1024 ** 3;
 
 /**
- * Makes the folder that all servers keep their data in, on one file system; it is removed when this process ends.
+ * Creates the folder for the data of all servers. It is removed when this process exits.
  * @param {string | undefined} parent
- * @param {number} bytes How much will be in it at most.
+ * @param {number} bytes The maximum size of its content.
  * @returns {Promise<string>}
- * @throws {Error} when the disk has not that much room.
+ * @throws {Error} if the disk has too little free space.
  */
 export async function makeWorkspace(parent, bytes) {
   const base = parent ?? tmpdir();
   const { bavail, bsize, type } = await statfs(base);
   if (bavail * bsize < bytes + spareBytes) {
     throw new Error(
-      `${base} has ${gibibytes(bavail * bsize)} GiB free, and ${gibibytes(bytes + spareBytes)} are needed: see --folder`,
+      `"${base}" has ${gibibytes(bavail * bsize)} GiB free, but ${gibibytes(bytes + spareBytes)} are needed: use --folder`,
     );
   }
-  if (type === tmpfsType) process.stderr.write(`bench: ${base} is in memory, so fsync costs nothing: see --folder\n`);
+  if (type === tmpfsType) process.stderr.write(`bench: "${base}" is in memory, where fsync is free: use --folder\n`);
   const folder = await mkdtemp(join(base, 'artifactapi-bench-'));
   removeWithUs(folder);
   return folder;
 }
 
 /**
- * Writes a file and removes it. On a virtual machine, memory that was free for a second may be back with the host, and then
- * each page of a file costs several times as much as one that was just freed: whoever writes next would pay for that.
+ * Writes a file and removes it. A virtual machine may return free memory to its host after a second. A file in such memory
+ * costs several times as much per page as one in memory that was just freed, which would distort the next measure.
  * @param {string} folder
  * @param {number} bytes
  */

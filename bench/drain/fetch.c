@@ -1,4 +1,4 @@
-/* The same GET or HEAD, again and again. */
+/* Repeats the same GET or HEAD. */
 #include <stdio.h>
 #include <stdlib.h>
 

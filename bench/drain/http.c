@@ -66,27 +66,27 @@ int http_printf(struct connection *connection, enum more more, const char *forma
   return http_send(connection, text, (size_t)length, more);
 }
 
-/* Takes what the buffer holds beyond `used` bytes to its front. */
+/* Moves the bytes after the first `used` bytes to the front of the buffer. */
 static void consume(struct connection *connection, size_t used) {
   connection->filled -= used;
   memmove(connection->buffer, connection->buffer + used, connection->filled);
 }
 
-/* Waits for `mark` and returns the offset behind it, or -1. */
+/* Waits for `mark` and returns the offset after it, or -1. */
 static ssize_t read_through(struct connection *connection, const char *mark) {
   for (;;) {
     size_t room = sizeof connection->buffer - 1 - connection->filled;
     connection->buffer[connection->filled] = '\0';
     char *found = strstr(connection->buffer, mark);
     if (found != NULL) return found - connection->buffer + (ssize_t)strlen(mark);
-    /* Little at a time: what comes with the headers is copied, what comes after them is not. */
+    /* Read in small pieces: body bytes that arrive with the headers are copied, later ones are not. */
     ssize_t count = recv(connection->fd, connection->buffer + connection->filled, room < 4096 ? room : 4096, 0);
     if (count <= 0) return -1;
     connection->filled += (size_t)count;
   }
 }
 
-/* Leaves it where it is. */
+/* Does not remove it from the buffer. */
 static void wait_for_byte(const struct connection *connection) {
   char byte;
   (void)!recv(connection->fd, &byte, 1, MSG_PEEK);
@@ -96,7 +96,7 @@ static int drop(struct connection *connection, uint64_t length) {
   size_t here = connection->filled < length ? connection->filled : (size_t)length;
   consume(connection, here);
   for (length -= here; length > 0;) {
-    /* With MSG_TRUNC, TCP throws the bytes away instead of copying them. */
+    /* With MSG_TRUNC, TCP discards the bytes instead of copying them. */
     ssize_t count = recv(connection->fd, NULL, length < (4 << 20) ? (size_t)length : (4 << 20), MSG_TRUNC);
     if (count <= 0) return -1;
     length -= (uint64_t)count;

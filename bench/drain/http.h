@@ -1,4 +1,4 @@
-/* A blocking HTTP/1.1 connection to loopback that costs little: bodies of downloads are dropped in the kernel. */
+/* A cheap blocking HTTP/1.1 connection to loopback. The kernel discards the bodies of downloads. */
 #ifndef DRAIN_HTTP_H
 #define DRAIN_HTTP_H
 
@@ -8,7 +8,7 @@
 struct connection {
   int fd;
   int port;
-  int closing; /* the server said that it closes after this response */
+  int closing; /* the server announced that it will close after this response */
   size_t filled;
   char buffer[65536];
 };
@@ -16,24 +16,24 @@ struct connection {
 struct response {
   int status;
   uint64_t body_bytes;
-  double first_byte_at; /* when the first byte of the body was there, or the headers where there is none */
-  char location[2048]; /* path and query only; empty where there was none */
+  double first_byte_at; /* when the first byte of the body arrived, or the headers if there is no body */
+  char location[2048]; /* path and query only; empty if there was no such header */
 };
 
 enum more { LAST = 0, MORE = 1 };
 
 double now(void);
 
-/* Opens the connection again if it is open. Ends the process when the server does not listen. */
+/* Opens the connection, after closing an open one. Exits the process if the server does not listen. */
 void http_connect(struct connection *connection, int port);
 
-/* All of these return 0, or -1 when the connection broke. MORE: what follows may share a packet with it. */
+/* These return 0, or -1 if the connection broke. MORE: later bytes may share a packet with these. */
 int http_send(struct connection *connection, const void *bytes, size_t length, enum more more);
 int http_send_file(struct connection *connection, int file, uint64_t offset, uint64_t length);
 __attribute__((format(printf, 3, 4))) int http_printf(struct connection *connection, enum more more, const char *format,
                                                       ...);
 
-/* Reads one response and drops its body. `to_head`: it answers a HEAD, so that no body follows. */
+/* Reads one response and drops its body. `to_head`: it is the response to a HEAD and has no body. */
 int http_receive(struct connection *connection, int to_head, struct response *response);
 
 #endif

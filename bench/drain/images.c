@@ -1,4 +1,4 @@
-/* Whole small images, none like another: for each layer and the config a HEAD and the upload, then the manifest. */
+/* Pushes small images with unique layers: a HEAD and an upload for each layer and the config, then the manifest. */
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,8 @@ enum { LAYERS = 10, LAYER_BYTES = 10 * 1024, DIGEST_ROOM = 80, MANIFEST_ROOM = 8
 struct image {
   char repository[256];
   char tag[32];
-  char layer[LAYER_BYTES]; /* random, and made different for each layer */
-  char digests[LAYERS + 1][DIGEST_ROOM]; /* the config's is the last */
+  char layer[LAYER_BYTES]; /* random, and changed for each layer */
+  char digests[LAYERS + 1][DIGEST_ROOM]; /* the last one is the config's */
   size_t config_bytes;
 };
 
@@ -56,7 +56,7 @@ static int push_layers(struct worker *worker, struct connection *connection, str
 static int push_config(struct worker *worker, struct connection *connection, struct image *image) {
   char config[256];
   struct blob blob = {.digest = image->digests[LAYERS], .bytes = config};
-  /* The first layer's digest makes it unique: it stands on that layer's random bytes. */
+  /* The digest of the first layer, which is random, makes the config unique. */
   int length = snprintf(config, sizeof config,
                         "{\"architecture\":\"amd64\",\"os\":\"linux\","
                         "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",

@@ -22,6 +22,6 @@ void note(struct worker *worker, double seconds, uint64_t bytes) {
 
 void note_failure(struct worker *worker, const char *step, int status) {
   worker->errors++;
-  if (status < 0) fprintf(stderr, "drain: %s: the connection broke\n", step);
-  else fprintf(stderr, "drain: %s: answered with %d\n", step, status);
+  if (status < 0) fprintf(stderr, "drain: %s: connection lost\n", step);
+  else fprintf(stderr, "drain: %s: unexpected status %d\n", step, status);
 }

@@ -1,4 +1,4 @@
-/* What the workloads share: the job they do and what each of its threads notes down. */
+/* Shared by the workloads: the job, and the records of each thread. */
 #ifndef DRAIN_LOAD_H
 #define DRAIN_LOAD_H
 
@@ -15,12 +15,12 @@ struct file {
   const char *digest;
 };
 
-/* The same for all threads, and not changed while they run. */
+/* Shared by all threads, and constant while they run. */
 struct job {
   int port;
   int connections;
-  long requests;   /* at most so many by each connection */
-  double deadline; /* nothing new is begun after this */
+  long requests;   /* maximum per connection */
+  double deadline; /* no request starts after this */
   enum method method;
   enum upload upload;
   const char *target; /* the path to GET, or the repository to push to */
@@ -33,17 +33,17 @@ struct worker {
   int id;
   uint64_t bytes;
   long errors;
-  double to_first_byte; /* seconds from request to the first byte of the body, summed up */
+  double to_first_byte; /* total of the seconds from request to first byte of the body */
   double *latencies;
   size_t done;
   size_t room;
 };
 
-/* Whether the worker may begin another one. */
+/* Returns whether the worker may start another request. */
 int may_begin(const struct worker *worker);
-/* Notes one that went well. */
+/* Records a success. */
 void note(struct worker *worker, double seconds, uint64_t bytes);
-/* Notes one that failed, and says why. */
+/* Records a failure and prints the reason. */
 void note_failure(struct worker *worker, const char *step, int status);
 
 /* Thread bodies; the argument is the worker. */

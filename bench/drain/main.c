@@ -1,14 +1,14 @@
-/* drain: a load client cheap enough to leave the server the bottleneck. Loopback only; a thread a connection, keep-alive;
-   downloads are dropped in the kernel, uploads of files go by sendfile.
+/* drain: a load client that is cheap enough to leave the server the bottleneck. Loopback only, one thread per connection,
+   keep-alive. The kernel discards downloads; files are uploaded with sendfile.
 
      drain get|head  -p PORT [options] PATH
      drain push      -p PORT [-m mono|chunked] [options] REPOSITORY FILE DIGEST [FILE DIGEST ...]
      drain images    -p PORT [-m mono|chunked] [options] REPOSITORY
 
-   -c CONNECTIONS  (1)   -n REQUESTS by each connection (1000000000)   -t SECONDS, nothing is begun after them (60)
+   -c CONNECTIONS  (1)   -n REQUESTS per connection (1000000000)   -t SECONDS after which no request starts (60)
    -s PID of the server, for its CPU time and memory
 
-   Prints one line of JSON; the status is 1 when something failed. */
+   Prints one line of JSON. The exit status is 1 if something failed. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@
 enum { MAX_CONNECTIONS = 256 };
 
 static int usage(void) {
-  fprintf(stderr, "drain: see the head of main.c for its arguments\n");
+  fprintf(stderr, "drain: invalid arguments; the head of main.c describes them\n");
   return 2;
 }
 
@@ -32,7 +32,7 @@ static int by_value(const void *left, const void *right) {
   return (a > b) - (a < b);
 }
 
-/* Adds all workers up and prints what they did. */
+/* Prints the totals of all workers. */
 static long report(const struct worker *workers, int count, double seconds, double cpu, double peak) {
   uint64_t bytes = 0;
   long errors = 0;

@@ -15,7 +15,7 @@ double process_cpu(int pid) {
   unsigned long user = 0, kernel = 0;
   FILE *entry = open_entry(pid, "stat", "r");
   if (entry == NULL) return 0;
-  /* The name, which comes second and in parentheses, may itself have blanks and parentheses in it. */
+  /* The second field, the name in parentheses, may itself contain blanks and parentheses. */
   char *name_end = fgets(line, sizeof line, entry) == NULL ? NULL : strrchr(line, ')');
   fclose(entry);
   if (name_end == NULL) return 0;

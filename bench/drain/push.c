@@ -1,4 +1,4 @@
-/* Large blobs, each from a file and into a repository of its own. */
+/* Pushes large blobs, each from a file to its own repository. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 
 static const uint64_t chunk_bytes = 32 * 1024;
 
-/* Reads the answer to `step`; 0 when it has the status that it should have. */
+/* Reads the answer to `step`. Returns 0 if it has the expected status. */
 static int expect(struct worker *worker, struct connection *connection, const char *step, int sent, int status,
                   struct response *response) {
   if (sent != 0 || http_receive(connection, 0, response) != 0) {

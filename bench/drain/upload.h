@@ -1,11 +1,11 @@
-/* Puts one blob into a repository. */
+/* Uploads one blob to a repository. */
 #ifndef DRAIN_UPLOAD_H
 #define DRAIN_UPLOAD_H
 
 #include "http.h"
 #include "load.h"
 
-/* Its bytes are in memory, or in a file. */
+/* The bytes are in memory or in a file. */
 struct blob {
   const char *digest;
   uint64_t size;
