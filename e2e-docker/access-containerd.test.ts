@@ -9,7 +9,7 @@ import { startContainerd } from './support/containerd.js';
 import type { Containerd } from './support/containerd.js';
 import type { Image } from './support/images.js';
 
-// Copies instead of overlay mounts, so that nothing can stay mounted.
+// The native snapshotter copies instead of mounting, so nothing can stay mounted.
 const snapshotter = '--snapshotter=native';
 const refused = /401 Unauthorized|403 Forbidden|authorization failed|insufficient_scope|no basic auth credentials/;
 const needs = ['root', 'ctr', 'containerd', 'containerd-shim-runc-v2', 'runc', 'busybox'];
@@ -41,7 +41,7 @@ describeClient('containerd', needs, () => {
       await containerd.ctr('images', 'push', '--plain-http', ...as(user), ref);
     }
 
-    /** Pulls, and takes the image away again. */
+    /** Pulls the image and removes it again. */
     async function pull(name: string, ...flags: string[]): Promise<void> {
       const ref = bed.ref(name);
       await containerd.ctr('images', 'remove', '--sync', ref);
@@ -49,21 +49,21 @@ describeClient('containerd', needs, () => {
       await containerd.ctr('images', 'remove', '--sync', ref);
     }
 
-    test('pushes and pulls with a name and a password', async () => {
+    test('pushes and pulls with a user name and a password', async () => {
       await push('docker-internal/team/pushed:1', 'ana');
       expect(await bed.as('ana').tagDigest('docker-internal/team/pushed', '1')).toBe(image.manifest.digest);
       await pull('docker-internal/team/pushed:1', '--plain-http', ...as('ana'));
       await pull('inside/team/pushed:1', '--plain-http', ...as('ana'));
     });
 
-    // With Basic nobody is asked who may pull something anyway: a client without credentials could not go on.
+    // With Basic, public images get no challenge: a client without credentials could not continue.
     if (challenge === 'bearer')
-      test('logs in where everybody may pull, and gets what is the team’s alone', async () => {
+      test('logs in to a registry with public images and pulls an image of the team', async () => {
         await push('docker-internal/team/inner:1', 'ana');
         await pull('all/team/inner:1', '--plain-http', ...as('ana'));
       });
 
-    test('pulls with a password that hosts.toml has', async () => {
+    test('pulls with the password in hosts.toml', async () => {
       const hosts = join(bed.folder, 'hosts');
       await mkdir(join(hosts, bed.registry.host), { recursive: true });
       const file = [
@@ -76,13 +76,13 @@ describeClient('containerd', needs, () => {
       await pull('docker-internal/team/app:1', '--hosts-dir', hosts);
     });
 
-    test('pulls what is public without any login, and no more', async () => {
+    test('pulls only public images without a login', async () => {
       await pull('public/app:1', '--plain-http');
       await expect(pull('docker-internal/team/app:1', '--plain-http')).rejects.toThrow(refused);
       await expect(push('public/stranger:1')).rejects.toThrow(refused);
     });
 
-    test('refuses somebody of no team, and a wrong password', async () => {
+    test('is refused for a user outside of the team and for a wrong password', async () => {
       await expect(push('public/stranger:1', 'ben')).rejects.toThrow(refused);
       expect(await bed.as('root').tagDigest('public/stranger', '1')).toBeUndefined();
       const guess = pull('docker-internal/team/app:1', '--plain-http', '--user', 'ana:guessed');

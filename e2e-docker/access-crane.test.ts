@@ -43,7 +43,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
       await crane(ana, 'pull', bed.ref('all/copied/app:1'), join(bed.folder, 'pulled.tar'));
     });
 
-    test('pulls what is public without any login, and no more', async () => {
+    test('pulls only public images without a login', async () => {
       const stranger = await home();
       expect(await crane(stranger, 'digest', bed.ref('public/app:1'))).toBe(image.manifest.digest);
       await crane(stranger, 'validate', '--remote', bed.ref('all/app:1'));
@@ -53,7 +53,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
     });
 
     test.each([
-      ['somebody of no team', 'ben', undefined],
+      ['a user outside of the team', 'ben', undefined],
       ['a wrong password', 'ana', 'guessed'],
     ] as const)('refuses a push of %s', async (_who, user, password) => {
       const push = crane(await home(user, password), 'push', join(bed.folder, 'layout'), bed.ref('public/refused:1'));
@@ -61,7 +61,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
       expect(await catalog()).not.toContain('public/refused');
     });
 
-    test('the catalog has what one may pull', async () => {
+    test('lists only images that the user may pull in the catalog', async () => {
       expect(await catalog('ben')).not.toContain('docker-internal/team/app');
       expect(await catalog('ana')).toEqual(expect.arrayContaining(['docker-internal/team/app', 'public/app']));
     });
@@ -70,7 +70,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
       return (await crane(await home(user), 'catalog', bed.registry.host)).split('\n');
     }
 
-    test('deleting takes a right of its own', async () => {
+    test('needs the delete permission to delete', async () => {
       const ref = bed.ref('docker-internal/team/deleted:1');
       await crane(await home('ana'), 'push', join(bed.folder, 'layout'), ref);
       await expect(crane(await home('ana'), 'delete', ref)).rejects.toThrow(refused);

@@ -17,7 +17,7 @@ describeClient('docker', dockerNeeds, () => {
     });
     afterAll(() => bed?.close());
 
-    test('a login with a wrong password is refused', async () => {
+    test('cannot log in with a wrong password', async () => {
       const { docker } = await bed.newcomer();
       const login = docker('login', ...loginFlags('ana', 'guessed'), bed.registry.host);
       await expect(login).rejects.toThrow(
@@ -34,15 +34,15 @@ describeClient('docker', dockerNeeds, () => {
       await expect(dockerPull(docker, ref)).rejects.toThrow(dockerRefused);
     });
 
-    test('somebody of no team pulls what is public, and pushes nothing', async () => {
+    test('pulls public images but cannot push for a user outside of the team', async () => {
       const docker = await bed.loggedIn('ben');
       await dockerPull(docker, bed.ref('public/app:1'));
       await expect(dockerPush(docker, bed.ref('public/refused:1'))).rejects.toThrow(dockerRefused);
       expect(await bed.as('root').tagDigest('public/refused', '1')).toBeUndefined();
     });
 
-    // Why Bearer is the default.
-    test('without a login, docker gives up by itself where the challenge is Basic', async () => {
+    // This is why Bearer is the default.
+    test('gives up without a login if the challenge is Basic', async () => {
       const { docker } = await bed.newcomer();
       const pulled = dockerPull(docker, bed.ref('public/app:1'));
       if ('challenge' in options) await expect(pulled).rejects.toThrow(/no basic auth credentials/);

@@ -24,14 +24,14 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
     return (JSON.parse(text) as { auths?: Record<string, Record<string, string>> }).auths?.[bed.registry.host];
   }
 
-  test('a login with a wrong password is refused, and says why', async () => {
+  test('shows the reason when a login with a wrong password is refused', async () => {
     const { docker, home } = await bed.newcomer();
     const login = docker('login', ...loginFlags('ana', 'guessed'), bed.registry.host);
     await expect(login).rejects.toThrow(/wrong user name or password|incorrect username or password/);
     expect(await storedLogin(home)).toBeUndefined();
   });
 
-  test('a login keeps an identity token instead of the password, which pushes and pulls', async () => {
+  test('stores an identity token instead of the password, with which it pushes and pulls', async () => {
     const { docker, home } = await bed.newcomer();
     const ref = bed.ref('docker-internal/team/identity:1');
     const { stdout } = await docker('login', ...loginFlags('ana'), bed.registry.host);
@@ -43,34 +43,34 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
     expect((await dockerPull(docker, ref)).stdout).toContain('Downloaded newer image');
   });
 
-  test('the login outlives the key that signs', async () => {
+  test('stays logged in after a rotation of the signing key', async () => {
     const docker = await bed.loggedIn('ana');
     await bed.manage(201, '/keys', { method: 'POST' });
     await dockerPush(docker, bed.ref('docker-internal/team/rotated:1'));
   });
 
   test.each([
-    ['a public image, without any login', 'public/app:1', undefined],
-    ['a public image, for somebody who may not push it', 'public/app:1', 'ben'],
+    ['a public image, without a login', 'public/app:1', undefined],
+    ['a public image, for a user who may not push it', 'public/app:1', 'ben'],
     ['a private image, for a member of the team', 'docker-internal/team/app:1', 'ana'],
     ['a private image by a virtual name', 'all/team/app:1', 'ana'],
-    ['a public image by a virtual name, without any login', 'all/app:1', undefined],
+    ['a public image by a virtual name, without a login', 'all/app:1', undefined],
   ] as const)('pulls %s', async (_case, name, user) => {
     const docker = user === undefined ? (await bed.newcomer()).docker : await bed.loggedIn(user);
     await dockerPull(docker, bed.ref(name));
   });
 
   test.each([
-    ['a private image, without any login', 'docker-internal/team/app:1', undefined, dockerRefused],
-    ['a private image, for somebody of no team', 'docker-internal/team/app:1', 'ben', dockerRefused],
-    // The name is open to everybody, this member of it is not.
+    ['a private image, without a login', 'docker-internal/team/app:1', undefined, dockerRefused],
+    ['a private image, for a user outside of the team', 'docker-internal/team/app:1', 'ben', dockerRefused],
+    // Everyone may use the virtual name, but not this member.
     ['a private image by a virtual name', 'all/team/app:1', 'ben', /not found|manifest unknown/],
   ] as const)('does not pull %s', async (_case, name, user, words) => {
     const docker = user === undefined ? (await bed.newcomer()).docker : await bed.loggedIn(user);
     await expect(dockerPull(docker, bed.ref(name))).rejects.toThrow(words);
   });
 
-  test('what is private is refused in the same words whether it is there or not', async () => {
+  test('gets the same error for private images that exist and that do not', async () => {
     const docker = await bed.loggedIn('ben');
     const wordsFor = async (image: string): Promise<string> => {
       const pulled = dockerPull(docker, bed.ref(`docker-internal/team/${image}:1`));
@@ -86,10 +86,10 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
   });
 
   test.each([
-    ['to what anybody may pull, without any login', 'public/stranger:1', undefined],
-    ['to what is private, without any login', 'docker-internal/stranger:1', undefined],
-    ['to what anybody may pull, for somebody of no team', 'public/stranger:1', 'ben'],
-    ['by a virtual name, for somebody of no team', 'all/stranger:1', 'ben'],
+    ['to a public repository, without a login', 'public/stranger:1', undefined],
+    ['to a private repository, without a login', 'docker-internal/stranger:1', undefined],
+    ['to a public repository, for a user outside of the team', 'public/stranger:1', 'ben'],
+    ['by a virtual name, for a user outside of the team', 'all/stranger:1', 'ben'],
   ] as const)('does not push %s', async (_case, name, user) => {
     const docker = user === undefined ? (await bed.newcomer()).docker : await bed.loggedIn(user);
     await expect(dockerPush(docker, bed.ref(name))).rejects.toThrow(dockerRefused);
@@ -97,13 +97,13 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
     expect(await bed.as('root').tagDigest('public/stranger', '1')).toBeUndefined();
   });
 
-  test('pushes by a virtual name, and the push target has it', async () => {
+  test('pushes by a virtual name to its push target', async () => {
     const docker = await bed.loggedIn('ana');
     await dockerPush(docker, bed.ref('all/team/virtual:1'));
     expect(await bed.as('ana').tagDigest('docker-internal/team/virtual', '1')).toBeDefined();
   });
 
-  test('after a logout nothing private comes any more, what is public does', async () => {
+  test('pulls only public images after a logout', async () => {
     const docker = await bed.loggedIn('ana');
     await dockerPull(docker, bed.ref('docker-internal/team/app:1'));
     await docker('logout', bed.registry.host);
@@ -111,7 +111,7 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
     await dockerPull(docker, bed.ref('public/app:1'));
   });
 
-  test('logs in with the token of an account, until that is deleted', async () => {
+  test('logs in with the token of an account until the token is deleted', async () => {
     const json = { method: 'POST', headers: { 'content-type': 'application/json' } } as const;
     await bed.manage(201, '/accounts', { ...json, body: JSON.stringify({ name: 'robot', groups: ['team'] }) });
     const made = await bed.manage(201, '/accounts/robot/tokens', { ...json, body: '{}' });
@@ -128,7 +128,7 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
   test.each([
     ['the legacy builder', '0'],
     ['BuildKit', '1'],
-  ])('%s builds on a private image with the login, and not without', async (_builder, buildkit) => {
+  ])('builds on a private image only with a login: %s', async (_builder, buildkit) => {
     const added = { DOCKER_BUILDKIT: buildkit };
     const context = join(bed.folder, `build-${buildkit}`);
     await mkdir(context, { recursive: true });
@@ -142,7 +142,7 @@ describeClient('docker against a Bearer challenge', dockerNeeds, () => {
     await build(await bed.loggedIn('ana', added));
   });
 
-  test('is a mirror for names of Docker Hub without any login, where anybody may pull', async () => {
+  test('uses a public repository as a mirror of Docker Hub without a login', async () => {
     const name = freshName();
     const image = await busyboxImage({ marker: name });
     await bed.as('ana').pushImage(`mirror/library/${name}`, '1', image);

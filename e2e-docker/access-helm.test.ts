@@ -53,23 +53,23 @@ describeClient('helm', ['helm'], () => {
       expect(chart.equals(await readFile(join(bed.folder, 'app-0.1.0.tgz')))).toBe(true);
     });
 
-    test('a wrong password is refused at the login', async () => {
+    test('cannot log in with a wrong password', async () => {
       await expect(home('ana', 'guessed')).rejects.toThrow(refused);
     });
 
-    test('after a logout nothing private comes any more', async () => {
+    test('pulls no private chart after a logout', async () => {
       const ana = await home('ana');
       await pull(ana, 'public/charts/app');
       await ana.run('helm', 'registry', 'logout', bed.registry.host);
       await expect(pull(ana, 'docker-internal/charts/app')).rejects.toThrow(refused);
     });
 
-    test('refuses a push of somebody of no team', async () => {
+    test('cannot push for a user outside of the team', async () => {
       const push = helm(await home('ben'), 'push', 'app-0.1.0.tgz', `oci://${bed.ref('public/refused')}`);
       await expect(push).rejects.toThrow(refused);
     });
 
-    test('pulls a public chart without any login', async () => {
+    test('pulls a public chart without a login', async () => {
       expect(await pull(await home(), 'public/charts/app')).toContain('Digest: sha256:');
     });
   });

@@ -46,15 +46,15 @@ describeClient('oras', ['oras'], () => {
       expect(await pulled(ana, ref)).toBe('all is well\n');
     });
 
-    test('a wrong password is refused at the login', async () => {
+    test('cannot log in with a wrong password', async () => {
       await expect(home('ana', 'guessed')).rejects.toThrow(refused);
     });
 
-    test('refuses a push of somebody of no team', async () => {
+    test('cannot push for a user outside of the team', async () => {
       await expect(oras(await home('ben'), 'push', bed.ref('public/refused:1'), 'report.txt')).rejects.toThrow(refused);
     });
 
-    test('pulls what is public without any login, and no more', async () => {
+    test('pulls only public artifacts without a login', async () => {
       const stranger = await home();
       expect(await pulled(stranger, bed.ref('public/report:1'))).toBe('all is well\n');
       await expect(oras(stranger, 'pull', bed.ref('docker-internal/team/report:1'))).rejects.toThrow(refused);

@@ -11,7 +11,7 @@ import { containersTool } from './support/podman.js';
 const needs = ['root', 'podman', 'buildah', 'skopeo', 'conmon', 'runc', 'busybox'];
 const plainHttp = '--tls-verify=false';
 const refused = /authentication required|unauthorized|denied|access to the requested resource is not authorized/;
-/** The image in the engines' storage, under a name of no registry. */
+/** The image in the storage of the engines, under a name without a registry. */
 const base = 'localhost/app:1';
 
 type Client = (...args: string[]) => Promise<CommandResult>;
@@ -28,7 +28,7 @@ for (const challenge of ['bearer', 'basic'] as const) {
       for (const name of ['docker-internal/team/app', 'public/app']) await bed.as('root').pushImage(name, '1', image);
       for (const tool of ['podman', 'buildah'] as const) {
         const client = await containersTool(bed, tool);
-        // A relative path: the image's local name is made of it, where a temporary folder's capitals are refused.
+        // A relative path, because it becomes the local name of the image, which must not contain the capitals of a temporary folder.
         const { stdout } = await client('pull', '--quiet', 'oci:layout:1');
         await client('tag', stdout.trim(), base);
       }
@@ -37,7 +37,7 @@ for (const challenge of ['bearer', 'basic'] as const) {
 
     const docker = (name: string) => `docker://${bed.ref(name)}`;
 
-    /** The client of somebody, who has logged in with it or has not. */
+    /** Returns a client with its own logins. */
     async function clientOf(tool: 'podman' | 'buildah', user?: User): Promise<Client> {
       const client = await containersTool(await freshHome(bed), tool);
       if (user !== undefined) await client('login', plainHttp, ...loginFlags(user), bed.registry.host);
@@ -48,7 +48,7 @@ for (const challenge of ['bearer', 'basic'] as const) {
       return (await freshHome(bed)).run('skopeo', '--insecure-policy', ...args);
     }
 
-    test.each(['podman', 'buildah'] as const)('%s: a wrong password is refused', async (tool) => {
+    test.each(['podman', 'buildah'] as const)('%s cannot log in with a wrong password', async (tool) => {
       const client = await clientOf(tool);
       const login = client('login', plainHttp, ...loginFlags('ana', 'guessed'), bed.registry.host);
       await expect(login).rejects.toThrow(/invalid username\/password/);
@@ -61,28 +61,25 @@ for (const challenge of ['bearer', 'basic'] as const) {
       expect(await bed.as('ana').tagDigest(`docker-internal/team/by-${tool}`, '1')).toBeDefined();
       await client('pull', plainHttp, ref);
       await client('logout', bed.registry.host);
-      // Another one than it has by now.
+      // Not the one that it has in the meantime.
       await expect(client('pull', plainHttp, bed.ref('docker-internal/team/app:1'))).rejects.toThrow(refused);
     });
 
-    // With Basic, these clients show an empty name and password where docker gives up.
-    test.each(['podman', 'buildah'] as const)(
-      '%s pulls what is public without any login, and no more',
-      async (tool) => {
-        const client = await clientOf(tool);
-        await client('pull', plainHttp, bed.ref('public/app:1'));
-        await expect(client('pull', plainHttp, bed.ref('docker-internal/team/app:1'))).rejects.toThrow(refused);
-        await expect(client('push', plainHttp, base, docker('public/stranger:1'))).rejects.toThrow(refused);
-      },
-    );
+    // With Basic, these clients send an empty name and password where docker gives up.
+    test.each(['podman', 'buildah'] as const)('%s pulls only public images without a login', async (tool) => {
+      const client = await clientOf(tool);
+      await client('pull', plainHttp, bed.ref('public/app:1'));
+      await expect(client('pull', plainHttp, bed.ref('docker-internal/team/app:1'))).rejects.toThrow(refused);
+      await expect(client('push', plainHttp, base, docker('public/stranger:1'))).rejects.toThrow(refused);
+    });
 
-    test.each(['podman', 'buildah'] as const)('%s of somebody of no team pushes nothing', async (tool) => {
+    test.each(['podman', 'buildah'] as const)('%s cannot push for a user outside of the team', async (tool) => {
       const client = await clientOf(tool, 'ben');
       await expect(client('push', plainHttp, base, docker('public/stranger:1'))).rejects.toThrow(refused);
       expect(await bed.as('root').tagDigest('public/stranger', '1')).toBeUndefined();
     });
 
-    test('skopeo copies with the password that it is given, and inspects, lists and deletes', async () => {
+    test('skopeo copies, inspects, lists and deletes with a password from its flags', async () => {
       const to = ['--dest-tls-verify=false', '--dest-creds', userAndPassword('ana')];
       const name = docker('docker-internal/team/skopeo:1');
       await skopeo('copy', '--preserve-digests', ...to, `oci:${join(bed.folder, 'layout')}:1`, name);
@@ -95,7 +92,7 @@ for (const challenge of ['bearer', 'basic'] as const) {
       expect(await bed.as('root').tagDigest('docker-internal/team/skopeo', '1')).toBeUndefined();
     });
 
-    test('skopeo copies from one private name to another, and nothing without a login', async () => {
+    test('skopeo copies from one private name to another only with a login', async () => {
       const both = ['--src-tls-verify=false', '--dest-tls-verify=false'];
       const names = [docker('docker-internal/team/app:1'), docker('docker-internal/other/app:1')];
       await expect(skopeo('copy', ...both, ...names)).rejects.toThrow(refused);
@@ -105,7 +102,7 @@ for (const challenge of ['bearer', 'basic'] as const) {
       await bed.as('ana').pullImage('docker-internal/other/app', '1', image);
     });
 
-    test('skopeo reads what is public without any login, by its own name and by a virtual one', async () => {
+    test('skopeo reads public images without a login, by their own name and by a virtual one', async () => {
       for (const name of ['public/app', 'all/app']) {
         const { stdout } = await skopeo('list-tags', plainHttp, docker(name));
         expect(JSON.parse(stdout)).toMatchObject({ Tags: ['1'] });

@@ -16,12 +16,12 @@ import type { TestBed } from './support/test-bed.js';
 
 const command = `${process.execPath} ${join(projectRoot, 'dist/src/command/cli.js')}`;
 
-/** What an import answers, as far as these tests look at it. */
+/** The parts of the answer to an import that these tests check. */
 interface Report {
   readonly images: readonly { image: string; tags: readonly string[]; digest: string }[];
 }
 
-/** The archives of a registry that runs, by curl. */
+/** Imports and exports archives of a running registry with curl. */
 class Archives {
   readonly #bed: TestBed;
   readonly api: string;
@@ -45,7 +45,7 @@ class Archives {
     return file;
   }
 
-  /** As a user would type it. */
+  /** Runs a command line in a shell. */
   shell(script: string, env: NodeJS.ProcessEnv = {}): Promise<{ stdout: string }> {
     const withApi = `set -euo pipefail; api=${this.api}; ${script}`;
     const settings = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
@@ -89,12 +89,12 @@ describeClient('archives of docker', dockerNeeds, () => {
     for (const ref of refs) await engine.docker(['rmi', '--force', ref]).catch(() => undefined);
   }
 
-  test('docker save | curl -F, and a pull of it runs', async () => {
+  test('docker save | curl -F imports images that can be pulled and run', async () => {
     const { stdout } = await archives.shell(
       'docker save team/app:1 team/app:2 local-only/busybox:1 | curl -sS --fail-with-body -F file=@- $api/import',
       { DOCKER_HOST: engine.host },
     );
-    // The engine writes them in any order.
+    // The engine writes them in an arbitrary order.
     const names = (JSON.parse(stdout) as Report).images.flatMap(({ image, tags }) =>
       tags.map((tag) => `${image}:${tag}`),
     );
@@ -104,7 +104,7 @@ describeClient('archives of docker', dockerNeeds, () => {
     expect(await runs(bed.ref('team/app:2'))).toBe('built');
   });
 
-  test('curl | docker load, and it runs', async () => {
+  test('curl | docker load exports an image that runs', async () => {
     await forget('team/app:1', 'team/app:2', bed.ref('team/app:2'));
     const { stdout } = await archives.shell('curl -sS -f "$api/export?name=team/app:1" | docker load', {
       DOCKER_HOST: engine.host,
@@ -113,7 +113,7 @@ describeClient('archives of docker', dockerNeeds, () => {
     expect(await runs('local/team/app:1')).toBe('built');
   });
 
-  test('an image with packed layers is loaded under the name that is asked for', async () => {
+  test('an exported image with compressed layers is loaded under the requested name', async () => {
     const image = await busyboxImage({ marker: 'packed' });
     const layout = join(bed.folder, 'packed');
     await writeLayout(layout, '1', image);
@@ -124,7 +124,7 @@ describeClient('archives of docker', dockerNeeds, () => {
     expect(await runs('mine/packed:7')).toBe('packed');
   });
 
-  test('artifactapi import and export', async () => {
+  test('artifactapi import and export transfer images', async () => {
     const saved = archives.file('saved.tar');
     await engine.docker(['save', '--output', saved, 'local-only/busybox:1']);
     const to = `${bed.registry.origin}/local/by-command:3`;
@@ -162,7 +162,7 @@ describeClient('archives of skopeo', ['skopeo', 'curl', 'tar'], () => {
     return { image, layout };
   }
 
-  test('oci-archive goes in and comes out without a changed byte', async () => {
+  test('an oci-archive of skopeo is imported and exported without a changed byte', async () => {
     const { image, layout } = await freshImage('oci');
     const archive = archives.file('oci.tar');
     await skopeo('copy', '--preserve-digests', `oci:${layout}:1`, `oci-archive:${archive}:team/oci:1`);
@@ -176,7 +176,7 @@ describeClient('archives of skopeo', ['skopeo', 'curl', 'tar'], () => {
     await skopeo('copy', '--preserve-digests', `oci-archive:${out}:1`, `oci:${layout}-back:1`);
   });
 
-  test('docker-archive goes in and comes out', async () => {
+  test('a docker-archive of skopeo is imported and exported', async () => {
     const { image, layout } = await freshImage('saved');
     const archive = archives.file('docker.tar');
     await skopeo('copy', `oci:${layout}:1`, `docker-archive:${archive}:registry.example/team/saved:1`);
@@ -188,7 +188,7 @@ describeClient('archives of skopeo', ['skopeo', 'curl', 'tar'], () => {
     await skopeo('copy', `docker-archive:${out}:local/team/saved:1`, `dir:${layout}-back`);
   });
 
-  test('an index comes with all its platforms', async () => {
+  test('an index is imported and exported with all its platforms', async () => {
     const [amd, arm] = [(await freshImage('amd')).image, (await freshImage('arm')).image];
     for (const { manifest } of [amd, arm]) expect(manifest.digest).toMatch(/^sha256:/);
     const images = [amd, arm];
@@ -228,7 +228,7 @@ describeClient('archives of podman', ['root', 'podman', 'conmon', 'runc', 'busyb
   afterAll(() => bed?.close());
 
   test.each(['docker-archive', 'oci-archive'])(
-    'podman save as %s goes in, and podman load takes it back',
+    'a podman save archive of format %s is imported, and podman load reads the export',
     async (format) => {
       const saved = archives.file(`${format}.tar`);
       await podman('save', '--format', format, '--output', saved, 'localhost/team/app:1');

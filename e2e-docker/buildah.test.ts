@@ -22,7 +22,8 @@ describeClient('buildah', ['root', 'buildah', 'runc', 'busybox'], () => {
     buildah = await containersTool(bed, 'buildah');
     const image = await busyboxImage({ marker: 'base of a build' });
     await writeLayout(join(bed.folder, 'base'), '1', image);
-    // A relative path: buildah makes the image's local name of it, where a temporary folder's capitals are refused.
+    // A relative path, because buildah makes it the local name of the image, which must not contain the capitals of a temporary
+    // folder.
     const { stdout } = await buildah('pull', '--quiet', 'oci:base:1');
     await buildah('push', plainHttp, stdout.trim(), `docker://${bed.ref('base:1')}`);
     await buildah('rmi', '--all', '--force');
@@ -46,7 +47,7 @@ describeClient('buildah', ['root', 'buildah', 'runc', 'busybox'], () => {
     );
   }
 
-  test('builds on a base from the registry, pushes, pulls back and finds what the build made', async () => {
+  test('builds on a base from the registry, pushes the result and pulls it back unchanged', async () => {
     const ref = bed.ref('team/built:1');
     await build(ref);
     await buildah('push', plainHttp, ref, `docker://${ref}`);
@@ -58,7 +59,7 @@ describeClient('buildah', ['root', 'buildah', 'runc', 'busybox'], () => {
     await buildah('rm', container);
   });
 
-  test('learns the digest that the registry has, and pulls by it', async () => {
+  test('reports the digest in the registry, and pulls by it', async () => {
     const ref = bed.ref('team/digest:1');
     await build(ref);
     const digestFile = join(bed.folder, 'digest');

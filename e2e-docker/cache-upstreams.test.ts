@@ -40,13 +40,13 @@ async function startMirror(...repositories: object[]): Promise<RegistryHttp & { 
   return Object.assign(new RegistryHttp(origin), { origin });
 }
 
-/** Four clients at once pull all of the image. */
+/** Pulls the whole image with four concurrent clients. */
 async function pullByFour(mirror: RegistryHttp, name: string): Promise<void> {
   await Promise.all([1, 2, 3, 4].map(() => mirror.pullImage(name, '1', image)));
 }
 
 describeClient("Debian's docker-registry as upstream", ['docker-registry'], () => {
-  test('four clients at once, then again: each blob moves once; and once more for each pass-through', async () => {
+  test('sends each blob once for several pulls by four clients, and once per pull without a cache', async () => {
     const upstream = await startUpstream((folder) => startDistribution(folder));
     await new RegistryHttp(upstream.origin).pushImage('team/app', '1', image);
     const mirror = await startMirror(
@@ -60,7 +60,7 @@ describeClient("Debian's docker-registry as upstream", ['docker-registry'], () =
     expect(blobsSent(upstream)).toEqual([...blobsOf(image), ...blobsOf(image)].toSorted());
   });
 
-  test('a path in its URL goes before every name', async () => {
+  test('may have a URL with a path, which precedes every name', async () => {
     const upstream = await startUpstream((folder) => startDistribution(folder));
     await new RegistryHttp(upstream.origin).pushImage('deep/down/app', '1', image);
     const url = `${upstream.origin}/deep/down`;
@@ -69,7 +69,7 @@ describeClient("Debian's docker-registry as upstream", ['docker-registry'], () =
     await mirror.pullImage('direct/app', '1', image);
   });
 
-  test('started while it is down, the mirror serves what it has, and the rest when it is back', async () => {
+  test('may be down when the mirror starts: it serves cached content, and the rest when the upstream is back', async () => {
     const folder = join(workspace.folder, 'upstream');
     const upstream = await startUpstream((place) => startDistribution(place));
     await new RegistryHttp(upstream.origin).pushImage('team/app', '1', image);
@@ -94,14 +94,14 @@ describeClient("Debian's docker-registry as upstream", ['docker-registry'], () =
   });
 });
 
-/** The breaker lets a probe through every now and then. */
+/** Waits until the circuit breaker lets a probe through. */
 async function waitUntilFresh(mirror: RegistryHttp): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const answer = await mirror.send('/v2/hub/team/app/manifests/1', tag);
     if (header(answer, 'x-cache') !== 'stale') return;
     await sleep(100);
   }
-  throw new Error('the upstream is back, and the mirror does not notice');
+  throw new Error('the mirror did not notice that the upstream is back');
 }
 
 describeClient("Debian's docker-registry as upstream, with Basic", ['docker-registry'], () => {
@@ -113,7 +113,7 @@ describeClient("Debian's docker-registry as upstream, with Basic", ['docker-regi
     return startUpstream((place) => startDistribution(place, { basic: true }));
   }
 
-  test.each([true, false])('with our credentials from the environment, cache: %s', async (cache) => {
+  test.each([true, false])('is used with credentials from the environment, cache: %s', async (cache) => {
     const upstream = await startLocked();
     const credentials = { username: account.username, password: '${UPSTREAM_PASSWORD}' };
     const config = { repositories: [remote('hub', upstream.origin, { cache, credentials })] };
@@ -130,22 +130,25 @@ describeClient("Debian's docker-registry as upstream, with Basic", ['docker-regi
   test.each([
     ['no credentials', true, undefined],
     ['no credentials', false, undefined],
-    ['wrong ones', true, { username: account.username, password: 'wrong' }],
-    ['wrong ones', false, { username: account.username, password: 'wrong' }],
-  ])('%s, cache: %s: an error of ours, never its challenge, never a 404', async (_what, cache, credentials) => {
-    const upstream = await startLocked();
-    const mirror = await startMirror(remote('hub', upstream.origin, { cache, credentials }));
-    const refused = await mirror.send('/v2/hub/team/app/manifests/1', tag);
-    expect(refused.status).toBe(503);
-    expect(refused.headers['www-authenticate']).toBeUndefined();
-    expect(refused.body.toString()).toContain(new URL(upstream.origin).host);
-  });
+    ['wrong credentials', true, { username: account.username, password: 'wrong' }],
+    ['wrong credentials', false, { username: account.username, password: 'wrong' }],
+  ])(
+    'with %s, cache: %s, leads to our own error, never to its challenge or a 404',
+    async (_what, cache, credentials) => {
+      const upstream = await startLocked();
+      const mirror = await startMirror(remote('hub', upstream.origin, { cache, credentials }));
+      const refused = await mirror.send('/v2/hub/team/app/manifests/1', tag);
+      expect(refused.status).toBe(503);
+      expect(refused.headers['www-authenticate']).toBeUndefined();
+      expect(refused.body.toString()).toContain(new URL(upstream.origin).host);
+    },
+  );
 });
 
-describe('our own registry as upstream', () => {
+describe('our own registry as an upstream', () => {
   const upstreamConfig = { access: 'open', repositories: [{ name: 'images', type: 'local' }] };
 
-  test.each([true, false])('cache: %s', async (cache) => {
+  test.each([true, false])('serves a mirror with cache: %s', async (cache) => {
     const upstream = await startUpstream((folder) => startOwnUpstream(folder, upstreamConfig));
     await new RegistryHttp(upstream.origin).pushImage('images/team/app', '1', image);
     const mirror = await startMirror(
@@ -158,14 +161,14 @@ describe('our own registry as upstream', () => {
     expect(JSON.parse(listed.body.toString())).toEqual({ name: 'images/team/app', tags: ['1'] });
   });
 
-  test('a chain of two caches: each blob leaves the upstream once, and the first cache once', async () => {
+  test('sends each blob once through a chain of two caches', async () => {
     const upstream = await startUpstream((folder) => startOwnUpstream(folder, upstreamConfig));
     await new RegistryHttp(upstream.origin).pushImage('images/team/app', '1', image);
     const middleConfig = { repositories: [remote('middle', `${upstream.origin}/images`)] };
     const middle = await startOwnUpstream(join(workspace.folder, 'middle'), middleConfig);
     workspace.onClose(() => middle.stop());
     const mirror = await startMirror(remote('hub', `${middle.origin}/middle`));
-    // A HEAD for what no cache has yet asks the upstream.
+    // A HEAD for content that is not cached is sent to the upstream.
     const found = await mirror.send('/v2/hub/team/app/manifests/1', { method: 'HEAD' });
     expect(header(found, 'docker-content-digest')).toBe(image.manifest.digest);
     await pullByFour(mirror, 'hub/team/app');
@@ -183,7 +186,7 @@ describe('our own registry as upstream', () => {
     }
   });
 
-  test('two caches that are each other’s upstream find the loop', async () => {
+  test('detects the loop of two caches that are each other’s upstream', async () => {
     const first = await startRegistry(join(workspace.folder, 'first'), {
       config: { access: 'open', repositories: [] },
     });

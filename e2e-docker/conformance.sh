@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the newest OCI conformance suite with everything switched on against a server of our own, and judges it by the
-# counts in its junit.xml: some tests, and no failure, error or skip. Its report is kept in artifacts/conformance/.
+# Runs the newest OCI conformance suite with every option enabled against a server of our own. Passes if its junit.xml has
+# some tests and no failure, error or skip. Keeps the report in artifacts/conformance/.
 #
 #   npm run conformance
-#   CONFORMANCE_REGISTRY=127.0.0.1:5000 bash e2e-docker/conformance.sh    against a registry that already runs
+#   CONFORMANCE_REGISTRY=127.0.0.1:5000 bash e2e-docker/conformance.sh    against a running registry
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,7 +48,7 @@ start_server() {
   exit 1
 }
 
-# Every API and every kind of data that the suite knows, as named in its README.
+# Every API and kind of data of the suite, by the names in its README.
 switch_everything_on() {
   local name
   export OCI_VERSION=dev OCI_LOG=warn OCI_TLS=disabled OCI_RESULTS_DIR=$results
@@ -65,7 +65,7 @@ switch_everything_on() {
   done
 }
 
-# count NAME: a count on the <testsuite> element, which leaves out what is 0.
+# count NAME: prints a count of the <testsuite> element, which omits counts of 0.
 count() {
   local value
   value=$(grep -m1 '<testsuite ' "$results/junit.xml" | grep -oE "^ *<testsuite [^>]*" | grep -oE " $1=\"[0-9]+\"" | tr -dc 0-9 || true)
@@ -78,8 +78,8 @@ registry=${CONFORMANCE_REGISTRY:-}
 [ -n "$registry" ] || start_server
 switch_everything_on
 export OCI_REGISTRY=$registry
-# In a folder of its own: the suite would also read an oci-conformance.yaml from where it runs. Its status says less
-# than its report: it is 0 where the set-up failed. A server that hangs would hang the suite, so its time is limited.
+# Runs in its own folder, because the suite reads an oci-conformance.yaml from the working directory. Its exit status is 0
+# even if its set-up failed, so the report decides. A hanging server would hang the suite, so its time is limited.
 status=0
 (cd "$work" && GOTOOLCHAIN=local timeout "$limit_seconds" go run "$suite") >"$results/output.txt" 2>&1 || status=$?
 
@@ -95,7 +95,7 @@ if [ "$status" -eq 0 ] && [ "$tests" -gt 0 ] && [ "$failures$errors$skipped" = 0
   echo "conformance: passed; the report is artifacts/conformance/report.html"
   exit 0
 fi
-# The failures with their reasons, then the answers that were legal but short of all that the suite asks for.
+# Prints the failures with their reasons, then the legal answers that the suite only warns about.
 { grep 'msg="failed test"' "$results/output.txt" | cut -c 1-400; grep -E ': +Skip$' "$results/output.txt"; } | head -n 60 || true
 echo "conformance: FAILED (status $status); what was sent and answered is in artifacts/conformance/report.html"
 exit 1

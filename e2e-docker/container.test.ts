@@ -55,12 +55,12 @@ describeClient('the container image', needs, () => {
     return pushed;
   }
 
-  test('runs as no root, in a root folder that it cannot write to, with data that are its own', async () => {
+  test('runs without root, with a read-only root folder, and owns its data', async () => {
     expect(await registry.inspect('{{.Config.User}} {{.HostConfig.ReadonlyRootfs}}')).toBe('1000:1000 true');
     expect(await exec('id', '-u')).toBe('1000');
     expect(await exec('ls', '-ldn', '/data')).toMatch(/^drwx\S+ +\d+ 1000 +1000 /);
     await expect(exec('mkdir', '/app/new')).rejects.toThrow('Read-only file system');
-    // Process 1 is node itself, so that a signal reaches it.
+    // Process 1 is node itself, so it receives signals.
     expect(await exec('cat', '/proc/1/comm')).toMatch(/^(?:node|MainThread)$/);
   });
 
@@ -68,9 +68,9 @@ describeClient('the container image', needs, () => {
     expect((await http(registry.origin + path)).status).toBe(200);
   });
 
-  test('greets on stdout, and logs JSON on stderr', async () => {
+  test('prints the greeting on stdout and logs JSON on stderr', async () => {
     await http(`${registry.origin}/v2/`);
-    // The log is written behind the answer.
+    // The log is written after the answer.
     await expect.poll(async () => (await engine.docker(['logs', registry.name])).stderr).toContain('version.check');
     const { stdout, stderr } = await engine.docker(['logs', registry.name]);
     expect(stdout).toContain('listening on http://0.0.0.0:5000');
@@ -86,7 +86,7 @@ describeClient('the container image', needs, () => {
     await expect(engine.docker(['run', '--rm', '--network=none', image, ...flags])).rejects.toThrow(reason);
   });
 
-  test('the engine takes its next image from the registry in its own container', async () => {
+  test('the engine pulls an image from the registry that runs in its container', async () => {
     const pushed = await push('team/next');
     await engine.docker(['rmi', '--force', pushed, base]);
     const { stdout: gone } = await engine.docker(['images', '--quiet', pushed]);
@@ -107,7 +107,7 @@ describeClient('the container image', needs, () => {
     await new RegistryHttp(registry.origin).pullImage(`local/${client}`, '1', built);
   });
 
-  test('a container that was killed starts again with what was pushed', async () => {
+  test('a killed container restarts with its pushed images', async () => {
     await push('kept');
     const digest = await digestOf('kept');
     await engine.docker(['kill', registry.name]);
@@ -117,8 +117,8 @@ describeClient('the container image', needs, () => {
     expect(await digestOf('kept')).toBe(digest);
   });
 
-  // Last: what is stopped here is the one that the tests above use.
-  test('the registry is replaced by an image that it served itself, and keeps its data', async () => {
+  // This must be the last test: it stops the container that the others use.
+  test('the registry keeps its data when it is replaced by an image that it served itself', async () => {
     const next = ref('artifactapi:next');
     const context = join(bed.folder, 'next');
     await mkdir(context);
@@ -128,7 +128,7 @@ describeClient('the container image', needs, () => {
     await engine.docker(['rmi', '--force', next]);
     expect((await engine.docker(['pull', next])).stdout).toContain('Downloaded newer image');
     const digest = await digestOf('kept');
-    // Killed after ten seconds, which would be status 137.
+    // A kill after ten seconds would be status 137.
     await engine.docker(['stop', '--time=10', registry.name]);
     expect(await registry.inspect('{{.State.Status}} {{.State.ExitCode}}')).toBe('exited 0');
     const { stderr } = await engine.docker(['logs', registry.name]);
@@ -138,7 +138,7 @@ describeClient('the container image', needs, () => {
     expect(await digestOf('kept')).toBe(digest);
   });
 
-  test('BuildKit makes the same of the Dockerfile', async () => {
+  test('BuildKit builds the same image from the Dockerfile', async () => {
     const context = join(bed.folder, 'nothing-to-run');
     await mkdir(join(context, 'dist'), { recursive: true });
     const flags = ['--network=none', '--build-arg=BASE_IMAGE=local/node', `--file=${projectRoot}/Dockerfile`];

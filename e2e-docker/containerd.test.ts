@@ -10,7 +10,7 @@ import { RegistryHttp } from './support/registry-http.js';
 import { openTestBed } from './support/test-bed.js';
 import type { TestBed } from './support/test-bed.js';
 
-// Copies instead of overlay mounts, so that nothing can stay mounted.
+// The native snapshotter copies instead of mounting, so nothing can stay mounted.
 const snapshotter = '--snapshotter=native';
 
 const needs = ['root', 'ctr', 'containerd', 'containerd-shim-runc-v2', 'runc', 'busybox'];
@@ -42,7 +42,7 @@ describeClient('containerd', needs, () => {
     return /sha256:[0-9a-f]{64}/.exec(rows[1] ?? '')?.[0];
   }
 
-  test('pushes an image, removes it and pulls it back whole', async () => {
+  test('pushes an image, removes it and pulls it back complete', async () => {
     const ref = bed.ref('app:1');
     await ctr('images', 'import', snapshotter, '--base-name', bed.ref('app'), join(bed.folder, 'layout.tar'));
     await ctr('images', 'push', '--plain-http', ref);
@@ -54,16 +54,16 @@ describeClient('containerd', needs, () => {
     expect(await ctr('images', 'check', snapshotter, `name==${ref}`)).toContain('complete (3/3)');
   });
 
-  test('runs what it pulled', async () => {
+  test('runs the pulled image', async () => {
     const printed = await ctr('run', '--rm', snapshotter, bed.ref('app:1'), 'e2e', '/bin/cat', '/marker');
     expect(printed).toBe('containerd was here');
   });
 
-  test('pulls through us as the mirror of another registry: its `ns` names no repository of ours and is let be', async () => {
+  test('pulls through a mirror that ignores an `ns` of a registry that is not configured', async () => {
     await registry.pushImage('local/library/app', '1', image);
     const hosts = join(bed.folder, 'hosts');
     await mkdir(join(hosts, 'docker.io'), { recursive: true });
-    // Both the registry and its mirror are this server: a miss must not go on to the real one.
+    // This server is both the registry and its mirror, so that a miss cannot reach the real registry.
     const url = `"${bed.registry.origin}/v2/local"`;
     const settings = ['capabilities = ["pull", "resolve"]', 'override_path = true'];
     const file = [`server = ${url}`, ...settings, `[host.${url}]`, ...settings];

@@ -7,7 +7,7 @@ import { RegistryHttp } from './support/registry-http.js';
 import { openTestBed } from './support/test-bed.js';
 import type { TestBed } from './support/test-bed.js';
 
-// No transparency log, no certificate authority, no time stamps: a key on this machine, and nothing is asked elsewhere.
+// Signs with a local key. Without a transparency log, a certificate authority and time stamps, no other server is contacted.
 const signOffline = ['--tlog-upload=false', '--use-signing-config=false', '--allow-http-registry', '--yes'];
 const verifyOffline = ['--insecure-ignore-tlog', '--allow-http-registry'];
 
@@ -27,7 +27,7 @@ describeClient('cosign', ['cosign'], () => {
     return run('cosign', args, { env: { ...bed.env, COSIGN_PASSWORD: 'of no secret' }, cwd: bed.folder });
   }
 
-  /** An image of its own for each test, and its name by digest: a tag could move between signing and verifying. */
+  /** Pushes an image for one test and returns its name by digest: a tag could move between signing and verifying. */
   async function pushImage(name: string): Promise<string> {
     const config = jsonContent(mediaTypes.ociConfig, { architecture: 'amd64', os: 'linux', name });
     const image = composeImage(config, [content(mediaTypes.ociLayerGzip, Buffer.from(`layer of ${name}`))]);
@@ -38,9 +38,9 @@ describeClient('cosign', ['cosign'], () => {
   const key = (name: string) => join(bed.folder, name);
 
   test.each([
-    ['as a tag beside the image', 'signed/tag', 'false'],
-    ['as a referrer of the image', 'signed/referrer', 'true'],
-  ])('signs with a local key, %s, and verifies', async (_form, name, bundle) => {
+    ['to a tag next to the image', 'signed/tag', 'false'],
+    ['to a referrer of the image', 'signed/referrer', 'true'],
+  ])('signs with a local key %s, and verifies', async (_form, name, bundle) => {
     const ref = await pushImage(name);
     const form = `--new-bundle-format=${bundle}`;
     await cosign('sign', '--key', key('ours.key'), form, ...signOffline, ref);
@@ -49,7 +49,7 @@ describeClient('cosign', ['cosign'], () => {
     await expect(cosign('verify', '--key', key('theirs.pub'), form, ...verifyOffline, ref)).rejects.toThrow();
   });
 
-  test('an image that nobody signed does not verify', async () => {
+  test('does not verify an unsigned image', async () => {
     const ref = await pushImage('unsigned');
     await expect(cosign('verify', '--key', key('ours.pub'), ...verifyOffline, ref)).rejects.toThrow(/no signatures/);
   });

@@ -22,7 +22,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
 
   const crane = async (...args: string[]) => (await bed.run('crane', '--insecure', ...args)).stdout.trim();
 
-  test('pushes an image, and the registry has it byte for byte', async () => {
+  test('pushes an image that the registry stores byte for byte', async () => {
     const pushed = await crane('push', join(bed.folder, 'layout'), bed.ref('app:1'));
     expect(pushed).toBe(`${bed.ref('app')}@${image.manifest.digest}`);
     expect(await crane('digest', bed.ref('app:1'))).toBe(image.manifest.digest);
@@ -30,7 +30,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
     await registry.pullImage('local/app', '1', image);
   });
 
-  test('pushes its layers again when the registry has collected them', async () => {
+  test('pushes layers again after they were garbage collected', async () => {
     await crane('push', join(bed.folder, 'layout'), bed.ref('collected:1'));
     await registry.dropImage('local/collected', '1');
     await crane('push', join(bed.folder, 'layout'), bed.ref('collected:1'));
@@ -38,9 +38,9 @@ describeClient('crane', ['crane', 'busybox'], () => {
     await crane('delete', `${bed.ref('collected')}@${image.manifest.digest}`);
   });
 
-  test('pulls it, with every layer checked', async () => {
+  test('pulls an image and validates every layer', async () => {
     await crane('pull', bed.ref('app:1'), join(bed.folder, 'pulled.tar'));
-    // The report of the check is on stderr; its status says how it went.
+    // The report of the check is on stderr. The status has the result.
     await crane('validate', '--remote', bed.ref('app:1'));
     expect(await crane('export', bed.ref('app:1'), '-')).toContain('crane was here');
   });
@@ -52,7 +52,7 @@ describeClient('crane', ['crane', 'busybox'], () => {
     await registry.pullImage('local/team/copied', 'second', image);
   });
 
-  test('makes an index of images', async () => {
+  test('creates an index of images', async () => {
     await writeLayout(join(bed.folder, 'arm'), '1', await busyboxImage({ marker: 'arm', architecture: 'arm64' }));
     await crane('push', join(bed.folder, 'arm'), bed.ref('app:arm64'));
     const manifests = ['--manifest', bed.ref('app:1'), '--manifest', bed.ref('app:arm64')];
@@ -68,13 +68,13 @@ describeClient('crane', ['crane', 'busybox'], () => {
     );
   });
 
-  test('deletes by digest, and every tag of it goes', async () => {
+  test('deletes a digest with all its tags', async () => {
     await crane('delete', `${bed.ref('team/copied')}@${image.manifest.digest}`);
     await expect(crane('digest', bed.ref('team/copied:second'))).rejects.toThrow(/404|MANIFEST_UNKNOWN/);
     await registry.pullImage('local/app', '1', image);
   });
 
-  test('deletes a tag alone', async () => {
+  test('deletes only a tag', async () => {
     await crane('tag', bed.ref('app:1'), 'short-lived');
     await crane('delete', bed.ref('app:short-lived'));
     expect(await crane('ls', bed.ref('app'))).toBe('1\narm64');

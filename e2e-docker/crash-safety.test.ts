@@ -22,13 +22,13 @@ interface PushedImage {
   readonly image: Image;
 }
 
-/** A client, over all lives of the server. `latest` moves with every image that it pushes. */
+/** A client, across all restarts of the server. Each of its pushes moves `latest`. */
 interface Client {
   readonly name: string;
-  /** Each client has its own, so that what it pushes does not hang on the order in which all take turns. */
+  /** Each client has its own, so that its pushes do not depend on the order of the clients. */
   readonly random: SeededRandom;
   pushed: number;
-  /** The digest that `latest` was last acknowledged for, and the one that was on its way when the server died. */
+  /** The last acknowledged digest of `latest`, and the one that was being pushed when the server died. */
   latestAcknowledged: string | undefined;
   latestAttempted: string | undefined;
 }
@@ -36,7 +36,7 @@ interface Client {
 interface InterruptedUpload {
   readonly location: string;
   readonly bytes: Buffer;
-  /** How many of the bytes a 202 has acknowledged. */
+  /** The number of bytes that a 202 has acknowledged. */
   readonly acknowledgedBytes: number;
 }
 
@@ -44,9 +44,9 @@ const uploadName = 'local/interrupted';
 
 describe('kill -9 during pushes', () => {
   const random = seededRandom(3);
-  // One layer that all images share, as a base image is: pushed by all at once, then found by HEAD.
+  // A layer that all images share, like a base image: all clients push it at the same time, later they find it by HEAD.
   const sharedLayer = content(mediaTypes.ociLayerGzip, random.bytes(100_000));
-  /** In the order in which the server acknowledged them. */
+  /** In the order of their acknowledgement. */
   const acknowledged: PushedImage[] = [];
   const clients: Client[] = clientNames.map((name, position) => ({
     name,
@@ -72,13 +72,13 @@ describe('kill -9 during pushes', () => {
   async function restart(): Promise<RegistryHttp> {
     await server?.kill();
     await pool?.destroy();
-    // A pool of its own for each life: no request of the last life may wait in it for the next.
+    // A new pool for each start: no request of the last server may wait in it for the next.
     pool = new Agent();
     server = await startRegistry(dir.path);
     return new RegistryHttp(server.origin, pool);
   }
 
-  /** Lets the clients push until the server is killed under them, some time after the first acknowledged image. */
+  /** Lets the clients push until the server is killed, some time after the first acknowledged image. */
   async function pushUntilKilled(registry: RegistryHttp, delayMs: number): Promise<void> {
     const interrupted = await startInterruptedUpload(registry, random);
     upload = interrupted;
@@ -98,7 +98,7 @@ describe('kill -9 during pushes', () => {
     await server?.kill();
   }
 
-  test(`what was acknowledged survives ${rounds} kills, and uploads go on`, { timeout: 90_000 }, async () => {
+  test(`acknowledged content survives ${rounds} kills, and uploads can be resumed`, { timeout: 90_000 }, async () => {
     let verified = 0;
     for (let round = 0; round < rounds; round++) {
       const registry = await restart();
@@ -110,13 +110,13 @@ describe('kill -9 during pushes', () => {
     }
   });
 
-  test('after the last kill every image of every round pulls whole', { timeout: 60_000 }, async () => {
+  test('every image of every round can be pulled after the last kill', { timeout: 60_000 }, async () => {
     const registry = await restart();
     await verifyImages(registry, acknowledged);
     await verifyLatest(registry, clients);
     if (upload !== undefined) await finishUpload(registry, upload);
     await server?.stop();
-    // A graceful stop must not lose anything either.
+    // A graceful stop must not lose content either.
     await verifyImages(await restart(), acknowledged.slice(-20));
   });
 });
@@ -127,7 +127,7 @@ function randomImage(random: SeededRandom, sharedLayer: Content): Image {
   return composeImage(jsonContent(mediaTypes.ociConfig, { created: random.below(1e9), os: 'linux' }), layers);
 }
 
-/** Pushes image after image, each under a tag of its own and under `latest`, until the server is gone. */
+/** Pushes image after image, each under its own tag and under `latest`, until the server is gone. */
 async function pushWithoutEnd(
   registry: RegistryHttp,
   client: Client,
@@ -151,7 +151,7 @@ async function pushWithoutEnd(
   }
 }
 
-/** A connection that breaks is what the test is about; an answer that refuses a good push is a fault. */
+/** Ignores broken connections, which the test causes. Rethrows everything else: the server must not refuse a valid push. */
 function rethrowUnlessCut(error: unknown): void {
   const code = (error as { code?: unknown }).code;
   if (typeof code === 'string' && /^(ECONN|EPIPE|UND_ERR_(SOCKET|DESTROYED|CLOSED))/.test(code)) return;
@@ -165,12 +165,12 @@ async function verifyImages(registry: RegistryHttp, images: readonly PushedImage
   }
 }
 
-/** The tag is at its last acknowledged image, or at the one after it: that one may have arrived without its answer. */
+/** Checks that the tag is at its last acknowledged image or at the next one, whose answer may have been lost. */
 async function verifyLatest(registry: RegistryHttp, clients: readonly Client[]): Promise<void> {
   for (const client of clients) {
     const found = await registry.tagDigest(client.name, latest);
     expect([client.latestAcknowledged, client.latestAttempted]).toContain(found);
-    // Seen after a restart is as good as acknowledged: from here on it must not go back.
+    // An image that is visible after a restart counts as acknowledged: the tag must not move back.
     client.latestAcknowledged = found;
     client.latestAttempted = found;
   }
@@ -184,7 +184,7 @@ async function startInterruptedUpload(registry: RegistryHttp, random: SeededRand
   return { location: header(mustBe(202, first, 'PATCH'), 'location'), bytes, acknowledgedBytes };
 }
 
-/** Far slower than the server is killed: the kill always comes in the middle. */
+/** So slow that the kill always comes during the upload. */
 async function sendRestSlowly(registry: RegistryHttp, upload: InterruptedUpload): Promise<void> {
   async function* rest(): AsyncGenerator<Buffer> {
     for (let offset = upload.acknowledgedBytes; offset < upload.bytes.length; offset += 1_000) {
@@ -200,7 +200,7 @@ async function sendRestSlowly(registry: RegistryHttp, upload: InterruptedUpload)
   throw new Error('the slow upload ended before the server was killed');
 }
 
-/** Asks a fresh server how far the upload came, and goes on from there. */
+/** Asks the restarted server for the progress of the upload, and resumes it. */
 async function finishUpload(registry: RegistryHttp, { location, bytes, acknowledgedBytes }: InterruptedUpload) {
   const status = mustBe(204, await registry.send(location), 'GET upload after the restart');
   const received = Number(/^0-(\d+)$/.exec(header(status, 'range'))?.[1]) + 1;

@@ -32,7 +32,7 @@ describeClient('docker engine', needs, () => {
     await bed?.close();
   });
 
-  /** Takes the image away from the engine and gets it back from the registry, then runs it. */
+  /** Removes the image from the engine, pulls it from the registry and runs it. */
   async function runFromRegistry(ref: string, ...command: string[]): Promise<string> {
     await engine.docker(['rmi', '--force', ref]);
     await engine.docker(['pull', ref]);
@@ -94,7 +94,7 @@ describeClient('docker engine', needs, () => {
     expect(await runFromRegistry(ref)).toBe(`copied by ${name}run by ${name}`);
   });
 
-  test('a rebuilt image moves its tag, and the old digest stays', async () => {
+  test('moves a tag to a rebuilt image, and the old digest stays', async () => {
     const ref = bed.ref('moving:latest');
     const digests: (string | undefined)[] = [];
     for (const version of ['one', 'two']) {
@@ -108,7 +108,7 @@ describeClient('docker engine', needs, () => {
     await engine.docker(['pull', `${bed.ref('moving')}@${digests[0]}`]);
   });
 
-  test('pushes a multi-arch index, and a pull by its tag takes the platform of this machine', async () => {
+  test('pulls the platform of this machine by the tag of a multi-platform index', async () => {
     const own = goArchitecture();
     const other = own === 'amd64' ? 'arm64' : 'amd64';
     const index = bed.ref('multi:1');
@@ -129,13 +129,13 @@ describeClient('docker engine', needs, () => {
     expect(await runFromRegistry(index, '/bin/echo', own)).toBe(own);
   });
 
-  test('what is not there is told plainly', async () => {
+  test('reports a missing image clearly', async () => {
     await expect(engine.docker(['pull', bed.ref('library/busybox:nothing')])).rejects.toThrow(
       /not found|manifest unknown/i,
     );
   });
 
-  test('pushes its layers again when the registry has collected them', async () => {
+  test('pushes layers again after they were garbage collected', async () => {
     const ref = bed.ref('collected:1');
     await engine.docker(['tag', base, ref]);
     await engine.docker(['push', ref]);

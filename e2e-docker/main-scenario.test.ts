@@ -11,8 +11,8 @@ function layerBytes(): Buffer {
   return Buffer.concat(blocks).subarray(0, 90_000);
 }
 
-// The project's main job, step by step. The tests build on one another: each goes on where the last one stopped.
-describe('a local docker repository, from its making to its end', () => {
+// The main purpose of the project, step by step. Each test continues where the last one stopped.
+describe('a local docker repository, from its creation to its deletion', () => {
   const config = jsonContent(mediaTypes.dockerConfig, { architecture: 'amd64', os: 'linux' });
   const layer = content(mediaTypes.dockerLayerGzip, layerBytes());
   const { manifest } = composeImage(config, [layer]);
@@ -26,7 +26,7 @@ describe('a local docker repository, from its making to its end', () => {
   });
   afterAll(() => bed?.close());
 
-  test('1. the repository is made, and the version check answers', async () => {
+  test('1. the repository is created, and the version check answers', async () => {
     const created = await http(`${origin}/api/v1/repositories`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -36,12 +36,12 @@ describe('a local docker repository, from its making to its end', () => {
     expect((await http(`${origin}/v2/`)).status).toBe(200);
   });
 
-  test('2. a new blob is not there yet', async () => {
+  test('2. HEAD does not find a new blob', async () => {
     const stat = await http(`${origin}${image}/blobs/${layer.digest}`, { method: 'HEAD' });
     expect(stat.status).toBe(404);
   });
 
-  test('3. the config blob goes up in one PUT', async () => {
+  test('3. the config blob is uploaded in one PUT', async () => {
     const started = await http(`${origin}${image}/blobs/uploads/`, { method: 'POST' });
     expect(started.status).toBe(202);
     const location = header(started, 'location');
@@ -52,7 +52,7 @@ describe('a local docker repository, from its making to its end', () => {
     expect(header(stored, 'docker-content-digest')).toBe(config.digest);
   });
 
-  test('4. the layer blob goes up in a PATCH and an empty PUT', async () => {
+  test('4. the layer blob is uploaded in a PATCH and an empty PUT', async () => {
     const started = await http(`${origin}${image}/blobs/uploads/`, { method: 'POST' });
     const patched = await http(`${origin}${header(started, 'location')}`, { method: 'PATCH', body: layer.bytes });
     expect(patched.status, patched.body.toString()).toBe(202);
@@ -74,7 +74,7 @@ describe('a local docker repository, from its making to its end', () => {
     expect(header(stored, 'docker-content-digest')).toBe(manifest.digest);
   });
 
-  test.each(['v1.0.0', manifest.digest])('6. the manifest comes back the same by %s', async (reference) => {
+  test.each(['v1.0.0', manifest.digest])('6. the manifest is returned unchanged by %s', async (reference) => {
     const pulled = await http(`${origin}${image}/manifests/${reference}`);
     expect(pulled.status).toBe(200);
     expect(pulled.body.equals(manifest.bytes)).toBe(true);
@@ -85,7 +85,7 @@ describe('a local docker repository, from its making to its end', () => {
   test.each([
     ['config', config],
     ['layer', layer],
-  ])('6. the %s blob comes back the same', async (_name, blob) => {
+  ])('6. the %s blob is returned unchanged', async (_name, blob) => {
     const pulled = await http(`${origin}${image}/blobs/${blob.digest}`);
     expect(pulled.status).toBe(200);
     expect(pulled.body.equals(blob.bytes)).toBe(true);
@@ -104,7 +104,7 @@ describe('a local docker repository, from its making to its end', () => {
     expect(JSON.parse(listed.body.toString())).toEqual({ name: 'docker-internal/team/app', tags: ['v1.0.0'] });
   });
 
-  test('7. the repository is deleted with all it held', async () => {
+  test('7. the repository is deleted with its content', async () => {
     const deleted = await http(`${origin}/api/v1/repositories/docker-internal`, { method: 'DELETE' });
     expect(deleted.status, deleted.body.toString()).toBe(204);
     const gone = [

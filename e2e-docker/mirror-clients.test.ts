@@ -16,7 +16,7 @@ import {
 import type { MirrorBed } from './support/mirror-bed.js';
 import { blobsOf, blobsSent } from './support/upstreams.js';
 
-/** Beside the repositories of the example: a way through to the upstream that keeps nothing. */
+/** A repository in addition to those of the example: a remote without a cache. */
 const passThrough = (url: string) => [{ name: 'direct', type: 'remote', url, cache: false }];
 
 describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo', 'docker-registry'], () => {
@@ -35,7 +35,7 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
   const skopeo = (...args: string[]) => bed.run('skopeo', '--insecure-policy', ...args);
   const docker = (path: string) => `docker://${bed.mirror.host}/${path}`;
 
-  /** The manifest's bytes as they arrived in a folder. */
+  /** The bytes of the manifest in a folder that the client wrote. */
   async function pull(path: string): Promise<Buffer> {
     const folder = join(bed.folder, freshName());
     await skopeo('copy', '--preserve-digests', '--src-tls-verify=false', docker(path), `dir:${folder}`);
@@ -49,7 +49,7 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
   }
 
   test.each([
-    ['a way through', 'direct'],
+    ['a remote without a cache', 'direct'],
     ['a cache', 'hub'],
     ['a virtual repository', 'docker'],
   ])('pulls, inspects and lists through %s', async (_kind, repository) => {
@@ -62,17 +62,17 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
     expect(JSON.parse(listed.stdout)).toMatchObject({ Tags: ['1'] });
   });
 
-  test.each(['hub', 'direct'])('a push to %s is refused, with where to push instead', async (repository) => {
+  test.each(['hub', 'direct'])('a push to %s is refused with the repository to push to instead', async (repository) => {
     await expect(push(`${repository}/library/${name}:2`, await freshImage())).rejects.toThrow(
       /push to one of docker, team/,
     );
     expect(bed.upstream.requests().filter(({ url }) => url.includes('/uploads'))).toHaveLength(uploadsOf(image));
   });
 
-  /** Those that put it there: a blob each, in three requests. */
+  /** The requests that pushed it: three per blob. */
   const uploadsOf = ({ layers }: Image) => 3 * (layers.length + 1);
 
-  test('pushes through the virtual repository, and pulls it back from there and from its target', async () => {
+  test('pushes through the virtual repository, and pulls from it and from its push target', async () => {
     const own = await freshImage();
     await push('docker/acme/app:1', own);
     for (const repository of ['docker', 'team']) {
@@ -81,7 +81,7 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
     expect(bed.upstream.requests().filter(({ url }) => url.includes('acme/'))).toEqual([]);
   });
 
-  test('an image of the team goes before one of the same name outside, and their tags are one list', async () => {
+  test('prefers an image of the team to one of the same name upstream, and lists the tags of both', async () => {
     const own = await freshImage();
     await bed.source.pushImage(`library/${name}`, 'outside', image);
     await push(`docker/library/${name}:1`, own);
@@ -92,20 +92,20 @@ describeClient('skopeo through a remote, a virtual and a pass-through', ['skopeo
     expect(JSON.parse(stdout)).toMatchObject({ Tags: ['1', 'outside'] });
   });
 
-  test('a reserved name is never asked for outside, though it is there', async () => {
+  test('never requests a reserved name upstream, even if it exists there', async () => {
     await bed.source.pushImage('acme/secret', '1', image);
     const before = bed.upstream.requests().length;
     await expect(pull('docker/acme/secret:1')).rejects.toThrow(/manifest unknown|not found|name unknown/i);
     expect(bed.upstream.requests()).toHaveLength(before);
   });
 
-  test('what is on its way from outside can be pushed again, whole, under a name of the team', async () => {
+  test('pushes an image from upstream under a name of the team', async () => {
     const from = docker(`docker/library/${name}:outside`);
     await skopeo('copy', '--src-tls-verify=false', '--dest-tls-verify=false', from, docker('docker/acme/copy:1'));
     expect((await pull('team/acme/copy:1')).equals(image.manifest.bytes)).toBe(true);
   });
 
-  test('pulls on when the upstream is gone, through the cache and the virtual, and no pass-through', async () => {
+  test('pulls through the cache and the virtual repository while the upstream is down, but not without a cache', async () => {
     await bed.loseUpstream();
     const stale = (await cacheStatus(bed.mirror.origin, 'hub')).counters.stale;
     expect((await pull(`hub/library/${name}:1`)).equals(image.manifest.bytes)).toBe(true);
@@ -131,17 +131,17 @@ describeClient('crane through a remote, a virtual and by host name', ['crane', '
   const crane = async (...args: string[]) => (await bed.run('crane', '--insecure', ...args)).stdout.trim();
   const ref = (path: string) => `${bed.mirror.host}/${path}`;
 
-  test('four pull one image at once, and each blob leaves the upstream once', async () => {
+  test('fetches each blob from the upstream once for four concurrent pulls', async () => {
     const pulls = [1, 2, 3, 4].map((i) => crane('pull', ref(`hub/library/${name}:1`), join(bed.folder, `${i}.tar`)));
     await Promise.all(pulls);
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
-    // Each byte once; of the manifest, at most once for each of the four.
+    // Each byte once; the manifest at most once per pull.
     const moved = await upstreamBytes(bed.mirror.origin, 'hub', blobBytes(image));
     expect(moved).toBeGreaterThanOrEqual(blobBytes(image));
     expect(moved).toBeLessThanOrEqual(blobBytes(image) + 4 * image.manifest.bytes.length);
   });
 
-  test.each(['hub', 'docker', 'direct'])('checks every layer through %s', async (repository) => {
+  test.each(['hub', 'docker', 'direct'])('validates every layer through %s', async (repository) => {
     const path = ref(`${repository}/library/${name}`);
     expect(await crane('digest', `${path}:1`)).toBe(image.manifest.digest);
     expect(await crane('manifest', `${path}:1`)).toBe(image.manifest.bytes.toString());
@@ -149,18 +149,18 @@ describeClient('crane through a remote, a virtual and by host name', ['crane', '
     await crane('validate', '--remote', `${path}:1`);
   });
 
-  test('by host name and by default repository: the same image without the repository in its name', async () => {
+  test('pulls without the repository in the name, by host name and by default repository', async () => {
     const byHost = `localhost:${new URL(bed.mirror.origin).port}/library/${name}:1`;
     expect(await crane('digest', byHost)).toBe(image.manifest.digest);
     expect(await crane('digest', ref(`library/${name}:1`))).toBe(image.manifest.digest);
   });
 
-  test('lists the catalog: what is cached, with its repository', async () => {
+  test('lists cached images with their repository in the catalog', async () => {
     const names = (await crane('catalog', bed.mirror.host)).split('\n');
     expect(names).toContain(`hub/library/${name}`);
   });
 
-  test('of a multi-arch index, only the platform that is asked for leaves the upstream', async () => {
+  test('fetches only the requested platform of a multi-platform index from the upstream', async () => {
     const multi = freshName();
     const { others } = await pushMultiArch(bed.source, `library/${multi}`, '1');
     const [s390x] = others;
@@ -175,11 +175,11 @@ describeClient('crane through a remote, a virtual and by host name', ['crane', '
     expect(await crane('ls', ref('docker/acme/copied'))).toBe('1\ntagged');
   });
 
-  test('what is nowhere is unknown, and what cannot be told is no such thing', async () => {
+  test('reports a missing image as unknown, but not an image whose upstream fails', async () => {
     await expect(crane('digest', ref(`hub/library/${name}:none`))).rejects.toThrow(/404|MANIFEST_UNKNOWN/);
     await bed.loseUpstream();
     await crane('validate', '--remote', ref(`hub/library/${name}:1`));
-    // Not crane: it tries again for a long time after such an answer, as it should.
+    // Not crane, which retries for a long time after such an answer.
     for (const repository of ['hub', 'docker', 'direct']) {
       const unknown = await bed.mirrorHttp.send(`/v2/${repository}/library/never-seen/manifests/1`);
       expect(unknown.status, repository).toBe(503);

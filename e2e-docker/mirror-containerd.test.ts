@@ -9,12 +9,12 @@ import { cacheStatus, freshImage, freshName, openMirrorBed, pushMultiArch } from
 import type { MirrorBed } from './support/mirror-bed.js';
 import { blobsOf, blobsSent } from './support/upstreams.js';
 
-// Copies instead of overlay mounts, so that nothing can stay mounted.
+// The native snapshotter copies instead of mounting, so nothing can stay mounted.
 const snapshotter = '--snapshotter=native';
 
 const needs = ['root', 'ctr', 'containerd', 'containerd-shim-runc-v2', 'runc', 'busybox', 'docker-registry'];
 
-// containerd says which registry it means (`?ns=docker.io`): `namespaces` has the repository.
+// containerd names the registry that it means (`?ns=docker.io`). The option `namespaces` maps it to a repository.
 describeClient('containerd with hosts.toml', needs, () => {
   const name = freshName();
   let bed: MirrorBed;
@@ -40,7 +40,7 @@ describeClient('containerd with hosts.toml', needs, () => {
 
   const ctr = async (...args: string[]) => (await containerd.ctr(...args)).stdout;
 
-  /** Pulls, gives the digest that containerd then has, and takes the image away again. */
+  /** Pulls the image, returns its digest in containerd, and removes it again. */
   async function pull(ref: string): Promise<string | undefined> {
     await ctr('images', 'pull', '--hosts-dir', hosts, snapshotter, ref);
     const rows = (await ctr('images', 'list', `name==${ref}`)).trim().split('\n');
@@ -48,20 +48,20 @@ describeClient('containerd with hosts.toml', needs, () => {
     return /sha256:[0-9a-f]{64}/.exec(rows[1] ?? '')?.[0];
   }
 
-  /** Where the mirror would have it from: its own store or the upstream. */
+  /** Where the mirror gets the image from: its cache or the upstream. */
   async function answerOf(image: string, tag: string): Promise<string> {
     const explained = await bed.mirrorHttp.send(`/api/v1/explain?name=${image}&reference=${tag}`);
     return (JSON.parse(explained.body.toString()) as { answer: string }).answer;
   }
 
-  test('pulls an image of docker.io through us, and each blob leaves the upstream once', async () => {
+  test('pulls an image of docker.io, and the mirror fetches each blob once', async () => {
     expect(await pull(`docker.io/library/${name}:1`)).toBe(image.manifest.digest);
     expect(await pull(`docker.io/library/${name}:1`)).toBe(image.manifest.digest);
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
     expect((await cacheStatus(bed.mirror.origin, 'hub')).counters.hit).toBeGreaterThan(0);
   });
 
-  test('another registry comes from another repository: the same names, and nothing of the one is in the other', async () => {
+  test('pulls the same name of another registry from another repository', async () => {
     const other = await freshImage();
     await bed.source.pushImage(`library/${name}`, '2', other);
     expect(await pull(`ghcr.io/library/${name}:2`)).toBe(other.manifest.digest);
@@ -74,14 +74,14 @@ describeClient('containerd with hosts.toml', needs, () => {
     expect(await pull(`docker.io/library/${name}@${image.manifest.digest}`)).toBe(image.manifest.digest);
   });
 
-  test('of a multi-arch index, only the blobs of this platform leave the upstream', async () => {
+  test('fetches only the blobs of this platform of a multi-platform index', async () => {
     const multi = freshName();
     const { index, own } = await pushMultiArch(bed.source, `library/${multi}`, '1');
     expect(await pull(`docker.io/library/${multi}:1`)).toBe(index.digest);
     expect(blobsSent(bed.upstream, multi)).toEqual(blobsOf(own));
   });
 
-  test('pulls on when the upstream is gone and the tag is no longer fresh', async () => {
+  test('pulls a stale tag while the upstream is down', async () => {
     await bed.loseUpstream();
     expect(await pull(`docker.io/library/${name}:1`)).toBe(image.manifest.digest);
     expect((await cacheStatus(bed.mirror.origin, 'hub')).counters.stale).toBeGreaterThan(0);

@@ -17,7 +17,7 @@ import { blobsOf, blobsSent } from './support/upstreams.js';
 
 const engineNeeds = ['docker', 'dockerd', 'containerd', 'containerd-shim-runc-v2', 'runc', 'ip'];
 
-// The engine sends names of Docker Hub as they are (`library/x`): `defaultRepository` takes them.
+// The engine sends names of Docker Hub without a repository (`library/x`): `defaultRepository` handles them.
 describeClient('docker engine with registry-mirrors', ['root', ...engineNeeds, 'busybox', 'docker-registry'], () => {
   const name = freshName();
   let bed: MirrorBed;
@@ -40,13 +40,13 @@ describeClient('docker engine with registry-mirrors', ['root', ...engineNeeds, '
     return stdout;
   }
 
-  test('pulls an image of Docker Hub through us, and each blob leaves the upstream once', async () => {
+  test('pulls an image of Docker Hub, and the mirror fetches each blob once', async () => {
     expect(await pullAndRun(`${name}:1`)).toBe(`docker ${name}`);
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
     expect((await cacheStatus(bed.mirror.origin, 'hub')).counters.miss).toBeGreaterThan(0);
   });
 
-  test('pulls it again, and no blob leaves the upstream', async () => {
+  test('pulls an image again without fetching a blob from the upstream', async () => {
     await upstreamBytes(bed.mirror.origin, 'hub', blobBytes(image));
     const before = await cacheStatus(bed.mirror.origin, 'hub');
     expect(await pullAndRun(`${name}:1`)).toBe(`docker ${name}`);
@@ -62,14 +62,14 @@ describeClient('docker engine with registry-mirrors', ['root', ...engineNeeds, '
     await engine.docker(['rmi', '--force', `${name}@${image.manifest.digest}`]);
   });
 
-  test('of a multi-arch index, only the blobs of this platform leave the upstream', async () => {
+  test('fetches only the blobs of this platform of a multi-platform index', async () => {
     const multi = freshName();
     const { own } = await pushMultiArch(bed.source, `library/${multi}`, '1');
     await pullAndRun(`${multi}:1`);
     expect(blobsSent(bed.upstream, multi)).toEqual(blobsOf(own).filter((digest) => !blobsOf(image).includes(digest)));
   });
 
-  test('pulls on when the upstream is gone and the tag is no longer fresh', async () => {
+  test('pulls a stale tag while the upstream is down', async () => {
     await bed.loseUpstream();
     expect(await pullAndRun(`${name}:1`)).toBe(`docker ${name}`);
     expect((await cacheStatus(bed.mirror.origin, 'hub')).counters.stale).toBeGreaterThan(0);

@@ -12,7 +12,7 @@ import { blobsOf, blobsSent } from './support/upstreams.js';
 
 const needs = ['root', 'podman', 'conmon', 'runc', 'busybox', 'docker-registry'];
 
-// podman puts a mirror's location, path and all, in front of the name: the path is the repository.
+// podman puts the location of the mirror, including its path, in front of the name: the path is the repository.
 describeClient('podman with registries.conf', needs, () => {
   const name = freshName();
   let bed: MirrorBed;
@@ -30,14 +30,14 @@ describeClient('podman with registries.conf', needs, () => {
   });
   afterAll(() => bed?.close());
 
-  /** By what names and digests podman then knows it. */
+  /** The names and digests of the image in podman. */
   async function pull(ref: string): Promise<string> {
     await podman('pull', '--quiet', ref);
     const { stdout } = await podman('image', 'inspect', '--format', '{{json .RepoDigests}}', ref);
     return stdout.trim();
   }
 
-  test('pulls an image of docker.io through us and runs it', async () => {
+  test('pulls an image of docker.io through the mirror and runs it', async () => {
     expect(await pull(`docker.io/library/${name}:1`)).toContain(`docker.io/library/${name}@${image.manifest.digest}`);
     const limits = ['--ulimit=nofile=1024:1024', '--ulimit=nproc=1000:1000'];
     const { stdout } = await podman('run', '--rm', '--network=none', ...limits, `docker.io/library/${name}:1`);
@@ -45,24 +45,24 @@ describeClient('podman with registries.conf', needs, () => {
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
   });
 
-  test('a short name is one of Docker Hub, and nothing leaves the upstream twice', async () => {
+  test('resolves a short name to Docker Hub, and the mirror fetches nothing twice', async () => {
     await podman('rmi', '--force', `docker.io/library/${name}:1`);
     expect(await pull(`${name}:1`)).toContain(image.manifest.digest);
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
     expect((await cacheStatus(bed.mirror.origin, 'hub')).counters.hit).toBeGreaterThan(0);
   });
 
-  test('another registry comes from another repository', async () => {
+  test('pulls images of another registry from another repository', async () => {
     const before = await cacheStatus(bed.mirror.origin, 'ghcr');
     expect(await pull(`ghcr.io/library/${name}:1`)).toContain(`ghcr.io/library/${name}@${image.manifest.digest}`);
     const after = await cacheStatus(bed.mirror.origin, 'ghcr');
     expect(after.counters.miss).toBeGreaterThan(before.counters.miss);
-    // What the other repository brought in is linked after a question to the upstream, and not moved again.
+    // Blobs of the other repository are linked after a request to the upstream, without a transfer.
     expect(blobsSent(bed.upstream)).toEqual(blobsOf(image));
     expect(after.upstream_bytes).toBeLessThanOrEqual(2 * image.manifest.bytes.length);
   });
 
-  test('of a multi-arch index, only the blobs of this platform leave the upstream', async () => {
+  test('fetches only the blobs of this platform of a multi-platform index', async () => {
     const multi = freshName();
     const { own } = await pushMultiArch(bed.source, `library/${multi}`, '1');
     await pull(`docker.io/library/${multi}:1`);
@@ -70,7 +70,7 @@ describeClient('podman with registries.conf', needs, () => {
     expect(blobsSent(bed.upstream, multi)).toEqual(missing);
   });
 
-  test('pulls on when the upstream is gone and the tag is no longer fresh', async () => {
+  test('pulls a stale tag while the upstream is down', async () => {
     await podman('rmi', '--all', '--force');
     await bed.loseUpstream();
     expect(await pull(`docker.io/library/${name}:1`)).toContain(image.manifest.digest);

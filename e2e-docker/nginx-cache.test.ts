@@ -50,7 +50,7 @@ describeClient('nginx in front of a cache', ['nginx'], () => {
     const query = namespace === undefined ? '' : `?ns=${namespace}`;
     const path = `${image}/blobs/${blob.digest}${query}`;
     let answer = await client.send(path);
-    // The client has the last byte a moment before the cache has the blob.
+    // The client gets the last byte a moment before the blob is in the cache.
     while (answer.headers['x-cache'] !== cache) answer = await client.send(path);
     expect([answer.status, answer.body.equals(blob.bytes)]).toEqual([200, true]);
     expect(answer.headers).toMatchObject({ 'x-cache': cache, 'x-cache-repository': 'hub', etag: `"${blob.digest}"` });

@@ -26,7 +26,7 @@ async function openBed(): Promise<Bed> {
   return { ...bed, nginx };
 }
 
-/** Bytes of blobs that went out since the log had so many lines: by nginx itself, and through it by the registry. */
+/** The bytes of blobs in the log from a line on: sent by nginx itself, and proxied from the registry. */
 async function blobBytes(nginx: Nginx, since: number): Promise<{ byNginx: number; byRegistry: number }> {
   const isPull = ({ method, url }: NginxRequest): boolean => method === 'GET' && url.includes('/blobs/sha256:');
   const pulls = (await nginx.requests()).slice(since).filter(isPull);
@@ -34,10 +34,10 @@ async function blobBytes(nginx: Nginx, since: number): Promise<{ byNginx: number
   return { byNginx: pulls.reduce((sum, { sent }) => sum + sent, 0) - byRegistry, byRegistry };
 }
 
-/** nginx logs an answer when it is out, which the client may know before. */
+/** nginx logs an answer after it is sent, when the client may already have it. */
 async function expectByNginx(nginx: Nginx, since: number): Promise<void> {
   await expect.poll(async () => (await blobBytes(nginx, since)).byNginx).toBeGreaterThan(layerBytes);
-  // What an error would say, but no blob.
+  // Small answers are errors, not blobs.
   expect((await blobBytes(nginx, since)).byRegistry).toBeLessThan(1000);
 }
 

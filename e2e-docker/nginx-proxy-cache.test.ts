@@ -16,7 +16,7 @@ const name = 'docker-internal/team/app';
 const blob = content(mediaTypes.ociLayerGzip, seededRandom(17).bytes(100_000));
 const url = `/v2/${name}/blobs/${blob.digest}`;
 
-/** Keeps every 200 and 206 that it may. */
+/** Caches every cacheable 200 and 206. */
 const configure = (folder: string, port: number, registry: string): string => `
 daemon off;
 pid ${folder}/nginx.pid;

@@ -32,7 +32,7 @@ describeClient('nginx in front', ['nginx'], () => {
     bed = await openAccessBed({ settings, logLevel: 'info' });
     nginx = await startNginx(bed, bed.registry);
     bed.onClose(() => nginx.stop());
-    // Some requests say another host than the one that is meant.
+    // Some requests name another host than the one that they are sent to.
     agent = new Agent({ connect: { ca: nginx.ca, checkServerIdentity: () => undefined } });
     bed.onClose(() => agent.destroy());
     ana = new RegistryHttp(nginx.origin, agent, { authorization: basicAuthorization('ana') });
@@ -40,7 +40,7 @@ describeClient('nginx in front', ['nginx'], () => {
   });
   afterAll(() => bed?.close());
 
-  /** The path as it stands here, whatever it normalises to. */
+  /** The path is sent as written, without normalization. */
   async function raw(path: string, headers: Readonly<Record<string, string>> = {}): Promise<HttpResponse> {
     const answer = await agent.request({ origin: nginx.origin, path, method: 'GET', headers });
     const body = Buffer.from(await answer.body.arrayBuffer());
@@ -48,12 +48,12 @@ describeClient('nginx in front', ['nginx'], () => {
   }
 
   async function lastLogged(): Promise<NginxRequest> {
-    // nginx writes a line when the answer is out, which may be after the client has all of it.
+    // nginx logs an answer after it is sent, when the client may already have it.
     const before = (await nginx.requests()).length;
     await ana.send('/last', { method: 'HEAD' });
     await expect.poll(async () => (await nginx.requests()).length).toBeGreaterThan(before);
     const found = (await nginx.requests()).findLast(({ url }) => url !== '/last');
-    if (found === undefined) throw new Error('nothing was asked');
+    if (found === undefined) throw new Error('no request was logged');
     return found;
   }
 
@@ -61,12 +61,19 @@ describeClient('nginx in front', ['nginx'], () => {
     ['a blob', undefined, 200, bytes, undefined, 'nginx'],
     ['a range', 'bytes=5-14', 206, bytes.subarray(5, 15), 'bytes 5-14/3000000', 'nginx'],
     ['a range to the end', 'bytes=2999990-', 206, bytes.subarray(-10), 'bytes 2999990-2999999/3000000', 'nginx'],
-    ['a range beyond it', 'bytes=2999990-4000000', 206, bytes.subarray(-10), 'bytes 2999990-2999999/3000000', 'nginx'],
-    ['the end', 'bytes=-10', 206, bytes.subarray(-10), 'bytes 2999990-2999999/3000000', 'nginx'],
-    ['more than the end', 'bytes=-4000000', 206, bytes, 'bytes 0-2999999/3000000', 'nginx'],
+    [
+      'a range beyond the end',
+      'bytes=2999990-4000000',
+      206,
+      bytes.subarray(-10),
+      'bytes 2999990-2999999/3000000',
+      'nginx',
+    ],
+    ['the last bytes', 'bytes=-10', 206, bytes.subarray(-10), 'bytes 2999990-2999999/3000000', 'nginx'],
+    ['more last bytes than there are', 'bytes=-4000000', 206, bytes, 'bytes 0-2999999/3000000', 'nginx'],
     ['several ranges', 'bytes=0-1,4-5', 200, bytes, undefined, 'the registry'],
-    ['a range that is none', 'bytes=x', 200, bytes, undefined, 'the registry'],
-  ])('%s: its bytes come from where they should', async (_title, range, status, expected, contentRange, from) => {
+    ['a malformed range', 'bytes=x', 200, bytes, undefined, 'the registry'],
+  ])('serves %s, with the bytes from the right server', async (_title, range, status, expected, contentRange, from) => {
     const answer = await ana.send(blobUrl, { headers: range === undefined ? {} : { range } });
     expect([answer.status, answer.body.equals(expected)]).toEqual([status, true]);
     expect(answer.headers).toMatchObject({
@@ -75,7 +82,7 @@ describeClient('nginx in front', ['nginx'], () => {
       'docker-content-digest': digest,
       'docker-distribution-api-version': 'registry/2.0',
       etag: `"${digest}"`,
-      // A 206 says it by being one.
+      // A 206 needs no Accept-Ranges.
       ...(status === 200 ? { 'accept-ranges': 'bytes' } : {}),
       'x-request-id': expect.stringMatching(/^[0-9a-f-]{36}$/),
     });
@@ -97,7 +104,7 @@ describeClient('nginx in front', ['nginx'], () => {
     });
   });
 
-  test('a range of an empty blob is the empty blob', async () => {
+  test('answers a range of an empty blob with the empty blob', async () => {
     const empty = Buffer.alloc(0);
     await ana.pushBlob(name, { mediaType: 'application/octet-stream', digest: sha256(empty), bytes: empty });
     for (const headers of [{}, { range: 'bytes=0-' }] as const) {
@@ -108,11 +115,11 @@ describeClient('nginx in front', ['nginx'], () => {
 
   test.each<[string, string, Record<string, string>, number]>([
     ['HEAD', 'HEAD', {}, 200],
-    ['what the client has', 'GET', { 'if-none-match': `"${digest}"` }, 304],
-    ['a range behind the end', 'GET', { range: 'bytes=3000000-' }, 416],
-    ['an entity tag of something else', 'GET', { 'if-match': '"other"' }, 200],
-    ['a time, which a blob has not', 'GET', { 'if-modified-since': 'Fri, 01 Jan 2038 00:00:00 GMT' }, 200],
-  ])('%s is answered as the registry does it', async (_title, method, headers, status) => {
+    ['a blob that the client has', 'GET', { 'if-none-match': `"${digest}"` }, 304],
+    ['a range after the end', 'GET', { range: 'bytes=3000000-' }, 416],
+    ['another entity tag', 'GET', { 'if-match': '"other"' }, 200],
+    ['If-Modified-Since, which blobs ignore', 'GET', { 'if-modified-since': 'Fri, 01 Jan 2038 00:00:00 GMT' }, 200],
+  ])('answers %s like the registry', async (_title, method, headers, status) => {
     const [through, direct] = [ana, bed.as('ana')].map((registry) =>
       registry.send(blobUrl, { method: method as 'GET' | 'HEAD', headers }),
     );
@@ -125,7 +132,7 @@ describeClient('nginx in front', ['nginx'], () => {
     expect(seen?.body.equals(expected?.body ?? Buffer.alloc(1))).toBe(true);
   });
 
-  test('the log of the registry tells what the client got', async () => {
+  test('the log of the registry has the status and size that the client got', async () => {
     const answer = await ana.send(blobUrl, { headers: { range: 'bytes=0-9' } });
     const id = header(answer, 'x-request-id');
     const line = () =>
@@ -158,7 +165,7 @@ describeClient('nginx in front', ['nginx'], () => {
     `/ARTIFACTAPI-BLOBS/${place}`,
   ];
 
-  test.each(spellings)('from outside there is nothing at %s', async (path) => {
+  test.each(spellings)('serves no blob to clients at %s', async (path) => {
     const answers = [
       await raw(path),
       await raw(path, { authorization: basicAuthorization('ana') }),
@@ -171,8 +178,8 @@ describeClient('nginx in front', ['nginx'], () => {
   });
 
   test.each([
-    ['of nobody', undefined, 401],
-    ['of somebody of no team', 'ben', 403],
+    ['of an anonymous client', undefined, 401],
+    ['of a user outside of the team', 'ben', 403],
   ] as const)('a request %s is refused, and nginx is told of no file', async (_title, user, status) => {
     const headers = user === undefined ? {} : { authorization: basicAuthorization(user) };
     const answer = await raw(blobUrl, { ...headers, 'x-forwarded-for': '127.0.0.1' });
@@ -180,7 +187,7 @@ describeClient('nginx in front', ['nginx'], () => {
     expect(await lastLogged()).toMatchObject({ status, accel: '-' });
   });
 
-  test('what a client says of itself is not believed', async () => {
+  test('does not trust the forwarding headers of clients', async () => {
     const answer = await raw('/v2/', {
       'x-forwarded-for': '203.0.113.77',
       'x-forwarded-host': 'evil.example',
@@ -193,7 +200,7 @@ describeClient('nginx in front', ['nginx'], () => {
     expect(bed.registry.output()).not.toContain('203.0.113.77');
   });
 
-  test('a download that is cut goes on where it stopped', async () => {
+  test('resumes an interrupted download', async () => {
     const path = blobUrl;
     const headers = { authorization: basicAuthorization('ana') };
     const first = await agent.request({ origin: nginx.origin, path, method: 'GET', headers });
@@ -208,7 +215,7 @@ describeClient('nginx in front', ['nginx'], () => {
     expect(sha256(Buffer.concat([start, rest.body]))).toBe(digest);
   });
 
-  test('an upload arrives while it is still being sent', async () => {
+  test('streams an upload to the registry while it is being sent', async () => {
     const location = await ana.startUpload(name);
     const staged = join(bed.folder, 'data/staged', location.split('/').at(-1) ?? '');
     const piece = seededRandom(12).bytes(1024 * 1024);
@@ -216,7 +223,7 @@ describeClient('nginx in front', ['nginx'], () => {
     let arrived = 0;
     async function* pieces(): AsyncGenerator<Buffer> {
       for (let sent = 0; sent < half; sent++) yield piece;
-      // Half of it is on its way, the rest waits until the registry has most of that.
+      // Half of it is sent; the rest waits until the registry has most of that.
       while (arrived < (half - 8) * piece.length) {
         await sleep(20);
         arrived = await sizeOf(staged);
@@ -230,7 +237,7 @@ describeClient('nginx in front', ['nginx'], () => {
     mustBe(204, await ana.send(header(patched, 'location'), { method: 'DELETE' }), 'DELETE upload');
   });
 
-  test('pages of the host are on the same name, the management API is not', async () => {
+  test('serves pages of the host under the same name, but not the management API', async () => {
     const page = await raw('/');
     expect([page.status, header(page, 'content-type')]).toEqual([200, 'text/html']);
     expect(page.body.toString()).toContain('A page of our own');
@@ -253,7 +260,7 @@ describeClient('nginx in front', ['nginx'], () => {
     }
   });
 
-  test('a blob that nginx cannot read is not called absent', async () => {
+  test('answers 503, not 404, for a blob that nginx cannot read', async () => {
     const file = join(bed.folder, 'data/blobs', place);
     await chmod(file, 0o000);
     try {

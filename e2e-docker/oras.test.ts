@@ -27,7 +27,7 @@ describeClient('oras', ['oras'], () => {
   });
   afterAll(() => bed?.close());
 
-  /** `oras manifest fetch` and the like have two words before their flags. */
+  /** Commands such as `oras manifest fetch` have two words before their flags. */
   const oras = async (command: string, ...args: string[]) =>
     (await bed.run('oras', ...command.split(' '), '--plain-http', ...args)).stdout;
 
@@ -45,7 +45,7 @@ describeClient('oras', ['oras'], () => {
     expect(JSON.parse(await oras('manifest fetch', bed.ref('artifact:1')))).toMatchObject({ artifactType });
   });
 
-  test('attaches files to it and discovers them', async () => {
+  test('attaches files to an artifact and discovers them', async () => {
     await oras('attach', '--artifact-type', 'application/vnd.example.sbom.v1', bed.ref('artifact:1'), 'sbom.json');
     await oras('attach', '--artifact-type', 'application/vnd.example.scan.v1', bed.ref('artifact:1'), 'scan.json');
     expect(await referrersOf('artifact:1')).toEqual([
@@ -57,11 +57,11 @@ describeClient('oras', ['oras'], () => {
     ]);
   });
 
-  test('needs no fallback tag for them: the registry lists referrers itself', async () => {
+  test('creates no fallback tag, because the registry lists referrers', async () => {
     expect(await oras('repo tags', bed.ref('artifact'))).toBe('1\n');
   });
 
-  test('copies an artifact with all that is attached to it', async () => {
+  test('copies an artifact with everything attached to it', async () => {
     const both = ['--from-plain-http', '--to-plain-http'];
     await bed.run('oras', 'copy', '--recursive', ...both, bed.ref('artifact:1'), bed.ref('copied/artifact:1'));
     expect(await referrersOf('copied/artifact:1')).toEqual(await referrersOf('artifact:1'));

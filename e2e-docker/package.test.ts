@@ -16,7 +16,7 @@ const entries = Object.keys(manifest.exports)
   .filter((entry) => entry !== './package.json')
   .map((entry) => `artifactapi${entry.slice(1)}`);
 
-/** What a project of somebody's own would do with every entry: both ways of loading it give the same things. */
+/** A program that loads every entry of the package by import and by require, and compares their exports. */
 const loadAll = `
   (async () => {
     for (const entry of ${JSON.stringify(entries)}) {
@@ -27,7 +27,7 @@ const loadAll = `
   })();
 `;
 
-/** Its types, without `skipLibCheck`: none of them may need a package that was not installed with it. */
+/** Checks the types without `skipLibCheck`: they must not need a package that is not installed with ours. */
 const typedConsumer = `
   import { createRegistry, type Middleware, type Registry } from 'artifactapi';
   import { mountRegistry as mountInConnect } from 'artifactapi/connect';
@@ -58,8 +58,8 @@ describeClient('the packed package', ['npm', 'npx', 'node'], () => {
   }, 180_000);
   afterAll(() => temp?.release());
 
-  // The install section of README.md.
-  test('installs no host: those are the choice of the project', async () => {
+  // As in the install section of README.md.
+  test('does not install web frameworks, which the project chooses', async () => {
     const { stdout } = await inProject('npm', 'ls', '--all', '--parseable');
     const installed = stdout.split('\n').map((line) => line.split('/node_modules/').at(-1));
     expect(installed).toContain('artifactapi');
@@ -68,10 +68,10 @@ describeClient('the packed package', ['npm', 'npx', 'node'], () => {
   });
 
   test.each<[string, readonly string[], RegExp]>([
-    ['the Node here', [], /^loaded by [0-9]+\n$/],
+    ['this Node', [], /^loaded by [0-9]+\n$/],
     ['Node 24', ['npx', '-y', '-p', 'node@24'], /^loaded by 24\n$/],
   ])(
-    'is loaded by import and by require in %s',
+    'can be loaded by import and by require in %s',
     async (_node, by, expected) => {
       const [tool, ...args] = [...by, 'node', '-e', loadAll];
       expect((await inProject(tool, ...args)).stdout).toMatch(expected);
@@ -79,7 +79,7 @@ describeClient('the packed package', ['npm', 'npx', 'node'], () => {
     180_000,
   );
 
-  test('has types that need no other package, for modules of both kinds', async () => {
+  test('has types that need no other package, for ES modules and for CommonJS', async () => {
     for (const file of ['consumer.mts', 'consumer.cts']) await writeFile(join(project, file), typedConsumer);
     const types = ['--typeRoots', join(projectRoot, 'node_modules/@types'), '--types', 'node'];
     const settings = [
@@ -97,7 +97,7 @@ describeClient('the packed package', ['npm', 'npx', 'node'], () => {
     await inProject('node', compiler, ...settings, 'consumer.mts', 'consumer.cts');
   }, 180_000);
 
-  test('serves by npx', async () => {
+  test('serves with npx', async () => {
     const settings = ['--host', '127.0.0.1', '--port', '0', '--data', join(project, 'data'), '--log-level', 'warn'];
     const server = startDaemon(findTool('npx') ?? 'npx', ['--no', 'artifactapi', 'serve', ...settings], {
       cwd: project,

@@ -25,7 +25,8 @@ describeClient('podman', ['root', 'podman', 'conmon', 'runc', 'busybox'], () => 
       ['s390x', 'for another machine'],
     ] as const) {
       await writeLayout(join(bed.folder, architecture), '1', await busyboxImage({ marker, architecture }));
-      // A relative path: podman makes the image's local name of it, where a temporary folder's capitals are refused.
+      // A relative path, because podman makes it the local name of the image, which must not contain the capitals of a temporary
+      // folder.
       const { stdout } = await podman('pull', '--quiet', `oci:${architecture}:1`);
       await podman('tag', stdout.trim(), bed.ref(`app:${architecture}`));
     }
@@ -42,7 +43,7 @@ describeClient('podman', ['root', 'podman', 'conmon', 'runc', 'busybox'], () => 
     expect(stdout).toBe('podman was here');
   });
 
-  test('pushes its layers again when the registry has collected them', async () => {
+  test('pushes layers again after they were garbage collected', async () => {
     const source = `oci:${goArchitecture()}:1`;
     const { stdout } = await podman('pull', '--quiet', source);
     const ref = bed.ref('collected:1');
@@ -50,7 +51,7 @@ describeClient('podman', ['root', 'podman', 'conmon', 'runc', 'busybox'], () => 
     const pushed = await registry.tagDigest('local/collected', '1');
     await registry.dropImage('local/collected', '1');
     await podman('push', plainHttp, stdout.trim(), ref);
-    // Accepted, so that all of it is there again.
+    // The registry accepts the manifest only if all layers are present again.
     expect(await registry.tagDigest('local/collected', '1')).toBe(pushed);
   });
 
@@ -64,7 +65,7 @@ describeClient('podman', ['root', 'podman', 'conmon', 'runc', 'busybox'], () => 
     await podman('pull', plainHttp, `${bed.ref('docker-format')}@${header(found, 'docker-content-digest')}`);
   });
 
-  test('pushes a multi-arch index with its images', async () => {
+  test('pushes a multi-platform index with its images', async () => {
     const list = bed.ref('multi:1');
     await podman('push', plainHttp, bed.ref('app:s390x'));
     await podman('manifest', 'create', list);

@@ -11,7 +11,7 @@ import { RegistryHttp } from './support/registry-http.js';
 import { openTestBed } from './support/test-bed.js';
 import type { TestBed } from './support/test-bed.js';
 
-/** One layer that no other test has: skopeo remembers in which forms it has seen a layer, and would send an older one. */
+/** A layer that no other test uses: skopeo remembers compressed forms of a layer and would send an older one. */
 async function freshImage(): Promise<Image> {
   const tar = await tarOfFiles({ fresh: randomBytes(20_000).toString('hex') });
   const rootfs = { type: 'layers', diff_ids: [sha256(tar)] };
@@ -49,7 +49,7 @@ describeClient('skopeo', ['skopeo'], () => {
     expect(manifest.equals(image.manifest.bytes)).toBe(true);
   });
 
-  test('pushes its layers again when the registry has collected them', async () => {
+  test('pushes layers again after they were garbage collected', async () => {
     const copy = () => skopeo('copy', '--preserve-digests', toRegistry, `oci:${layout}:1`, docker('collected:1'));
     await copy();
     await registry.dropImage('local/collected', '1');
@@ -67,7 +67,7 @@ describeClient('skopeo', ['skopeo'], () => {
     });
   });
 
-  test('converts to Docker format on the way', async () => {
+  test('converts to Docker format while copying', async () => {
     await skopeo('copy', '--format', 'v2s2', toRegistry, `oci:${layout}:1`, docker('app:v2s2'));
     const { stdout } = await skopeo('inspect', '--raw', plainHttp, docker('app:v2s2'));
     expect(JSON.parse(stdout)).toMatchObject({ mediaType: mediaTypes.dockerManifest });
@@ -78,7 +78,7 @@ describeClient('skopeo', ['skopeo'], () => {
     expect(JSON.parse(stdout)).toMatchObject({ Repository: bed.ref('app'), Tags: ['1', 'v2s2'] });
   });
 
-  test('recompresses layers with zstd, and they come back', async () => {
+  test('recompresses layers with zstd and copies them back', async () => {
     const fresh = join(bed.folder, 'fresh');
     await writeLayout(fresh, '1', await freshImage());
     const zstd = ['--dest-compress', '--dest-compress-format', 'zstd'];
@@ -94,7 +94,7 @@ describeClient('skopeo', ['skopeo'], () => {
     expect(await registry.tagDigest('local/copied/index', '1')).toBe(await registry.tagDigest('local/index', '1'));
   });
 
-  test('syncs a whole image name to a folder and back to another name', async () => {
+  test('syncs all tags of an image to a folder and back to another name', async () => {
     const folder = join(bed.folder, 'synced');
     await skopeo('sync', '--src', 'docker', '--dest', 'dir', fromRegistry, bed.ref('app'), folder);
     await skopeo('sync', '--src', 'dir', '--dest', 'docker', toRegistry, folder, bed.ref('mirror'));

@@ -26,7 +26,7 @@ describe('an upload whose connection breaks', () => {
   test.each([
     ['chunked', 'Transfer-Encoding: chunked'],
     ['with a Content-Length', 'Content-Length: 400000'],
-  ])('a streamed PATCH, %s, keeps what arrived and goes on from there', async (_name, framing) => {
+  ])('keeps the bytes of a streamed PATCH %s and can be resumed', async (_name, framing) => {
     const bytes = random.bytes(400_000);
     const location = await registry.startUpload(name);
     await cutRequest(
@@ -42,7 +42,7 @@ describe('an upload whose connection breaks', () => {
     await sendRest(registry, location, bytes, received);
   });
 
-  test('a chunk with Content-Range goes back to where it began', async () => {
+  test('is reset to the start of an incomplete chunk with Content-Range', async () => {
     const bytes = random.bytes(400_000);
     const location = await registry.startUpload(name);
     const first = await sendChunk(registry, location, bytes.subarray(0, 100_000), 0);
@@ -55,7 +55,7 @@ describe('an upload whose connection breaks', () => {
     await sendRest(registry, next, bytes, received);
   });
 
-  test('a closing PUT that breaks can be sent again whole', async () => {
+  test('accepts a repetition of an interrupted closing PUT', async () => {
     const bytes = random.bytes(400_000);
     const digest = sha256(bytes);
     const location = await registry.startUpload(name);
@@ -63,19 +63,19 @@ describe('an upload whose connection breaks', () => {
     const url = `${location}${separator}digest=${digest}`;
     await cutRequest(bed, url, ['Content-Length: 400000'], bytes.subarray(0, 150_000), 'PUT');
 
-    // A client that retries sends the same request to the same URL, without asking how far it came.
+    // A retrying client sends the same request to the same URL, without asking for the progress.
     await settledProgress(registry, location);
     await registry.completeUpload(location, digest, bytes);
     await expectBlob(registry, bytes);
   });
 
-  test('the server goes on after all of this, with nothing in its log', async () => {
+  test('leaves the server working, with an empty log', async () => {
     expect((await registry.send('/v2/')).status).toBe(200);
     expect(bed.registry.output()).not.toMatch(/"level":[56]0|unhandled|Error:/i);
   });
 });
 
-/** The part of the body as one whole chunk and half of the next, whose announced length never comes. */
+/** Returns a part of the body as one complete chunk and half of the next one. */
 function asChunk(bytes: Buffer, length: number): Buffer {
   const half = Math.floor(length / 2);
   return Buffer.concat([
@@ -111,19 +111,19 @@ async function cutRequest(
   await once(socket, 'close');
 }
 
-/** How many bytes the server says it has, once it says the same twice in a row: it notices the lost connection by itself. */
+/** Returns the progress of the upload, once the server reports the same twice in a row. It notices the lost connection itself. */
 async function settledProgress(registry: RegistryHttp, location: string): Promise<number> {
   let before = -1;
   for (let attempt = 0; attempt < 50; attempt++) {
     await sleep(100);
     const status = mustBe(204, await registry.send(location), 'GET upload');
-    // An empty upload may say `0-0` or `0--1`: there is no range for nothing.
+    // An empty upload may report `0-0` or `0--1`, because an empty range cannot be expressed.
     const last = Number(/^0-(-?\d+)$/.exec(header(status, 'range'))?.[1]);
     const received = last <= 0 ? 0 : last + 1;
     if (received === before) return received;
     before = received;
   }
-  throw new Error('the progress of the upload does not settle');
+  throw new Error('the progress of the upload does not become stable');
 }
 
 function sendChunk(registry: RegistryHttp, location: string, chunk: Buffer, offset: number): Promise<HttpResponse> {

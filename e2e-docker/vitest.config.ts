@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     root: fileURLToPath(new URL('..', import.meta.url)),
     include: ['e2e-docker/**/*.test.ts'],
-    // Real engines and kill -9 rounds on two cores: side by side they would starve each other and make timings lie.
+    // Real engines and kill -9 rounds would starve each other on two cores and distort timings.
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -13,7 +13,7 @@ import { createTempDir } from './support/temp-dir.js';
 import type { TempDir } from './support/temp-dir.js';
 import { openWine, wineNeeds, type Wine, type WineRegistry } from './support/wine.js';
 
-/** Larger than what the system buffers between a server and a client that stops reading. */
+/** Larger than the system's buffers between a server and a client that stops reading. */
 const largeBytes = 32 * 1024 * 1024;
 
 const settings = {
@@ -21,7 +21,7 @@ const settings = {
   garbageCollection: { graceSeconds: 0 },
 };
 
-/** A download of a blob, which the server has open until `finish`. */
+/** Starts a download of a blob, which stays open until `finish`. */
 async function startDownload(url: string, file: string): Promise<{ finish(): Promise<Buffer> }> {
   const { statusCode, body } = await request(url);
   expect(statusCode).toBe(200);
@@ -29,7 +29,7 @@ async function startDownload(url: string, file: string): Promise<{ finish(): Pro
   return { finish: async () => Buffer.from(await body.arrayBuffer()) };
 }
 
-/** Whether any process has the file open. */
+/** Returns whether any process has the file open. */
 async function isOpenAnywhere(file: string): Promise<boolean> {
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
@@ -64,7 +64,7 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     await dir?.release();
   });
 
-  /** Its data are in `config/daten größe`, told by a config file with a backslash in a relative path. */
+  /** Starts a server with data in `config/daten größe`, configured by a relative path with a backslash. */
   async function start(log: string): Promise<void> {
     server = await wine.serve(log, '--config', wine.windowsPath(join(dir.path, 'config/registry.yaml')));
     registry = new RegistryHttp(server.origin);
@@ -75,31 +75,31 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     return join(dir.path, 'config/daten größe/blobs/sha256', hex.slice(0, 2), hex);
   };
 
-  /** A push that does not ask first whether the blob is there. */
+  /** Pushes a blob without a HEAD first. */
   async function pushAgain(blob: Content): Promise<void> {
     await registry.completeUpload(await registry.startUpload(name), blob.digest, blob.bytes);
   }
 
-  test('a push and a pull give the same bytes, and the data folder is relative to the config file', async () => {
+  test('pushes and pulls the same bytes, with a data folder relative to the config file', async () => {
     await registry.pushImage(name, '1', image);
     await registry.pullImage(name, '1', image);
     expect(sha256(await readFile(blobFile(layer)))).toBe(layer.digest);
   });
 
-  test('a range of a blob is served', async () => {
+  test('serves a range of a blob', async () => {
     const headers = { range: 'bytes=1000-1999' };
     const part = mustBe(206, await registry.send(blobUrl, { headers }), 'GET range');
     expect(part.body).toEqual(layer.bytes.subarray(1000, 2000));
   });
 
-  test('a blob can be pushed again while it is being downloaded', async () => {
+  test('accepts a push of a blob that is being downloaded', async () => {
     const download = await startDownload(server.origin + blobUrl, blobFile(layer));
     await pushAgain(layer);
     expect(sha256(await download.finish())).toBe(layer.digest);
     await registry.pullImage(name, '1', image);
   });
 
-  test('a damaged blob heals by a push while it is being downloaded', async () => {
+  test('repairs a damaged blob by a push while it is being downloaded', async () => {
     const download = await startDownload(server.origin + blobUrl, blobFile(layer));
     const file = await open(blobFile(layer), 'r+');
     await file.write('damage', largeBytes - 100);
@@ -110,7 +110,7 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     await registry.pullImage(name, '1', image);
   });
 
-  test('a blob is deleted and collected while it is being downloaded, and can be pushed again at once', async () => {
+  test('deletes and collects a blob that is being downloaded, and accepts a new push at once', async () => {
     const download = await startDownload(server.origin + blobUrl, blobFile(layer));
     const manifest = `/v2/${name}/manifests/${image.manifest.digest}`;
     mustBe(202, await registry.send(manifest, { method: 'DELETE' }), 'DELETE manifest');
@@ -123,7 +123,7 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     await registry.pullImage(name, '1', image);
   });
 
-  test('an upload goes on after the process was killed', async () => {
+  test('resumes an upload after the process was killed', async () => {
     const blob = content(mediaTypes.ociLayerGzip, random.bytes(300_000));
     const location = await registry.startUpload(name);
     const patched = await registry.send(location, { method: 'PATCH', body: blob.bytes.subarray(0, 100_000) });
@@ -135,7 +135,7 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     expect(sha256((await registry.send(`/v2/${name}/blobs/${blob.digest}`)).body)).toBe(blob.digest);
   });
 
-  test('Ctrl+C stops the server in good order, and what was pushed is there after a restart', async () => {
+  test('stops gracefully on Ctrl+C, and keeps its content over a restart', async () => {
     const index = join(dir.path, 'config/daten größe/index');
     expect(existsSync(join(index, 'owner.json'))).toBe(true);
     await server.stop();
@@ -145,13 +145,13 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     await registry.pullImage(name, '1', image);
   });
 
-  test('a second server on the same folder is refused', async () => {
+  test('refuses to start a second server on the same folder', async () => {
     const second = wine.serve('second', '--data', wine.windowsPath(join(dir.path, 'config/daten größe')));
     await expect(second).rejects.toThrow(/another process has .* open/);
     await registry.pullImage(name, '1', image);
   });
 
-  test('an export goes to a file, over one that is there, and an import brings it in', async () => {
+  test('exports over an existing file, and imports it', async () => {
     const tar = join(dir.path, 'app.tar');
     await writeFile(tar, 'an older one');
     await wine.command('export', `${server.origin}/${name}:1`, '-o', wine.windowsPath(tar));
@@ -159,7 +159,7 @@ describeClient('Node for Windows under Wine', wineNeeds, () => {
     await registry.pullImage('local/copy', '1', image);
   });
 
-  test('a folder on drive C and a password file work, with a password that the worker verifies', async () => {
+  test('works with a data folder on drive C and a password file', async () => {
     await server.stop();
     await mkdir(join(wine.driveC, 'registry'));
     await writeFile(join(wine.driveC, 'registry/users'), `ana:${await hash('secret', 4)}\r\n`);

@@ -9,26 +9,26 @@ import type { RegistryServer } from './registry-server.js';
 import { openWorkspace } from './test-bed.js';
 import type { Workspace } from './test-bed.js';
 
-/** Root administers, Ana is in the team, Ben is just somebody with a password. */
+/** Root is an administrator, Ana is in the team, Ben has only a password. */
 const passwords = { root: 'root-secret', ana: 'ana-secret', ben: 'ben-secret' } as const;
 
 export type User = keyof typeof passwords;
 
-/** As `htpasswd -B` writes it, of the lowest cost. */
+/** As `htpasswd -B` writes it, with the lowest cost. */
 const htpasswd = [
   'root:$2b$04$s56u6kdNOvLT/mfLMX3tiu2.e7yqDb.wkeZTdh5.v3KX6f3cqC9Gq',
   'ana:$2b$04$7qeshtu9TUVUpDs1zvi/PujVuCvsIB74wIaCOEWH6vE3ZsT3NWYvu',
   'ben:$2b$04$zL/rMZkoqN5zi29QKKnBheglQ5dHkwbaux81WQQ.W1TvZlbdfNbZy',
 ];
 
-/** A registry where not everybody may do everything, and a place for clients to log in from. */
+/** A registry with access rules, and a workspace for clients that log in. */
 export interface AccessBed extends Workspace {
   readonly registry: RegistryServer;
-  /** `127.0.0.1:PORT/<name>`, where the name begins with the repository's. */
+  /** Returns `127.0.0.1:PORT/<name>`, where the name begins with the repository. */
   ref(name: string): string;
-  /** Straight to the registry, with the user's password in every request. */
+  /** Returns an HTTP client that sends the password of the user in every request. */
   as(user: User): RegistryHttp;
-  /** The management API as root: what it answers with this status. */
+  /** Calls the management API as root. Returns the answer, which must have this status. */
   manage(status: number, path: string, options: HttpOptions): Promise<unknown>;
 }
 
@@ -37,7 +37,7 @@ export interface AccessBedOptions {
   readonly challenge?: 'bearer' | 'basic';
   /** @default false: plain HTTP */
   readonly tls?: boolean;
-  /** More of its config file. */
+  /** More settings of the config file. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** `info` logs every request. @default 'warn' */
   readonly logLevel?: 'info' | 'warn';
@@ -48,7 +48,7 @@ export interface AccessBedOptions {
 const certificate = join(projectRoot, 'test/support/tls/test-only-certificate.pem');
 const key = join(projectRoot, 'test/support/tls/test-only-key.pem');
 
-/** The ways in which a registry asks for a login, for tables of tests. */
+/** The kinds of challenges, for tables of tests. */
 export const accessWays: readonly [string, AccessBedOptions][] = [
   ['a Bearer challenge', {}],
   ['a Basic challenge', { challenge: 'basic' }],
@@ -56,9 +56,10 @@ export const accessWays: readonly [string, AccessBedOptions][] = [
 ];
 
 /**
- * Starts a registry of three locals: `docker-internal` is the team's alone; of `public` anybody may pull and the team push, so
- * with `mirror`, which has the names of Docker Hub. Two virtuals have the first two: `all` for everybody, `inside` for the
- * team. Over TLS, clients trust its certificate as they do the authorities of the machine.
+ * Starts a registry with three local repositories. Only the team may use `docker-internal`. Everyone may pull from `public` and
+ * `mirror`, which has the names of Docker Hub, and the team may push to them. Two virtual repositories have the first two as
+ * members: `all` for everyone, `inside` for the team. With TLS, clients trust its certificate like those of the machine's
+ * authorities.
  */
 export async function openAccessBed(options: AccessBedOptions = {}): Promise<AccessBed> {
   const { challenge = 'bearer', tls = false, env = {}, settings, logLevel = 'warn' } = options;
@@ -106,25 +107,25 @@ function configuration(htpasswdFile: string, challenge: 'bearer' | 'basic'): Rec
   };
 }
 
-/** What a request of the user's has in its `Authorization`. */
+/** Returns the `Authorization` header of the user. */
 export function basicAuthorization(user: User): string {
   return `Basic ${Buffer.from(userAndPassword(user)).toString('base64')}`;
 }
 
-/** How most clients are told who logs in. */
+/** Returns the login flags that most clients have. */
 export function loginFlags(user: User, password: string = passwords[user]): string[] {
   return ['--username', user, '--password', password];
 }
 
-/** `name:password`, as others want it. */
+/** Returns `name:password`, for clients that need this form. */
 export function userAndPassword(user: User): string {
   return `${user}:${passwords[user]}`;
 }
 
-/** A home where nobody has logged in yet; everything else is the workspace's. */
+/** Creates a home without logins, in the environment of the workspace. */
 export async function freshHome(bed: Workspace): Promise<Workspace> {
   const home = await mkdtemp(join(bed.folder, 'home-'));
-  // Docker's like keep logins below HOME, helm in the config folder, podman's like in the runtime folder.
+  // docker and similar clients store logins below HOME, helm in the config folder, podman and similar ones in the runtime folder.
   const env = { ...bed.env, HOME: home, XDG_CONFIG_HOME: join(home, 'config'), XDG_RUNTIME_DIR: join(home, 'run') };
   await mkdir(env.XDG_RUNTIME_DIR);
   return { ...bed, env, run: (tool, ...args) => run(tool, args, { env, cwd: bed.folder }) };

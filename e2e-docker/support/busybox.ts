@@ -6,10 +6,10 @@ import { findTool, run } from './commands.js';
 import { composeImage, content, describeContent, jsonContent, mediaTypes, sha256 } from './images.js';
 import type { Image } from './images.js';
 
-/** What a container prints when its image came through the registry whole: `cat /marker`. */
+/** The text that `cat /marker` prints in a container whose image is complete. */
 export const markerPath = 'marker';
 
-/** A tar of a root folder with a static busybox and the few commands that the tests call. */
+/** Returns a tar of a root folder with a static busybox and the commands that the tests call. */
 export async function busyboxTar(): Promise<Buffer> {
   const busybox = findTool('busybox');
   if (busybox === undefined) throw new Error('busybox is not installed');
@@ -21,7 +21,7 @@ export async function busyboxTar(): Promise<Buffer> {
   });
 }
 
-/** A tar of the given files, by path. */
+/** Returns a tar of the files, by path. */
 export function tarOfFiles(files: Readonly<Record<string, string>>): Promise<Buffer> {
   return tarOfFolder(async (root) => {
     for (const [path, text] of Object.entries(files)) {
@@ -31,7 +31,7 @@ export function tarOfFiles(files: Readonly<Record<string, string>>): Promise<Buf
   });
 }
 
-/** Names sorted, times and owners fixed: the same files always give the same bytes, and so the same digest. */
+/** Sorts names and fixes times and owners, so that the same files always have the same digest. */
 async function tarOfFolder(fill: (root: string) => Promise<void>): Promise<Buffer> {
   const folder = await mkdtemp(join(tmpdir(), 'e2e-tar-'));
   try {
@@ -50,11 +50,11 @@ async function tarOfFolder(fill: (root: string) => Promise<void>): Promise<Buffe
 export interface BusyboxOptions {
   /** The text of /marker. */
   readonly marker: string;
-  /** @default the machine's own */
+  /** @default the architecture of the machine */
   readonly architecture?: string;
 }
 
-/** An OCI image that runs: busybox, and above it a layer with /marker. */
+/** Returns a runnable OCI image: busybox, and a layer with /marker. */
 export async function busyboxImage({ marker, architecture = goArchitecture() }: BusyboxOptions): Promise<Image> {
   const tars = [await busyboxTar(), await tarOfFiles({ [markerPath]: marker })];
   const config = jsonContent(mediaTypes.ociConfig, {
@@ -70,7 +70,7 @@ export async function busyboxImage({ marker, architecture = goArchitecture() }: 
   );
 }
 
-/** The machine's architecture by its name in image configs. */
+/** The architecture of the machine, by its name in image configs. */
 export function goArchitecture(): string {
   return process.arch === 'x64' ? 'amd64' : process.arch;
 }

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { findTool } from './commands.js';
 
-/** A program's name, or `root` for what only root may do. */
+/** The name of a program, or `root` if the suite must run as root. */
 export type Requirement = string;
 
 /**
- * A suite for a real client. Where the client is missing, the suite is skipped and its name says why; in CI
- * (`CI=true`) that is a failure instead, since a run that tested nothing must not look green.
+ * Declares a suite for a real client. If the client is missing, the suite is skipped, and its name has the reason. In CI
+ * (`CI=true`) it fails instead, because a run that tested nothing must not pass.
  */
 export function describeClient(client: string, needs: readonly Requirement[], body: () => void): void {
   const missing = needs.filter((need) => !isMet(need));
@@ -14,7 +14,7 @@ export function describeClient(client: string, needs: readonly Requirement[], bo
   const reason = `${client} (missing here: ${missing.join(', ')}; see e2e-docker/install-clients.sh)`;
   if (process.env['CI'] !== 'true') return void describe.skipIf(true)(reason, body);
   describe(client, () => {
-    test('what the suite needs is installed', () => expect.fail(reason));
+    test('finds its programs installed', () => expect.fail(reason));
   });
 }
 

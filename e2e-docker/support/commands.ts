@@ -4,16 +4,16 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** The repository's root folder: where `dist/` and `.e2e-tools/` are. */
+/** The root folder of the repository, with `dist/` and `.e2e-tools/`. */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
- * Where clients are looked for. The unpacked newer clients come first, then the distribution's own programs: another
- * `docker` earlier on the user's PATH may lack what the tests need (its BuildKit goes through a plugin).
+ * The search path for clients. The unpacked newer clients come first, then the programs of the Linux distribution: another
+ * `docker` earlier on the user's PATH may lack features that the tests need, such as the BuildKit plugin.
  */
 export const toolPath = [
   join(projectRoot, '.e2e-tools/usr/bin'),
-  // Where Debian has wine64.
+  // The folder of wine64 on Debian.
   '/usr/lib/wine',
   '/usr/bin',
   '/usr/sbin',
@@ -22,7 +22,7 @@ export const toolPath = [
   ...(process.env['PATH'] ?? '').split(delimiter),
 ].join(delimiter);
 
-/** The full path of a program on `toolPath`, or undefined where it is not installed. A full path stands for itself. */
+/** Returns the full path of a program on `toolPath`; `undefined` if it is not installed. Returns a full path unchanged. */
 export function findTool(name: string): string | undefined {
   if (isAbsolute(name)) return isExecutable(name) ? name : undefined;
   return toolPath
@@ -54,7 +54,7 @@ export interface CommandResult {
 
 const execute = promisify(execFile);
 
-/** Runs a program to its end. Rejects, with all that it printed in the message, on a status other than 0 and on a timeout. */
+/** Runs a program. Rejects, with its output in the message, on a status other than 0 and on a timeout. */
 export async function run(
   tool: string,
   args: readonly string[],

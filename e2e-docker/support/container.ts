@@ -5,20 +5,20 @@ import { projectRoot, run } from './commands.js';
 import type { DockerEngine } from './docker-engine.js';
 import type { Workspace } from './test-bed.js';
 
-/** The registry in a container of its own, as examples/container/ runs it. */
+/** The registry in a container, as examples/container/ runs it. */
 export interface RegistryContainer {
   readonly origin: string;
   /** `127.0.0.1:PORT`, as image names begin. */
   readonly host: string;
   readonly name: string;
-  /** A value of `docker inspect`, by its Go template. */
+  /** Returns a value of `docker inspect`, by its Go template. */
   inspect(template: string): Promise<string>;
 }
 
 const healthTimeoutMs = 30_000;
 let starts = 0;
 
-/** Builds the image of the Dockerfile without the internet, as users do. */
+/** Builds the image of the Dockerfile without access to the internet. */
 export async function buildImage(engine: DockerEngine, tag: string, env: NodeJS.ProcessEnv = {}): Promise<void> {
   const script = join(projectRoot, 'examples/container/build-offline.sh');
   await run('bash', [script, tag], { env: { ...engine.env, ...env }, timeoutMs: 120_000 });
@@ -31,7 +31,7 @@ export async function writeContainerConfig(bed: Workspace, config: object): Prom
   return file;
 }
 
-/** `docker run` with all that the image promises to do without: root, a writable root folder, capabilities. */
+/** Runs the image without everything that it must not need: root, a writable root folder, capabilities. */
 export async function startContainer(
   engine: DockerEngine,
   { image, config, volume }: { readonly image: string; readonly config: string; readonly volume: string },
@@ -45,7 +45,7 @@ export async function startContainer(
   return describeContainer(engine, name);
 }
 
-/** The container as it is now: a port that the engine chose is another after each start. Resolves once it is healthy. */
+/** Waits until the container is healthy. Returns its current port, which the engine chooses anew at each start. */
 export async function describeContainer(engine: DockerEngine, name: string): Promise<RegistryContainer> {
   const inspect = async (template: string): Promise<string> =>
     (await engine.docker(['inspect', '--format', template, name])).stdout.trim();

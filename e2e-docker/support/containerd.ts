@@ -12,7 +12,7 @@ export interface Containerd {
   stop(): Promise<void>;
 }
 
-/** A containerd of our own beside any that the machine runs: its socket, state and content are in the test's folder. */
+/** Starts a containerd that is independent of the machine's own: its socket, state and content are in the test's folder. */
 export async function startContainerd(bed: Workspace): Promise<Containerd> {
   const folder = join(bed.folder, 'containerd');
   const socket = join(folder, 'sock');
@@ -34,7 +34,7 @@ function configuration(folder: string, socket: string): string {
     'version = 2',
     `root = "${folder}/root"`,
     `state = "${folder}/state"`,
-    // Kubernetes' interface wants a network set-up of the machine's; nothing here uses it.
+    // The CRI plugin needs a network set-up of the machine, and the tests do not use it.
     'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
     '[grpc]',
     `  address = "${socket}"`,

@@ -5,21 +5,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Daemon {
   readonly pid: number;
-  /** All that it has printed so far. */
+  /** Returns everything that it has printed so far. */
   output(): string;
   readonly running: boolean;
-  /** Sends the signal and resolves when the process has ended; after `graceMs` (default 15 s) it is killed. */
+  /** Sends the signal and resolves when the process has exited. Kills it after `graceMs`, 15 s by default. */
   end(signal?: NodeJS.Signals, graceMs?: number): Promise<void>;
 }
 
 export interface DaemonOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
-  /** Gets stdout and stderr: a file, since a daemon's children may outlive a pipe's reader. */
+  /** A file for stdout and stderr: children of a daemon may outlive the reader of a pipe. */
   readonly logFile: string;
 }
 
-/** Starts a program that stays. It is our own child, ended by its own process id and nothing else. */
+/** Starts a long-running program as our child, which is stopped only by its process id. */
 export function startDaemon(path: string, args: readonly string[], options: DaemonOptions): Daemon {
   const { env = process.env, cwd, logFile } = options;
   const log = openSync(logFile, 'a');
@@ -50,7 +50,7 @@ async function endChild(child: ChildProcess, signal: NodeJS.Signals, graceMs: nu
   clearTimeout(killer);
 }
 
-/** Polls until `probe` gives a value; rejects with the daemon's output when it ends early or `timeoutMs` has passed. */
+/** Polls until `probe` returns a value. Rejects with the output of the daemon if it exits early or after `timeoutMs`. */
 export async function waitForDaemon<T>(
   daemon: Daemon,
   probe: () => T | undefined | Promise<T | undefined>,

@@ -8,7 +8,7 @@ import { startDockerEngine } from './docker-engine.js';
 
 const base = 'local-only/busybox:1';
 
-/** What a suite with an engine needs. */
+/** The programs that a suite with an engine needs. */
 export const dockerNeeds = [
   'root',
   'docker',
@@ -20,20 +20,20 @@ export const dockerNeeds = [
   'busybox',
 ];
 
-/** The engine's own words for a push or pull that it may not do. */
+/** The engine's messages for a refused push or pull. */
 export const dockerRefused = /denied|unauthorized|authentication required|no basic auth credentials/;
 
-/** The docker command of somebody with logins of their own. */
+/** The docker command with the logins of one user. */
 export type Docker = (...args: string[]) => Promise<CommandResult>;
 
-/** A registry with rules, and an engine that has it for a mirror of Docker Hub. */
+/** A registry with rules, and an engine that uses it as a mirror of Docker Hub. */
 export interface DockerAccessBed extends AccessBed {
-  /** Of somebody who has not logged in yet; `home` is where the login will be kept. */
+  /** Creates the command of a user who is not logged in. Logins are stored in `home`. */
   newcomer(added?: Readonly<Record<string, string>>): Promise<{ readonly docker: Docker; readonly home: string }>;
   loggedIn(user: User, added?: Readonly<Record<string, string>>): Promise<Docker>;
 }
 
-/** Starts both. Nothing but this machine can be reached: what the mirror refuses, the engine asks Docker Hub for. */
+/** Starts both. They can reach only this machine, because the engine requests from Docker Hub what the mirror refuses. */
 export async function openDockerAccessBed(options: AccessBedOptions = {}): Promise<DockerAccessBed> {
   const nowhere = 'http://127.0.0.1:1';
   const bed = await openAccessBed({ ...options, env: { HTTPS_PROXY: nowhere, HTTP_PROXY: nowhere } });
@@ -60,13 +60,13 @@ export async function openDockerAccessBed(options: AccessBedOptions = {}): Promi
   }
 }
 
-/** Pushes an image that the engine has, under a name. */
+/** Tags and pushes an image of the engine. */
 export async function dockerPush(docker: Docker, ref: string): Promise<CommandResult> {
   await docker('tag', base, ref);
   return docker('push', ref);
 }
 
-/** Takes the image away from the engine, if it is there, and gets it from the registry. */
+/** Removes the image from the engine, if it has it, and pulls it from the registry. */
 export async function dockerPull(docker: Docker, ref: string): Promise<CommandResult> {
   await docker('rmi', '--force', ref);
   return docker('pull', ref);

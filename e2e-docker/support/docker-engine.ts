@@ -10,17 +10,17 @@ import type { Workspace } from './test-bed.js';
 export interface DockerEngine {
   /** Runs the docker command against this engine. */
   docker(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
-  /** As `DOCKER_HOST` has it. */
+  /** The value of `DOCKER_HOST`. */
   readonly host: string;
-  /** The environment in which a docker command finds it. */
+  /** The environment for docker commands that use this engine. */
   readonly env: NodeJS.ProcessEnv;
   stop(): Promise<void>;
 }
 
 /**
- * A Docker engine of our own beside any that the machine runs: own socket, data, pid file, containerd and bridge. With
- * the default bridge it would share `docker0`, and with `--bridge=none` it would delete it.
- * @param daemonJson the text of its `daemon.json`; absent: the machine's own, if there is one.
+ * Starts a Docker engine that is independent of the machine's own: with its own socket, data, pid file, containerd and bridge.
+ * With the default bridge it would share `docker0`, and with `--bridge=none` it would delete it.
+ * @param daemonJson the text of its `daemon.json`; absent: that of the machine, if there is one.
  */
 export async function startDockerEngine(bed: Workspace, daemonJson?: string): Promise<DockerEngine> {
   const bridge = `e2e${process.pid}`;
@@ -64,7 +64,7 @@ function engineSettings(folder: string, socket: string, bridge: string, containe
     `--host=unix://${socket}`,
     `--containerd=${containerd}`,
     `--bridge=${bridge}`,
-    // Containers here reach nothing outside, and the machine's packet filter is not ours to change.
+    // Test containers need no network, and tests must not change the packet filter of the machine.
     '--iptables=false',
     '--ip6tables=false',
     '--ip-forward=false',

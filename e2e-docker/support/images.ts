@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Media types, as image-spec and Docker's schema 2 name them. */
+/** Media types of image-spec and of Docker's schema 2. */
 export const mediaTypes = {
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociIndex: 'application/vnd.oci.image.index.v1+json',
@@ -13,7 +13,7 @@ export const mediaTypes = {
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
 } as const;
 
-/** Bytes with the names that a registry knows them by. */
+/** Bytes with their digest and media type. */
 export interface Content {
   readonly mediaType: string;
   readonly digest: string;
@@ -32,7 +32,7 @@ export interface Descriptor {
   readonly size: number;
 }
 
-/** `sha256:<hex>` of the bytes. */
+/** Returns `sha256:<hex>` of the bytes. */
 export function sha256(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
@@ -49,7 +49,7 @@ export function describeContent({ mediaType, digest, bytes }: Content): Descript
   return { mediaType, digest, size: bytes.length };
 }
 
-/** An image of the given config and layers, in the format ('oci' or 'docker') that the config's media type belongs to. */
+/** Returns an image of the config and the layers. The media type of the config decides the format: OCI or Docker. */
 export function composeImage(config: Content, layers: readonly Content[]): Image {
   const mediaType = config.mediaType === mediaTypes.dockerConfig ? mediaTypes.dockerManifest : mediaTypes.ociManifest;
   const manifest = jsonContent(mediaType, {

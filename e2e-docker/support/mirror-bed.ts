@@ -16,23 +16,23 @@ import type { Workspace } from './test-bed.js';
 import { startDistribution } from './upstreams.js';
 import type { Upstream } from './upstreams.js';
 
-/** What a cache tells of itself. */
+/** The statistics of a cache. */
 export interface CacheStatus {
   readonly counters: { readonly hit: number; readonly miss: number; readonly stale: number; readonly refresh: number };
   readonly upstream_bytes: number;
 }
 
-/** A team's cache in front of an upstream that stands for every registry of the world. */
+/** A cache in front of an upstream that plays the role of all public registries. */
 export interface MirrorBed extends Workspace {
   readonly upstream: Upstream;
   readonly mirror: RegistryServer;
-  /** Straight to the mirror. */
+  /** An HTTP client of the mirror. */
   readonly mirrorHttp: RegistryHttp;
-  /** Straight to the upstream, to put there what is pulled. */
+  /** An HTTP client of the upstream, to push what the tests pull. */
   readonly source: RegistryHttp;
-  /** The text of a file of examples/mirror, for our mirror instead of the one it names. */
+  /** Returns the text of a file of examples/mirror, with the address of our mirror. */
   example(file: string): Promise<string>;
-  /** Ends the upstream and waits until no tag is fresh any more. */
+  /** Stops the upstream and waits until no tag is fresh any more. */
   loseUpstream(): Promise<void>;
 }
 
@@ -40,8 +40,8 @@ const exampleHost = '127.0.0.1:5000';
 const tagTtlSeconds = 1;
 
 /**
- * Starts an upstream and, in front of it, the registry that examples/mirror/config.yaml describes, with `more` repositories
- * besides. Clients can reach nothing but this machine: what a mirror cannot give, they ask the real registry for.
+ * Starts an upstream and, in front of it, the registry of examples/mirror/config.yaml with `more` repositories. Clients can
+ * reach only this machine, because they request from the real registry what a mirror cannot serve.
  */
 export async function openMirrorBed(more: (upstream: string) => readonly unknown[] = () => []): Promise<MirrorBed> {
   const nowhere = 'http://127.0.0.1:1';
@@ -72,17 +72,17 @@ function readExample(file: string): Promise<string> {
   return readFile(join(projectRoot, 'examples/mirror', file), 'utf8');
 }
 
-/** The example's configuration, with every upstream replaced by ours, and tags that are soon asked for again, lists at once. */
+/** Returns the configuration of the example with our upstream, a short TTL of tags and no caching of lists. */
 async function teamCache(upstream: string, more: readonly unknown[]): Promise<Record<string, unknown>> {
   const config = parse(await readExample('config.yaml')) as { repositories: { type: string }[] };
   const repositories = config.repositories.map((repository) =>
     repository.type === 'remote' ? { ...repository, url: upstream, tagTtlSeconds, listTtlSeconds: 0 } : repository,
   );
-  // A host name that needs no DNS, beside the address that everything else goes to.
+  // A host name that needs no DNS, unlike the address that all other requests use.
   return { ...config, repositories: [...repositories, ...more], hosts: { localhost: 'hub' } };
 }
 
-/** A registry that ends with the workspace. */
+/** Starts a registry that stops with the workspace. */
 export async function startCache(
   workspace: Workspace,
   options: RegistryServerOptions,
@@ -93,13 +93,13 @@ export async function startCache(
   return server;
 }
 
-/** How a remote repository has done so far. */
+/** Returns the statistics of a remote repository. */
 export async function cacheStatus(origin: string, repository: string): Promise<CacheStatus> {
   const answer = mustBe(200, await http(`${origin}/api/v1/repositories/${repository}`), 'GET repository');
   return (JSON.parse(answer.body.toString()) as { status: CacheStatus }).status;
 }
 
-/** The bytes that came from the upstream, once they are at least so many: a transfer is counted when its bytes are stored. */
+/** Waits until at least so many bytes from the upstream are counted: a transfer is counted when its bytes are stored. */
 export async function upstreamBytes(origin: string, repository: string, atLeast: number): Promise<number> {
   for (let attempt = 0; ; attempt++) {
     const { upstream_bytes: moved } = await cacheStatus(origin, repository);
@@ -108,17 +108,17 @@ export async function upstreamBytes(origin: string, repository: string, atLeast:
   }
 }
 
-/** Of the config and the layers together. */
+/** Returns the total size of the config and the layers. */
 export function blobBytes({ config, layers }: Image): number {
   return [config, ...layers].reduce((sum, { bytes }) => sum + bytes.length, 0);
 }
 
-/** The name of an image that is nowhere else. */
+/** Returns a name that no other image has. */
 export function freshName(): string {
   return `e2e-${randomBytes(8).toString('hex')}`;
 }
 
-/** An image that nobody has seen before: skopeo and others remember layers. `layerBytes` do not compress. */
+/** Returns an image with unique layers, because skopeo and others remember layers. `layerBytes` do not compress. */
 export async function freshImage(architecture = goArchitecture(), layerBytes = 20_000): Promise<Image> {
   const tar = await tarOfFiles({ fresh: randomBytes(layerBytes).toString('base64') });
   const rootfs = { type: 'layers', diff_ids: [sha256(tar)] };
@@ -128,13 +128,13 @@ export async function freshImage(architecture = goArchitecture(), layerBytes = 2
 
 export interface MultiArch {
   readonly index: Content;
-  /** Of this machine. */
+  /** The platform of this machine. */
   readonly own: Image;
-  /** Of machines that nobody here has. */
+  /** Platforms that no test machine has. */
   readonly others: readonly Image[];
 }
 
-/** Pushes an index of three platforms under a tag: this machine's, which runs, in the middle. */
+/** Pushes an index of three platforms under a tag. The one in the middle is this machine's and runs. */
 export async function pushMultiArch(registry: RegistryHttp, name: string, tag: string): Promise<MultiArch> {
   const own = await busyboxImage({ marker: `own ${freshName()}` });
   const others = [await freshImage('s390x'), await freshImage('riscv64')];

@@ -11,14 +11,14 @@ import type { Workspace } from './test-bed.js';
 /** A line of nginx's access log. */
 export interface NginxRequest {
   readonly method: string;
-  /** As the client wrote it. */
+  /** The path as the client sent it. */
   readonly url: string;
   readonly status: number;
   /** Bytes of the body that the client got. */
   readonly sent: number;
   /** Bytes of the body that the registry sent to nginx. */
   readonly fromRegistry: number;
-  /** Where the registry told nginx to find the bytes; `-` when it sent them itself. */
+  /** The path in the registry's X-Accel-Redirect; `-` if the registry sent the bytes itself. */
   readonly accel: string;
 }
 
@@ -27,9 +27,9 @@ export interface Nginx {
   readonly origin: string;
   /** `127.0.0.1:PORT` */
   readonly host: string;
-  /** Of the certificate's issuer, which is the certificate, in PEM. */
+  /** The self-signed certificate in PEM. */
   readonly ca: string;
-  /** All that it has answered. */
+  /** Returns the log of all answers. */
   requests(): Promise<readonly NginxRequest[]>;
   stop(): Promise<void>;
 }
@@ -38,13 +38,13 @@ const example = join(projectRoot, 'examples/nginx-sidecar');
 const log = `'{"method":"$request_method","url":"$request_uri","status":$status,"sent":$body_bytes_sent,"fromRegistry":"$upstream_response_length","accel":"$upstream_http_x_accel_redirect"}'`;
 
 /**
- * Debian's nginx with the example's configuration, but for ports, paths and what its log tells; its workers are not root,
- * where the tests are. The registry keeps its data in the workspace, as `startRegistry` has it.
+ * Starts Debian's nginx with the configuration of the example, except for ports, paths and the log format. Its workers are not
+ * root, even if the tests are. The registry keeps its data in the workspace, as with `startRegistry`.
  */
 export async function startNginx(bed: Workspace, registry: RegistryServer): Promise<Nginx> {
   const folder = join(bed.folder, 'nginx');
   await mkdir(join(folder, 'run'), { recursive: true });
-  // Workers of another account come through, and read nothing here but by name.
+  // Workers, which run as another user, may pass through this folder but not list it.
   await chmod(bed.folder, 0o711);
   const tls = join(projectRoot, 'test/support/tls');
   await copyFile(join(tls, 'test-only-certificate.pem'), join(folder, 'run/registry.pem'));

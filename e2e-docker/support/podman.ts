@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CommandResult } from './commands.js';
 import type { Workspace } from './test-bed.js';
 
-/** Runs podman or buildah with image storage and state of its own, in the test's folder. */
+/** Runs podman or buildah with its own image storage and state in the folder of the test. */
 export async function containersTool(
   bed: Workspace,
   tool: 'podman' | 'buildah',
@@ -12,7 +12,7 @@ export async function containersTool(
   const policy = join(folder, 'policy.json');
   await mkdir(folder, { recursive: true });
   await writeFile(policy, JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }] }));
-  // Plain copies of folders: no overlay mounts that a failing test could leave behind.
+  // The vfs driver copies folders, so a failing test leaves no overlay mounts behind.
   const storage = ['--root', join(folder, 'root'), '--runroot', join(folder, 'run'), '--storage-driver', 'vfs'];
   const own =
     tool === 'podman'
@@ -31,7 +31,7 @@ export async function containersTool(
   return (...args) => bed.run(tool, ...own, ...withPolicy(args, policy));
 }
 
-/** Where the image policy counts, it is the test's, not the machine's, which may demand signatures. */
+/** Replaces the image policy of the machine, which may require signatures. */
 function withPolicy([command = '', ...rest]: string[], policy: string): string[] {
   const takesPolicy = ['pull', 'push', 'build', 'from'].includes(command);
   return takesPolicy ? [command, '--signature-policy', policy, ...rest] : [command, ...rest];

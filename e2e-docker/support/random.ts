@@ -1,11 +1,11 @@
-/** Numbers and bytes that are the same in every run with the same seed, so that a failure can be had again. */
+/** Pseudo-random numbers and bytes. The same seed gives the same values, so that failures can be reproduced. */
 export interface SeededRandom {
-  /** A whole number, 0 or more and below `limit`. */
+  /** Returns an integer from 0 up to, but not including, `limit`. */
   below(limit: number): number;
   bytes(length: number): Buffer;
 }
 
-/** Marsaglia's xorshift32: enough to vary sizes and contents, nothing more. */
+/** Creates a generator by Marsaglia's xorshift32, which is good enough to vary sizes and contents. */
 export function seededRandom(seed: number): SeededRandom {
   let state = seed >>> 0 || 1;
   const next = (): number => {

@@ -18,8 +18,8 @@ export interface HttpOptions {
 }
 
 /**
- * One exchange, with the bytes and headers as they were on the wire. Not `fetch`: that asks for gzip and decodes it,
- * and a registry that compresses would go unnoticed.
+ * Sends one request. Returns bytes and headers as they were on the wire. Does not use `fetch`, which accepts and decodes gzip
+ * and would hide that a registry compresses.
  */
 export async function http(url: string | URL, options: HttpOptions = {}): Promise<HttpResponse> {
   const response = await request(url, options);
@@ -30,20 +30,20 @@ export async function http(url: string | URL, options: HttpOptions = {}): Promis
   };
 }
 
-/** A response that breaks off the test: the answer was not the one that the protocol gives for success. */
+/** Throws if the response has another status than the protocol defines for success. */
 export function mustBe(status: number, response: HttpResponse, step: string): HttpResponse {
   if (response.status === status) return response;
   throw new Error(`${step}: ${response.status} instead of ${status}: ${response.body.toString('utf8').slice(0, 400)}`);
 }
 
-/** A header that the protocol demands. */
+/** Returns a header that the protocol requires. */
 export function header(response: HttpResponse, name: string): string {
   const value = response.headers[name];
   if (typeof value !== 'string') throw new Error(`the answer has ${value === undefined ? 'no' : 'several'} ${name}`);
   return value;
 }
 
-/** What clients accept: the four manifest types, in one list. */
+/** The four manifest types in one list, as clients send them in `Accept`. */
 const acceptManifests = [
   mediaTypes.ociManifest,
   mediaTypes.ociIndex,
@@ -55,13 +55,13 @@ interface Named {
   readonly digest: string;
 }
 
-/** Pushes and pulls over plain HTTP as clients do, with one registry and one connection pool. */
+/** Pushes and pulls over HTTP like a client of one registry, with one connection pool. */
 export class RegistryHttp {
   readonly #origin: string;
   readonly #dispatcher: Dispatcher | undefined;
   readonly #headers: Record<string, string>;
 
-  /** @param headers sent with every request: `authorization`, where the registry wants to know who asks. */
+  /** @param headers sent with every request, such as `authorization`. */
   constructor(origin: string, dispatcher?: Dispatcher, headers: Record<string, string> = {}) {
     this.#origin = origin;
     this.#dispatcher = dispatcher;
@@ -74,13 +74,13 @@ export class RegistryHttp {
     return http(new URL(path, this.#origin), { ...pool, ...options, headers });
   }
 
-  /** Starts an upload; its URL, to go on with. */
+  /** Starts an upload and returns its URL. */
   async startUpload(name: string): Promise<string> {
     const started = await this.send(`/v2/${name}/blobs/uploads/`, { method: 'POST' });
     return header(mustBe(202, started, 'POST upload'), 'location');
   }
 
-  /** Closes an upload with the last bytes, none of them when all were sent before. */
+  /** Completes an upload with the last bytes, if any are left. */
   async completeUpload(location: string, digest: string, rest: Buffer = Buffer.alloc(0)): Promise<void> {
     const url = new URL(location, this.#origin);
     url.searchParams.set('digest', digest);
@@ -88,7 +88,7 @@ export class RegistryHttp {
     mustBe(201, await this.send(url.href, { method: 'PUT', headers, body: rest }), 'PUT upload');
   }
 
-  /** As docker does it: present already → nothing; else POST, one PATCH, an empty PUT. */
+  /** Pushes like docker: nothing if the blob is present, or else POST, one PATCH and an empty PUT. */
   async pushBlob(name: string, blob: Content): Promise<void> {
     const present = await this.send(`/v2/${name}/blobs/${blob.digest}`, { method: 'HEAD' });
     if (present.status === 200) return;
@@ -97,7 +97,7 @@ export class RegistryHttp {
     await this.completeUpload(header(mustBe(202, patched, 'PATCH upload'), 'location'), blob.digest);
   }
 
-  /** Resolves when the registry has acknowledged the manifest with 201. */
+  /** Pushes a manifest. Resolves when the registry has answered 201. */
   async putManifest(name: string, reference: string, manifest: Content): Promise<void> {
     const headers = { 'content-type': manifest.mediaType };
     const path = `/v2/${name}/manifests/${reference}`;
@@ -111,7 +111,7 @@ export class RegistryHttp {
     await this.putManifest(name, tag, image.manifest);
   }
 
-  /** Deletes a manifest and every blob that it names, as a collection does before the manifest of a slow push arrives. */
+  /** Deletes a manifest and all its blobs, as garbage collection may do before the manifest of a slow push arrives. */
   async dropImage(name: string, tag: string): Promise<void> {
     const path = `/v2/${name}/manifests/${tag}`;
     const { body } = mustBe(200, await this.send(path, { headers: { accept: acceptManifests } }), 'GET manifest');
@@ -121,14 +121,14 @@ export class RegistryHttp {
       mustBe(202, await this.send(`/v2/${name}/${dropped}`, { method: 'DELETE' }), `DELETE ${dropped}`);
   }
 
-  /** The digest that a tag stands for, or undefined when there is no such tag. */
+  /** Returns the digest of a tag; `undefined` if the tag does not exist. */
   async tagDigest(name: string, tag: string): Promise<string | undefined> {
     const headers = { accept: acceptManifests };
     const found = await this.send(`/v2/${name}/manifests/${tag}`, { method: 'HEAD', headers });
     return found.status === 404 ? undefined : header(mustBe(200, found, 'HEAD manifest'), 'docker-content-digest');
   }
 
-  /** Pulls by tag or digest all that an image consists of, and rejects unless every byte hashes to its digest. */
+  /** Pulls a whole image by tag or digest. Rejects unless all content matches its digests. */
   async pullImage(name: string, reference: string, image: Image): Promise<void> {
     await this.#pull(`/v2/${name}/manifests/${reference}`, image.manifest.digest);
     for (const { digest } of [image.config, ...image.layers]) await this.#pull(`/v2/${name}/blobs/${digest}`, digest);

@@ -11,20 +11,20 @@ export interface RegistryServer {
   readonly host: string;
   readonly pid: number;
   output(): string;
-  /** SIGTERM, and waits for the end. */
+  /** Stops it with SIGTERM and waits until it has exited. */
   stop(): Promise<void>;
-  /** kill -9, and waits for the end. */
+  /** Kills it with SIGKILL and waits until it has exited. */
   kill(): Promise<void>;
 }
 
 export interface RegistryServerOptions {
-  /** What its config file says, but for where it listens and keeps its data. @default no file: one repository, `local` */
+  /** The content of its config file, without address and data folder. @default no file: one repository, `local` */
   readonly config?: Readonly<Record<string, unknown>>;
   /** `info` logs every request. @default 'warn' */
   readonly logLevel?: 'info' | 'warn';
-  /** Added to the environment, for `${NAME}` in the config file. */
+  /** Additional environment variables, for `${NAME}` in the config file. */
   readonly env?: Readonly<Record<string, string>>;
-  /** @default one that the system chooses */
+  /** @default a port that the system chooses */
   readonly port?: number;
   /** The data folder. @default `folder/data` */
   readonly data?: string;
@@ -35,9 +35,9 @@ export interface RegistryServerOptions {
 let starts = 0;
 
 /**
- * Starts `artifactapi serve` as a process of its own, with its data in `folder/data`: a second start with the same folder
- * goes on with the first one's data. Another program that takes the same arguments can stand in for it
- * (E2E_SERVER_CLI), to tell a fault of these tests from one of the server's.
+ * Starts `artifactapi serve` in a new process, with its data in `folder/data`: a second start with the same folder uses the same
+ * data. E2E_SERVER_CLI may name another program with the same arguments, to distinguish faults of the tests from faults of the
+ * server.
  */
 export async function startRegistry(folder: string, options: RegistryServerOptions = {}): Promise<RegistryServer> {
   const { config, logLevel = 'warn', env = {}, port = 0, data = join(folder, 'data'), flags = [] } = options;

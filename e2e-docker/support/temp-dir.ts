@@ -7,11 +7,11 @@ import { findTool, run } from './commands.js';
 
 export interface TempDir {
   readonly path: string;
-  /** Ends what still runs in the folder (containers' shims), unmounts what is mounted in it and removes it. */
+  /** Stops processes that use the folder, such as shims of containers, unmounts everything in it and removes it. */
   release(): Promise<void>;
 }
 
-/** A fresh folder with a short path, since sockets in it must fit in 108 bytes. */
+/** Creates a folder with a short path, because paths of sockets are limited to 108 bytes. */
 export async function createTempDir(): Promise<TempDir> {
   const path = await mkdtemp(join(tmpdir(), 'e2e-'));
   return { path, release: () => release(path) };
@@ -19,15 +19,15 @@ export async function createTempDir(): Promise<TempDir> {
 
 async function release(path: string): Promise<void> {
   for (const pid of processesNaming(path)) endProcess(pid);
-  // Deepest first: a mount cannot go before the ones inside it.
+  // Deepest first: a mount cannot be unmounted before those inside it.
   const mounts = mountsUnder(path).toSorted((a, b) => b.length - a.length);
   for (const mount of mounts) await run('umount', ['--lazy', mount]);
   await removeFolder(path);
 }
 
 /**
- * Process ids whose command line names the folder. Its name is random and ours, so these are descendants of our own
- * daemons: containerd's shims, which leave their parent's process group.
+ * Returns the ids of processes whose command line contains the folder. Its name is random, so these are descendants of our
+ * daemons: shims of containerd, which leave the process group of their parent.
  */
 function processesNaming(path: string): number[] {
   return listOrEmpty('/proc')
@@ -41,7 +41,7 @@ function endProcess(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It ended by itself in between.
+    // The process has exited in the meantime.
   }
 }
 
@@ -53,7 +53,7 @@ function mountsUnder(path: string): string[] {
     .filter((mount) => mount.startsWith(`${path}/`));
 }
 
-/** A process that was just killed may still write its last file: try again for a moment. */
+/** Removes the folder. Retries for a moment, because a process that was just killed may still write its last file. */
 async function removeFolder(path: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -6,15 +6,15 @@ import { startRegistry } from './registry-server.js';
 import type { RegistryServer } from './registry-server.js';
 import { createTempDir } from './temp-dir.js';
 
-/** A place for clients and servers to work in. */
+/** The working area of clients and servers. */
 export interface Workspace {
-  /** The folder of this run; everything that a client keeps is in it. */
+  /** The folder of this run, with all files of clients. */
   readonly folder: string;
-  /** The environment that clients run in: an empty home, so that no login, cache or setting of the user's plays a part. */
+  /** The environment of clients. Its home is empty, so that logins, caches and settings of the user have no effect. */
   readonly env: NodeJS.ProcessEnv;
-  /** Runs a client to its end; rejects with its output when it fails. */
+  /** Runs a client. Rejects with its output if it fails. */
   run(tool: string, ...args: string[]): Promise<CommandResult>;
-  /** Has something ended before the folder goes: the last one told first. */
+  /** Registers a cleanup to run before the folder is removed, in reverse order. */
   onClose(end: () => Promise<unknown>): void;
   close(): Promise<void>;
 }
@@ -25,7 +25,7 @@ export interface TestBed extends Workspace {
   ref(name: string): string;
 }
 
-/** A running registry with empty data, and a place for clients to work in. */
+/** A running registry without data, and the working area of its clients. */
 export async function openTestBed(): Promise<TestBed> {
   const workspace = await openWorkspace();
   try {
@@ -38,7 +38,7 @@ export async function openTestBed(): Promise<TestBed> {
   }
 }
 
-/** An empty folder, and the environment for clients in it with what `added` says besides. */
+/** Creates an empty folder and the environment of clients in it, with the variables in `added`. */
 export async function openWorkspace(added: Readonly<Record<string, string>> = {}): Promise<Workspace> {
   const dir = await createTempDir();
   const env = { ...(await clientEnvironment(dir.path)), ...added };
@@ -69,7 +69,7 @@ async function clientEnvironment(folder: string): Promise<NodeJS.ProcessEnv> {
     XDG_CONFIG_HOME: join(home, 'config'),
     NO_PROXY: '127.0.0.1,localhost',
     LC_ALL: 'C.UTF-8',
-    // What ties every process of a CI run together, so that its end can find the ones left over.
+    // Identifies all processes of a CI run, so that its cleanup can find leftovers.
     ...(process.env['E2E_RUN_ID'] === undefined ? {} : { E2E_RUN_ID: process.env['E2E_RUN_ID'] }),
   };
 }

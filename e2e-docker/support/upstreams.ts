@@ -5,7 +5,7 @@ import { startDaemon, waitForDaemon } from './daemon.js';
 import type { Image } from './images.js';
 import { startRegistry } from './registry-server.js';
 
-/** A request as the log of an upstream tells of it. */
+/** A request in the log of an upstream. */
 export interface UpstreamRequest {
   readonly method: string;
   /** Path and query. */
@@ -13,17 +13,17 @@ export interface UpstreamRequest {
   readonly status: number;
 }
 
-/** A registry that a cache stands in front of. */
+/** A registry behind a cache. */
 export interface Upstream {
   /** `http://127.0.0.1:PORT` */
   readonly origin: string;
-  /** All that it has answered since it was started. */
+  /** Returns all requests since it was started. */
   requests(): UpstreamRequest[];
-  /** Ended by its process id. */
+  /** Its process. */
   stop(): Promise<void>;
 }
 
-/** An account of the upstreams that ask for one, and its line in htpasswd's form (bcrypt, cost 4). */
+/** An account of upstreams with authentication, and its htpasswd line (bcrypt, cost 4). */
 export const upstreamAccount = {
   username: 'cache',
   password: 'upstream-secret',
@@ -31,15 +31,15 @@ export const upstreamAccount = {
 };
 
 export interface DistributionOptions {
-  /** Ask for Basic credentials: those of `upstreamAccount`. @default false */
+  /** Requires the credentials of `upstreamAccount` by Basic authentication. @default false */
   readonly basic?: boolean;
-  /** @default one that the system chooses */
+  /** @default a port that the system chooses */
   readonly port?: number;
 }
 
 let starts = 0;
 
-/** CNCF distribution as Debian has it (`docker-registry`). A second start in the same folder goes on with its data. */
+/** Starts Debian's CNCF distribution (`docker-registry`). A second start in the same folder uses the same data. */
 export async function startDistribution(
   folder: string,
   { basic = false, port = 0 }: DistributionOptions = {},
@@ -68,7 +68,7 @@ export async function startDistribution(
   };
 }
 
-/** Apache's combined log: `127.0.0.1 - - [time] "GET /v2/… HTTP/1.1" 200 91 "" "agent"`. */
+/** Parses Apache's combined log: `127.0.0.1 - - [time] "GET /v2/… HTTP/1.1" 200 91 "" "agent"`. */
 function readAccessLog(log: string): UpstreamRequest[] {
   return [...log.matchAll(/"([A-Z]+) (\/v2\/\S*) HTTP\/1\.1" (\d{3}) /g)].map(([, method = '', url = '', status]) => ({
     method,
@@ -77,7 +77,7 @@ function readAccessLog(log: string): UpstreamRequest[] {
   }));
 }
 
-/** Our own registry as an upstream, with whatever repositories: another cache too. */
+/** Starts our own registry as an upstream, with any repositories, including caches. */
 export async function startOwnUpstream(
   folder: string,
   config?: Readonly<Record<string, unknown>>,
@@ -98,7 +98,7 @@ function readOwnLog(log: string): UpstreamRequest[] {
     .map((line) => JSON.parse(line) as UpstreamRequest);
 }
 
-/** The digests of the blobs that left the upstream, once for each time, sorted. */
+/** Returns the sorted digests of the blobs that the upstream sent, once per transfer. */
 export function blobsSent(upstream: Upstream, image = ''): string[] {
   return upstream
     .requests()
@@ -107,7 +107,7 @@ export function blobsSent(upstream: Upstream, image = ''): string[] {
     .toSorted();
 }
 
-/** What `blobsSent` is when each blob of the images was sent once. */
+/** Returns the value of `blobsSent` if each blob of the images was sent once. */
 export function blobsOf(...images: readonly Image[]): string[] {
   const digests = images.flatMap(({ config, layers }) => [config, ...layers].map(({ digest }) => digest));
   return [...new Set(digests)].toSorted();

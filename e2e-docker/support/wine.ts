@@ -3,33 +3,33 @@ import { join } from 'node:path';
 import { findTool, projectRoot, run } from './commands.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
 
-/** What `describeClient` asks for: Wine, and Node for Windows. */
+/** The programs for `describeClient`: Wine, and Node for Windows. */
 export const wineNeeds = ['wine64', 'wineserver', 'node.exe'];
 
-/** A prefix of Wine, which is an installed Windows, and programs of Node that run in it. */
+/** A Wine prefix, which is like an installed Windows, and Node programs that run in it. */
 export interface Wine {
-  /** A folder here, as Windows sees it: `/tmp/x` is `Z:\tmp\x`. */
+  /** Converts the path of a folder to Windows: `/tmp/x` is `Z:\tmp\x`. */
   windowsPath(path: string): string;
-  /** The folder here that Windows sees as `C:\`. */
+  /** The folder that is `C:\` in Windows. */
   readonly driveC: string;
-  /** Starts `artifactapi serve`, whose output goes to a file of this name. */
+  /** Starts `artifactapi serve` with its output in a file of this name. */
   serve(name: string, ...args: string[]): Promise<WineRegistry>;
-  /** Runs `artifactapi` to its end and resolves to what it printed. Rejects on a status other than 0. */
+  /** Runs `artifactapi` and resolves to its output. Rejects on a status other than 0. */
   command(...args: string[]): Promise<string>;
-  /** Ends all that runs in the prefix. */
+  /** Stops all processes of the prefix. */
   close(): Promise<void>;
 }
 
 export interface WineRegistry {
   readonly origin: string;
   output(): string;
-  /** Ctrl+C, which is how Wine passes on SIGINT; waits for the end. */
+  /** Sends Ctrl+C, which Wine derives from SIGINT, and waits until it has exited. */
   stop(): Promise<void>;
-  /** kill -9, and waits for the end. */
+  /** Kills it with SIGKILL and waits until it has exited. */
   kill(): Promise<void>;
 }
 
-/** Makes a prefix in the folder, which takes some seconds. */
+/** Creates a prefix in the folder, which takes some seconds. */
 export async function openWine(folder: string): Promise<Wine> {
   const prefix = join(folder, 'prefix');
   await mkdir(prefix);
@@ -37,16 +37,16 @@ export async function openWine(folder: string): Promise<Wine> {
     ...process.env,
     WINEPREFIX: prefix,
     WINEDEBUG: '-all',
-    // No offer to download what .NET and HTML need.
+    // Suppresses the offers to download Mono and Gecko.
     WINEDLLOVERRIDES: 'mscoree=d;mshtml=d',
-    // Wine calls itself an older Windows than Node wants.
+    // Wine reports an older Windows version than Node requires.
     NODE_SKIP_PLATFORM_CHECK: '1',
   };
   const tool = (name: string): string => findTool(name) ?? name;
   const windowsPath = (path: string): string => `Z:${path.replaceAll('/', '\\')}`;
   const cli = windowsPath(join(projectRoot, 'dist/src/command/cli.js'));
   let commands = 0;
-  // Files as streams: Node for Windows fails with EBADF on the sockets that Node here gives to a child.
+  // Uses files as streams: Node for Windows fails with EBADF on the sockets that Node passes to a child.
   const command = async (...args: string[]): Promise<string> => {
     const log = join(folder, `command-${++commands}.log`);
     const script = '"$@" </dev/null >"$LOG" 2>&1; status=$?; cat "$LOG"; exit $status';
@@ -78,7 +78,7 @@ export async function openWine(folder: string): Promise<Wine> {
     },
     command: (...args) => command(cli, ...args),
     async close() {
-      // Of this prefix alone; status 1 says that nothing ran in it any more.
+      // Affects only this prefix. Status 1 means that nothing was running in it.
       await run('wineserver', ['--kill'], { env }).catch(() => undefined);
       await run('wineserver', ['--wait'], { env });
     },
