@@ -1,24 +1,24 @@
 import { archiveInvalid } from '../protocol/archive.js';
 import { parseName, parseTag, type Tag } from '../protocol/names.js';
 
-/** As docker tells a host from the first part of a name: by a dot, a port, or by being `localhost`. */
+/** Matches a first part of a name that docker takes for a host: it has a dot or a port, or is `localhost`. */
 const hostPattern = /^(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[\da-f:]+\]|[\w-]+(?=:))(?::\d+)?$/i;
 
-/** What an archive calls an image, as far as it does. */
+/** The name of an image in an archive, as far as it has one. */
 export interface ArchiveName {
   readonly image?: string;
   readonly tag?: Tag;
 }
 
 /**
- * Reads a name as tools write it, as an image of this repository: without the registry's host, Docker Hub's `library/`, and
- * the repository's own name, which an export has in front. A tag alone, as an OCI layout may have it, names no image.
- * @throws RegistryError ARCHIVE_INVALID; NAME_INVALID and TAG_INVALID for what cannot be one here.
+ * Parses a name that a tool has written into an archive. Strips the host of a registry, Docker Hub's `library/`, and the name
+ * of this repository, which our exports add. A tag alone, which OCI layouts allow, names no image.
+ * @throws RegistryError ARCHIVE_INVALID; NAME_INVALID and TAG_INVALID for invalid names.
  */
 export function readArchiveName(text: string, repository: string): ArchiveName {
   if (text.length > 1024) throw archiveInvalid('a name in the archive is too long');
   const [name = ''] = text.split('@', 1);
-  // `1.2` alone is a tag, not the image of that name: image-spec gives `v1.0` as the example.
+  // A name without `/` and `:` is a tag, not an image: the example of image-spec is `v1.0`.
   if (!/[/:]/.test(name)) return name === '' ? {} : { tag: parseTag(name) };
   const colon = name.indexOf(':', name.lastIndexOf('/') + 1);
   const tag = colon < 0 ? undefined : parseTag(name.slice(colon + 1));

@@ -35,7 +35,7 @@ describe('readArchiveName', () => {
     ['app:', 'TAG_INVALID'],
     ['not a tag', 'TAG_INVALID'],
     ['a'.repeat(1025), 'ARCHIVE_INVALID'],
-  ])('refuses %j', (text, code) => {
+  ])('rejects %j', (text, code) => {
     expect(() => readArchiveName(text, 'local')).toThrow(expect.objectContaining({ code }));
   });
 });

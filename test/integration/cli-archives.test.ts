@@ -69,7 +69,7 @@ describe('artifactapi import', () => {
     const { code, stderr } = await run(['import', 'noise.tar', '--to', `${started.url}/local/x`]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^artifactapi: the registry refused: the archive is no tar.*\(ARCHIVE_INVALID, 400 Bad Request\)\n$/,
+      /^artifactapi: the registry refused: the archive is not a valid tar.*\(ARCHIVE_INVALID, 400 Bad Request\)\n$/,
     );
   });
 

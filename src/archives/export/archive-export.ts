@@ -20,17 +20,17 @@ import { collectFiles, manifestUnknown, type ExportFiles, type ExportSource } fr
 import { chooseLoadable, choosePlatform, type LoadableImage } from './export-platforms.js';
 import { fileOf, TarContent } from '../tar/tar-content.js';
 
-/** References followed in one export: a hundred images for twenty platforms have a third of it. */
+/** References followed in one export: three times as many as a hundred images for twenty platforms have. */
 const maxReferences = 200_000;
 
-/** One name of the archive, and what it stands for. */
+/** A name in the archive and its image. */
 interface NamedImage {
   readonly name: ExportName;
   readonly top: Pick<ManifestContent, 'digest' | 'mediaType' | 'size'>;
   readonly loadable: LoadableImage | undefined;
 }
 
-/** See `Archives.export`. */
+/** Exports images as an OCI layout in a tar. See `Archives.export`. */
 export async function exportArchive(
   repository: Repository,
   { caller, names, platform }: ExportRequest,
@@ -53,7 +53,7 @@ export async function exportArchive(
   ]);
 }
 
-/** @throws RegistryError MANIFEST_UNKNOWN; MANIFEST_INVALID for an image that is too large a graph. */
+/** Collects the files of one image. @throws RegistryError MANIFEST_UNKNOWN; MANIFEST_INVALID if its graph is too large. */
 async function collectImage(
   source: ExportSource,
   name: ExportName,
@@ -72,19 +72,19 @@ async function collectImage(
   } catch (error) {
     if (!(error instanceof WalkLimitError)) throw error;
     throw new RegistryError('MANIFEST_INVALID', {
-      message: `${image} has indexes that cannot be exported together: ${error.message}; export the images in them by digest`,
+      message: `the indexes of "${image}" cannot be exported together: ${error.message}; export their images by digest`,
       detail: { image, reference },
       cause: error,
     });
   }
 }
 
-/** `name:tag`; `undefined` for what was asked for by digest, and not named. */
+/** Returns `name:tag`; `undefined` if the image was requested by digest and without a name. */
 function fullNameOf(repository: string, { image, reference, as }: ExportName): string | undefined {
   return as ?? ('tag' in reference ? `${repository}/${image}:${reference.tag}` : undefined);
 }
 
-/** With a tag for those who look for one (image-spec, "annotations"), and the name where there are several images. */
+/** Returns the entry in index.json. Its reference is the tag (image-spec, "annotations"), or the name if there are several images. */
 function describeEntry(repository: string, { name, top }: NamedImage, isOnly: boolean): object {
   const full = fullNameOf(repository, name);
   const tag = full?.slice(full.lastIndexOf(':') + 1);
@@ -93,13 +93,13 @@ function describeEntry(repository: string, { name, top }: NamedImage, isOnly: bo
   return { ...entry, annotations: { [imageNameAnnotation]: full, [refNameAnnotation]: isOnly ? tag : full } };
 }
 
-/** manifest.json for `docker load`, which takes one platform of each image; `undefined` when there is nothing to load. */
+/** Returns manifest.json for `docker load`, which loads one platform per image; `undefined` if there is nothing to load. */
 function buildLoadable(repository: string, images: readonly NamedImage[], files: ExportFiles): Buffer | undefined {
   const saved = new Map<Digest, { config: string; tags: string[]; layers: readonly string[] }>();
   for (const { name, loadable } of images) {
     if (loadable === undefined) continue;
     const { digest, config, layers } = loadable;
-    // A layer that is fetched from elsewhere is not in the archive: without it the image cannot be loaded.
+    // Foreign layers are not in the archive, and docker cannot load an image without them.
     if (![config, ...layers].every((part) => files.has(part))) continue;
     const entry = saved.get(digest) ?? { config: blobPath(config), tags: [], layers: layers.map(blobPath) };
     saved.set(digest, entry);

@@ -11,12 +11,12 @@ import { fileOf, type TarFile } from '../tar/tar-content.js';
 /** The blobs of an archive, each once. */
 export type ExportFiles = Map<Digest, TarFile>;
 
-/** What the export of one image needs. */
+/** The image to export and its repository. */
 export interface ExportSource {
   readonly repository: Repository;
   readonly caller: Caller;
   readonly image: string;
-  /** Bounds the export as a whole. */
+  /** Bounds the whole export. */
   readonly budget: WalkBudget;
 }
 
@@ -26,32 +26,33 @@ interface ExportNode {
 }
 
 /**
- * Adds a manifest and all below it. What an index names may be absent, as in a sparse repository; what an image names may
- * not, but for layers that are fetched from elsewhere. Nothing is read yet: it is looked whether it is there.
- * @throws RegistryError BLOB_UNKNOWN; WalkLimitError.
+ * Adds a manifest and all content below it. Parts of an index may be absent, as in a sparse repository. Parts of an image must
+ * be present, except for foreign layers. Checks only their presence; the bytes are read when the archive is sent.
+ * @throws RegistryError BLOB_UNKNOWN; WalkLimitError if the graph is too large.
  */
 export async function collectFiles(source: ExportSource, top: ManifestInfo, files: ExportFiles): Promise<void> {
   const walk = walkGraph<ExportNode>({
     roots: [{ descriptor: top, namedBy: 'nothing' }],
     keyOf: (node) => `${isManifest(node) ? 'manifest' : 'blob'} ${node.descriptor.digest}`,
     children: (node) => collectNode(source, node, files),
-    // As deep as can be imported, and below the manifests there are blobs.
+    // The depth that can be imported, plus one level of blobs.
     maxDepth: maxIndexDepth + 1,
     budget: source.budget,
   });
   for await (const _ of walk);
 }
 
+/** Returns the error for a manifest that does not exist. */
 export function manifestUnknown(image: string, reference: string): RegistryError {
   return new RegistryError('MANIFEST_UNKNOWN', { detail: { image, reference } });
 }
 
-/** Adds what a node stands for; returns what is below it. */
+/** Adds the file of a node. Returns the nodes below it. */
 async function collectNode(source: ExportSource, node: ExportNode, files: ExportFiles): Promise<readonly ExportNode[]> {
   const { repository, caller, image } = source;
   const { descriptor, namedBy } = node;
   const digest = parseKnownDigest(descriptor.digest);
-  // Of an algorithm that we never hold.
+  // We never store content with a digest of another algorithm.
   if (digest === undefined) return [];
   if (!isManifest(node)) {
     await addBlob(source, descriptor, digest, namedBy, files);
@@ -71,7 +72,7 @@ function isManifest({ descriptor, namedBy }: ExportNode): boolean {
   return namedBy !== 'image' && manifestTypes.includes(descriptor.mediaType);
 }
 
-/** Read again when its turn comes: many manifests together would be too many to hold. */
+/** Reads the manifest again when it is sent, because all manifests together may need too much memory. */
 function manifestFile({ repository, caller, image }: ExportSource, { digest, size }: ManifestContent): TarFile {
   const path = blobPath(digest);
   return {
@@ -95,7 +96,7 @@ async function addBlob(
 ): Promise<void> {
   if (files.has(digest)) return;
   const found = await repository.statBlob(caller, image, digest);
-  if (found === undefined && (namedBy === 'index' || isElsewhere(descriptor))) return;
+  if (found === undefined && (namedBy === 'index' || isForeign(descriptor))) return;
   if (found?.size !== descriptor.size) throw blobUnknown(image, digest);
   files.set(digest, {
     path: blobPath(digest),
@@ -111,13 +112,13 @@ async function addBlob(
 
 function blobUnknown(image: string, digest: Digest): RegistryError {
   return new RegistryError('BLOB_UNKNOWN', {
-    message: `${image} is not here as a whole, so it cannot be exported`,
+    message: `"${image}" is incomplete in this registry and cannot be exported`,
     detail: { image, digest },
   });
 }
 
-/** As in a push: such layers may be absent. */
-function isElsewhere({ mediaType, urls }: ExportNode['descriptor']): boolean {
+/** Returns whether a layer is stored elsewhere and may be absent, as in a push. */
+function isForeign({ mediaType, urls }: ExportNode['descriptor']): boolean {
   return (
     mediaType.includes('nondistributable') || mediaType.includes('foreign') || (Array.isArray(urls) && urls.length > 0)
   );

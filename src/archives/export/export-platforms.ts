@@ -7,14 +7,17 @@ import { walkGraph } from '../../util/graph-walk.js';
 import { maxIndexDepth } from '../import/archive-plan.js';
 import type { ExportSource } from './export-files.js';
 
-/** What `docker load` gets of an image for several platforms, where nobody asked for one. */
-const usualPlatform = 'linux/amd64';
+/** The platform of a multi-platform image that `docker load` gets by default. */
+const defaultPlatform = 'linux/amd64';
 const configTypes = new Set([
   'application/vnd.docker.container.image.v1+json',
   'application/vnd.oci.image.config.v1+json',
 ]);
 
-/** The part of an index that fits; what is no index fits as it is. @throws RegistryError MANIFEST_UNKNOWN; WalkLimitError. */
+/**
+ * Returns the part of an index for a platform; a manifest that is not an index is returned unchanged.
+ * @throws RegistryError MANIFEST_UNKNOWN; WalkLimitError if the graph is too large.
+ */
 export async function choosePlatform(
   source: ExportSource,
   top: ManifestContent,
@@ -24,17 +27,17 @@ export async function choosePlatform(
   const platforms = new Set<string>();
   const walk = walkManifests(source, top, (children) => {
     for (const child of children) for (const own of platformOf(child)) platforms.add(own);
-    const child = children.find((entry) => fits(entry, platform));
+    const child = children.find((entry) => matchesPlatform(entry, platform));
     return child === undefined ? [] : [child];
   });
   for await (const manifest of walk) if (!isIndexType(manifest.mediaType)) return manifest;
   throw new RegistryError('MANIFEST_UNKNOWN', {
-    message: `${image} is not here for ${platform}`,
+    message: `"${image}" does not have the platform "${platform}"`,
     detail: { image, platform, platforms: [...platforms] },
   });
 }
 
-/** The manifests below one that `choose` wants of each index, depth first and children before their index. */
+/** Walks the manifests that `choose` selects from each index, depth first and children before their index. */
 async function* walkManifests(
   { repository, caller, image, budget }: ExportSource,
   top: ManifestContent,
@@ -56,14 +59,14 @@ async function* walkManifests(
   });
   for await (const digest of walk) {
     const manifest = found.get(digest);
-    // What was passed is not held: there may be many.
+    // Manifests are dropped after use, because there may be many.
     found.delete(digest);
     if (manifest !== undefined) yield manifest;
   }
 }
 
-/** `linux/arm` fits every variant of it. */
-function fits(entry: ArchiveDescriptor, platform: string): boolean {
+/** Returns whether an entry is for the platform. `linux/arm` matches all of its variants. */
+function matchesPlatform(entry: ArchiveDescriptor, platform: string): boolean {
   return platformOf(entry).some((own) => own === platform || own.startsWith(`${platform}/`));
 }
 
@@ -71,20 +74,21 @@ function platformOf({ platform, digest }: ArchiveDescriptor): readonly string[] 
   return platform && parseKnownDigest(digest) !== undefined ? [formatPlatform(platform)] : [];
 }
 
+/** An image that `docker load` can load. */
 export interface LoadableImage {
   readonly digest: Digest;
   readonly config: Digest;
   readonly layers: readonly Digest[];
 }
 
-/** The one image of it that an engine can run: `undefined` for an artifact. @throws WalkLimitError */
+/** Returns the image below a manifest that an engine can run; `undefined` for an artifact. @throws WalkLimitError */
 export async function chooseLoadable(source: ExportSource, top: ManifestContent): Promise<LoadableImage | undefined> {
   const walk = walkManifests(source, top, (children) => {
-    // Attestations are manifests too, for a platform of `unknown/unknown`.
+    // Attestations are manifests for the platform `unknown/unknown`.
     const images = children.filter(
       ({ mediaType, platform }) => manifestTypes.includes(mediaType) && platform?.os !== 'unknown',
     );
-    const usual = images.filter((entry) => fits(entry, usualPlatform));
+    const usual = images.filter((entry) => matchesPlatform(entry, defaultPlatform));
     return [...usual, ...images];
   });
   for await (const manifest of walk) {

@@ -8,24 +8,25 @@ import { unzstd } from '../tar/zstd-unpack.js';
 
 const mebibyte = 1024 * 1024;
 const batchBytes = mebibyte / 4;
-/** A file that is much larger than what was sent of it is a bomb: no image is packed that well beyond its first part. */
+/** More than this is a decompression bomb: beyond the first part, no image compresses that well. */
 const maxExpansion = 200;
 const expansionFreeBytes = 256 * mebibyte;
 
+/** The compression of an archive or a layer. */
 export type Packing = 'plain' | 'gzip' | 'zstd';
 
-/** How bytes are packed, by how they begin. */
+/** Detects the compression from the first four bytes. */
 export function packingOf(head: Buffer): Packing {
   if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
-  // RFC 8878: a frame, or one of the sixteen kinds of skippable ones.
+  // RFC 8878: a frame, or one of the sixteen kinds of skippable frames.
   if (head.length >= 4 && head.readUInt32LE() === 0xfd2fb528) return 'zstd';
   if (head.length >= 4 && (head.readUInt32LE() & 0xfffffff0) >>> 0 === 0x184d2a50) return 'zstd';
   return 'plain';
 }
 
 /**
- * The bytes of a tar, unpacked when they are packed. Whoever stops early leaves the source open, for the caller to drain.
- * @throws RegistryError ARCHIVE_INVALID for packed bytes that are broken, SIZE_INVALID for a bomb.
+ * Returns the decompressed bytes of a tar. If the consumer stops early, the source stays open for the caller to drain.
+ * @throws RegistryError ARCHIVE_INVALID for corrupt compressed bytes; SIZE_INVALID for a decompression bomb.
  */
 export async function* unpack(source: Readable, gate: TurnGate): AsyncGenerator<Buffer> {
   const chunks = chunksOf(source, batchBytes);
@@ -36,7 +37,7 @@ export async function* unpack(source: Readable, gate: TurnGate): AsyncGenerator<
     if (packing === 'plain') yield* all;
     else yield* refuseBombs(all, packing === 'gzip' ? gunzip : (packed) => unzstd(packed, gate));
   } finally {
-    // Whoever leaves at the head has not begun with the rest, which would go on flowing.
+    // A consumer that stops at the head has not started to read the rest, which would keep flowing.
     await chunks.return(undefined);
   }
 }
@@ -57,20 +58,20 @@ async function* prepend(head: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerat
 }
 
 async function* refuseBombs(packed: AsyncIterable<Buffer>, unpacker: Unpacker): AsyncGenerator<Buffer> {
-  let taken = 0;
-  let given = 0;
+  let packedBytes = 0;
+  let unpackedBytes = 0;
   const counted = async function* (): AsyncGenerator<Buffer> {
     for await (const chunk of packed) {
-      taken += chunk.length;
+      packedBytes += chunk.length;
       yield chunk;
     }
   };
   for await (const chunk of unpacker(counted())) {
-    given += chunk.length;
-    if (given > expansionFreeBytes && given > taken * maxExpansion) {
+    unpackedBytes += chunk.length;
+    if (unpackedBytes > expansionFreeBytes && unpackedBytes > packedBytes * maxExpansion) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: `the archive unpacks to more than ${maxExpansion} times its size`,
+        message: `the archive decompresses to more than ${maxExpansion} times its size`,
       });
     }
     yield chunk;

@@ -12,20 +12,20 @@ import { unpack } from './archive-bytes.js';
 import { explainTarError, readEntries, type ArchiveEntry } from '../tar/archive-entries.js';
 import { SmallFiles, smallFile } from './small-file.js';
 
-/** What old versions of `docker save` write besides: the same facts for Docker before 1.10. */
+/** Files that old versions of `docker save` add for Docker before 1.10. */
 const legacyPattern = /^(?:repositories|[0-9a-f]{64}\/(?:json|VERSION))$/;
-/** Old versions write a layer that two images share once, and a link to it for the other. */
+/** Old versions write a layer that two images share only once, and a link to it for the second image. */
 const linkedLayerPattern = /(?:^|\/)layer\.tar$/;
 const maxLinks = 8;
-/** All JSON of an archive together: as much as is held in memory. */
+/** Maximum total size of the JSON documents of an archive, which are held in memory. */
 const maxDocumentsBytes = 32 * 1024 * 1024;
-/** All values in all JSON of an archive: ten times what `docker save` of a hundred images has. */
+/** Maximum number of values in all JSON documents of an archive: ten times as many as a `docker save` of a hundred images has. */
 const maxDocumentsValues = 500_000;
-/** Files that are taken from a tar in one turn of the event loop. */
+/** Files received in one turn of the event loop. */
 const filesPerTurn = 32;
 const maxDiscards = 16;
 
-/** The files of an archive, received and verified where their path is a digest, and visible to nobody. */
+/** The received files of an archive, not published yet. Files whose path is a digest are verified. */
 export class ArchiveContents {
   readonly #files = new Map<string, ReceivedBlob>();
   readonly #links = new Map<string, string>();
@@ -39,14 +39,14 @@ export class ArchiveContents {
     this.#gate = gate;
   }
 
-  /** Reads the archive to its end. When it throws, it has left nothing behind. */
+  /** Receives a whole archive. Discards all files if it throws. */
   static async receive(source: Readable, writer: RepositoryWriter, gate: TurnGate): Promise<ArchiveContents> {
     const contents = new ArchiveContents(gate);
     let files = 0;
     try {
       for await (const entry of readEntries(unpack(source, gate))) {
         await contents.#take(entry, writer);
-        // One turn for all imports, whatever the size of their files.
+        // All imports share one turn, regardless of the size of their files.
         if (++files % filesPerTurn === 0) await gate.pass(Infinity);
       }
       return contents;
@@ -60,7 +60,7 @@ export class ArchiveContents {
     return this.find(path) !== undefined;
   }
 
-  /** The file at a path, or that a link there stands for. */
+  /** Returns the file at a path, after following links. */
   find(path: string): ReceivedBlob | undefined {
     let at: string | undefined = path;
     for (let links = 0; at !== undefined && links < maxLinks; links++) {
@@ -72,17 +72,17 @@ export class ArchiveContents {
   }
 
   /**
-   * Reads a whole file that is JSON, in a turn of the event loop in which no other large document is parsed.
-   * @throws RegistryError ARCHIVE_INVALID when it is not there; SIZE_INVALID when it is large, or all documents are together.
+   * Reads a JSON document, in a turn of the event loop in which no other large document is parsed.
+   * @throws RegistryError ARCHIVE_INVALID if it does not exist; SIZE_INVALID if it or all documents together are too large.
    */
   async readDocument(path: string): Promise<Buffer> {
     const file = this.find(path);
-    if (file === undefined) throw archiveInvalid(`the archive has no ${path}`);
+    if (file === undefined) throw archiveInvalid(`the archive has no file "${path}"`);
     this.#documentsBytes += file.size;
     if (file.size > maxManifestBytes || this.#documentsBytes > maxDocumentsBytes) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: `${path} in the archive is too large`,
+        message: `the file "${path}" in the archive is too large`,
         detail: { size: file.size, maxBytes: maxManifestBytes, maxBytesTogether: maxDocumentsBytes },
       });
     }
@@ -96,7 +96,7 @@ export class ArchiveContents {
     });
   }
 
-  /** Deletes everything that was not published. */
+  /** Discards all files that were not published. */
   async discard(): Promise<void> {
     const discards = new Semaphore(maxDiscards);
     await Promise.all(this.#staged.map((file) => discards.run(() => file.discard())));
@@ -118,7 +118,7 @@ export class ArchiveContents {
     }
     await file.discard();
     if (digest !== undefined && digest !== file.digest) throw digestDiffers(path, digest, file.digest);
-    if (before?.digest !== file.digest) throw archiveInvalid(`${path} is in the archive twice, and differs`);
+    if (before?.digest !== file.digest) throw archiveInvalid(`the archive has two different files "${path}"`);
   }
 
   async #receive(
@@ -135,23 +135,24 @@ export class ArchiveContents {
       this.#staged.push(file);
       return file;
     } catch (error) {
-      // The file is cut because the archive is: why, is told there.
+      // The file is truncated because the archive is; its error has the reason.
       throw explainTarError(error);
     }
   }
 
   #addLink(path: string, target: string): void {
     if (!linkedLayerPattern.test(path))
-      throw archiveInvalid(`${path} in the archive is a link: only layer.tar may be one`);
-    if (this.#links.has(path) || this.#files.has(path)) throw archiveInvalid(`${path} is in the archive twice`);
+      throw archiveInvalid(`the file "${path}" in the archive is a link: only layer.tar may be a link`);
+    if (this.#links.has(path) || this.#files.has(path))
+      throw archiveInvalid(`the archive has the file "${path}" twice`);
     this.#links.set(path, target);
   }
 }
 
-/** A file is not what its path, or what names it, says. */
+/** Returns the error for a file with another digest than its path or its reference says. */
 export function digestDiffers(path: string, expected: Digest, found: Digest): RegistryError {
   return new RegistryError('DIGEST_INVALID', {
-    message: `${path} in the archive has another digest than the archive says`,
+    message: `the file "${path}" in the archive does not match its digest`,
     detail: { path, expected, found },
   });
 }

@@ -14,21 +14,21 @@ import { planLayout } from './layout-plan.js';
 import { planSaved } from './save-plan.js';
 import { Tally } from './tally.js';
 
-/** In all of the images together. */
+/** Maximum number of manifests and blobs in all images together. */
 const maxContents = 20_000;
 
-/** What goes into an image: of all its targets, each digest once. */
+/** The content that an image gets from all its targets, each digest once. */
 interface ImageContent {
   readonly blobs: Map<Digest, ReceivedBlob>;
-  /** What is named comes before what names it. */
+  /** References come before the manifests that name them. */
   readonly manifests: Map<Digest, ParsedManifest>;
-  /** Those that another manifest names. */
+  /** Manifests that another manifest names. */
   readonly children: Set<Digest>;
-  /** Blobs that the image has to have already. */
+  /** Blobs that the archive lacks, so the image must already have them. */
   readonly lacks: Set<Digest>;
 }
 
-/** See `Archives.import`. */
+/** Imports an archive into a repository. See `Archives.import`. */
 export async function importArchive(
   repository: Repository,
   source: Readable,
@@ -40,7 +40,7 @@ export async function importArchive(
   const contents = await ArchiveContents.receive(source, writer, gate);
   try {
     const targets = chooseTargets(await planImages(contents), { repository: config.name, ...request });
-    refuseTooMuch(targets);
+    checkAmount(targets);
     for (const { image } of targets) await request.permit({ repository: config.name, image });
     const images = collectImages(targets, writer.sparse);
     await checkComplete(repository, images, request);
@@ -52,15 +52,15 @@ export async function importArchive(
   }
 }
 
-/** Newer versions of `docker save` write both forms: the layout has the manifests as they were pushed or pulled. */
+/** Prefers the layout: newer versions of `docker save` write both forms, and the layout has the original manifests. */
 function planImages(contents: ArchiveContents): Promise<readonly PlannedImage[]> {
   if (contents.has(indexFile)) return planLayout(contents);
   if (contents.has(saveFile)) return planSaved(contents);
   throw archiveInvalid(`the archive has neither ${indexFile} nor ${saveFile}`);
 }
 
-/** Many names of large indexes are little to send, and each of the one goes with all of the other. */
-function refuseTooMuch(targets: readonly ImageTarget[]): void {
+/** Limits the total work: a small archive may have many names for large indexes, and each name needs all of their content. */
+function checkAmount(targets: readonly ImageTarget[]): void {
   const weights = new Map<PlannedImage['parts'], number>();
   const weigh = (parts: PlannedImage['parts']): number => {
     const weight = weights.get(parts) ?? parts.reduce((sum, { blobs }) => sum + 1 + blobs.size, 0);
@@ -75,7 +75,7 @@ function refuseTooMuch(targets: readonly ImageTarget[]): void {
   });
 }
 
-/** @throws RegistryError MANIFEST_BLOB_UNKNOWN for an index that lacks a part where `sparse` is false. */
+/** Merges the targets by image. @throws RegistryError MANIFEST_BLOB_UNKNOWN for an incomplete index if `sparse` is false. */
 function collectImages(targets: readonly ImageTarget[], sparse: Sparse): ReadonlyMap<string, ImageContent> {
   const images = new Map<string, ImageContent>();
   for (const { image, parts } of targets) {
@@ -97,7 +97,7 @@ function newContent(): ImageContent {
   return { blobs: new Map(), manifests: new Map(), children: new Set(), lacks: new Set() };
 }
 
-/** An archive may leave out what the image has: `docker save` never does, an incremental tool may. */
+/** Checks that the image already has the blobs that the archive lacks. Incremental tools omit blobs; `docker save` does not. */
 async function checkComplete(
   repository: Repository,
   images: ReadonlyMap<string, ImageContent>,
@@ -114,7 +114,7 @@ async function checkComplete(
 
 function blobsUnknown(image: string, digests: readonly Digest[]): RegistryError {
   return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-    message: `${image} in the archive names something that is neither in it nor here`,
+    message: `the image "${image}" in the archive references content that is neither in the archive nor in the repository`,
     details: digests.map((digest) => ({ image, digest })),
   });
 }
@@ -136,7 +136,7 @@ async function countPresent(
   return tally;
 }
 
-/** Content, then what names it, then tags: whoever reads meanwhile sees nothing that is not whole. */
+/** Publishes content, then manifests, then tags, so that concurrent readers never see an incomplete image. */
 async function publish(
   writer: RepositoryWriter,
   targets: readonly ImageTarget[],

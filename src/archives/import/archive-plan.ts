@@ -2,25 +2,25 @@ import type { ReceivedBlob } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
 
-/** An index in an index in an index: nobody needs more. */
+/** Maximum nesting of indexes, deeper than any real image. */
 export const maxIndexDepth = 8;
 
-/** An image of an archive: a manifest, or an index with all that is below it. */
+/** An image in an archive: a manifest, or an index with everything below it. */
 export interface PlannedImage {
-  /** As the archive has them, not read yet: `team/app:1`, `docker.io/library/app:1`, or a tag alone. */
+  /** Unparsed names from the archive: `team/app:1`, `docker.io/library/app:1`, or only a tag. */
   readonly names: readonly string[];
   readonly top: PlannedManifest;
-  /** The top and all below it, each once and what is named before what names it. */
+  /** The top and everything below it, each once, and references before the manifests that name them. */
   readonly parts: readonly PlannedManifest[];
 }
 
-/** A manifest that the archive has, or that is made for what it has, with the parts of it that are there. */
+/** A manifest from the archive, or created for its content, with those of its parts that the archive has. */
 export interface PlannedManifest {
   readonly manifest: ParsedManifest;
   readonly children: readonly PlannedManifest[];
   readonly blobs: ReadonlyMap<Digest, ReceivedBlob>;
-  /** What it names and the archive lacks. */
+  /** References that the archive lacks. */
   readonly lacks: readonly Digest[];
-  /** What it runs on, as an index or a config says. */
+  /** Its platforms according to an index or a config. */
   readonly platforms: readonly string[];
 }

@@ -5,44 +5,46 @@ import { parseName, type Tag } from '../../protocol/names.js';
 import { readArchiveName } from '../archive-names.js';
 import type { PlannedImage } from './archive-plan.js';
 
-/** Of all images together; the names of one `docker save` are a few for each image. */
+/** Maximum number of names of all images together. `docker save` writes a few per image. */
 const maxNames = 10_000;
 
-/** Where one image of an archive goes. */
+/** The destination of an image in an archive. */
 export interface ImageTarget extends Omit<PlannedImage, 'names'> {
   readonly image: string;
   readonly tags: ReadonlySet<Tag>;
 }
 
-export interface AskedTarget {
+/** The destination that the request names. */
+export interface RequestedTarget {
   readonly repository: string;
   readonly image?: string | undefined;
   readonly tags: readonly Tag[];
 }
 
 /**
- * Where each image goes: as asked, else as the archive says. An image under several names goes to each of them once.
- * @throws RegistryError OPTIONS_INVALID where nobody says, or asks for what does not fit; ARCHIVE_INVALID when two
- * manifests would have one tag; SIZE_INVALID 413 for too many names.
+ * Returns the destinations of all images: as requested, or else as named in the archive. An image with several names goes to
+ * each of them once.
+ * @throws RegistryError OPTIONS_INVALID if neither names an image, or the request does not fit the archive; ARCHIVE_INVALID if
+ * two manifests would get the same tag; SIZE_INVALID 413 for too many names.
  */
-export function chooseTargets(images: readonly PlannedImage[], asked: AskedTarget): readonly ImageTarget[] {
+export function chooseTargets(images: readonly PlannedImage[], requested: RequestedTarget): readonly ImageTarget[] {
   const targets = new Map<string, ImageTarget & { tags: Set<Tag> }>();
   const owners = new Map<string, Digest>();
   if (images.reduce((sum, { names }) => sum + names.length, 0) > maxNames) {
     throw new RegistryError('SIZE_INVALID', { status: 413, message: `the archive has more than ${maxNames} names` });
   }
-  if (asked.tags.length > 0 && new Set(images.map(({ top }) => top.manifest.digest)).size > 1) {
-    throw optionInvalid('tag', 'fits one image only, and the archive has several');
+  if (requested.tags.length > 0 && new Set(images.map(({ top }) => top.manifest.digest)).size > 1) {
+    throw optionInvalid('tag', 'applies to one image only, but the archive has several');
   }
   for (const { names, top, parts } of images) {
     const { digest } = top.manifest;
-    for (const { image, tags } of placesOf(names, asked)) {
+    for (const { image, tags } of placesOf(names, requested)) {
       const key = `${image}@${digest}`;
       const target = targets.get(key) ?? { image, tags: new Set(), top, parts };
       targets.set(key, target);
       for (const tag of tags) {
         if ((owners.get(`${image}:${tag}`) ?? digest) !== digest) {
-          throw archiveInvalid(`two manifests in the archive would have the tag ${image}:${tag}`, { image, tag });
+          throw archiveInvalid(`two manifests in the archive have the tag "${image}:${tag}"`, { image, tag });
         }
         owners.set(`${image}:${tag}`, digest);
         target.tags.add(tag);
@@ -52,14 +54,17 @@ export function chooseTargets(images: readonly PlannedImage[], asked: AskedTarge
   return [...targets.values()];
 }
 
-function placesOf(names: readonly string[], asked: AskedTarget): readonly { image: string; tags: readonly Tag[] }[] {
-  const named = names.length === 0 ? [{}] : names.map((name) => readArchiveName(name, asked.repository));
+function placesOf(
+  names: readonly string[],
+  requested: RequestedTarget,
+): readonly { image: string; tags: readonly Tag[] }[] {
+  const named = names.length === 0 ? [{}] : names.map((name) => readArchiveName(name, requested.repository));
   return named.map((name) => {
-    const image = asked.image ?? name.image;
-    if (image === undefined) throw optionInvalid('image', 'is needed: the archive does not name its image');
-    parseName(`${asked.repository}/${image}`);
+    const image = requested.image ?? name.image;
+    if (image === undefined) throw optionInvalid('image', 'is required, because the archive does not name its image');
+    parseName(`${requested.repository}/${image}`);
     const own = name.tag === undefined ? [] : [name.tag];
-    return { image, tags: asked.tags.length > 0 ? asked.tags : own };
+    return { image, tags: requested.tags.length > 0 ? requested.tags : own };
   });
 }
 

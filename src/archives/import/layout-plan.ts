@@ -22,14 +22,14 @@ import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archiv
 
 /** A larger config, which no image has, is not searched for a platform. */
 const maxConfigBytes = 1024 * 1024;
-/** References followed in one archive: ten times what the images of an import may have. */
+/** References followed in one archive: ten times as many as an import may have. */
 const maxReferences = 200_000;
 
-/** What an OCI layout holds: an image for each entry of its index.json. @throws RegistryError what is wrong with it. */
+/** Plans the import of an OCI layout: one image per entry of index.json. @throws RegistryError for an invalid layout. */
 export async function planLayout(contents: ArchiveContents): Promise<readonly PlannedImage[]> {
   checkLayoutVersion(await contents.readDocument(layoutFile));
   const entries = parseIndex(await contents.readDocument(indexFile), indexFile);
-  if (entries.length === 0) throw archiveInvalid(`${indexFile} in the archive names nothing`);
+  if (entries.length === 0) throw archiveInvalid(`${indexFile} in the archive has no entries`);
   const planner = new LayoutPlanner(contents);
   const images: PlannedImage[] = [];
   try {
@@ -39,16 +39,12 @@ export async function planLayout(contents: ArchiveContents): Promise<readonly Pl
     }
   } catch (error) {
     if (!(error instanceof WalkLimitError)) throw error;
-    throw archiveInvalid(
-      `the archive has indexes in indexes, too deep or too many: ${error.message}`,
-      undefined,
-      error,
-    );
+    throw archiveInvalid(`the archive has too many nested indexes: ${error.message}`, undefined, error);
   }
   return images;
 }
 
-/** A manifest as the archive has it, before what is below it is planned. */
+/** A parsed manifest from the archive whose children are not planned yet. */
 interface ReadManifest {
   readonly manifest: ParsedManifest;
   readonly children: readonly ArchiveDescriptor[];
@@ -58,19 +54,19 @@ interface ReadManifest {
 class LayoutPlanner {
   readonly #contents: ArchiveContents;
   readonly #budget = new WalkBudget(maxReferences);
-  /** By digest and type: what two images share is read and planned once. */
+  /** By digest and type, so that manifests that images share are read and planned once. */
   readonly #read = new Map<string, ReadManifest>();
   readonly #planned = new Map<string, PlannedManifest>();
   /** By the digest of a config, which many manifests may name. */
   readonly #platforms = new Map<string, readonly string[]>();
-  /** An image may have many names. */
+  /** By digest and type, because an image may have many names. */
   readonly #images = new Map<string, Omit<PlannedImage, 'names'>>();
 
   constructor(contents: ArchiveContents) {
     this.#contents = contents;
   }
 
-  /** @throws WalkLimitError, RegistryError */
+  /** Plans the image of an entry. @throws WalkLimitError; RegistryError for an invalid manifest. */
   async plan(top: ArchiveDescriptor): Promise<Omit<PlannedImage, 'names'>> {
     await this.#budget.spend();
     const known = this.#images.get(keyOf(top));
@@ -89,7 +85,7 @@ class LayoutPlanner {
     return image;
   }
 
-  /** What is below it has to be planned. */
+  /** Plans a manifest whose children are planned already. */
   #planManifest(descriptor: ArchiveDescriptor): PlannedManifest {
     const key = keyOf(descriptor);
     const known = this.#planned.get(key);
@@ -119,7 +115,7 @@ class LayoutPlanner {
     return read;
   }
 
-  /** Parts what a manifest names into manifests and blobs, and what the archive lacks. */
+  /** Sorts the references of a manifest into manifests, blobs and references that the archive lacks. */
   #sort(
     below: readonly ArchiveDescriptor[],
     optional: ReadonlySet<Digest>,
@@ -129,7 +125,7 @@ class LayoutPlanner {
     const lacks = new Set<Digest>();
     for (const descriptor of below) {
       const digest = parseKnownDigest(descriptor.digest);
-      // Of an algorithm that nobody here can verify: as in a push, it is no concern of ours.
+      // As in a push, references with an algorithm that we cannot verify are ignored.
       if (digest === undefined) continue;
       const file = this.#contents.find(blobPath(digest));
       if (file === undefined) {
@@ -164,12 +160,12 @@ function keyOf({ digest, mediaType }: ArchiveDescriptor): string {
 function checkSize({ digest, size }: ArchiveDescriptor, file: ReceivedBlob | undefined): void {
   if (file === undefined || file.size === size) return;
   throw new RegistryError('SIZE_INVALID', {
-    message: 'a file in the archive has another size than what names it says',
+    message: 'a file in the archive does not have the size that its reference says',
     detail: { digest, expected: size, found: file.size },
   });
 }
 
-/** Attestations have a platform of `unknown/unknown`. */
+/** Returns the platform of an entry. Attestations have the platform `unknown/unknown`. */
 function platformOf({ platform }: ArchiveDescriptor): readonly string[] {
   return platform && platform.os !== 'unknown' ? [formatPlatform(platform)] : [];
 }

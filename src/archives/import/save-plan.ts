@@ -14,7 +14,7 @@ import { packingOf } from './archive-bytes.js';
 import { digestDiffers, type ArchiveContents } from './archive-contents.js';
 import type { PlannedImage } from './archive-plan.js';
 
-/** The digest that a file is named after: `<hex>.json`, `sha256:<hex>`, `<hex>.tar.gz`. */
+/** Matches the digest in the name of a file: `<hex>.json`, `sha256:<hex>`, `<hex>.tar.gz`. */
 const hexPattern = /(?:^|[^0-9a-f])([0-9a-f]{64})(?:\.[a-z.]+)?$/;
 
 interface PackedLayer {
@@ -24,9 +24,9 @@ interface PackedLayer {
 }
 
 /**
- * What a `docker save` archive holds. It has no manifests: one is made of each config and its layers, which stay as they
- * are, so that the same archive always gives the same manifest.
- * @throws RegistryError what is wrong with it.
+ * Plans the import of a `docker save` archive. It has no manifests, so one is created from each config and its unchanged
+ * layers. The same archive always results in the same manifest.
+ * @throws RegistryError for an invalid archive.
  */
 export async function planSaved(contents: ArchiveContents): Promise<readonly PlannedImage[]> {
   const saved = parseSaved(await contents.readDocument(saveFile));
@@ -41,7 +41,9 @@ async function planImage(contents: ArchiveContents, image: SavedImage): Promise<
   checkNamed(image.config, config.digest);
   const diffIds = parseDiffIds(configBytes, image.config);
   if (diffIds.length !== image.layers.length) {
-    throw archiveInvalid(`${image.config} in the archive tells of ${diffIds.length} layers, ${saveFile} of others`);
+    throw archiveInvalid(
+      `the config "${image.config}" in the archive has ${diffIds.length} layers, but ${saveFile} has ${image.layers.length}`,
+    );
   }
   const blobs = new Map<Digest, ReceivedBlob>([[config.digest, config]]);
   const layers: PackedLayer[] = [];
@@ -72,7 +74,7 @@ async function planImage(contents: ArchiveContents, image: SavedImage): Promise<
   return { names: image.tags, top, parts: [top] };
 }
 
-/** A layer is held to the config's digest of it unpacked; one that is packed, as few tools write it, to its name. */
+/** Verifies a layer against its diff id in the config. A compressed layer, which few tools write, is verified by its name. */
 async function describeLayer(path: string, file: ReceivedBlob, diffId: Digest | undefined): Promise<PackedLayer> {
   const { digest, size } = file;
   const packing = packingOf(await file.read({ start: 0, end: 3 }));
@@ -83,7 +85,7 @@ async function describeLayer(path: string, file: ReceivedBlob, diffId: Digest | 
   return { mediaType: dockerTypes.layer[packing], size, digest };
 }
 
-/** @throws RegistryError DIGEST_INVALID when a file is named after another digest. */
+/** Checks the digest in the name of a file. @throws RegistryError DIGEST_INVALID if it differs. */
 function checkNamed(path: string, found: Digest): void {
   const hex = hexPattern.exec(path)?.[1];
   if (hex !== undefined && found !== `sha256:${hex}`) throw digestDiffers(path, `sha256:${hex}` as Digest, found);
@@ -91,6 +93,7 @@ function checkNamed(path: string, found: Digest): void {
 
 function findFile(contents: ArchiveContents, path: string): ReceivedBlob {
   const file = contents.find(path.startsWith('./') ? path.slice(2) : path);
-  if (file === undefined) throw archiveInvalid(`the archive lacks ${path.slice(0, 200)}, which ${saveFile} names`);
+  if (file === undefined)
+    throw archiveInvalid(`the archive lacks the file "${path.slice(0, 200)}", which ${saveFile} names`);
   return file;
 }

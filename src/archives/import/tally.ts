@@ -5,17 +5,17 @@ import type { ImageTarget } from './archive-targets.js';
 
 type Kind = 'manifests' | 'blobs';
 
-/** Counts what an archive brought, and what of it was there already. */
+/** Counts the content of an import, and how much of it was already present. */
 export class Tally {
-  readonly #seen: Record<Kind, Map<Digest, { readonly size: number; present: boolean }>> = {
+  readonly #items: Record<Kind, Map<Digest, { readonly size: number; present: boolean }>> = {
     manifests: new Map(),
     blobs: new Map(),
   };
 
-  /** Once for each image that it goes to. */
+  /** Counts content for one image. Content counts as present only if every image already had it. */
   count(kind: Kind, digest: Digest, size: number, present: boolean): void {
-    const before = this.#seen[kind].get(digest);
-    this.#seen[kind].set(digest, { size, present: present && (before?.present ?? true) });
+    const before = this.#items[kind].get(digest);
+    this.#items[kind].set(digest, { size, present: present && (before?.present ?? true) });
   }
 
   report(targets: readonly ImageTarget[]): ImportReport {
@@ -31,7 +31,7 @@ export class Tally {
   }
 
   #sum(kind: Kind): Counted {
-    const all = [...this.#seen[kind].values()];
+    const all = [...this.#items[kind].values()];
     const present = all.filter((item) => item.present);
     return {
       total: all.length,
@@ -42,19 +42,19 @@ export class Tally {
   }
 }
 
-/** Of an index, what its entries say, else what the configs below it say. */
+/** Returns the platforms of an index according to its entries, or else according to the configs below it. */
 function platformsOf(top: PlannedManifest): readonly string[] {
   const platforms = new Set<string>();
-  // Grows while it is walked: each manifest once, however many name it.
-  const asked = new Set([top]);
-  for (const { platforms: own, children } of asked) {
+  // The set grows during the loop and visits each manifest once.
+  const visited = new Set([top]);
+  for (const { platforms: own, children } of visited) {
     for (const platform of own) platforms.add(platform);
-    if (own.length === 0) for (const child of children) asked.add(child);
+    if (own.length === 0) for (const child of children) visited.add(child);
   }
   return [...platforms];
 }
 
-/** Everything below the manifest and itself, each digest once. */
+/** Returns the total size of an image in bytes, counting each digest once. */
 function weigh(parts: readonly PlannedManifest[]): number {
   const sizes = new Map<Digest, number>();
   for (const { manifest, blobs } of parts) {

@@ -8,26 +8,26 @@ import { TarHeaders } from './tar-headers.js';
 const bufferBytes = 256 * 1024;
 const maxPathLength = 1024;
 
-/** One file, or a name for another one. */
+/** A file, or a link to one. */
 export interface ArchiveEntry {
   /** Relative, with single slashes and without `.` and `..`. */
   readonly path: string;
-  /** Of a link: the path of what it stands for, as `path` is written. */
+  /** For a link, the path of its target in the same form as `path`. */
   readonly target?: string;
-  /** As its header says. */
+  /** The size in the header. */
   readonly size: number;
-  /** To be read to its end before the next entry. */
+  /** Must be read to the end before the next entry. */
   readonly bytes: Readable;
 }
 
 /**
- * The files of a tar as they come. Folders are passed over. Nothing is written anywhere by these names; they are checked all
- * the same, since whoever unpacks an export should not have to.
- * @throws RegistryError ARCHIVE_INVALID for a tar that is broken, or holds what an image's does not.
+ * Reads the files of a tar in order. Skips folders. Checks paths although we never use them as file names, so that the archive
+ * is safe for others too.
+ * @throws RegistryError ARCHIVE_INVALID for a broken tar, or one with entries that images do not have.
  */
 export async function* readEntries(tar: AsyncIterable<Buffer>): AsyncGenerator<ArchiveEntry> {
   const parser = extract({ highWaterMark: bufferBytes });
-  // What fails here comes out of the parser below, and out of the entry that is being read.
+  // A failure here destroys the parser, so the loop below and the current entry fail with it.
   const feeding = feed(tar, parser).catch((error: Error) => parser.destroy(error));
   try {
     for await (const entry of parser) {
@@ -37,7 +37,7 @@ export async function* readEntries(tar: AsyncIterable<Buffer>): AsyncGenerator<A
         continue;
       }
       const bytes = Readable.from(entry, { objectMode: false, highWaterMark: bufferBytes });
-      // Nobody may be reading them by the time that the tar fails.
+      // The tar may fail when no one is reading the entry.
       bytes.on('error', () => {});
       yield { ...checked, size: entry.header.size, bytes };
     }
@@ -49,19 +49,19 @@ export async function* readEntries(tar: AsyncIterable<Buffer>): AsyncGenerator<A
   }
 }
 
-/** What the parser, or what is in front of it, says of a broken tar: it is true, but in the parser's own words. */
+/** Translates errors of the tar parser into ARCHIVE_INVALID. Returns other errors unchanged. */
 export function explainTarError(error: unknown): unknown {
   if (error instanceof SourceClosedError && error.cause !== undefined) return explainTarError(error.cause);
   if (!(error instanceof Error) || !/^(?:Invalid|Header exceeds|Unexpected end)/.test(error.message)) return error;
-  const problem = error.message === 'Unexpected end of data' ? 'it ends early' : error.message;
-  return archiveInvalid(`the archive is no tar, or a broken one: ${problem}`, undefined, error);
+  const problem = error.message === 'Unexpected end of data' ? 'unexpected end of the archive' : error.message;
+  return archiveInvalid(`the archive is not a valid tar: ${problem}`, undefined, error);
 }
 
 async function feed(tar: AsyncIterable<Buffer>, parser: Extract): Promise<void> {
   const headers = new TarHeaders();
   for await (const chunk of tar) {
     if (parser.destroying) return;
-    // Before the parser sees it: it would hold and merge whatever stands in front of a file.
+    // Checked before the parser, which would collect and merge all extension headers in front of a file.
     headers.check(chunk);
     if (!parser.write(chunk)) await drained(parser);
   }
@@ -80,7 +80,7 @@ function drained(parser: Extract): Promise<void> {
   });
 }
 
-/** `undefined` for a folder. */
+/** Returns the path and link target of an entry; `undefined` for a folder. */
 function checkHeader(header: Header): Omit<ArchiveEntry, 'bytes' | 'size'> | undefined {
   const { name, linkname, pax } = header;
   const type: string | null = header.type;
@@ -88,24 +88,25 @@ function checkHeader(header: Header): Omit<ArchiveEntry, 'bytes' | 'size'> | und
   const path = normalize(name);
   if (type === 'directory') return undefined;
   if (path === '') throw archiveInvalid('an entry of the archive has no name');
-  if (isSparse) throw archiveInvalid(`${path} in the archive is of a kind that no image has, as sparse files are`);
+  if (isSparse)
+    throw archiveInvalid(`the entry "${path}" of the archive is a sparse file, which images cannot contain`);
   if (type === 'file' || type === 'contiguous-file') return { path };
   if (type === 'symlink' || type === 'link') {
-    // A hard link has a path of the archive, a symbolic one begins where it lies.
+    // The target of a hard link is a path in the archive; that of a symbolic link is relative to its folder.
     const folder = type === 'symlink' ? path.slice(0, path.lastIndexOf('/') + 1) : '';
     if (linkname.startsWith('/')) throw leadsOut(linkname);
     return { path, target: normalize(folder + linkname, { mayGoUp: type === 'symlink' }) };
   }
-  throw archiveInvalid(`${path} in the archive is a ${type}, which no image has`);
+  throw archiveInvalid(`the entry "${path}" of the archive is a ${type}, which images cannot contain`);
 }
 
-/** @throws RegistryError ARCHIVE_INVALID for a path that leads out of the archive. */
+/** Normalizes a path. @throws RegistryError ARCHIVE_INVALID for a path that leaves the archive. */
 function normalize(path: string, { mayGoUp } = { mayGoUp: false }): string {
   if (path.length > maxPathLength) throw archiveInvalid('a path in the archive is too long');
   if (path.startsWith('/') || path.includes('\0')) throw leadsOut(path);
   const parts: string[] = [];
   for (const part of path.split('/')) {
-    // `docker save` links to `../<layer>/layer.tar`; no other path has a reason to go up.
+    // `docker save` links to `../<layer>/layer.tar`. No other path needs `..`.
     if (part === '..' && (!mayGoUp || parts.pop() === undefined)) throw leadsOut(path);
     if (part !== '..' && part !== '' && part !== '.') parts.push(part);
   }
@@ -113,5 +114,5 @@ function normalize(path: string, { mayGoUp } = { mayGoUp: false }): string {
 }
 
 function leadsOut(path: string): RegistryError {
-  return archiveInvalid('a path in the archive leads out of it', { path: path.slice(0, 200) });
+  return archiveInvalid('a path in the archive leaves the archive', { path: path.slice(0, 200) });
 }

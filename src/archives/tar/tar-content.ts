@@ -6,26 +6,26 @@ import { algorithmOf, formatDigest, type Digest } from '../../protocol/digest.js
 import { SinkWriter } from '../../util/sink-writer.js';
 
 const blockBytes = 512;
-/** The field of a header that has the path. */
+/** The size of the path field in a header. */
 const maxPathBytes = 100;
 /** Two empty blocks end a tar. */
 const trailer = Buffer.alloc(2 * blockBytes);
 
-/** A file of a tar that is written. */
+/** A file to write into a tar. */
 export interface TarFile {
   readonly path: string;
   readonly size: number;
-  /** What its bytes are held to while they are sent. */
+  /** The digest that its bytes are verified against while they are sent. */
   readonly digest?: Digest;
   open(): Promise<Pick<BlobContent, 'writeTo'>>;
 }
 
-/** A file with the header that goes in front of it. */
+/** A file and the size of its header. */
 interface HeadedFile extends TarFile {
   readonly headerBytes: number;
 }
 
-/** A tar of files that are opened one after the other; always the same bytes for the same files. */
+/** A tar whose files are opened one after the other. The same files always result in the same bytes. */
 export class TarContent implements BlobContent {
   readonly size: number;
   readonly #files: readonly HeadedFile[];
@@ -38,7 +38,7 @@ export class TarContent implements BlobContent {
     );
   }
 
-  /** Whatever can be wrong with the paths and sizes is found here, before anything is sent. */
+  /** Encodes long headers once to learn their size, so invalid paths and sizes are found before anything is sent. */
   static async of(files: readonly TarFile[]): Promise<TarContent> {
     const headed: HeadedFile[] = [];
     for (const file of files) headed.push({ ...file, headerBytes: await measureHeader(file) });
@@ -55,7 +55,7 @@ export class TarContent implements BlobContent {
   }
 }
 
-/** Bytes in memory as a file. */
+/** Returns a file with bytes in memory. */
 export function fileOf(path: string, bytes: Buffer): TarFile {
   return { path, size: bytes.length, open: async () => ({ writeTo: (sink) => writeBytes(sink, bytes) }) };
 }
@@ -64,14 +64,14 @@ function paddingOf(size: number): number {
   return (blockBytes - (size % blockBytes)) % blockBytes;
 }
 
-/** Most paths fit into the header itself; only longer ones are worth encoding twice. */
+/** Returns the size of a header. Only headers of long paths are encoded; all others have one block. */
 async function measureHeader(file: TarFile): Promise<number> {
   return file.path.length <= maxPathBytes ? blockBytes : (await encodeHeader(file)).length;
 }
 
 /**
- * One block, with the size in binary where its eleven octal digits are too few. A path that is too long for it, as those of
- * sha512 are, stands in an extended header in front (POSIX, pax, "pax Extended Header").
+ * Encodes the header of a file: one block, with a binary size if eleven octal digits are too few. Longer paths, such as those
+ * of sha512, get an extended header in front (POSIX, pax, "pax Extended Header").
  */
 async function encodeHeader({ path, size }: TarFile): Promise<Buffer> {
   const packer = pack();
@@ -84,7 +84,7 @@ async function encodeHeader({ path, size }: TarFile): Promise<Buffer> {
   return header;
 }
 
-/** The length of a header that begins with this block: an extended one has its records and the file's own block behind it. */
+/** Returns the length of a header from its first block. An extended header is followed by its records and the file's own block. */
 function headerLength(block: Buffer): number {
   if (block.toString('latin1', 156, 157) !== 'x') return blockBytes;
   const recordsBytes = Number.parseInt(block.toString('latin1', 124, 135), 8);
@@ -99,11 +99,11 @@ async function writeVerified(sink: Writable, file: TarFile): Promise<void> {
   through.detach();
   const { bytes, hash } = through;
   const found = digest === undefined || hash === undefined ? undefined : formatDigest(algorithmOf(digest), hash);
-  // By now the client has the bytes, but no end of the tar, and never gets one.
+  // The client already has these bytes, but never gets the end of the tar.
   if (bytes !== size || found !== digest) throw new Error(`${path} is damaged: ${found ?? ''} with ${bytes} bytes`);
 }
 
-/** Hands on what it is given, and closes when its target does. */
+/** Passes bytes on to its target, counts and hashes them, and closes when the target closes. */
 class CountingSink extends Writable {
   readonly hash: Hash | undefined;
   bytes = 0;

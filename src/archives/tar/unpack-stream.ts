@@ -2,15 +2,15 @@ import type { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { archiveInvalid } from '../../protocol/archive.js';
 
-/** Unpacks bytes as they come. @throws RegistryError ARCHIVE_INVALID for broken ones; SIZE_INVALID for what takes too much. */
+/** Decompresses a stream. @throws RegistryError ARCHIVE_INVALID for corrupt bytes; SIZE_INVALID if it needs too much memory or work. */
 export type Unpacker = (packed: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
 
-/** How much the unpackers of Node give at a time. */
+/** The chunk size of Node's decompressors. */
 export const unpackedChunkBytes = 256 * 1024;
 
 /**
- * Sends packed bytes through an unpacker of `node:zlib`. Failures of the source are thrown as they are.
- * @throws RegistryError ARCHIVE_INVALID when the unpacker does not take the bytes.
+ * Decompresses bytes with a stream of `node:zlib`. Rethrows errors of the source unchanged.
+ * @throws RegistryError ARCHIVE_INVALID for corrupt bytes.
  */
 export async function* unpackBy(
   unpacker: Transform,
@@ -25,7 +25,7 @@ export async function* unpackBy(
     yield* unpacker as AsyncIterable<Buffer>;
     await feeding;
   } catch (error) {
-    throw isZlibError(error) ? archiveInvalid(`the ${kind} around the archive is broken`, undefined, error) : error;
+    throw isZlibError(error) ? archiveInvalid(`the ${kind} data of the archive is corrupt`, undefined, error) : error;
   } finally {
     unpacker.destroy();
   }

@@ -1,34 +1,34 @@
 import { RegistryError } from '../../protocol/errors.js';
 import { archiveInvalid } from '../../protocol/archive.js';
 
-/** RFC 8878, 3.1.1.1.2 recommends 8 MiB and more; `zstd -19` takes 8, `--long` and `--ultra` up to 128. */
+/** RFC 8878, 3.1.1.1.2 recommends at least 8 MiB. `zstd -19` uses 8 MiB; `--long` and `--ultra` use up to 128 MiB. */
 export const maxWindowLog = 25;
 const maxWindowBytes = 2 ** maxWindowLog;
-/** RFC 8878, 3.1.1.2.4: a block has as many bytes at most, or as many as its window. */
+/** RFC 8878, 3.1.1.2.4: a block has at most this many bytes, and at most as many as its window. */
 const maxBlockBytes = 128 * 1024;
 /**
- * What 256 MiB of zeros have twice, and as many more as there are full blocks at a ratio of 200, twice again. Empty blocks
- * and frames are cheap to send and dear to unpack.
+ * Twice as many blocks as 256 MiB of zeros have, plus twice as many as full blocks at a ratio of 200. Empty blocks and frames
+ * are cheap to send but expensive to decompress.
  */
 const blocksFree = 4096;
 const bytesForBlock = 256;
-/** All the windows of an archive that is in many frames: a window for each part of it that is a 64th of one. */
+/** Limits the windows of all frames together: beyond the free part, 64 bytes of windows per compressed byte. */
 const windowsFreeBytes = 1024 * 1024 * 1024;
 const windowBytesForByte = 64;
-/** Taking memory is so many times as slow as moving it. */
-const takingWork = 8;
+/** Allocating memory is this many times as slow as moving it. */
+const allocationWork = 8;
 
 type State = 'magic' | 'descriptor' | 'header' | 'block' | 'skippable';
 
 /**
- * Follows the frames of zstd bytes, unpacking nothing: what memory and work they ask for, and whether they are whole
- * (RFC 8878, 3).
+ * Follows the frames of zstd data without decompressing it. Limits the memory and work that they require, and checks that they
+ * are complete (RFC 8878, 3).
  */
 export class ZstdFrames {
   #state: State = 'magic';
-  /** The bytes of the field that is being read. */
+  /** The bytes of the field being read. */
   readonly #field: number[] = [];
-  #wanted = 4;
+  #fieldBytes = 4;
   #skip = 0;
   #hasChecksum = false;
   #headerFlags = 0;
@@ -39,21 +39,21 @@ export class ZstdFrames {
   #windowsBytes = 0;
   #workBytes = 0;
 
-  /** True between two frames. */
+  /** Whether the data ends with a complete frame. */
   get isWhole(): boolean {
     return this.#state === 'magic' && this.#field.length === 0 && this.#skip === 0;
   }
 
-  /** The bytes that an unpacker takes or moves for what was followed, were it one that moves its window for each block. */
+  /** The bytes that a decompressor allocates or moves for these frames if it moves its window for each block. */
   get workBytes(): number {
     return this.#workBytes;
   }
 
   /**
-   * Goes on from a place in the chunk to where the next block, header or frame ends, or to the end of the chunk; returns
-   * that place.
-   * @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 when a frame wants too large a window, or there are too many
-   * blocks or frames for the bytes so far.
+   * Follows a chunk from an offset to the end of the next block, header or frame, or to the end of the chunk. Returns the offset
+   * of this end.
+   * @throws RegistryError ARCHIVE_INVALID; SIZE_INVALID 413 if a window is too large, or if there are too many blocks or frames
+   * for the bytes so far.
    */
   follow(chunk: Buffer, from: number): number {
     let at = from;
@@ -68,7 +68,7 @@ export class ZstdFrames {
       }
       this.#field.push(chunk[at++] ?? 0);
       this.#takenBytes++;
-      if (this.#field.length < this.#wanted) continue;
+      if (this.#field.length < this.#fieldBytes) continue;
       this.#read(Buffer.from(this.#field.splice(0)));
       // An empty block ends with its header.
       if (this.#skip === 0 && (this.#state === 'block' || this.#state === 'magic')) return at;
@@ -99,15 +99,15 @@ export class ZstdFrames {
     }
   }
 
-  #expect(state: State, wanted: number): void {
+  #expect(state: State, bytes: number): void {
     this.#state = state;
-    this.#wanted = wanted;
+    this.#fieldBytes = bytes;
   }
 
   #readMagic(magic: number): void {
     if (magic === 0xfd2fb528) this.#expect('descriptor', 1);
     else if ((magic & 0xfffffff0) >>> 0 === 0x184d2a50) this.#expect('skippable', 4);
-    else throw archiveInvalid('the zstd around the archive is broken');
+    else throw archiveInvalid('the zstd data of the archive is corrupt');
   }
 
   #readDescriptor(flags: number): void {
@@ -125,13 +125,14 @@ export class ZstdFrames {
     if (windowBytes > maxWindowBytes) {
       throw new RegistryError('SIZE_INVALID', {
         status: 413,
-        message: 'the zstd around the archive needs too much memory: pack it with a smaller window, as zstd -19 does',
+        message:
+          'the zstd data of the archive needs too much memory: compress it with a smaller window, such as that of zstd -19',
         detail: { windowBytes, maxBytes: maxWindowBytes },
       });
     }
     this.#windowBytes = windowBytes;
     this.#windowsBytes += windowBytes;
-    this.#workBytes += windowBytes * takingWork;
+    this.#workBytes += windowBytes * allocationWork;
     if (this.#windowsBytes > windowsFreeBytes + this.#takenBytes * windowBytesForByte) throw tooMany('frames');
   }
 
@@ -140,11 +141,11 @@ export class ZstdFrames {
     const type = (header >> 1) & 3;
     const size = header >> 3;
     if (type === 3 || size > Math.min(this.#windowBytes, maxBlockBytes)) {
-      throw archiveInvalid('the zstd around the archive is broken');
+      throw archiveInvalid('the zstd data of the archive is corrupt');
     }
     this.#countBlock();
     this.#workBytes += this.#windowBytes;
-    // A run-length block has one byte, whatever its size says.
+    // A run-length block has one byte; its size is that of the result.
     this.#skip = type === 1 ? 1 : size;
     if (!isLast) return;
     this.#skip += this.#hasChecksum ? 4 : 0;
@@ -159,7 +160,7 @@ export class ZstdFrames {
 function tooMany(what: string): RegistryError {
   return new RegistryError('SIZE_INVALID', {
     status: 413,
-    message: `the zstd around the archive has too many ${what} for its size`,
+    message: `the zstd data of the archive has too many ${what} for its size`,
   });
 }
 
@@ -168,7 +169,7 @@ function readWindow(descriptor: number): number {
   return base + (base / 8) * (descriptor & 7);
 }
 
-/** Of a frame that has its content as its window: the size field at the end of the header. */
+/** Returns the content size, which is the window of a single-segment frame, from the end of the header. */
 function readSize(header: Buffer, flags: number): number {
   switch (flags >> 6) {
     case 0:

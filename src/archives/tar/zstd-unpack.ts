@@ -6,7 +6,7 @@ import type { TurnGate } from '../../util/turns.js';
 import { unpackBy, unpackedChunkBytes, type Unpacker } from './unpack-stream.js';
 import { maxWindowLog, ZstdFrames } from './zstd-frames.js';
 
-/** What Node has from 22.15 and 23.8 on; the types are those of Node 20. */
+/** The zstd part of zlib in Node 22.15 and 23.8, which the types of Node 20 lack. */
 interface NativeZstd {
   readonly createZstdDecompress?: (options: object) => Transform;
   readonly constants: { readonly ZSTD_d_windowLogMax: number };
@@ -14,15 +14,15 @@ interface NativeZstd {
 
 /** The bytes that `unzstdInTurns` may move in one turn of the event loop, which takes a few milliseconds. */
 const turnBytes = 16 * 1024 * 1024;
-/** Decoding a byte takes as long as moving so many: a full block, of 128 KiB, takes a turn. */
+/** Decoding a byte takes as long as moving this many. A full block of 128 KiB takes one turn. */
 const decodingWork = 128;
-/** The least work of a block or header. */
+/** The minimum work of a block or header. */
 const pushWork = 64 * 1024;
 
-/** By the zlib of this Node; `undefined` where that knows no zstd. */
+/** Decompresses zstd with Node's zlib; `undefined` if this Node does not support zstd. */
 export const nativeUnzstd: Unpacker | undefined = findNative(zlib as unknown as NativeZstd);
 
-/** Unpacks zstd. Without a native zstd, all streams of a gate share turns of the event loop. */
+/** Decompresses zstd. Without a native zstd, all streams of a gate share turns of the event loop. */
 export const unzstd: (packed: AsyncIterable<Buffer>, gate: TurnGate) => AsyncIterable<Buffer> =
   nativeUnzstd ?? unzstdInTurns;
 
@@ -33,13 +33,13 @@ function findNative({ createZstdDecompress, constants }: NativeZstd): Unpacker |
     const frames = new ZstdFrames();
     const parts = partsOfFrames(packed, frames);
     try {
-      // Node's stream ends with the first frame, so each has its own.
+      // Node's stream ends with the first frame, so each frame needs its own.
       for (let part = await parts.next(); part.done !== true; part = await parts.next()) {
         const unpacker = createZstdDecompress({ chunkSize: unpackedChunkBytes, params });
         yield* unpackBy(unpacker, oneFrame(part.value, parts), 'zstd');
       }
     } finally {
-      // Not awaited: the source may have nothing to say for a long time.
+      // Not awaited, because the source may send nothing for a long time.
       parts.return(undefined).catch(() => undefined);
     }
   };
@@ -50,7 +50,7 @@ interface FramePart {
   readonly endsFrame: boolean;
 }
 
-/** Checked, and cut where frames end. @throws RegistryError */
+/** Checks the data and cuts it at the ends of frames. @throws RegistryError for invalid data. */
 async function* partsOfFrames(packed: AsyncIterable<Buffer>, frames: ZstdFrames): AsyncGenerator<FramePart, undefined> {
   for await (const chunk of packed) {
     let start = 0;
@@ -72,8 +72,8 @@ async function* oneFrame(first: FramePart, rest: AsyncGenerator<FramePart, undef
 }
 
 /**
- * By fzstd, in slices of a block each, with turns for others between them. It moves its whole window for each block and
- * takes one for each frame, which is what `ZstdFrames` counts as work.
+ * Decompresses zstd with fzstd, block by block, and lets other work run in between. fzstd moves its whole window for each block
+ * and allocates one for each frame, which `ZstdFrames` counts as work.
  */
 export async function* unzstdInTurns(packed: AsyncIterable<Buffer>, gate: TurnGate): AsyncGenerator<Buffer> {
   const unpacked: Uint8Array[] = [];
@@ -83,7 +83,7 @@ export async function* unzstdInTurns(packed: AsyncIterable<Buffer>, gate: TurnGa
     try {
       decompress.push(chunk, isLast);
     } catch (cause) {
-      throw archiveInvalid('the zstd around the archive is broken', undefined, cause);
+      throw archiveInvalid('the zstd data of the archive is corrupt', undefined, cause);
     }
     work += pushWork + unpacked.reduce((sum, { length }) => sum + length, 0) * decodingWork;
     return unpacked.splice(0).map(toBuffer);
@@ -92,13 +92,13 @@ export async function* unzstdInTurns(packed: AsyncIterable<Buffer>, gate: TurnGa
   let nextTurn = turnBytes;
   for await (const chunk of packed) {
     for (let at = 0; at < chunk.length;) {
-      // Before the decompressor sees it: it would take the memory that a frame asks for.
+      // Checked before the decompressor, which would allocate the memory that a frame requires.
       const end = frames.follow(chunk, at);
       yield* push(chunk.subarray(at, end));
       at = end;
       if (frames.workBytes + work < nextTurn) continue;
       nextTurn = frames.workBytes + work + turnBytes;
-      // One turn for all that unpack at a time, whatever their size.
+      // All concurrent streams share one turn, regardless of their size.
       await gate.pass(Infinity);
     }
   }
@@ -107,7 +107,7 @@ export async function* unzstdInTurns(packed: AsyncIterable<Buffer>, gate: TurnGa
 }
 
 function endsEarly(): Error {
-  return archiveInvalid('the zstd around the archive ends early');
+  return archiveInvalid('the zstd data of the archive ends early');
 }
 
 function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {

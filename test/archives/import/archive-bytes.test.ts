@@ -12,7 +12,7 @@ async function bytesOf(source: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Reads and drops: what comes is too large to keep. */
+/** Reads and drops the bytes, which are too large to keep. */
 async function sizeOf(source: Readable): Promise<number> {
   let size = 0;
   for await (const chunk of unpack(source, new TurnGate())) size += chunk.length;
@@ -20,7 +20,7 @@ async function sizeOf(source: Readable): Promise<number> {
 }
 
 const bytes = patternBytes(3 * MiB + 7);
-/** Made by zstd -19: with a table and repeats, a single segment. */
+/** Compressed by zstd -19: a single segment with a table and repeats. */
 const packedText = Buffer.from('KLUv/QBotQAAYGhlbGxvIHpzdGQgCgIAMU+pwnjxAg==', 'base64');
 const text = 'hello zstd hello zstd hello zstd hello zstd\n'.repeat(8);
 const skippable = Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0]), Buffer.from('abc')]);
@@ -33,14 +33,14 @@ describe('unpack', () => {
     ['zstd', packedText, Buffer.from(text)],
     ['stored zstd', zstdStored(bytes), bytes],
     [
-      'zstd in two frames with something between',
+      'zstd in two frames with a skippable frame in between',
       Buffer.concat([packedText, skippable, packedText]),
       Buffer.from(text + text),
     ],
-    ['zstd behind something to skip', Buffer.concat([skippable, packedText]), Buffer.from(text)],
-    ['nothing', Buffer.alloc(0), Buffer.alloc(0)],
+    ['zstd after a skippable frame', Buffer.concat([skippable, packedText]), Buffer.from(text)],
+    ['an empty source', Buffer.alloc(0), Buffer.alloc(0)],
     ['less than a magic number', Buffer.from('ab'), Buffer.from('ab')],
-  ])('gives the bytes of %s, however they come', async (_name, packed, expected) => {
+  ])('returns the bytes of %s, in chunks of any size', async (_name, packed, expected) => {
     for (const piece of [1, 1000, 64 * KiB, 4 * MiB]) {
       if (piece === 1 && packed.length > 10_000) continue;
       expect((await bytesOf(sourceOf(packed, piece))).equals(expected)).toBe(true);
@@ -48,24 +48,24 @@ describe('unpack', () => {
   });
 
   it.each<[string, Buffer, string]>([
-    ['a gzip that is cut', gzipSync(bytes).subarray(0, 1000), 'the gzip around the archive is broken'],
+    ['truncated gzip', gzipSync(bytes).subarray(0, 1000), 'the gzip data of the archive is corrupt'],
     [
-      'a gzip that is damaged',
+      'damaged gzip',
       Buffer.concat([gzipSync(bytes).subarray(0, 20), bytes]),
-      'the gzip around the archive is broken',
+      'the gzip data of the archive is corrupt',
     ],
-    ['a zstd that is cut', zstdStored(bytes).subarray(0, 150_000), 'the zstd around the archive ends early'],
+    ['truncated zstd', zstdStored(bytes).subarray(0, 150_000), 'the zstd data of the archive ends early'],
     [
-      'a zstd that is damaged',
+      'damaged zstd',
       Buffer.concat([packedText.subarray(0, 12), bytes.subarray(0, 100)]),
-      'the zstd around the archive is broken',
+      'the zstd data of the archive is corrupt',
     ],
     [
-      'a zstd with something behind it',
+      'zstd with trailing bytes',
       Buffer.concat([packedText, bytes.subarray(0, 100)]),
-      'the zstd around the archive is broken',
+      'the zstd data of the archive is corrupt',
     ],
-  ])('refuses %s', async (_name, packed, message) => {
+  ])('rejects %s', async (_name, packed, message) => {
     await expect(bytesOf(sourceOf(packed))).rejects.toMatchObject({ code: 'ARCHIVE_INVALID', message });
   });
 
@@ -74,14 +74,14 @@ describe('unpack', () => {
     ['32 MiB', 0x78, true],
     ['36 MiB', 0x79, false],
     ['2 GiB', 0xa8, false],
-  ])('%s as the window of a zstd, in any frame: accepted is %s', async (_name, window, accepted) => {
+  ])('accepts a zstd window of %3$s only up to 32 MiB, in any frame', async (_name, window, accepted) => {
     const small = Buffer.from('small');
     const reading = bytesOf(sourceOf(Buffer.concat([zstdStored(small), zstdStored(small, window)])));
     if (accepted) expect(await reading).toEqual(Buffer.from('smallsmall'));
     else await expect(reading).rejects.toMatchObject({ code: 'SIZE_INVALID', status: 413 });
   });
 
-  it('refuses a single segment that claims to be huge, before it takes the memory', async () => {
+  it('rejects a huge single segment before it allocates the memory', async () => {
     const huge = Buffer.concat([
       Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0xa0]),
       Buffer.from([0, 0, 0, 0x7f]),
@@ -96,11 +96,11 @@ describe('unpack', () => {
   it.each<[string, Buffer]>([
     ['zstd', Buffer.concat([zstdFrameHeader(0x38), ...Array.from({ length: 4000 }, () => repeated), lastBlock])],
     ['gzip', Buffer.concat(Array.from({ length: 500 }, () => zeros))],
-  ])('refuses a bomb of %s', async (_name, packed) => {
+  ])('rejects a %s bomb with 413', async (_name, packed) => {
     await expect(sizeOf(sourceOf(packed))).rejects.toMatchObject({ code: 'SIZE_INVALID', status: 413 });
   });
 
-  it('leaves the source open when it is left early', async () => {
+  it('leaves the source open if the consumer stops early', async () => {
     const source = sourceOf(bytes);
     for await (const chunk of unpack(source, new TurnGate())) {
       expect(chunk.length).toBeGreaterThan(0);
@@ -113,7 +113,7 @@ describe('unpack', () => {
     ['plain', bytes],
     ['gzip', gzipSync(bytes).subarray(0, 5000)],
     ['zstd', zstdStored(bytes)],
-  ])('fails with a source that fails, %s', async (_name, packed) => {
+  ])('rejects with the error of a failed source: %s', async (_name, packed) => {
     await expect(bytesOf(brokenSource(packed, new Error('the wire broke')))).rejects.toMatchObject({
       name: 'SourceClosedError',
       cause: new Error('the wire broke'),

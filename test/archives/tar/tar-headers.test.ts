@@ -5,7 +5,7 @@ import { tarOf } from '../../support/archives.js';
 import { KiB, sourceOf } from '../../support/bytes.js';
 import { paxRecord, rawEntry } from '../../support/raw-tar.js';
 
-/** Files by path, as they come out of the parser. */
+/** Returns the paths and contents of the files, in order. */
 async function read(chunks: AsyncIterable<Buffer>): Promise<[string, string][]> {
   const files: [string, string][] = [];
   for await (const { path, bytes } of readEntries(chunks)) {
@@ -30,7 +30,7 @@ const binary = (size: number): string => {
 };
 const times = (count: number, entry: Buffer): Buffer[] => Array.from({ length: count }, () => entry);
 
-describe('a tar', () => {
+describe('a tar archive', () => {
   it.each<[string, Buffer[], [string, string][]]>([
     ['a long path of an x header', [rawEntry('x', 'pax', paxRecord('path', long)), file], [[long, 'b']]],
     ['a long path of an L header', [rawEntry('L', '././@LongLink', `${long}\0`), file], [[long, 'b']]],
@@ -47,7 +47,11 @@ describe('a tar', () => {
         ['a', 'b'],
       ],
     ],
-    ['no size in an x header behind one', [rawEntry('x', 'x', paxRecord('size', '700')), path, file], [['p', 'b']]],
+    [
+      'an x header without a size after one with a size',
+      [rawEntry('x', 'x', paxRecord('size', '700')), path, file],
+      [['p', 'b']],
+    ],
     [
       'a size in binary',
       [rawEntry('0', 'a', text, binary(700)), file],
@@ -57,16 +61,16 @@ describe('a tar', () => {
       ],
     ],
     [
-      'a size behind blanks',
+      'a size after blanks',
       [rawEntry('0', 'a', text, '    1274 \0'), file],
       [
         ['a', text],
         ['a', 'b'],
       ],
     ],
-    ['a folder that has a size', [rawEntry('5', 'd/', '', 700), file], [['a', 'b']]],
+    ['a folder with a size', [rawEntry('5', 'd/', '', 700), file], [['a', 'b']]],
     [
-      'a file of no bytes',
+      'an empty file',
       [rawEntry('0', 'e'), file],
       [
         ['e', ''],
@@ -74,7 +78,7 @@ describe('a tar', () => {
       ],
     ],
     [
-      'another behind its end',
+      'another archive after its end',
       [file, end, path, file, end],
       [
         ['a', 'b'],
@@ -82,13 +86,13 @@ describe('a tar', () => {
       ],
     ],
     ['16 global headers', times(16, Buffer.concat([comment, file])), times(16, file).map(() => ['a', 'b'])],
-  ])('may have %s, wherever its chunks end', async (_title, parts, expected) => {
+  ])('may have %s, in chunks of any size', async (_title, parts, expected) => {
     const tar = Buffer.concat([...parts, end]);
     expect(await read(sourceOf(tar))).toEqual(expected);
     for (const piece of [13, 511, 513]) expect(await read(sourceOf(tar, piece))).toEqual(expected);
   });
 
-  it('of small files comes out whole wherever it is split', async () => {
+  it('is read completely if it is split at any byte', async () => {
     const tar = await tarOf([
       { name: long, bytes: 'long' },
       { name: 'é', bytes: text },
@@ -107,7 +111,7 @@ describe('a tar', () => {
     }
   });
 
-  const notTar = 'the archive is no tar, or a broken one: ';
+  const notTar = 'the archive is not a valid tar: ';
   it.each<[string, Buffer[], string, string?]>([
     ['an x header above 64 KiB', [rawEntry('x', 'x', Buffer.alloc(64 * KiB + 1))], 'SIZE_INVALID'],
     ['an L header above 64 KiB', [rawEntry('L', 'L', Buffer.alloc(64 * KiB + 1))], 'SIZE_INVALID'],
@@ -119,27 +123,27 @@ describe('a tar', () => {
       'five headers without a file',
       times(5, path),
       'ARCHIVE_INVALID',
-      `${notTar}it has too many headers without a file`,
+      `${notTar}too many extension headers without a file`,
     ],
     [
-      'five headers with an empty block between',
+      'five headers with an empty block in between',
       [...times(4, path), end, path],
       'ARCHIVE_INVALID',
-      `${notTar}it has too many headers without a file`,
+      `${notTar}too many extension headers without a file`,
     ],
     [
       '17 global headers',
       times(17, Buffer.concat([comment, file])),
       'ARCHIVE_INVALID',
-      `${notTar}it has too many global headers`,
+      `${notTar}too many global headers`,
     ],
     [
       'a global size',
       [rawEntry('g', 'g', paxRecord('size', '1'))],
       'ARCHIVE_INVALID',
-      `${notTar}it has one size for all its files`,
+      `${notTar}a global header has a size`,
     ],
-    ['an empty header', [rawEntry('x', 'x'), file], 'ARCHIVE_INVALID', `${notTar}it has an empty header`],
+    ['an empty header', [rawEntry('x', 'x'), file], 'ARCHIVE_INVALID', `${notTar}empty extension header`],
     [
       '65 attributes',
       [rawEntry('x', 'x', paxRecord('a', 'b').repeat(65)), file],
@@ -151,24 +155,24 @@ describe('a tar', () => {
         `the attributes ${JSON.stringify(records)}`,
         [rawEntry('x', 'x', records), file],
         'ARCHIVE_INVALID',
-        `${notTar}the attributes of an entry are no list`,
+        `${notTar}malformed attributes`,
       ],
     ),
     ...['1e3', '-1', ' 7', '0x7', '7\0', '9'.repeat(16)].map((size): [string, Buffer[], string, string] => [
       `the size ${JSON.stringify(size)} among attributes`,
       [rawEntry('x', 'x', paxRecord('size', size)), file],
       'ARCHIVE_INVALID',
-      `${notTar}a size in it is no number`,
+      `${notTar}a size is not a number`,
     ]),
     ...['8', '1 2', '-1', '0x1', ' \0 1', '\xff'.repeat(12), '\x81', `\x80\x01`].map(
       (size): [string, Buffer[], string, string] => [
         `the size ${JSON.stringify(size)}`,
         [rawEntry('0', 'a', '', size)],
         'ARCHIVE_INVALID',
-        `${notTar}a size in it is no number`,
+        `${notTar}a size is not a number`,
       ],
     ),
-  ])('with %s is refused', async (_title, parts, code, message = expect.any(String) as string) => {
+  ])('is rejected with %s', async (_title, parts, code, message = expect.any(String) as string) => {
     const status = code === 'SIZE_INVALID' ? 413 : 400;
     for (const piece of [100, 64 * KiB]) {
       await expect(read(sourceOf(Buffer.concat([...parts, end]), piece))).rejects.toMatchObject({
@@ -183,19 +187,19 @@ describe('a tar', () => {
     ['files', 1, file],
     ['files with attributes', 2, Buffer.concat([path, file])],
     ['folders', 1, rawEntry('5', 'd/')],
-  ])('has at most 20 000 headers: %s', (_title, each, entry) => {
+  ])('may have at most 20 000 headers: %s', (_title, each, entry) => {
     const headers = new TarHeaders();
     for (let count = 0; count < 20_000; count += each) headers.check(entry);
     headers.check(end);
     expect(() => headers.check(entry)).toThrow('the archive has more than 20000 entries');
   });
 
-  it('may have a file of many GiB, of which only the length counts', () => {
+  it('may have a file of 10 GiB without a limit on its size', () => {
     const headers = new TarHeaders();
     const chunk = Buffer.alloc(1024 * KiB, 'x');
     headers.check(rawEntry('0', 'large', '', binary(10 * 1024 ** 3)));
     for (let mebibytes = 0; mebibytes < 10 * 1024; mebibytes++) headers.check(chunk);
     headers.check(file);
-    expect(() => headers.check(chunk)).toThrow(`${notTar}a size in it is no number`);
+    expect(() => headers.check(chunk)).toThrow(`${notTar}a size is not a number`);
   });
 });

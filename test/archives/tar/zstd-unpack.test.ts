@@ -6,7 +6,7 @@ import { TurnGate } from '../../../src/util/turns.js';
 import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
 import { KiB, MiB, patternBytes } from '../../support/bytes.js';
 
-/** Made by zstd -19: with a table and repeats, a single segment. */
+/** Compressed by zstd -19: a single segment with a table and repeats. */
 const packedText = Buffer.from('KLUv/QBotQAAYGhlbGxvIHpzdGQgCgIAMU+pwnjxAg==', 'base64');
 const text = Buffer.from('hello zstd hello zstd hello zstd hello zstd\n'.repeat(8));
 const skippable = Buffer.concat([Buffer.from([0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0]), Buffer.from('abc')]);
@@ -27,23 +27,23 @@ async function collect(unzstd: Unpacker, packed: Buffer, piece = 64 * KiB): Prom
   return Buffer.concat(chunks);
 }
 
-describe.each(unpackers)('zstd by %s', (_name, unzstd) => {
+describe.each(unpackers)('decompression of zstd with %s', (_name, unzstd) => {
   it.each<[string, Buffer, Buffer]>([
     ['one frame', packedText, text],
     ['stored blocks', zstdStored(bytes), bytes],
     [
-      'two frames with something to skip',
+      'two frames with a skippable frame in between',
       Buffer.concat([packedText, skippable, packedText]),
       Buffer.concat([text, text]),
     ],
-    ['something to skip in front and behind', Buffer.concat([skippable, packedText, skippable]), text],
+    ['a frame between two skippable frames', Buffer.concat([skippable, packedText, skippable]), text],
     [
       'an empty frame between two',
       Buffer.concat([packedText, zstdStored(Buffer.alloc(0)), packedText]),
       Buffer.concat([text, text]),
     ],
-    ['nothing but what is skipped', skippable, Buffer.alloc(0)],
-  ])('gives the bytes of %s, however they come', async (_what, packed, expected) => {
+    ['only a skippable frame', skippable, Buffer.alloc(0)],
+  ])('returns the bytes of %s, in chunks of any size', async (_what, packed, expected) => {
     for (const piece of [1, 7, 1000, 64 * KiB, 4 * MiB]) {
       if (piece < 1000 && packed.length > 10_000) continue;
       expect((await collect(unzstd, packed, piece)).equals(expected)).toBe(true);
@@ -51,19 +51,19 @@ describe.each(unpackers)('zstd by %s', (_name, unzstd) => {
   });
 
   it.each<[string, Buffer, string]>([
-    ['cut in a block', zstdStored(bytes).subarray(0, 150_000), 'ends early'],
-    ['cut behind a block', Buffer.concat([zstdFrameHeader(windows.ofMiB), repeated]), 'ends early'],
-    ['cut in a header', packedText.subarray(0, 5), 'ends early'],
-    ['cut in what is skipped', Buffer.concat([packedText, skippable.subarray(0, 9)]), 'ends early'],
-    ['with a few bytes behind it', Buffer.concat([packedText, Buffer.from('ab')]), 'ends early'],
-    ['with garbage behind it', Buffer.concat([packedText, bytes.subarray(0, 100)]), 'is broken'],
-    ['with damage inside', Buffer.concat([packedText.subarray(0, 12), bytes.subarray(0, 100)]), 'is broken'],
-    ['with a block that is larger than its window', Buffer.concat([zstdFrameHeader(0), repeated]), 'is broken'],
-  ])('refuses bytes %s', async (_what, packed, message) => {
+    ['truncated in a block', zstdStored(bytes).subarray(0, 150_000), 'ends early'],
+    ['truncated after a block', Buffer.concat([zstdFrameHeader(windows.ofMiB), repeated]), 'ends early'],
+    ['truncated in a header', packedText.subarray(0, 5), 'ends early'],
+    ['truncated in a skippable frame', Buffer.concat([packedText, skippable.subarray(0, 9)]), 'ends early'],
+    ['with a few trailing bytes', Buffer.concat([packedText, Buffer.from('ab')]), 'ends early'],
+    ['with trailing garbage', Buffer.concat([packedText, bytes.subarray(0, 100)]), 'is corrupt'],
+    ['with damage inside', Buffer.concat([packedText.subarray(0, 12), bytes.subarray(0, 100)]), 'is corrupt'],
+    ['with a block larger than its window', Buffer.concat([zstdFrameHeader(0), repeated]), 'is corrupt'],
+  ])('rejects bytes %s', async (_what, packed, message) => {
     for (const piece of [7, 64 * KiB]) {
       await expect(collect(unzstd, packed, piece)).rejects.toMatchObject({
         code: 'ARCHIVE_INVALID',
-        message: `the zstd around the archive ${message}`,
+        message: `the zstd data of the archive ${message}`,
       });
     }
   });
@@ -81,12 +81,12 @@ describe.each(unpackers)('zstd by %s', (_name, unzstd) => {
       'frames with large windows',
       Buffer.concat(Array.from({ length: 1000 }, () => zstdStored(Buffer.from('x'), windows.of32MiB))),
     ],
-    ['things to skip', Buffer.concat(Array.from({ length: 5000 }, () => skippable))],
-  ])('refuses more %s than their size is worth', async (_what, packed) => {
+    ['skippable frames', Buffer.concat(Array.from({ length: 5000 }, () => skippable))],
+  ])('rejects too many %s for their size', async (_what, packed) => {
     await expect(collect(unzstd, packed)).rejects.toMatchObject({ code: 'SIZE_INVALID', status: 413 });
   });
 
-  it('passes on what its source fails with', async () => {
+  it('rejects with the error of its source', async () => {
     const failing = async function* (): AsyncGenerator<Buffer> {
       yield zstdStored(bytes).subarray(0, 150_000);
       throw new Error('the wire broke');
@@ -97,7 +97,7 @@ describe.each(unpackers)('zstd by %s', (_name, unzstd) => {
     await expect(reading()).rejects.toThrow('the wire broke');
   });
 
-  it('lets others run, and gives a part at a time, of a few bytes that unpack to 128 MiB', async () => {
+  it('returns 128 MiB from a few bytes in small chunks, and lets other work run in between', async () => {
     const blocks = Array.from({ length: 1024 }, () => repeated);
     const packed = Buffer.concat([zstdFrameHeader(windows.ofMiB), ...blocks, zstdBlockHeader(0, 0, true)]);
     let turns = 0;
@@ -146,7 +146,7 @@ describe('zstd streams that share a gate', () => {
 });
 
 describe('ZstdFrames', () => {
-  it('stops where each block ends, so that no slice is much work', () => {
+  it('stops at the end of each block, so that no slice is much work', () => {
     const packed = Buffer.concat([
       zstdFrameHeader(windows.of32MiB),
       repeated,
@@ -161,7 +161,7 @@ describe('ZstdFrames', () => {
         at = frames.follow(packed, at);
         work.push(frames.workBytes - before);
       }
-    }).toThrow('is broken');
+    }).toThrow('is corrupt');
     expect(Math.max(...work.slice(1))).toBe(32 * MiB);
   });
 });
