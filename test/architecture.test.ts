@@ -44,7 +44,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   yaml: [/^src\/command\/config-file\.ts$/],
   'range-parser': [/^src\/protocol\/headers\.ts$/],
   'content-type': [/^src\/protocol\/manifest\.ts$/],
-  'lru-cache': [/^src\/(?:storage|repositories|access)\//, /^src\/http\/limits\/rate-limit\.ts$/],
+  'lru-cache': [/^src\/(?:storage|repositories|access|upstream)\//, /^src\/http\/limits\/rate-limit\.ts$/],
   jose: [/^src\/access\//],
   bcryptjs: [/^src\/access\/identities\/password-/],
   'http-proxy': [/^src\/http\/passthrough\/passthrough\.ts$/],

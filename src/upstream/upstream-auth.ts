@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Logger } from '../ports/runtime.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { chooseChallenge } from './upstream-challenge.js';
@@ -5,35 +6,36 @@ import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { formatBasic, Tokens, type Password, type TokenScope, type TokensOptions } from './upstream-tokens.js';
 import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
-/** A name and a password (for Basic, or for the realm's tokens), or a bearer token that is sent as it is. */
+/** A name and a password (for Basic, or for the realm's tokens), or a bearer token to send unchanged. */
 export type UpstreamCredentials = Password | { readonly token: string };
 
-/** Credentials, or where they come from: asked at first, and again when the upstream refused what it gave. */
+/** Credentials, or a callback that returns them: called once, and again when the upstream refuses what it returned. */
 export type CredentialsSource = UpstreamCredentials | (() => Promise<UpstreamCredentials | undefined>);
 
+/** Options of `UpstreamAuth`. */
 export interface AuthOptions extends TokensOptions {
   readonly credentials: CredentialsSource | undefined;
   readonly log: Logger;
 }
 
-/** The value of `Authorization`, and whether it is the upstream's own token for the very scope or our credentials. */
+/** The value of `Authorization`: the upstream's own token for this very scope, or our credentials. */
 export interface Authorization {
   readonly value: string;
   readonly kind: 'token' | 'credentials';
 }
 
 const maxImages = 10_000;
-/** Realm, service and scope together: what is learnt of so many images. */
+/** Realm, service and scope together, because they are kept for many images. */
 const maxChallengeChars = 2048;
-/** Of many exchanges that were refused at once for one old token, only the first renews it. */
+/** Of many exchanges that are refused at once because of one old token, only the first renews it. */
 const renewedJustNowMs = 2000;
 
-/** Knows what to send with a request, learns it from the upstream's challenges, and keeps passwords where they belong. */
+/** Decides what to send with a request, as the upstream's challenges ask, and keeps passwords within its domain. */
 export class UpstreamAuth {
   readonly #options: AuthOptions;
   readonly #tokens: Tokens;
-  /** What an image's challenge asked for, so that the next request brings a token at once. Oldest first. */
-  readonly #scopes = new Map<string, TokenScope>();
+  /** The scopes that challenges for images asked for. The next request for the image is sent with a token at once. */
+  readonly #scopes = new LRUCache<string, TokenScope>({ max: maxImages });
   readonly #asking = new SingleFlight<UpstreamCredentials | undefined>();
   #credentials: { readonly value: UpstreamCredentials | undefined } | undefined;
   #isBasic = false;
@@ -43,7 +45,7 @@ export class UpstreamAuth {
     this.#tokens = new Tokens(options);
   }
 
-  /** What to send with the first request, as far as it is known. @throws UpstreamVerdict as `Tokens.get` does. */
+  /** Returns what to send with a first request, as far as it is known. @throws UpstreamVerdict as `Tokens.get` does. */
   async recall(image: string): Promise<Authorization | undefined> {
     const credentials = await this.#ask();
     const scope = this.#scopes.get(image);
@@ -52,7 +54,7 @@ export class UpstreamAuth {
   }
 
   /**
-   * What to send after a 401 or 403, once; `undefined` when there is nothing else to try.
+   * Returns what to send after a 401 or 403; `undefined` when there is nothing else to try.
    * @throws UpstreamVerdict when the challenge cannot be met.
    */
   async meet(
@@ -70,27 +72,21 @@ export class UpstreamAuth {
     if (challenge.scheme === 'bearer' && !isToken(credentials)) {
       const scope = challenge.scope ?? `repository:${image}:pull`;
       const length = challenge.realm.length + (challenge.service?.length ?? 0) + scope.length;
-      if (length > maxChallengeChars) throw failed(`its challenge has ${length} characters`, { status });
-      return this.#withToken(this.#learn(image, { ...challenge, scope }), credentials, sent);
+      if (length > maxChallengeChars) throw failed(`its challenge is too long (${length} characters)`, { status });
+      const asked = { ...challenge, scope };
+      this.#scopes.set(image, asked);
+      return this.#withToken(asked, credentials, sent);
     }
-    if (credentials === undefined) throw failed('it wants credentials, and none are configured', { status });
+    if (credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
     this.#isBasic = challenge.scheme === 'basic';
     return formatOwn(credentials);
   }
 
-  /** Makes the next `recall` bring something new: what it brought before was refused, and not to us. */
+  /** Makes the next `recall` return something new, after an exchange that others carry out was refused. */
   expire(image: string): void {
     const scope = this.#scopes.get(image);
     if (scope !== undefined) this.#tokens.expire(scope, renewedJustNowMs);
     else if (typeof this.#options.credentials === 'function') this.#credentials = undefined;
-  }
-
-  #learn(image: string, scope: TokenScope): TokenScope {
-    this.#scopes.delete(image);
-    this.#scopes.set(image, scope);
-    const [oldest] = this.#scopes.keys();
-    if (this.#scopes.size > maxImages && oldest !== undefined) this.#scopes.delete(oldest);
-    return scope;
   }
 
   async #withToken(
@@ -109,7 +105,7 @@ export class UpstreamAuth {
     }
   }
 
-  /** Other credentials than those that the realm refused just now, from the callback; `undefined` when there are none. */
+  /** Returns other credentials from the callback after the realm refused these; `undefined` when there are none. */
   async #replace(error: unknown, refused: UpstreamCredentials | undefined): Promise<UpstreamCredentials | undefined> {
     const status = error instanceof UpstreamVerdict ? error.fields.status : undefined;
     if (refused === undefined || (status !== 401 && status !== 403)) return undefined;
@@ -117,13 +113,13 @@ export class UpstreamAuth {
   }
 
   async #askAgain(sent: Authorization, refused: UpstreamCredentials | undefined): Promise<Authorization | undefined> {
-    // Others may have renewed them since this request was sent.
+    // Another request may have renewed them since this one was sent.
     const now = formatOwn(refused);
     if (now !== undefined && now.value !== sent.value) return now;
     return formatOwn(await this.#renew(refused));
   }
 
-  /** What the callback gives now, when it is something else. */
+  /** Returns what the callback returns now, if it differs. */
   async #renew(refused: UpstreamCredentials | undefined): Promise<UpstreamCredentials | undefined> {
     if (typeof this.#options.credentials !== 'function') return undefined;
     if (this.#credentials?.value === refused) this.#credentials = undefined;
@@ -139,8 +135,8 @@ export class UpstreamAuth {
       try {
         this.#credentials = { value: await credentials() };
       } catch (err) {
-        this.#options.log.warn({ upstream: this.#options.upstream.host, err }, 'the credentials of an upstream failed');
-        throw failed('its credentials could not be had: the callback failed');
+        this.#options.log.warn({ upstream: this.#options.upstream.host, err }, 'upstream credentials callback failed');
+        throw failed('its credentials could not be obtained: the callback failed');
       }
       return this.#credentials.value;
     });

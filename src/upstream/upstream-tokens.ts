@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { smallLimits } from '../protocol/json.js';
 import { SingleFlight } from '../util/concurrency.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
@@ -7,22 +8,24 @@ import { discard, readWhole } from '../util/outgoing/answer-body.js';
 import type { Transport } from '../util/outgoing/transport.js';
 import { denied, failed } from '../protocol/upstream/verdict.js';
 
-/** What a token is good for: the answer to a challenge. */
+/** What a challenge asks a token for. */
 export interface TokenScope {
   readonly realm: string;
   readonly service: string | undefined;
-  /** Several are parted by spaces. */
+  /** One scope, or several separated by spaces. */
   readonly scope: string;
 }
 
+/** A user name and its password. */
 export interface Password {
   readonly username: string;
   readonly password: string;
 }
 
+/** Options of `Tokens`. */
 export interface TokensOptions {
   readonly upstream: URL;
-  /** Hosts of realms that get the password although they are in another domain. */
+  /** Hosts of realms in another domain that may get the password. */
   readonly trustedRealms: readonly string[];
   readonly transport: Transport;
   readonly headers: Readonly<Record<string, string>>;
@@ -37,21 +40,20 @@ interface Token {
 }
 
 const maxAnswerBytes = 256 * 1024;
-/** It goes into a header, and is kept with up to 1000 others. */
+/** A token is sent in a header, and kept with up to 1000 others. */
 const maxTokenChars = 16 * 1024;
 const maxTokens = 1000;
-/** What a token without `expires_in` lives, and the least that one may say (distribution's token specification). */
-const leastLifeSeconds = 60;
-const longestLifeSeconds = 24 * 3600;
-/** Tokens are renewed this part of their life before they end, yet at most `maxMarginSeconds` before. */
+/** The life of a token without `expires_in`, and the minimum of any (distribution's token specification). */
+const minLifeSeconds = 60;
+const maxLifeSeconds = 24 * 3600;
+/** Tokens are renewed when this share of their life is left, or `maxMarginSeconds` if that is less. */
 const marginShare = 0.1;
 const maxMarginSeconds = 30;
 
-/** Tokens of one upstream's realms, by (realm, service, scope), each fetched once for all who wait for it. */
+/** Keeps the tokens of one upstream's realms by (realm, service, scope). Concurrent requests share one fetch. */
 export class Tokens {
   readonly #options: TokensOptions;
-  /** Oldest first: a token is moved to the end when it is renewed. */
-  readonly #tokens = new Map<string, Token>();
+  readonly #tokens = new LRUCache<string, Token>({ max: maxTokens });
   readonly #fetches = new SingleFlight<Token>();
 
   constructor(options: TokensOptions) {
@@ -59,9 +61,10 @@ export class Tokens {
   }
 
   /**
-   * A token that is not about to expire.
-   * @param not one that the upstream refused: another is fetched, unless that has happened meanwhile.
-   * @throws UpstreamVerdict denied when the realm refuses an anonymous token; failed when it refuses the password or gives no answer.
+   * Returns a token that is not about to expire.
+   * @param not a token that the upstream refused: another one is fetched, unless that has already happened.
+   * @throws UpstreamVerdict denied when the realm refuses an anonymous token; failed when it refuses the password or does not
+   * answer.
    */
   async get(scope: TokenScope, password: Password | undefined, not?: string): Promise<string> {
     const key = JSON.stringify([scope.realm, scope.service, scope.scope]);
@@ -69,24 +72,17 @@ export class Tokens {
     if (kept !== undefined && kept.value !== not && this.#options.now() < kept.renewAt) return kept.value;
     const { value } = await this.#fetches.run(key, async () => {
       const token = await this.#fetch(scope, password);
-      this.#keep(key, token);
+      this.#tokens.set(key, token);
       return token;
     });
     return value;
   }
 
-  /** Forgets the token for this scope if it is older than that. */
+  /** Forgets the token for this scope if it is older than `olderThanMs`. */
   expire(scope: TokenScope, olderThanMs: number): void {
     const key = JSON.stringify([scope.realm, scope.service, scope.scope]);
     const kept = this.#tokens.get(key);
     if (kept !== undefined && this.#options.now() - kept.fetchedAt > olderThanMs) this.#tokens.delete(key);
-  }
-
-  #keep(key: string, token: Token): void {
-    this.#tokens.delete(key);
-    this.#tokens.set(key, token);
-    const [oldest] = this.#tokens.keys();
-    if (this.#tokens.size > maxTokens && oldest !== undefined) this.#tokens.delete(oldest);
   }
 
   async #fetch(scope: TokenScope, password: Password | undefined): Promise<Token> {
@@ -96,7 +92,7 @@ export class Tokens {
     const fetchedAt = now();
     const credentials: Readonly<Record<string, string>> =
       password === undefined ? {} : { authorization: formatBasic(password) };
-    // No redirect: a password goes to the realm that was checked and nowhere else.
+    // No redirects: the password goes only to the realm that was checked.
     const answer = await transport.send({
       method: 'GET',
       url,
@@ -114,6 +110,7 @@ export class Tokens {
   }
 }
 
+/** Formats the value of `Authorization: Basic`. */
 export function formatBasic({ username, password }: Password): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
@@ -132,9 +129,9 @@ function parseToken(bytes: Buffer, fetchedAt: number): Token {
   const value = [json['token'], json['access_token']].find((text) => typeof text === 'string' && text !== '');
   if (typeof value !== 'string' || !/^[\x21-\x7e]+$/.test(value)) throw failed('its token realm gave no token');
   if (value.length > maxTokenChars) throw failed(`its token realm gave a token of ${value.length} characters`);
-  const said = json['expires_in'];
+  const expiresIn = json['expires_in'];
   const life =
-    typeof said === 'number' && said > leastLifeSeconds ? Math.min(said, longestLifeSeconds) : leastLifeSeconds;
+    typeof expiresIn === 'number' && expiresIn > minLifeSeconds ? Math.min(expiresIn, maxLifeSeconds) : minLifeSeconds;
   const margin = Math.min(life * marginShare, maxMarginSeconds);
   return { value, fetchedAt, renewAt: fetchedAt + (life - margin) * 1000 };
 }

@@ -500,7 +500,7 @@ describe('tokens', () => {
       'Basic and nothing to send',
       (f) => (f.auth = { type: 'basic', ...credentials }),
       {},
-      /^failed: it wants credentials, and none are configured$/,
+      /^failed: it requires credentials, but none are configured$/,
     ],
     [
       'Basic and a wrong password',
@@ -518,7 +518,7 @@ describe('tokens', () => {
       'a callback that fails',
       () => {},
       { credentials: () => Promise.reject(new Error('secret')) },
-      /^failed: its credentials could not be had: the callback failed$/,
+      /^failed: its credentials could not be obtained: the callback failed$/,
     ],
     [
       '403 with Basic',
