@@ -42,6 +42,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   commander: [/^src\/command\//],
   pino: [/^src\/command\/program\.ts$/],
   yaml: [/^src\/command\/config-file\.ts$/],
+  'proxy-from-env': [/^src\/util\/outgoing\/outgoing-proxy\.ts$/],
   'range-parser': [/^src\/protocol\/headers\.ts$/],
   'content-type': [/^src\/protocol\/manifest\.ts$/],
   'lru-cache': [/^src\/(?:storage|repositories|access|upstream)\//, /^src\/http\/limits\/rate-limit\.ts$/],
