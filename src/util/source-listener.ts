@@ -24,6 +24,27 @@ export class TinyChunksError extends Error {
 const maxTinyChunks = 4096;
 const minMeanChunkBytes = 64;
 
+/** Returns a function that takes the size of each chunk and returns an error once the chunks are too small. */
+function checkChunks(): (size: number) => TinyChunksError | undefined {
+  let chunks = 0;
+  let bytes = 0;
+  return (size) => {
+    chunks += 1;
+    bytes += size;
+    if (chunks <= maxTinyChunks || bytes >= chunks * minMeanChunkBytes) return undefined;
+    return new TinyChunksError(`${chunks} chunks hold only ${bytes} bytes`);
+  };
+}
+
+/** Destroys a source that is about to be piped as soon as its chunks are too small. */
+export function destroyOnTinyChunks(source: Readable): void {
+  const check = checkChunks();
+  source.on('data', (chunk: Buffer | string) => {
+    const error = check(chunk.length);
+    if (error !== undefined) source.destroy(error);
+  });
+}
+
 /** Receives the chunks of a source and its end. */
 export interface SourceListener {
   chunk(bytes: Buffer): void;
@@ -41,8 +62,7 @@ function ignore(): void {}
  */
 export function listen(source: Readable, listener: SourceListener): () => void {
   let open = true;
-  let chunks = 0;
-  let bytes = 0;
+  const check = checkChunks();
   const stop = (): void => {
     if (!open) return;
     open = false;
@@ -59,10 +79,8 @@ export function listen(source: Readable, listener: SourceListener): () => void {
   const onData = (chunk: Buffer | string): void => {
     // A few chunks may still arrive after `pause`, and the listener gets them. None arrive after `stop`.
     listener.chunk(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
-    chunks += 1;
-    bytes += chunk.length;
-    if (chunks <= maxTinyChunks || bytes >= chunks * minMeanChunkBytes || !open) return;
-    const error = new TinyChunksError(`${chunks} chunks hold only ${bytes} bytes`);
+    const error = check(chunk.length);
+    if (error === undefined || !open) return;
     settle(new SourceClosedError(error));
     source.destroy(error);
   };

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { destroyOnTinyChunks } from '../../util/source-listener.js';
 import { readWhole } from '../../util/outgoing/answer-body.js';
 
 /** Smaller answers are read whole before they are passed on. */
@@ -20,6 +21,7 @@ export async function relay(answer: IncomingMessage, res: ServerResponse, timeou
     isBroken ||= !answer.complete && client?.destroyed === false;
   };
   answer.once('error', note).once('close', note);
+  destroyOnTinyChunks(answer);
   try {
     await pipeline(answer, res);
   } catch (error) {
