@@ -1,5 +1,5 @@
 // The headers, bodies and responses of each operation, which the OpenAPI document adds to the rows in src/protocol/.
-// test/integration/openapi.test.ts compares them with the registry.
+// test/integration/operations/openapi.test.ts compares them with the registry.
 
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.

@@ -3,7 +3,7 @@ import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
 import type { Repository } from '../../src/ports/repository.js';
 import { repositoryContract, type RepositoryFixture, type Seed } from '../contracts/repository.js';
-import { anyone } from '../regressions/domain.js';
+import { anyone } from '../support/domain.js';
 import { startMemoryRegistry } from '../support/registry.js';
 
 /** Puts content into a local repository. */

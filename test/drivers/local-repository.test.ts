@@ -8,9 +8,9 @@ import {
   type RepositoryFixture,
   type Seed,
 } from '../contracts/repository.js';
-import { anyone, Domain, imageOf, indexOf, pushBlobs, pushImage } from '../regressions/domain.js';
+import { anyone, Domain, imageOf, indexOf, pushBlobs, pushImage } from '../support/domain.js';
 import { describeBytes, manifestOf, someBytes, types } from '../support/content.js';
-import { parsed } from '../regressions/domain.js';
+import { parsed } from '../support/domain.js';
 
 async function create(): Promise<RepositoryFixture> {
   const domain = await Domain.open();

@@ -8,7 +8,7 @@ import {
   type RepositoryFixture,
   type Seed,
 } from '../contracts/repository.js';
-import { Domain } from '../regressions/domain.js';
+import { Domain } from '../support/domain.js';
 
 /** Creates a virtual repository whose only member accepts pushes. */
 async function create(): Promise<RepositoryFixture> {

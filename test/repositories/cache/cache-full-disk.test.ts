@@ -16,7 +16,7 @@ import { UncachedFill } from '../../../src/repositories/cache/fills/uncached-fil
 import { KeyedMutex } from '../../../src/util/concurrency.js';
 import { readBytes } from '../../../src/util/streams.js';
 import { collect } from '../../contracts/blob-store-published.js';
-import { Domain, hooked, isApplyOf, keyOf } from '../../regressions/domain.js';
+import { Domain, hooked, isApplyOf, keyOf } from '../../support/domain.js';
 import { CollectingSink, KiB, patternBytes } from '../../support/bytes.js';
 import { absent, found, ScriptedUpstream, serve } from '../../support/scripted-upstream.js';
 

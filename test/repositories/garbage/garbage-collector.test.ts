@@ -21,7 +21,7 @@ import {
   pushImage,
   uploadExpiry,
   type Hook,
-} from '../../regressions/domain.js';
+} from '../../support/domain.js';
 
 const layer = someBytes('layer', 3000);
 const shared = someBytes('shared layer', 2000);

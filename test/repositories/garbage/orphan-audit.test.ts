@@ -18,7 +18,7 @@ import {
   pushBlobs,
   pushImage,
   type Hook,
-} from '../../regressions/domain.js';
+} from '../../support/domain.js';
 
 const layer = someBytes('layer', 3000);
 const other = someBytes('other layer', 2000);

@@ -4,7 +4,7 @@ import { AccessTimes, type AccessTimesParts } from '../../../../src/repositories
 import { LevelMetadataStore } from '../../../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../../../src/storage/memory/memory-blob-store.js';
 import { at, digest, link, repository } from '../../../contracts/metadata-samples.js';
-import { hooked, TestRuntime } from '../../../regressions/domain.js';
+import { hooked, TestRuntime } from '../../../support/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../../../support/scratch.js';
 
 const elsewhere = { repository: 's', image: 'i' };

@@ -13,7 +13,7 @@ import type { Fill } from '../../../../src/repositories/cache/fills/fill.js';
 import { KeyedMutex } from '../../../../src/util/concurrency.js';
 import { readBytes } from '../../../../src/util/streams.js';
 import { collect } from '../../../contracts/blob-store-published.js';
-import { Domain, hooked, isApplyOf, keyOf, once } from '../../../regressions/domain.js';
+import { Domain, hooked, isApplyOf, keyOf, once } from '../../../support/domain.js';
 import { CollectingSink, KiB, patternBytes, sourceOf, StuckSink } from '../../../support/bytes.js';
 import { absent, failing, found, ScriptedUpstream, serve, type Act } from '../../../support/scripted-upstream.js';
 

@@ -1,0 +1,298 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../../src/protocol/digest.js';
+import { endpoints, type RegistryOp } from '../../../src/protocol/tables/endpoints.js';
+import { managementEndpoints, type ManagementOp } from '../../../src/protocol/tables/management.js';
+import { buildPath, type Endpoint } from '../../../src/protocol/tables/route-table.js';
+import { basic, form, json, manage, pushImage, startAccess, type AccessScene, type Ask } from '../../support/access.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/archives.js';
+import type { Answer, Send } from '../../support/client.js';
+import { digest, imageManifest } from '../../support/content.js';
+import { Cleanups, MovableClock } from '../../support/remote.js';
+
+/** In the order of the columns below. `limited` has a token of an account that may do everything, which may only pull. */
+const callers = [
+  'anonymous',
+  'outsider',
+  'reader',
+  'writer',
+  'deleter',
+  'repository admin',
+  'admin',
+  'wrong password',
+  'expired token',
+  'token for another repository',
+  'token for this one',
+  'limited',
+  'host',
+] as const;
+type CallerName = (typeof callers)[number];
+/** Whose refused requests are seen to change nothing. */
+const watched: ReadonlySet<CallerName> = new Set(['anonymous', 'reader', 'token for another repository', 'limited']);
+type Op = RegistryOp | ManagementOp;
+
+/** The status for each caller. The admin's is what the operation answers to whoever may. */
+// prettier-ignore
+const expected: Readonly<Record<Op, readonly number[]>> = {
+  //                     anon outs read writ dele repo admn wrng expi othr this limi host
+  'version.check':       [401, 200, 200, 200, 200, 200, 200, 401, 401, 200, 200, 200, 200],
+  'version.checkHead':   [401, 200, 200, 200, 200, 200, 200, 401, 401, 200, 200, 200, 200],
+  'token.get':           [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'token.post':          [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'catalog.list':        [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'upload.start':        [401, 403, 403, 202, 403, 202, 202, 401, 401, 401, 202, 403, 202],
+  'upload.status':       [401, 403, 403, 204, 403, 204, 204, 401, 401, 401, 204, 403, 204],
+  'upload.statusHead':   [401, 403, 403, 204, 403, 204, 204, 401, 401, 401, 204, 403, 204],
+  'upload.append':       [401, 403, 403, 202, 403, 202, 202, 401, 401, 401, 202, 403, 202],
+  'upload.complete':     [401, 403, 403, 201, 403, 201, 201, 401, 401, 401, 201, 403, 201],
+  'upload.cancel':       [401, 403, 403, 204, 403, 204, 204, 401, 401, 401, 204, 403, 204],
+  'blob.stat':           [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'blob.get':            [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'blob.delete':         [401, 403, 403, 403, 202, 202, 202, 401, 401, 401, 202, 403, 403],
+  'manifest.stat':       [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'manifest.get':        [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'manifest.put':        [401, 403, 403, 201, 403, 201, 201, 401, 401, 401, 201, 403, 201],
+  'manifest.delete':     [401, 403, 403, 403, 202, 202, 202, 401, 401, 401, 202, 403, 403],
+  'tag.list':            [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'referrer.list':       [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
+  'health.get':          [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200],
+  'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+  'repository.get':      [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'repository.replace':  [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'repository.delete':   [401, 403, 403, 403, 403, 204, 204, 401, 401, 401, 401, 403, 403],
+  'image.list':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'image.tags':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'archive.import':      [401, 404, 403, 201, 403, 201, 201, 401, 401, 401, 401, 403, 201],
+  'archive.export':      [401, 404, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'cache.purge':         [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'explain.get':         [401, 404, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'garbage.collect':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'quarantine.list':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'quarantine.restore':  [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'quarantine.delete':   [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'account.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'account.create':      [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+  'account.get':         [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'account.replace':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'account.delete':      [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'account.tokens':      [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'account.createToken': [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+  'account.deleteToken': [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'rule.list':           [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'rule.create':         [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+  'rule.get':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'rule.replace':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'rule.delete':         [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'key.list':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'key.rotate':          [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+};
+
+const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];
+const rule = { users: ['somebody'], allow: ['pull'] };
+
+/** What a row's placeholders stand for: all of it is there, and of one request alone. */
+interface Content {
+  readonly name: string;
+  readonly repository: string;
+  readonly image: string;
+  readonly reference: string;
+  readonly digest: string;
+  readonly session: string;
+  readonly account: string;
+  readonly token: string;
+  readonly rule: string;
+}
+
+/** What goes along with a request: the query, and a body where one is needed. */
+const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: string }>> = {
+  'token.get': ({ name }) => ({ query: `scope=repository:${name}:pull` }),
+  'token.post': () => ({ headers: form, body: 'grant_type=password' }),
+  'upload.append': () => ({ body: 'some' }),
+  'upload.complete': () => ({ query: `digest=${digest('all')}`, body: 'all' }),
+  'manifest.put': ({ name }) => {
+    const { bytes, type } = imageManifest(name);
+    return { headers: { 'Content-Type': type }, body: bytes };
+  },
+  'repository.create': ({ repository }) => document({ ...localOf(`${repository}-new`) }),
+  'repository.replace': ({ repository }) => document({ ...remoteOf(repository), description: 'changed' }),
+  'archive.import': ({ image }) => ({ query: `image=${image}&tag=v2`, body: archive }),
+  'archive.export': ({ image }) => ({ query: `name=${image}:v1` }),
+  'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
+  'quarantine.restore': () => document({ all: true }),
+  'account.create': ({ account }) => document({ name: `${account}-new` }),
+  'account.replace': () => document({ description: 'changed' }),
+  'account.createToken': () => document({}),
+  'rule.create': () => document(rule),
+  'rule.replace': () => document({ ...rule, allow: ['push'] }),
+};
+
+const document = (value: object): Send => ({ headers: json, body: JSON.stringify(value) });
+const localOf = (name: string): object => ({ name, package_type: 'docker', repo_type: 'local' });
+const remoteOf = (name: string): object => ({
+  name,
+  package_type: 'docker',
+  repo_type: 'remote',
+  url: 'http://127.0.0.1:1',
+});
+
+const cleanups = new Cleanups();
+let clock: MovableClock;
+let scene: AccessScene;
+let root: Ask;
+let expired: string;
+let limited: string;
+let archive: Buffer;
+let made = 0;
+
+beforeAll(async () => {
+  clock = new MovableClock();
+  const users = ['root', 'outsider', 'reader', 'writer', 'deleter', 'keeper'];
+  const names = ['team-*'];
+  scene = await startAccess(cleanups, {
+    users,
+    repositories: [
+      { name: 'team-main', type: 'local', sparse: true },
+      { name: 'other', type: 'local' },
+    ],
+    // So that each wrong password comes from elsewhere, and none of them has to wait.
+    trustedProxies: ['127.0.0.1'],
+    access: {
+      authenticate: ({ headers: { 'x-host-user': id } }) => (typeof id === 'string' ? { id } : undefined),
+      groups: { readers: ['reader'] },
+      rules: [
+        { names, groups: ['readers'], allow: ['pull'] },
+        { names, users: ['writer'], allow: ['pull', 'push'] },
+        { names, users: ['deleter'], allow: ['pull', 'delete'] },
+        { names, users: ['keeper'], allow: ['admin'] },
+        { users: ['root', 'robot'], allow: ['admin'] },
+      ],
+    },
+  });
+  root = scene.as(basic('root'));
+  const built = buildImage('archived');
+  archive = await tarOf(entriesOf(layoutOf(built, 'v1')));
+  expired = `Bearer ${await scene.token('repository:team-main/app:*', basic('root'))}`;
+  clock.advance(301);
+  await manage(root, 'POST', 'accounts', { name: 'robot' });
+  const limits = [{ names, allow: ['pull'] }];
+  const { token } = (await manage(root, 'POST', 'accounts/robot/tokens', { limits })) as { token: string };
+  limited = basic('robot', token);
+});
+afterAll(async () => {
+  await cleanups.run();
+  clock.restore();
+});
+
+it('says what each caller gets of each operation there is', () => {
+  expect(Object.keys(expected).sort()).toEqual(rows.map(({ op }) => op).sort());
+  expect(Object.values(expected).every((statuses) => statuses.length === callers.length)).toBe(true);
+});
+
+describe('each caller, each operation', () => {
+  it.each(rows)('$op', async (row) => {
+    const got: Record<string, number> = {};
+    for (const caller of callers) {
+      const content = await makeContent(row);
+      const isWatched = watched.has(caller);
+      const before = isWatched ? await look(row, content) : [];
+      const answer = await request(row, content, await credentialsOf(caller, content));
+      got[caller] = answer.status;
+      if (answer.status === 401) expectChallenge(answer, row);
+      if (answer.status === 403 && row.method !== 'HEAD') expect(answer.codes).toEqual(['DENIED']);
+      if (answer.status < 400 || !isWatched) continue;
+      expect(await look(row, content), `${row.op} by ${caller} changes nothing`).toEqual(before);
+    }
+    const wanted = Object.fromEntries(callers.map((caller, i) => [caller, expected[row.op as Op][i]]));
+    expect(got).toEqual(wanted);
+  });
+});
+
+function expectChallenge(answer: Answer, { access, method }: Endpoint): void {
+  const challenge = answer.header('www-authenticate');
+  expect(challenge.match(/\b(?:Basic|Bearer) /g)).toHaveLength(1);
+  expect(challenge).toMatch(
+    access === 'token' ? /^Basic realm="/ : /^Bearer realm="http:\/\/127\.0\.0\.1:\d+\/v2\/token"/,
+  );
+  expect(answer.header('content-type')).toBe('application/json');
+  if (method === 'HEAD') expect(answer.body).toHaveLength(0);
+  else expect(answer.codes).toEqual(['UNAUTHORIZED']);
+}
+
+function request({ op, path, method }: Endpoint, content: Content, headers: Send['headers'] = {}): Promise<Answer> {
+  const { query, ...send } = sends[op as Op]?.(content) ?? {};
+  const { reference, ...params } = content;
+  const place = buildPath(path.replace(':reference', reference), params);
+  const target = query === undefined ? place : `${place}?${query}`;
+  return scene.ask(method, target, { ...send, headers: { ...send.headers, ...headers } });
+}
+
+async function credentialsOf(caller: CallerName, { name }: Content): Promise<NonNullable<Send['headers']>> {
+  const authorizationOf: Partial<Record<CallerName, () => string | Promise<string>>> = {
+    'repository admin': () => basic('keeper'),
+    admin: () => basic('root'),
+    'expired token': () => expired,
+    'token for another repository': () => tokenFor('repository:other/app:*'),
+    'token for this one': () => tokenFor(`repository:${name}:* registry:catalog:*`),
+    limited: () => limited,
+  };
+  if (caller === 'anonymous') return {};
+  if (caller === 'host') return { 'X-Host-User': 'writer' };
+  const address = `10.0.${made >> 8}.${made & 255}`;
+  if (caller === 'wrong password') return { Authorization: basic('root', 'guess'), 'X-Forwarded-For': address };
+  return { Authorization: await (authorizationOf[caller] ?? (() => basic(caller)))() };
+}
+
+async function tokenFor(scope: string): Promise<string> {
+  return `Bearer ${await scene.token(scope, basic('root'))}`;
+}
+
+async function makeContent({ path, op }: Endpoint): Promise<Content> {
+  made++;
+  const [image, account, repository] = [`app-${made}`, `account-${made}`, `team-${made}`];
+  const name = `team-main/${image}`;
+  const content = { image, name, account, repository, reference: 'v1', digest: '', session: '', token: '', rule: '' };
+  if (path.includes(':name') || op === 'explain.get') {
+    const pushed = await pushImage(root, name);
+    const upload = await root('POST', `/v2/${name}/blobs/uploads/`);
+    return { ...content, digest: pushed.digest, session: upload.header('docker-upload-uuid') };
+  }
+  if (path.includes(':account')) {
+    await manage(root, 'POST', 'accounts', { name: account });
+    const { id } = (await manage(root, 'POST', `accounts/${account}/tokens`, {})) as { id: string };
+    return { ...content, token: id };
+  }
+  if (op.startsWith('quarantine.')) {
+    const bytes = Buffer.from(`quarantined ${made}`);
+    scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: Date.now() });
+    return { ...content, digest: digestOf(bytes) };
+  }
+  if (path.includes(':rule')) {
+    const { id } = (await manage(root, 'POST', 'rules', rule)) as { id: string };
+    return { ...content, rule: id };
+  }
+  if (path.includes(':repository')) {
+    const isLocal = path.includes(':image') || op.startsWith('archive.');
+    await manage(root, 'POST', 'repositories', (isLocal ? localOf : remoteOf)(repository));
+    if (isLocal) await pushImage(root, `${repository}/${image}`);
+  }
+  return content;
+}
+
+/** What there is, as far as the row could change it: nothing where it only reads. */
+async function look({ method, path }: Endpoint, content: Content): Promise<readonly string[]> {
+  if (method === 'GET' || method === 'HEAD') return [];
+  const { name, session, account, repository } = content;
+  const places = path.startsWith('/v2/:name')
+    ? [`/v2/${name}/tags/list`, `/v2/${name}/blobs/${content.digest}`, `/v2/${name}/blobs/uploads/${session}`]
+    : [
+        'repositories',
+        'accounts',
+        `accounts/${account}/tokens`,
+        'rules',
+        'keys',
+        'quarantine',
+        `repositories/${repository}`,
+      ].map((place) => `/api/v1/${place}`);
+  const answers = await Promise.all(places.map((place) => root('GET', place)));
+  return answers.map(({ status, headers, body }) => [status, headers['range'], digest(body)].join(' '));
+}

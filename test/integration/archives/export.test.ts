@@ -1,0 +1,276 @@
+import { once } from 'node:events';
+import { readdir, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import { extract } from 'tar-stream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { blobFile, buildImage, type BuiltImage } from '../../support/archives.js';
+import { Client, type Answer } from '../../support/client.js';
+import {
+  describeBytes,
+  describeManifest,
+  digest,
+  indexManifest,
+  manifestOf,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  types,
+  type Manifest,
+} from '../../support/content.js';
+import { startRegistry, type TestRegistry } from '../../support/registry.js';
+
+let started: TestRegistry;
+let client: Client;
+beforeAll(async () => {
+  started = await startRegistry({
+    repositories: [
+      { name: 'local', type: 'local' },
+      { name: 'copy', type: 'local' },
+      { name: 'all', type: 'virtual', members: ['copy', 'local'] },
+    ],
+  });
+  client = new Client(started.url);
+});
+afterAll(async () => {
+  await client.close();
+  await started.close();
+});
+
+function ask(query: string, repository = 'local'): Promise<Answer> {
+  return client.get(`/api/v1/repositories/${repository}/export?${query}`);
+}
+
+async function push(name: string, reference: string, { manifest, config, layers }: BuiltImage): Promise<void> {
+  for (const bytes of [config, ...layers]) await pushBlob(client, name, bytes);
+  await pushManifest(client, name, reference, manifest);
+}
+
+/** The files of a tar, by path and in its order. */
+async function unpack(tar: Buffer): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  const parser = extract();
+  parser.end(tar);
+  for await (const entry of parser) {
+    expect(entry.header.mtime.getTime()).toBe(0);
+    const chunks: Buffer[] = [];
+    for await (const chunk of entry as AsyncIterable<Buffer>) chunks.push(chunk);
+    files.set(entry.header.name, Buffer.concat(chunks));
+  }
+  return files;
+}
+
+function json(files: ReadonlyMap<string, Buffer>, name: string): unknown {
+  return JSON.parse(String(files.get(name)));
+}
+
+const names = (name: string, ref: string): object => ({
+  annotations: { 'io.containerd.image.name': name, 'org.opencontainers.image.ref.name': ref },
+});
+
+describe('an export', () => {
+  const image = buildImage('exported');
+  beforeAll(() => push('local/team/app', '1.2', image));
+
+  it('is an OCI layout that docker load takes too, of a size that is told before, and always the same', async () => {
+    const answer = await ask('name=team/app:1.2');
+    expect([answer.status, answer.header('content-type')]).toEqual([200, 'application/x-tar']);
+    expect(answer.header('content-disposition')).toBe('attachment; filename="team-app-1.2.tar"');
+    expect(answer.header('content-length')).toBe(String(answer.body.length));
+    const files = await unpack(answer.body);
+    const blobs = [...image.layers, image.config, image.manifest.bytes].map((bytes) => blobFile(bytes)).toSorted();
+    expect([...files.keys()]).toEqual(['oci-layout', 'index.json', 'manifest.json', ...blobs]);
+    for (const bytes of [...image.layers, image.config, image.manifest.bytes]) {
+      expect(files.get(blobFile(bytes))?.equals(bytes)).toBe(true);
+    }
+    expect(json(files, 'oci-layout')).toEqual({ imageLayoutVersion: '1.0.0' });
+    expect(json(files, 'index.json')).toMatchObject({
+      manifests: [{ ...describeManifest(image.manifest), ...names('local/team/app:1.2', '1.2') }],
+    });
+    expect(json(files, 'manifest.json')).toEqual([
+      {
+        Config: blobFile(image.config),
+        RepoTags: ['local/team/app:1.2'],
+        Layers: image.layers.map((bytes) => blobFile(bytes)),
+      },
+    ]);
+    expect((await ask('image=team/app&reference=1.2')).body.equals(answer.body)).toBe(true);
+  });
+
+  it('comes back in as it was', async () => {
+    const { body } = await ask('name=team/app:1.2');
+    const imported = await client.post('/api/v1/repositories/local/import', { body });
+    expect(imported.json()).toMatchObject({
+      images: [{ image: 'team/app', tags: ['1.2'], digest: image.manifest.digest }],
+      blobs: { total: 3, already_present: 3 },
+    });
+    await client.post('/api/v1/repositories/copy/import?image=team/app', { body });
+    expect((await ask('name=team/app:1.2&as=local/team/app:1.2', 'copy')).body.equals(body)).toBe(true);
+  });
+
+  it.each([
+    ['as another name', 'name=team/app:1.2&as=other/name:7', 'other/name:7', '7'],
+    [
+      'as another name without a tag',
+      'name=team/app:1.2&as=localhost:5000/other',
+      'localhost:5000/other:latest',
+      'latest',
+    ],
+  ])('is called %s', async (_name, query, full, ref) => {
+    const files = await unpack((await ask(query)).body);
+    expect(json(files, 'index.json')).toMatchObject({ manifests: [names(full, ref)] });
+    expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: [full] }]);
+  });
+
+  it('by digest has no name', async () => {
+    const files = await unpack((await ask(`name=team/app@${image.manifest.digest}`)).body);
+    expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(image.manifest)] });
+    expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: [] }]);
+  });
+
+  it('of several images has what they share once, and full names', async () => {
+    const other = buildImage('exported beside');
+    await push('local/team/other', 'latest', other);
+    await push('local/team/app', 'again', image);
+    const answer = await ask('name=team/app:1.2&name=team/app:again&name=team/other');
+    expect(answer.header('content-disposition')).toContain('"local.tar"');
+    const files = await unpack(answer.body);
+    expect(files.size).toBe(3 + 2 * 4);
+    const full = ['local/team/app:1.2', 'local/team/app:again', 'local/team/other:latest'];
+    expect(json(files, 'index.json')).toMatchObject({ manifests: full.map((name) => names(name, name)) });
+    expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: full.slice(0, 2) }, { RepoTags: full.slice(2) }]);
+  });
+
+  it('goes through a virtual repository', async () => {
+    const files = await unpack((await ask('name=team/app:1.2', 'all')).body);
+    expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: ['all/team/app:1.2'] }]);
+  });
+});
+
+describe('an export of several platforms', () => {
+  const [amd, arm] = [buildImage('amd64'), buildImage('arm64')];
+  const on = (built: BuiltImage, architecture: string, more: object = {}): ReturnType<typeof describeBytes> => ({
+    ...describeManifest(built.manifest),
+    platform: { os: 'linux', architecture, ...more },
+  });
+  const absent = buildImage('absent');
+  const index = indexManifest([on(arm, 'arm64', { variant: 'v8' }), on(amd, 'amd64'), on(absent, 's390x')]);
+  beforeAll(async () => {
+    for (const built of [amd, arm]) await push('local/multi', built.manifest.digest, built);
+    await pushManifest(client, 'local/multi', '1', index);
+  });
+
+  it('has all that are here, and for docker load the usual one', async () => {
+    const files = await unpack((await ask('name=multi:1')).body);
+    expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(index)] });
+    for (const built of [amd, arm]) expect(files.has(blobFile(built.manifest.bytes))).toBe(true);
+    expect(json(files, 'manifest.json')).toMatchObject([{ Config: blobFile(amd.config) }]);
+  });
+
+  it.each([
+    ['linux/arm64', arm],
+    ['linux/arm64/v8', arm],
+    ['linux/amd64', amd],
+  ])('has only what fits %s when that is asked for', async (platform, built) => {
+    const files = await unpack((await ask(`name=multi:1&platform=${platform}`)).body);
+    expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(built.manifest)] });
+    expect(json(files, 'manifest.json')).toMatchObject([{ Config: blobFile(built.config) }]);
+    expect(files.size).toBe(3 + 4);
+  });
+
+  it.each(['linux/s390x', 'windows/amd64', 'linux/arm'])('is refused for %s', async (platform) => {
+    const answer = await ask(`name=multi:1&platform=${platform}`);
+    expect([answer.status, answer.codes]).toEqual([404, ['MANIFEST_UNKNOWN']]);
+  });
+});
+
+describe('an export of what docker cannot load', () => {
+  const config = Buffer.from('{}');
+  const foreign = describeBytes(types.foreignLayer, Buffer.from('elsewhere'));
+  const artifact = manifestOf(types.ociImage, { config: describeBytes(types.empty, config), layers: [] });
+  const windows = manifestOf(types.ociImage, { config: describeBytes(types.ociConfig, config), layers: [foreign] });
+
+  it.each<[string, Manifest]>([
+    ['an artifact', artifact],
+    ['an image with a layer that is fetched from elsewhere', windows],
+  ])('has no manifest.json: %s', async (_name, manifest) => {
+    await pushBlob(client, 'local/odd', config);
+    await pushManifest(client, 'local/odd', 'odd', manifest);
+    const files = await unpack((await ask('name=odd:odd')).body);
+    expect([...files.keys()].toSorted()).toEqual(
+      ['oci-layout', 'index.json', blobFile(config), blobFile(manifest.bytes)].toSorted(),
+    );
+  });
+});
+
+describe('an export is refused', () => {
+  it.each([
+    ['', 400, 'OPTIONS_INVALID'],
+    ['name=nothing:1', 404, 'MANIFEST_UNKNOWN'],
+    ['name=No', 400, 'NAME_INVALID'],
+    ['name=a:-', 400, 'TAG_INVALID'],
+    ['name=a@sha256:0', 400, 'DIGEST_INVALID'],
+    ['name=a&platform=linux', 400, 'OPTIONS_INVALID'],
+    ['name=a&as=%0a', 400, 'OPTIONS_INVALID'],
+    ['name=a&name=b&as=c', 400, 'OPTIONS_INVALID'],
+    ['name=a&'.repeat(101), 400, 'OPTIONS_INVALID'],
+  ])('for %j with %i %s', async (query, status, code) => {
+    const answer = await ask(query);
+    expect([answer.status, answer.codes]).toEqual([status, [code]]);
+  });
+
+  it('when a layer of it is not here', async () => {
+    const lacking = buildImage('lacking');
+    await push('local/lacking', '1', lacking);
+    await client.delete(`/v2/local/lacking/blobs/${digest(lacking.layers[0] ?? '')}`);
+    const answer = await ask('name=lacking:1');
+    expect([answer.status, answer.codes]).toEqual([404, ['BLOB_UNKNOWN']]);
+  });
+});
+
+describe('bytes that are damaged', () => {
+  async function fileOf(bytes: Buffer): Promise<string> {
+    const hex = digest(bytes).slice('sha256:'.length);
+    const found = (await readdir(started.folder, { recursive: true })).find((file) => file.endsWith(hex));
+    return path.join(started.folder, found ?? '');
+  }
+
+  it('never look whole', async () => {
+    const built = buildImage('damaged');
+    await push('local/damaged', '1', built);
+    const [layer = Buffer.alloc(0)] = built.layers;
+    await writeFile(await fileOf(layer), someBytes('not the layer', layer.length));
+    await expect(ask('name=damaged:1')).rejects.toThrow(/terminated|other side closed|closed/i);
+    expect(started.log).toContainEqual(expect.objectContaining({ message: 'sending a blob failed' }));
+  });
+
+  it('that are too few are found before the first is sent', async () => {
+    const built = buildImage('shortened');
+    await push('local/shortened', '1', built);
+    const file = await fileOf(built.layers[0] ?? Buffer.alloc(0));
+    await truncate(file, 10);
+    // What was looked at just now is remembered for a second.
+    await expect
+      .poll(async () => (await ask('name=shortened:1').catch(() => undefined))?.status, { timeout: 5000 })
+      .toBe(404);
+  });
+});
+
+describe('a client that leaves', () => {
+  it('ends the export', async () => {
+    const layers = [someBytes('a large layer', 30_000_000)];
+    const config = Buffer.from('{"os":"linux","architecture":"amd64"}');
+    const manifest = manifestOf(types.ociImage, {
+      config: describeBytes(types.ociConfig, config),
+      layers: layers.map((bytes) => describeBytes(types.ociLayer, bytes)),
+    });
+    await push('local/large', '1', { manifest, config, layers });
+    const response = await fetch(`${started.url}/api/v1/repositories/local/export?name=large:1`);
+    const ended = once(started.registry.events, 'request');
+    const reader = Readable.fromWeb(response.body as never);
+    await once(reader, 'readable');
+    reader.destroy();
+    const [event] = (await ended) as [{ op: string }];
+    expect(event.op).toBe('archive.export');
+  });
+});

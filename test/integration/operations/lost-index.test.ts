@@ -1,0 +1,93 @@
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Client } from '../../support/client.js';
+import { Command, originOf } from '../../support/command.js';
+import { pushAndPull } from '../../support/push-and-pull.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+
+describe('artifactapi on a data folder whose index is lost', () => {
+  let folder: string;
+  let data: string;
+  const commands: Command[] = [];
+  const clients: Client[] = [];
+
+  const run = (...args: string[]): Command => {
+    const command = new Command('dist/src/command/cli.js', args, { cwd: folder });
+    commands.push(command);
+    return command;
+  };
+  const serve = (...args: string[]): Command => run('serve', '--port', '0', '--data', data, ...args);
+  const connect = async (command: Command): Promise<Client> => {
+    const client = new Client(await originOf(command));
+    clients.push(client);
+    return client;
+  };
+  const stop = async (command: Command): Promise<void> => {
+    command.kill('SIGTERM');
+    await command.ended();
+  };
+  const blobs = async (): Promise<number> => {
+    const entries = await readdir(path.join(data, 'blobs'), { recursive: true, withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).length;
+  };
+
+  beforeEach(async () => {
+    folder = await makeScratchFolder();
+    data = path.join(folder, 'data');
+    const command = serve();
+    await pushAndPull(await connect(command), 'local/app');
+    await stop(command);
+    await rm(path.join(data, 'index', 'CURRENT'));
+  });
+  afterEach(async () => {
+    for (const client of clients.splice(0)) await client.close();
+    for (const command of commands.splice(0)) {
+      command.kill('SIGKILL');
+      await command.ended();
+    }
+    await removeScratchFolder(folder);
+  });
+
+  it('does not start, says why and what to do, and deletes nothing', async () => {
+    const before = await blobs();
+    const { code, stderr } = await serve().ended();
+    expect(code).toBe(1);
+    expect(stderr).toContain('the file CURRENT is missing');
+    expect(stderr).toContain(`artifactapi repair-index --data ${data}`);
+    expect(stderr).toContain('--accept-empty-index');
+    expect(await blobs()).toBe(before);
+  });
+
+  it('starts empty when that is accepted, moves the index aside, and starts as usual from then on', async () => {
+    const accepting = serve('--accept-empty-index');
+    const client = await connect(accepting);
+    expect(await (await client.get('/v2/_catalog')).json()).toEqual({ repositories: [] });
+    expect((await readdir(data)).some((name) => name.startsWith('index.lost-'))).toBe(true);
+    await stop(accepting);
+    expect(accepting.stderr).toContain('index started empty');
+    const next = serve();
+    await connect(next);
+    await stop(next);
+  });
+
+  it('is repaired by repair-index, which refuses while a server runs', async () => {
+    const { code, stdout } = await run('repair-index', '--data', data).ended();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/repositories: 1 \(local\)\n {2}images: 1\n {2}manifests: \d+\n {2}tags: 1\n/);
+    expect(stdout).toContain('index.damaged-');
+    const server = serve();
+    const client = await connect(server);
+    expect(await (await client.get('/v2/_catalog')).json()).toEqual({ repositories: ['local/app'] });
+    const second = await run('repair-index', '--data', data).ended();
+    expect(second.code).toBe(1);
+    expect(second.stderr).toMatch(/another process \(pid \d+\) has .*index open/);
+    await stop(server);
+  });
+
+  it('says that there is nothing to repair in a folder without an index', async () => {
+    const { code, stderr } = await run('repair-index', '--data', path.join(folder, 'none')).ended();
+    expect(code).toBe(1);
+    expect(stderr).toContain('cannot read the index');
+  });
+});

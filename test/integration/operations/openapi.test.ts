@@ -1,0 +1,234 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf } from '../../../src/protocol/digest.js';
+import { endpoints, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
+import { managementEndpoints, managementRoutes } from '../../../src/protocol/tables/management.js';
+import { basic, form, json, startAccess, type AccessScene, type Ask } from '../../support/access.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/archives.js';
+import type { Answer, Method, Send } from '../../support/client.js';
+import { digest, imageManifest, types } from '../../support/content.js';
+import { operationsOf, type Content, type OpenApi, type Operation } from '../../support/openapi.js';
+import { Cleanups } from '../../support/remote.js';
+
+const file = path.join(import.meta.dirname, '../../../docs/openapi.json');
+const document = JSON.parse(readFileSync(file, 'utf8')) as OpenApi;
+const operations = operationsOf(document);
+
+const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
+ajv.addSchema(document, 'openapi');
+
+/** What is wrong with a value by a schema of the document. */
+function problemsOf(value: unknown, schema: object): unknown {
+  const text = JSON.stringify(schema).replaceAll('"#/components', '"openapi#/components');
+  const validate = ajv.compile(JSON.parse(text) as object);
+  return validate(value) ? undefined : validate.errors;
+}
+
+const name = '/v2/local/team/app';
+const api = '/api/v1';
+const blob = Buffer.from('a blob');
+const manifest = imageManifest('openapi');
+const credentials = { username: 'me', password: 'secret' };
+const local = { name: 'made', package_type: 'docker', repo_type: 'local', sparse: 'indexes' };
+const remote = {
+  ...local,
+  name: 'far',
+  repo_type: 'remote',
+  sparse: undefined,
+  url: 'http://127.0.0.1:1',
+  credentials,
+};
+const virtual = { ...local, name: 'both', repo_type: 'virtual', sparse: undefined, members: ['made'], push_to: 'made' };
+const rule = { names: 'made/**', users: ['robot'], allow: ['pull'] };
+
+/** There when there is something to say. */
+const optionalHeaders = new Set(['Link', 'OCI-Subject', 'OCI-Tag', 'OCI-Filters-Applied']);
+
+describe('docs/openapi.json', () => {
+  const cleanups = new Cleanups();
+  const seen = new Set<string>();
+  let scene: AccessScene;
+  let ask: Ask;
+
+  beforeAll(async () => {
+    const rules = [
+      { users: ['root'], allow: ['admin'] },
+      { users: ['reader'], names: 'local', allow: ['pull'] },
+    ] as const;
+    const repositories = [{ name: 'local', type: 'local', sparse: true }] as const;
+    scene = await startAccess(cleanups, { users: ['root', 'reader'], access: { rules }, repositories });
+    ask = scene.as(basic('root'));
+  });
+  afterAll(() => cleanups.run());
+
+  /** Sends a request, and holds it and its answer to the document. */
+  async function exchange(method: Method, url: string, expected: number, send: Send = {}, by = ask): Promise<Answer> {
+    const routes = url.startsWith('/v2') ? registryRoutes : managementRoutes;
+    const op = routes.match(method, url.replace(/\?.*/, ''))?.row.op ?? '';
+    seen.add(op);
+    const operation = operations.get(op);
+    if (operation === undefined) throw new Error(`the document has no ${op}`);
+    const answer = await by(method, url, send);
+    expect(answer.status, answer.body.toString()).toBe(expected);
+    expectRequest(operation, url, send);
+    expectAnswer(operation, answer, method);
+    return answer;
+  }
+
+  function expectRequest(operation: Operation, url: string, { headers, body }: Send): void {
+    const asked = [...new URL(url, 'http://host').searchParams.keys()];
+    const known = (operation.parameters ?? []).filter((parameter) => parameter.in === 'query');
+    expect(known.map((parameter) => parameter.name)).toEqual(expect.arrayContaining(asked));
+    if (body === undefined) return;
+    const type = String(headers?.['Content-Type'] ?? 'application/octet-stream');
+    expect(Object.keys(operation.requestBody?.content ?? {})).toContain(type);
+    if (type === json['Content-Type'] && typeof body === 'string') expectJson(operation.requestBody, type, body);
+  }
+
+  function expectAnswer(operation: Operation, answer: Answer, method: Method): void {
+    const described = operation.responses[answer.status];
+    expect(described, `${operation.operationId} says nothing of ${answer.status}`).toBeDefined();
+    for (const header of Object.keys(described?.headers ?? {})) {
+      if (!optionalHeaders.has(header)) expect(answer.header(header), header).not.toBe('');
+    }
+    if (method === 'HEAD') return;
+    const types = Object.keys(described?.content ?? {});
+    expect(types.length > 0).toBe(answer.body.length > 0);
+    if (types.length > 0) expectJson(described, answer.header('content-type'), answer.body.toString());
+  }
+
+  function expectJson(described: Content | undefined, type: string, text: string): void {
+    expect(Object.keys(described?.content ?? {})).toContain(type);
+    const schema = described?.content?.[type]?.schema;
+    if (schema !== undefined) expect(problemsOf(JSON.parse(text), schema), text).toBeUndefined();
+  }
+
+  const post = (url: string, value: object, expected = 201): Promise<Answer> =>
+    exchange('POST', api + url, expected, { headers: json, body: JSON.stringify(value) });
+  const put = (url: string, value: object): Promise<Answer> =>
+    exchange('PUT', api + url, 200, { headers: json, body: JSON.stringify(value) });
+
+  it('says of the registry what it does', async () => {
+    await exchange('GET', '/v2/', 200);
+    await exchange('HEAD', '/v2/', 200);
+    await exchange('GET', '/v2/token?scope=repository:local/team/app:pull&service=x&offline_token=true', 200);
+    const login = new URLSearchParams({ grant_type: 'password', username: 'root', password: 'password of root' });
+    await exchange('POST', '/v2/token', 200, { headers: form, body: login.toString() });
+    const { headers } = await exchange('POST', `${name}/blobs/uploads/?digest-algorithm=sha256`, 202);
+    const upload = String(headers['location']);
+    const range = { 'Content-Range': `0-${blob.length - 1}` };
+    await exchange('PATCH', upload, 202, { headers: range, body: blob });
+    await exchange('GET', upload, 204);
+    await exchange('HEAD', upload, 204);
+    await exchange('PUT', `${upload}?digest=${digest(blob)}`, 201);
+    const other = await exchange('POST', `${name}/blobs/uploads/`, 202);
+    await exchange('DELETE', other.header('location'), 204);
+    await exchange('POST', `/v2/local/copy/blobs/uploads/?mount=${digest(blob)}&from=local/team/app`, 201);
+    const layer = `${name}/blobs/${digest(blob)}`;
+    await exchange('HEAD', layer, 200);
+    await exchange('GET', layer, 200);
+    await exchange('GET', `${layer}?ns=docker.io`, 206, { headers: { Range: 'bytes=1-2' } });
+    await exchange('GET', layer, 304, { headers: { 'If-None-Match': `"${digest(blob)}"` } });
+    const pushed = { headers: { 'Content-Type': manifest.type }, body: manifest.bytes };
+    await exchange('PUT', `${name}/manifests/${manifest.digest}?tag=a&tag=b`, 201, pushed);
+    await exchange('HEAD', `${name}/manifests/a`, 200);
+    await exchange('GET', `${name}/manifests/a`, 200);
+    await exchange('GET', `${name}/tags/list?n=1`, 200);
+    await exchange('GET', `${name}/referrers/${manifest.digest}?artifactType=${types.ociConfig}`, 200);
+    await exchange('GET', '/v2/_catalog?n=10&last=a', 200);
+    await exchange('DELETE', `${name}/manifests/b`, 202);
+    await exchange('DELETE', layer, 202);
+  });
+
+  it('says of the management API what it does', async () => {
+    await exchange('GET', `${api}/health`, 200);
+    for (const repository of [local, remote, virtual]) await post('/repositories', repository);
+    await exchange('GET', `${api}/repositories`, 200);
+    await exchange('GET', `${api}/repositories`, 200, {}, scene.as(basic('reader')));
+    for (const { name } of [local, remote, virtual]) {
+      const shown = await exchange('GET', `${api}/repositories/${name}`, 200);
+      // What is shown can be edited and put back; and the name may be missing.
+      await put(`/repositories/${name}`, shown.json() as object);
+    }
+    await put('/repositories/far', { ...remote, name: undefined, credentials: null, pins: ['team/*'] });
+    await exchange('GET', `${api}/repositories/local/images?n=1`, 200);
+    await exchange('GET', `${api}/repositories/local/images/team/app/tags`, 200);
+    const archive = await tarOf(entriesOf(layoutOf(buildImage('openapi'), 'team/archived:1')));
+    await exchange('POST', `${api}/repositories/made/import?tag=2`, 201, { body: archive });
+    await exchange('GET', `${api}/repositories/made/export?name=team/archived:2&platform=linux/amd64`, 200);
+    await exchange('DELETE', `${api}/repositories/far/cache?image=team/app&tag=1`, 200);
+    for (const at of ['local/team/app', 'far/team/app', 'both/team/app']) {
+      await exchange('GET', `${api}/explain?name=${at}&reference=a`, 200);
+    }
+    await exchange('POST', `${api}/gc?dry_run=true`, 200);
+    for (const { name } of [virtual, remote, local]) await exchange('DELETE', `${api}/repositories/${name}`, 204);
+  });
+
+  it('says of accounts, tokens, rules and keys what they are', async () => {
+    await post('/accounts', { name: 'robot', groups: ['team'] });
+    await exchange('GET', `${api}/accounts`, 200);
+    await put('/accounts/robot', (await exchange('GET', `${api}/accounts/robot`, 200)).json() as object);
+    const limits = [{ names: 'local/**', allow: ['pull'] }];
+    const { id } = (await post('/accounts/robot/tokens', { limits, expires_in_seconds: 60 })).json() as { id: string };
+    await post('/accounts/robot/tokens', {});
+    await exchange('GET', `${api}/accounts/robot/tokens`, 200);
+    await exchange('DELETE', `${api}/accounts/robot/tokens/${id}`, 204);
+    await exchange('DELETE', `${api}/accounts/robot`, 204);
+    const made = (await post('/rules', rule)).json() as { id: string };
+    await exchange('GET', `${api}/rules`, 200);
+    await put(`/rules/${made.id}`, (await exchange('GET', `${api}/rules/${made.id}`, 200)).json() as object);
+    await exchange('DELETE', `${api}/rules/${made.id}`, 204);
+    await exchange('GET', `${api}/keys`, 200);
+    await exchange('POST', `${api}/keys`, 201);
+  });
+
+  it('says of the quarantine what it is', async () => {
+    for (const label of ['one', 'two', 'three']) {
+      const bytes = Buffer.from(label);
+      scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: 0 });
+    }
+    const { body } = await exchange('GET', `${api}/quarantine?n=2&last=`, 200);
+    expect(JSON.parse(body.toString())).toMatchObject({ blobs: [{ size_bytes: 3 }, {}] });
+    await exchange('DELETE', `${api}/quarantine/${digestOf(Buffer.from('one'))}`, 204);
+    await post('/quarantine/restore', { digests: [digestOf(Buffer.from('two')), digestOf(Buffer.from('four'))] }, 200);
+    await post('/quarantine/restore', { all: true }, 200);
+  });
+
+  it('was held to every operation that there is', () => {
+    expect([...seen].toSorted()).toEqual([...endpoints, ...managementEndpoints].map(({ op }) => op).toSorted());
+  });
+
+  it.each([
+    ['GET', `${name}/manifests/nothing`],
+    ['GET', `${name}/tags/list?n=-1`],
+    ['DELETE', `${api}/repositories/local`],
+  ] as const)('has the body of a refusal: %s %s', async (method, url) => {
+    const answer = await ask(method, url);
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+    expect(problemsOf(answer.json(), { $ref: '#/components/schemas/Errors' })).toBeUndefined();
+  });
+
+  it.each([
+    ['/repositories', 'repository.create', { ...local, sparse: 'no' }],
+    ['/repositories', 'repository.create', { ...local, name: undefined }],
+    ['/repositories', 'repository.create', { ...local, name: 'No/Name' }],
+    ['/repositories', 'repository.create', { ...local, url: 'http://127.0.0.1' }],
+    ['/repositories', 'repository.create', { ...remote, url: undefined }],
+    ['/repositories', 'repository.create', { ...remote, credentials: { username: 'me' } }],
+    ['/repositories', 'repository.create', { ...virtual, members: [] }],
+    ['/quarantine/restore', 'quarantine.restore', {}],
+    ['/quarantine/restore', 'quarantine.restore', { all: false }],
+    ['/quarantine/restore', 'quarantine.restore', { digests: [] }],
+    ['/quarantine/restore', 'quarantine.restore', { digests: ['sha256:short'] }],
+    ['/accounts', 'account.create', { name: 'a b' }],
+    ['/rules', 'rule.create', { users: ['a'], allow: ['write'] }],
+    ['/rules', 'rule.create', { users: ['a'] }],
+  ])('refuses for %s what the registry refuses: %s %j', async (url, op, value) => {
+    const answer = await ask('POST', api + url, { headers: json, body: JSON.stringify(value) });
+    expect(answer.codes).toEqual(['OPTIONS_INVALID']);
+    const schema = operations.get(op)?.requestBody?.content?.['application/json']?.schema ?? {};
+    expect(problemsOf(JSON.parse(JSON.stringify(value)), schema)).toBeDefined();
+  });
+});

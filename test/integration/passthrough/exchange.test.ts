@@ -1,0 +1,681 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, get, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import { connect, createServer as createRawServer, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  createPassthrough,
+  type Passthrough,
+  type PassthroughOutcome,
+} from '../../../src/http/passthrough/passthrough.js';
+import type { Forward } from '../../../src/ports/upstream.js';
+import { createOutgoing } from '../../../src/util/outgoing/outgoing.js';
+import { MiB, patternBytes } from '../../support/bytes.js';
+import { Client } from '../../support/client.js';
+import { digest, imageManifest, types } from '../../support/content.js';
+import type { FaultImage } from '../../support/fault-upstream-images.js';
+import {
+  readTestCertificate,
+  startFaultUpstream,
+  type Fault,
+  type FaultUpstream,
+} from '../../support/fault-upstream.js';
+import { exchangeRaw, rawHead, RawConnection } from '../../support/raw.js';
+import { listen, recordingLogger, type Listening } from '../../support/registry.js';
+
+const name = 'library/alpine';
+const local = '/v2/hub/alpine';
+
+let fault: FaultUpstream;
+let image: FaultImage;
+let layer: FaultImage['layers'][number];
+let passthrough: Passthrough;
+let front: Listening;
+let client: Client;
+let log: ReturnType<typeof recordingLogger>;
+let outcomes: PassthroughOutcome[];
+/** What the forward of the next requests has in place of the default. */
+let settings: Partial<Forward>;
+let extraHeaders: Record<string, string>;
+let mirrored: string;
+
+beforeEach(async () => {
+  [settings, extraHeaders, outcomes] = [{}, {}, []];
+  log = recordingLogger();
+  fault = await startFaultUpstream();
+  mirrored = fault.url;
+  image = fault.images.addImage(name, 'latest', [300_000]);
+  [layer] = image.layers as [typeof layer];
+  passthrough = createPassthrough();
+  front = await listen((req, res) => {
+    const contentTypes = [types.ociImage];
+    const context = { prefix: '/registry', id: 'request-1', isPublic: true, contentTypes, log, extraHeaders };
+    void passthrough.send(req, res, forwardOf(req), context).then((outcome) => outcomes.push(outcome));
+  });
+  client = new Client(front.url);
+});
+
+afterEach(async () => {
+  await Promise.all([client.close(), front.close(), fault.close()]);
+  passthrough.close();
+});
+
+function forwardOf(req: IncomingMessage): Forward {
+  const there = `/v2/${name}`;
+  return {
+    url: new URL((req.url ?? '').replace(local, there), mirrored),
+    headers: { via: '1.1 me' },
+    renew: () => Promise.resolve(undefined),
+    mapBack: ({ origin, pathname, search }) =>
+      origin === new URL(mirrored).origin && pathname.startsWith(`${there}/`)
+        ? pathname.replace(there, local) + search
+        : undefined,
+    redirects: 'follow',
+    ...createOutgoing({ url: new URL(mirrored), connectTimeoutMs: 400, responseTimeoutMs: 400, log }),
+    ...settings,
+  };
+}
+
+const blobPath = (): string => `${local}/blobs/${layer.digest}`;
+const manifestPath = `${local}/manifests/latest`;
+
+async function until(condition: () => boolean, ms = 3000): Promise<void> {
+  for (const end = Date.now() + ms; !condition(); await delay(5)) {
+    if (Date.now() > end) throw new Error('it did not come to pass');
+  }
+}
+
+describe('good answers', () => {
+  it('a manifest: bytes, type, digest, and what every answer of ours has', async () => {
+    extraHeaders = { 'X-Cache-Repository': 'hub' };
+    const answer = await client.get(manifestPath, { accept: types.ociImage });
+    expect(answer.status).toBe(200);
+    expect(answer.body.equals(image.manifest.bytes)).toBe(true);
+    expect(answer.headers).toMatchObject({
+      'content-type': types.ociImage,
+      'content-length': String(image.manifest.bytes.length),
+      'docker-content-digest': image.manifest.digest,
+      'docker-distribution-api-version': 'registry/2.0',
+      'x-request-id': 'request-1',
+      'x-cache-repository': 'hub',
+      'cache-control': 'no-transform',
+    });
+    expect(outcomes).toEqual([{ status: 200 }]);
+  });
+
+  it('HEAD of a manifest and of a blob tell the real length', async () => {
+    const manifest = await client.head(manifestPath);
+    expect([manifest.status, manifest.header('content-length')]).toEqual([200, String(image.manifest.bytes.length)]);
+    const blob = await client.head(blobPath());
+    expect([blob.status, blob.header('content-length')]).toEqual([200, '300000']);
+    expect(fault.requests.map(({ method }) => method)).toEqual(['HEAD', 'HEAD']);
+  });
+
+  it('a HEAD without a length tells none', async () => {
+    fault.fault('/blobs/', { noLength: true });
+    const { status, headers } = await client.head(blobPath());
+    expect([status, headers['content-length'], headers['transfer-encoding']]).toEqual([200, undefined, undefined]);
+  });
+
+  it('a blob, whole, in part, chunked, and not at all', async () => {
+    expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
+    const part = await client.get(blobPath(), { range: 'bytes=299000-' });
+    expect([part.status, part.header('content-range')]).toEqual([206, 'bytes 299000-299999/300000']);
+    expect(part.body.equals(layer.bytes.subarray(299_000))).toBe(true);
+    const none = await client.get(blobPath(), { range: 'bytes=300000-' });
+    expect([none.status, none.codes, none.header('content-range')]).toEqual([416, ['RANGE_INVALID'], 'bytes */300000']);
+    fault.fault('/blobs/', { noLength: true });
+    const chunked = await client.get(blobPath());
+    expect(chunked.header('transfer-encoding')).toBe('chunked');
+    expect(chunked.body.equals(layer.bytes)).toBe(true);
+  });
+
+  it('a list of tags goes on through us, page by page', async () => {
+    fault.images.pageSize = 2;
+    for (const tag of ['a', 'b', 'c']) fault.images.addManifest(name, imageManifest(tag), tag);
+    const tags: string[] = [];
+    for (let path: string | undefined = `${local}/tags/list?n=2`; path !== undefined;) {
+      const answer = await client.get(path);
+      tags.push(...(answer.json() as { tags: string[] }).tags);
+      if (answer.next !== undefined) expect(answer.next).toMatch(/^\/registry\/v2\/hub\/alpine\/tags\/list\?/);
+      path = answer.next?.slice('/registry'.length);
+    }
+    expect(tags).toEqual(['a', 'b', 'c', 'latest']);
+  });
+
+  it('a list that would go on at another host is refused', async () => {
+    fault.fault('/tags/', { headers: { link: '<http://evil.example/v2/x/tags/list>; rel="next"' } });
+    expect((await client.get(`${local}/tags/list`)).codes).toEqual(['UNAVAILABLE']);
+  });
+
+  it('304 comes without a body', async () => {
+    const upstream = await listen((req, res) => {
+      const known = req.headers['if-none-match'] === '"x"';
+      res.writeHead(known ? 304 : 200, { ETag: '"x"' }).end(known ? undefined : 'text');
+    });
+    mirrored = upstream.url;
+    const answer = await client.get(manifestPath, { 'if-none-match': '"x"' });
+    expect([answer.status, answer.header('etag'), answer.body.length]).toEqual([304, '"x"', 0]);
+    await upstream.close();
+  });
+});
+
+describe('what goes out and what comes back', () => {
+  it('nothing of the client but what the upstream needs, no body, and the path as it is', async () => {
+    const seen: { url?: string | undefined; raw: string[]; body: string }[] = [];
+    const upstream = await listen((req, res) => {
+      const chunks: Buffer[] = [];
+      req.on('data', (chunk: Buffer) => chunks.push(chunk));
+      req.on('end', () => {
+        seen.push({ url: req.url, raw: req.rawHeaders, body: Buffer.concat(chunks).toString() });
+        res.setHeader('Set-Cookie', 'a=b').setHeader('Server', 'nginx').setHeader('X-Accel-Redirect', '/etc/passwd');
+        res.end('{}');
+      });
+    });
+    const host = new URL(upstream.url).host;
+    settings = {
+      url: new URL(`${upstream.url}/v2//a%2Fb/tags/list?x=//http:/y`),
+      headers: { authorization: 'ours', via: '1.1 edge' },
+    };
+    const smuggled = 'GET /v2/smuggled/tags/list HTTP/1.1\r\nHost: x\r\n\r\n';
+    const answer = await exchangeRaw(
+      front.port,
+      `${rawHead('GET', manifestPath, {
+        Authorization: 'Basic c2VjcmV0',
+        Cookie: 'secret',
+        'X-Forwarded-For': '10.0.0.1',
+        Connection: 'close, X-Hop',
+        'X-Hop': 'x',
+        TE: 'trailers',
+        Accept: 'application/json',
+        'Transfer-Encoding': 'chunked',
+      })}${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`,
+    );
+    expect(answer.status).toBe(200);
+    expect(answer.headers).not.toHaveProperty('set-cookie');
+    expect(answer.headers).not.toHaveProperty('server');
+    expect(answer.headers).not.toHaveProperty('x-accel-redirect');
+    expect(seen).toHaveLength(1);
+    const [{ url, raw, body } = { raw: [] as string[], url: '', body: '' }] = seen;
+    expect([url, body]).toEqual(['/v2//a%2Fb/tags/list?x=//http:/y', '']);
+    const headers = Object.fromEntries(raw.flatMap((key, i) => (i % 2 === 0 ? [[key.toLowerCase(), raw[i + 1]]] : [])));
+    expect(headers).toEqual({
+      'user-agent': 'artifactapi',
+      'accept-encoding': 'identity',
+      accept: 'application/json',
+      authorization: 'ours',
+      via: '1.1 edge',
+      host,
+      connection: 'keep-alive',
+    });
+    await upstream.close();
+  });
+
+  it.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('%s goes nowhere', async (method) => {
+    const answer = await client.send(method, manifestPath, { body: 'x' });
+    expect([answer.status, answer.codes]).toEqual([405, ['UNSUPPORTED']]);
+    expect(fault.requests).toEqual([]);
+  });
+});
+
+describe('faults of the upstream', () => {
+  const cases: readonly [string, Fault, number, string, RegExp, Record<string, string>?][] = [
+    ['404 of a registry', { status: 404, body: '{"errors":[{"code":"NAME_UNKNOWN"}]}' }, 404, 'NAME_UNKNOWN', /^$/],
+    ['404 of a web server', { status: 404, body: '<html>' }, 404, 'MANIFEST_UNKNOWN', /^$/],
+    ['401', { status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } }, 503, 'UNAVAILABLE', /\(401\)/],
+    ['403', { status: 403 }, 503, 'UNAVAILABLE', /\(403\)/],
+    [
+      '429',
+      { status: 429, headers: { 'retry-after': '7' } },
+      429,
+      'TOOMANYREQUESTS',
+      /\(429\)/,
+      { 'retry-after': '7' },
+    ],
+    ['500', { status: 500 }, 503, 'UNAVAILABLE', /it answered 500/],
+    ['502', { status: 502, body: '<html>' }, 503, 'UNAVAILABLE', /it answered 502/],
+    ['503', { status: 503, headers: { 'retry-after': '9' } }, 503, 'UNAVAILABLE', /503/, { 'retry-after': '9' }],
+    ['418', { status: 418 }, 503, 'UNAVAILABLE', /unexpected status 418/],
+    ['a hang', { hang: true }, 503, 'UNAVAILABLE', /no answer in time/],
+    ['resets', { reset: true }, 503, 'UNAVAILABLE', /the connection was reset/],
+    ['a redirect to nowhere', { status: 307 }, 503, 'UNAVAILABLE', /it redirects without a valid Location/],
+    ['redirects without end', { redirect: 'here' }, 503, 'UNAVAILABLE', /it redirects too often/],
+  ];
+  it.each(cases)('%s', async (_title, what, status, code, reason, headers = {}) => {
+    extraHeaders = { 'OCI-Namespace': 'docker.io' };
+    fault.fault('/manifests/', what);
+    const answer = await client.get(manifestPath);
+    expect([answer.status, answer.codes]).toEqual([status, [code]]);
+    const [{ detail }] = (answer.json() as { errors: [{ detail: { upstream: string; reason?: string } }] }).errors;
+    expect(detail.upstream).toBe(new URL(fault.url).host);
+    expect(detail.reason ?? '').toMatch(reason);
+    expect(answer.headers).toMatchObject({
+      ...headers,
+      'content-type': 'application/json',
+      'oci-namespace': 'docker.io',
+    });
+    expect(answer.headers).not.toHaveProperty('www-authenticate');
+    await until(() => outcomes.length > 0);
+    expect(outcomes).toEqual([{ status, errorCode: code }]);
+    const head = await client.head(manifestPath);
+    expect([head.status, head.body.length]).toEqual([code === 'NAME_UNKNOWN' ? 404 : status, 0]);
+  });
+
+  it('is down', async () => {
+    await fault.down();
+    const answer = await client.get(manifestPath);
+    expect([answer.status, answer.codes]).toEqual([503, ['UNAVAILABLE']]);
+    expect(answer.body.toString()).toContain('the connection was refused');
+  });
+
+  it('accepts connections and speaks no TLS', async () => {
+    settings = { url: new URL(fault.url.replace('http:', 'https:')) };
+    expect((await client.get(manifestPath)).body.toString()).toContain('its certificate or TLS fails');
+  });
+
+  it('never lets a connection come to be', async () => {
+    // TLS that is never answered: a connection is one only when it can be used.
+    const silent = await listenRaw(() => {});
+    settings = { url: new URL(`https://127.0.0.1:${silent.port}/v2/`) };
+    expect((await client.get(manifestPath)).body.toString()).toContain('no connection in time');
+    silent.close();
+  });
+
+  it('breaks once, and is asked again', async () => {
+    fault.fault('/manifests/', { reset: true, times: 1 });
+    expect((await client.get(manifestPath)).status).toBe(200);
+    expect(fault.count('/manifests/')).toBe(2);
+  });
+
+  it('says no HTTP', async () => {
+    const upstream = await listenRaw((socket) => void socket.end('SSH-2.0\r\n\r\n'));
+    settings = { url: new URL(`http://127.0.0.1:${upstream.port}/v2/`) };
+    expect((await client.get(manifestPath)).body.toString()).toContain('its answer is not HTTP');
+    upstream.close();
+  });
+
+  it.each([
+    ['cut with a length', { cutAfterBytes: 100_000 }],
+    ['cut without a length', { cutAfterBytes: 100_000, noLength: true }],
+    ['shorter than announced', { lengthOff: 10 }],
+    ['stopped', { hold: { afterBytes: 100_000, until: new Promise(() => {}) } }],
+  ] as const satisfies readonly [string, Fault][])('a body that is %s never looks complete', async (_title, what) => {
+    fault.fault('/blobs/', what);
+    const connection = await RawConnection.open(front.port);
+    const closed = once(connection.socket, 'close');
+    await connection.write(rawHead('GET', blobPath(), { Connection: 'keep-alive' }));
+    await Promise.race([closed, delay(3000).then(() => Promise.reject(new Error('the client hangs')))]);
+    const { status, headers, body } = await connection.untilClosed();
+    expect(status).toBe(200);
+    if (headers['content-length'] === undefined) expect(body.endsWith('0\r\n\r\n')).toBe(false);
+    else expect(body.length).toBeLessThan(Number(headers['content-length']));
+    await until(() => log.lines.length > 0);
+    expect(log.lines[0]).toMatchObject({
+      level: 'warn',
+      fields: { id: 'request-1', upstream: new URL(fault.url).host },
+    });
+    await until(() => fault.requests.every(({ broken }) => broken));
+  });
+
+  it('no log line shows what a query holds', async () => {
+    fault.fault('/blobs/', { cutAfterBytes: 100_000 });
+    await exchangeRaw(front.port, rawHead('GET', `${blobPath()}?token=hunter2&sig=hunter2`));
+    fault.fault('/manifests/', { reset: true });
+    await client.get(`${manifestPath}?token=hunter2`);
+    await until(() => log.lines.length >= 2);
+    expect(log.lines.map(({ fields }) => (fields as { url: string }).url)).toEqual([
+      `${blobPath()}?token=…&sig=…`,
+      `${manifestPath}?token=…`,
+    ]);
+    expect(JSON.stringify(log.lines)).not.toContain('hunter2');
+  });
+
+  it('a slow body takes the time it takes', async () => {
+    fault.fault('/blobs/', { slow: { chunkBytes: 50_000, delayMs: 150 } });
+    expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
+  });
+
+  it('nothing that was once open is left over, and errors have no listeners to miss', async () => {
+    fault.fault('/manifests/', { reset: true });
+    for (let i = 0; i < 12; i++) expect((await client.get(manifestPath)).status).toBe(503);
+    expect(fault.requests.every(({ broken }) => broken)).toBe(true);
+  });
+});
+
+describe('credentials', () => {
+  const password = { type: 'basic', username: 'u', password: 'p' } as const;
+  const right = { authorization: 'Basic dTpw' };
+
+  it('are sent, and renewed once after a 401', async () => {
+    fault.auth = password;
+    let renewals = 0;
+    const renew = (): Promise<Record<string, string>> => Promise.resolve({ ...right, x: String((renewals += 1)) });
+    settings = { headers: { authorization: 'Bearer old' }, renew };
+    expect((await client.get(manifestPath)).status).toBe(200);
+    expect([renewals, fault.requests.map(({ status }) => status)]).toEqual([1, [401, 200]]);
+  });
+
+  it.each([
+    ['Bearer of-the-realm', 403, 'DENIED'],
+    ['Basic wrong', 503, 'UNAVAILABLE'],
+  ])('that stay refused: %s is %i %s', async (authorization, status, code) => {
+    fault.auth = password;
+    settings = { renew: () => Promise.resolve({ authorization }) };
+    const answer = await client.get(manifestPath);
+    expect([answer.status, answer.codes, answer.headers['www-authenticate']]).toEqual([status, [code], undefined]);
+    expect(fault.requests).toHaveLength(2);
+  });
+
+  it('whose renewal fails are told as that', async () => {
+    fault.auth = password;
+    settings = { renew: () => Promise.reject(new TypeError('secret')) };
+    const answer = await client.get(manifestPath);
+    expect([answer.status, answer.codes]).toEqual([503, ['UNAVAILABLE']]);
+    expect(answer.body.toString()).not.toContain('secret');
+  });
+
+  it('stay with the upstream when it redirects to another host', async () => {
+    fault.auth = password;
+    settings = { headers: { ...right, 'x-api-key': 'secret', via: '1.1 me' } };
+    fault.fault('/blobs/', { redirect: 'elsewhere' });
+    const answer = await client.get(blobPath(), { range: 'bytes=100-' });
+    expect([answer.status, answer.header('content-range')]).toEqual([206, 'bytes 100-299999/300000']);
+    const [, there] = fault.requests;
+    expect([there?.at, there?.headers.authorization, there?.headers['x-api-key']]).toEqual([
+      'elsewhere',
+      undefined,
+      undefined,
+    ]);
+    expect(there?.headers).toMatchObject({
+      via: '1.1 me',
+      range: 'bytes=100-',
+      host: new URL(fault.elsewhereUrl).host,
+    });
+  });
+});
+
+describe('redirects', () => {
+  it('HEAD of a URL that is signed for GET is a GET whose body is dropped', async () => {
+    fault.fault('/blobs/', { redirect: 'elsewhere' });
+    const answer = await client.head(blobPath());
+    expect([answer.status, answer.header('content-length'), answer.body.length]).toEqual([200, '300000', 0]);
+    expect(fault.requests.map(({ at, method }) => `${method} ${at}`)).toEqual(['HEAD registry', 'GET elsewhere']);
+  });
+
+  it('within the upstream keep the method and the credentials', async () => {
+    settings = { headers: { authorization: 'ours' } };
+    fault.fault('/manifests/', { redirect: 'here', times: 2 });
+    expect((await client.head(manifestPath)).status).toBe(200);
+    expect(fault.requests.map(({ method, headers }) => `${method} ${headers.authorization ?? ''}`)).toEqual(
+      Array.from({ length: 3 }, () => 'HEAD ours'),
+    );
+  });
+
+  it('what fails there is told as that', async () => {
+    fault.fault('/blobs/', { redirect: 'elsewhere' });
+    fault.fault('/blobs/', { at: 'elsewhere', status: 403 });
+    const answer = await client.get(blobPath());
+    expect([answer.status, answer.codes]).toEqual([503, ['UNAVAILABLE']]);
+    expect(answer.body.toString()).toContain('where it redirected to');
+    expect(answer.body.toString()).not.toContain('signature');
+  });
+
+  it('from https to http are not followed', async () => {
+    const secure = await startFaultUpstream({ tls: true });
+    mirrored = secure.url;
+    settings = { ca: readTestCertificate().cert };
+    secure.fault('/manifests/', { redirect: { to: `${fault.url}/v2/` } });
+    expect((await client.get(manifestPath)).body.toString()).toContain('from https to http');
+    expect(fault.requests).toEqual([]);
+    await secure.close();
+  });
+
+  it('pass: another host is the client’s to go to', async () => {
+    settings = { redirects: 'pass' };
+    fault.fault('/blobs/', { redirect: 'elsewhere', headers: { 'set-cookie': 'a=b' } });
+    for (const method of ['GET', 'HEAD'] as const) {
+      const answer = await client.send(method, blobPath());
+      expect([answer.status, answer.body.length, answer.headers['set-cookie']]).toEqual([307, 0, undefined]);
+      expect(answer.header('location')).toMatch(new RegExp(`^${fault.elsewhereUrl}/v2/library/.*signature=`));
+      expect(answer.headers).toMatchObject({ 'x-request-id': 'request-1', 'cache-control': 'no-transform' });
+    }
+    expect(fault.count(/./)).toBe(2);
+  });
+
+  it('pass: the same image leads back through us, the rest of the upstream is followed', async () => {
+    settings = { redirects: 'pass' };
+    fault.fault('/manifests/', { redirect: 'here', times: 1 });
+    const answer = await client.get(manifestPath);
+    expect([answer.status, answer.header('location')]).toEqual([307, `/registry${manifestPath}?signature=1`]);
+    fault.fault('/manifests/', { redirect: { to: '/v2/' }, times: 1 });
+    expect((await client.get(manifestPath)).status).toBe(200);
+  });
+});
+
+describe('clients that leave', () => {
+  async function leave(path: string, when: () => boolean): Promise<void> {
+    const connection = await RawConnection.open(front.port);
+    await connection.write(rawHead('GET', path));
+    await until(when);
+    connection.socket.destroy();
+  }
+
+  it('in the middle of a body: the upstream sees its connection closed', async () => {
+    fault.fault('/blobs/', { slow: { chunkBytes: 1000, delayMs: 20 } });
+    await leave(blobPath(), () => fault.bytes('/blobs/') > 3000);
+    await until(() => fault.requests[0]?.broken === true);
+    expect(fault.bytes('/blobs/')).toBeLessThan(300_000);
+    expect(log.lines).toEqual([]);
+    expect(outcomes).toEqual([{ status: 200 }]);
+  });
+
+  it('without reading: what is held back stays bounded, nobody is late, and the upstream sees the close', async () => {
+    const big = patternBytes(64 * MiB);
+    const key = fault.images.addBlob(name, big);
+    const connection = connect(front.port, '127.0.0.1').pause();
+    connection.on('error', () => {});
+    connection.write(rawHead('GET', `${local}/blobs/${key}`));
+    await until(() => fault.bytes(key) > 0);
+    // Three times what the upstream would be given to bring the next part.
+    await delay(1200);
+    const held = fault.bytes(key);
+    expect(held).toBeLessThan(32 * MiB);
+    expect(fault.requests[0]?.broken).toBe(false);
+    connection.destroy();
+    await until(() => fault.requests[0]?.broken === true);
+  });
+
+  it('before the answer: the upstream sees its connection closed', async () => {
+    settings = { responseTimeoutMs: 20_000 };
+    fault.fault('/blobs/', { hang: true });
+    await leave(blobPath(), () => fault.requests.length === 1);
+    await until(() => fault.requests[0]?.broken === true);
+    await until(() => outcomes.length === 1);
+    expect(outcomes).toEqual([{ status: 499 }]);
+  });
+
+  it('while a tunnel is being opened', async () => {
+    const silent = await listenRaw(() => {});
+    settings = { url: new URL('https://127.0.0.1:1/v2/'), findProxy: () => `http://127.0.0.1:${silent.port}` };
+    await leave(blobPath(), () => silent.sockets.length === 1);
+    await until(() => outcomes.length === 1);
+    expect(outcomes).toEqual([{ status: 499 }]);
+    await once(silent.sockets[0] as Socket, 'close');
+    silent.close();
+  });
+});
+
+describe('load', () => {
+  it('a body of 64 MiB arrives as it is', async () => {
+    const big = patternBytes(64 * MiB);
+    const key = fault.images.addBlob(name, big);
+    const hash = createHash('sha256');
+    const [answer] = (await once(get(`${front.url}${local}/blobs/${key}`), 'response')) as [IncomingMessage];
+    for await (const chunk of answer) hash.update(chunk as Buffer);
+    expect(`sha256:${hash.digest('hex')}`).toBe(key);
+  });
+
+  it('50 at a time, faults among them', async () => {
+    fault.fault('/blobs/', { reset: true, times: 3 });
+    const answers = await Promise.all(Array.from({ length: 50 }, () => client.get(blobPath())));
+    expect(new Set(answers.map(({ body }) => digest(body)))).toEqual(new Set([layer.digest]));
+  });
+
+  it('connections to the upstream are used again, HEAD and errors too', async () => {
+    let connections = 0;
+    const upstream = await listen((req, res) => {
+      if (req.url?.endsWith('/missing') === true) res.writeHead(404).end('nothing here');
+      else res.writeHead(200, { 'Content-Length': 4 }).end('text');
+    });
+    upstream.server.on('connection', () => (connections += 1));
+    mirrored = upstream.url;
+    for (let i = 0; i < 10; i++) {
+      await client.get(manifestPath);
+      await client.head(manifestPath);
+      await client.get(`${local}/manifests/missing`);
+    }
+    expect(connections).toBe(1);
+    await upstream.close();
+  });
+
+  it('a connection that the upstream closed meanwhile costs nothing', async () => {
+    let answered = 0;
+    const upstream = await listenRaw((socket) => {
+      let count = 0;
+      socket.on('data', () => {
+        // Each connection answers once, and is reset with the second request: what a closed idle one looks like.
+        count += 1;
+        if (count > 1) socket.resetAndDestroy();
+        else socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n${(answered += 1)}\n`);
+      });
+    });
+    settings = { url: new URL(`http://127.0.0.1:${upstream.port}/v2/`) };
+    const bodies: string[] = [];
+    for (let i = 0; i < 5; i++) bodies.push((await client.get(manifestPath)).body.toString());
+    expect(bodies).toEqual(['1\n', '2\n', '3\n', '4\n', '5\n']);
+    upstream.close();
+  });
+});
+
+describe('ways there', () => {
+  it('a private CA: trusted when told, else refused', async () => {
+    const secure = await startFaultUpstream({ tls: true });
+    const blob = secure.images.addBlob(name, layer.bytes);
+    mirrored = secure.url;
+    expect((await client.get(`${local}/blobs/${blob}`)).body.toString()).toContain('DEPTH_ZERO_SELF_SIGNED_CERT');
+    settings = { ca: readTestCertificate().cert };
+    expect((await client.get(`${local}/blobs/${blob}`)).body.equals(layer.bytes)).toBe(true);
+    await secure.close();
+  });
+
+  it('http through a proxy: the absolute URL, with its password, which stays there', async () => {
+    const proxy = await startProxy();
+    settings = { findProxy: () => proxy.url.replace('//', '//user:pass@') };
+    fault.fault('/blobs/', { redirect: 'elsewhere' });
+    expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
+    expect(proxy.seen.map((line) => line.replace(/\?.*/, ''))).toEqual([
+      `GET ${fault.url}/v2/${name}/blobs/${layer.digest}`,
+      `GET ${fault.elsewhereUrl}/v2/${name}/blobs/${layer.digest}`,
+    ]);
+    expect(new Set(proxy.passwords)).toEqual(new Set(['Basic dXNlcjpwYXNz']));
+    proxy.close();
+  });
+
+  it('https through a proxy: one tunnel for many exchanges, TLS within it', async () => {
+    const proxy = await startProxy();
+    const secure = await startFaultUpstream({ tls: true });
+    const blob = secure.images.addBlob(name, layer.bytes);
+    mirrored = secure.url;
+    settings = { findProxy: () => proxy.url.replace('//', '//user:pass@'), ca: readTestCertificate().cert };
+    for (let i = 0; i < 3; i++)
+      expect((await client.get(`${local}/blobs/${blob}`)).body.equals(layer.bytes)).toBe(true);
+    expect([proxy.seen, proxy.passwords]).toEqual([[`CONNECT ${new URL(secure.url).host}`], ['Basic dXNlcjpwYXNz']]);
+    settings = { findProxy: () => proxy.url };
+    expect((await client.get(`${local}/blobs/${blob}`)).body.toString()).toContain('certificate or TLS');
+    await secure.close();
+    proxy.close();
+  });
+
+  it.each([
+    ['that is down', 'http://127.0.0.1:1', 'the outgoing proxy: the connection was refused'],
+    ['that is none', 'socks5://127.0.0.1:1', 'its outgoing proxy is not an http or https URL'],
+  ])('a proxy %s', async (_title, proxy, reason) => {
+    settings = { findProxy: () => proxy, url: new URL('https://127.0.0.1:2/v2/') };
+    const answer = await client.get(manifestPath);
+    expect([answer.status, answer.codes]).toEqual([503, ['UNAVAILABLE']]);
+    expect(answer.body.toString()).toContain(reason);
+  });
+
+  it('a proxy that refuses, and one that never answers', async () => {
+    const refusing = await listenRaw((socket) => void socket.end('HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n'));
+    settings = { findProxy: () => `127.0.0.1:${refusing.port}`, url: new URL('https://127.0.0.1:2/v2/') };
+    expect((await client.get(manifestPath)).body.toString()).toContain('the outgoing proxy refused with 407');
+    const silent = await listenRaw(() => {});
+    settings = { ...settings, findProxy: () => `127.0.0.1:${silent.port}` };
+    expect((await client.get(manifestPath)).body.toString()).toContain('no connection in time');
+    refusing.close();
+    silent.close();
+  });
+});
+
+async function listenRaw(
+  onSocket: (socket: Socket) => void,
+): Promise<{ port: number; sockets: Socket[]; close(): void }> {
+  const sockets: Socket[] = [];
+  const server = createRawServer((socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    // Without it a socket that nobody reads never sees its end.
+    if (onSocket.length === 0) socket.resume();
+    onSocket(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = (): void => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+  return { port: (server.address() as AddressInfo).port, sockets, close };
+}
+
+/** A forward proxy: CONNECT for https, absolute URLs for http. */
+async function startProxy(): Promise<{
+  url: string;
+  seen: string[];
+  passwords: (string | undefined)[];
+  close(): void;
+}> {
+  const seen: string[] = [];
+  const passwords: (string | undefined)[] = [];
+  const note = ({ method, url, headers }: IncomingMessage): void => {
+    seen.push(`${method} ${url}`);
+    passwords.push(headers['proxy-authorization']);
+  };
+  const server: Server = createServer((req, res) => {
+    note(req);
+    const { 'proxy-authorization': _mine, ...headers } = req.headers;
+    const onward = httpRequest(req.url ?? '', { method: req.method, headers }, (answer) => {
+      res.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(res);
+    });
+    onward.on('error', () => res.destroy());
+    req.pipe(onward);
+  });
+  server.on('connect', (req, socket) => {
+    note(req);
+    const target = connect(Number(req.url?.split(':')[1]), '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      target.pipe(socket).pipe(target);
+    });
+    target.on('error', () => socket.destroy());
+    socket.on('error', () => target.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = (): void => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen, passwords, close };
+}

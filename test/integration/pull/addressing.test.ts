@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Client } from '../../support/client.js';
+import { digest, imageManifest, pushManifest } from '../../support/content.js';
+import { Cleanups, startRemote } from '../../support/remote.js';
+import { callerWho } from '../../support/callers.js';
+import { anyTarget } from '../../support/targets.js';
+
+const cleanups = new Cleanups();
+let client: Client;
+const names = ['local', 'by-ns', 'by-host', 'by-default'] as const;
+
+beforeEach(async () => {
+  ({ client } = await startRemote(
+    cleanups,
+    {},
+    {
+      others: () => names.slice(1).map((name) => ({ name, type: 'local' as const, sparse: true })),
+      hosts: { 'Hub.Example.com': 'by-host', 'other.example:5000': 'by-host' },
+      namespaces: { 'docker.io': 'by-ns', 'ghcr.io': 'by-ns' },
+      defaultRepository: 'by-default',
+    },
+  ));
+  // Under each repository, every reading of the names that are asked for below.
+  for (const name of names) {
+    for (const image of ['team/app', 'local/team/app', 'app', 'by-ns/app']) {
+      await pushManifest(client, `${name}/${image}`, 'v1', imageManifest(name));
+    }
+  }
+});
+afterEach(() => cleanups.run());
+
+const from = (name: string): string => imageManifest(name).digest;
+
+describe('a read is answered by', () => {
+  it.each<[string, Record<string, string>, string]>([
+    ['local/team/app/manifests/v1', {}, 'local'],
+    ['team/app/manifests/v1', {}, 'by-default'],
+    ['app/manifests/v1', {}, 'by-default'],
+    ['team/app/manifests/v1', { Host: 'hub.example.com' }, 'by-host'],
+    ['team/app/manifests/v1', { Host: 'HUB.example.com:8443' }, 'by-host'],
+    ['team/app/manifests/v1', { Host: 'other.example:5000' }, 'by-host'],
+    ['team/app/manifests/v1', { Host: 'other.example:5001' }, 'by-default'],
+    ['app/manifests/v1', { Host: 'hub.example.com' }, 'by-host'],
+    ['local/team/app/manifests/v1', { Host: 'hub.example.com' }, 'by-host'],
+    ['team/app/manifests/v1?ns=docker.io', {}, 'by-ns'],
+    ['team/app/manifests/v1?ns=index.docker.io', {}, 'by-ns'],
+    ['team/app/manifests/v1?ns=registry-1.docker.io', {}, 'by-ns'],
+    ['team/app/manifests/v1?ns=Docker.IO', {}, 'by-ns'],
+    ['team/app/manifests/v1?ns=ghcr.io', {}, 'by-ns'],
+    ['local/team/app/manifests/v1?ns=docker.io', { Host: 'hub.example.com' }, 'by-ns'],
+    ['local/team/app/manifests/v1?ns=quay.io', {}, 'local'],
+    ['team/app/manifests/v1?ns=127.0.0.1:1', { Host: 'hub.example.com' }, 'by-host'],
+    ['team/app/manifests/v1?ns=', {}, 'by-default'],
+  ])('%s %j: %s', async (path, headers, expected) => {
+    const answer = await client.get(`/v2/${path}`, headers);
+    expect([answer.status, answer.header('docker-content-digest')]).toEqual([200, from(expected)]);
+    const namespace = new URLSearchParams(path.split('?')[1]).get('ns') ?? '';
+    expect(answer.header('oci-namespace')).toBe(expected === 'by-ns' ? namespace : '');
+  });
+
+  it('what the client called it: names, links and locations', async () => {
+    for (const tag of ['v2', 'v3']) await pushManifest(client, 'by-host/team/app', tag, imageManifest(tag));
+    const tags = await client.get('/v2/team/app/tags/list?n=1', { Host: 'hub.example.com' });
+    expect(tags.json()).toEqual({ name: 'team/app', tags: ['v1'] });
+    expect(tags.next).toMatch(/^\/v2\/team\/app\/tags\/list\?/);
+    const byNamespace = await client.get('/v2/team/app/tags/list?n=1&ns=docker.io');
+    expect(byNamespace.json()).toEqual({ name: 'team/app', tags: ['v1'] });
+    const upload = await client.post('/v2/team/app/blobs/uploads/', { headers: { Host: 'hub.example.com' } });
+    expect(upload.header('location')).toMatch(/^\/v2\/team\/app\/blobs\/uploads\//);
+    const pushed = await client.put('/v2/app/manifests/new', {
+      headers: { 'Content-Type': imageManifest('new').type },
+      body: imageManifest('new').bytes,
+    });
+    expect(pushed.header('location')).toBe(`/v2/app/manifests/${from('new')}`);
+    expect((await client.get('/v2/by-default/app/manifests/new')).status).toBe(200);
+  });
+
+  it('the one that ns names, who may have nothing: the search ends there', async () => {
+    const answer = await client.get('/v2/team/app/manifests/none?ns=docker.io');
+    expect([answer.status, answer.codes]).toEqual([404, ['MANIFEST_UNKNOWN']]);
+  });
+});
+
+it('ns is ignored for writes', async () => {
+  const manifest = imageManifest('written');
+  const answer = await client.put('/v2/local/x/manifests/v1?ns=docker.io', {
+    headers: { 'Content-Type': manifest.type },
+    body: manifest.bytes,
+  });
+  expect(answer.status).toBe(201);
+  expect((await client.get('/v2/local/x/manifests/v1')).status).toBe(200);
+  expect((await client.get('/v2/by-ns/local/x/manifests/v1')).status).toBe(404);
+  expect((await client.delete('/v2/local/x/manifests/v1?ns=docker.io')).status).toBe(202);
+});
+
+it('a name that meets no repository is told the form of names', async () => {
+  const { client: bare } = await startRemote(cleanups);
+  for (const name of ['team/app', 'local', 'app']) {
+    const answer = await bare.get(`/v2/${name}/manifests/v1`);
+    expect([answer.status, answer.codes]).toEqual([404, ['NAME_UNKNOWN']]);
+    expect(answer.body.toString()).toMatch(/<repository>\/<image>.*hub.*local/);
+  }
+  expect((await bare.get(`/v2/hub/${digest('x').slice(7)}/manifests/v1`)).status).toBe(404);
+});
+
+it('Docker Hub has its official images under library/', async () => {
+  const { PassthroughRepository } = await import('../../../src/repositories/passthrough/passthrough-repository.js');
+  const { ListCache } = await import('../../../src/repositories/remote/list-cache.js');
+  const { resolveOptions } = await import('../../../src/options/resolve-options.js');
+  const { repositories } = resolveOptions({
+    storage: 'x',
+    repositories: [{ name: 'hub', type: 'remote', url: 'https://registry-1.docker.io', cache: false }],
+  });
+  const [config] = repositories;
+  if (config?.type !== 'remote') throw new Error('it is a remote');
+  const { ScriptedUpstream } = await import('../../support/scripted-upstream.js');
+  const upstream = Object.assign(new ScriptedUpstream([]), {
+    authorize: () => Promise.resolve({ type: 'found' as const, value: {} }),
+  });
+  const repository = new PassthroughRepository(config, {
+    upstream,
+    lists: new ListCache(),
+    now: Date.now,
+    outgoing: { targets: anyTarget, findProxy: () => undefined, connectTimeoutMs: 1000, responseTimeoutMs: 1000 },
+  });
+  const caller = callerWho('anyone', () => true);
+  const forward = await repository.forward(caller, 'alpine', '/manifests/3');
+  expect(forward.url.href).toBe('https://registry-1.docker.io/v2/library/alpine/manifests/3');
+  expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/alpine/blobs/x?y=1'))).toBe('/blobs/x?y=1');
+  expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/other/blobs/x'))).toBeUndefined();
+  expect((await repository.forward(caller, 'team/app', '/tags/list')).url.pathname).toBe('/v2/team/app/tags/list');
+});

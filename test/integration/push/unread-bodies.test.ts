@@ -1,0 +1,116 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { discardRest } from '../../../src/http/bodies/body.js';
+import { createRegistry, type Registry } from '../../../src/index.js';
+import { createRegistryServer, type RegistryServer } from '../../../src/command/server.js';
+import { openFilesUnder } from '../../support/open-files.js';
+import { RawConnection, rawHead } from '../../support/raw.js';
+import { hostFor, listen, listenOn, makeFolder, recordingLogger, removeFolder } from '../../support/registry.js';
+
+const endless = { 'Content-Length': '1000000000', Connection: 'keep-alive' };
+
+function countConnections(server: Server): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+}
+
+/** Answers at once and discards the body within small limits. */
+async function withServer(
+  answer: (res: ServerResponse) => void,
+  limits: Parameters<typeof discardRest>[1],
+  test: (port: number, server: Server) => Promise<void>,
+): Promise<void> {
+  const listening = await listen((req: IncomingMessage, res: ServerResponse) => {
+    answer(res);
+    void discardRest(req, limits);
+  });
+  try {
+    await test(listening.port, listening.server);
+  } finally {
+    await listening.close();
+  }
+}
+
+describe('the rest of a body whose request is answered', () => {
+  const refuse = (res: ServerResponse) => void res.writeHead(401, { 'Content-Length': 7 }).end('refused');
+
+  it('closes the connection when more comes than is read', async () => {
+    await withServer(refuse, { maxBytes: 1_000_000, maxMs: 60_000, lingerMs: 10 }, async (port, server) => {
+      const connection = await RawConnection.open(port);
+      void connection.write(rawHead('POST', '/', endless) + 'x'.repeat(3_000_000));
+      expect(await connection.untilClosed()).toMatchObject({ status: 401 });
+      expect(await countConnections(server)).toBe(0);
+    });
+  });
+
+  it('closes each connection when nothing comes, also many of them', async () => {
+    await withServer(refuse, { maxBytes: 1e9, maxMs: 50, lingerMs: 10 }, async (port, server) => {
+      const connections = await Promise.all(Array.from({ length: 150 }, () => RawConnection.open(port)));
+      for (const connection of connections) await connection.write(rawHead('POST', '/', endless));
+      const answers = await Promise.all(connections.map((connection) => connection.untilClosed()));
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 401));
+      await expect.poll(() => countConnections(server)).toBe(0);
+    });
+  });
+
+  it('closes the connection of a client that does not read the answer either', async () => {
+    const long = (res: ServerResponse) => void res.end(Buffer.alloc(20_000_000));
+    await withServer(long, { maxBytes: 1e9, maxMs: 50, lingerMs: 10 }, async (port, server) => {
+      const connection = await RawConnection.open(port);
+      connection.socket.pause();
+      await connection.write(rawHead('POST', '/', endless));
+      await expect.poll(() => countConnections(server)).toBe(1);
+      await expect.poll(() => countConnections(server)).toBe(0);
+      connection.cut();
+    });
+  });
+
+  it('keeps the connection when the body ends within the limits', async () => {
+    await withServer(refuse, { maxBytes: 1000, maxMs: 60_000, lingerMs: 10 }, async (port) => {
+      const connection = await RawConnection.open(port);
+      const head = rawHead('POST', '/', { 'Content-Length': '10', Connection: 'keep-alive' });
+      await connection.write(head);
+      await connection.waitFor(/refused/);
+      await connection.write(`0123456789${rawHead('GET', '/')}`);
+      expect((await connection.untilClosed()).body).toMatch(/^refusedHTTP\/1.1 401/);
+    });
+  });
+});
+
+describe('refused uploads of which 64 MiB and more are sent', () => {
+  let folder: string;
+  let registry: Registry;
+  let own: RegistryServer;
+  let server: Server;
+  let close: () => Promise<void>;
+  const ports = { own: 0, host: 0 };
+  beforeAll(async () => {
+    folder = await makeFolder();
+    registry = createRegistry({ storage: folder, repositories: [{ name: 'local', type: 'local' }] });
+    await registry.ready();
+    own = createRegistryServer({ registry, log: recordingLogger() });
+    ports.own = (await own.listen(0, '127.0.0.1')).port;
+    server = createServer(hostFor(registry));
+    const listening = await listenOn(server);
+    close = () => listening.close();
+    ports.host = listening.port;
+  });
+  afterAll(async () => {
+    await close();
+    await own.stop(0);
+    await removeFolder(folder);
+  });
+
+  it.each(['own', 'host'] as const)('get their answer on the %s server, which then closes', async (which) => {
+    const connection = await RawConnection.open(ports[which]);
+    const sockets = async () => (await openFilesUnder('socket:')).length;
+    const before = await sockets();
+    await connection.write(rawHead('POST', '/v2/local/app/blobs/uploads/', endless));
+    const mebibyte = Buffer.alloc(1024 * 1024);
+    for (let i = 0; i < 200 && !connection.socket.closed; i++) await connection.write(mebibyte);
+    expect(connection.socket.closed).toBe(true);
+    expect((await connection.untilClosed()).status).toBe(403);
+    await expect.poll(sockets).toBe(before - 2);
+  });
+});

@@ -1,0 +1,308 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Answer } from '../../support/client.js';
+import type { FaultUpstream } from '../../support/fault-upstream.js';
+import { Cleanups, MovableClock, startRemote, type RemoteScene } from '../../support/remote.js';
+
+const cleanups = new Cleanups();
+let clock: MovableClock;
+beforeEach(() => {
+  clock = new MovableClock();
+});
+afterEach(async () => {
+  await cleanups.run();
+  clock.restore();
+});
+
+type Outcome = 'absent' | 'denied' | 'failed' | 'limited';
+
+/** What goes wrong with everything that is asked for from now on, and what it is to us. */
+const troubles: readonly (readonly [string, (fault: FaultUpstream) => unknown, Outcome])[] = [
+  ['404', (fault) => fault.fault('/v2/', { status: 404 }), 'absent'],
+  [
+    '401, and 401 with the token that its realm gave',
+    (fault) => (fault.auth = { type: 'token', closed: ['team/app'] }),
+    'denied',
+  ],
+  ['401, and a realm that refuses anybody', (fault) => (fault.auth = { type: 'token', users: {} }), 'denied'],
+  [
+    '403 with the token that its realm gave',
+    (fault) => {
+      fault.auth = { type: 'token' };
+      fault.fault('/v2/', { status: 403 });
+      fault.fault('/v2/', {
+        status: 401,
+        headers: { 'www-authenticate': `Bearer realm="${fault.url}/token",scope="repository:team/app:pull"` },
+        times: 1,
+      });
+    },
+    'denied',
+  ],
+  ['a bare 401', (fault) => fault.fault('/v2/', { status: 401 }), 'failed'],
+  ['a bare 403', (fault) => fault.fault('/v2/', { status: 403 }), 'failed'],
+  ['Basic is wanted', (fault) => (fault.auth = { type: 'basic', username: 'u', password: 'p' }), 'failed'],
+  ['429', (fault) => fault.fault('/v2/', { status: 429, headers: { 'retry-after': '7' } }), 'limited'],
+  ['500', (fault) => fault.fault('/v2/', { status: 500 }), 'failed'],
+  ['503', (fault) => fault.fault('/v2/', { status: 503 }), 'failed'],
+  ['508', (fault) => fault.fault('/v2/', { status: 508 }), 'failed'],
+  ['no answer', (fault) => fault.fault('/v2/', { hang: true }), 'failed'],
+  ['connections are reset', (fault) => fault.fault('/v2/', { reset: true }), 'failed'],
+  ['it is down', (fault) => fault.down(), 'failed'],
+];
+
+/** What only the body of a manifest shows. */
+const badManifests: readonly (readonly [string, (fault: FaultUpstream) => unknown])[] = [
+  ['another digest', (fault) => fault.fault('/manifests/', { method: 'GET', wrongBytes: true })],
+  ['too short', (fault) => fault.fault('/manifests/', { method: 'GET', lengthOff: 5 })],
+  ['cut', (fault) => fault.fault('/manifests/', { method: 'GET', cutAfterBytes: 10 })],
+  [
+    'no manifest',
+    (fault) =>
+      fault.fault('/manifests/', {
+        method: 'GET',
+        body: '{"hello":1}',
+        headers: { 'docker-content-digest': undefined },
+      }),
+  ],
+  [
+    'a page for people',
+    (fault) =>
+      fault.fault('/manifests/', {
+        method: 'GET',
+        body: '<html>log in</html>',
+        headers: { 'docker-content-digest': undefined, 'content-type': 'text/html' },
+      }),
+  ],
+];
+
+const expected = {
+  absent: { status: 404, code: undefined },
+  denied: { status: 403, code: 'DENIED' },
+  failed: { status: 503, code: 'UNAVAILABLE' },
+  limited: { status: 429, code: 'TOOMANYREQUESTS' },
+} as const;
+
+function start(): Promise<RemoteScene> {
+  return startRemote(cleanups, { responseTimeoutSeconds: 0.25, tagTtlSeconds: 60, negativeTtlSeconds: 20 });
+}
+
+function expectRefusal(answer: Answer, outcome: Outcome, absentCode: string, upstream: string): void {
+  const { status, code = absentCode } = expected[outcome];
+  expect([answer.status, answer.codes]).toEqual([status, [code]]);
+  expect(answer.headers['www-authenticate']).toBeUndefined();
+  expect(answer.headers['x-cache']).toBeUndefined();
+  if (outcome === 'absent') return;
+  const [error] = (answer.json() as { errors: { message: string; detail: { upstream: string; reason: string } }[] })
+    .errors;
+  expect(error?.detail).toMatchObject({
+    upstream: new URL(upstream).host,
+    reason: expect.stringMatching(/.{5}/) as string,
+  });
+  expect(error?.message).toContain(new URL(upstream).host);
+  if (outcome === 'limited') expect(Number(answer.header('retry-after'))).toBeGreaterThan(0);
+}
+
+function expectStale(answer: Answer, upstream: string): void {
+  expect(answer.status).toBe(200);
+  expect(answer.header('x-cache')).toBe('stale');
+  expect(answer.header('x-cache-repository')).toBe('hub');
+  expect(answer.header('warning')).toMatch(/^299 - "stale: .+"$/);
+  expect(answer.header('warning')).toContain(new URL(upstream).host);
+  expect(Number(answer.header('age'))).toBeGreaterThanOrEqual(61);
+}
+
+const path = '/v2/hub/team/app';
+
+describe('an upstream that answers', () => {
+  it('a miss, a hit, and a hit by digest', async () => {
+    const { fault, client } = await start();
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    const miss = await client.get(`${path}/manifests/v1`);
+    expect([miss.status, miss.header('x-cache'), miss.header('x-cache-repository')]).toEqual([200, 'miss', 'hub']);
+    expect(miss.header('warning')).toBe('');
+    clock.advance(10);
+    const hit = await client.get(`${path}/manifests/v1`);
+    expect([hit.header('x-cache'), hit.body.equals(manifest.bytes)]).toEqual(['hit', true]);
+    expect(Number(hit.header('age'))).toBe(10);
+    const byDigest = await client.head(`${path}/manifests/${manifest.digest}`);
+    expect([byDigest.status, byDigest.header('x-cache')]).toEqual([200, 'hit']);
+    expect(byDigest.header('content-length')).toBe(String(manifest.bytes.length));
+    expect(fault.count('/manifests/')).toBe(1);
+  });
+});
+
+describe.each(troubles)('%s', (_title, strike, outcome) => {
+  it('and nothing is cached: by tag, by digest, a blob; and when it is over, everything is answered', async () => {
+    const { fault, client } = await start();
+    const { manifest, layers } = fault.images.addImage('team/app', 'v1');
+    await strike(fault);
+    expectRefusal(await client.get(`${path}/manifests/v1`), outcome, 'MANIFEST_UNKNOWN', fault.url);
+    expectRefusal(await client.get(`${path}/manifests/${manifest.digest}`), outcome, 'MANIFEST_UNKNOWN', fault.url);
+    expectRefusal(await client.get(`${path}/blobs/${layers[0]?.digest}`), outcome, 'BLOB_UNKNOWN', fault.url);
+    const head = await client.head(`${path}/blobs/${layers[0]?.digest}`);
+    expect(head.status).toBe(expected[outcome].status);
+    fault.heal();
+    // A realm that a challenge once named is asked first from then on.
+    fault.auth = fault.auth?.type === 'token' ? { type: 'token' } : undefined;
+    await fault.up();
+    if (outcome === 'absent') {
+      const remembered = fault.requests.length;
+      expect((await client.get(`${path}/manifests/v1`)).status).toBe(404);
+      expect((await client.get(`${path}/blobs/${layers[0]?.digest}`)).status).toBe(404);
+      expect(fault.requests.length).toBe(remembered);
+      clock.advance(21);
+    }
+    // What denies or fails is never remembered as absent; an upstream that asked for patience gets it.
+    if (outcome === 'limited') clock.advance(8);
+    expect((await client.get(`${path}/manifests/v1`)).status).toBe(200);
+    expect((await client.get(`${path}/blobs/${layers[0]?.digest}`)).status).toBe(200);
+  });
+});
+
+describe.each(troubles)('%s, and it is cached', (_title, strike, outcome) => {
+  it('fresh, by digest, a blob, and past its window', async () => {
+    const { fault, client } = await start();
+    const { manifest, layers } = fault.images.addImage('team/app', 'v1');
+    await client.get(`${path}/manifests/v1`);
+    const blob = `${path}/blobs/${layers[0]?.digest}`;
+    await client.get(blob);
+    while ((await client.head(blob)).header('x-cache') !== 'hit') await sleep(5);
+    await strike(fault);
+    const before = fault.requests.length;
+    for (const what of [`manifests/v1`, `manifests/${manifest.digest}`, `blobs/${layers[0]?.digest}`]) {
+      for (const answer of [await client.get(`${path}/${what}`), await client.head(`${path}/${what}`)]) {
+        expect([answer.status, answer.header('x-cache')]).toEqual([200, 'hit']);
+      }
+    }
+    expect(fault.requests.length).toBe(before);
+    clock.advance(61);
+    const late = await client.get(`${path}/manifests/v1`);
+    if (outcome === 'absent' || outcome === 'denied') expectRefusal(late, outcome, 'MANIFEST_UNKNOWN', fault.url);
+    else {
+      expectStale(late, fault.url);
+      expect(late.body.equals(manifest.bytes)).toBe(true);
+    }
+    const byDigest = await client.get(`${path}/manifests/${manifest.digest}`);
+    expect([byDigest.status, byDigest.header('x-cache')]).toEqual([200, 'hit']);
+  });
+});
+
+describe.each(badManifests)('a manifest that is %s', (_title, strike) => {
+  it('is never given: 503, stale, and nothing of it is kept', async () => {
+    const { fault, client } = await start();
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    const remove = strike(fault) as () => void;
+    expectRefusal(await client.get(`${path}/manifests/v1`), 'failed', 'MANIFEST_UNKNOWN', fault.url);
+    expectRefusal(await client.get(`${path}/manifests/${manifest.digest}`), 'failed', 'MANIFEST_UNKNOWN', fault.url);
+    remove();
+    expect((await client.get(`${path}/manifests/v1`)).body.equals(manifest.bytes)).toBe(true);
+    clock.advance(61);
+    const { manifest: next } = fault.images.addImage('team/app', 'v1', [10], 'changed');
+    const removeAgain = strike(fault) as () => void;
+    const stale = await client.get(`${path}/manifests/v1`);
+    expectStale(stale, fault.url);
+    expect(stale.body.equals(manifest.bytes)).toBe(true);
+    removeAgain();
+    expect((await client.get(`${path}/manifests/v1`)).body.equals(next.bytes)).toBe(true);
+  });
+});
+
+describe('what is absent', () => {
+  it.each(['', '?image=team/app'])('is asked for again after a purge%s', async (query) => {
+    const { fault, client } = await start();
+    expect((await client.get(`${path}/manifests/v1`)).codes).toEqual(['MANIFEST_UNKNOWN']);
+    fault.images.addImage('team/app', 'v1');
+    expect((await client.get(`${path}/manifests/v1`)).status).toBe(404);
+    expect(fault.count('/manifests/')).toBe(1);
+    expect((await client.delete(`/api/v1/repositories/hub/cache${query}`)).status).toBe(200);
+    expect((await client.get(`${path}/manifests/v1`)).status).toBe(200);
+  });
+
+  it('is asked for every time where nothing is to be remembered', async () => {
+    const { fault, client } = await startRemote(cleanups, { negativeTtlSeconds: 0 });
+    for (let i = 0; i < 3; i++) expect((await client.get(`${path}/manifests/v1`)).status).toBe(404);
+    expect(fault.count('/manifests/')).toBe(3);
+  });
+
+  it('takes the tag along, and leaves what a digest names', async () => {
+    const { fault, client } = await start();
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    await client.get(`${path}/manifests/v1`);
+    clock.advance(61);
+    fault.images.tags.clear();
+    expect((await client.get(`${path}/manifests/v1`)).status).toBe(404);
+    await fault.down();
+    clock.advance(21);
+    expect((await client.get(`${path}/manifests/v1`)).status).toBe(503);
+    expect((await client.get(`${path}/manifests/${manifest.digest}`)).status).toBe(200);
+  });
+});
+
+describe('an upstream in trouble', () => {
+  it('is down from the start: the registry starts, and serves what it has', async () => {
+    const { fault, server, client } = await startRemote(cleanups, { tagTtlSeconds: 0 }, { onDisk: true });
+    const { manifest, layers } = fault.images.addImage('team/app', 'v1', [5000]);
+    await client.get(`${path}/manifests/v1`);
+    await client.get(`${path}/blobs/${layers[0]?.digest}`);
+    await fault.down();
+    await server.registry.close();
+    const { startRegistry } = await import('../../support/registry.js');
+    const { Client } = await import('../../support/client.js');
+    const again = await startRegistry({
+      storage: server.folder,
+      repositories: [{ name: 'hub', type: 'remote', url: fault.url, tagTtlSeconds: 0 }],
+    });
+    cleanups.add(() => again.close());
+    const offline = new Client(again.url);
+    cleanups.add(() => offline.close());
+    const answer = await offline.get(`${path}/manifests/v1`);
+    expect([answer.status, answer.header('x-cache')]).toEqual([200, 'stale']);
+    expect(answer.body.equals(manifest.bytes)).toBe(true);
+    const blob = await offline.get(`${path}/blobs/${layers[0]?.digest}`);
+    expect(blob.body.equals(layers[0]?.bytes ?? Buffer.alloc(0))).toBe(true);
+    expect((await offline.get(`${path}/manifests/v2`)).status).toBe(503);
+    const tags = await offline.get(`${path}/tags/list`);
+    expect([tags.status, tags.json(), tags.header('x-cache')]).toEqual([
+      200,
+      { name: 'hub/team/app', tags: ['v1'] },
+      'stale',
+    ]);
+    expect((await offline.get('/v2/_catalog')).json()).toEqual({ repositories: ['hub/team/app'] });
+  });
+
+  it('is not asked after five failures: what is cached comes at once, and one probe finds it again', async () => {
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0, responseTimeoutSeconds: 0.1 });
+    fault.images.addImage('team/app', 'v1');
+    await client.get(`${path}/manifests/v1`);
+    fault.fault('/v2/', { hang: true });
+    for (let i = 0; i < 5; i++) await client.get(`${path}/manifests/v1`);
+    const asked = fault.requests.length;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/manifests/v1`)));
+    expect(answers.every((answer) => answer.status === 200 && answer.header('x-cache') === 'stale')).toBe(true);
+    expect(fault.requests.length).toBe(asked);
+    const shown = (await client.get('/api/v1/repositories/hub')).json() as { status: { breaker: { state: string } } };
+    expect(shown.status.breaker.state).toBe('open');
+    fault.heal();
+    clock.advance(11);
+    const back = await client.get(`${path}/manifests/v1`);
+    expect([back.status, back.header('x-cache')]).toEqual([200, 'hit']);
+    expect(fault.requests.length).toBe(asked + 1);
+  });
+
+  it('a blob of the wrong content breaks the connection, stores nothing, and comes right when the upstream does', async () => {
+    const { fault, client } = await start();
+    const { layers } = fault.images.addImage('team/app', 'v1', [100_000]);
+    const blob = `${path}/blobs/${layers[0]?.digest}`;
+    for (const strike of [{ wrongBytes: true }, { lengthOff: -50, noRange: true }] as const) {
+      fault.fault('/blobs/', strike);
+      await expect(client.get(blob).then(({ status, body }) => ({ status, length: body.length }))).rejects.toThrow();
+      const refused = await client.get(blob);
+      expect([refused.status, refused.codes]).toEqual([503, ['UNAVAILABLE']]);
+      fault.heal();
+      clock.advance(120);
+    }
+    const whole = await client.get(blob);
+    expect([whole.header('x-cache'), whole.body.equals(layers[0]?.bytes ?? Buffer.alloc(0))]).toEqual(['miss', true]);
+    while ((await client.head(blob)).header('x-cache') !== 'hit') await sleep(5);
+  });
+});

@@ -1,0 +1,275 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describeManifest, imageManifest, indexManifest, manifestOf, types } from '../../support/content.js';
+import { Cleanups, MovableClock, startRemote } from '../../support/remote.js';
+
+const cleanups = new Cleanups();
+let clock: MovableClock;
+beforeEach(() => {
+  clock = new MovableClock();
+});
+afterEach(async () => {
+  await cleanups.run();
+  clock.restore();
+});
+
+const path = '/v2/hub/team/app';
+
+describe('tags', () => {
+  it('are asked for by one HEAD a window, and by GET when they changed', async () => {
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
+    fault.images.addImage('team/app', 'v1');
+    const counts = (): [number, number] => [fault.count('/manifests/', 'HEAD'), fault.count('/manifests/', 'GET')];
+    const get = async (): Promise<string> => (await client.get(`${path}/manifests/v1`)).header('x-cache');
+    expect(await get()).toBe('miss');
+    for (let i = 0; i < 3; i++) expect(await get()).toBe('hit');
+    expect(counts()).toEqual([0, 1]);
+    for (const window of [1, 2]) {
+      clock.advance(61);
+      for (let i = 0; i < 3; i++) expect(await get()).toBe('hit');
+      expect(counts()).toEqual([window, 1]);
+    }
+    const { manifest } = fault.images.addImage('team/app', 'v1', [10], 'changed');
+    expect(await get()).toBe('hit');
+    clock.advance(61);
+    const changed = await client.get(`${path}/manifests/v1`);
+    expect([changed.header('x-cache'), changed.body.equals(manifest.bytes)]).toEqual(['miss', true]);
+    expect(counts()).toEqual([3, 2]);
+  });
+
+  it('have windows by pattern, the first that matches', async () => {
+    const { fault, client } = await startRemote(cleanups, {
+      tagTtlSeconds: 100,
+      tagTtlRules: [
+        { tags: 'v*', ttlSeconds: 1000 },
+        { tags: '*-snapshot', ttlSeconds: 0 },
+        { tags: 'v1-*', ttlSeconds: 1 },
+      ],
+    });
+    for (const tag of ['v1-snapshot', 'x-snapshot', 'latest']) fault.images.addImage('team/app', tag);
+    const heads = async (tag: string): Promise<number> => {
+      await client.get(`${path}/manifests/${tag}`);
+      return fault.count(`/manifests/${tag}`, 'HEAD');
+    };
+    for (const tag of ['v1-snapshot', 'x-snapshot', 'latest']) await heads(tag);
+    expect([await heads('v1-snapshot'), await heads('x-snapshot'), await heads('latest')]).toEqual([0, 1, 0]);
+    clock.advance(101);
+    expect([await heads('v1-snapshot'), await heads('x-snapshot'), await heads('latest')]).toEqual([0, 2, 1]);
+    clock.advance(900);
+    expect(await heads('v1-snapshot')).toBe(1);
+  });
+
+  it.each([
+    ['80;w=21600', 60, true],
+    ['0;w=21600', 60, false],
+    ['0;w=21600', 599, false],
+    ['0;w=21600', 601, true],
+    ['25;w=21600', 320, false],
+    ['25;w=21600', 335, true],
+  ])('with %s left of a limit of 100, after %i s: asked again %s', async (remaining, seconds, asked) => {
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
+    fault.images.addImage('team/app', 'v1');
+    fault.fault('/manifests/', { headers: { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': remaining } });
+    await client.get(`${path}/manifests/v1`);
+    clock.advance(seconds + 0.5);
+    await client.get(`${path}/manifests/v1`);
+    expect(fault.count('/manifests/', 'HEAD')).toBe(asked ? 1 : 0);
+  });
+
+  it('and 20 clients at once cost one question', async () => {
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    const removeDelay = fault.fault('/manifests/', { delayMs: 50 });
+    const all = (what: string) =>
+      Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/manifests/${what}`)));
+    const answers = await all('v1');
+    expect(answers.every(({ status, body }) => status === 200 && body.equals(manifest.bytes))).toBe(true);
+    expect(fault.requests).toHaveLength(1);
+    clock.advance(61);
+    await all('v1');
+    expect(fault.requests).toHaveLength(2);
+    await all('none');
+    expect(fault.requests).toHaveLength(3);
+    removeDelay();
+    const { manifest: other } = fault.images.addImage('team/app', 'v2');
+    fault.fault('/manifests/', { delayMs: 50 });
+    await all(other.digest);
+    expect(fault.requests).toHaveLength(4);
+  });
+});
+
+describe('manifests', () => {
+  it.each([types.ociImage, types.dockerImage, types.ociIndex, types.dockerIndex])(
+    'of the type %s come byte by byte as they are',
+    async (type) => {
+      const { fault, client } = await startRemote(cleanups);
+      const isList = type === types.ociIndex || type === types.dockerIndex;
+      const odd = manifestOf(
+        type,
+        isList ? { manifests: [] } : { config: describeManifest(imageManifest('c')), layers: [] },
+      );
+      // White space, order and what nobody knows must come through.
+      const bytes = Buffer.from(odd.bytes.toString().replace('{', '{\n\t "unknown" : [1.0, "é"],'));
+      const { digest } = await import('../../support/content.js');
+      const manifest = { type, bytes, digest: digest(bytes), sha512: digest(bytes, 'sha512') };
+      fault.images.addManifest('team/app', manifest, 'v1');
+      for (let i = 0; i < 2; i++) {
+        const answer = await client.get(`${path}/manifests/v1`, { Accept: 'text/plain' });
+        expect(answer.body.equals(bytes)).toBe(true);
+        expect(answer.header('content-type')).toBe(type);
+        expect(answer.header('docker-content-digest')).toBe(manifest.digest);
+      }
+      const bySha512 = await client.get(`${path}/manifests/${manifest.sha512}`);
+      expect([bySha512.status, bySha512.header('docker-content-digest')]).toEqual([200, manifest.sha512]);
+    },
+  );
+
+  it('are asked for with one Accept, whatever the client accepts, and by nobody else', async () => {
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0 });
+    fault.images.addImage('team/app', 'v1');
+    for (const accept of ['*/*', types.dockerImage, '']) {
+      await client.get(`${path}/manifests/v1`, {
+        Accept: accept,
+        Authorization: 'Bearer of-the-client',
+        Cookie: 'c=1',
+      });
+    }
+    const sent = fault.requests.map(({ headers }) => headers);
+    expect(new Set(sent.map(({ accept }) => accept)).size).toBe(1);
+    for (const type of [types.ociImage, types.ociIndex, types.dockerImage, types.dockerIndex]) {
+      expect(sent[0]?.accept).toContain(type);
+    }
+    expect(sent[0]?.accept).not.toContain('manifest.v1+prettyjws');
+    for (const headers of sent) expect([headers.authorization, headers.cookie]).toEqual([undefined, undefined]);
+  });
+
+  it('bring nothing along: of two platforms, only the one that is asked for', async () => {
+    const { fault, client } = await startRemote(cleanups);
+    const arm = fault.images.addImage('team/app', 'arm', [1000]);
+    const amd = fault.images.addImage('team/app', 'amd', [1000]);
+    const index = indexManifest([describeManifest(arm.manifest), describeManifest(amd.manifest)]);
+    fault.images.addManifest('team/app', index, 'v1');
+    await client.get(`${path}/manifests/v1`);
+    expect(fault.requests.map(({ path: asked }) => asked)).toEqual(['/v2/team/app/manifests/v1']);
+    await client.get(`${path}/manifests/${amd.manifest.digest}`);
+    await client.get(`${path}/blobs/${amd.layers[0]?.digest}`);
+    expect(fault.requests).toHaveLength(3);
+    expect(fault.count(arm.manifest.digest)).toBe(0);
+  });
+});
+
+describe('lists', () => {
+  it('of tags are the upstream’s, kept briefly, in pages of ours, and stale when it is down', async () => {
+    const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 60 });
+    for (const tag of ['b', 'a', 'C', 'd']) fault.images.addManifest('team/app', imageManifest(tag), tag);
+    const first = await client.get(`${path}/tags/list?n=3`);
+    expect(first.json()).toEqual({ name: 'hub/team/app', tags: ['C', 'a', 'b'] });
+    expect(first.header('x-cache')).toBe('miss');
+    expect(first.next).toMatch(/^\/v2\/hub\/team\/app\/tags\/list\?/);
+    const second = await client.get(first.next ?? '');
+    expect([second.json(), second.next, second.header('x-cache')]).toEqual([
+      { name: 'hub/team/app', tags: ['d'] },
+      undefined,
+      'hit',
+    ]);
+    expect(fault.count('/tags/list')).toBe(1);
+    clock.advance(61);
+    await fault.down();
+    const stale = await client.get(`${path}/tags/list`);
+    expect([stale.status, stale.header('x-cache')]).toEqual([200, 'stale']);
+    expect(stale.header('warning')).toMatch(/^299 /);
+    expect((await client.get('/v2/hub/unknown/tags/list')).status).toBe(503);
+  });
+
+  it('of tags: 404 when the upstream has no such image, asked once by 20', async () => {
+    const { fault, client } = await startRemote(cleanups);
+    fault.fault('/tags/', { delayMs: 500 });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/tags/list`)));
+    expect(new Set(answers.map(({ status, codes }) => `${status} ${codes.join(',')}`))).toEqual(
+      new Set(['404 NAME_UNKNOWN']),
+    );
+    expect(fault.count('/tags/')).toBe(1);
+  });
+
+  it.each([true, false])('of referrers, where the upstream has the API: %s', async (hasReferrers) => {
+    const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 60 });
+    fault.images.hasReferrers = hasReferrers;
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    const signature = imageManifest('signature', {
+      subject: describeManifest(manifest),
+      artifactType: 'application/sig',
+    });
+    fault.images.addManifest('team/app', signature);
+    if (!hasReferrers) {
+      const fallback = indexManifest([{ ...describeManifest(signature), artifactType: 'application/sig' }]);
+      fault.images.addManifest('team/app', fallback, manifest.digest.replace(':', '-'));
+    }
+    const read = async () => {
+      const answer = await client.get(`${path}/referrers/${manifest.digest}`);
+      expect(answer.status).toBe(200);
+      return (answer.json() as { manifests: { digest: string; artifactType: string }[] }).manifests;
+    };
+    expect(await read()).toMatchObject([{ digest: signature.digest, artifactType: 'application/sig' }]);
+    const asked = fault.requests.length;
+    await read();
+    expect(fault.requests.length).toBe(asked);
+    clock.advance(61);
+    await fault.down();
+    expect(await read()).toHaveLength(1);
+  });
+
+  it('of referrers cannot be told when the upstream cannot tell: 503 and not an empty list', async () => {
+    const { fault, client } = await startRemote(cleanups);
+    await fault.down();
+    expect((await client.get(`${path}/referrers/${imageManifest('x').digest}`)).status).toBe(503);
+  });
+
+  it('of images are what is cached', async () => {
+    const { fault, client } = await startRemote(cleanups);
+    for (const image of ['team/app', 'a']) fault.images.addImage(image, 'v1');
+    await client.get('/v2/hub/team/app/manifests/v1');
+    expect((await client.get('/v2/_catalog')).json()).toEqual({ repositories: ['hub/team/app'] });
+    await client.get('/v2/hub/a/manifests/v1');
+    expect((await client.get('/v2/_catalog')).json()).toEqual({ repositories: ['hub/a', 'hub/team/app'] });
+  });
+});
+
+describe('what is counted', () => {
+  it('hits, misses, refreshes, stale answers and bytes, in events and in the API', async () => {
+    const { fault, server, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
+    const { manifest, layers } = fault.images.addImage('team/app', 'v1', [5000]);
+    const outcomes: string[] = [];
+    const filled: number[] = [];
+    const requests: unknown[] = [];
+    server.registry.events.on('cache.answered', ({ what, outcome }) => void outcomes.push(`${what} ${outcome}`));
+    server.registry.events.on('cache.filled', ({ bytes }) => void filled.push(bytes));
+    server.registry.events.on('request', ({ cache, servedBy }) => void requests.push([cache, servedBy]));
+    await client.get(`${path}/manifests/v1`);
+    await client.get(`${path}/blobs/${layers[0]?.digest}`);
+    // The last byte is out a moment before the link is written.
+    while (filled.length < 2) await sleep(2);
+    await client.get(`${path}/blobs/${layers[0]?.digest}`);
+    clock.advance(61);
+    await client.get(`${path}/manifests/v1`);
+    await fault.down();
+    clock.advance(61);
+    await client.get(`${path}/manifests/v1`);
+    expect(outcomes).toEqual([
+      'manifest miss',
+      'blob miss',
+      'blob hit',
+      'manifest refresh',
+      'manifest hit',
+      'manifest stale',
+    ]);
+    expect(filled).toEqual([manifest.bytes.length, 5000]);
+    expect(requests).toEqual(['miss', 'miss', 'hit', 'hit', 'stale'].map((cache) => [cache, 'hub']));
+    const { status } = (await client.get('/api/v1/repositories/hub')).json() as { status: Record<string, unknown> };
+    expect(status).toMatchObject({
+      counters: { hit: 2, miss: 2, stale: 1, refresh: 1 },
+      upstream_bytes: manifest.bytes.length + 5000,
+      used_bytes: manifest.bytes.length + 5000,
+      upstream: new URL(fault.url).host,
+    });
+  });
+});
