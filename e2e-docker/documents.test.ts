@@ -54,7 +54,7 @@ describeClient('docker commands of the documentation', ['root', ...engineNeeds, 
 describeClient('nginx as README.md configures it', ['nginx'], () => {
   let bed: Workspace;
   let ana: RegistryHttp;
-  let anybody: RegistryHttp;
+  let anonymous: RegistryHttp;
 
   beforeAll(async () => {
     bed = await openWorkspace();
@@ -101,8 +101,8 @@ describeClient('nginx as README.md configures it', ['nginx'], () => {
     bed.onClose(() => agent.destroy());
     const authorization = `Basic ${Buffer.from('ana:secret').toString('base64')}`;
     ana = new RegistryHttp(`https://127.0.0.1:${port}`, agent, { authorization });
-    anybody = new RegistryHttp(`https://127.0.0.1:${port}`, agent);
-    for (let tries = 0; (await anybody.send('/v2/').catch(() => undefined)) === undefined; tries += 1) {
+    anonymous = new RegistryHttp(`https://127.0.0.1:${port}`, agent);
+    for (let tries = 0; (await anonymous.send('/v2/').catch(() => undefined)) === undefined; tries += 1) {
       if (tries > 100) throw new Error(daemon.output());
       await sleep(50);
     }
@@ -113,6 +113,6 @@ describeClient('nginx as README.md configures it', ['nginx'], () => {
     const image = await freshImage();
     await ana.pushImage('team/app', '1', image);
     await ana.pullImage('team/app', '1', image);
-    expect((await anybody.send('/v2/team/app/manifests/1')).status).toBe(401);
+    expect((await anonymous.send('/v2/team/app/manifests/1')).status).toBe(401);
   });
 });

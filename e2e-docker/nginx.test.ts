@@ -180,7 +180,7 @@ describeClient('nginx in front', ['nginx'], () => {
   test.each([
     ['of an anonymous client', undefined, 401],
     ['of a user outside of the team', 'ben', 403],
-  ] as const)('a request %s is refused, and nginx is told of no file', async (_title, user, status) => {
+  ] as const)('refuses a request %s without an X-Accel-Redirect', async (_title, user, status) => {
     const headers = user === undefined ? {} : { authorization: basicAuthorization(user) };
     const answer = await raw(blobUrl, { ...headers, 'x-forwarded-for': '127.0.0.1' });
     expect(answer.status).toBe(status);

@@ -175,7 +175,7 @@ describe('an honest user', () => {
     expect(wrong.filter(({ outcome }) => outcome === 429).length).toBeGreaterThan(100);
   });
 
-  it('logs in with a hash of the highest cost, of which an address may have one waiting', async () => {
+  it('logs in with a hash of the highest cost, and refuses further ones that wait at the same address', async () => {
     await open(['alice'], '15');
     const logins = [login('alice', 'right-alice'), login('alice', 'a'), login('alice', 'b'), login('alice', 'c')];
     expect(await finish(...logins)).toEqual(['right', 'wrong', 429, 429]);
