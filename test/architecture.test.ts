@@ -226,6 +226,16 @@ describe('architecture: adapters', () => {
 });
 
 describe('architecture: source files', () => {
+  it('each folder has a file that opens with a paragraph about the folder', () => {
+    // A comment that a blank line or an import follows is about the file, not about a declaration.
+    const header = /^\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n(?:\n|import |export (?:type )?\{)/;
+    const folders = new Set(sources.map(({ file }) => path.posix.dirname(file)));
+    for (const without of ['src', 'src/options/generated', 'adapters']) folders.delete(without);
+    const described = sources.filter(({ file }) => header.test(readFileSync(path.join(root, file), 'utf8')));
+    for (const { file } of described) folders.delete(path.posix.dirname(file));
+    expect([...folders]).toEqual([]);
+  });
+
   it('have no default exports, no catch-all names and no mutable state at module level', () => {
     for (const { file } of sources) {
       const text = readFileSync(path.join(root, file), 'utf8');

@@ -1,3 +1,8 @@
+/**
+ * Access control: rules and the access decision, in this file. `identities/` knows users, `tokens/` issues and verifies
+ * tokens. Imported by the composition root through `open-access.ts` and `local-access.ts`; imports ports/, protocol/
+ * and util/.
+ */
 import { anonymous } from '../util/anonymous.js';
 import type {
   Access,

@@ -1,3 +1,7 @@
+/**
+ * Image archives: import and export of `docker save` archives and OCI layouts. Imported by the composition root;
+ * imports ports/, protocol/ and util/.
+ */
 import type { Archives } from '../ports/archives.js';
 import { Semaphore } from '../util/concurrency.js';
 import { TurnGate } from '../util/turns.js';

@@ -1,3 +1,7 @@
+/**
+ * The `artifactapi` command: flags, config file, server, signals, import and export of archives, repair. This file
+ * defines the subcommands. It may import everything; nothing imports it.
+ */
 import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';

@@ -1,3 +1,8 @@
+/**
+ * The composition root: opens, connects and closes all parts of a registry, and reports its health. This file builds a
+ * registry on open stores; `registry-life.ts` retries a failed open. It may import everything; only `registry.ts` and
+ * the command import it.
+ */
 import { createLocalAccess } from '../access/local-access.js';
 import { BackgroundCollection } from './background-collection.js';
 import { HealthCheck } from './health-check.js';

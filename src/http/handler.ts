@@ -1,3 +1,8 @@
+/**
+ * HTTP requests to domain calls and back. `handler.ts` is the middleware, `dispatch.ts` the flow of one request,
+ * `routes.ts` the handlers by operation, `reply.ts` the answer. Imported by `registry.ts`, the composition root and the
+ * command's server; imports ports/, protocol/ and util/.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provenance } from '../ports/images.js';
 import type { Runtime } from '../ports/runtime.js';

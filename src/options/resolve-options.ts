@@ -1,3 +1,7 @@
+/**
+ * The options of `createRegistry`: their schema, defaults and validation. `generated/` holds the interfaces that come
+ * from the schema. Imported by the composition root and the command; imports ports/, protocol/ and util/.
+ */
 import type { Problem } from '../protocol/settings/option-schema.js';
 import { describeProblems } from '../protocol/settings/option-schema.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';

@@ -1,3 +1,7 @@
+/**
+ * The wire, without I/O: names, digests, manifests, headers and, in this file, errors. Subfolders hold endpoint tables,
+ * settings, tokens and the meaning of an upstream's answers. Every layer may import it; it imports nothing else.
+ */
 import type { RefusedLogin } from './tokens/login-problem.js';
 import type { RefusalReason } from './refusal-reasons.js';
 

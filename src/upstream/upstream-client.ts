@@ -1,3 +1,7 @@
+/**
+ * The client of another registry: authentication, verdicts, redirects, circuit breaker. This file implements the port.
+ * Imported by the composition root; imports ports/, protocol/ and util/.
+ */
 import type { Logger } from '../ports/runtime.js';
 import type { ManifestContent, ManifestInfo, Referrer } from '../ports/images.js';
 import type { Outgoing, Upstream, UpstreamBlob, UpstreamResult } from '../ports/upstream.js';

@@ -1,4 +1,9 @@
 /**
+ * Helpers without knowledge of registries: concurrency, queues, streams, addresses; `outgoing/` connects to other
+ * servers. Every layer but protocol/ and ports/ may import it; it imports protocol/ and types of ports/.
+ */
+
+/**
  * Runs tasks with the same key one after the other, in the order of the calls. Tasks with different keys run
  * concurrently.
  */

@@ -1,3 +1,6 @@
+/**
+ * Identity sources: accounts, htpasswd, OIDC, and password verification in a worker. Imported by access/ only.
+ */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Account, Accounts, AccountSettings, AccountToken, Identity, IdentitySource } from '../../ports/access.js';
 import type { Change, Documents, MetadataWriter, Precondition } from '../../ports/metadata.js';

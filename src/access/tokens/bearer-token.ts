@@ -1,3 +1,6 @@
+/**
+ * Tokens: our own and those of an external server, and the keys that sign them. Imported by access/ only.
+ */
 import { SignJWT } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { anonymous } from '../../util/anonymous.js';

@@ -1,3 +1,6 @@
+/**
+ * Writes OCI layouts that `docker load` accepts too. Imported by archives/ only.
+ */
 import type { BlobContent } from '../../ports/bytes.js';
 import type { ExportName, ExportRequest } from '../../ports/archives.js';
 import type { Repository } from '../../ports/repository.js';

@@ -1,3 +1,6 @@
+/**
+ * Reads `docker save` archives and OCI layouts: receive, plan, check, publish. Imported by archives/ only.
+ */
 import type { Readable } from 'node:stream';
 import type { ImportReport, ImportRequest } from '../../ports/archives.js';
 import type { ReceivedBlob, Repository, RepositoryWriter } from '../../ports/repository.js';

@@ -1,3 +1,6 @@
+/**
+ * tar, gzip and zstd streams. Imported by archives/ only.
+ */
 import { Readable } from 'node:stream';
 import { extract, type Extract, type Header } from 'tar-stream';
 import { archiveInvalid } from '../../protocol/archive.js';

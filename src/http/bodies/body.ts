@@ -1,3 +1,7 @@
+/**
+ * Request bodies, forms and JSON documents, and sending files by the proxy in front. Imported by http/, the composition
+ * root and the command's server.
+ */
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
 import { drain } from '../../util/streams.js';

@@ -1,3 +1,7 @@
+/**
+ * What a request says about its client: address and host, the `Via` trail, web pages, URLs in logs. Imported by http/,
+ * the composition root and the command's server.
+ */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { ClientInfo } from '../../ports/access.js';

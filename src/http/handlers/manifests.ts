@@ -1,3 +1,7 @@
+/**
+ * The handlers, one file per group of operations. A handler gets a parsed, authorized request and returns a `Reply`.
+ * Imported by `http/routes.ts` only.
+ */
 import type { ManifestInfo } from '../../ports/images.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -1,3 +1,7 @@
+/**
+ * Limits per client: rates, pace of bodies, pipelining, malformed requests. Imported by http/, the composition root and
+ * the command's server.
+ */
 import { LRUCache } from 'lru-cache';
 import { anonymous } from '../../util/anonymous.js';
 import type { Principal } from '../../ports/access.js';

@@ -1,3 +1,7 @@
+/**
+ * Passes an exchange on to an upstream with http-proxy. This file is the only entrance: the rest of the folder is
+ * private to it. Imported by http/ and the composition root.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import util from 'node:util';

@@ -1,3 +1,7 @@
+/**
+ * Settings that the options, the config file and the management API share, with their schemas. Every layer may import
+ * it; it imports protocol/ only.
+ */
 import { z } from 'zod';
 import { isRepositoryName, repositoryNamePattern } from '../names.js';
 import { bytesSchema, chosenSchema, secondsSchema, strictOptions, type Immutable } from './option-schema.js';

@@ -1,3 +1,7 @@
+/**
+ * Endpoint tables: one row per operation of `/v2` and of the management API, and the documents of the latter. Routing,
+ * access checks and the API documentation come from these tables. Every layer may import it; it imports protocol/ only.
+ */
 import {
   accountPattern,
   parseAccountName,

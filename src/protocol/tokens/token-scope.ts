@@ -1,3 +1,8 @@
+/**
+ * What tokens contain: scopes, claims, and the reasons of refused logins. Every layer may import it; it imports
+ * protocol/ only.
+ */
+
 /** A permission in a token: `{ type: 'repository', name: 'docker-internal/app', actions: ['pull'] }`. */
 export interface TokenGrant {
   readonly type: string;

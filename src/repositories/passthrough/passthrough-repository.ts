@@ -1,3 +1,7 @@
+/**
+ * Remote repositories without a cache. `forward` describes the exchange that http/passthrough/ carries. Imported by the
+ * composition root; imports content/ and remote/ of the other folders.
+ */
 import { Readable } from 'node:stream';
 /**
  * Remote repositories without a cache. `forward` describes the exchange that http/passthrough/ carries. Imported by the

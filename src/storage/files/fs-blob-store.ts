@@ -1,3 +1,7 @@
+/**
+ * Blobs as files in a folder: staged files, the disk reserve, quarantine. This file implements the port. Imported by
+ * storage/ only.
+ */
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type {

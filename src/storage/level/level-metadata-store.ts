@@ -1,3 +1,7 @@
+/**
+ * The index in LevelDB. This file implements the port; `level-keys.ts` draws the keys, `level-changes.ts` writes them,
+ * `level-writer.ts` groups writes, `level-pages.ts` reads lists. Imported by storage/ only.
+ */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import type {
@@ -90,8 +94,6 @@ export class LevelMetadataStore implements MetadataStore {
     this.#closing ??= this.#writer.idle().then(() => this.#index.close());
     return this.#closing;
   }
-
-  // -------------------------------------------------------------------------------------------- reads
 
   async repositories(): Promise<readonly RepositoryRecord[]> {
     return this.#open().residents.repositories();
@@ -216,8 +218,6 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#open().residents.condemned();
   }
 
-  // -------------------------------------------------------------------------------------------- writes
-
   async tryApply(changes: readonly Change[], options: WriteOptions): Promise<boolean> {
     try {
       await this.apply(changes, options);
@@ -266,8 +266,6 @@ export class LevelMetadataStore implements MetadataStore {
   status(): MetadataStatus {
     return this.#index.database.status();
   }
-
-  // -------------------------------------------------------------------------------------------- inside
 
   #open(): LevelIndex {
     if (this.#closing !== undefined) throw new Error(`the index ${this.#folder} is closed`);

@@ -1,3 +1,6 @@
+/**
+ * A blob store in memory, for tests. Imports storage/files/ for staged bytes.
+ */
 import type { Readable, Writable } from 'node:stream';
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, FollowedContent, StagedBlob } from '../../ports/bytes.js';
 import type { Page, PageRequest } from '../../ports/pages.js';

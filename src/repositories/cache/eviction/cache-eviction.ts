@@ -1,3 +1,6 @@
+/**
+ * The size limit of a cache, pins, purges and access times. Imported by cache/ only.
+ */
 import type { CacheItem, CacheRecords, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Tag } from '../../../protocol/names.js';

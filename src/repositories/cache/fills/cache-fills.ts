@@ -1,3 +1,7 @@
+/**
+ * Transfers of blobs into the cache and their readers. This file decides whether to join, start or refuse a transfer;
+ * `transfer.ts` runs it. Imported by cache/ only.
+ */
 import type { BlobInfo } from '../../../ports/bytes.js';
 import type { ImageKey } from '../../../ports/images.js';
 import type { ImageRecords, RepositoryRecords } from '../../../ports/metadata.js';

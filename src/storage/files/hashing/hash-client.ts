@@ -1,3 +1,6 @@
+/**
+ * Hashing in worker threads: the client side and the worker. Imported by storage/files/ only.
+ */
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type { Algorithm } from '../../../protocol/digest.js';

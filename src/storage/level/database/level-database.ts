@@ -1,3 +1,6 @@
+/**
+ * Opening, identifying, repairing and reopening the LevelDB database. Imported by storage/ only.
+ */
 import type { Level } from 'level';
 import type { IndexFailure, MetadataStatus } from '../../../ports/metadata.js';
 import { RegistryError } from '../../../protocol/errors.js';
