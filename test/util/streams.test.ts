@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { drain, readBounded, readBytes, TooManyBytesError, writeInBatches } from '../../src/util/streams.js';
-import { SourceClosedError, TinyChunksError } from '../../src/util/source-listener.js';
+import { destroyOnTinyChunks, SourceClosedError, TinyChunksError } from '../../src/util/source-listener.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
 
 /** Passes a real request to `use`. Its client sends `sent` of the announced bytes and then disconnects. */
@@ -90,6 +91,20 @@ describe('writeInBatches', () => {
     await expect(read(source)).rejects.toThrow(SourceClosedError);
     expect(source.errored).toBeInstanceOf(TinyChunksError);
     expect(sent).toBeLessThan(5000);
+  });
+
+  it('destroyOnTinyChunks ends a pipe from a source that sends only tiny chunks', async () => {
+    const source = new Readable({ read: () => void source.push(Buffer.alloc(1)), highWaterMark: 1 });
+    destroyOnTinyChunks(source);
+    let chunks = 0;
+    const sink = new Writable({
+      write: (_chunk, _encoding, done) => {
+        chunks++;
+        done();
+      },
+    });
+    await expect(pipeline(source, sink)).rejects.toThrow(TinyChunksError);
+    expect(chunks).toBeLessThan(5000);
   });
 
   it('readBounded accepts many small chunks whose mean size is not tiny', async () => {
