@@ -38,7 +38,7 @@ function scene(names: readonly string[], leaveAfter = Infinity) {
   const catalog = createListCatalog(() => ({ directory }));
   const get = async (search: string): Promise<{ names: string[]; next: string | undefined }> => {
     const query = new URLSearchParams(search);
-    const { body, headers } = await catalog({ query, caller, path: '/v2/_catalog', listTurn: async () => {} } as never);
+    const { body, headers } = await catalog({ query, caller, path: '/v2/_catalog', turn: async () => {} } as never);
     const { repositories } = JSON.parse((body as Buffer).toString()) as { repositories: string[] };
     return { names: repositories, next: /\?([^>]*)>/.exec(headers?.['Link']?.toString() ?? '')?.[1] };
   };
