@@ -14,7 +14,7 @@ const registry = createRegistry({
 const app = connect();
 // Mount the registry before anything that reads bodies, such as a body parser.
 mountRegistry(app, registry, { management: '/' });
-app.use('/hello', (_req, res) => res.end('the gateway goes on as before\n'));
+app.use('/hello', (_req, res) => res.end('the app still answers\n'));
 
 // Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.
 const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);

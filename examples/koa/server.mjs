@@ -14,7 +14,7 @@ const app = new Koa();
 // Mount the registry before anything that reads bodies, such as a body parser.
 mountRegistry(app, registry, { management: '/' });
 app.use((context) => {
-  if (context.path === '/hello') context.body = 'the gateway goes on as before\n';
+  if (context.path === '/hello') context.body = 'the app still answers\n';
 });
 
 const server = app.listen(Number(process.env.PORT ?? 5000), '127.0.0.1', () => {

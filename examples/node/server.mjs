@@ -12,7 +12,7 @@ const registry = createRegistry({
 
 const listener = createRegistryListener(registry, {
   management: '/',
-  fallback: (_req, res) => res.end('the gateway goes on as before\n'),
+  fallback: (_req, res) => res.end('the app still answers\n'),
 });
 
 // Node ends a request after 5 minutes by default, body included. A large layer on a slow line takes longer.

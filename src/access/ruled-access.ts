@@ -59,7 +59,10 @@ export interface RuledAccessParts {
   readonly administration: AccessAdministration;
 }
 
-/** Decides by rules, for users from all identity sources. */
+/**
+ * Decides by rules, for users from all identity sources. `permits` is the access check of every request; `RuleSet` in
+ * `rules.ts` evaluates the rules, and `http/permission.ts` asks for single images within a request.
+ */
 export class RuledAccess implements AccessControl {
   readonly openToAll = false;
   readonly isPublic = false;

@@ -71,7 +71,7 @@ const garbageCollectionSchema = strictOptions({
     .default(604_800)
     .meta({ description: 'How long an unfinished upload may be idle before it is deleted.' }),
   orphanRetentionSeconds: secondsSchema.default(2_592_000).meta({
-    description: 'How long blobs that the index does not know stay in quarantine before they are deleted.',
+    description: 'How long blobs that are not in the index stay in quarantine before they are deleted.',
   }),
 }).meta({ title: 'GarbageCollectionOptions' });
 

@@ -57,6 +57,6 @@ function findTakenNames(options: Partial<RegistryOptions> | undefined): Problem[
   return names.flatMap((name, i) => {
     const first = names.indexOf(name);
     if (name === undefined || first === i) return [];
-    return [{ path: `repositories[${i}].name`, problem: `is the name of repositories[${first}] already` }];
+    return [{ path: `repositories[${i}].name`, problem: `is already the name of repositories[${first}]` }];
   });
 }

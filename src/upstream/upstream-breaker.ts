@@ -103,7 +103,7 @@ export class Breaker {
   #open(why: UpstreamVerdict, waitMs: number, nextMs: number): void {
     this.#pause = { until: this.#options.now() + waitMs, nextMs, why };
     const { upstream, log } = this.#options;
-    log.warn({ upstream, reason: why.message, waitMs }, 'upstream is not asked for a while');
+    log.warn({ upstream, reason: why.message, waitMs }, 'circuit breaker opened');
   }
 }
 

@@ -20,7 +20,10 @@ export interface RateLimits {
 const maxBuckets = 100_000;
 const minuteMs = 60_000;
 
-/** Limits the request rate. A client may use a minute's worth of requests at once. */
+/**
+ * Limits the request rate. A client may use a minute's worth of requests at once. `Retry-After` is the time until the bucket
+ * has one request again. Other 429s come from other limits, each with its own `Retry-After`: search for `TOOMANYREQUESTS`.
+ */
 export class RateLimiter {
   readonly #clients: Allowance | undefined;
   readonly #principals: Allowance | undefined;

@@ -109,7 +109,7 @@ export interface GarbageCollectionOptions {
    */
   readonly uploadExpirySeconds?: number;
   /**
-   * How long blobs that the index does not know stay in quarantine before they are deleted.
+   * How long blobs that are not in the index stay in quarantine before they are deleted.
    * @default 2592000
    */
   readonly orphanRetentionSeconds?: number;

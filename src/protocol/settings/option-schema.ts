@@ -60,10 +60,32 @@ export function describeProblems(error: z.ZodError): Problem[] {
       (text, part) => (typeof part === 'number' ? `${text}[${part}]` : joinPath(text, String(part))),
       '',
     );
-    if (issue.code !== 'unrecognized_keys') return [{ path, problem: issue.message }];
+    if (issue.code !== 'unrecognized_keys') return [{ path, problem: messageOf(issue) }];
     const lines = issue.message.split('\n');
     return issue.keys.map((key, i) => ({ path: joinPath(path, key), problem: lines[i] ?? '' }));
   });
+}
+
+/** Returns the message of a schema, or replaces zod's own message, which speaks of inputs instead of options. */
+function messageOf(issue: z.core.$ZodIssue): string {
+  if (!/^(Invalid (input|option)|Too (small|big)): /.test(issue.message)) return issue.message;
+  switch (issue.code) {
+    case 'invalid_type':
+      return issue.message.endsWith('received undefined') ? 'is required' : `must be ${nameOfType(issue.expected)}`;
+    case 'invalid_value':
+      return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+    case 'too_small':
+      return issue.origin === 'number' ? `must be at least ${issue.minimum}` : issue.message;
+    case 'too_big':
+      return issue.origin === 'number' ? `must be at most ${issue.maximum}` : issue.message;
+    default:
+      return issue.message;
+  }
+}
+
+function nameOfType(type: string): string {
+  if (type === 'array') return 'a list';
+  return `${/^[aeiou]/.test(type) ? 'an' : 'a'} ${type}`;
 }
 
 function joinPath(path: string, key: string): string {

@@ -34,9 +34,33 @@ describe('an unknown option', () => {
 
   it('is reported together with others and with wrong values', () => {
     expect(problemsOf({ hots: 1, 'b\nc': 2, access: 3 }).toSorted()).toEqual([
-      'list[0].access: Invalid input: expected string, received number',
+      'list[0].access: must be a string',
       'list[0].b\nc: unknown option "b\\nc"',
       'list[0].hots: unknown option "hots": did you mean "host"?',
     ]);
+  });
+});
+
+describe('a wrong value', () => {
+  const values = z.object({
+    list: z.array(z.string()),
+    settings: z.object({}),
+    mode: z.enum(['follow', 'pass']),
+    size: z.number().min(1).max(9),
+    ttl: z.number('must be a number of seconds'),
+  });
+  const right = { list: [], settings: {}, mode: 'pass', size: 5, ttl: 1 };
+
+  it.each([
+    ['list', undefined, 'is required'],
+    ['list', 'a', 'must be a list'],
+    ['settings', 1, 'must be an object'],
+    ['mode', 'skip', 'must be "follow" or "pass"'],
+    ['size', 0, 'must be at least 1'],
+    ['size', 10, 'must be at most 9'],
+    ['ttl', '5m', 'must be a number of seconds'],
+  ])('%s: %j is reported as: %s', (name, value, problem) => {
+    const { error } = values.safeParse({ ...right, [name]: value });
+    expect(error && describeProblems(error)).toEqual([{ path: name, problem }]);
   });
 });
