@@ -69,18 +69,13 @@ export function describeProblems(error: z.ZodError): Problem[] {
 /** Returns the message of a schema, or replaces zod's own message, which speaks of inputs instead of options. */
 function messageOf(issue: z.core.$ZodIssue): string {
   if (!/^(Invalid (input|option)|Too (small|big)): /.test(issue.message)) return issue.message;
-  switch (issue.code) {
-    case 'invalid_type':
-      return issue.message.endsWith('received undefined') ? 'is required' : `must be ${nameOfType(issue.expected)}`;
-    case 'invalid_value':
-      return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
-    case 'too_small':
-      return issue.origin === 'number' ? `must be at least ${issue.minimum}` : issue.message;
-    case 'too_big':
-      return issue.origin === 'number' ? `must be at most ${issue.maximum}` : issue.message;
-    default:
-      return issue.message;
-  }
+  if (issue.code === 'invalid_type')
+    return issue.message.endsWith('received undefined') ? 'is required' : `must be ${nameOfType(issue.expected)}`;
+  if (issue.code === 'invalid_value')
+    return `must be ${issue.values.map((value) => JSON.stringify(value)).join(' or ')}`;
+  if (issue.code === 'too_small' && issue.origin === 'number') return `must be at least ${issue.minimum}`;
+  if (issue.code === 'too_big' && issue.origin === 'number') return `must be at most ${issue.maximum}`;
+  return issue.message;
 }
 
 function nameOfType(type: string): string {
