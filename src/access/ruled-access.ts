@@ -1,6 +1,6 @@
 /**
- * Access control: rules and the access decision, in this file. `identities/` knows users, `tokens/` issues and verifies
- * tokens. Imported by the composition root through `open-access.ts` and `local-access.ts`; imports ports/, protocol/
+ * Access control. `permits` in this file makes the access decision, and `rules.ts` evaluates the rules. `identities/` verifies
+ * users; `tokens/` issues and verifies tokens. Imported by the composition root through `open-access.ts` and `local-access.ts`; imports ports/, protocol/
  * and util/.
  */
 import { anonymous } from '../util/anonymous.js';
@@ -59,10 +59,7 @@ export interface RuledAccessParts {
   readonly administration: AccessAdministration;
 }
 
-/**
- * Decides by rules, for users from all identity sources. `permits` is the access check of every request; `RuleSet` in
- * `rules.ts` evaluates the rules, and `http/permission.ts` asks for single images within a request.
- */
+/** Decides by rules, for users from all identity sources. */
 export class RuledAccess implements AccessControl {
   readonly openToAll = false;
   readonly isPublic = false;

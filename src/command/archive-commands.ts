@@ -45,7 +45,7 @@ export function addArchiveCommands(program: Command): void {
     .action((file: string, flags: ImportFlags) => reportFailure(importFile(file, flags)));
   program
     .command('export')
-    .description('Export images of one repository as an OCI layout in a tar archive, which docker load reads too')
+    .description('Export images of one repository as an OCI layout in a tar archive, which docker load can read')
     .argument('<address...>', 'images: http://localhost:5000/<repository>/<image>:<tag>')
     .option('-o, --output <file>', 'output file; - for standard output', '-')
     .option('--platform <os/architecture>', 'export only this platform of multi-platform images')

@@ -16,9 +16,9 @@ export interface Started {
 }
 
 const accessModes: Readonly<Record<Started['access'], string>> = {
-  open: 'open: anyone who can reach this address can pull, push and delete',
-  'read-only': 'read-only: anyone who can reach this address can pull',
-  rules: 'by the rules of the configuration',
+  open: 'open (anyone who can reach this address can pull, push and delete)',
+  'read-only': 'read-only (anyone who can reach this address can pull)',
+  rules: 'rules of the configuration',
 };
 
 /** Returns the greeting for stdout. Its first line has the address, with the port that the system chose for port 0. */

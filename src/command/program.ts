@@ -40,7 +40,7 @@ export function buildProgram(): Command {
     .showHelpAfterError('(run with --help for usage)');
   program
     .command('serve')
-    .description('Run a registry. Flags override the config file.')
+    .description('Run a registry; flags override the config file')
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--port <number>', 'port; 0 chooses a free port (default: 5000)', parsePort)
     .option('--data <folder>', 'data folder (default: ./data)')
@@ -66,7 +66,7 @@ export function buildProgram(): Command {
 
 function parsePort(text: string): number {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new InvalidArgumentError('must be a number from 0 to 65535');
+  throw new InvalidArgumentError('It must be a number from 0 to 65535.');
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
