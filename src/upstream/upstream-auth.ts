@@ -35,7 +35,7 @@ export class UpstreamAuth {
   readonly #options: AuthOptions;
   readonly #tokens: Tokens;
   /** The scopes that challenges for images asked for. The next request for the image is sent with a token at once. */
-  readonly #scopes = new LRUCache<string, TokenScope>({ max: maxImages });
+  readonly #scopes = new LRUCache<string, TokenScope>({ maxSize: maxImages, sizeCalculation: () => 1 });
   readonly #asking = new SingleFlight<UpstreamCredentials | undefined>();
   #credentials: { readonly value: UpstreamCredentials | undefined } | undefined;
   #isBasic = false;

@@ -53,7 +53,8 @@ const maxMarginSeconds = 30;
 /** Keeps the tokens of one upstream's realms by (realm, service, scope). Concurrent requests share one fetch. */
 export class Tokens {
   readonly #options: TokensOptions;
-  readonly #tokens = new LRUCache<string, Token>({ max: maxTokens });
+  // With `max`, lru-cache allocates all entries at once, for each upstream.
+  readonly #tokens = new LRUCache<string, Token>({ maxSize: maxTokens, sizeCalculation: () => 1 });
   readonly #fetches = new SingleFlight<Token>();
 
   constructor(options: TokensOptions) {

@@ -103,9 +103,16 @@ export function linksOf(headers: AnswerHeaders): readonly HeaderLink[] {
     .flatMap((text) => [...text.matchAll(/<([^<>]*)>([^<]*)/g)])
     .map(([, target = '', params = '']) => ({
       target,
-      params: params.replace(/[\s,]+$/, ''),
+      params: withoutSeparators(params),
       isNext: /;\s*rel\s*=\s*"?[^";,]*\bnext\b/i.test(params),
     }));
+}
+
+/** Cuts the separators before the next link. Not by a pattern, which would take quadratic time on a hostile header. */
+function withoutSeparators(text: string): string {
+  let end = text.length;
+  while (end > 0 && ' \t,'.includes(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
 }
 
 /**

@@ -78,6 +78,13 @@ describe("an upstream's headers", () => {
   });
 
   it.each([
+    ['</a>; rel="next" , \t</b>; title="x",', ['; rel="next"', '; title="x"']],
+    ['</a> , ', ['']],
+  ])('Link %s keeps parameters without the separators between links', (link, expected) => {
+    expect(linksOf({ link }).map(({ params }) => params)).toEqual(expected);
+  });
+
+  it.each([
     [[], '1.1 me'],
     [['a', 'b:5000'], '1.1 a, 1.1 b:5000, 1.1 me'],
     [['a\r\nx: y', 'b c', ''], '1.1 me'],
