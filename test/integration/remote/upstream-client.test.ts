@@ -48,10 +48,13 @@ afterEach(async () => {
 
 type Config = Partial<UpstreamConfig & Omit<OutgoingConfig, 'url'>>;
 
+/** Short timeouts for tests of timeouts. All other tests use long ones, so that a busy machine does not fail them. */
+const impatient = { connectTimeoutMs: 300, responseTimeoutMs: 300 };
+
 function create(config: Config = {}): Upstream {
   const log = recordingLogger();
   const url = new URL(config.url ?? fault.url);
-  const outgoing = createOutgoing({ connectTimeoutMs: 300, responseTimeoutMs: 300, ...config, log, url });
+  const outgoing = createOutgoing({ connectTimeoutMs: 5000, responseTimeoutMs: 5000, ...config, log, url });
   const upstream = createUpstream({ url: url.href, outgoing, instanceId: 'me', log, now: () => now, ...config });
   made.push(upstream);
   return upstream;
@@ -217,7 +220,9 @@ describe('faults', () => {
   ];
   it.each(manifests)('a manifest by tag: %s', { timeout: 4000 }, async (_what, how, expected) => {
     fault.fault('/manifests/', how);
-    expect(say(await create().getManifest(name, latest, [])).slice(0, expected.length)).toBe(expected);
+    const endless = how.hang ?? how.slow ?? how.hold;
+    const upstream = create(endless === undefined ? {} : impatient);
+    expect(say(await upstream.getManifest(name, latest, [])).slice(0, expected.length)).toBe(expected);
     // Timeouts are not retried, what broke before an answer is, once.
     if (how.hang === true || how.reset === true) expect(fault.requests).toHaveLength(how.hang === true ? 1 : 2);
   });
@@ -284,7 +289,8 @@ describe('faults', () => {
   ];
   it.each(heads)('a blob: %s, from %i on', { timeout: 4000 }, async (_what, offset, how, expected) => {
     fault.fault('/blobs/', how);
-    const result = await create().getBlob(name, layerDigest, offset, []);
+    const upstream = create((how.hold ?? how.slow) === undefined ? {} : impatient);
+    const result = await upstream.getBlob(name, layerDigest, offset, []);
     if (result.type !== 'found') {
       expect(say(result)).toBe(expected);
       return;
@@ -409,7 +415,7 @@ describe('tokens', () => {
   it('are fetched once for 50 waiters, and renewed once when they are revoked', async () => {
     fault.auth = { type: 'token' };
     fault.fault('/token', { at: 'token', delayMs: 50 });
-    const upstream = create({ responseTimeoutMs: 2000 });
+    const upstream = create();
     const askAll = (): Promise<string[]> =>
       Promise.all(Array.from({ length: 50 }, async () => say(await upstream.statBlob(name, layerDigest, []))));
     expect(new Set(await askAll())).toEqual(new Set(['found']));
@@ -685,7 +691,7 @@ describe('lists', () => {
     ['too large', { body: Buffer.alloc(8 * 1024 * 1024 + 1, 32) }, 'failed: the answer is larger than 8388608 bytes'],
   ])('tags: %s', async (_what, how: Fault, expected) => {
     fault.fault('/tags/', how);
-    const result = await create({ responseTimeoutMs: 2000 }).listTags(name, []);
+    const result = await create().listTags(name, []);
     expect(result.type === 'found' ? result.value : say(result)).toEqual(expected);
   });
 
@@ -833,9 +839,9 @@ describe('ways there', () => {
   it('an upstream that hangs behind a proxy is a failure, in time', async () => {
     const proxy = await startProxy();
     fault.fault('/manifests/', { hang: true });
-    expect(say(await create({ proxy: proxy.url.slice('http://'.length) }).getManifest(name, latest, []))).toBe(
-      'failed: no answer in time',
-    );
+    expect(
+      say(await create({ ...impatient, proxy: proxy.url.slice('http://'.length) }).getManifest(name, latest, [])),
+    ).toBe('failed: no answer in time');
     proxy.close();
   });
 
@@ -843,7 +849,7 @@ describe('ways there', () => {
     const sockets: Duplex[] = [];
     const deaf = createServer().on('connect', (_req, socket) => void sockets.push(socket));
     const url = await listen(deaf);
-    const upstream = create({ url: 'https://upstream.test', proxy: url });
+    const upstream = create({ ...impatient, url: 'https://upstream.test', proxy: url });
     expect(say(await upstream.getManifest(name, latest, []))).toMatch(/no connection in time$/);
     for (const socket of sockets) socket.destroy();
     deaf.close();
