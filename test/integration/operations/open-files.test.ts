@@ -50,7 +50,7 @@ describe.skipIf(process.platform === 'win32')('with few open files', () => {
     const { code, stdout, stderr } = await (await run(['serve', '--port', '0'], { openFiles: 128 })).ended();
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(
-      /^artifactapi: the limit of open files is 128, and at least 256 are needed: raise it with.*\n$/,
+      /^artifactapi: the limit of open files is 128, but at least 256 are needed: raise it with.*\n$/,
     );
   });
 
