@@ -80,7 +80,7 @@ describeClient('the container image', needs, () => {
   });
 
   test.each([
-    ['without a config file', [], /the config file cannot be read: .*\/etc\/artifactapi\/config\.yaml/],
+    ['without a config file', [], /cannot read the config file: .*\/etc\/artifactapi\/config\.yaml/],
     ['without access control', ['--log-level=info'], /access is not configured/],
   ])('refuses to start %s', async (_case, flags, reason) => {
     await expect(engine.docker(['run', '--rm', '--network=none', image, ...flags])).rejects.toThrow(reason);

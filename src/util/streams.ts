@@ -60,7 +60,8 @@ class BatchPump {
     const onAbort = (): void => this.#finish({ error: signal?.reason });
     const onHurry = (): void => this.#turn();
     signal?.addEventListener('abort', onAbort);
-    hurry?.addEventListener('abort', onHurry);
+    // A signal that is aborted already is often shared, and never fires again.
+    if (hurry?.aborted === false) hurry.addEventListener('abort', onHurry);
     try {
       await this.#flow();
     } finally {
