@@ -105,13 +105,13 @@ describe('every answer of the server', () => {
     ['CONNECT', 405, () => exchangeRaw(port, rawHead('CONNECT', 'a:1'))],
     ['an expectation', 417, () => exchangeRaw(port, rawHead('GET', '/', { Expect: 'magic' }))],
     ['a URL that cannot be parsed', 400, () => exchangeRaw(port, rawHead('GET', 'http://['))],
-  ])('has them where node’s parser refuses: %s', async (_what, status, ask) => {
+  ])("has both headers when Node's parser refuses the request: %s", async (_what, status, ask) => {
     const answer = await ask();
     expect(answer.status).toBe(status);
     expect(answer.headers).toMatchObject(guards);
   });
 
-  it('has them on a redirect that is handed to the client', async () => {
+  it('has both headers on a redirect passed to the client', async () => {
     const take = fault.fault('/blobs/', { redirect: 'elsewhere', headers: html });
     const answer = await client.get(`/v2/sent/team/app/blobs/${image.layers[0]?.digest}`);
     take();
@@ -120,7 +120,7 @@ describe('every answer of the server', () => {
   });
 });
 
-describe('content of an upstream that calls itself a web page', () => {
+describe('content that an upstream labels as a web page', () => {
   it.each<[what: string, path: string | (() => string), status: number, type: string]>([
     ['manifest of a pass-through', '/v2/pass/team/app/manifests/v1', 200, octets],
     ['blob of a pass-through', () => `/v2/pass/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
@@ -128,9 +128,9 @@ describe('content of an upstream that calls itself a web page', () => {
     ['manifest of a virtual over it', '/v2/through/team/app/manifests/v1', 200, types.ociImage],
     ['blob of a virtual over it', () => `/v2/through/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
     ['blob of a cache', () => `/v2/hub/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
-  ])('leaves as what it is, or as bytes: %s', async (what, path, status, type) => {
+  ])('keeps its registry type or is sent as bytes: %s', async (what, path, status, type) => {
     const take = fault.fault(/./, { headers: html });
-    // The list of referrers has no HEAD.
+    // The list of referrers does not support HEAD.
     for (const method of what.startsWith('referrers') ? (['GET'] as const) : (['HEAD', 'GET'] as const)) {
       const answer = await client.send(method, typeof path === 'string' ? path : path());
       expect([answer.status, answer.header('content-type')], answer.body.toString('latin1')).toEqual([status, type]);
@@ -143,7 +143,7 @@ describe('content of an upstream that calls itself a web page', () => {
     ['a page', page],
     ['JSON that calls itself a page', JSON.stringify({ schemaVersion: 2, mediaType: 'text/html' })],
     ['an image in SVG', '<svg xmlns="http://www.w3.org/2000/svg"/>'],
-  ])('never becomes a manifest of a virtual or a cache: %s', async (_what, body) => {
+  ])('is never accepted as a manifest by a virtual or a cache: %s', async (_what, body) => {
     const fresh = { headers: { ...html, 'docker-content-digest': undefined }, body };
     const take = fault.fault('/manifests/', fresh);
     for (const name of ['through', 'hub', 'all']) {
@@ -158,7 +158,7 @@ describe('content of an upstream that calls itself a web page', () => {
 });
 
 describe('an answer of the host', () => {
-  it('gets no header of ours', async () => {
+  it('gets no headers from the registry', async () => {
     const registry = await startMemoryRegistry();
     cleanups.add(() => registry.close());
     const asked = new Client(registry.url);
@@ -203,7 +203,7 @@ describe('Cache-Control', () => {
     ['missing manifest', 'GET', '/v2/hub/team/app/manifests/none', 404],
     ['repositories', 'GET', '/api/v1/repositories', 200],
     ['version check', 'GET', '/v2/', 200],
-  ])('is private under rules: %s, %s', async (_what, method, path, status, send) => {
+  ])('is private under access rules: %s, %s', async (_what, method, path, status, send) => {
     const asked = new Client(server.url);
     const headers = { authorization: basic('ana'), ...send?.headers };
     const answer = await asked.send(method, typeof path === 'string' ? path : path(), { headers });
@@ -214,7 +214,7 @@ describe('Cache-Control', () => {
     ]);
   });
 
-  it('of a token is no-store', async () => {
+  it('is no-store for a token', async () => {
     const asked = new Client(server.url);
     const answer = await asked.get('/v2/token?service=registry', { authorization: basic('ana') });
     await asked.close();
@@ -224,7 +224,7 @@ describe('Cache-Control', () => {
   it.each([
     ['blob', 'max-age=31536000, immutable, no-transform'],
     ['manifest', 'no-transform'],
-  ])('of an open registry lets shared caches keep a %s', async (what, expected) => {
+  ])('lets shared caches of an open registry keep a %s', async (what, expected) => {
     const path = what === 'blob' ? own() : '/v2/hub/team/app/manifests/v1';
     expect((await client.get(path)).header('cache-control')).toBe(expected);
   });

@@ -21,7 +21,7 @@ afterEach(async () => {
   for (const clean of cleanups.splice(0).toReversed()) await clean();
 });
 
-/** The standalone server of a registry in which `/hangs` is never answered, and what it refused. */
+/** Starts the standalone server of a registry in which `/hangs` is never answered, and records what it refuses. */
 async function serve(options: Partial<ServerOptions>) {
   const folder = await makeFolder();
   cleanups.push(() => removeFolder(folder));
@@ -54,7 +54,7 @@ const openOf = (sockets: readonly Socket[]) => sockets.filter(({ closed }) => !c
 const hang = rawHead('GET', '/hangs', { Connection: 'keep-alive' });
 
 describe('connections of one client', () => {
-  it('beyond the limit are closed while all others are busy', async () => {
+  it('are closed beyond the limit while all others are busy', async () => {
     const { port, server, refusals } = await serve({ maxConnectionsPerClient: 5 });
     const busy = await openMany(port, 5, hang);
     await expect.poll(() => server.requestsInFlight).toBe(5);
@@ -64,7 +64,7 @@ describe('connections of one client', () => {
     expect(refusals).toEqual(Array.from({ length: 3 }, () => ({ reason: 'client_connections', address: '127.0.0.1' })));
   });
 
-  it('that are idle make room for new ones', async () => {
+  it('make room for new ones when they are idle', async () => {
     const { port, server, refusals } = await serve({ maxConnectionsPerClient: 5 });
     const idle = await openMany(port, 5, '');
     const busy = await openMany(port, 4, hang);
@@ -80,8 +80,8 @@ describe('connections of one client', () => {
   });
 });
 
-describe('requests of one client at a time', () => {
-  it('beyond the limit get 429, by the address that a trusted proxy forwards', async () => {
+describe('concurrent requests of one client', () => {
+  it('get 429 beyond the limit, counted by the address that a trusted proxy forwards', async () => {
     const started = await startMemoryRegistry({
       trustedProxies: ['127.0.0.1'],
       limits: { maxConnectionsPerClient: 2 },
@@ -107,7 +107,7 @@ describe('requests of one client at a time', () => {
   });
 });
 
-describe('heads that are sent in half', () => {
+describe('incomplete request heads', () => {
   const half = `GET / HTTP/1.1\r\nX: ${'x'.repeat(1000)}`;
   const limits = { idleMs: 60_000, maxUnfinishedHeads: 3, headCheckMs: 20 };
 
@@ -124,7 +124,7 @@ describe('heads that are sent in half', () => {
     return { refusals, counts };
   }
 
-  it('are kept up to a number; idle and busy connections do not count', async () => {
+  it('are kept up to a maximum that does not count idle and busy connections', async () => {
     const server = createServer();
     const { refusals, counts } = guard(server);
     const listening = await listenOn(server);
@@ -142,7 +142,7 @@ describe('heads that are sent in half', () => {
     await expect.poll(() => openOf(halves)).toBe(3);
     expect(openOf(others)).toBe(12);
     expect(refusals).toEqual(Array.from({ length: 7 }, () => ({ reason: 'unfinished_heads', address: '127.0.0.1' })));
-    // After a request, too.
+    // Also after a first request.
     const second = await openMany(port, 5, whole);
     await expect.poll(() => counts.answers).toBe(11);
     for (const socket of second) socket.write(half);
@@ -171,14 +171,14 @@ describe('heads that are sent in half', () => {
     const halves = await Promise.all(Array.from({ length: 6 }, () => open(half)));
     await expect.poll(() => openOf(halves)).toBe(3);
     expect([openOf(idle), refusals.length]).toEqual([2, 3]);
-    // Room for three more, and then the oldest idle ones go.
+    // There is room for three more; then the oldest idle connections are closed.
     const busy = await Promise.all(Array.from({ length: 5 }, () => open(hang)));
     await expect.poll(() => openOf([...idle, ...halves, ...busy])).toBe(8);
     expect(openOf(busy)).toBe(5);
   });
 });
 
-describe('downloads that nobody reads', () => {
+describe('downloads that clients do not read', () => {
   it('hold 64 buffers of 1 MiB together, and 128 KiB each beyond that', async () => {
     const folder = await makeFolder();
     const registry = createRegistry({
@@ -204,7 +204,7 @@ describe('downloads that nobody reads', () => {
     }
     await expect.poll(() => server.requestsInFlight, { timeout: 10_000 }).toBe(unread);
     let last = 0;
-    // Until nothing moves any more.
+    // Wait until no more bytes move.
     await expect
       .poll(
         () => {
@@ -217,7 +217,7 @@ describe('downloads that nobody reads', () => {
       )
       .toBe(true);
     const held = (process.memoryUsage().arrayBuffers - before) / 1024 / 1024;
-    // 160 MiB without the limit, two buffers each; 74 with it. The rest is other memory of a process that tests share.
+    // 160 MiB without the limit, two buffers each; 74 MiB with it. The rest is other memory of a process shared by tests.
     expect(held).toBeLessThan(128);
     for (const connection of connections) connection.cut();
   });

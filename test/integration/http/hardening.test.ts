@@ -14,7 +14,7 @@ import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../suppo
 import { makeFolder, recordingLogger, removeFolder, type LogLine } from '../../support/registry.js';
 import { shown } from '../../support/shown.js';
 
-/** What a client is told: a status, and an error that says why. */
+/** Returns what a client receives: a status, and an error that explains it. */
 function tell({ status, headers, body }: RawAnswer) {
   const { errors } = JSON.parse(body) as { errors: { code: string; message: string }[] };
   expect(headers).toMatchObject({
@@ -65,7 +65,7 @@ const refused: readonly (readonly [request: string, status: number, message: str
   [`GET /v2/ x HTTP/1.1\r\n${host}\r\n`, 400, invalid],
   [`GET v2 HTTP/1.1\r\n${host}\r\n`, 400, invalid],
   [`GET /v2/\x01 HTTP/1.1\r\n${host}\r\n`, 400, invalid],
-  // Line ends by themselves: what another parser takes for one request may be two.
+  // Bare line ends: two requests for one parser may be one for another.
   ['GET /v2/ HTTP/1.1\nHost: a\n\n', 400, invalid],
   [`GET /v2/ HTTP/1.1\r\n${host}X: 1\nY: 2\r\n\r\n`, 400, invalid],
   [`GET /v2/ HTTP/1.1\r\n${host}X: 1\rY: 2\r\n\r\n`, 400, invalid],
@@ -75,7 +75,7 @@ const refused: readonly (readonly [request: string, status: number, message: str
   [`GET /v2/ HTTP/1.1\r\n${host}: x\r\n\r\n`, 400, invalid],
   [`GET /v2/ HTTP/1.1\r\n${host}X\x00: x\r\n\r\n`, 400, invalid],
   [`GET /v2/ HTTP/1.1\r\n${host}X: \x00\r\n\r\n`, 400, invalid],
-  // Two ways to find the end of a body.
+  // Two conflicting ways to find the end of a body.
   [`POST /v2/ HTTP/1.1\r\n${host}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400, invalid],
   [`POST /v2/ HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n`, 400, invalid],
   [`POST /v2/ HTTP/1.1\r\n${host}Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd`, 400, invalid],
@@ -86,18 +86,18 @@ const refused: readonly (readonly [request: string, status: number, message: str
   ['GET /v2/ HTTP/1.1\r\n\r\n', 400, 'missing Host header'],
   [`GET /v2/ HTTP/1.1\r\n${host}${host}\r\n`, 400, 'more than one Host header'],
   [`GET /v2/ HTTP/1.1\r\n${host}hOST: b\r\n\r\n`, 400, 'more than one Host header'],
-  // Too much of something.
+  // Exceeded limits.
   [`GET /v2/ HTTP/1.1\r\n${host}X: ${'x'.repeat(70_000)}\r\n\r\n`, 431, 'the headers are too large'],
   [`GET /v2/ HTTP/1.1\r\n${host}X: ${'x'.repeat(2_000_000)}\r\n\r\n`, 431, 'the headers are too large'],
   [`GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(200)}\r\n`, 431, 'too many headers'],
-  // Newer releases of Node count them before we do.
+  // Newer releases of Node count them before the registry does.
   [
     `GET /v2/ HTTP/1.1\r\n${host}${'X: 1\r\n'.repeat(3000)}\r\n`,
     431,
     expect.stringMatching(/headers are too large|too many headers/) as string,
   ],
   [`GET /v2/?n=${'1'.repeat(8192)} HTTP/1.1\r\n${host}\r\n`, 414, 'the URL is too long'],
-  // What a registry does not do.
+  // Unsupported features.
   ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405, 'CONNECT is not supported: this server is not a proxy'],
   [
     `GET /v2/ HTTP/1.1\r\n${host}Expect: miracles\r\n\r\n`,
@@ -111,12 +111,15 @@ const refused: readonly (readonly [request: string, status: number, message: str
   ],
 ];
 
-describe('what is no request', () => {
-  it.each(refused.map((row) => [shown(row[0]), ...row] as const))('%s', async (_title, request, status, message) => {
-    expect(tell(await exchangeRaw(port, request))).toEqual([status, message]);
-  });
+describe('an invalid request', () => {
+  it.each(refused.map((row) => [shown(row[0]), ...row] as const))(
+    'is refused: %s',
+    async (_title, request, status, message) => {
+      expect(tell(await exchangeRaw(port, request))).toEqual([status, message]);
+    },
+  );
 
-  it('is logged for debugging, without what came', async () => {
+  it('is logged at debug level without its content', async () => {
     await exchangeRaw(port, `GET /v2/ HTTP/1.1\r\n${host}Authorization : secret\r\n\r\n`);
     const line = log.lines.findLast(({ message }: LogLine) => message === 'malformed request refused');
     expect(line).toMatchObject({
@@ -126,31 +129,34 @@ describe('what is no request', () => {
     expect(JSON.stringify(line)).not.toContain('secret');
   });
 
-  it('is nothing to answer when the client just leaves', async () => {
+  it('gets no answer when the client has disconnected', async () => {
     const connection = await RawConnection.open(port);
     await connection.write('GET /v2/');
     connection.cut();
     expect((await client.get('/v2/')).status).toBe(200);
   });
 
-  it('are headers that do not come to an end', async () => {
+  it('may consist of headers that never end', async () => {
     const connection = await RawConnection.open(port);
     await connection.write('GET /v2/ HTTP/1.1\r\nHost: a\r\n');
     expect(tell(await connection.untilClosed())).toEqual([408, 'the headers took too long to arrive']);
   });
 });
 
-describe('what is a request after all', () => {
+describe('an unusual but valid request', () => {
   it.each([
-    ['of HTTP/1.0, without Host', 'GET /v2/ HTTP/1.0\r\n\r\n'],
-    ['with as many headers as may be', rawHead('GET', '/v2/').replace('\r\n\r\n', `\r\n${'X: 1\r\n'.repeat(198)}\r\n`)],
-    ['with a long URL', rawHead('GET', `/v2/?n=${'1'.repeat(8000)}`)],
-    ['that would rather speak HTTP/2', rawHead('GET', '/v2/', { Upgrade: 'h2c', Connection: 'Upgrade, close' })],
+    ['with HTTP/1.0 and without Host', 'GET /v2/ HTTP/1.0\r\n\r\n'],
     [
-      'that would rather speak WebSocket',
+      'with the maximum number of headers',
+      rawHead('GET', '/v2/').replace('\r\n\r\n', `\r\n${'X: 1\r\n'.repeat(198)}\r\n`),
+    ],
+    ['with a long URL', rawHead('GET', `/v2/?n=${'1'.repeat(8000)}`)],
+    ['that offers an upgrade to HTTP/2', rawHead('GET', '/v2/', { Upgrade: 'h2c', Connection: 'Upgrade, close' })],
+    [
+      'that offers an upgrade to WebSocket',
       rawHead('GET', '/v2/', { Upgrade: 'websocket', Connection: 'Upgrade, close' }),
     ],
-  ])('%s', async (_title, request) => {
+  ])('is answered: %s', async (_title, request) => {
     expect((await exchangeRaw(port, request)).status).toBe(200);
   });
 });
@@ -160,7 +166,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-/** A server whose registry answers as the test says. */
+/** Starts a server whose registry answers as the test specifies. */
 async function serve(middleware: Middleware, options: Partial<ServerOptions> = {}): Promise<number> {
   const events = new EventEmitter<RegistryEvents>();
   const fake: Registry = {
@@ -180,8 +186,8 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
   return (await started.listen(0, '127.0.0.1')).port;
 }
 
-describe('over TLS', () => {
-  it('what is no request is answered, and what is no TLS is just closed', async () => {
+describe('a server with TLS', () => {
+  it('answers an invalid request, and closes a connection that does not speak TLS', async () => {
     const certificates = path.join(import.meta.dirname, '../../support/tls');
     const cert = await readFile(path.join(certificates, 'test-only-certificate.pem'));
     const key = await readFile(path.join(certificates, 'test-only-key.pem'));
@@ -195,8 +201,8 @@ describe('over TLS', () => {
 
 const kept = rawHead('GET', '/v2/', { Connection: 'keep-alive' });
 
-describe('nonsense after a request', () => {
-  it('is answered when the request has been', async () => {
+describe('invalid bytes after a request', () => {
+  it('are answered once the request has been answered', async () => {
     const connection = await RawConnection.open(port);
     await connection.write(kept);
     await connection.waitFor(/\r\n\r\n\{\}$/);
@@ -208,7 +214,7 @@ describe('nonsense after a request', () => {
   it.each([
     ['before its answer began', false],
     ['in the middle of its answer', true],
-  ])('is never taken for its answer: %s', async (_title, hasBegun) => {
+  ])('are never mistaken for its answer: %s', async (_title, hasBegun) => {
     const late = await serve((_req, res) => {
       if (hasBegun) res.writeHead(200, { 'Content-Length': 4 }).flushHeaders();
       setTimeout(() => res.end('late'), 50);
@@ -222,16 +228,16 @@ describe('nonsense after a request', () => {
   it.each([
     ['a chunk without a size', 'x\r\n'],
     ['a chunk that is longer than it says', '1\r\nabc\r\n'],
-    ['a chunk size that is no number', '-1\r\nabc\r\n'],
+    ['a chunk size that is not a number', '-1\r\nabc\r\n'],
     ['a chunk that ends in a bare line feed', '3\nabc\n0\n\n'],
-  ])('in its body is answered, and what came before is kept: %s', async (_title, chunk) => {
+  ])('are answered when they are in its body, and earlier bytes are kept: %s', async (_title, chunk) => {
     const location = await startUpload(client, 'local/app');
     const connection = await RawConnection.open(port);
     const headers = { 'Transfer-Encoding': 'chunked', Connection: 'keep-alive', Expect: '100-continue' };
     await connection.write(rawHead('PATCH', location, headers));
     await connection.waitFor(/100 Continue\r\n\r\n/);
     await connection.write('5\r\n01234\r\n');
-    // Taken in by then: what is still on its way when a connection ends is lost, as ever.
+    // Received by then: bytes still in transit when a connection ends are always lost.
     await sleep(50);
     await connection.write(chunk);
     const { body } = await connection.untilClosed();
@@ -239,7 +245,7 @@ describe('nonsense after a request', () => {
     await expect.poll(async () => (await client.get(location)).header('range')).toMatch(/^0-[456]$/);
   });
 
-  it('in the body of a request that waits behind another one is taken for nobody’s answer', async () => {
+  it('in the body of a pipelined request do not affect the answers before it', async () => {
     const late = await serve((req, res) => void setTimeout(() => res.end(req.url), 50));
     const second = rawHead('POST', '/v2/second', { 'Transfer-Encoding': 'chunked', Connection: 'keep-alive' });
     const connection = await RawConnection.open(late);
@@ -247,7 +253,7 @@ describe('nonsense after a request', () => {
     expect(await connection.untilClosed()).toMatchObject({ status: 200, body: expect.stringMatching(/^\/v2\//) });
   });
 
-  it('that goes on and on is not waited for', async () => {
+  it('are not waited for when they never end', async () => {
     const connection = await RawConnection.open(port);
     await connection.write('nonsense\r\n\r\n');
     for (let i = 0; i < 50 && !connection.socket.closed; i++) {
@@ -258,7 +264,7 @@ describe('nonsense after a request', () => {
   });
 });
 
-describe('headers that would make another request of it', () => {
+describe('a header that would override the request', () => {
   const overrides = {
     'X-HTTP-Method-Override': 'DELETE',
     'X-HTTP-Method': 'DELETE',
@@ -273,7 +279,7 @@ describe('headers that would make another request of it', () => {
     Forwarded: 'host=elsewhere.example;proto=https',
   };
 
-  it.each(Object.entries(overrides))('%s: %s has no effect', async (name, value) => {
+  it.each(Object.entries(overrides))('has no effect: %s: %s', async (name, value) => {
     await pushManifest(client, 'local/app', 'latest', imageManifest('overridden'));
     const list = await exchangeRaw(port, rawHead('GET', '/v2/local/app/tags/list?_method=DELETE', { [name]: value }));
     expect([list.status, list.body]).toEqual([200, '{"name":"local/app","tags":["latest"]}']);

@@ -22,7 +22,7 @@ import {
   type Listening,
 } from '../../support/registry.js';
 
-/** What each test starts, closed behind it in reverse. */
+/** What each test starts, closed afterwards in reverse order. */
 const started: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of started.splice(0).toReversed()) await close();
@@ -68,7 +68,7 @@ afterAll(async () => {
 
 type Listener = (req: IncomingMessage, res: ServerResponse) => void;
 
-/** Each way to mount a middleware, with a host that answers 418 to what is left. */
+/** Each way to mount a middleware, with a host that answers 418 to all other requests. */
 const hosts: readonly [string, (middleware: Middleware, at?: string) => Listener][] = [
   ['bare http', (middleware) => (req, res) => middleware(req, res, () => answerNotOurs(req, res))],
   ['Connect', (middleware, at = '/') => connect().use(at, middleware).use(answerNotOurs)],
@@ -85,7 +85,7 @@ async function serve(listener: Listener): Promise<{ listening: Listening; client
   return { listening, client: later(new Client(listening.url)) };
 }
 
-/** The whole way of an image: pushed in the three ways, listed in pages, pulled, deleted. */
+/** Takes an image through its whole life: pushed in three ways, listed in pages, pulled, deleted. */
 async function pushAndPull(client: Client, prefix: string, name: string): Promise<void> {
   const base = `${prefix}/v2/${name}`;
   const bytes = someBytes(name, 5000);
@@ -115,10 +115,10 @@ async function pushAndPull(client: Client, prefix: string, name: string): Promis
   expect((await client.delete(`${base}-copy/blobs/${digest(bytes)}`)).status).toBe(202);
 }
 
-describe.each(hosts)('in %s', (host, mount) => {
+describe.each(hosts)('the middleware in %s', (host, mount) => {
   const slug = host.toLowerCase().replaceAll(' ', '-');
 
-  it('at the root it serves /v2, and leaves the rest to the host', async () => {
+  it('serves /v2 at the root, and leaves everything else to the host', async () => {
     const { client } = await serve(mount(one.registry.middleware));
     await pushAndPull(client, '', `local/root/${slug}`);
     for (const path of ['/', '/v2.evil', '/V2/', '/api/v1/repositories', '/deep/registry/v2/', '/v1/_ping']) {
@@ -126,7 +126,7 @@ describe.each(hosts)('in %s', (host, mount) => {
     }
   });
 
-  it('with a prefix it serves that, and nothing at the root', async () => {
+  it('serves its prefix, and nothing at the root', async () => {
     const { client } = await serve(mount(prefixed.registry.middleware));
     expect((await client.get('/deep/registry/v2')).status).toBe(200);
     await pushAndPull(client, '/deep/registry', `local/prefix/${slug}`);
@@ -136,19 +136,19 @@ describe.each(hosts)('in %s', (host, mount) => {
   });
 
   if (host !== 'bare http') {
-    it.each(['/v2', '/v2/'])('under %s it serves the same URLs', async (at) => {
+    it.each(['/v2', '/v2/'])('serves the same URLs when mounted at %s', async (at) => {
       const { client } = await serve(mount(one.registry.middleware, at));
       expect((await client.get('/v2/')).body.toString()).toBe('{}');
       await pushAndPull(client, '', `local/mount${at.length}/${slug}`);
       expect((await client.get('/')).status).toBe(418);
     });
 
-    it('under a prefix of its own it serves the same URLs', async () => {
+    it('serves the same URLs when mounted above its own prefix', async () => {
       const { client } = await serve(mount(prefixed.registry.middleware, '/deep'));
       await pushAndPull(client, '/deep/registry', `local/deep/${slug}`);
     });
 
-    it('under a place that is not its prefix nothing is its own', async () => {
+    it('serves nothing when mounted at a path other than its prefix', async () => {
       const { client } = await serve(mount(one.registry.middleware, '/elsewhere'));
       expect((await client.get('/elsewhere/v2/')).status).toBe(418);
       expect((await client.get('/v2/')).status).toBe(418);
@@ -158,7 +158,7 @@ describe.each(hosts)('in %s', (host, mount) => {
 
 describe('the management API', () => {
   it.each(hosts.filter(([host]) => host !== 'bare http'))(
-    'in %s is mounted where the host likes, and its URLs say so',
+    'in %s can be mounted at any path, which its URLs include',
     async (host, mount) => {
       const { client } = await serve(mount(one.registry.management, '/admin'));
       const headers = { 'Content-Type': 'application/json' };
@@ -166,7 +166,7 @@ describe('the management API', () => {
       const body = JSON.stringify({ name, package_type: 'docker', repo_type: 'local' });
       const made = await client.post('/admin/api/v1/repositories', { headers, body });
       expect(made.status).toBe(201);
-      // Every URL in an answer is in the form that the client used (design 6).
+      // Every URL in an answer has the form that the client used (design 6).
       expect(made.header('location')).toBe(`/admin/api/v1/repositories/${name}`);
       expect((await client.delete(made.header('location'))).status).toBe(204);
       expect((await client.get('/api/v1/repositories')).status).toBe(418);
@@ -174,7 +174,7 @@ describe('the management API', () => {
     },
   );
 
-  it('has Links that lead back to where it is mounted', async () => {
+  it('has Links that lead back to its mount path', async () => {
     const { client } = await serve(connect().use(one.registry.middleware).use('/admin', one.registry.management));
     for (const name of ['local/link-a', 'local/link-b']) await pushManifest(client, name, 'x', imageManifest(name));
     const page = await client.get('/admin/api/v1/repositories/local/images?n=1&last=link');
@@ -182,13 +182,13 @@ describe('the management API', () => {
     expect((await client.get(page.next ?? '')).json()).toMatchObject({ images: [{ name: 'link-b' }] });
   });
 
-  it('is not taken from a host that did not mount it', async () => {
+  it('is not served by a host that did not mount it', async () => {
     const { client } = await serve(connect().use(one.registry.middleware).use(answerNotOurs));
     expect((await client.get('/api/v1/repositories')).status).toBe(418);
   });
 });
 
-describe('a body that something else has read', () => {
+describe('a body already read by another middleware', () => {
   const everything = { type: () => true, limit: '10mb' };
   const { type, bytes, digest: expected } = imageManifest('eaten');
 
@@ -196,7 +196,7 @@ describe('a body that something else has read', () => {
     ['express.json', express.json(everything)],
     ['express.raw', express.raw(everything)],
     ['express.text', express.text(everything)],
-  ])('by %s: a clear error instead of an empty manifest', async (_title, parser) => {
+  ])('causes a clear error instead of an empty manifest: %s', async (_title, parser) => {
     const { client } = await serve(express().use(parser, one.registry.middleware));
     for (const path of [`/v2/local/eaten/manifests/${expected}`, `/v2/local/eaten/manifests/latest`]) {
       const answer = await client.put(path, { headers: { 'Content-Type': type }, body: bytes });
@@ -207,7 +207,7 @@ describe('a body that something else has read', () => {
     expect((await client.head('/v2/local/eaten/manifests/latest')).status).toBe(404);
   });
 
-  it('a blob: a clear error, by PATCH, PUT and POST', async () => {
+  it('causes a clear error for a blob by PATCH, PUT and POST', async () => {
     const { client } = await serve(express().use(express.raw(everything), one.registry.middleware));
     const location = await startUpload(client, 'local/eaten');
     const blob = digest('blob');
@@ -221,7 +221,7 @@ describe('a body that something else has read', () => {
     expect((await client.get(location)).header('range')).toBe('0--1');
   });
 
-  it('the management API: a clear error', async () => {
+  it('causes a clear error in the management API', async () => {
     const { client } = await serve(express().use(express.json(), one.registry.management));
     const answer = await client.post('/api/v1/repositories', {
       headers: { 'Content-Type': 'application/json' },
@@ -234,9 +234,9 @@ describe('a body that something else has read', () => {
     ['express.json', express.json({ type: () => true, strict: false })],
     ['express.raw', express.raw(everything)],
     ['express.urlencoded', express.urlencoded({ extended: true, type: () => true })],
-  ])('but nothing was lost where there was none: %s', async (_title, parser) => {
+  ])('causes no error for a request without a body: %s', async (_title, parser) => {
     const { client } = await serve(express().use(parser, one.registry.middleware));
-    // crane: the POST says application/json and has no body.
+    // The POST of crane says application/json and has no body.
     const started = await client.post('/v2/local/unharmed/blobs/uploads/', {
       headers: { 'Content-Type': 'application/json', 'Content-Length': '0' },
     });
@@ -247,7 +247,7 @@ describe('a body that something else has read', () => {
     expect(put.status).toBe(201);
   });
 
-  it('and a parser that keeps to its types harms no layer', async () => {
+  it('is not a problem when the parser only reads its own types', async () => {
     const { client } = await serve(express().use(express.json(), express.urlencoded(), one.registry.middleware));
     const blob = await pushBlob(client, 'local/typed', someBytes('typed', 100_000));
     await pushManifest(client, 'local/typed', 'latest', imageManifest('typed'));
@@ -255,8 +255,8 @@ describe('a body that something else has read', () => {
   });
 });
 
-describe('a host in front', () => {
-  it('that waits before it hands the request over loses none of its body', async () => {
+describe('a host in front of the middleware', () => {
+  it('may wait before it passes a request on, and no byte of the body is lost', async () => {
     const slow = express().use((_req, _res, next) => void setTimeout(next, 20), one.registry.middleware);
     const { client } = await serve(slow);
     const bytes = someBytes('slow', 300_000);
@@ -264,7 +264,7 @@ describe('a host in front', () => {
     expect((await client.get(`/v2/local/slow/blobs/${blob}`)).body.equals(bytes)).toBe(true);
   });
 
-  it('that sets headers of its own sees them in the answer', async () => {
+  it('may set its own headers, which appear in the answer', async () => {
     const app = connect()
       .use((_req: IncomingMessage, res: ServerResponse, next: () => void) => {
         res.setHeader('X-Host', 'mine');
@@ -276,7 +276,7 @@ describe('a host in front', () => {
     expect([answer.header('x-host'), answer.header('content-type')]).toEqual(['mine', 'application/json']);
   });
 
-  it('never gets a protocol error in its own error handler', async () => {
+  it('never receives a protocol error in its own error handler', async () => {
     const seen: unknown[] = [];
     const app = connect()
       .use(one.registry.middleware)
@@ -290,7 +290,7 @@ describe('a host in front', () => {
     expect(seen).toEqual([]);
   });
 
-  it('is asked once, and once only, about what is not ours', () => {
+  it('is called exactly once for a request that is not for the registry', () => {
     let asked = 0;
     const req = { method: 'GET', url: '/other', headers: {} } as IncomingMessage;
     one.registry.middleware(req, {} as ServerResponse, (...error: unknown[]) => {
@@ -302,7 +302,7 @@ describe('a host in front', () => {
 });
 
 describe('two registries in one process', () => {
-  it('do not meet', async () => {
+  it('do not interfere', async () => {
     const { client } = await serve((req, res) =>
       one.registry.middleware(req, res, () => prefixed.registry.middleware(req, res, () => answerNotOurs(req, res))),
     );
@@ -317,7 +317,7 @@ describe('two registries in one process', () => {
     expect((await client.get('/deep/registry/v2/_catalog')).body.toString()).not.toContain('twin');
   });
 
-  it('cannot share a folder: the second says so by 503, and the first goes on', async () => {
+  it('cannot share a folder: the second answers 503, and the first keeps working', async () => {
     const folder = await makeFolder();
     started.push(() => removeFolder(folder));
     const options = {
@@ -337,8 +337,8 @@ describe('two registries in one process', () => {
   });
 });
 
-describe('before the registry is ready', () => {
-  it('requests wait for it, and none is lost', async () => {
+describe('a registry that is not ready', () => {
+  it('holds requests until it is, and loses none', async () => {
     const folder = await makeFolder();
     started.push(() => removeFolder(folder));
     const registry = later(
@@ -360,7 +360,7 @@ describe('before the registry is ready', () => {
 });
 
 describe('a registry whose storage cannot be opened', () => {
-  it('answers 503 to all that is its own, logs the reason, and ends no process', async () => {
+  it('answers 503 to all of its requests, logs the reason, and does not end the process', async () => {
     const folder = await makeFolder();
     started.push(() => removeFolder(folder));
     const file = path.join(folder, 'a-file');
@@ -397,7 +397,7 @@ describe('a registry whose storage cannot be opened', () => {
     expect(unhandled).toEqual([]);
   });
 
-  it('is one that a newer version wrote', async () => {
+  it('includes one whose folder was written by a newer version', async () => {
     const folder = await makeFolder();
     started.push(() => removeFolder(folder));
     await writeFile(path.join(folder, 'VERSION'), '999\n');
@@ -406,8 +406,8 @@ describe('a registry whose storage cannot be opened', () => {
   });
 });
 
-describe('after close', () => {
-  it('requests get 503, and a second close does nothing', async () => {
+describe('close', () => {
+  it('makes later requests fail with 503, and has no effect when called twice', async () => {
     const { registry, folder } = await openRegistry('');
     started.push(() => removeFolder(folder));
     const { client } = await serve(hostFor(registry));
@@ -418,7 +418,7 @@ describe('after close', () => {
     expect((await client.get('/api/v1/health')).codes).toEqual(['UNAVAILABLE']);
   });
 
-  it('comes before ready: nothing is left open', async () => {
+  it('leaves nothing open when called before ready', async () => {
     const folder = await makeFolder();
     started.push(() => removeFolder(folder));
     const options = { storage: folder, repositories: [{ name: 'local', type: 'local' as const }] };
@@ -429,14 +429,14 @@ describe('after close', () => {
   });
 });
 
-describe('options', () => {
-  it('are refused at once, all problems together', () => {
+describe('invalid options', () => {
+  it('are refused at once, with all problems together', () => {
     expect(() => createRegistry({ storage: '', prefix: 'x' })).toThrow(OptionsError);
   });
 });
 
 describe('events', () => {
-  it('tell what happened, once it has', async () => {
+  it('report what happened, after it happened', async () => {
     const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     const seen: [string, unknown][] = [];
@@ -489,7 +489,7 @@ describe('events', () => {
     ]);
   });
 
-  it('tell of each request what was asked and answered', async () => {
+  it('report the method, path and answer of each request', async () => {
     const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     const seen: RequestEvent[] = [];
@@ -520,7 +520,7 @@ describe('events', () => {
     expect(new Set(seen.map(({ id }) => id)).size).toBe(5);
   });
 
-  it('harm nobody when a listener throws', async () => {
+  it('do not disturb the registry when a listener throws', async () => {
     const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     for (const name of ['request', 'blob.pushed', 'manifest.pushed'] as const) {
@@ -535,8 +535,8 @@ describe('events', () => {
   });
 });
 
-describe('an error that nobody foresaw', () => {
-  it('is a logged 500 that leaks nothing, and the server lives on', async () => {
+describe('an unexpected error', () => {
+  it('is answered with a 500 that leaks nothing, is logged, and does not stop the server', async () => {
     const folder = await makeFolder();
     const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
     started.push(() => removeFolder(folder));
@@ -564,7 +564,7 @@ describe('an error that nobody foresaw', () => {
     expect((await client.get('/v2/')).status).toBe(200);
   });
 
-  it('after the headers are sent cuts the connection: a truncated blob does not look whole', async () => {
+  it('cuts the connection after the headers are sent, so that a truncated blob does not look complete', async () => {
     const folder = await makeFolder();
     const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
     started.push(() => removeFolder(folder));

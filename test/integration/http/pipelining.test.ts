@@ -17,7 +17,7 @@ import {
 
 const large = someBytes('pipelined', 12 * 1024 * 1024);
 const small = someBytes('small', 1000);
-/** As many as may wait, behind one that is answered. */
+/** The maximum number of waiting requests, behind one that is being answered. */
 const requests = 65;
 
 let folder: string;
@@ -57,7 +57,7 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
     await connection.write(get(blobPath(large)).repeat(requests));
     await expect.poll(openBlobs).not.toEqual([]);
     const client = new Client(`http://127.0.0.1:${ports[which]()}`);
-    // Answered after all that the first connection had sent: had they started, they would have opened the file.
+    // Answered after everything that the first connection sent: requests that had started would have opened the file.
     for (let i = 0; i < 5; i++) await client.get(blobPath(small));
     expect(await openBlobs()).toHaveLength(1);
     await client.close();
@@ -80,7 +80,7 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
     connection.cut();
   });
 
-  it('with a large body behind an answer that is read late are read in their turn', async () => {
+  it('are read in turn when a large body follows an answer that is read late', async () => {
     const connection = await RawConnection.open(ports[which]());
     connection.socket.pause();
     const upload = someBytes('upload', 3 * 1024 * 1024);
@@ -94,7 +94,7 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
     expect(body.slice(large.length)).toMatch(/^HTTP\/1.1 201 Created/);
   });
 
-  it('close the connection when more than 64 wait, and are forgotten', async () => {
+  it('close the connection when more than 64 wait, and are discarded', async () => {
     const refused: object[] = [];
     const note = (event: object): void => void refused.push(event);
     registry.events.on('client.refused', note);
@@ -108,7 +108,7 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
     registry.events.off('client.refused', note);
   });
 
-  it('are given up when the connection is cut', async () => {
+  it('are discarded when the connection is cut', async () => {
     const connection = await RawConnection.open(ports[which]());
     connection.socket.pause();
     await connection.write(get(blobPath(large)).repeat(3));
@@ -123,8 +123,8 @@ describe.each(['own', 'host'] as const)('pipelined requests on the %s server', (
   });
 });
 
-describe('pipelined requests on the own server', () => {
-  it('are all answered when the client closes its side after the last', async () => {
+describe('pipelined requests on the standalone server', () => {
+  it('are all answered when the client closes its side after the last one', async () => {
     const connection = await RawConnection.open(ownPort);
     await connection.write(get(blobPath(large)) + get(blobPath(small)) + get('/v2/local/app/tags/list'));
     connection.socket.end();

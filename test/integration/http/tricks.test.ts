@@ -21,12 +21,12 @@ afterAll(() => scene.close());
 
 const secretManifest = `/v2/secret/x/manifests/${secretTag}`;
 const asAna = { Authorization: basic(ana) };
-/** What a writer of another image is told in place of what nobody is told. */
+/** The answer for a writer of another image, instead of the one for anonymous clients. */
 const forAna: Readonly<Record<number, number>> = { 401: 403 };
 
 type Trick = readonly [what: string, method: string, target: string, headers: Record<string, string>, status: number];
 
-/** All of them aim at what is in `secret`; each would be answered by another status if it came through. */
+/** All of them target `secret`; each would be answered with another status if it succeeded. */
 const paths: readonly Trick[] = [
   ['nothing at all', 'GET', secretManifest, {}, 401],
   ['an encoded slash', 'GET', `/v2/secret%2fx/manifests/${secretTag}`, {}, 400],
@@ -43,9 +43,9 @@ const paths: readonly Trick[] = [
   ['a parameter in the path', 'GET', `/v2/secret;a=b/x/manifests/${secretTag}`, {}, 400],
   ['a NUL', 'GET', `/v2/public%00/../secret/x/manifests/${secretTag}`, {}, 400],
   ['a slash in overlong UTF-8', 'GET', `/v2/secret%c0%afx/manifests/${secretTag}`, {}, 400],
-  ['a digest that goes up', 'GET', `/v2/public/app/blobs/sha256:..%2f..%2f..%2fsecret`, {}, 400],
+  ['a digest with a path traversal', 'GET', `/v2/public/app/blobs/sha256:..%2f..%2f..%2fsecret`, {}, 400],
   [
-    'a tag that goes up',
+    'a tag with a path traversal',
     'GET',
     `/v2/public/app/manifests/..%2f..%2f..%2fsecret%2fx%2fmanifests%2f${secretTag}`,
     {},
@@ -60,13 +60,13 @@ const paths: readonly Trick[] = [
   ],
   ['a fragment', 'GET', `/v2/public/app/manifests/latest#/../../secret/x/manifests/${secretTag}`, {}, 400],
   ['an absolute URL', 'GET', `http://127.0.0.1${secretManifest}`, {}, 401],
-  ['an absolute URL with somebody in it', 'GET', `http://root:root@127.0.0.1${secretManifest}`, {}, 401],
+  ['an absolute URL with user information', 'GET', `http://root:root@127.0.0.1${secretManifest}`, {}, 401],
   ['an absolute URL of another host', 'GET', `http://secret.example/v2/x/manifests/${secretTag}`, {}, 404],
   ['HEAD in place of GET', 'HEAD', secretManifest, {}, 401],
   ['the name of the host', 'GET', `/v2/x/manifests/${secretTag}`, { Host: 'secret.example' }, 401],
   ['the name of the host and a port', 'GET', `/v2/x/manifests/${secretTag}`, { Host: 'SECRET.example:1' }, 401],
   [
-    'the host that a proxy is said to tell',
+    'the host in a forwarded header',
     'GET',
     `/v2/x/manifests/${secretTag}`,
     { 'X-Forwarded-Host': 'secret.example' },
@@ -77,7 +77,7 @@ const paths: readonly Trick[] = [
   ['a namespace after another', 'GET', `/v2/public/app/manifests/${secretTag}?ns=quay.io&ns=docker.io`, {}, 404],
   ['a namespace in capitals', 'GET', `/v2/x/manifests/${secretTag}?ns=INDEX.docker.io`, {}, 401],
   ['a namespace that is a repository', 'GET', `/v2/x/manifests/${secretTag}?ns=secret`, {}, 404],
-  ['a namespace that goes up', 'GET', `/v2/x/manifests/${secretTag}?ns=../secret`, {}, 404],
+  ['a namespace with a path traversal', 'GET', `/v2/x/manifests/${secretTag}?ns=../secret`, {}, 404],
   ['an encoded question mark', 'GET', `/v2/public/app/manifests/latest%3fns=docker.io`, {}, 400],
   ['the virtual repository that it is in', 'GET', `/v2/all/x/manifests/${secretTag}`, {}, 401],
   ['another URL in a header', 'GET', '/v2/public/app/tags/list', { 'X-Original-URL': '/v2/secret/x/tags/list' }, 200],
@@ -95,10 +95,16 @@ const paths: readonly Trick[] = [
   ['the blob of another image', 'GET', '/v2/public/app/blobs/SECRET-LAYER', {}, 404],
   ['the blob in the virtual repository', 'GET', '/v2/all/x/blobs/SECRET-LAYER', {}, 401],
   ['the manifest of another image', 'GET', '/v2/public/app/manifests/SECRET-MANIFEST', {}, 404],
-  ['what a cache may ask for, but not for everybody', 'GET', '/v2/hub/private/x/manifests/latest', {}, 401],
-  ['what is passed through, but not for everybody', 'GET', '/v2/pass/private/x/manifests/latest', {}, 401],
-  ['the same by two dots', 'GET', '/v2/pass/public/../private/x/manifests/latest', {}, 400],
-  ['the same by encoded dots', 'GET', '/v2/pass/public%2f%2e%2e%2fprivate/x/manifests/latest', {}, 400],
+  ['a private image of a cache', 'GET', '/v2/hub/private/x/manifests/latest', {}, 401],
+  ['a private image of a pass-through', 'GET', '/v2/pass/private/x/manifests/latest', {}, 401],
+  ['a private image of a pass-through by two dots', 'GET', '/v2/pass/public/../private/x/manifests/latest', {}, 400],
+  [
+    'a private image of a pass-through by encoded dots',
+    'GET',
+    '/v2/pass/public%2f%2e%2e%2fprivate/x/manifests/latest',
+    {},
+    400,
+  ],
 ];
 
 const writes: readonly Trick[] = [
@@ -111,7 +117,7 @@ const writes: readonly Trick[] = [
     405,
   ],
   [
-    'another method in a harmless one',
+    'another method in a harmless request',
     'GET',
     '/v2/public/app/manifests/latest',
     { 'X-HTTP-Method-Override': 'DELETE' },
@@ -119,9 +125,9 @@ const writes: readonly Trick[] = [
   ],
   ['another method in the query', 'GET', '/v2/public/app/manifests/latest?_method=DELETE', {}, 200],
   ['a delete', 'DELETE', '/v2/public/app/manifests/latest', {}, 401],
-  ['a delete by the virtual repository', 'DELETE', '/v2/all/app/manifests/latest', {}, 401],
+  ['a delete through the virtual repository', 'DELETE', '/v2/all/app/manifests/latest', {}, 401],
   ['a delete in a cache', 'DELETE', '/v2/hub/public/app/manifests/latest', {}, 401],
-  ['a push through what is passed through', 'PUT', '/v2/pass/public/app/manifests/latest', {}, 401],
+  ['a push through a pass-through', 'PUT', '/v2/pass/public/app/manifests/latest', {}, 401],
   ['a push by namespace', 'PUT', '/v2/x/manifests/latest?ns=docker.io', {}, 401],
   ['a push by host', 'PUT', '/v2/ana/app/manifests/latest', { Host: 'secret.example' }, 401],
   ['a mount', 'POST', '/v2/public/app/blobs/uploads/?mount=SECRET-LAYER&from=secret/x', {}, 401],
@@ -139,16 +145,16 @@ const management: readonly Trick[] = [
   ['encoded dots', 'GET', '/api/v1/health/%2e%2e/rules', {}, 404],
   ['an empty part', 'GET', '/api/v1/health//rules', {}, 404],
   ['an empty part in front', 'GET', '//api/v1/rules', {}, 418],
-  ['a way out of what is open', 'GET', '/v2/../api/v1/rules', {}, 404],
+  ['a way out of an open path', 'GET', '/v2/../api/v1/rules', {}, 404],
   ['capitals', 'GET', '/API/V1/rules', {}, 418],
   ['encoded letters', 'GET', '/api/v1/%72ules', {}, 418],
   ['a slash at the end', 'GET', '/api/v1/rules/', {}, 404],
   ['an absolute URL', 'GET', 'http://other.example/api/v1/rules', {}, 401],
-  ['the health of somebody else', 'GET', '/api/v1/health?x=/api/v1/rules', {}, 400],
-  ['a token that is limited to clients', 'GET', '/api/v1/rules', { Authorization: 'Bearer ANA-TOKEN' }, 401],
+  ['another path in the query of the health check', 'GET', '/api/v1/health?x=/api/v1/rules', {}, 400],
+  ['a token limited to other clients', 'GET', '/api/v1/rules', { Authorization: 'Bearer ANA-TOKEN' }, 401],
 ];
 
-/** With the digests of this run in it. */
+/** Fills in the digests of this run. */
 async function fill(text: string): Promise<string> {
   const token = text.includes('ANA-TOKEN') ? await scene.anaToken() : '';
   return text
@@ -166,36 +172,42 @@ const servers = [
   ['a host', 1],
 ] as const;
 
-describe.each(servers)('%s tells nobody, by', (_server, at) => {
-  it.each([...paths, ...writes, ...management])('%s: %s %s %j: %i', async (...trick) => {
-    const { status, body } = await tryTrick(trick, scene.ports[at] ?? 0);
-    // The server has an end of its own, where nothing is.
-    const left = at === 0 ? 404 : 418;
-    expect(status).toBe(trick[4] === 418 ? left : trick[4]);
-    expect(body).not.toContain(marker);
-    expect(await takeSnapshot(scene)).toBe(untouched);
-  });
+describe.each(servers)('an attempt to bypass the access control of %s', (_server, at) => {
+  it.each([...paths, ...writes, ...management])(
+    'has no effect for an anonymous client: %s: %s %s %j: %i',
+    async (...trick) => {
+      const { status, body } = await tryTrick(trick, scene.ports[at] ?? 0);
+      // The server answers 404 itself for paths that match nothing.
+      const left = at === 0 ? 404 : 418;
+      expect(status).toBe(trick[4] === 418 ? left : trick[4]);
+      expect(body).not.toContain(marker);
+      expect(await takeSnapshot(scene)).toBe(untouched);
+    },
+  );
 
-  it.each([...paths, ...writes])('%s: %s %s %j: %i, though it may push elsewhere', async (...trick) => {
-    const [what, method, target, headers, status] = trick;
-    const answer = await tryTrick([what, method, target, { ...headers, ...asAna }, 0], scene.ports[at] ?? 0);
-    // Who shows who it is gets what is left of a virtual repository; who shows nothing is asked first.
-    const isLeft = method === 'GET' && target.startsWith('/v2/all/x/');
-    expect(answer.status).toBe(isLeft ? 404 : (forAna[status] ?? status));
-    expect(answer.body).not.toContain(marker);
-    expect(await takeSnapshot(scene)).toBe(untouched);
-  });
+  it.each([...paths, ...writes])(
+    'has no effect for a user who may push elsewhere: %s: %s %s %j: %i',
+    async (...trick) => {
+      const [what, method, target, headers, status] = trick;
+      const answer = await tryTrick([what, method, target, { ...headers, ...asAna }, 0], scene.ports[at] ?? 0);
+      // An authenticated user gets the visible part of a virtual repository; an anonymous one is challenged first.
+      const isLeft = method === 'GET' && target.startsWith('/v2/all/x/');
+      expect(answer.status).toBe(isLeft ? 404 : (forAna[status] ?? status));
+      expect(answer.body).not.toContain(marker);
+      expect(await takeSnapshot(scene)).toBe(untouched);
+    },
+  );
 });
 
 describe('a URL that connect cannot parse', () => {
-  it.each(['e://[', 'http://[/v2/', '//a@[#'])('%s is refused, and the server goes on', async (target) => {
+  it.each(['e://[', 'http://[/v2/', '//a@[#'])('is refused without stopping the server: %s', async (target) => {
     const { status, body } = await exchangeRaw(scene.ports[0] ?? 0, rawHead('GET', target));
     expect([status, body]).toEqual([400, expect.stringContaining('invalid URL')]);
     expect((await exchangeRaw(scene.ports[0] ?? 0, rawHead('GET', '/healthz'))).status).toBe(200);
   });
 });
 
-describe('a request in the body of another', () => {
+describe('a request smuggled in the body of another', () => {
   const inner = rawHead('GET', '/v2/pass/public/smuggled/manifests/latest');
   const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`;
   const outer = (headers: string): string =>
@@ -204,7 +216,7 @@ describe('a request in the body of another', () => {
 
   beforeEach(() => void scene.passed.requests.splice(0));
 
-  /** All that comes back to a connection that goes on, until the marked request after it is answered or refused. */
+  /** Returns everything a kept-open connection receives, until the marked request after it is answered or refused. */
   async function send(text: string, port: number): Promise<string> {
     const connection = await RawConnection.open(port);
     const closed = connection.untilClosed();
@@ -216,21 +228,21 @@ describe('a request in the body of another', () => {
   }
 
   it.each([
-    ['of a length', `${outer(lengthHeader)}${inner}`],
+    ['with a length', `${outer(lengthHeader)}${inner}`],
     [
-      'of a length that Connection would have taken away',
+      'with a length that Connection names as hop-by-hop',
       `${outer(`Connection: Content-Length\r\n${lengthHeader}`)}${inner}`,
     ],
     ['in a chunk', `${outer('Transfer-Encoding: chunked')}${chunk}`],
     ['in a chunk with an extension', `${outer('Transfer-Encoding: chunked')}${chunk.replace('\r\n', ';a="b"\r\n')}`],
     [
-      'in a chunk that Connection would have opened',
+      'in a chunk that Connection names as hop-by-hop',
       `${outer('Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked')}${chunk}`,
     ],
-  ])('is a body, and no upstream gets it: %s', async (_what, text) => {
+  ])('is treated as a body and reaches no upstream: %s', async (_what, text) => {
     for (const port of scene.ports) {
       const received = await send(text, port);
-      // The outer one, and the last.
+      // The outer one and the last one.
       expect(received.match(/HTTP\/1\.1 [0-9]+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 404']);
     }
     const line = 'GET /v2/public/app/manifests/latest HTTP/1.1';
@@ -251,11 +263,11 @@ describe('a request in the body of another', () => {
     ['an encoding with a space before the colon', `${outer('Transfer-Encoding : chunked')}${inner}`],
     ['an unknown encoding', `${outer('Transfer-Encoding: xchunked')}${inner}`],
     ['an encoding after chunked', `${outer('Transfer-Encoding: chunked, identity')}${inner}`],
-    ['a header in a line of its own', `${outer(`X: y\nContent-Length: 0`)}${inner}`],
+    ['a header after a bare line feed', `${outer(`X: y\nContent-Length: 0`)}${inner}`],
     ['a chunk size with a bare line feed', `${outer('Transfer-Encoding: chunked')}0\n\r\n${inner}`],
     ['a chunk size in another form', `${outer('Transfer-Encoding: chunked')}0x0\r\n\r\n${inner}`],
     ['a chunk longer than it says', `${outer('Transfer-Encoding: chunked')}1\r\nab\r\n0\r\n\r\n${inner}`],
-  ])('is refused with all of it: %s', async (_what, text) => {
+  ])('is refused together with the outer request: %s', async (_what, text) => {
     for (const port of scene.ports) {
       const received = await send(text, port);
       expect(received.match(/HTTP\/1\.1 [0-9]+/g)?.at(-1)).toMatch(/ 400$/);
@@ -265,8 +277,8 @@ describe('a request in the body of another', () => {
   });
 });
 
-describe('what an upstream hears of a client', () => {
-  it('is built anew, whatever the client says of itself and of where it wants to go', async () => {
+describe('a request to an upstream', () => {
+  it('is built anew, whatever the client says about itself and its target', async () => {
     scene.passed.requests.splice(0);
     const headers = {
       ...asAna,
@@ -290,7 +302,7 @@ describe('what an upstream hears of a client', () => {
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
-describe('an upstream that tries tricks itself', () => {
+describe('a malicious upstream', () => {
   let upstream: RecordingUpstream;
   let elsewhere: RecordingUpstream;
   let server: TestRegistry;
@@ -312,7 +324,7 @@ describe('an upstream that tries tricks itself', () => {
   const get = (name: string): Promise<RawAnswer> =>
     exchangeRaw(server.port, rawHead('GET', `/v2/${name}/app/manifests/latest`, asAna));
 
-  it('sets no cookie, no policy and no file for a web server in front', async () => {
+  it('cannot set a cookie, a policy or a file for a web server in front', async () => {
     const headers = {
       'Content-Type': 'application/json',
       'Set-Cookie': 'a=b',
@@ -333,7 +345,7 @@ describe('an upstream that tries tricks itself', () => {
     expect(answer.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  it('gets nobody’s password by a challenge of its own, and the client none of its challenges', async () => {
+  it('cannot obtain a password with a challenge of its own, and the client sees none of its challenges', async () => {
     upstream.script = () =>
       rawAnswer('401 Unauthorized', {
         'WWW-Authenticate': `Bearer realm="http://localhost:${elsewhere.port}/token",service="x"`,
@@ -348,7 +360,7 @@ describe('an upstream that tries tricks itself', () => {
     expect(elsewhere.requests.flatMap(({ headers }) => headers.map(([name]) => name))).not.toContain('authorization');
   });
 
-  it('sends us elsewhere without what is meant for it alone', async () => {
+  it('cannot make the registry send its credentials elsewhere by a redirect', async () => {
     upstream.script = ({ line }) =>
       line.includes('/manifests/')
         ? rawAnswer('307 Temporary Redirect', { Location: `${elsewhere.url}/here` })
@@ -362,7 +374,7 @@ describe('an upstream that tries tricks itself', () => {
   });
 
   it.each(['file:///etc/passwd', 'ftp://127.0.0.1/x', 'javascript:alert(1)', 'gopher://127.0.0.1:25/x', ''])(
-    'leads neither us nor the client to %s',
+    'cannot lead the registry or the client to %s',
     async (location) => {
       upstream.script = () => rawAnswer('302 Found', { Location: location });
       for (const name of ['pass', 'handed']) {
@@ -372,14 +384,14 @@ describe('an upstream that tries tricks itself', () => {
     },
   );
 
-  it('ends no header of ours', async () => {
+  it('cannot inject a header into an answer of the registry', async () => {
     upstream.script = () => rawAnswer('302 Found', { Location: '/v2/app/x\rX-Injected: y' });
     const answer = await get('handed');
     expect(answer.headers['x-injected']).toBeUndefined();
     expect(answer.status).toBeGreaterThanOrEqual(300);
   });
 
-  it('answers one request with one answer', async () => {
+  it('cannot answer a later request by sending two answers', async () => {
     const second = rawAnswer('200 OK', { 'Content-Type': 'application/json' }, '{"poisoned":1}');
     upstream.script = ({ line }) =>
       line.includes('/manifests/')
@@ -394,15 +406,15 @@ describe('an upstream that tries tricks itself', () => {
   });
 });
 
-describe('under a prefix, and in hosts that see URLs in their own way', () => {
-  /** With what becomes of an empty part behind a mount: Express 4 takes it for a part of the mount. */
+describe('a registry under a prefix, in hosts that treat URLs differently', () => {
+  /** Includes what happens to an empty part behind a mount: Express 4 counts it as part of the mount. */
   const hosts: readonly (readonly [string, number, (registry: Registry) => RequestListener])[] = [
     ['Connect', 418, (registry) => guarded(connect(), registry)],
     ['Express 5', 418, (registry) => guarded(express(), registry)],
     ['Express 4', 401, (registry) => guarded(express4(), registry)],
   ];
 
-  /** A host whose `/api` nobody may use, and which has the registry under `/deep`. */
+  /** Creates a host that denies its `/api` to everyone and has the registry under `/deep`. */
   function guarded(app: connect.Server | express.Express, registry: Registry): RequestListener {
     const host = app as connect.Server;
     host.use('/api', (_req, res) => void res.writeHead(403).end('guarded'));
@@ -412,7 +424,7 @@ describe('under a prefix, and in hosts that see URLs in their own way', () => {
     return host;
   }
 
-  it.each(hosts)('%s: no spelling gets to what is not at that place', async (_host, doubled, createHost) => {
+  it.each(hosts)('is reachable only at its prefix, whatever the spelling: %s', async (_host, doubled, createHost) => {
     const access = { rules: [{ names: 'local/public/**', anonymous: true, allow: ['pull'] }] } as const;
     const server = await startMemoryRegistry({ prefix: '/deep', access });
     cleanups.add(() => server.close());

@@ -8,7 +8,7 @@ import { RawConnection, rawHead } from '../../support/raw.js';
 import { hostFor, listenOn, makeFolder, removeFolder } from '../../support/registry.js';
 import { Cleanups } from '../../support/remote.js';
 
-/** Takes nothing, like a system whose buffers are full. */
+/** Accepts no bytes, like a system whose buffers are full. */
 const hang = (): void => undefined;
 
 const cleanups = new Cleanups();
@@ -34,12 +34,12 @@ it('Unread answers of one client hold at most 64 MiB of manifests; further ones 
   registry.events.on('client.refused', (event) => void refused.push(event));
   const connections: RawConnection[] = [];
   for (let i = 0; i < 30 && refused.length === 0; i++) {
-    // The buffers of the system take megabytes, whatever the client reads: the server keeps the answer instead.
+    // System buffers take megabytes, whatever the client reads, so the server keeps the answer instead.
     server.once('connection', (socket: Socket) => Object.assign(socket, { _write: hang, _writev: hang }));
     const connection = await RawConnection.open(host.port);
     connections.push(connection);
     await connection.write(rawHead('GET', path));
-    // The request before it is answered by then.
+    // The request before it has been answered by then.
     await client.head('/v2/local/app/manifests/none');
   }
   expect(refused).toEqual([{ reason: 'large_answers', address: '127.0.0.1' }]);

@@ -20,7 +20,7 @@ beforeEach(async () => {
       defaultRepository: 'by-default',
     },
   ));
-  // Under each repository, every reading of the names that are asked for below.
+  // Each repository holds every reading of the names requested below.
   for (const name of names) {
     for (const image of ['team/app', 'local/team/app', 'app', 'by-ns/app']) {
       await pushManifest(client, `${name}/${image}`, 'v1', imageManifest(name));
@@ -31,7 +31,7 @@ afterEach(() => cleanups.run());
 
 const from = (name: string): string => imageManifest(name).digest;
 
-describe('a read is answered by', () => {
+describe('resolution of a read to a repository', () => {
   it.each<[string, Record<string, string>, string]>([
     ['local/team/app/manifests/v1', {}, 'local'],
     ['team/app/manifests/v1', {}, 'by-default'],
@@ -51,14 +51,14 @@ describe('a read is answered by', () => {
     ['local/team/app/manifests/v1?ns=quay.io', {}, 'local'],
     ['team/app/manifests/v1?ns=127.0.0.1:1', { Host: 'hub.example.com' }, 'by-host'],
     ['team/app/manifests/v1?ns=', {}, 'by-default'],
-  ])('%s %j: %s', async (path, headers, expected) => {
+  ])('resolves %s with headers %j to %s', async (path, headers, expected) => {
     const answer = await client.get(`/v2/${path}`, headers);
     expect([answer.status, answer.header('docker-content-digest')]).toEqual([200, from(expected)]);
     const namespace = new URLSearchParams(path.split('?')[1]).get('ns') ?? '';
     expect(answer.header('oci-namespace')).toBe(expected === 'by-ns' ? namespace : '');
   });
 
-  it('what the client called it: names, links and locations', async () => {
+  it('uses the name that the client sent in its names, Links and Locations', async () => {
     for (const tag of ['v2', 'v3']) await pushManifest(client, 'by-host/team/app', tag, imageManifest(tag));
     const tags = await client.get('/v2/team/app/tags/list?n=1', { Host: 'hub.example.com' });
     expect(tags.json()).toEqual({ name: 'team/app', tags: ['v1'] });
@@ -75,13 +75,13 @@ describe('a read is answered by', () => {
     expect((await client.get('/v2/by-default/app/manifests/new')).status).toBe(200);
   });
 
-  it('the one that ns names, who may have nothing: the search ends there', async () => {
+  it('searches only the repository that ns names, even when that repository lacks the image', async () => {
     const answer = await client.get('/v2/team/app/manifests/none?ns=docker.io');
     expect([answer.status, answer.codes]).toEqual([404, ['MANIFEST_UNKNOWN']]);
   });
 });
 
-it('ns is ignored for writes', async () => {
+it('ignores ns for writes', async () => {
   const manifest = imageManifest('written');
   const answer = await client.put('/v2/local/x/manifests/v1?ns=docker.io', {
     headers: { 'Content-Type': manifest.type },
@@ -93,7 +93,7 @@ it('ns is ignored for writes', async () => {
   expect((await client.delete('/v2/local/x/manifests/v1?ns=docker.io')).status).toBe(202);
 });
 
-it('a name that meets no repository is told the form of names', async () => {
+it('explains the form of names when a name matches no repository', async () => {
   const { client: bare } = await startRemote(cleanups);
   for (const name of ['team/app', 'local', 'app']) {
     const answer = await bare.get(`/v2/${name}/manifests/v1`);
@@ -103,7 +103,7 @@ it('a name that meets no repository is told the form of names', async () => {
   expect((await bare.get(`/v2/hub/${digest('x').slice(7)}/manifests/v1`)).status).toBe(404);
 });
 
-it('Docker Hub has its official images under library/', async () => {
+it('prefixes official images of Docker Hub with library/', async () => {
   const { PassthroughRepository } = await import('../../../src/repositories/passthrough/passthrough-repository.js');
   const { ListCache } = await import('../../../src/repositories/remote/list-cache.js');
   const { resolveOptions } = await import('../../../src/options/resolve-options.js');

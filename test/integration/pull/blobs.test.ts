@@ -26,7 +26,7 @@ const algorithms: readonly HashName[] = ['sha256', 'sha512'];
 const bytes = someBytes('blob', 2048);
 const blobUrl = (name: string, blob: string): string => `/v2/${name}/blobs/${blob}`;
 
-describe.each(algorithms)('a blob by %s', (algorithm) => {
+describe.each(algorithms)('a blob pushed by %s', (algorithm) => {
   let url: string;
   let blob: string;
   beforeAll(async () => {
@@ -34,7 +34,7 @@ describe.each(algorithms)('a blob by %s', (algorithm) => {
     url = blobUrl('local/blobs', blob);
   });
 
-  it('is sent whole, with all that clients look at', async () => {
+  it('is returned whole, with the headers that clients check', async () => {
     const answer = await client.get(url);
     expect([answer.status, answer.body.equals(bytes)]).toEqual([200, true]);
     expect(answer.headers).toMatchObject({
@@ -48,7 +48,7 @@ describe.each(algorithms)('a blob by %s', (algorithm) => {
     expect(answer.header('cache-control')).toContain('max-age=31536000');
   });
 
-  it('has a HEAD like its GET, without a body', async () => {
+  it('answers HEAD with the headers of GET and no body', async () => {
     const [get, head] = [await client.get(url), await client.head(url)];
     expect([head.status, head.body.length]).toEqual([200, 0]);
     for (const name of Object.keys(get.headers)) {
@@ -59,11 +59,11 @@ describe.each(algorithms)('a blob by %s', (algorithm) => {
     expect(head.headers).toHaveProperty('content-length', '2048');
   });
 
-  it('is found by an encoded digest too', async () => {
+  it('accepts a percent-encoded digest', async () => {
     expect((await client.get(url.replace(':', '%3A'))).status).toBe(200);
   });
 
-  it('is answered by 304 to those who have it', async () => {
+  it('answers 304 to a client that already has it', async () => {
     for (const tag of [`"${blob}"`, `W/"${blob}"`, blob, `"x", "${blob}"`, '*']) {
       for (const method of ['GET', 'HEAD'] as const) {
         const answer = await client.send(method, url, { headers: { 'If-None-Match': tag } });
@@ -75,7 +75,7 @@ describe.each(algorithms)('a blob by %s', (algorithm) => {
   });
 });
 
-describe('Range', () => {
+describe('a Range request', () => {
   let url: string;
   let blob: string;
   beforeAll(async () => {
@@ -95,7 +95,7 @@ describe('Range', () => {
     ['bytes=-2048', 0, 2047],
     ['bytes=-5000', 0, 2047],
     ['bytes=0-99999999999999999999', 0, 2047],
-  ])('%s of 2048 bytes: 206 with %i-%i', async (range, start, end) => {
+  ])('answers %s of 2048 bytes with 206 and bytes %i-%i', async (range, start, end) => {
     const answer = await client.get(url, { Range: range });
     expect(answer.status).toBe(206);
     expect(answer.headers).toMatchObject({
@@ -111,20 +111,20 @@ describe('Range', () => {
 
   it.each([
     ['several ranges', 'bytes=0-99,200-299'],
-    ['several ranges, the first beyond the end', 'bytes=5000-6000,0-99,200-299'],
+    ['several ranges, the first of them unsatisfiable', 'bytes=5000-6000,0-99,200-299'],
     ['an unknown unit', 'lines=1-2'],
-    ['a unit that is none', '=1-2'],
+    ['an empty unit', '=1-2'],
     ['no unit', '0-99'],
-    ['no range', 'bytes'],
-    ['nonsense', 'bytes=abc'],
+    ['a unit without a range', 'bytes'],
+    ['a malformed range', 'bytes=abc'],
     ['hexadecimal digits', 'bytes=0x10-0x20'],
-  ])('%s: 200 with the whole', async (_title, range) => {
+  ])('ignores %s and answers 200 with the whole blob', async (_title, range) => {
     const answer = await client.get(url, { Range: range });
     expect([answer.status, answer.header('content-length'), answer.body.equals(bytes)]).toEqual([200, '2048', true]);
     expect(answer.headers['content-range']).toBeUndefined();
   });
 
-  it('is no business of HEAD (RFC 9110, 14.2)', async () => {
+  it('ignores Range on HEAD (RFC 9110, 14.2)', async () => {
     for (const range of ['bytes=0-9', 'bytes=5000-']) {
       const answer = await client.head(url, { Range: range });
       expect([answer.status, answer.header('content-length')]).toEqual([200, '2048']);
@@ -133,20 +133,20 @@ describe('Range', () => {
 
   it.each([
     ['the same entity tag', (tag: string) => `"${tag}"`, 206],
-    ['another one', () => '"x"', 200],
-    ['a weak one', (tag: string) => `W/"${tag}"`, 200],
+    ['another entity tag', () => '"x"', 200],
+    ['a weak entity tag', (tag: string) => `W/"${tag}"`, 200],
     ['a date', () => 'Wed, 21 Oct 2015 07:28:00 GMT', 200],
-  ])('If-Range with %s', async (_title, tagOf, status) => {
+  ])('evaluates If-Range with %s', async (_title, tagOf, status) => {
     const answer = await client.get(url, { Range: 'bytes=0-9', 'If-Range': tagOf(blob) });
     expect([answer.status, answer.body.length]).toEqual([status, status === 206 ? 10 : 2048]);
   });
 
-  it('comes after If-None-Match', async () => {
+  it('evaluates If-None-Match before Range', async () => {
     const answer = await client.get(url, { Range: 'bytes=0-9', 'If-None-Match': `"${blob}"` });
     expect(answer.status).toBe(304);
   });
 
-  it('goes across the chunks in which files are read', async () => {
+  it('returns a range that spans several file read chunks', async () => {
     const large = someBytes('large', 3_000_000);
     const largeUrl = blobUrl('local/ranges', await pushBlob(client, 'local/ranges', large));
     const answer = await client.get(largeUrl, { Range: 'bytes=1048570-2097160' });
@@ -155,7 +155,7 @@ describe('Range', () => {
 });
 
 describe('an empty blob', () => {
-  it.each(algorithms)('has length 0, by %s', async (algorithm) => {
+  it.each(algorithms)('has length 0 by %s', async (algorithm) => {
     const blob = await pushBlob(client, 'local/empty', Buffer.alloc(0), algorithm);
     for (const method of ['GET', 'HEAD'] as const) {
       const answer = await client.send(method, blobUrl('local/empty', blob));
@@ -165,8 +165,8 @@ describe('an empty blob', () => {
   });
 });
 
-describe('bytes on the wire', () => {
-  it('are never compressed, and forbid others to do it', async () => {
+describe('the bytes of an answer', () => {
+  it('are never compressed, and carry no-transform', async () => {
     const text = Buffer.from('a'.repeat(10_000));
     const blob = await pushBlob(client, 'local/plain', text);
     await pushManifest(client, 'local/plain', 'latest', imageManifest('plain'));
@@ -177,7 +177,7 @@ describe('bytes on the wire', () => {
     }
   });
 
-  it('stop with the connection when a client leaves in the middle, and harm nobody', async () => {
+  it('stop when a client disconnects midway, without affecting other clients', async () => {
     const large = someBytes('abandoned', 5_000_000);
     const url = blobUrl('local/large', await pushBlob(client, 'local/large', large));
     for (let i = 0; i < 3; i++) {
@@ -189,7 +189,7 @@ describe('bytes on the wire', () => {
     expect((await client.get(url)).body.equals(large)).toBe(true);
   });
 
-  it('are the same for many readers at once', async () => {
+  it('are the same for many concurrent readers', async () => {
     const large = someBytes('shared', 1_200_000);
     const url = blobUrl('local/large', await pushBlob(client, 'local/large', large));
     const answers = await Promise.all(Array.from({ length: 6 }, () => client.get(url)));
@@ -197,27 +197,30 @@ describe('bytes on the wire', () => {
   });
 });
 
-describe('a blob is visible where it was pushed or mounted, and nowhere else', () => {
+describe('visibility of a blob', () => {
   const secret = someBytes('secret', 100);
   let blob: string;
   beforeAll(async () => {
     blob = await pushBlob(client, 'local/owner', secret);
   });
 
-  it.each(['local/stranger', 'local/owner/sub', 'local/own', 'other/owner'])('not in %s', async (name) => {
-    for (const method of ['GET', 'HEAD', 'DELETE'] as const) {
-      expect((await client.send(method, blobUrl(name, blob))).status).toBe(404);
-    }
-    expect((await client.head(blobUrl('local/owner', blob))).status).toBe(200);
-  });
+  it.each(['local/stranger', 'local/owner/sub', 'local/own', 'other/owner'])(
+    'does not extend from local/owner to %s',
+    async (name) => {
+      for (const method of ['GET', 'HEAD', 'DELETE'] as const) {
+        expect((await client.send(method, blobUrl(name, blob))).status).toBe(404);
+      }
+      expect((await client.head(blobUrl('local/owner', blob))).status).toBe(200);
+    },
+  );
 
-  it('not by a manifest that names it', async () => {
+  it('does not follow from a manifest that references the blob', async () => {
     const layers = [{ mediaType: 'application/octet-stream', digest: blob, size: secret.length }];
     await pushManifest(client, 'local/thief', 'latest', imageManifest('thief', { layers }));
     expect((await client.get(blobUrl('local/thief', blob))).status).toBe(404);
   });
 
-  it('not under its other digest, and a manifest is no blob', async () => {
+  it('does not extend to its other digest, nor to manifests', async () => {
     expect((await client.head(blobUrl('local/owner', digest(secret, 'sha512')))).status).toBe(404);
     const manifest = imageManifest('no blob');
     await pushManifest(client, 'local/owner', 'latest', manifest);
@@ -225,7 +228,7 @@ describe('a blob is visible where it was pushed or mounted, and nowhere else', (
   });
 });
 
-describe('mount', () => {
+describe('a blob mount', () => {
   const content = someBytes('mounted', 300);
   let blob: string;
   beforeAll(async () => {
@@ -241,8 +244,8 @@ describe('mount', () => {
     ['from anywhere', 'local/to4', () => `mount=${blob}`],
     ['from anywhere, into another repository', 'other/to5', () => `mount=${blob}`],
     ['from itself', 'local/source', () => `mount=${blob}&from=local/source`],
-    ['with parameters of others', 'local/to6', () => `mount=${blob}&from=local/source&origin=x&ns=docker.io`],
-  ])('%s: 201', async (_title, name, query) => {
+    ['with unknown parameters', 'local/to6', () => `mount=${blob}&from=local/source&origin=x&ns=docker.io`],
+  ])('%s is answered with 201', async (_title, name, query) => {
     const answer = await mount(name, query());
     expect(answer.status).toBe(201);
     expect(answer.headers).toMatchObject({
@@ -254,14 +257,14 @@ describe('mount', () => {
   });
 
   it.each([
-    ['a blob that nobody has', () => `mount=${digest('nobody')}&from=local/source`],
-    ['a blob that nobody has, from anywhere', () => `mount=${digest('nobody')}`],
+    ['a missing blob', () => `mount=${digest('nobody')}&from=local/source`],
+    ['a missing blob, without a source', () => `mount=${digest('nobody')}`],
     ['an image that lacks it', () => `mount=${blob}&from=local/elsewhere`],
     ['an unknown repository', () => `mount=${blob}&from=unknown/source`],
     ['a name of one part', () => `mount=${blob}&from=source`],
     ['a malformed name', () => `mount=${blob}&from=LOCAL/../x`],
     ['no name', () => `mount=${blob}&from=`],
-  ])('from %s: 202 and an upload to go on with', async (_title, query) => {
+  ])('falls back to a new upload with 202 when mounting from %s', async (_title, query) => {
     const answer = await mount('local/unmounted', query());
     expect(answer.status).toBe(202);
     expect(answer.header('location')).toMatch(/^\/v2\/local\/unmounted\/blobs\/uploads\/[a-f0-9-]+$/);
@@ -271,7 +274,7 @@ describe('mount', () => {
     expect(put.status).toBe(201);
   });
 
-  it('ends when the source has lost it, and what was mounted stays', async () => {
+  it('fails once the source has deleted the blob, and keeps blobs already mounted', async () => {
     const lost = await pushBlob(client, 'local/loser', Buffer.from('lost'));
     expect((await mount('local/keeper', `mount=${lost}&from=local/loser`)).status).toBe(201);
     expect((await client.delete(blobUrl('local/loser', lost))).status).toBe(202);
@@ -280,8 +283,8 @@ describe('mount', () => {
   });
 });
 
-describe('DELETE', () => {
-  it.each(algorithms)('202, then 404 at once, by %s; other images keep theirs', async (algorithm) => {
+describe('DELETE of a blob', () => {
+  it.each(algorithms)('answers 202, then 404 at once, by %s, and does not affect other images', async (algorithm) => {
     const content = Buffer.from(`deleted by ${algorithm}`);
     const blob = await pushBlob(client, 'local/one', content, algorithm);
     await pushBlob(client, 'local/two', content, algorithm);
@@ -296,8 +299,8 @@ describe('DELETE', () => {
   });
 });
 
-it('leaves nothing staged', async () => {
+it('leaves no staged files behind', async () => {
   const staged = await readdir(`${server.folder}/staged`);
-  // Only the sessions that failed mounts left open hold a place, and those that received nothing have no file.
+  // Only sessions left open by failed mounts remain; those that received nothing have no file.
   expect(staged).toEqual([]);
 });

@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe('GET /v2/', () => {
-  it.each(['/v2/', '/v2', '/v2/?ns=docker.io', '/v2?x'])('%s is 200 with {}', async (path) => {
+  it.each(['/v2/', '/v2', '/v2/?ns=docker.io', '/v2?x'])('answers %s with 200 and {}', async (path) => {
     const answer = await client.get(path);
     expect([answer.status, answer.body.toString()]).toEqual([200, '{}']);
     expect(answer.headers).toMatchObject({
@@ -30,18 +30,18 @@ describe('GET /v2/', () => {
     expect(answer.headers['www-authenticate']).toBeUndefined();
   });
 
-  it('has a HEAD', async () => {
+  it('answers HEAD', async () => {
     const answer = await client.head('/v2/');
     expect([answer.status, answer.header('content-length'), answer.body.length]).toEqual([200, '2', 0]);
   });
 
-  it('serves HTTP/1.0, and a client whose credentials nobody asked for', async () => {
+  it('serves HTTP/1.0 clients and clients that send unneeded credentials', async () => {
     expect((await exchangeRaw(server.port, 'GET /v2/ HTTP/1.0\r\n\r\n')).status).toBe(200);
     const answer = await exchangeRaw(server.port, rawHead('GET', '/v2/', { Authorization: 'Basic Og==' }));
     expect(answer.status).toBe(200);
   });
 
-  it('never says that it supports signatures: podman would speak another API', async () => {
+  it('never advertises signature support, which would make podman use another API', async () => {
     expect((await client.get('/v2/')).headers['x-registry-supports-signatures']).toBeUndefined();
   });
 });
@@ -66,7 +66,7 @@ async function walk(query: string): Promise<string[][]> {
 }
 
 describe('GET /v2/_catalog', () => {
-  // In byte order of the whole name: - and . stand before /, and _ and letters behind it.
+  // In byte order of the whole name: "-" and "." sort before "/"; "_" and letters sort after it.
   const names = [
     'a-b/a',
     'a-b/x',
@@ -105,7 +105,7 @@ describe('GET /v2/_catalog', () => {
   });
 
   it.each([1, 2, 3, 5, 7, names.length - 1, names.length, 1000])(
-    'in pages of %i: none twice, none missing',
+    'returns each name exactly once in pages of %i',
     async (n) => {
       const pages = await walk(`?n=${n}`);
       expect(pages.flat()).toEqual(names);
@@ -113,13 +113,13 @@ describe('GET /v2/_catalog', () => {
     },
   );
 
-  it('n=0: nothing, and no Link', async () => {
+  it('returns an empty list without a Link for n=0', async () => {
     for (const query of ['?n=0', '?n=0&last=a/a']) {
       expect(await catalog(query)).toMatchObject({ repositories: [], next: undefined });
     }
   });
 
-  it('any last is exclusive, and need not exist', async () => {
+  it('treats last as exclusive, even when no such image exists', async () => {
     const words = [
       'a',
       'a/',
@@ -158,12 +158,12 @@ describe('GET /v2/_catalog', () => {
     expect((await catalog()).repositories).toEqual(names);
   });
 
-  it.each(['101', '99999999', '999999999999'])('n=%s is clamped or taken', async (n) => {
+  it.each(['101', '99999999', '999999999999'])('accepts or clamps n=%s', async (n) => {
     expect((await catalog(`?n=${n}`)).repositories).toEqual(names);
   });
 });
 
-it('a catalog of more than a page has a Link also without n', async () => {
+it('GET /v2/_catalog without n adds a Link when the catalog exceeds one page', async () => {
   const all = Array.from({ length: 120 }, (_, i) => `z/many-${String(i).padStart(3, '0')}`);
   await Promise.all(all.map((name) => pushManifest(client, name, 'latest', imageManifest('many'))));
   const pages = await walk('?last=z');
@@ -171,7 +171,7 @@ it('a catalog of more than a page has a Link also without n', async () => {
   expect(pages.flat()).toEqual(all);
 });
 
-describe('images with the names of our own paths', () => {
+describe('an image named like a path of the API', () => {
   it.each([
     'v2/v2',
     'v2/blobs',
@@ -180,7 +180,7 @@ describe('images with the names of our own paths', () => {
     'v2/blobs/uploads',
     'v2/referrers',
     'v2/a/manifests/latest',
-  ])('%s is pushed to and pulled from', async (name) => {
+  ])('can be pushed and pulled as %s', async (name) => {
     const content = Buffer.from(`content of ${name}`);
     const location = await startUpload(client, name);
     const blob = await pushBlob(client, name, content);

@@ -12,7 +12,7 @@ afterEach(async () => {
   clock.restore();
 });
 
-it('tells who would answer, from where, how fresh and why, and asks nobody', async () => {
+it('explain reports which repository would answer, from where, how fresh and why, without an upstream request', async () => {
   const { fault, client } = await startRemote(
     cleanups,
     { tagTtlSeconds: 60 },

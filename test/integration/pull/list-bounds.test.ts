@@ -14,16 +14,16 @@ const throughVirtual = (url: string) =>
   ] as const;
 
 describe('a page of 200 referrers', () => {
-  it.each(['all', 'hub'])('through %s asks its upstream for the list once', async (repository) => {
+  it.each(['all', 'hub'])('requests the list once from the upstream through %s', async (repository) => {
     const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 0 }, { others: throughVirtual });
     for (let i = 0; i < 200; i++) fault.images.addManifest('team/app', imageManifest(`signature ${i}`, { subject }));
     const answer = await client.get(`/v2/${repository}/team/app/referrers/${subject.digest}`);
     expect((answer.json() as { manifests: unknown[] }).manifests).toHaveLength(200);
-    // Before: 13 times, once for each 16 of them.
+    // Before: 13 requests, one for every 16 referrers.
     expect(fault.count('/referrers/')).toBe(1);
   });
 
-  it('ends before 1 MiB and goes on by its Link, wherever the referrers come from', async () => {
+  it('stays below 1 MiB and continues by its Link, whichever repository the referrers come from', async () => {
     const { fault, client } = await startRemote(
       cleanups,
       {},
@@ -63,7 +63,7 @@ describe('large annotations of a manifest with a subject', () => {
   const large = imageManifest('large', { subject, annotations });
   const headers = { 'Content-Type': large.type };
 
-  it('are refused with 413 in a push, whereas those of other manifests are not', async () => {
+  it('are refused with 413 on push, unlike those of manifests without a subject', async () => {
     const { client } = await startRemote(cleanups);
     const push = async (manifest: typeof large) => {
       await client.post(`/v2/local/team/app/blobs/uploads/?digest=${digest('config')}`, { body: 'config' });
@@ -93,8 +93,8 @@ describe('large annotations of a manifest with a subject', () => {
   });
 });
 
-describe('the pages of a list through a virtual repository', () => {
-  it('read the list of a pass-through once for each listing, and each listing shows the present list', async () => {
+describe('a list paged through a virtual repository', () => {
+  it('reads the list of a pass-through once per listing and always returns its current content', async () => {
     const { fault, client } = await startRemote(cleanups, {}, { others: throughVirtual });
     const list = async (): Promise<string[]> => {
       const found: string[] = [];
@@ -108,7 +108,7 @@ describe('the pages of a list through a virtual repository', () => {
     const names = Array.from({ length: 200 }, (_, i) => `v${1000 + i}`);
     for (const tag of names) fault.images.addImage('team/app', tag);
     expect(await list()).toEqual(names);
-    // Before: 20 times, once for each page.
+    // Before: 20 requests, one for each page.
     expect(fault.count('/tags/')).toBe(1);
     fault.images.addImage('team/app', 'v2000');
     expect(await list()).toEqual([...names, 'v2000']);
@@ -116,8 +116,8 @@ describe('the pages of a list through a virtual repository', () => {
   });
 });
 
-describe('a list of an upstream that is too long', () => {
-  it('is a failed upstream, and no page after the bound is asked for', async () => {
+describe('an invalid list of an upstream', () => {
+  it('counts as an upstream failure when it is too long, and no page beyond the limit is requested', async () => {
     const { fault, client, server } = await startRemote(cleanups);
     fault.images.addImage('team/app', 'latest');
     const tags = (page: number) => Array.from({ length: 1000 }, (_, i) => `t-${page * 1000 + i}`);
@@ -138,12 +138,12 @@ describe('a list of an upstream that is too long', () => {
   });
 
   it.each<[title: string, body: string, link?: string]>([
-    ['is larger than a page may be', JSON.stringify({ tags: [], padding: 'x'.repeat(9 * 1024 * 1024) })],
+    ['is larger than the page limit', JSON.stringify({ tags: [], padding: 'x'.repeat(9 * 1024 * 1024) })],
     ['has too many values', JSON.stringify({ tags: Array.from({ length: 200_001 }, () => '') })],
     ['has another shape', '{"tags":7}'],
-    ['goes in circles', '{"tags":[]}', '</v2/team/app/tags/list?n=1000>; rel="next"'],
-    ['goes on at another host', '{"tags":[]}', '<http://127.0.0.1:1/v2/team/app/tags/list>; rel="next"'],
-  ])('or one that %s is not asked for again for a minute', async (_title, body, link) => {
+    ['links in a circle', '{"tags":[]}', '</v2/team/app/tags/list?n=1000>; rel="next"'],
+    ['links to another host', '{"tags":[]}', '<http://127.0.0.1:1/v2/team/app/tags/list>; rel="next"'],
+  ])('is not requested again for a minute when it %s', async (_title, body, link) => {
     const clock = new MovableClock();
     cleanups.add(async () => clock.restore());
     const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 0 }, { others: throughVirtual });
@@ -160,7 +160,7 @@ describe('a list of an upstream that is too long', () => {
     }
   });
 
-  it('by its bytes too', async () => {
+  it('counts as too long by its size in bytes too', async () => {
     const { fault, client } = await startRemote(cleanups);
     fault.images.addImage('team/app', 'latest');
     const page = JSON.stringify({ tags: [], padding: 'x'.repeat(7 * 1024 * 1024) });

@@ -33,7 +33,7 @@ async function close({ client, server }: Scene): Promise<void> {
   await server.close();
 }
 
-describe('behind nginx', () => {
+describe('offload to nginx', () => {
   let scene: Scene;
   beforeAll(async () => {
     scene = await open('x-accel', ['127.0.0.1']);
@@ -44,11 +44,11 @@ describe('behind nginx', () => {
     scene.client.send(method, scene.url, { headers: { ...asProxy, ...headers } });
 
   it.each<[string, Method, Record<string, string>, number]>([
-    ['the whole', 'GET', {}, 200],
+    ['a whole blob', 'GET', {}, 200],
     ['a range', 'GET', { Range: 'bytes=0-9' }, 206],
-  ])('%s is left to it', async (_title, method, headers, status) => {
+  ])('hands %s to nginx', async (_title, method, headers, status) => {
     const answer = await ask(method, headers);
-    // nginx makes a range of what is whole.
+    // nginx cuts the range from the whole file.
     expect([answer.status, answer.body.length, answer.header('content-length')]).toEqual([200, 0, '0']);
     expect(answer.header('x-accel-redirect')).toBe(`/artifactapi-blobs/${scene.place}`);
     expect(answer.headers).toMatchObject({
@@ -58,22 +58,22 @@ describe('behind nginx', () => {
     });
     expect(answer.headers).not.toHaveProperty('content-range');
     expect(answer.headers).not.toHaveProperty('accept-ranges');
-    // What the client gets.
+    // What the client receives.
     expect(scene.told.at(-1)).toMatchObject({ op: 'blob.get', status, clientAddress: '203.0.113.9' });
   });
 
   it.each<[string, Method, Record<string, string>, number, number]>([
     ['a HEAD', 'HEAD', {}, 200, 0],
     ['several ranges', 'GET', { Range: 'bytes=0-1,4-5' }, 200, 2048],
-    ['a condition about the file', 'GET', { 'If-Modified-Since': 'Fri, 01 Jan 2038 00:00:00 GMT' }, 200, 2048],
-  ])('%s is answered by us', async (_title, method, headers, status, length) => {
+    ['a conditional request by date', 'GET', { 'If-Modified-Since': 'Fri, 01 Jan 2038 00:00:00 GMT' }, 200, 2048],
+  ])('leaves %s to the registry', async (_title, method, headers, status, length) => {
     const answer = await ask(method, headers);
     expect([answer.status, answer.body.length]).toEqual([status, length]);
     expect(answer.headers).toMatchObject({ 'content-length': '2048', 'accept-ranges': 'bytes' });
     expect(answer.headers).not.toHaveProperty('x-accel-redirect');
   });
 
-  it('what is not there, not changed or out of range is answered by us', async () => {
+  it('leaves missing, unmodified and unsatisfiable requests to the registry', async () => {
     const absent = scene.url.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
     const answers = [
       await scene.client.get(absent, asProxy),
@@ -84,14 +84,14 @@ describe('behind nginx', () => {
     for (const { headers } of answers) expect(headers).not.toHaveProperty('x-accel-redirect');
   });
 
-  it('a client on the same machine gets the bytes', async () => {
+  it('sends the bytes to a client on the same machine', async () => {
     const answer = await scene.client.get(scene.url);
     expect([answer.status, answer.body.equals(bytes)]).toEqual([200, true]);
     expect(answer.headers).not.toHaveProperty('x-accel-redirect');
   });
 });
 
-it('behind Apache the file is named by its full path', async () => {
+it('offload to Apache names the file by its full path', async () => {
   const scene = await open('x-sendfile', ['127.0.0.1']);
   const answer = await scene.client.get(scene.url, asProxy);
   expect(answer.header('x-sendfile')).toBe(join(scene.server.folder, 'blobs', scene.place));
@@ -99,11 +99,14 @@ it('behind Apache the file is named by its full path', async () => {
   await close(scene);
 });
 
-it.each(['x-accel', 'x-sendfile'] as const)('nobody else is told of a file: %s', async (sendfile) => {
-  const scene = await open(sendfile, ['10.0.0.0/8']);
-  const answer = await scene.client.get(scene.url, { ...asProxy, 'X-Sendfile-Type': 'X-Accel-Redirect' });
-  expect([answer.status, answer.body.equals(bytes)]).toEqual([200, true]);
-  expect(answer.headers).not.toHaveProperty('x-accel-redirect');
-  expect(answer.headers).not.toHaveProperty('x-sendfile');
-  await close(scene);
-});
+it.each(['x-accel', 'x-sendfile'] as const)(
+  'offload by %s discloses no file path to untrusted clients',
+  async (sendfile) => {
+    const scene = await open(sendfile, ['10.0.0.0/8']);
+    const answer = await scene.client.get(scene.url, { ...asProxy, 'X-Sendfile-Type': 'X-Accel-Redirect' });
+    expect([answer.status, answer.body.equals(bytes)]).toEqual([200, true]);
+    expect(answer.headers).not.toHaveProperty('x-accel-redirect');
+    expect(answer.headers).not.toHaveProperty('x-sendfile');
+    await close(scene);
+  },
+);

@@ -39,7 +39,7 @@ function shownOf(value: unknown): string {
 const hidden = /secret|robot|Function: credentials|Repository \{|Upstream|MetadataStore|BlobStore|CacheFills/;
 
 describe('public objects', () => {
-  it('show no password, token, function of the host or internal object, however they are printed', async () => {
+  it('never print a password, token, host function or internal object', async () => {
     const { registry } = await start();
     const { repositories } = registry;
     const made = await repositories.create({
@@ -54,7 +54,7 @@ describe('public objects', () => {
     for (const view of [...views, repositories, registry]) expect(shownOf(view)).not.toMatch(hidden);
   });
 
-  it('are plain, frozen copies with every default', async () => {
+  it('are plain, frozen copies that include every default', async () => {
     const { registry, directory } = await start();
     const all = registry.repositories.get('all');
     expect(all).toMatchObject({
@@ -101,8 +101,8 @@ describe('public objects', () => {
       { name: 'x', type: 'remote', url, credentials: async () => ({ token }) },
       'credentials',
     ],
-    ['a view put back', { name: 'x', type: 'local', origin: 'managed' }, 'origin'],
-  ])('refuse %s by its path', async (_what, options, path) => {
+    ['a view passed back as input', { name: 'x', type: 'local', origin: 'managed' }, 'origin'],
+  ])('refuse %s and name its path', async (_what, options, path) => {
     const { registry } = await start();
     const refusal = { code: 'OPTIONS_INVALID', detail: [expect.objectContaining({ path })] };
     await expect(registry.repositories.create(options as RepositoryOptions)).rejects.toMatchObject(refusal);

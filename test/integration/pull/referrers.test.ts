@@ -46,15 +46,15 @@ const about = { subject: describeManifest(subject) };
 describe('referrers', () => {
   it.each([
     ['an image that was never pushed to', 'local/never', digest('x')],
-    ['the digest of nothing but zeros', 'local/never', `sha256:${'0'.repeat(64)}`],
-    ['sha512', 'local/never', digest('x', 'sha512')],
-  ])('of %s: 200 with an empty index', async (_title, name, of) => {
+    ['an all-zero digest', 'local/never', `sha256:${'0'.repeat(64)}`],
+    ['a sha512 digest', 'local/never', digest('x', 'sha512')],
+  ])('of %s are an empty index with 200', async (_title, name, of) => {
     expect(await list(name, of)).toEqual([]);
     expect(await list(name, of, '?artifactType=a/b')).toEqual([]);
     expect(await list(name, of.replace(':', '%3A'))).toEqual([]);
   });
 
-  it('of a subject without any: an empty index', async () => {
+  it('of a subject without referrers are an empty index', async () => {
     await pushManifest(client, 'local/alone', 'x', subject);
     expect(await list('local/alone', subject.digest)).toEqual([]);
   });
@@ -74,8 +74,8 @@ describe('referrers', () => {
   ]);
 
   it.each([
-    ['before the subject is there', 'local/before', false],
-    ['when the subject is there', 'local/after', true],
+    ['before the subject is pushed', 'local/before', false],
+    ['after the subject is pushed', 'local/after', true],
   ])('are described by type, size and annotations %s', async (_title, name, present) => {
     if (present) await pushManifest(client, name, 'x', subject);
     for (const [i, manifest] of [plain, emptyType, typed, index, typedIndex].entries()) {
@@ -95,24 +95,24 @@ describe('referrers', () => {
     ['application/vnd', []],
     ['application/vnd.A+json', []],
     ['nothing/like-it', []],
-  ])('are filtered by artifactType=%s, and the answer says so', async (type, matching) => {
+  ])('are filtered by artifactType=%s, which the answer declares', async (type, matching) => {
     const name = 'local/before';
     const answer = await client.get(`/v2/${name}/referrers/${subject.digest}?artifactType=${type}`);
     expect(answer.header('oci-filters-applied')).toBe('artifactType');
     expect(sorted(entries(answer)).map(({ digest }) => digest)).toEqual(matching.map(({ digest }) => digest).sort());
   });
 
-  it('are not filtered, and not marked so, without a filter', async () => {
+  it('are neither filtered nor declared as filtered without a filter', async () => {
     const answer = await client.get(`/v2/local/before/referrers/${subject.digest}?ns=docker.io`);
     expect([entries(answer).length, answer.headers['oci-filters-applied']]).toEqual([5, undefined]);
   });
 
-  it('are filtered by one of several types', async () => {
+  it('are filtered by any of several types', async () => {
     const query = '?artifactType=application/vnd.b&artifactType=application/vnd.a%2Bjson';
     expect(await list('local/before', subject.digest, query)).toHaveLength(2);
   });
 
-  it('of a subject by sha512, and referrers pushed by sha512', async () => {
+  it('include subjects by sha512 and referrers pushed by sha512', async () => {
     const long = { subject: { ...describeManifest(subject), digest: subject.sha512 } };
     const referrer = imageManifest('long', long);
     await pushManifest(client, 'local/long', referrer.sha512, referrer);
@@ -121,7 +121,7 @@ describe('referrers', () => {
     expect(await list('local/long', subject.digest)).toEqual([]);
   });
 
-  it('leave the list when they are deleted, and stay when their subject is', async () => {
+  it('leave the list when they are deleted, and stay when their subject is deleted', async () => {
     const [one, two] = [imageManifest('one', about), imageManifest('two', about)];
     await pushManifest(client, 'local/leaving', 'subject', subject);
     await pushManifest(client, 'local/leaving', 'one', one);
@@ -136,12 +136,12 @@ describe('referrers', () => {
     expect(await list('local/leaving', subject.digest)).toEqual([]);
   });
 
-  it('come once, however often they are pushed', async () => {
+  it('are listed once, however often they are pushed', async () => {
     for (const reference of ['a', 'b', plain.digest]) await pushManifest(client, 'local/once', reference, plain);
     expect(await list('local/once', subject.digest)).toHaveLength(1);
   });
 
-  it('may refer to one another, and to themselves never', async () => {
+  it('may refer to each other, but never to themselves', async () => {
     const signature = imageManifest('signature', { subject: describeManifest(typed) });
     await pushManifest(client, 'local/chain', 'x', typed);
     await pushManifest(client, 'local/chain', 'y', signature);
@@ -150,7 +150,7 @@ describe('referrers', () => {
   });
 });
 
-/** All pages of a list, as a client walks them. */
+/** Reads all pages of a list, as a client does. */
 async function walk(path: string): Promise<Answer[]> {
   const pages: Answer[] = [];
   for (let next: string | undefined = path; next !== undefined;) {
@@ -164,7 +164,7 @@ async function walk(path: string): Promise<Answer[]> {
   return pages;
 }
 
-describe('many referrers', () => {
+describe('a long list of referrers', () => {
   const referrers = Array.from({ length: 25 }, (_, i) =>
     imageManifest(`many ${i}`, { ...about, artifactType: i % 5 === 0 ? 'a/rare+x' : 'a/common' }),
   );
@@ -172,30 +172,30 @@ describe('many referrers', () => {
     await Promise.all(referrers.map((manifest) => pushManifest(client, 'local/many', manifest.digest, manifest)));
   });
 
-  it.each([1, 7, 24, 25, 26])('come in pages of n=%i, each of them once', async (n) => {
+  it.each([1, 7, 24, 25, 26])('returns each referrer exactly once in pages of n=%i', async (n) => {
     const pages = await walk(`/v2/local/many/referrers/${subject.digest}?n=${n}`);
     const found = pages.flatMap(entries).map(({ digest }) => digest);
     expect(found.sort()).toEqual(referrers.map(({ digest }) => digest).sort());
     expect(pages).toHaveLength(Math.ceil(25 / n));
   });
 
-  it('come in pages with a filter, which each page applies', async () => {
+  it('returns pages with a filter applied to each page', async () => {
     const pages = await walk(`/v2/local/many/referrers/${subject.digest}?n=4&artifactType=a/rare+x`);
     for (const page of pages) expect(page.header('oci-filters-applied')).toBe('artifactType');
     expect(pages.flatMap(entries)).toHaveLength(5);
   });
 
-  it('n=0 is an empty index', async () => {
+  it('returns an empty index for n=0', async () => {
     expect(await list('local/many', subject.digest, '?n=0')).toEqual([]);
   });
 });
 
-describe('referrers with large annotations', () => {
+describe('a list of referrers with large annotations', () => {
   const push = async (name: string, count: number, text: string): Promise<Manifest[]> => {
     const manifests = Array.from({ length: count }, (_, i) =>
       imageManifest(`${name} ${i}`, { ...about, annotations: { text } }),
     );
-    // One after the other: only a few large bodies are read at a time.
+    // One after the other, because the server reads only a few large bodies at a time.
     for (const manifest of manifests) await pushManifest(client, name, manifest.digest, manifest);
     return manifests;
   };
@@ -204,7 +204,7 @@ describe('referrers with large annotations', () => {
     ['plain text', 'x'.repeat(60_000)],
     ['text of three bytes a letter', '日'.repeat(20_000)],
     ['text that JSON escapes', '\u0001'.repeat(60_000)],
-  ])('come in pages of at most 1 MiB: %s', async (title, text) => {
+  ])('is split into pages of at most 1 MiB: %s', async (title, text) => {
     const name = `local/large-${title.length}`;
     const manifests = await push(name, 20, text);
     const pages = await walk(`/v2/${name}/referrers/${subject.digest}`);

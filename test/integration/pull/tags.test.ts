@@ -30,7 +30,7 @@ async function list(path: string): Promise<{ tags: string[]; next: string | unde
   return { tags, next: answer.next };
 }
 
-/** All pages, as a client walks them. */
+/** Reads all pages, as a client does. */
 async function walk(path: string): Promise<string[][]> {
   const pages: string[][] = [];
   for (let next: string | undefined = path; next !== undefined;) {
@@ -43,7 +43,7 @@ async function walk(path: string): Promise<string[][]> {
   return pages;
 }
 
-// In byte order: - . digits capitals _ small letters.
+// In byte order: "-", ".", digits, capitals, "_", lower-case letters.
 const sorted = [
   '0',
   '1.0',
@@ -65,32 +65,35 @@ const sorted = [
   'z',
 ];
 
-describe('tags/list', () => {
+describe('GET tags/list', () => {
   const name = 'local/team/sorted';
   const path = `/v2/${name}/tags/list`;
   beforeAll(() => pushTags(name, sorted.toReversed()));
 
-  it('gives the name that the client used, and all tags in byte order', async () => {
+  it('returns the name that the client used and all tags in byte order', async () => {
     const answer = await client.get(path);
     expect(answer.json()).toEqual({ name, tags: sorted });
     expect(answer.header('content-length')).toBe(String(answer.body.length));
     expect(answer.headers['link']).toBeUndefined();
   });
 
-  it.each([1, 2, 5, sorted.length - 1, sorted.length, 1000])('in pages of %i: none twice, none missing', async (n) => {
-    const pages = await walk(`${path}?n=${n}`);
-    expect(pages.flat()).toEqual(sorted);
-    expect(pages.slice(0, -1).every(({ length }) => length === n)).toBe(true);
-    expect(pages).toHaveLength(Math.ceil(sorted.length / n));
-  });
+  it.each([1, 2, 5, sorted.length - 1, sorted.length, 1000])(
+    'returns each tag exactly once in pages of %i',
+    async (n) => {
+      const pages = await walk(`${path}?n=${n}`);
+      expect(pages.flat()).toEqual(sorted);
+      expect(pages.slice(0, -1).every(({ length }) => length === n)).toBe(true);
+      expect(pages).toHaveLength(Math.ceil(sorted.length / n));
+    },
+  );
 
-  it('n=0: nothing, and no Link', async () => {
+  it('returns an empty list without a Link for n=0', async () => {
     for (const query of ['?n=0', '?n=0&last=A']) {
       expect(await list(path + query)).toEqual({ tags: [], next: undefined });
     }
   });
 
-  it.each(sorted)('last=%s is exclusive, and gives all the rest without n', async (last) => {
+  it.each(sorted)('treats last=%s as exclusive and returns all later tags without n', async (last) => {
     expect((await list(`${path}?last=${last}`)).tags).toEqual(sorted.slice(sorted.indexOf(last) + 1));
   });
 
@@ -105,17 +108,17 @@ describe('tags/list', () => {
     ['%7E', undefined],
     ['%C3%A4', undefined],
     ['%F4%8F%BF%BF', undefined],
-  ])('last=%s, which is no tag, goes on at %s', async (last, first) => {
+  ])('continues after last=%s, which is not a tag, at %s', async (last, first) => {
     expect((await list(`${path}?last=${last}`)).tags[0]).toBe(first);
   });
 
-  it('keeps the other parameters of the client in its Link', async () => {
+  it("keeps the client's other parameters in its Link", async () => {
     const { next } = await list(`${path}?ns=docker.io&n=2&x=a%3Bb%20c`);
     const query = new URL(next ?? '', server.url).searchParams;
     expect(Object.fromEntries(query)).toEqual({ ns: 'docker.io', n: '2', last: '1.0', x: 'a;b c' });
   });
 
-  it('shows what another image has to nobody', async () => {
+  it('never shows tags of another image', async () => {
     await pushTags('local/team/sorted/below', ['below']);
     await pushTags('local/team/sorted-2', ['beside']);
     await pushTags('local/team', ['above']);
@@ -124,7 +127,7 @@ describe('tags/list', () => {
     expect((await list('/v2/local/team/sorted/below/tags/list?last=a')).tags).toEqual(['below']);
   });
 
-  it('follows every change at once', async () => {
+  it('reflects every change at once', async () => {
     await pushTags('local/changing', ['a', 'c']);
     await pushTags('local/changing', ['b']);
     expect((await list('/v2/local/changing/tags/list')).tags).toEqual(['a', 'b', 'c']);
@@ -135,14 +138,14 @@ describe('tags/list', () => {
     expect(await list('/v2/local/changing/tags/list?n=1')).toEqual({ tags: ['b'], next: undefined });
   });
 
-  it('is empty, and never null, for an image without tags', async () => {
+  it('returns an empty array, never null, for an image without tags', async () => {
     const manifest = imageManifest('untagged');
     await pushManifest(client, 'local/untagged', manifest.digest, manifest);
     expect((await client.get('/v2/local/untagged/tags/list')).json()).toEqual({ name: 'local/untagged', tags: [] });
     expect(await list('/v2/local/untagged/tags/list?n=5&last=x')).toEqual({ tags: [], next: undefined });
   });
 
-  it('is 404 NAME_UNKNOWN for an image that holds no manifest (yet, or any more)', async () => {
+  it('answers 404 NAME_UNKNOWN for an image that holds no manifest yet or any more', async () => {
     const check = async (name: string): Promise<void> => {
       for (const query of ['', '?n=0', '?last=a']) {
         const answer = await client.get(`/v2/${name}/tags/list${query}`);
@@ -158,18 +161,18 @@ describe('tags/list', () => {
     await check('local/removed');
   });
 
-  it('is empty for an image that has blobs and no manifest yet', async () => {
+  it('returns an empty list for an image that has blobs but no manifest yet', async () => {
     await pushBlob(client, 'local/blobs-only', Buffer.from('x'));
     expect(await list('/v2/local/blobs-only/tags/list')).toEqual({ tags: [], next: undefined });
   });
 });
 
-describe('a list that is longer than a page may be', () => {
+describe('a list of tags that exceeds the page limit', () => {
   const tags = Array.from({ length: 10_050 }, (_, i) => `t${String(i).padStart(5, '0')}`);
   beforeAll(() => pushTags('local/long', tags));
 
   it.each(['', '?n=10001', '?n=1000000', '?n=999999999999'])(
-    '%s is clamped, with a Link to the rest',
+    'is clamped with a Link to the rest for the query "%s"',
     async (query) => {
       const pages = await walk(`/v2/local/long/tags/list${query}`);
       expect(pages.map(({ length }) => length)).toEqual([10_000, 50]);

@@ -47,7 +47,7 @@ async function sessions(): Promise<number> {
   return (await collect(disk.storage.metadata.sessions())).length;
 }
 
-/** Nothing is left of a refused upload, and the client is told so. */
+/** Expects a refusal with 507 that leaves nothing behind. */
 async function expectGone(location: string): Promise<void> {
   expect(await staged()).toEqual([]);
   expect(await sessions()).toBe(0);
@@ -62,17 +62,17 @@ async function expectGone(location: string): Promise<void> {
 
 const stream = (bytes: Buffer): Readable => Readable.from([bytes.subarray(0, MiB), bytes.subarray(MiB)]);
 
-describe('on a full disk', () => {
+describe('a registry on a full disk', () => {
   beforeEach(() => {
     disk.sizeBytes = reserveBytes;
   });
 
-  it('POST blobs/uploads is refused with 507 and makes no session', async () => {
+  it('refuses POST blobs/uploads with 507 and creates no session', async () => {
     expectFull(await client.post(uploads));
     expect(await sessions()).toBe(0);
   });
 
-  it('whole blobs and manifests are refused with 507 and leave nothing', async () => {
+  it('refuses whole blobs and manifests with 507 and stores nothing', async () => {
     const blob = patternBytes(100);
     expectFull(await client.post(`${uploads}?digest=${digest(blob)}`, { body: blob }));
     expectFull(
@@ -84,7 +84,7 @@ describe('on a full disk', () => {
     expect(await staged()).toEqual([]);
   });
 
-  it('an upload that has received everything can still be completed', async () => {
+  it('completes an upload that has already received all of its bytes', async () => {
     disk.sizeBytes = diskBytes;
     const blob = patternBytes(1.5 * MiB);
     const { headers } = await client.patch(await startUpload(client, name), { body: blob });
@@ -92,7 +92,7 @@ describe('on a full disk', () => {
     expect((await client.put(`${String(headers['location'])}?digest=${digest(blob)}`)).status).toBe(201);
   });
 
-  it('deletes, cancelled uploads and the collector work, and then content is accepted again', async () => {
+  it('still deletes, cancels uploads and collects garbage, and accepts content once there is room', async () => {
     disk.sizeBytes = diskBytes;
     const blob = patternBytes(2 * MiB);
     await pushBlob(client, name, blob);
@@ -129,13 +129,13 @@ describe('an upload that does not fit', () => {
       (location: string) =>
         client.patch(location, { body: large, headers: { 'Content-Range': `0-${large.length - 1}` } }),
     ],
-  ])('by %s is refused with 507, gives its bytes back and ends', async (_how, send) => {
+  ])('is refused with 507, frees its bytes and ends when sent by %s', async (_how, send) => {
     const location = await startUpload(client, name);
     expectFull(await send(location));
     await expectGone(location);
   });
 
-  it('by a second PATCH gives back what the first one brought too', async () => {
+  it('frees the bytes of an earlier PATCH when a second PATCH is refused', async () => {
     const location = await startUpload(client, name);
     const first = await client.patch(location, { body: large.subarray(0, 2 * MiB) });
     expect(first.status).toBe(202);
@@ -147,12 +147,12 @@ describe('an upload that does not fit', () => {
   it.each([
     ['with a length', large],
     ['without a length', stream(large)],
-  ])('by one POST %s is refused with 507 and gives its bytes back', async (_how, body) => {
+  ])('is refused with 507 and frees its bytes when sent by one POST %s', async (_how, body) => {
     expectFull(await client.post(`${uploads}?digest=${digest(large)}`, { body }));
     expect(await staged()).toEqual([]);
   });
 
-  it('as an archive is refused with 507 and gives back all of its files', async () => {
+  it('is refused with 507 and frees all of its files when sent as an archive', async () => {
     const entries = [1, 2, 3].map((seed) => {
       const bytes = patternBytes(MiB, seed);
       return { name: `blobs/sha256/${digest(bytes).slice('sha256:'.length)}`, bytes };
@@ -162,7 +162,7 @@ describe('an upload that does not fit', () => {
     expect(await staged()).toEqual([]);
   });
 
-  it('that is refused before its first byte has written nothing', async () => {
+  it('writes nothing when it is refused before its first byte', async () => {
     const location = await startUpload(client, name);
     const stage = disk.storage.blobs.stage.bind(disk.storage.blobs);
     let appended = 0;

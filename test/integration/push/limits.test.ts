@@ -17,7 +17,7 @@ afterAll(async () => {
   await server.close();
 });
 
-describe('a blob that is larger than maxBlobBytes', () => {
+describe('a blob larger than maxBlobBytes', () => {
   const whole = `/v2/${name}/blobs/uploads/?digest=${digest(large)}`;
 
   it.each([
@@ -43,18 +43,18 @@ describe('a blob that is larger than maxBlobBytes', () => {
     expect((await client.head(`/v2/${name}/blobs/${digest(large)}`)).status).toBe(404);
   });
 
-  it('is one byte larger than what is taken', async () => {
+  it('is only one byte larger than an accepted blob', async () => {
     const key = await pushBlob(client, name, small);
     expect((await client.head(`/v2/${name}/blobs/${key}`)).status).toBe(200);
   });
 });
 
-it('a query that is too long for anybody is refused in every host', async () => {
+it('a query string beyond the maximum length is refused by every host', async () => {
   const answer = await client.get(`/v2/${name}/tags/list?x=${'1'.repeat(8200)}`);
   expect([answer.status, answer.codes]).toEqual([414, ['UNSUPPORTED']]);
 });
 
-it('a client that asks too often is told when to come again', async () => {
+it('a client that exceeds the rate limit gets 429 with Retry-After', async () => {
   const own = await startRegistry({ limits: { maxRequestsPerMinutePerClient: 2 } });
   const other = new Client(own.url);
   try {

@@ -36,7 +36,7 @@ afterAll(async () => {
 
 const url = (name: string, reference: string): string => `/v2/${name}/manifests/${reference}`;
 
-/** What a pull of this manifest must look like, under each of its references. */
+/** Checks a pull of this manifest by each of its references. */
 async function expectServed(name: string, reference: string, { type, bytes }: Manifest, found: string): Promise<void> {
   for (const method of ['GET', 'HEAD'] as const) {
     const answer = await client.send(method, url(name, reference));
@@ -85,7 +85,7 @@ const kinds: readonly [string, Manifest][] = [
     }),
   ],
   [
-    "BuildKit's cache: an index of blobs",
+    'a BuildKit cache (an index of blobs)',
     manifestOf(types.ociIndex, {
       manifests: [layer, { ...config, mediaType: 'application/vnd.buildkit.cacheconfig.v0' }],
     }),
@@ -99,7 +99,7 @@ const kinds: readonly [string, Manifest][] = [
   ],
   ['embedded data', manifestOf(types.ociImage, { config: { ...config, data: 'e30=' }, layers: [] })],
   [
-    'custom fields',
+    'unknown fields',
     manifestOf(types.ociImage, {
       config: { ...config, 'org.example.x': [1] },
       layers: [layer],
@@ -107,17 +107,17 @@ const kinds: readonly [string, Manifest][] = [
     }),
   ],
   [
-    'annotations of any text',
+    'annotations with arbitrary text',
     manifestOf(types.ociImage, { config, layers: [], annotations: { 'a b': '日本語 \u0000 "\\', '': '' } }),
   ],
   [
-    'an algorithm that we cannot verify',
+    'an algorithm that the registry cannot verify',
     manifestOf(types.ociImage, { config, layers: [{ ...layer, digest: `blake3:${'a'.repeat(64)}` }] }),
   ],
 ];
 
-describe.each(kinds)('%s', (_title, manifest) => {
-  it('comes back as it went, by tag, sha256 and sha512', async () => {
+describe.each(kinds)('a manifest: %s', (_title, manifest) => {
+  it('is returned byte for byte by tag, sha256 and sha512', async () => {
     const name = 'local/kinds';
     expectPushed(await pushManifest(client, name, 'latest', manifest), name, manifest.digest);
     expectPushed(await pushManifest(client, name, manifest.digest, manifest), name, manifest.digest);
@@ -128,15 +128,15 @@ describe.each(kinds)('%s', (_title, manifest) => {
   });
 });
 
-describe('the bytes and the type', () => {
+describe('the bytes and the type of a manifest', () => {
   const spaced = Buffer.from(`\n  ${JSON.stringify({ schemaVersion: 2, config, layers: [] }, null, '\t')}\r\n\n`);
 
   it.each([
     ['with parameters', `${types.ociImage}; charset=utf-8`, types.ociImage],
     ['in capitals', types.ociImage.toUpperCase(), types.ociImage],
     ['absent', undefined, types.ociImage],
-    ['of Docker', types.dockerImage, types.dockerImage],
-  ])('are kept verbatim: Content-Type %s', async (_title, contentType, expected) => {
+    ['of a Docker image', types.dockerImage, types.dockerImage],
+  ])('are kept verbatim when Content-Type is %s', async (_title, contentType, expected) => {
     const answer = await client.put(url('local/bytes', 'spaced'), {
       body: spaced,
       ...(contentType === undefined ? {} : { headers: { 'Content-Type': contentType } }),
@@ -146,7 +146,7 @@ describe('the bytes and the type', () => {
     expect([served.header('content-type'), served.body.equals(spaced)]).toEqual([expected, true]);
   });
 
-  it('come in without a Content-Length', async () => {
+  it('are accepted without a Content-Length', async () => {
     const { bytes, type, digest: expected } = imageManifest('chunked', { annotations: { x: 'y'.repeat(100_000) } });
     const parts = [bytes.subarray(0, 10), bytes.subarray(10, 70_000), bytes.subarray(70_000)];
     const answer = await client.put(url('local/bytes', expected), {
@@ -164,7 +164,7 @@ describe('the bytes and the type', () => {
     types.dockerImage,
     `${types.ociIndex}, ${types.dockerIndex}`,
     'text/html;q=0.9, nonsense',
-  ])('are the same whatever Accept says: %s', async (accept) => {
+  ])('do not depend on Accept: %s', async (accept) => {
     const manifest = imageManifest('accept');
     await pushManifest(client, 'local/bytes', 'accept', manifest);
     const answer = await client.get(url('local/bytes', 'accept'), accept === undefined ? {} : { Accept: accept });
@@ -175,13 +175,13 @@ describe('the bytes and the type', () => {
     ]);
   });
 
-  it('are the same for Accept in several lines', async () => {
+  it('do not depend on Accept in several header lines', async () => {
     await pushManifest(client, 'local/bytes', 'accept', imageManifest('accept'));
     const answer = await client.head(url('local/bytes', 'accept'), { Accept: [types.ociIndex, types.dockerImage] });
     expect([answer.status, answer.header('content-type')]).toEqual([200, types.ociImage]);
   });
 
-  it('are not sent to those who have them', async () => {
+  it('are not sent again to a client that has them', async () => {
     const manifest = imageManifest('cached');
     await pushManifest(client, 'local/bytes', 'cached', manifest);
     for (const reference of ['cached', manifest.digest]) {
@@ -200,7 +200,7 @@ describe('the bytes and the type', () => {
     }
   });
 
-  it('are left alone by an encoded reference', async () => {
+  it('are found by a percent-encoded reference', async () => {
     const manifest = imageManifest('encoded');
     expectPushed(
       await pushManifest(client, 'local/bytes', manifest.digest.replace(':', '%3A'), manifest),
@@ -211,8 +211,8 @@ describe('the bytes and the type', () => {
   });
 });
 
-describe('tags', () => {
-  it('move with a second push; what they named stays by its digest', async () => {
+describe('a tag', () => {
+  it('moves with a second push, and its previous manifest stays available by digest', async () => {
     const [one, two] = [imageManifest('one'), imageManifest('two')];
     await pushManifest(client, 'local/moved', 'latest', one);
     await pushManifest(client, 'local/moved', 'latest', two);
@@ -225,18 +225,21 @@ describe('tags', () => {
   it.each([
     ['sha256', (m: Manifest) => m.digest],
     ['sha512', (m: Manifest) => m.sha512],
-  ])('several at once with a push by %s, whose digest they then tell', async (algorithm, digestOf) => {
-    const manifest = imageManifest(`several ${algorithm}`);
-    const name = `local/several-${algorithm}`;
-    const found = digestOf(manifest);
-    const answer = await pushManifest(client, name, `${found}?tag=a&tag=B&tag=1.0_x`, manifest);
-    expectPushed(answer, name, found);
-    expect(answer.header('oci-tag').split(/, */).sort()).toEqual(['1.0_x', 'B', 'a']);
-    for (const tag of ['a', 'B', '1.0_x']) await expectServed(name, tag, manifest, found);
-    expect((await client.get(`/v2/${name}/tags/list`)).json()).toEqual({ name, tags: ['1.0_x', 'B', 'a'] });
-  });
+  ])(
+    'can be one of several set by a single push by %s, which answers with that digest',
+    async (algorithm, digestOf) => {
+      const manifest = imageManifest(`several ${algorithm}`);
+      const name = `local/several-${algorithm}`;
+      const found = digestOf(manifest);
+      const answer = await pushManifest(client, name, `${found}?tag=a&tag=B&tag=1.0_x`, manifest);
+      expectPushed(answer, name, found);
+      expect(answer.header('oci-tag').split(/, */).sort()).toEqual(['1.0_x', 'B', 'a']);
+      for (const tag of ['a', 'B', '1.0_x']) await expectServed(name, tag, manifest, found);
+      expect((await client.get(`/v2/${name}/tags/list`)).json()).toEqual({ name, tags: ['1.0_x', 'B', 'a'] });
+    },
+  );
 
-  it('at least ten at once, and the same one twice is one', async () => {
+  it('can be one of at least ten set by one push, and a repeated tag counts once', async () => {
     const manifest = imageManifest('ten');
     const tags = Array.from({ length: 20 }, (_, i) => `tag-${i}`);
     const query = [...tags, 'tag-0'].map((tag) => `tag=${tag}`).join('&');
@@ -244,12 +247,12 @@ describe('tags', () => {
     expect(answer.header('oci-tag').split(/, */).sort()).toEqual([...tags].sort());
   });
 
-  it('are not announced where none was asked for', async () => {
+  it('is not announced when the push asked for none', async () => {
     const answer = await pushManifest(client, 'local/ten', 'plain', imageManifest('ten'));
     expect(answer.headers['oci-tag']).toBeUndefined();
   });
 
-  it('that a sha512 push set move to sha256 with a push by tag', async () => {
+  it('moves from a sha512 push to sha256 with a push by tag', async () => {
     const manifest = imageManifest('both');
     await pushManifest(client, 'local/both', `${manifest.sha512}?tag=x`, manifest);
     await expectServed('local/both', 'x', manifest, manifest.sha512);
@@ -257,7 +260,7 @@ describe('tags', () => {
     await expectServed('local/both', 'x', manifest, manifest.digest);
   });
 
-  it('that look like digests or signatures are plain tags', async () => {
+  it('may look like a digest or a signature', async () => {
     const manifest = imageManifest('fallback');
     const dashed = manifest.digest.replace(':', '-');
     for (const tag of [dashed, `${dashed}.sig`, `${dashed}.att`, `${dashed}.sbom`]) {
@@ -267,7 +270,7 @@ describe('tags', () => {
     }
   });
 
-  it('are moved whole by many pushes at once', async () => {
+  it('moves atomically under many concurrent pushes', async () => {
     const manifests = Array.from({ length: 10 }, (_, i) => imageManifest(`race ${i}`));
     await Promise.all(manifests.map((manifest) => pushManifest(client, 'local/race', 'latest', manifest)));
     const { body } = await client.get(url('local/race', 'latest'));
@@ -277,14 +280,14 @@ describe('tags', () => {
     );
   });
 
-  it('take the same content from many at once', async () => {
+  it('accepts the same content from many concurrent pushes', async () => {
     const manifest = imageManifest('crowd');
     await Promise.all(Array.from({ length: 10 }, (_, i) => pushManifest(client, 'local/crowd', `t${i}`, manifest)));
     expect((await client.get('/v2/local/crowd/tags/list')).json()).toMatchObject({ tags: { length: 10 } });
   });
 });
 
-describe('subject', () => {
+describe('the subject of a manifest', () => {
   const subject = describeManifest(imageManifest('never pushed'));
   const withSubject: readonly [string, Manifest][] = [
     ['an image', imageManifest('with subject', { subject })],
@@ -300,7 +303,7 @@ describe('subject', () => {
   ];
 
   it.each(withSubject)(
-    'of %s is never checked, and always told: by tag, by digest, and again',
+    'of %s is never checked and always announced: by tag, by digest, and on a repeated push',
     async (_title, manifest) => {
       const expected = (JSON.parse(manifest.bytes.toString()) as { subject: { digest: string } }).subject.digest;
       for (const name of ['local/subject', 'strict/subject']) {
@@ -320,13 +323,13 @@ describe('subject', () => {
     },
   );
 
-  it('is not told where there is none', async () => {
+  it('is not announced for a manifest without a subject', async () => {
     const answer = await pushManifest(client, 'local/subject', 'none', imageManifest('none'));
     expect(answer.headers['oci-subject']).toBeUndefined();
   });
 });
 
-/** Pushes what `imageManifest` names. */
+/** Pushes the blobs that `imageManifest` references. */
 async function pushParts(name: string, manifest: Manifest): Promise<void> {
   const { layers = [] } = JSON.parse(manifest.bytes.toString()) as { layers?: { digest: string }[] };
   if (layers.length === 0) return;
@@ -334,10 +337,10 @@ async function pushParts(name: string, manifest: Manifest): Promise<void> {
   for (const part of ['config', 'layer']) await pushBlob(client, name, Buffer.from(`${part} of ${label}`));
 }
 
-describe('what a manifest names', () => {
+describe('the content that a manifest references', () => {
   const missing = [digest('config of sparse'), digest('layer of sparse')];
 
-  it('may be missing where sparse is true, and does not become visible', async () => {
+  it('may be missing when sparse is true, and does not become visible', async () => {
     const child = describeManifest(imageManifest('absent child'));
     await pushManifest(client, 'local/sparse', 'image', imageManifest('sparse'));
     await pushManifest(client, 'local/sparse', 'index', indexManifest([child]));
@@ -345,7 +348,7 @@ describe('what a manifest names', () => {
     expect((await client.head(url('local/sparse', child.digest))).status).toBe(404);
   });
 
-  it('may be missing below an index by default, but not in an image: each missing digest has an error', async () => {
+  it('may be missing below an index by default, but not in an image, with an error for each missing digest', async () => {
     const put = (manifest: Manifest): Promise<Answer> =>
       client.put(url('plain/app', 'latest'), { headers: { 'Content-Type': manifest.type }, body: manifest.bytes });
     const image = imageManifest('sparse');
@@ -362,12 +365,12 @@ describe('what a manifest names', () => {
     expect((await client.head(url('plain/app', image.digest))).status).toBe(404);
 
     expect((await put(indexManifest([describeManifest(image)]))).status).toBe(201);
-    // A blob below an index, as BuildKit's cache has it.
+    // A blob below an index, as in a BuildKit cache.
     expect((await put(indexManifest([describeBytes(types.ociLayer, Buffer.from('not here'))]))).status).toBe(201);
 
     for (const part of ['config', 'layer']) await pushBlob(client, 'plain/app', Buffer.from(`${part} of sparse`));
     expect((await put(image)).status).toBe(201);
-    // The same manifest again, once a layer of it was deleted.
+    // The same manifest again after one of its layers was deleted.
     await client.delete(`/v2/plain/app/blobs/${missing[1] ?? ''}`);
     expect((await put(image)).body.toString()).toContain(missing[1]);
   });
@@ -386,7 +389,7 @@ describe('what a manifest names', () => {
     expect((await put()).status).toBe(201);
   });
 
-  it('must be there where sparse is false: MANIFEST_BLOB_UNKNOWN names all that is missing', async () => {
+  it('must be complete when sparse is false, and MANIFEST_BLOB_UNKNOWN lists everything that is missing', async () => {
     const put = (manifest: Manifest): Promise<Answer> =>
       client.put(url('strict/app', 'latest'), { headers: { 'Content-Type': manifest.type }, body: manifest.bytes });
     const refused = await put(imageManifest('sparse'));
@@ -400,7 +403,7 @@ describe('what a manifest names', () => {
     expect(second.body.toString()).not.toContain(missing[0]);
     expect(second.body.toString()).toContain(missing[1]);
 
-    // In another image it is not there for this one.
+    // The blob exists in another image, but not in this one.
     await pushBlob(client, 'strict/elsewhere', Buffer.from('layer of sparse'));
     expect((await put(imageManifest('sparse'))).status).toBe(400);
 
@@ -416,7 +419,7 @@ describe('what a manifest names', () => {
     [100, undefined],
     [101, '; 100 of 101 digests are listed'],
     [9_000, '; 100 of 9000 digests are listed'],
-  ])('%i missing digests get 100 errors at most, and the message says how many there are', async (count, more) => {
+  ])('reports %i missing digests with at most 100 errors and their total in the message', async (count, more) => {
     const layers = Array.from({ length: count - 1 }, (_, i) => describeBytes(types.ociLayer, Buffer.from(`none ${i}`)));
     const manifest = manifestOf(types.ociImage, {
       config: describeBytes(types.ociConfig, Buffer.from('none')),
@@ -431,7 +434,7 @@ describe('what a manifest names', () => {
     else expect(answer.body.toString()).toContain(more);
   });
 
-  it('one error for each missing digest (end-7a)', async () => {
+  it('is reported with one error for each missing digest (end-7a)', async () => {
     const manifest = imageManifest('each');
     const answer = await client.put(url('strict/each', 'latest'), {
       headers: { 'Content-Type': manifest.type },
@@ -444,14 +447,14 @@ describe('what a manifest names', () => {
     ['a foreign layer', { ...layer, mediaType: types.foreignLayer }],
     ['a nondistributable layer', { ...layer, mediaType: types.nondistributableLayer }],
     ['a layer with urls', { ...layer, urls: ['https://example.com/layer'] }],
-    ['a layer of an unknown algorithm', { ...layer, digest: 'sha384:abc' }],
-  ])('may be absent even there: %s', async (title, absent) => {
+    ['a layer with an unknown algorithm', { ...layer, digest: 'sha384:abc' }],
+  ])('may be absent even when sparse is false: %s', async (title, absent) => {
     const label = `exempt ${title}`;
     await pushBlob(client, 'strict/exempt', Buffer.from(`config of ${label}`));
     await pushManifest(client, 'strict/exempt', 'latest', imageManifest(label, { layers: [absent] }));
   });
 
-  it("may be blobs in an index, as in BuildKit's cache", async () => {
+  it('may be blobs in an index, as in a BuildKit cache', async () => {
     const cache = Buffer.from('cache layer');
     await pushBlob(client, 'strict/cache', cache);
     await pushManifest(client, 'strict/cache', 'cache', indexManifest([describeBytes(types.ociLayer, cache)]));
@@ -463,8 +466,8 @@ describe('what a manifest names', () => {
   });
 });
 
-describe('DELETE', () => {
-  it('of a tag: 202; the manifest and its other tags stay', async () => {
+describe('DELETE of a manifest', () => {
+  it('removes a tag with 202 and keeps the manifest and its other tags', async () => {
     const manifest = imageManifest('untagged');
     await pushManifest(client, 'local/deleted', `${manifest.digest}?tag=a&tag=b`, manifest);
     const answer = await client.delete(url('local/deleted', 'a'));
@@ -479,7 +482,7 @@ describe('DELETE', () => {
     expect((await client.get('/v2/local/deleted/tags/list')).json()).toEqual({ name: 'local/deleted', tags: [] });
   });
 
-  it('of a manifest: 202; it and all its tags are gone at once, and the others stay', async () => {
+  it('removes a manifest and all its tags at once with 202, and keeps the others', async () => {
     const [gone, kept] = [imageManifest('gone'), imageManifest('kept')];
     await pushManifest(client, 'local/gone', `${gone.digest}?tag=a&tag=b`, gone);
     await pushManifest(client, 'local/gone', 'c', kept);
@@ -502,7 +505,7 @@ describe('DELETE', () => {
     expect((await client.head(url('local/gone', 'a'))).status).toBe(404);
   });
 
-  it('of one algorithm leaves what was pushed by the other', async () => {
+  it("removes one algorithm's digest without affecting what was pushed by the other", async () => {
     const manifest = imageManifest('two digests');
     await pushManifest(client, 'local/digests', `${manifest.digest}?tag=short`, manifest);
     await pushManifest(client, 'local/digests', `${manifest.sha512}?tag=long`, manifest);
@@ -511,7 +514,7 @@ describe('DELETE', () => {
     await expectServed('local/digests', 'long', manifest, manifest.sha512);
   });
 
-  it('of a moved tag does not bring back what it named before', async () => {
+  it('does not restore the previous manifest of a moved tag', async () => {
     await pushManifest(client, 'local/back', 'x', imageManifest('old'));
     await pushManifest(client, 'local/back', 'x', imageManifest('new'));
     await client.delete(url('local/back', imageManifest('old').digest));
@@ -521,7 +524,7 @@ describe('DELETE', () => {
   });
 });
 
-it('answers HEAD without a body, on a connection that goes on', async () => {
+it('answers HEAD without a body and keeps the connection open', async () => {
   const manifest = imageManifest('keep-alive');
   await pushManifest(client, 'local/keep-alive', 'x', manifest);
   const head = rawHead('HEAD', url('local/keep-alive', 'x'), { Connection: 'keep-alive' });

@@ -23,7 +23,7 @@ const absent = digest('never pushed');
 const session = '0b9c0b9c-0000-4000-8000-000000000001';
 const image = '/v2/local/app';
 
-/** The shape that every refusal has, whatever it refuses. */
+/** Checks the shape that every refusal has. */
 function expectErrorBody(text: string, contentType: string, code: string): void {
   expect(contentType).toBe('application/json');
   const { errors } = JSON.parse(text) as { errors: { code: string; message: string }[] };
@@ -63,7 +63,7 @@ function cases(rows: readonly [Method, string, number, string][]): Case[] {
 
 const long = (text: string, times: number): string => text.repeat(times);
 
-describe('requests that name nothing, or name it wrongly', () => {
+describe('a request for something missing or invalid', () => {
   const table = cases([
     // names
     ['GET', '/v2/local/App/tags/list', 400, 'NAME_INVALID'],
@@ -78,7 +78,7 @@ describe('requests that name nothing, or name it wrongly', () => {
     ['PUT', '/v2/local/APP/manifests/x', 400, 'NAME_INVALID'],
     ['DELETE', '/v2/local/APP/manifests/x', 400, 'NAME_INVALID'],
     ['GET', `/v2/local/APP/referrers/${absent}`, 400, 'NAME_INVALID'],
-    // repositories that are not there, and names of one part
+    // unknown repositories, and names of one part
     ['GET', '/v2/other/app/tags/list', 404, 'NAME_UNKNOWN'],
     ['GET', '/v2/other/app/manifests/latest', 404, 'NAME_UNKNOWN'],
     ['GET', `/v2/other/app/blobs/${absent}`, 404, 'NAME_UNKNOWN'],
@@ -90,7 +90,7 @@ describe('requests that name nothing, or name it wrongly', () => {
     ['POST', '/v2/local/blobs/uploads/', 404, 'NAME_UNKNOWN'],
     ['GET', '/v2/locale/app/tags/list', 404, 'NAME_UNKNOWN'],
     ['GET', '/v2/loca/app/tags/list', 404, 'NAME_UNKNOWN'],
-    // images that are not there
+    // unknown images
     ['GET', `${image}-never/tags/list`, 404, 'NAME_UNKNOWN'],
     ['GET', `${image}-never/manifests/latest`, 404, 'MANIFEST_UNKNOWN'],
     ['GET', `${image}-never/blobs/${absent}`, 404, 'BLOB_UNKNOWN'],
@@ -146,7 +146,7 @@ describe('requests that name nothing, or name it wrongly', () => {
     ['GET', `${image}/tags/list?n=1.5`, 400, 'PAGINATION_NUMBER_INVALID'],
     ['GET', '/v2/_catalog?n=x', 400, 'PAGINATION_NUMBER_INVALID'],
     ['GET', `${image}/referrers/${absent}?n=x`, 400, 'PAGINATION_NUMBER_INVALID'],
-    // no such endpoint
+    // unknown endpoints
     ['GET', '/v2/local', 404, 'UNSUPPORTED'],
     ['GET', '/v2/_oci/ext/discover', 404, 'UNSUPPORTED'],
     ['GET', `${image}/layers/${absent}`, 404, 'UNSUPPORTED'],
@@ -172,7 +172,7 @@ describe('requests that name nothing, or name it wrongly', () => {
     ['GET', `${image}-never/tags/list?last=${long('x', 7000)}`, 404, 'NAME_UNKNOWN'],
   ]);
 
-  it.each(table)('$title', async ({ method, path, status, code }) => {
+  it.each(table)('is refused: $title', async ({ method, path, status, code }) => {
     const answer = await request(server.url)[method](path);
     expect([answer.status, answer.text]).toEqual([status, expect.stringContaining(code)]);
     expectErrorBody(answer.text, String(answer.headers['content-type']), code);
@@ -184,7 +184,7 @@ describe('requests that name nothing, or name it wrongly', () => {
     ({ method, path, status }) => method === 'get' && status !== 405 && /\/(?:manifests|blobs)\/[^/]/.test(path),
   );
 
-  it.each(withHead)('HEAD for $title, without a body', async ({ path, status }) => {
+  it.each(withHead)('is refused without a body: HEAD for $title', async ({ path, status }) => {
     const twin = await client.get(path);
     const answer = await client.head(path);
     expect([answer.status, answer.body.length]).toEqual([status, 0]);
@@ -200,13 +200,13 @@ describe('requests that name nothing, or name it wrongly', () => {
     ['PUT', `${image}/blobs/uploads/`, 'POST'],
     ['GET', `${image}/blobs/uploads`, 'POST'],
     ['DELETE', '/v2/_catalog', 'GET'],
-  ] as const)('%s %s is 405 and tells what is allowed', async (method, path, allow) => {
+  ] as const)('answers %s %s with 405 and the allowed methods', async (method, path, allow) => {
     const answer = await client.send(method, path);
     expectRefusal(answer, 405, 'UNSUPPORTED');
     expect(answer.header('allow').split(', ').sort()).toEqual(allow.split(', ').sort());
   });
 
-  it('tells the form of a name, and which repositories there are, where the repository is unknown', async () => {
+  it('explains the form of a name and lists the repositories when the repository is unknown', async () => {
     for (const path of ['/v2/other/app/tags/list', '/v2/local/tags/list']) {
       const { errors } = (await client.get(path)).json() as { errors: { message: string; detail: unknown }[] };
       expect(errors[0]?.message).toContain('<repository>/<image>');
@@ -215,7 +215,7 @@ describe('requests that name nothing, or name it wrongly', () => {
   });
 });
 
-describe('tricks with the path', () => {
+describe('a crafted path', () => {
   const refused = (answer: RawAnswer, status: number, code: string): void => {
     expect([answer.status, answer.body]).toEqual([status, expect.stringContaining(code)]);
     expectErrorBody(answer.body, answer.headers['content-type'] ?? '', code);
@@ -254,12 +254,12 @@ describe('tricks with the path', () => {
     ['/v2//', 404, 'UNSUPPORTED'],
     ['/v2/%2e%2e/%2e%2e/etc/passwd', 404, 'UNSUPPORTED'],
     ['/v2/local/app/tags/list#x', 404, 'UNSUPPORTED'],
-  ])('%s: %i %s', async (path, status, code) => {
+  ])('%s is refused with %i %s', async (path, status, code) => {
     refused(await exchangeRaw(server.port, rawHead('GET', path)), status, code);
   });
 
   it.each(['/v2.evil/', '/v2x', '/V2/', '/v2%2f', '/%76%32/', '//v2/', '/./v2/', '/x/../v2/', '/v1/_ping', '/', '*'])(
-    '%s is not ours',
+    '%s is passed to the host',
     async (path) => {
       const answer = await exchangeRaw(server.port, rawHead(path === '*' ? 'OPTIONS' : 'GET', path));
       expect([answer.status, answer.body]).toEqual([418, 'not ours']);
@@ -271,23 +271,26 @@ describe('tricks with the path', () => {
     'http://elsewhere.example:1/v2/',
     'HTTPS://elsewhere.example/v2',
     'http://x/v2/?a=/b',
-  ])('the absolute form %s is the path in it', async (target) => {
+  ])('the absolute form %s is served by its path', async (target) => {
     const answer = await exchangeRaw(server.port, rawHead('GET', target));
     expect([answer.status, answer.body]).toEqual([200, '{}']);
   });
 
   it.each(['http://127.0.0.1/v2.evil', 'http://v2/', 'http://x?/v2/', 'ftp://127.0.0.1/v2/'])(
-    'the absolute form %s is not ours',
+    'the absolute form %s is passed to the host',
     async (target) => {
       expect((await exchangeRaw(server.port, rawHead('GET', target))).status).toBe(418);
     },
   );
 
-  it.each(['PROPFIND', 'OPTIONS', 'TRACE', 'PURGE', 'M-SEARCH'])('the method %s is 405 with Allow', async (method) => {
-    const answer = await exchangeRaw(server.port, rawHead(method, '/v2/'));
-    refused(answer, 405, 'UNSUPPORTED');
-    expect(answer.headers['allow']).toBe('GET, HEAD');
-  });
+  it.each(['PROPFIND', 'OPTIONS', 'TRACE', 'PURGE', 'M-SEARCH'])(
+    'the method %s is refused with 405 and Allow',
+    async (method) => {
+      const answer = await exchangeRaw(server.port, rawHead(method, '/v2/'));
+      refused(answer, 405, 'UNSUPPORTED');
+      expect(answer.headers['allow']).toBe('GET, HEAD');
+    },
+  );
 
   it.each([
     ['a query of bad UTF-8', `${image}/tags/list?last=%ff%00&n=%31`, 404],
@@ -297,11 +300,11 @@ describe('tricks with the path', () => {
     ['a NUL to go on from', `/v2/_catalog?last=local%00&n=5`, 200],
     ['the end of all text to go on from', `/v2/_catalog?last=%f4%8f%bf%bf`, 200],
     ['a digest that is none to go on from', `${image}/referrers/${absent}?last=%00!`, 200],
-  ])('%s does no harm', async (_title, path, status) => {
+  ])('%s has no effect', async (_title, path, status) => {
     expect((await exchangeRaw(server.port, rawHead('GET', path))).status).toBe(status);
   });
 
-  it('long headers end in a 431 of Node, and others are taken', async () => {
+  it('long headers are accepted up to the limit and then refused by Node with 431', async () => {
     const long = await exchangeRaw(server.port, rawHead('GET', '/v2/', { 'X-Long': 'x'.repeat(20_000) }));
     expect(long.status).toBe(431);
     const short = await exchangeRaw(
@@ -312,7 +315,7 @@ describe('tricks with the path', () => {
   });
 });
 
-describe('manifests that are refused', () => {
+describe('an invalid manifest', () => {
   const put = (
     type: string | undefined,
     body: Buffer | string | Readable,
@@ -326,17 +329,17 @@ describe('manifests that are refused', () => {
   const good = imageManifest('good');
 
   it.each<[string, string | undefined, string]>([
-    ['no JSON', types.ociImage, 'nonsense'],
-    ['nothing', types.ociImage, ''],
+    ['invalid JSON', types.ociImage, 'nonsense'],
+    ['an empty body', types.ociImage, ''],
     ['an array', types.ociImage, '[]'],
-    ['JSON of no manifest', types.ociImage, '{}'],
+    ['an empty JSON object', types.ociImage, '{}'],
     ['an unknown type', 'application/vnd.example+json', good.bytes.toString()],
-    ['another type than in the body', types.dockerImage, good.bytes.toString()],
+    ['a type that differs from the body', types.dockerImage, good.bytes.toString()],
     ['a malformed Content-Type', ';;;', good.bytes.toString()],
-    ['neither type nor shape', undefined, '{"schemaVersion":2}'],
+    ['neither type nor known shape', undefined, '{"schemaVersion":2}'],
     ['schema 1', 'application/vnd.docker.distribution.manifest.v1+prettyjws', '{"schemaVersion":1}'],
     ['a layer with a bad digest', types.ociImage, good.bytes.toString().replace('sha256:', 'sha256:x')],
-  ])('%s: 400 MANIFEST_INVALID', async (_title, type, body) => {
+  ])('%s is refused with 400 MANIFEST_INVALID', async (_title, type, body) => {
     expectRefusal(await put(type, body), 400, 'MANIFEST_INVALID');
     expect((await client.head(`${image}/manifests/refused`)).status).toBe(404);
   });
@@ -344,7 +347,7 @@ describe('manifests that are refused', () => {
   it.each([
     ['by sha256', good.digest],
     ['by sha512', good.sha512],
-  ])('two spaces too many, %s: 400 DIGEST_INVALID', async (_title, reference) => {
+  ])('with two extra spaces, %s, is refused with 400 DIGEST_INVALID', async (_title, reference) => {
     const spaced = Buffer.concat([good.bytes, Buffer.from('  ')]);
     expectRefusal(await put(good.type, spaced, reference), 400, 'DIGEST_INVALID');
   });
@@ -358,7 +361,7 @@ describe('manifests that are refused', () => {
     ['3.92 MB', 3_920_000, 201],
     ['exactly 4 MiB', 4_194_304, 201],
     ['one byte more', 4_194_305, 413],
-  ])('%s: with and without a Content-Length', async (_title, size, status) => {
+  ])('of %s is judged alike with and without a Content-Length', async (_title, size, status) => {
     const bytes = sized(size);
     expect(bytes).toHaveLength(size);
     for (const body of [bytes, Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)])]) {
@@ -369,55 +372,58 @@ describe('manifests that are refused', () => {
   });
 
   it.each([
-    ['a tag in the path too', 'refused', '?tag=a', 400, 'TAG_INVALID'],
+    ['a tag in the path as well', 'refused', '?tag=a', 400, 'TAG_INVALID'],
     ['a bad tag', good.digest, '?tag=a&tag=-b', 400, 'TAG_INVALID'],
     ['an empty tag', good.digest, '?tag=', 400, 'TAG_INVALID'],
-    ['a digest for a tag', good.digest, `?tag=${good.digest}`, 400, 'TAG_INVALID'],
+    ['a digest as a tag', good.digest, `?tag=${good.digest}`, 400, 'TAG_INVALID'],
     ['101 tags', good.digest, `?${Array.from({ length: 101 }, (_, i) => `tag=t${i}`).join('&')}`, 414, 'TAG_INVALID'],
-  ])('tag parameters with %s', async (_title, reference, query, status, code) => {
+  ])('is refused when its tag parameters have %s', async (_title, reference, query, status, code) => {
     expectRefusal(await put(good.type, good.bytes, reference, query), status, code);
     expect((await client.head(`${image}/manifests/${good.digest}`)).status).toBe(404);
     expect((await client.head(`${image}/manifests/a`)).status).toBe(404);
   });
 
-  it('more tags than fit a request head: 431 of Node', async () => {
+  it('with more tags than fit in a request head is refused by Node with 431', async () => {
     const query = Array.from({ length: 2000 }, (_, i) => `tag=tag-number-${i}`).join('&');
     const answer = await exchangeRaw(server.port, rawHead('PUT', `${image}/manifests/${good.digest}?${query}`));
     expect(answer.status).toBe(431);
   });
 });
 
-describe('chunks that are refused', () => {
+describe('an invalid chunk', () => {
   const bytes = someBytes('chunks', 100);
 
   it.each([
-    ['one that skips ahead', '10-19', 10],
-    ['one that lies wholly before', '0-4', 5],
-    ['one that overlaps', '4-13', 10],
-    ['one with a unit', 'bytes 5-14', 10],
-    ['one with a total', '5-14/100', 10],
-    ['one that ends before it begins', '5-4', 10],
-    ['one that is no range', 'x', 10],
-    ['one of astronomic size', `5-${'9'.repeat(30)}`, 10],
-  ])('%s: 416 with Location and Range, by PATCH and by PUT, and the session lives', async (_title, range, length) => {
-    const location = await startUpload(client, 'local/app');
-    expect((await client.patch(location, { body: bytes.subarray(0, 5) })).status).toBe(202);
-    const send = { headers: { 'Content-Range': range }, body: someBytes('wrong', length) };
-    for (const [method, path] of [
-      ['PATCH', location],
-      ['PUT', `${location}?digest=${digest(bytes)}`],
-    ] as const) {
-      const answer = await client.send(method, path, send);
-      expectRefusal(answer, 416, 'RANGE_INVALID');
-      expect([answer.header('location'), answer.header('range')]).toEqual([location, '0-4']);
-      const status = await client.get(path);
-      expect([status.status, status.header('location'), status.header('range')]).toEqual([204, location, '0-4']);
-    }
-    const rest = { headers: { 'Content-Range': '5-99' }, body: bytes.subarray(5) };
-    expect((await client.put(`${location}?digest=${digest(bytes)}`, rest)).status).toBe(201);
-  });
+    ['a chunk that skips ahead', '10-19', 10],
+    ['a chunk wholly before the offset', '0-4', 5],
+    ['a chunk that overlaps', '4-13', 10],
+    ['a chunk with a unit', 'bytes 5-14', 10],
+    ['a chunk with a total', '5-14/100', 10],
+    ['a chunk that ends before it begins', '5-4', 10],
+    ['a chunk with a malformed range', 'x', 10],
+    ['a chunk of astronomic size', `5-${'9'.repeat(30)}`, 10],
+  ])(
+    '%s is refused with 416, Location and Range by PATCH and PUT, and the session stays open',
+    async (_title, range, length) => {
+      const location = await startUpload(client, 'local/app');
+      expect((await client.patch(location, { body: bytes.subarray(0, 5) })).status).toBe(202);
+      const send = { headers: { 'Content-Range': range }, body: someBytes('wrong', length) };
+      for (const [method, path] of [
+        ['PATCH', location],
+        ['PUT', `${location}?digest=${digest(bytes)}`],
+      ] as const) {
+        const answer = await client.send(method, path, send);
+        expectRefusal(answer, 416, 'RANGE_INVALID');
+        expect([answer.header('location'), answer.header('range')]).toEqual([location, '0-4']);
+        const status = await client.get(path);
+        expect([status.status, status.header('location'), status.header('range')]).toEqual([204, location, '0-4']);
+      }
+      const rest = { headers: { 'Content-Range': '5-99' }, body: bytes.subarray(5) };
+      expect((await client.put(`${location}?digest=${digest(bytes)}`, rest)).status).toBe(201);
+    },
+  );
 
-  it('an empty session tells 0--1 with a 416, so that a client that adds 1 begins at 0', async () => {
+  it('an empty session reports 0--1 with a 416, so that a client that adds 1 starts at 0', async () => {
     const location = await startUpload(client, 'local/app');
     const answer = await client.patch(location, { headers: { 'Content-Range': '1-2' }, body: 'ab' });
     expect([answer.status, answer.header('range')]).toEqual([416, '0--1']);
@@ -426,10 +432,10 @@ describe('chunks that are refused', () => {
   it.each([
     ['less than Content-Range says', '5-14', bytes.subarray(5, 14)],
     ['more than Content-Range says', '5-14', bytes.subarray(5, 16)],
-    ['less, chunked', '5-14', () => Readable.from([bytes.subarray(5, 14)])],
-    ['more, chunked', '5-14', () => Readable.from([bytes.subarray(5, 16)])],
+    ['less than Content-Range says, chunked', '5-14', () => Readable.from([bytes.subarray(5, 14)])],
+    ['more than Content-Range says, chunked', '5-14', () => Readable.from([bytes.subarray(5, 16)])],
     ['nothing at all', '5-14', Buffer.alloc(0)],
-  ])('%s: 400 SIZE_INVALID, and nothing of it is kept', async (_title, range, source) => {
+  ])('%s is refused with 400 SIZE_INVALID and discarded', async (_title, range, source) => {
     const location = await startUpload(client, 'local/app');
     await client.patch(location, { body: bytes.subarray(0, 5) });
     const send = (): { headers: Record<string, string>; body: Buffer | Readable } => ({
@@ -454,7 +460,7 @@ describe('chunks that are refused', () => {
     ['a malformed digest', '?digest=sha256:x'],
     ['an algorithm that is not supported', `?digest=md5:${'a'.repeat(32)}`],
     ['an algorithm in capitals', `?digest=${absent.replace('sha256', 'SHA256')}`],
-  ])('a closing PUT with %s: 400 DIGEST_INVALID', async (_title, query) => {
+  ])('a closing PUT with %s is refused with 400 DIGEST_INVALID', async (_title, query) => {
     const location = await startUpload(client, 'local/app');
     expectRefusal(await client.put(`${location}${query}`, { body: bytes }), 400, 'DIGEST_INVALID');
   });
@@ -463,7 +469,7 @@ describe('chunks that are refused', () => {
     ['in one POST', 'post'],
     ['by POST and PUT', 'put'],
     ['by PATCH and an empty PUT', 'patch'],
-  ])('content with another digest, %s: 400 DIGEST_INVALID, and no blob', async (_title, flow) => {
+  ])('content with another digest sent %s is refused with 400 DIGEST_INVALID and not stored', async (_title, flow) => {
     const content = Buffer.from(`mismatch ${flow}`);
     const wrong = Buffer.concat([content, Buffer.from('12345')]);
     const query = `?digest=${digest(content)}`;
@@ -474,7 +480,7 @@ describe('chunks that are refused', () => {
       if (flow === 'patch') await client.patch(location, { body: wrong });
       const answer = await client.put(location + query, { body: flow === 'patch' ? '' : wrong });
       expectRefusal(answer, 400, 'DIGEST_INVALID');
-      // A mismatch ends the session (design 6).
+      // A digest mismatch ends the session (design 6).
       expectRefusal(await client.get(location), 404, 'BLOB_UPLOAD_UNKNOWN');
     }
     expect((await client.head(`${image}/blobs/${digest(content)}`)).status).toBe(404);
@@ -482,9 +488,9 @@ describe('chunks that are refused', () => {
   });
 });
 
-describe('ranges that are refused', () => {
+describe('an unsatisfiable range', () => {
   it.each(['bytes=500-0', 'bytes=5000-10000', 'bytes=2048-', 'bytes=-0', 'bytes=99999999999999999999999-'])(
-    '%s of 2048 bytes: 416 with the size',
+    '%s of 2048 bytes is refused with 416 and the size',
     async (range) => {
       const blob = await pushBlob(client, 'local/app', someBytes('ranges', 2048));
       const answer = await client.get(`${image}/blobs/${blob}`, { Range: range });
@@ -494,21 +500,21 @@ describe('ranges that are refused', () => {
   );
 });
 
-describe('a refusal comes before the body was read', () => {
+describe('a refusal before the body is read', () => {
   it.each([
     ['a bad name', 'PATCH', `/v2/local/APP/blobs/uploads/${session}`, 400],
     ['an unknown session', 'PATCH', `${image}/blobs/uploads/${session}`, 404],
     ['an unknown repository', 'PUT', '/v2/other/app/manifests/x', 404],
-    ['a manifest that is announced too large', 'PUT', `${image}/manifests/x`, 413],
-    ['a method', 'POST', `${image}/manifests/x`, 405],
-  ])('for %s', async (_title, method, path, status) => {
+    ['a manifest whose declared length is too large', 'PUT', `${image}/manifests/x`, 413],
+    ['an unsupported method', 'POST', `${image}/manifests/x`, 405],
+  ])('is sent for %s', async (_title, method, path, status) => {
     const connection = await RawConnection.open(server.port);
     await connection.write(rawHead(method, path, { 'Content-Length': '1000000000' }));
     expect(await connection.waitFor(/\}\]\}$/)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     connection.cut();
   });
 
-  it('and the rest of a body of some size is taken, so that the client sees the answer and not a reset', async () => {
+  it('drains a moderate rest of the body, so that the client sees the answer instead of a reset', async () => {
     const connection = await RawConnection.open(server.port);
     const size = 8 * 1024 * 1024;
     await connection.write(rawHead('PATCH', `${image}/blobs/uploads/${session}`, { 'Content-Length': String(size) }));
@@ -516,7 +522,7 @@ describe('a refusal comes before the body was read', () => {
     expect((await connection.untilClosed()).status).toBe(404);
   });
 
-  it('and the connection serves the next request', async () => {
+  it('keeps the connection open for the next request', async () => {
     const connection = await RawConnection.open(server.port);
     const head = rawHead('PATCH', `${image}/blobs/uploads/${session}`, {
       Connection: 'keep-alive',
@@ -567,7 +573,7 @@ describe('a read-only registry', () => {
     ['DELETE', `${image}/manifests/latest`],
     ['DELETE', `${image}/manifests/${absent}`],
     ['DELETE', `${image}/blobs/${digest(blob)}`],
-    // Decided before existence is looked up (design 9).
+    // Decided before the registry looks up whether anything exists (design 9).
     ['PUT', '/v2/other/app/manifests/latest'],
     ['GET', '/api/v1/repositories'],
     ['GET', '/api/v1/repositories/local'],
@@ -576,7 +582,7 @@ describe('a read-only registry', () => {
     ['DELETE', '/api/v1/repositories/local'],
     ['GET', '/api/v1/repositories/local/images'],
     ['POST', '/api/v1/gc'],
-  ])('refuses %s %s: 403 DENIED, and asks for no password', async (method, path) => {
+  ])('refuses %s %s with 403 DENIED and no authentication challenge', async (method, path) => {
     const answer = await reader.send(method, path);
     expectRefusal(answer, 403, 'DENIED');
     expect(answer.headers['www-authenticate']).toBeUndefined();
@@ -596,6 +602,6 @@ describe('a read-only registry', () => {
   });
 });
 
-it('none of all this was an error of the server', () => {
+it('none of these refusals counts as a server error', () => {
   expect(server.log.filter(({ level }) => level === 'error')).toEqual([]);
 });

@@ -24,7 +24,7 @@ afterAll(async () => {
 
 const name = 'local/team/app';
 
-/** What a client needs of the answer; `X-Request-Id` and `Date` differ each time. */
+/** Returns what a client needs of the answer; `X-Request-Id` and `Date` differ each time. */
 function essence({ status, headers }: Answer): object {
   const { 'x-request-id': _id, date: _date, ...rest } = headers;
   return { status, headers: rest };
@@ -39,13 +39,13 @@ async function finishedUpload(bytes: Buffer): Promise<{ location: string; url: s
   return { location, url, first };
 }
 
-describe('the closing PUT of an upload, repeated because its 201 was lost', () => {
-  it('is answered 201 again, with the same headers, after a body in PATCH requests', async () => {
+describe('a closing PUT repeated because its 201 was lost', () => {
+  it('answers 201 with the same headers after a body sent in PATCH requests', async () => {
     const { url, first } = await finishedUpload(someBytes('patched', 5000));
     for (let i = 0; i < 3; i++) expect(essence(await client.put(url))).toEqual(essence(first));
   });
 
-  it('is answered 201 again when it carries the whole blob or the last chunk, which is read and not stored', async () => {
+  it('answers 201 when it carries the whole blob or the last chunk, which is read but not stored', async () => {
     const bytes = someBytes('whole', 3_000_000);
     const whole = `${await startUpload(client, name)}?digest=${digest(bytes)}`;
     const last = await startUpload(client, name);
@@ -67,7 +67,7 @@ describe('the closing PUT of an upload, repeated because its 201 was lost', () =
     expect([statuses, connections]).toEqual([[201, 201, 200], 1]);
   });
 
-  it('is answered 201 while the first one still commits', async () => {
+  it('answers 201 while the first one is still committing', async () => {
     const bytes = someBytes('at once', 200_000);
     const location = await startUpload(client, name);
     await client.patch(location, { body: bytes });
@@ -76,14 +76,17 @@ describe('the closing PUT of an upload, repeated because its 201 was lost', () =
     expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201]);
   });
 
-  it.each(['GET', 'HEAD', 'PATCH', 'DELETE'] as const)('does not revive the upload: %s is 404', async (method) => {
-    const { location, url } = await finishedUpload(someBytes(`no ${method}`, 100));
-    expect((await client.send(method, location)).status).toBe(404);
-    expect((await client.put(url)).status).toBe(201);
-    expect((await client.send(method, location)).status).toBe(404);
-  });
+  it.each(['GET', 'HEAD', 'PATCH', 'DELETE'] as const)(
+    'does not revive the upload, and %s answers 404',
+    async (method) => {
+      const { location, url } = await finishedUpload(someBytes(`no ${method}`, 100));
+      expect((await client.send(method, location)).status).toBe(404);
+      expect((await client.put(url)).status).toBe(201);
+      expect((await client.send(method, location)).status).toBe(404);
+    },
+  );
 
-  it('is 404 for another digest, even of a blob that is there, and for another image', async () => {
+  it('answers 404 for another digest, even of an existing blob, and for another image', async () => {
     const { location, url } = await finishedUpload(someBytes('one', 100));
     const other = await pushBlob(client, name, someBytes('two', 100));
     await pushBlob(client, 'local/other', someBytes('one', 100));
@@ -93,7 +96,7 @@ describe('the closing PUT of an upload, repeated because its 201 was lost', () =
     }
   });
 
-  it('is 404 when the blob was deleted meanwhile, and the bytes are not there', async () => {
+  it('answers 404 when the blob was deleted meanwhile and the bytes are gone', async () => {
     const bytes = someBytes('deleted', 100);
     const { url } = await finishedUpload(bytes);
     await client.delete(`/v2/${name}/blobs/${digest(bytes)}`);
@@ -101,7 +104,7 @@ describe('the closing PUT of an upload, repeated because its 201 was lost', () =
     expect((await client.head(`/v2/${name}/blobs/${digest(bytes)}`)).status).toBe(404);
   });
 
-  it('is 404 for an upload that failed or was cancelled', async () => {
+  it('answers 404 for an upload that failed or was cancelled', async () => {
     const bytes = someBytes('refused', 100);
     const failed = await startUpload(client, name);
     expect((await client.put(`${failed}?digest=${digest('other')}`, { body: bytes })).status).toBe(400);
@@ -112,7 +115,7 @@ describe('the closing PUT of an upload, repeated because its 201 was lost', () =
     }
   });
 
-  it('is 404 after 10 minutes', async () => {
+  it('answers 404 after 10 minutes', async () => {
     const { url } = await finishedUpload(someBytes('old', 100));
     clock.advance(9 * 60);
     expect((await client.put(url)).status).toBe(201);
@@ -121,8 +124,8 @@ describe('the closing PUT of an upload, repeated because its 201 was lost', () =
   });
 });
 
-describe('other requests that may be repeated because their answer was lost', () => {
-  it('a whole blob in a POST, a mount and a manifest are answered 201 again', async () => {
+describe('another request repeated because its answer was lost', () => {
+  it('answers 201 again for a whole blob in a POST, a mount and a manifest', async () => {
     const bytes = someBytes('again', 1000);
     const mount = `/v2/local/mounted/blobs/uploads/?mount=${digest(bytes)}&from=${name}`;
     const manifest = {

@@ -22,7 +22,7 @@ describe('a body in chunks of one byte', () => {
     ['POST', '/v2/token', 'Content-Type: application/x-www-form-urlencoded\r\n'],
     ['POST', '/api/v1/repositories', 'Content-Type: application/json\r\n'],
     ['GET', '/v2/no/such/endpoint', ''],
-  ])('of %s %s ends the connection after a few thousand chunks', async (method, path, headers) => {
+  ])('closes the connection after a few thousand chunks when sent with %s %s', async (method, path, headers) => {
     const connection = await RawConnection.open(running.port);
     const head = `${method} ${path} HTTP/1.1\r\nHost: localhost\r\n${headers}Transfer-Encoding: chunked\r\n\r\n`;
     await connection.write(head + tinyChunks);

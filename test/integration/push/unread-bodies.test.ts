@@ -32,10 +32,10 @@ async function withServer(
   }
 }
 
-describe('the rest of a body whose request is answered', () => {
+describe('the unread rest of a body after its request was answered', () => {
   const refuse = (res: ServerResponse) => void res.writeHead(401, { 'Content-Length': 7 }).end('refused');
 
-  it('closes the connection when more comes than is read', async () => {
+  it('closes the connection when it exceeds the limit', async () => {
     await withServer(refuse, { maxBytes: 1_000_000, maxMs: 60_000, lingerMs: 10 }, async (port, server) => {
       const connection = await RawConnection.open(port);
       void connection.write(rawHead('POST', '/', endless) + 'x'.repeat(3_000_000));
@@ -44,7 +44,7 @@ describe('the rest of a body whose request is answered', () => {
     });
   });
 
-  it('closes each connection when nothing comes, also many of them', async () => {
+  it('closes each connection on which nothing arrives, even for many connections', async () => {
     await withServer(refuse, { maxBytes: 1e9, maxMs: 50, lingerMs: 10 }, async (port, server) => {
       const connections = await Promise.all(Array.from({ length: 150 }, () => RawConnection.open(port)));
       for (const connection of connections) await connection.write(rawHead('POST', '/', endless));
@@ -66,7 +66,7 @@ describe('the rest of a body whose request is answered', () => {
     });
   });
 
-  it('keeps the connection when the body ends within the limits', async () => {
+  it('keeps the connection when it ends within the limits', async () => {
     await withServer(refuse, { maxBytes: 1000, maxMs: 60_000, lingerMs: 10 }, async (port) => {
       const connection = await RawConnection.open(port);
       const head = rawHead('POST', '/', { 'Content-Length': '10', Connection: 'keep-alive' });
@@ -78,7 +78,7 @@ describe('the rest of a body whose request is answered', () => {
   });
 });
 
-describe('refused uploads of which 64 MiB and more are sent', () => {
+describe('a refused upload of 64 MiB and more', () => {
   let folder: string;
   let registry: Registry;
   let own: RegistryServer;
@@ -102,15 +102,18 @@ describe('refused uploads of which 64 MiB and more are sent', () => {
     await removeFolder(folder);
   });
 
-  it.each(['own', 'host'] as const)('get their answer on the %s server, which then closes', async (which) => {
-    const connection = await RawConnection.open(ports[which]);
-    const sockets = async () => (await openFilesUnder('socket:')).length;
-    const before = await sockets();
-    await connection.write(rawHead('POST', '/v2/local/app/blobs/uploads/', endless));
-    const mebibyte = Buffer.alloc(1024 * 1024);
-    for (let i = 0; i < 200 && !connection.socket.closed; i++) await connection.write(mebibyte);
-    expect(connection.socket.closed).toBe(true);
-    expect((await connection.untilClosed()).status).toBe(403);
-    await expect.poll(sockets).toBe(before - 2);
-  });
+  it.each(['own', 'host'] as const)(
+    'receives its answer on the %s server, which then closes the connection',
+    async (which) => {
+      const connection = await RawConnection.open(ports[which]);
+      const sockets = async () => (await openFilesUnder('socket:')).length;
+      const before = await sockets();
+      await connection.write(rawHead('POST', '/v2/local/app/blobs/uploads/', endless));
+      const mebibyte = Buffer.alloc(1024 * 1024);
+      for (let i = 0; i < 200 && !connection.socket.closed; i++) await connection.write(mebibyte);
+      expect(connection.socket.closed).toBe(true);
+      expect((await connection.untilClosed()).status).toBe(403);
+      await expect.poll(sockets).toBe(before - 2);
+    },
+  );
 });

@@ -46,11 +46,11 @@ function chunked(...parts: readonly Buffer[]): Readable {
   return Readable.from(parts);
 }
 
-describe.each(algorithms)('the ways to push a blob by %s, which is first named at the end', (algorithm) => {
+describe.each(algorithms)('a blob pushed by %s, named only at the end', (algorithm) => {
   const content = someBytes(`ways ${algorithm}`, 3067);
   const blobOf = (bytes: Buffer): string => digest(bytes, algorithm);
 
-  it('in one POST, with and without a Content-Length', async () => {
+  it('can be sent in one POST, with and without a Content-Length', async () => {
     for (const [i, body] of [
       content.subarray(1),
       chunked(content.subarray(2, 1000), content.subarray(1000)),
@@ -65,7 +65,7 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     }
   });
 
-  it('by POST and PUT, with and without a Content-Length', async () => {
+  it('can be sent by POST and PUT, with and without a Content-Length', async () => {
     for (const [i, body] of [
       content.subarray(3),
       chunked(content.subarray(4, 1000), content.subarray(1000)),
@@ -76,14 +76,14 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     }
   });
 
-  it('as docker does: one stream without a length, and an empty PUT', async () => {
+  it('can be sent as docker does, in one stream without a length and an empty PUT', async () => {
     const bytes = content.subarray(5);
     const location = expectAccepted(await client.post(uploads), '0-0');
     const next = expectAccepted(await client.patch(location, { body: chunked(bytes) }), `0-${bytes.length - 1}`);
     await expectCreated(await client.put(`${next}?digest=${blobOf(bytes)}`), blobOf(bytes), bytes);
   });
 
-  it('in chunks', async () => {
+  it('can be sent in chunks', async () => {
     const bytes = content;
     let location = expectAccepted(await client.post(uploads, { headers: { 'Content-Length': '0' } }), '0-0');
     for (const [start, end] of [
@@ -99,7 +99,7 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     await expectCreated(await client.put(`${location}?digest=${blobOf(bytes)}`), blobOf(bytes), bytes);
   });
 
-  it('in chunks, the last of them in the PUT', async () => {
+  it('can be sent in chunks with the last one in the PUT', async () => {
     const bytes = content.subarray(6);
     let location = await startUpload(client, name);
     const first = { headers: { 'Content-Range': '0-1023' }, body: bytes.subarray(0, 1024) };
@@ -108,7 +108,7 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     await expectCreated(await client.put(`${location}?digest=${blobOf(bytes)}`, last), blobOf(bytes), bytes);
   });
 
-  it('in chunks without their lengths, and the rest in a PUT without a Content-Range', async () => {
+  it('can be sent in chunks without lengths and a final PUT without a Content-Range', async () => {
     const bytes = content.subarray(7);
     const location = await startUpload(client, name);
     const first = { headers: { 'Content-Range': '0-1023' }, body: chunked(bytes.subarray(0, 1024)) };
@@ -118,7 +118,7 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     await expectCreated(answer, blobOf(bytes), bytes);
   });
 
-  it('with the algorithm named at the start', async () => {
+  it('can name its algorithm at the start', async () => {
     for (const hint of algorithms) {
       const bytes = Buffer.concat([content, Buffer.from(hint)]);
       const location = expectAccepted(await client.post(`${uploads}?digest-algorithm=${hint}`), '0-0');
@@ -127,7 +127,7 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     }
   });
 
-  it.each(['post', 'put', 'chunked put', 'patch'])('empty, by %s', async (flow) => {
+  it.each(['post', 'put', 'chunked put', 'patch'])('can be empty when sent by %s', async (flow) => {
     const empty = Buffer.alloc(0);
     const query = `?digest=${blobOf(empty)}`;
     if (flow === 'post')
@@ -138,7 +138,7 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
     return expectCreated(await client.put(location + query, send), blobOf(empty), empty);
   });
 
-  it('a second time, which heals and changes nothing', async () => {
+  it('can be pushed a second time, which repairs damage and changes nothing else', async () => {
     const bytes = content.subarray(8);
     for (let i = 0; i < 2; i++) {
       const answer = await client.post(`${uploads}?digest=${blobOf(bytes)}`, { body: bytes });
@@ -147,21 +147,21 @@ describe.each(algorithms)('the ways to push a blob by %s, which is first named a
   });
 });
 
-describe('small things that clients rely on', () => {
-  it('crane: a POST that says application/json and has no body', async () => {
+describe('compatibility with clients', () => {
+  it('accepts the POST of crane with application/json and no body', async () => {
     expectAccepted(await client.post(uploads, { headers: { 'Content-Type': 'application/json' } }), '0-0');
   });
 
-  it('a body at the start of an upload is no part of it', async () => {
+  it('ignores a body sent when an upload starts', async () => {
     const location = expectAccepted(await client.post(uploads, { body: 'not yet' }), '0-0');
     expect((await client.get(location)).header('range')).toBe('0--1');
   });
 
-  it('the Location keeps working without the slash at the end of uploads/', async () => {
+  it('accepts the Location without the trailing slash of uploads/', async () => {
     expectAccepted(await client.post(uploads.slice(0, -1)), '0-0');
   });
 
-  it('parameters that we do not know are left alone', async () => {
+  it('ignores unknown parameters', async () => {
     const location = await startUpload(client, name, '?origin=x&ns=docker.io&_state=y');
     const content = Buffer.from('parameters');
     const answer = await client.put(`${location}?_state=a%2Fb&digest=${digest(content).replace(':', '%3A')}&x`, {
@@ -170,7 +170,7 @@ describe('small things that clients rely on', () => {
     await expectCreated(answer, digest(content), content);
   });
 
-  it('the answer of one byte and of none look alike to docker, and apart to those who resume', async () => {
+  it('reports one byte and no bytes alike to docker, but differently to clients that resume', async () => {
     const location = await startUpload(client, name);
     expectAccepted(await client.patch(location, { body: '' }), '0-0');
     expect((await client.get(location)).header('range')).toBe('0--1');
@@ -179,7 +179,7 @@ describe('small things that clients rely on', () => {
     expectAccepted(await client.patch(location, { body: '' }), '0-0');
   });
 
-  it('a refused PUT does not lose what was sent before', async () => {
+  it('keeps earlier bytes when a PUT is refused', async () => {
     const content = someBytes('refused put', 50);
     const location = await startUpload(client, name);
     await client.patch(location, { body: content });
@@ -189,8 +189,8 @@ describe('small things that clients rely on', () => {
   });
 });
 
-describe('a session', () => {
-  it.each(['GET', 'HEAD'] as const)('tells how it stands to %s, also with a digest in the URL', async (method) => {
+describe('an upload session', () => {
+  it.each(['GET', 'HEAD'] as const)('reports its progress to %s, also with a digest in the URL', async (method) => {
     const location = await startUpload(client, name);
     await client.patch(location, { body: 'abc' });
     for (const path of [location, `${location}?digest=${digest('abc')}`]) {
@@ -201,7 +201,7 @@ describe('a session', () => {
     }
   });
 
-  it('ends by DELETE: 204, then unknown to all', async () => {
+  it('ends on DELETE with 204 and is then unknown', async () => {
     const location = await startUpload(client, name);
     await client.patch(location, { body: 'abc' });
     const answer = await client.delete(location);
@@ -221,7 +221,7 @@ describe('a session', () => {
     }
   });
 
-  it('belongs to its image: under another name it is unknown, and stays as it is', async () => {
+  it('belongs to its image, and is unknown and unchanged under another name', async () => {
     const location = await startUpload(client, name);
     await client.patch(location, { body: 'mine' });
     for (const stranger of ['local/team/other', 'local/team', 'local/team/app/x']) {
@@ -234,7 +234,7 @@ describe('a session', () => {
     await expectCreated(await client.put(`${location}?digest=${digest('mine')}`), digest('mine'), Buffer.from('mine'));
   });
 
-  it('is not the only one: many at once do not meet', async () => {
+  it('does not interfere with other concurrent sessions', async () => {
     const contents = Array.from({ length: 12 }, (_, i) => someBytes(`parallel ${i}`, 10_000 + i));
     await Promise.all(
       contents.map(async (content) => {
@@ -246,7 +246,7 @@ describe('a session', () => {
     );
   });
 
-  it('many may push the same blob at once', async () => {
+  it('may push the same blob as many concurrent sessions', async () => {
     const content = someBytes('same', 50_000);
     const answers = await Promise.all(
       Array.from({ length: 8 }, () => client.post(`${uploads}?digest=${digest(content)}`, { body: content })),
@@ -256,8 +256,8 @@ describe('a session', () => {
   });
 });
 
-describe('two requests at one session at once', () => {
-  it('take turns: of two first chunks one is taken, and the other told to go on behind it', async () => {
+describe('concurrent requests to one upload session', () => {
+  it('take turns: one of two first chunks is accepted, and the other is sent to the new offset', async () => {
     const location = await startUpload(client, name);
     const send = (text: string): Promise<Answer> =>
       client.patch(location, { headers: { 'Content-Range': '0-9' }, body: text.repeat(10) });
@@ -269,7 +269,7 @@ describe('two requests at one session at once', () => {
     await expectCreated(await client.put(`${location}?digest=${digest(content)}`), digest(content), content);
   });
 
-  it('take turns: streams do not mix', async () => {
+  it('take turns: streams are not interleaved', async () => {
     const location = await startUpload(client, name);
     const [a, b] = [someBytes('stream a', 200_000), someBytes('stream b', 200_000)];
     const answers = await Promise.all([a, b].map((bytes) => client.patch(location, { body: chunked(bytes) })));
@@ -280,7 +280,7 @@ describe('two requests at one session at once', () => {
     await expectCreated(await client.put(`${location}?digest=${digest(content)}`), digest(content), content);
   });
 
-  it('both may close it: the second closing PUT counts as a repeated one, and no other request finds it', async () => {
+  it('may both close it: the second closing PUT counts as repeated, and any other request gets 404', async () => {
     const location = await startUpload(client, name);
     await client.patch(location, { body: 'closed once' });
     const close = (): Promise<Answer> => client.put(`${location}?digest=${digest('closed once')}`);
@@ -289,8 +289,8 @@ describe('two requests at one session at once', () => {
     expect((await client.get(location)).codes).toEqual(['BLOB_UPLOAD_UNKNOWN']);
   });
 
-  // A connection that died unseen (no FIN) must not keep its client from asking where to go on.
-  it('the status is told while a chunk is still coming in', async () => {
+  // A connection that died silently (no FIN) must not keep its client from asking for the offset.
+  it('report the status while a chunk is still arriving', async () => {
     const location = await startUpload(client, name);
     const body = new PassThrough();
     const patch = client.patch(location, { body });
@@ -303,7 +303,7 @@ describe('two requests at one session at once', () => {
   });
 });
 
-/** Asks until the progress is as expected: what was cut is noticed a moment later. */
+/** Polls until the progress is as expected, because the server notices a cut connection a moment later. */
 async function waitForProgress(asking: Client, location: string, range: string): Promise<void> {
   for (let i = 0; i < 100; i++) {
     const answer = await asking.get(location);
@@ -313,7 +313,7 @@ async function waitForProgress(asking: Client, location: string, range: string):
   expect((await asking.get(location)).header('range')).toBe(range);
 }
 
-describe('a connection that is cut', () => {
+describe('an upload whose connection is cut', () => {
   const content = someBytes('cut', 100_000);
   const sendHalf = async (method: string, path: string, headers: Record<string, string>): Promise<void> => {
     const connection = await RawConnection.open(server.port);
@@ -328,8 +328,8 @@ describe('a connection that is cut', () => {
 
   it.each([
     ['with a length', { 'Content-Length': '100000' }],
-    ['without', { 'Transfer-Encoding': 'chunked' }],
-  ])('in a streamed PATCH %s: what arrived is kept, and the client goes on behind it', async (_title, headers) => {
+    ['without a length', { 'Transfer-Encoding': 'chunked' }],
+  ])('keeps what arrived in a streamed PATCH %s, and the client resumes after it', async (_title, headers) => {
     const location = await startUpload(client, name);
     await sendHalf('PATCH', location, headers);
     await waitForProgress(client, location, '0-39999');
@@ -338,7 +338,7 @@ describe('a connection that is cut', () => {
     await expectCreated(await client.put(`${location}?digest=${digest(content)}`), digest(content), content);
   });
 
-  it('in a chunk: the session is as it was before', async () => {
+  it('returns to its previous state after a cut chunk', async () => {
     const location = await startUpload(client, name);
     await client.patch(location, { body: content.subarray(0, 10) });
     await sendHalf('PATCH', location, { 'Content-Range': '10-100009', 'Content-Length': '100000' });
@@ -346,7 +346,7 @@ describe('a connection that is cut', () => {
     expect((await client.delete(location)).status).toBe(204);
   });
 
-  it('in a PUT: the session is as it was before, and the client sends the whole again', async () => {
+  it('returns to its previous state after a cut PUT, and the client sends everything again', async () => {
     const location = await startUpload(client, name);
     await sendHalf('PUT', `${location}?digest=${digest(content)}`, { 'Content-Length': '100000' });
     await waitForProgress(client, location, '0--1');
@@ -354,25 +354,25 @@ describe('a connection that is cut', () => {
     await expectCreated(answer, digest(content), content);
   });
 
-  it('in a POST of the whole: nothing is left', async () => {
+  it('leaves nothing behind after a cut POST of the whole blob', async () => {
     const other = digest('a blob that never came whole');
     await sendHalf('POST', `${uploads}?digest=${other}`, { 'Content-Length': '100000' });
     expect((await client.head(`/v2/${name}/blobs/${other}`)).status).toBe(404);
   });
 
-  it('is no error of the server', () => {
+  it('does not count as a server error', () => {
     expect(server.log.filter(({ level }) => level === 'error')).toEqual([]);
   });
 });
 
-describe('a restart', () => {
+describe('a restart during an upload', () => {
   let folder: string;
   beforeAll(async () => {
     folder = await makeFolder();
   });
   afterAll(() => removeFolder(folder));
 
-  it('loses no session and nothing that it received, whatever the digest will be', async () => {
+  it('loses neither the session nor any received byte, whichever digest completes it', async () => {
     const content = someBytes('restart', 60_000);
     const before = await startRegistry({ storage: folder });
     const first = new Client(before.url);
@@ -387,7 +387,7 @@ describe('a restart', () => {
     const second = new Client(after.url);
     for (const [i, location] of open.entries()) {
       expect((await second.get(location)).header('range')).toBe('0-29999');
-      // The other algorithm than the one that was announced.
+      // The algorithm that the client did not announce.
       const expected = digest(content, algorithms[1 - i] ?? 'sha256');
       const rest = { headers: { 'Content-Range': '30000-59999' }, body: content.subarray(30_000) };
       expect((await second.put(`${location}?digest=${expected}`, rest)).status).toBe(201);
@@ -401,7 +401,7 @@ describe('a restart', () => {
   });
 });
 
-describe('an upload of which no bytes arrived', () => {
+describe('an upload that received no bytes', () => {
   const blob = digest(someBytes('nothing of this', 100));
 
   it.each([
@@ -410,14 +410,14 @@ describe('an upload of which no bytes arrived', () => {
       'by a PUT',
       async () => client.put(`${await startUpload(client, name)}?digest=${blob}`, { body: Buffer.alloc(0) }),
     ],
-  ])('says so, and what usually drops them: %s', async (_how, send) => {
+  ])('names the usual cause in its error when sent %s', async (_how, send) => {
     const answer = await send();
     expect([answer.status, answer.codes]).toEqual([400, ['DIGEST_INVALID']]);
     expect(answer.body.toString()).toContain('no bytes arrived');
     expect(answer.body.toString()).toContain('a body parser or a proxy');
   });
 
-  it('is not what other wrong content is told', async () => {
+  it('has an error that differs from that for wrong content', async () => {
     const answer = await client.post(`${uploads}?digest=${blob}`, { body: Buffer.from('x') });
     expect(answer.body.toString()).toContain('the content does not have the given digest');
   });

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 type Outcome = 'absent' | 'denied' | 'failed' | 'limited';
 
-/** What goes wrong with everything that is asked for from now on, and what it is to us. */
+/** Each way an upstream can fail every request from now on, and how the registry classifies it. */
 const troubles: readonly (readonly [string, (fault: FaultUpstream) => unknown, Outcome])[] = [
   ['404', (fault) => fault.fault('/v2/', { status: 404 }), 'absent'],
   [
@@ -24,7 +24,7 @@ const troubles: readonly (readonly [string, (fault: FaultUpstream) => unknown, O
     (fault) => (fault.auth = { type: 'token', closed: ['team/app'] }),
     'denied',
   ],
-  ['401, and a realm that refuses anybody', (fault) => (fault.auth = { type: 'token', users: {} }), 'denied'],
+  ['401, and a realm that refuses everyone', (fault) => (fault.auth = { type: 'token', users: {} }), 'denied'],
   [
     '403 with the token that its realm gave',
     (fault) => {
@@ -40,23 +40,27 @@ const troubles: readonly (readonly [string, (fault: FaultUpstream) => unknown, O
   ],
   ['a bare 401', (fault) => fault.fault('/v2/', { status: 401 }), 'failed'],
   ['a bare 403', (fault) => fault.fault('/v2/', { status: 403 }), 'failed'],
-  ['Basic is wanted', (fault) => (fault.auth = { type: 'basic', username: 'u', password: 'p' }), 'failed'],
+  [
+    'Basic authentication is required',
+    (fault) => (fault.auth = { type: 'basic', username: 'u', password: 'p' }),
+    'failed',
+  ],
   ['429', (fault) => fault.fault('/v2/', { status: 429, headers: { 'retry-after': '7' } }), 'limited'],
   ['500', (fault) => fault.fault('/v2/', { status: 500 }), 'failed'],
   ['503', (fault) => fault.fault('/v2/', { status: 503 }), 'failed'],
   ['508', (fault) => fault.fault('/v2/', { status: 508 }), 'failed'],
   ['no answer', (fault) => fault.fault('/v2/', { hang: true }), 'failed'],
-  ['connections are reset', (fault) => fault.fault('/v2/', { reset: true }), 'failed'],
-  ['it is down', (fault) => fault.down(), 'failed'],
+  ['connections that are reset', (fault) => fault.fault('/v2/', { reset: true }), 'failed'],
+  ['an upstream that is down', (fault) => fault.down(), 'failed'],
 ];
 
-/** What only the body of a manifest shows. */
+/** Faults that only the body of a manifest reveals. */
 const badManifests: readonly (readonly [string, (fault: FaultUpstream) => unknown])[] = [
-  ['another digest', (fault) => fault.fault('/manifests/', { method: 'GET', wrongBytes: true })],
+  ['of another digest', (fault) => fault.fault('/manifests/', { method: 'GET', wrongBytes: true })],
   ['too short', (fault) => fault.fault('/manifests/', { method: 'GET', lengthOff: 5 })],
-  ['cut', (fault) => fault.fault('/manifests/', { method: 'GET', cutAfterBytes: 10 })],
+  ['cut off', (fault) => fault.fault('/manifests/', { method: 'GET', cutAfterBytes: 10 })],
   [
-    'no manifest',
+    'not a manifest',
     (fault) =>
       fault.fault('/manifests/', {
         method: 'GET',
@@ -65,7 +69,7 @@ const badManifests: readonly (readonly [string, (fault: FaultUpstream) => unknow
       }),
   ],
   [
-    'a page for people',
+    'an HTML page',
     (fault) =>
       fault.fault('/manifests/', {
         method: 'GET',
@@ -114,7 +118,7 @@ function expectStale(answer: Answer, upstream: string): void {
 const path = '/v2/hub/team/app';
 
 describe('an upstream that answers', () => {
-  it('a miss, a hit, and a hit by digest', async () => {
+  it('causes a miss, then a hit, then a hit by digest', async () => {
     const { fault, client } = await start();
     const { manifest } = fault.images.addImage('team/app', 'v1');
     const miss = await client.get(`${path}/manifests/v1`);
@@ -131,8 +135,8 @@ describe('an upstream that answers', () => {
   });
 });
 
-describe.each(troubles)('%s', (_title, strike, outcome) => {
-  it('and nothing is cached: by tag, by digest, a blob; and when it is over, everything is answered', async () => {
+describe.each(troubles)('an upstream that fails with an empty cache: %s', (_title, strike, outcome) => {
+  it('is reported for tags, digests and blobs, and everything is answered after it recovers', async () => {
     const { fault, client } = await start();
     const { manifest, layers } = fault.images.addImage('team/app', 'v1');
     await strike(fault);
@@ -142,7 +146,7 @@ describe.each(troubles)('%s', (_title, strike, outcome) => {
     const head = await client.head(`${path}/blobs/${layers[0]?.digest}`);
     expect(head.status).toBe(expected[outcome].status);
     fault.heal();
-    // A realm that a challenge once named is asked first from then on.
+    // A realm named by an earlier challenge is asked first from then on.
     fault.auth = fault.auth?.type === 'token' ? { type: 'token' } : undefined;
     await fault.up();
     if (outcome === 'absent') {
@@ -152,15 +156,15 @@ describe.each(troubles)('%s', (_title, strike, outcome) => {
       expect(fault.requests.length).toBe(remembered);
       clock.advance(21);
     }
-    // What denies or fails is never remembered as absent; an upstream that asked for patience gets it.
+    // A denial or failure is never remembered as absent; an upstream that answers 429 gets a pause.
     if (outcome === 'limited') clock.advance(8);
     expect((await client.get(`${path}/manifests/v1`)).status).toBe(200);
     expect((await client.get(`${path}/blobs/${layers[0]?.digest}`)).status).toBe(200);
   });
 });
 
-describe.each(troubles)('%s, and it is cached', (_title, strike, outcome) => {
-  it('fresh, by digest, a blob, and past its window', async () => {
+describe.each(troubles)('an upstream that fails with cached content: %s', (_title, strike, outcome) => {
+  it('does not affect fresh tags, digests or blobs; a stale tag is served unless the upstream reports it absent or denied', async () => {
     const { fault, client } = await start();
     const { manifest, layers } = fault.images.addImage('team/app', 'v1');
     await client.get(`${path}/manifests/v1`);
@@ -188,7 +192,7 @@ describe.each(troubles)('%s, and it is cached', (_title, strike, outcome) => {
 });
 
 describe.each(badManifests)('a manifest that is %s', (_title, strike) => {
-  it('is never given: 503, stale, and nothing of it is kept', async () => {
+  it('is never served: the client gets 503 or the stale manifest, and nothing is stored', async () => {
     const { fault, client } = await start();
     const { manifest } = fault.images.addImage('team/app', 'v1');
     const remove = strike(fault) as () => void;
@@ -207,8 +211,8 @@ describe.each(badManifests)('a manifest that is %s', (_title, strike) => {
   });
 });
 
-describe('what is absent', () => {
-  it.each(['', '?image=team/app'])('is asked for again after a purge%s', async (query) => {
+describe('content that is absent upstream', () => {
+  it.each(['', '?image=team/app'])('is requested again after a purge%s', async (query) => {
     const { fault, client } = await start();
     expect((await client.get(`${path}/manifests/v1`)).codes).toEqual(['MANIFEST_UNKNOWN']);
     fault.images.addImage('team/app', 'v1');
@@ -218,13 +222,13 @@ describe('what is absent', () => {
     expect((await client.get(`${path}/manifests/v1`)).status).toBe(200);
   });
 
-  it('is asked for every time where nothing is to be remembered', async () => {
+  it('is requested every time when negative caching is off', async () => {
     const { fault, client } = await startRemote(cleanups, { negativeTtlSeconds: 0 });
     for (let i = 0; i < 3; i++) expect((await client.get(`${path}/manifests/v1`)).status).toBe(404);
     expect(fault.count('/manifests/')).toBe(3);
   });
 
-  it('takes the tag along, and leaves what a digest names', async () => {
+  it('removes the tag from the cache, but not the manifest by digest', async () => {
     const { fault, client } = await start();
     const { manifest } = fault.images.addImage('team/app', 'v1');
     await client.get(`${path}/manifests/v1`);
@@ -239,7 +243,7 @@ describe('what is absent', () => {
 });
 
 describe('an upstream in trouble', () => {
-  it('is down from the start: the registry starts, and serves what it has', async () => {
+  it('may be down when the registry starts, which then serves cached content', async () => {
     const { fault, server, client } = await startRemote(cleanups, { tagTtlSeconds: 0 }, { onDisk: true });
     const { manifest, layers } = fault.images.addImage('team/app', 'v1', [5000]);
     await client.get(`${path}/manifests/v1`);
@@ -270,7 +274,7 @@ describe('an upstream in trouble', () => {
     expect((await offline.get('/v2/_catalog')).json()).toEqual({ repositories: ['hub/team/app'] });
   });
 
-  it('is not asked after five failures: what is cached comes at once, and one probe finds it again', async () => {
+  it('gets no requests after five failures: cached content is served at once, and one probe detects recovery', async () => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0, responseTimeoutSeconds: 0.1 });
     fault.images.addImage('team/app', 'v1');
     await client.get(`${path}/manifests/v1`);
@@ -289,7 +293,7 @@ describe('an upstream in trouble', () => {
     expect(fault.requests.length).toBe(asked + 1);
   });
 
-  it('a blob of the wrong content breaks the connection, stores nothing, and comes right when the upstream does', async () => {
+  it('breaks the connection when it sends a blob of the wrong content, stores nothing, and recovers', async () => {
     const { fault, client } = await start();
     const { layers } = fault.images.addImage('team/app', 'v1', [100_000]);
     const blob = `${path}/blobs/${layers[0]?.digest}`;

@@ -21,14 +21,14 @@ afterEach(async () => {
 
 const images = '/v2/hub/team/app';
 
-/** A promise, and what resolves it. */
+/** Creates a promise together with the function that resolves it. */
 function gate(): { readonly opened: Promise<void>; open(): void } {
   let open = (): void => undefined;
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open };
 }
 
-/** Waits until it holds, for a bounded time. */
+/** Waits until the condition holds, for a bounded time. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let i = 0; i < 500; i++) {
     if (await holds()) return;
@@ -37,8 +37,8 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   throw new Error('it never came to be');
 }
 
-describe('a blob that is not here', () => {
-  it('comes in by one transfer for 20 clients, whole and in part, and once', async () => {
+describe('a blob that is not cached', () => {
+  it('is fetched in one transfer for 20 clients, which read it whole or in part', async () => {
     const { fault, client } = await startRemote(cleanups, {}, { onDisk: true });
     const bytes = patternBytes(2 * MiB);
     const key = fault.images.addBlob('team/app', bytes);
@@ -53,7 +53,7 @@ describe('a blob that is not here', () => {
     ];
     const whole = Array.from({ length: 15 }, () => client.get(`${images}/blobs/${key}`));
     const parts = ranges.map(([from, to]) => client.get(`${images}/blobs/${key}`, { Range: `bytes=${from}-${to}` }));
-    // What has landed is sent while the rest is on its way.
+    // Bytes that have arrived are sent while the rest is still being transferred.
     expect((await parts[0])?.status).toBe(206);
     held.open();
     for (const answer of await Promise.all(whole)) {
@@ -72,7 +72,7 @@ describe('a blob that is not here', () => {
     expect(fault.bytes('/blobs/')).toBe(bytes.length);
   });
 
-  it('begins to come as soon as the upstream has given a byte', async () => {
+  it('is sent to the client as soon as the upstream has sent a byte', async () => {
     const { fault, server } = await startRemote(cleanups);
     const bytes = someBytes('early', 200_000);
     const key = fault.images.addBlob('team/app', bytes);
@@ -86,7 +86,7 @@ describe('a blob that is not here', () => {
     expect([status, digest(Buffer.from(body, 'latin1'))]).toEqual([200, key]);
   });
 
-  it('is fetched to its end when its client leaves or crawls', async () => {
+  it('is fetched completely even when its client disconnects or reads slowly', async () => {
     const { fault, server, client } = await startRemote(cleanups);
     const bytes = patternBytes(3 * MiB, 7);
     const key = fault.images.addBlob('team/app', bytes);
@@ -110,9 +110,9 @@ describe('a blob that is not here', () => {
   });
 
   it.each([
-    ['resumed by Range', {}],
-    ['begun anew where there are no ranges', { noRange: true }],
-  ])('is %s when the upstream cuts it, and nobody notices', async (_title, more) => {
+    ['resumed by a Range request', {}],
+    ['restarted by an upstream without range support', { noRange: true }],
+  ])('is %s when the upstream cuts the transfer, without affecting clients', async (_title, more) => {
     const { fault, client } = await startRemote(cleanups);
     const bytes = someBytes('cut', 300_000);
     const key = fault.images.addBlob('team/app', bytes);
@@ -126,7 +126,7 @@ describe('a blob that is not here', () => {
     if (!('noRange' in more)) expect(fault.bytes('/blobs/')).toBeLessThan(310_000);
   });
 
-  it('that is empty, and one that the upstream gives no length of', async () => {
+  it('may be empty or have no announced length', async () => {
     const { fault, client } = await startRemote(cleanups);
     const empty = fault.images.addBlob('team/app', Buffer.alloc(0));
     const answer = await client.get(`${images}/blobs/${empty}`);
@@ -140,7 +140,7 @@ describe('a blob that is not here', () => {
     expect([whole.header('content-length'), whole.body.equals(bytes)]).toEqual(['100000', true]);
   });
 
-  it('HEAD asks the upstream and fetches nothing', async () => {
+  it('is requested upstream but not fetched by HEAD', async () => {
     const { fault, client } = await startRemote(cleanups);
     const key = fault.images.addBlob('team/app', someBytes('head', 70_000));
     for (let i = 0; i < 2; i++) {
@@ -151,7 +151,7 @@ describe('a blob that is not here', () => {
     expect([fault.count('/blobs/', 'HEAD'), fault.count('/blobs/', 'GET'), fault.bytes('/blobs/')]).toEqual([2, 0, 0]);
   });
 
-  it('lies behind a redirect to another host, which sees no credentials', async () => {
+  it('is fetched through a redirect to another host, which receives no credentials', async () => {
     const { fault, client } = await startRemote(cleanups, { credentials: { username: 'u', password: 'secret' } });
     fault.auth = { type: 'basic', username: 'u', password: 'secret' };
     const bytes = someBytes('signed', 50_000);
@@ -165,8 +165,8 @@ describe('a blob that is not here', () => {
   });
 });
 
-describe('bytes that are here for another image', () => {
-  it('are given where this upstream answers for them under this name, without a transfer, and else not', async () => {
+describe('a blob that is cached for another image', () => {
+  it('is served without a transfer only after the upstream confirms it under this name', async () => {
     const { fault, client } = await startRemote(cleanups);
     const bytes = someBytes('shared', 40_000);
     const key = fault.images.addBlob('team/app', bytes);
@@ -182,7 +182,7 @@ describe('bytes that are here for another image', () => {
     expect(status).toMatchObject({ upstream_bytes: bytes.length });
   });
 
-  it('leak to no other remote and no other image while they come in', async () => {
+  it('is not disclosed to other remotes or images while it is being fetched', async () => {
     const { fault, client } = await startRemote(
       cleanups,
       {},
@@ -201,20 +201,20 @@ describe('bytes that are here for another image', () => {
     held.open();
     expect((await owner).body.equals(bytes)).toBe(true);
     expect((await client.get(`/v2/other/team/app/blobs/${key}`)).status).toBe(404);
-    // Nor by a mount of what the local image never had.
+    // Nor by mounting something the local image never had.
     const mount = await client.post(`/v2/local/x/blobs/uploads/?mount=${key}&from=hub/team/else`);
     expect(mount.status).toBe(202);
   });
 });
 
-describe('on the disk', () => {
-  /** Every file below a folder. */
+describe('cached content on disk', () => {
+  /** Lists every file below a folder. */
   async function filesIn(folder: string): Promise<string[]> {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
     return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
   }
 
-  it.each(['shorter', 'gone'])('a cached blob that is %s is fetched again', async (how) => {
+  it.each(['shorter', 'gone'])('is fetched again when a blob is %s', async (how) => {
     const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true });
     const bytes = someBytes('damaged', 40_000);
     const key = fault.images.addBlob('team/app', bytes);
@@ -226,7 +226,7 @@ describe('on the disk', () => {
     const { rm } = await import('node:fs/promises');
     if (how === 'gone') await rm(file);
     else await writeFile(file, (await readFile(file)).subarray(0, 1000));
-    // The store trusts for a moment what it has just seen; then a broken connection is right, and wrong bytes never are.
+    // The store trusts a recent check for a moment: until then a broken connection is acceptable, but wrong bytes never are.
     await until(async () => {
       const answer = await client.get(`${images}/blobs/${key}`).catch(() => undefined);
       if (answer?.status === 200) expect(answer.body.equals(bytes)).toBe(true);
@@ -237,7 +237,7 @@ describe('on the disk', () => {
     expect(fault.count('/blobs/', 'GET')).toBe(2);
   });
 
-  it('a cached manifest that is damaged is fetched again', async () => {
+  it('is fetched again when a manifest is damaged', async () => {
     const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true, maxManifestCacheBytes: 0 });
     const { manifest } = fault.images.addImage('team/app', 'v1');
     await client.get(`${images}/manifests/v1`);
@@ -249,7 +249,7 @@ describe('on the disk', () => {
     expect([answer.status, answer.body.equals(manifest.bytes)]).toEqual([200, true]);
   });
 
-  it('a restart in the middle of a fill leaves nothing', async () => {
+  it('includes nothing of a fill that a restart interrupted', async () => {
     const { fault, server, client } = await startRemote(cleanups, {}, { onDisk: true });
     const bytes = someBytes('half', 400_000);
     const key = fault.images.addBlob('team/app', bytes);
@@ -275,8 +275,8 @@ describe('on the disk', () => {
   });
 });
 
-describe('what is kept', () => {
-  it('stays below maxCacheBytes: what was asked for longest ago goes, pins stay, and all of it comes back', async () => {
+describe('the content of a cache', () => {
+  it('stays below maxCacheBytes: the least recently used content is evicted, pins stay, and evicted content can be fetched again', async () => {
     const { fault, client } = await startRemote(cleanups, { maxCacheBytes: 200_000, pins: ['team/pinned:v1'] });
     const pull = async (image: string): Promise<boolean> => {
       const { layers, manifest } = fault.images.addImage(image, 'v1', [40_000]);
@@ -303,8 +303,8 @@ describe('what is kept', () => {
   it.each([
     ['a tag', '?image=team/app&tag=v1', ['v2', 'other']],
     ['an image', '?image=team/app', ['other']],
-    ['all of it', '', []],
-  ])('goes by a purge of %s; shared blobs stay', async (_title, query, kept) => {
+    ['everything', '', []],
+  ])('is removed by a purge of %s, except shared blobs', async (_title, query, kept) => {
     const { fault, client } = await startRemote(cleanups, {}, { garbageCollection: { graceSeconds: 0 } });
     const shared = someBytes('shared', 20_000);
     const put = (name: string, tag: string): string => {
@@ -347,7 +347,7 @@ describe('what is kept', () => {
     expect([answer.status, digest(answer.body)]).toEqual([200, own[0]]);
   });
 
-  it('refuses to purge what is no cache, and a tag without its image', async () => {
+  it('cannot be purged for a repository that is not a cache, or for a tag without its image', async () => {
     const { client } = await startRemote(cleanups);
     expect((await client.delete('/api/v1/repositories/local/cache')).codes).toEqual(['UNSUPPORTED']);
     expect((await client.delete('/api/v1/repositories/hub/cache?tag=v1')).codes).toEqual(['OPTIONS_INVALID']);

@@ -17,13 +17,13 @@ const mine = { username: 'robot', password: secret };
 const api = '/api/v1/repositories';
 const json = { 'Content-Type': 'application/json' };
 
-describe('our own credentials', () => {
+describe('configured credentials', () => {
   it.each<[string, RemoteOptions['credentials'], 'basic' | 'token']>([
-    ['a password, Basic', mine, 'basic'],
-    ['a password, for the realm’s tokens', mine, 'token'],
-    ['a callback, Basic', () => Promise.resolve(mine), 'basic'],
-    ['a callback, tokens', () => Promise.resolve(mine), 'token'],
-  ])('%s: by cache and by pass-through', async (_title, credentials = mine, type) => {
+    ['a password with Basic', mine, 'basic'],
+    ['a password with the realm’s tokens', mine, 'token'],
+    ['a callback with Basic', () => Promise.resolve(mine), 'basic'],
+    ['a callback with tokens', () => Promise.resolve(mine), 'token'],
+  ])('are used by a cache and by a pass-through: %s', async (_title, credentials = mine, type) => {
     const { fault, client } = await startRemote(
       cleanups,
       { credentials },
@@ -40,7 +40,7 @@ describe('our own credentials', () => {
     expect(fault.requests.some(({ headers }) => headers.authorization === 'Basic b3VyOmNsaWVudA==')).toBe(false);
   });
 
-  it('one token for 20 waiters, and one renewal', async () => {
+  it('cause one token request for 20 concurrent requests, and one renewal', async () => {
     const { fault, client } = await startRemote(cleanups, { credentials: mine, tagTtlSeconds: 0 });
     fault.auth = { type: 'token', users: { robot: secret } };
     for (let i = 0; i < 20; i++) fault.images.addImage('team/app', `v${i}`);
@@ -52,7 +52,7 @@ describe('our own credentials', () => {
     expect(fault.count('/token')).toBe(2);
   });
 
-  it('that are refused are a failure: stale, or 503, never 401 and never 404', async () => {
+  it('count as an upstream failure when refused: stale content or 503, never 401 or 404', async () => {
     const { fault, client } = await startRemote(cleanups, {
       credentials: { username: 'robot', password: 'wrong' },
       tagTtlSeconds: 0,
@@ -66,7 +66,7 @@ describe('our own credentials', () => {
     expect([refused.status, refused.codes, refused.header('www-authenticate')]).toEqual([503, ['UNAVAILABLE'], '']);
   });
 
-  it('go to no realm of a stranger', async () => {
+  it('are never sent to the realm of another host', async () => {
     const { fault, client } = await startRemote(cleanups, { credentials: mine });
     fault.images.addImage('team/app', 'v1');
     fault.auth = { type: 'token', realm: 'http://realm.invalid/token' };
@@ -77,7 +77,7 @@ describe('our own credentials', () => {
 });
 
 describe('secrets', () => {
-  it('are written and never shown, and stay when a document without them is put back', async () => {
+  it('are stored but never shown, and kept when a document without them is written back', async () => {
     const { fault, client } = await startRemote(cleanups);
     fault.auth = { type: 'basic', ...mine };
     fault.images.addImage('team/app', 'v1');
@@ -97,7 +97,7 @@ describe('secrets', () => {
     expect((await client.get('/v2/made/team/app/manifests/v2')).status).toBe(503);
   });
 
-  it('are in no log line, no error and no event, whatever goes wrong', async () => {
+  it('appear in no log line, error or event, whatever goes wrong', async () => {
     const events: string[] = [];
     const { fault, server, client } = await startRemote(
       cleanups,
@@ -135,7 +135,7 @@ describe('secrets', () => {
   });
 });
 
-/** All of it, errors and their causes too. */
+/** Returns everything printable, including errors and their causes. */
 function show(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) =>
     item instanceof Error

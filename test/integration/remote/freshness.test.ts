@@ -16,7 +16,7 @@ afterEach(async () => {
 const path = '/v2/hub/team/app';
 
 describe('tags', () => {
-  it('are asked for by one HEAD a window, and by GET when they changed', async () => {
+  it('cost one HEAD per freshness window, and a GET when they changed', async () => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
     fault.images.addImage('team/app', 'v1');
     const counts = (): [number, number] => [fault.count('/manifests/', 'HEAD'), fault.count('/manifests/', 'GET')];
@@ -37,7 +37,7 @@ describe('tags', () => {
     expect(counts()).toEqual([3, 2]);
   });
 
-  it('have windows by pattern, the first that matches', async () => {
+  it('take the window of the first pattern that matches', async () => {
     const { fault, client } = await startRemote(cleanups, {
       tagTtlSeconds: 100,
       tagTtlRules: [
@@ -66,7 +66,7 @@ describe('tags', () => {
     ['0;w=21600', 601, true],
     ['25;w=21600', 320, false],
     ['25;w=21600', 335, true],
-  ])('with %s left of a limit of 100, after %i s: asked again %s', async (remaining, seconds, asked) => {
+  ])('with %s left of a limit of 100, after %i s, are revalidated: %s', async (remaining, seconds, asked) => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
     fault.images.addImage('team/app', 'v1');
     fault.fault('/manifests/', { headers: { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': remaining } });
@@ -76,7 +76,7 @@ describe('tags', () => {
     expect(fault.count('/manifests/', 'HEAD')).toBe(asked ? 1 : 0);
   });
 
-  it('and 20 clients at once cost one question', async () => {
+  it('cost one upstream request for 20 concurrent clients', async () => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
     const { manifest } = fault.images.addImage('team/app', 'v1');
     const removeDelay = fault.fault('/manifests/', { delayMs: 50 });
@@ -100,7 +100,7 @@ describe('tags', () => {
 
 describe('manifests', () => {
   it.each([types.ociImage, types.dockerImage, types.ociIndex, types.dockerIndex])(
-    'of the type %s come byte by byte as they are',
+    'of the type %s pass through byte for byte',
     async (type) => {
       const { fault, client } = await startRemote(cleanups);
       const isList = type === types.ociIndex || type === types.dockerIndex;
@@ -108,7 +108,7 @@ describe('manifests', () => {
         type,
         isList ? { manifests: [] } : { config: describeManifest(imageManifest('c')), layers: [] },
       );
-      // White space, order and what nobody knows must come through.
+      // White space, member order and unknown fields must pass through unchanged.
       const bytes = Buffer.from(odd.bytes.toString().replace('{', '{\n\t "unknown" : [1.0, "é"],'));
       const { digest } = await import('../../support/content.js');
       const manifest = { type, bytes, digest: digest(bytes), sha512: digest(bytes, 'sha512') };
@@ -124,7 +124,7 @@ describe('manifests', () => {
     },
   );
 
-  it('are asked for with one Accept, whatever the client accepts, and by nobody else', async () => {
+  it("are requested with one Accept list, whatever the client accepts, and without the client's credentials or cookies", async () => {
     const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0 });
     fault.images.addImage('team/app', 'v1');
     for (const accept of ['*/*', types.dockerImage, '']) {
@@ -143,7 +143,7 @@ describe('manifests', () => {
     for (const headers of sent) expect([headers.authorization, headers.cookie]).toEqual([undefined, undefined]);
   });
 
-  it('bring nothing along: of two platforms, only the one that is asked for', async () => {
+  it('are fetched alone: of two platforms, only the requested one', async () => {
     const { fault, client } = await startRemote(cleanups);
     const arm = fault.images.addImage('team/app', 'arm', [1000]);
     const amd = fault.images.addImage('team/app', 'amd', [1000]);
@@ -159,7 +159,7 @@ describe('manifests', () => {
 });
 
 describe('lists', () => {
-  it('of tags are the upstream’s, kept briefly, in pages of ours, and stale when it is down', async () => {
+  it('of tags come from the upstream, are cached briefly, use the registry’s pages, and are served stale when the upstream is down', async () => {
     const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 60 });
     for (const tag of ['b', 'a', 'C', 'd']) fault.images.addManifest('team/app', imageManifest(tag), tag);
     const first = await client.get(`${path}/tags/list?n=3`);
@@ -181,7 +181,7 @@ describe('lists', () => {
     expect((await client.get('/v2/hub/unknown/tags/list')).status).toBe(503);
   });
 
-  it('of tags: 404 when the upstream has no such image, asked once by 20', async () => {
+  it('of tags answer 404 when the upstream lacks the image, with one upstream request for 20 clients', async () => {
     const { fault, client } = await startRemote(cleanups);
     fault.fault('/tags/', { delayMs: 500 });
     const answers = await Promise.all(Array.from({ length: 20 }, () => client.get(`${path}/tags/list`)));
@@ -191,40 +191,43 @@ describe('lists', () => {
     expect(fault.count('/tags/')).toBe(1);
   });
 
-  it.each([true, false])('of referrers, where the upstream has the API: %s', async (hasReferrers) => {
-    const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 60 });
-    fault.images.hasReferrers = hasReferrers;
-    const { manifest } = fault.images.addImage('team/app', 'v1');
-    const signature = imageManifest('signature', {
-      subject: describeManifest(manifest),
-      artifactType: 'application/sig',
-    });
-    fault.images.addManifest('team/app', signature);
-    if (!hasReferrers) {
-      const fallback = indexManifest([{ ...describeManifest(signature), artifactType: 'application/sig' }]);
-      fault.images.addManifest('team/app', fallback, manifest.digest.replace(':', '-'));
-    }
-    const read = async () => {
-      const answer = await client.get(`${path}/referrers/${manifest.digest}`);
-      expect(answer.status).toBe(200);
-      return (answer.json() as { manifests: { digest: string; artifactType: string }[] }).manifests;
-    };
-    expect(await read()).toMatchObject([{ digest: signature.digest, artifactType: 'application/sig' }]);
-    const asked = fault.requests.length;
-    await read();
-    expect(fault.requests.length).toBe(asked);
-    clock.advance(61);
-    await fault.down();
-    expect(await read()).toHaveLength(1);
-  });
+  it.each([true, false])(
+    'of referrers are served whether or not the upstream has the API: %s',
+    async (hasReferrers) => {
+      const { fault, client } = await startRemote(cleanups, { listTtlSeconds: 60 });
+      fault.images.hasReferrers = hasReferrers;
+      const { manifest } = fault.images.addImage('team/app', 'v1');
+      const signature = imageManifest('signature', {
+        subject: describeManifest(manifest),
+        artifactType: 'application/sig',
+      });
+      fault.images.addManifest('team/app', signature);
+      if (!hasReferrers) {
+        const fallback = indexManifest([{ ...describeManifest(signature), artifactType: 'application/sig' }]);
+        fault.images.addManifest('team/app', fallback, manifest.digest.replace(':', '-'));
+      }
+      const read = async () => {
+        const answer = await client.get(`${path}/referrers/${manifest.digest}`);
+        expect(answer.status).toBe(200);
+        return (answer.json() as { manifests: { digest: string; artifactType: string }[] }).manifests;
+      };
+      expect(await read()).toMatchObject([{ digest: signature.digest, artifactType: 'application/sig' }]);
+      const asked = fault.requests.length;
+      await read();
+      expect(fault.requests.length).toBe(asked);
+      clock.advance(61);
+      await fault.down();
+      expect(await read()).toHaveLength(1);
+    },
+  );
 
-  it('of referrers cannot be told when the upstream cannot tell: 503 and not an empty list', async () => {
+  it('of referrers answer 503, not an empty list, when the upstream cannot answer', async () => {
     const { fault, client } = await startRemote(cleanups);
     await fault.down();
     expect((await client.get(`${path}/referrers/${imageManifest('x').digest}`)).status).toBe(503);
   });
 
-  it('of images are what is cached', async () => {
+  it('of images contain what is cached', async () => {
     const { fault, client } = await startRemote(cleanups);
     for (const image of ['team/app', 'a']) fault.images.addImage(image, 'v1');
     await client.get('/v2/hub/team/app/manifests/v1');
@@ -234,8 +237,8 @@ describe('lists', () => {
   });
 });
 
-describe('what is counted', () => {
-  it('hits, misses, refreshes, stale answers and bytes, in events and in the API', async () => {
+describe('metrics of a cache', () => {
+  it('count hits, misses, revalidations, stale answers and bytes in events and in the API', async () => {
     const { fault, server, client } = await startRemote(cleanups, { tagTtlSeconds: 60 });
     const { manifest, layers } = fault.images.addImage('team/app', 'v1', [5000]);
     const outcomes: string[] = [];
@@ -246,7 +249,7 @@ describe('what is counted', () => {
     server.registry.events.on('request', ({ cache, servedBy }) => void requests.push([cache, servedBy]));
     await client.get(`${path}/manifests/v1`);
     await client.get(`${path}/blobs/${layers[0]?.digest}`);
-    // The last byte is out a moment before the link is written.
+    // The last byte is sent a moment before the link is written.
     while (filled.length < 2) await sleep(2);
     await client.get(`${path}/blobs/${layers[0]?.digest}`);
     clock.advance(61);

@@ -22,7 +22,7 @@ let disk: SmallDisk;
 let fault: FaultUpstream;
 let server: TestRegistry;
 let client: Client;
-/** The index has used up the reserve too: it refuses each write of these kinds. */
+/** The index has used up the reserve too, and refuses each write of these kinds. */
 let refused: RegExp | undefined;
 
 beforeEach(async () => {
@@ -66,9 +66,9 @@ const asked = (): [number, number] => [fault.count('/manifests/', 'HEAD'), fault
 
 describe('a tag on a full disk', () => {
   it.each([
-    ['while nothing may come in', fillDisk],
-    ['while the index refuses to write', () => void (refused = /./)],
-  ])('is revalidated once a window %s, and written when there is room', async (_when, fill) => {
+    ['while the disk is full', fillDisk],
+    ['while the index refuses writes', () => void (refused = /./)],
+  ])('is revalidated once per window %s, and written when there is room', async (_when, fill) => {
     const { manifest } = fault.images.addImage('team/app', 'v1');
     expect(summary(await get('v1'))).toEqual([200, 'miss', undefined]);
     const before = await tagInIndex();
@@ -90,9 +90,9 @@ describe('a tag on a full disk', () => {
   });
 
   it.each([
-    ['while nothing may come in', fillDisk],
-    ['while the index refuses to write', () => void (refused = /./)],
-  ])('that names something new is answered %s, kept in memory, and stored when there is room', async (_when, fill) => {
+    ['while the disk is full', fillDisk],
+    ['while the index refuses writes', () => void (refused = /./)],
+  ])('that names new content is served %s, kept in memory, and stored when there is room', async (_when, fill) => {
     fault.images.addImage('team/app', 'v1');
     await get('v1');
     const { manifest } = fault.images.addImage('team/app', 'v1', [10], 'changed');
@@ -117,7 +117,7 @@ describe('a tag on a full disk', () => {
     expect(asked()).toEqual([1, 2]);
   });
 
-  it('that is gone upstream is 404, and one whose upstream fails is stale', async () => {
+  it('answers 404 when it is gone upstream, and is served stale when the upstream fails', async () => {
     fault.images.addImage('team/app', 'v1');
     await get('v1');
     const heal = fault.fault('/manifests/', { status: 500 });
@@ -131,7 +131,7 @@ describe('a tag on a full disk', () => {
     expect((await get('v1')).codes).toEqual(['MANIFEST_UNKNOWN']);
   });
 
-  it('whose manifest is evicted before the tag is written is fetched again', async () => {
+  it('is fetched again when its manifest is evicted before the tag is written', async () => {
     const { manifest } = fault.images.addImage('team/app', 'v1');
     await get('v1');
     fillDisk();
@@ -143,7 +143,7 @@ describe('a tag on a full disk', () => {
     expect([answer.status, answer.header('x-cache'), answer.body.equals(manifest.bytes)]).toEqual([200, 'miss', true]);
   });
 
-  it('is forgotten by a purge', async () => {
+  it('is removed from memory by a purge', async () => {
     const { manifest } = fault.images.addImage('team/app', 'v1');
     fillDisk();
     expect(summary(await get('v1')).slice(0, 2)).toEqual([200, 'miss']);
@@ -173,7 +173,7 @@ describe('a blob on a full disk', () => {
     expect((await client.get(`${path}/blobs/${key}`)).header('x-cache')).toBe('hit');
   });
 
-  it('that does not fit makes room by eviction, and meanwhile is passed on', async () => {
+  it('is passed on while eviction makes room for it', async () => {
     const old = fault.images.addBlob('team/app', patternBytes(2 * MiB, 7));
     const newer = fault.images.addBlob('team/app', patternBytes(2 * MiB, 8));
     for (const key of [old, newer]) {
@@ -193,18 +193,18 @@ describe('a blob on a full disk', () => {
         return answer.header('x-cache');
       })
       .toBe('hit');
-    // No more than what was missing.
+    // No more than was missing.
     expect(await disk.storage.blobs.stat(parseDigest(newer))).toBeDefined();
   });
 
-  it('that fills the disk half-way reaches its reader whole', async () => {
+  it('reaches its reader whole when it fills the disk midway', async () => {
     const key = fault.images.addBlob('team/app', bytes);
     disk.sizeBytes = 5 * MiB;
     let written = 0;
     const take = disk.reserve.take.bind(disk.reserve);
     disk.reserve.take = async (count) => {
       written += count;
-      // Somebody else takes the space meanwhile.
+      // Another process takes the space in the meantime.
       if (written > MiB) disk.sizeBytes = 2 * MiB;
       await take(count);
     };
@@ -213,7 +213,7 @@ describe('a blob on a full disk', () => {
     expect(await disk.storage.blobs.stat(parseDigest(key))).toBeUndefined();
   });
 
-  it('that is absent upstream is 404', async () => {
+  it('answers 404 when it is absent upstream', async () => {
     fillDisk();
     const answer = await client.get(`${path}/blobs/sha256:${'ab'.repeat(32)}`);
     expect([answer.status, answer.codes]).toEqual([404, ['BLOB_UNKNOWN']]);

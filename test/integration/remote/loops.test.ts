@@ -17,7 +17,7 @@ async function remoteOf(url: string, cache = true): Promise<{ server: TestRegist
   return { server, client };
 }
 
-/** Two that are each other's upstream. */
+/** Two registries, each the upstream of the other. */
 async function pair(cache: boolean) {
   const a = await remoteOf('http://127.0.0.1:1', cache);
   const b = await remoteOf(`${a.server.url}/made`, cache);
@@ -30,21 +30,24 @@ async function pair(cache: boolean) {
   return { a: a.client, b: b.client };
 }
 
-it.each([true, false])('two that ask each other say so at once (cache: %s)', async (cache) => {
-  const { a, b } = await pair(cache);
-  const startedAt = performance.now();
-  for (const what of ['manifests/v1', `manifests/${digest('x')}`, `blobs/${digest('x')}`, 'tags/list']) {
-    // Both at once too: neither may wait for the other.
-    const answers = await Promise.all([a.get(`/v2/made/app/${what}`), b.get(`/v2/hub/app/${what}`)]);
-    for (const { status, codes } of answers) {
-      expect([503, 508]).toContain(status);
-      expect(codes).toEqual(['UNAVAILABLE']);
+it.each([true, false])(
+  "two registries that are each other's upstream detect the loop at once (cache: %s)",
+  async (cache) => {
+    const { a, b } = await pair(cache);
+    const startedAt = performance.now();
+    for (const what of ['manifests/v1', `manifests/${digest('x')}`, `blobs/${digest('x')}`, 'tags/list']) {
+      // Both at once too, so that neither waits for the other.
+      const answers = await Promise.all([a.get(`/v2/made/app/${what}`), b.get(`/v2/hub/app/${what}`)]);
+      for (const { status, codes } of answers) {
+        expect([503, 508]).toContain(status);
+        expect(codes).toEqual(['UNAVAILABLE']);
+      }
     }
-  }
-  expect(performance.now() - startedAt).toBeLessThan(5000);
-});
+    expect(performance.now() - startedAt).toBeLessThan(5000);
+  },
+);
 
-it('a request that was here before is refused, and any other Via is none of our business', async () => {
+it('a request that already passed through this registry is refused, and any other Via is ignored', async () => {
   const { fault, client } = await startRemote(cleanups);
   fault.images.addImage('app', 'v1');
   expect((await client.get('/v2/hub/app/manifests/v1', { Via: '1.1 somebody' })).status).toBe(200);
@@ -54,7 +57,7 @@ it('a request that was here before is refused, and any other Via is none of our 
   expect([again.status, again.codes]).toEqual([508, ['UNAVAILABLE']]);
 });
 
-it('a cache behind a cache: HEAD of what neither has, and one transfer', async () => {
+it('a cache behind a cache answers HEAD for missing content and fetches a blob in one transfer', async () => {
   const { fault, server } = await startRemote(cleanups);
   const { client } = await remoteOf(`${server.url}/hub`);
   const { manifest, layers } = fault.images.addImage('team/app', 'v1', [300_000]);

@@ -16,7 +16,7 @@ let fault: FaultUpstream;
 let image: FaultImage;
 let server: TestRegistry;
 let client: Client;
-/** A service of this machine that no upstream may reach through us. */
+/** A service of this machine that no upstream may reach through the registry. */
 let hidden: { readonly server: Server; readonly port: number; readonly asked: string[] };
 
 beforeEach(async () => {
@@ -56,11 +56,11 @@ async function start(options: RemoteOptions = {}): Promise<void> {
 const blobPath = (name: string): string => `/v2/${name}/team/app/blobs/${image.layers[0]?.digest}`;
 const manifestPath = (name: string): string => `/v2/${name}/team/app/manifests/v1`;
 
-// The upstream is configured as 127.0.0.1: everything else on this machine is not.
+// The upstream is configured as 127.0.0.1, so every other address of this machine is private.
 const hosts = ['localhost', 'sub.localhost', '127.0.0.2', '0.0.0.0', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:2]'];
 
 describe('a redirect of an upstream to a private address', () => {
-  it.each(hosts)('reaches nothing and gets 503: %s', async (host) => {
+  it.each(hosts)('reaches no target and answers 503: %s', async (host) => {
     await start();
     fault.fault(/blobs|manifests/, { redirect: { to: `http://${host}:${hidden.port}/latest/meta-data` } });
     for (const name of ['hub', 'pass']) {
@@ -79,21 +79,21 @@ describe('a redirect of an upstream to a private address', () => {
     ['true', true],
     ['the host', ['localhost']],
     ['the network', ['127.0.0.0/8', '::1']],
-  ])('is followed where allowPrivateTargets is %s', async (_what, allowPrivateTargets) => {
+  ])('is followed when allowPrivateTargets is %s', async (_what, allowPrivateTargets) => {
     await start(allowPrivateTargets === undefined ? {} : { allowPrivateTargets });
     fault.fault('/blobs/', { redirect: { to: `http://localhost:${hidden.port}/there` } });
     await client.get(blobPath('pass'));
     expect(hidden.asked).toContain('/there');
   });
 
-  it('to the configured host itself is followed, on any port', async () => {
+  it('is followed to any port of the configured host', async () => {
     await start();
     fault.fault('/blobs/', { redirect: 'elsewhere' });
     expect((await client.get(blobPath('pass'))).status).toBe(200);
     expect((await client.get(blobPath('hub'))).status).toBe(200);
   });
 
-  it('is refused before an outgoing proxy hears of it', async () => {
+  it('is refused before an outgoing proxy receives it', async () => {
     const asked: string[] = [];
     const proxy = await listen((req, res) => {
       asked.push(req.url ?? '');
@@ -108,7 +108,7 @@ describe('a redirect of an upstream to a private address', () => {
 });
 
 describe('a token realm at a private address', () => {
-  it.each(hosts)('gets no request, and its answer goes nowhere: %s', async (host) => {
+  it.each(hosts)('receives no request, and its answer is not passed on: %s', async (host) => {
     await start();
     fault.auth = { type: 'token', realm: `http://${host}:${hidden.port}/token` };
     for (const name of ['hub', 'pass']) {
@@ -134,7 +134,7 @@ describe('the keys of a token issuer', () => {
     expect(hidden.asked).toEqual([]);
   });
 
-  it('are fetched from wherever the configuration says', async () => {
+  it('are fetched from any address that the configuration names', async () => {
     const jwksUrl = `http://localhost:${hidden.port}/jwks`;
     const issuerKeys = new IssuerKeys({ issuer: 'https://issuer.example', jwksUrl, runtime: runtime() });
     await issuerKeys.find(header).catch(() => {});

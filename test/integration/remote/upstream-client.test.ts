@@ -48,7 +48,7 @@ afterEach(async () => {
 
 type Config = Partial<UpstreamConfig & Omit<OutgoingConfig, 'url'>>;
 
-/** Short timeouts for tests of timeouts. All other tests use long ones, so that a busy machine does not fail them. */
+/** Short timeouts for tests of timeouts. All other tests use long ones, so that they do not fail on a busy machine. */
 const impatient = { connectTimeoutMs: 300, responseTimeoutMs: 300 };
 
 function create(config: Config = {}): Upstream {
@@ -60,7 +60,7 @@ function create(config: Config = {}): Upstream {
   return upstream;
 }
 
-/** `found`, `absent`, or why not. */
+/** Returns `found`, `absent`, or the reason of a failure. */
 function say(result: UpstreamResult<unknown>): string {
   if (result.type === 'found' || result.type === 'absent') return result.type;
   return `${result.type}: ${result.reason.reason}`;
@@ -77,8 +77,8 @@ async function read(body: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-describe('what works', () => {
-  it('gets manifests by tag and by digest, with one Accept list', async () => {
+describe('the upstream client', () => {
+  it('gets manifests by tag and by digest with one Accept list', async () => {
     const upstream = create();
     for (const reference of [latest, byDigest, { digest: parseDigest(image.manifest.sha512) }]) {
       const { bytes, digest, mediaType, size } = valueOf(await upstream.getManifest(name, reference, []));
@@ -98,7 +98,7 @@ describe('what works', () => {
     expect(sent).toEqual(Array.from({ length: 4 }, () => [accept, 'identity', '1.1 me']));
   });
 
-  it('gets blobs, from an offset on too', async () => {
+  it('gets blobs, also from an offset', async () => {
     const upstream = create();
     const { bytes } = layer;
     expect(valueOf(await upstream.statBlob(name, layerDigest, []))).toEqual({ size: bytes.length });
@@ -114,13 +114,13 @@ describe('what works', () => {
     );
   });
 
-  it('may drop a body at any time, with nobody listening', async () => {
+  it('allows dropping a body at any time without an error listener', async () => {
     const blob = valueOf(await create().getBlob(name, layerDigest, 0, []));
     blob.body.destroy();
     await new Promise<void>((resolve) => blob.body.once('close', resolve));
   });
 
-  it('knows an empty blob', async () => {
+  it('recognizes the empty blob', async () => {
     const empty = parseDigest(fault.images.addBlob(name, Buffer.alloc(0)));
     const upstream = create();
     expect(valueOf(await upstream.statBlob(name, empty, []))).toEqual({ size: 0 });
@@ -128,7 +128,7 @@ describe('what works', () => {
     expect([size, (await read(body)).length]).toEqual([0, 0]);
   });
 
-  it('says absent for 404', async () => {
+  it('reports absent for 404', async () => {
     const upstream = create();
     const other = parseDigest(digest('nothing'));
     const answers = await Promise.all([
@@ -147,14 +147,14 @@ describe('what works', () => {
     ['/', true, 'team/app', '/v2/team/app/'],
     ['/proxy/hub/', false, 'alpine', '/v2/proxy/hub/alpine/'],
     ['/proxy', true, 'alpine', '/v2/proxy/alpine/'],
-  ])('url %s, Docker Hub %s: %s is asked at %s', async (path, dockerHub, asked, expected) => {
+  ])('with url %s and Docker Hub %s requests %s at %s', async (path, dockerHub, asked, expected) => {
     const upstream = create({ url: fault.url + path, dockerHub });
     expect(upstream.host).toBe(new URL(fault.url).host);
     await upstream.statManifest(asked, latest, []);
     expect(fault.requests[0]?.path).toBe(`${expected}manifests/latest`);
   });
 
-  it('sends the trail on, and finds a loop', async () => {
+  it('forwards the Via trail and detects a loop', async () => {
     const upstream = create();
     await upstream.statBlob(name, layerDigest, ['a', 'b']);
     expect(fault.requests[0]?.headers.via).toBe('1.1 a, 1.1 b, 1.1 me');
@@ -178,7 +178,7 @@ describe('what works', () => {
       await upstream.getManifest(name, latest, []);
       await upstream.statBlob(name, layerDigest, []);
     }
-    // A connection may not be free yet when the body that came over it has ended.
+    // A connection may not be free yet when the body sent over it has ended.
     expect(connections).toBeLessThanOrEqual(2);
     counting.closeAllConnections();
     counting.close();
@@ -187,12 +187,12 @@ describe('what works', () => {
 
 const otherDigest = digest('other');
 
-describe('faults', () => {
+describe('the upstream client on a faulty answer', () => {
   const manifests: readonly (readonly [string, Fault, string])[] = [
     ['wrong bytes', { wrongBytes: true }, 'failed: the content does not match'],
     ['no digest', { headers: { 'docker-content-digest': undefined } }, 'found'],
     ['no digest, no length', { headers: { 'docker-content-digest': undefined }, noLength: true }, 'found'],
-    ['a digest that is none', { headers: { 'docker-content-digest': 'md5:1' } }, 'found'],
+    ['an invalid digest', { headers: { 'docker-content-digest': 'md5:1' } }, 'found'],
     ['another digest', { headers: { 'docker-content-digest': digest('x') } }, 'failed: the content does not match'],
     ['cut', { cutAfterBytes: 10, times: 1 }, 'failed: the connection was closed before the answer was complete'],
     [
@@ -200,9 +200,13 @@ describe('faults', () => {
       { cutAfterBytes: 10, noLength: true },
       'failed: the connection was closed before the answer was complete',
     ],
-    ['longer than it is', { lengthOff: 5 }, 'failed: the connection was closed before the answer was complete'],
+    [
+      'a length that is too large',
+      { lengthOff: 5 },
+      'failed: the connection was closed before the answer was complete',
+    ],
     ['stops in the middle', { hold: { afterBytes: 5, until: new Promise(() => {}) } }, 'failed: the answer stalled'],
-    ['drips for ever', { slow: { chunkBytes: 1, delayMs: 30 } }, 'failed: the answer takes too long'],
+    ['drips forever', { slow: { chunkBytes: 1, delayMs: 30 } }, 'failed: the answer takes too long'],
     ['hangs', { hang: true }, 'failed: no answer in time'],
     ['too large', { body: Buffer.alloc(4 * 1024 * 1024 + 1) }, 'failed: the answer is larger than 4194304 bytes'],
     ['503', { status: 503 }, 'failed: it answered 503'],
@@ -214,16 +218,16 @@ describe('faults', () => {
     ['404', { status: 404 }, 'absent'],
     ['reset twice', { reset: true, times: 2 }, 'failed: the connection was reset'],
     ['reset once', { reset: true, times: 1 }, 'found'],
-    ['redirected for ever', { redirect: 'here' }, 'failed: it redirects too often'],
+    ['redirected forever', { redirect: 'here' }, 'failed: it redirects too often'],
     ['redirected to nowhere', { redirect: { to: 'http://[' } }, 'failed: it redirects without a valid Location'],
     ['redirected elsewhere', { redirect: 'elsewhere' }, 'found'],
   ];
-  it.each(manifests)('a manifest by tag: %s', { timeout: 4000 }, async (_what, how, expected) => {
+  it.each(manifests)('classifies a manifest requested by tag: %s', { timeout: 4000 }, async (_what, how, expected) => {
     fault.fault('/manifests/', how);
     const endless = how.hang ?? how.slow ?? how.hold;
     const upstream = create(endless === undefined ? {} : impatient);
     expect(say(await upstream.getManifest(name, latest, [])).slice(0, expected.length)).toBe(expected);
-    // Timeouts are not retried, what broke before an answer is, once.
+    // Timeouts are not retried; a connection that broke before the answer is, once.
     if (how.hang === true || how.reset === true) expect(fault.requests).toHaveLength(how.hang === true ? 1 : 2);
   });
 
@@ -231,12 +235,12 @@ describe('faults', () => {
     ['Docker, with parameters', { 'content-type': `${types.dockerImage}; charset=utf-8` }, types.dockerImage],
     ['none', { 'content-type': undefined }, types.ociImage],
     ['JSON', { 'content-type': 'application/json' }, types.ociImage],
-  ])("a manifest's type: %s", async (_what, headers, expected) => {
+  ])('determines the type of a manifest: %s', async (_what, headers, expected) => {
     fault.fault('/manifests/', { headers });
     expect(valueOf(await create().getManifest(name, latest, [])).mediaType).toBe(expected);
   });
 
-  it('HEAD of a manifest leaves out what it is not told', async () => {
+  it('omits what the upstream does not send in a HEAD of a manifest', async () => {
     const upstream = create();
     const headers = { 'docker-content-digest': undefined, 'content-type': 'text/plain', 'content-length': '0' };
     fault.fault('/manifests/', { headers });
@@ -263,11 +267,11 @@ describe('faults', () => {
       'failed: it answered a range without saying which',
     ],
     ['a Content-Length that differs', 10, { lengthOff: -1 }, 'failed: its Content-Length and Content-Range differ'],
-    ['the size is not told', 10, { headers: { 'content-range': 'bytes 10-299999/*' } }, 'found at 10 of ?: whole'],
+    ['an unknown total size', 10, { headers: { 'content-range': 'bytes 10-299999/*' } }, 'found at 10 of ?: whole'],
     ['cut', 0, { cutAfterBytes: 70_000 }, 'found at 0 of 300000: broken'],
     ['cut, chunked', 0, { cutAfterBytes: 70_000, noLength: true }, 'found at 0 of ?: broken'],
     ['cut, ranged', 10, { cutAfterBytes: 70_000 }, 'found at 10 of 300000: broken'],
-    ['longer than it is', 0, { lengthOff: 1 }, 'found at 0 of 300001: broken'],
+    ['a length that is too large', 0, { lengthOff: 1 }, 'found at 0 of 300001: broken'],
     [
       'stops in the middle',
       0,
@@ -287,23 +291,27 @@ describe('faults', () => {
       `failed: the content does not match: ${otherDigest} is claimed`,
     ],
   ];
-  it.each(heads)('a blob: %s, from %i on', { timeout: 4000 }, async (_what, offset, how, expected) => {
-    fault.fault('/blobs/', how);
-    const upstream = create((how.hold ?? how.slow) === undefined ? {} : impatient);
-    const result = await upstream.getBlob(name, layerDigest, offset, []);
-    if (result.type !== 'found') {
-      expect(say(result)).toBe(expected);
-      return;
-    }
-    const { body, size, offset: from } = result.value;
-    const end = await read(body).then(
-      (bytes) => (bytes.equals(layer.bytes.subarray(from)) ? 'whole' : 'wrong'),
-      () => 'broken',
-    );
-    expect(`found at ${from} of ${size ?? '?'}: ${end}`).toBe(expected);
-  });
+  it.each(heads)(
+    'classifies a blob (%s) requested from offset %i',
+    { timeout: 4000 },
+    async (_what, offset, how, expected) => {
+      fault.fault('/blobs/', how);
+      const upstream = create((how.hold ?? how.slow) === undefined ? {} : impatient);
+      const result = await upstream.getBlob(name, layerDigest, offset, []);
+      if (result.type !== 'found') {
+        expect(say(result)).toBe(expected);
+        return;
+      }
+      const { body, size, offset: from } = result.value;
+      const end = await read(body).then(
+        (bytes) => (bytes.equals(layer.bytes.subarray(from)) ? 'whole' : 'wrong'),
+        () => 'broken',
+      );
+      expect(`found at ${from} of ${size ?? '?'}: ${end}`).toBe(expected);
+    },
+  );
 
-  it('an upstream that is down fails at once, and is found again', async () => {
+  it('fails at once while the upstream is down, and finds it again later', async () => {
     const upstream = create();
     await fault.down();
     expect(say(await upstream.statBlob(name, layerDigest, []))).toBe('failed: the connection was refused');
@@ -328,8 +336,8 @@ describe('faults', () => {
   });
 });
 
-describe('redirects', () => {
-  it('Authorization stays behind, HEAD becomes GET, and the signed URL is asked for anew', async () => {
+describe('a redirect', () => {
+  it('keeps Authorization from the target, is followed by GET even for HEAD, and is resolved anew each time', async () => {
     fault.auth = { type: 'token' };
     fault.fault('/blobs/', { redirect: 'elsewhere' });
     const upstream = create();
@@ -347,7 +355,7 @@ describe('redirects', () => {
     expect(new Set(elsewhere.map(({ path }) => path)).size).toBe(4);
   });
 
-  it('a refusal elsewhere is no challenge to us', async () => {
+  it('that leads to a refusal elsewhere is not treated as a challenge', async () => {
     fault.fault('/blobs/', { redirect: 'elsewhere' });
     const challenge = `Bearer realm="${fault.url}/token"`;
     fault.fault('/blobs/', { at: 'elsewhere', status: 401, headers: { 'www-authenticate': challenge } });
@@ -356,7 +364,7 @@ describe('redirects', () => {
     expect(fault.requests.filter(({ at }) => at === 'token')).toEqual([]);
   });
 
-  it('what comes back from elsewhere brings no Authorization either', async () => {
+  it('that leads back from elsewhere does not restore Authorization', async () => {
     fault.auth = { type: 'basic', username: 'u', password: 'p' };
     fault.fault('/blobs/', { redirect: 'elsewhere', times: 2 });
     fault.fault('/blobs/', { at: 'elsewhere', status: 302, headers: { location: `${fault.url}/v2/back` } });
@@ -366,12 +374,12 @@ describe('redirects', () => {
   });
 });
 
-describe('tokens', () => {
+describe('a token', () => {
   const credentials = { username: 'user', password: 'pass word' };
   const users = { user: 'pass word' };
   const tokenRequests = (): number => fault.count('/token');
 
-  it('are fetched once for a scope, sent at once, and renewed before they expire', async () => {
+  it('is fetched once per scope, sent at once, and renewed before it expires', async () => {
     fault.auth = { type: 'token', expiresIn: 300 };
     const upstream = create();
     for (let i = 0; i < 3; i++) expect(say(await upstream.statBlob(name, layerDigest, []))).toBe('found');
@@ -388,9 +396,9 @@ describe('tokens', () => {
   });
 
   it.each([
-    ['nothing said', undefined],
+    ['without expires_in', undefined],
     ['less than a minute', 5],
-  ])('live a minute at least: %s', async (_what, expiresIn) => {
+  ])('lives at least a minute: %s', async (_what, expiresIn) => {
     fault.auth = { type: 'token', field: 'access_token', ...(expiresIn === undefined ? {} : { expiresIn }) };
     const upstream = create();
     await upstream.statBlob(name, layerDigest, []);
@@ -402,7 +410,7 @@ describe('tokens', () => {
     expect(tokenRequests()).toBe(2);
   });
 
-  it('are per image, and asked for by our own scope where the challenge has none', async () => {
+  it('belongs to one image, and is requested with a default scope when the challenge has none', async () => {
     fault.auth = { type: 'token', scope: null };
     fault.images.addImage('team/other', 'latest');
     const upstream = create();
@@ -412,7 +420,7 @@ describe('tokens', () => {
     expect(tokenRequests()).toBe(2);
   });
 
-  it('are fetched once for 50 waiters, and renewed once when they are revoked', async () => {
+  it('is fetched once for 50 waiters, and renewed once when it is revoked', async () => {
     fault.auth = { type: 'token' };
     fault.fault('/token', { at: 'token', delayMs: 50 });
     const upstream = create();
@@ -425,7 +433,7 @@ describe('tokens', () => {
     expect(tokenRequests()).toBe(2);
   });
 
-  it('a password goes to the realm and nowhere else', async () => {
+  it('is requested with the password, which goes to the realm only', async () => {
     fault.auth = { type: 'token', users };
     expect(say(await create({ credentials }).getManifest(name, latest, []))).toBe('found');
     const sent = fault.requests.map(({ at, headers }) => `${at} ${headers.authorization?.split(' ')[0] ?? ''}`);
@@ -435,7 +443,7 @@ describe('tokens', () => {
 
   const refusals: readonly (readonly [string, (fault: FaultUpstream) => void, Config, RegExp])[] = [
     [
-      'no token for an anonymous',
+      'no token for anonymous access',
       (f) => (f.auth = { type: 'token', users }),
       {},
       /^denied: .* refuses an anonymous token \(401\)$/,
@@ -447,7 +455,7 @@ describe('tokens', () => {
       /^failed: .* refuses our credentials \(401\)$/,
     ],
     [
-      'a token that opens nothing',
+      'a token without access',
       (f) => (f.auth = { type: 'token', closed: [name] }),
       {},
       /^denied: it denies access even with its own token \(401\)$/,
@@ -469,7 +477,7 @@ describe('tokens', () => {
       /^failed: .* it gets no password unless trustedRealms names it$/,
     ],
     [
-      'a realm that is no URL',
+      'a realm that is not a URL',
       (f) => (f.auth = { type: 'token', realm: '/token' }),
       {},
       /^failed: its token realm is no absolute URL$/,
@@ -499,7 +507,7 @@ describe('tokens', () => {
       /^failed: no token from .*: it answered 500$/,
     ],
     [
-      'a realm that gives none',
+      'a realm without a token in its answer',
       (f) => {
         f.auth = { type: 'token' };
         f.fault('/token', { at: 'token', body: '{"token":""}' });
@@ -508,7 +516,7 @@ describe('tokens', () => {
       /^failed: its token realm gave no token$/,
     ],
     [
-      'Basic and nothing to send',
+      'Basic without credentials',
       (f) => (f.auth = { type: 'basic', ...credentials }),
       {},
       /^failed: it requires credentials, but none are configured$/,
@@ -538,7 +546,7 @@ describe('tokens', () => {
       /^failed: it refuses our credentials \(403\)$/,
     ],
   ];
-  it.each(refusals)('%s', async (_what, prepare, config, expected) => {
+  it.each(refusals)('a refusal is reported with its reason: %s', async (_what, prepare, config, expected) => {
     prepare(fault);
     const result = await create(config).getManifest(name, latest, []);
     expect(say(result)).toMatch(expected);
@@ -546,7 +554,7 @@ describe('tokens', () => {
     expect(fault.requests.filter(({ at }) => at === 'elsewhere')).toEqual([]);
   });
 
-  it('Basic is sent at once after its first challenge, to every image', async () => {
+  it('Basic credentials are sent at once to every image after the first challenge', async () => {
     fault.auth = { type: 'basic', ...credentials };
     fault.images.addImage('team/other', 'latest');
     const upstream = create({ credentials });
@@ -555,37 +563,40 @@ describe('tokens', () => {
     expect(fault.requests.map(({ status }) => status)).toEqual([401, 200, 200, 200]);
   });
 
-  it.each(['basic', 'token'] as const)('a callback is asked again when what it gave is refused: %s', async (type) => {
-    let password = 'old';
-    let calls = 0;
-    const secure = (): void => {
-      fault.auth = type === 'basic' ? { type, username: 'user', password } : { type, users: { user: password } };
-    };
-    secure();
-    const upstream = create({
-      credentials: () => {
-        calls += 1;
-        return Promise.resolve({ username: 'user', password });
-      },
-    });
-    for (let i = 0; i < 3; i++) expect(say(await upstream.getManifest(name, latest, []))).toBe('found');
-    expect(calls).toBe(1);
-    password = 'new';
-    secure();
-    fault.revokeTokens();
-    expect(say(await upstream.getManifest(name, latest, []))).toBe('found');
-    expect(calls).toBe(2);
-  });
+  it.each(['basic', 'token'] as const)(
+    'a callback is called again when its credentials are refused: %s',
+    async (type) => {
+      let password = 'old';
+      let calls = 0;
+      const secure = (): void => {
+        fault.auth = type === 'basic' ? { type, username: 'user', password } : { type, users: { user: password } };
+      };
+      secure();
+      const upstream = create({
+        credentials: () => {
+          calls += 1;
+          return Promise.resolve({ username: 'user', password });
+        },
+      });
+      for (let i = 0; i < 3; i++) expect(say(await upstream.getManifest(name, latest, []))).toBe('found');
+      expect(calls).toBe(1);
+      password = 'new';
+      secure();
+      fault.revokeTokens();
+      expect(say(await upstream.getManifest(name, latest, []))).toBe('found');
+      expect(calls).toBe(2);
+    },
+  );
 });
 
 describe('authorize', () => {
-  it('gives nothing but Via where nothing is wanted, and asks once', async () => {
+  it('returns nothing but Via when no credentials are required, and probes once', async () => {
     const upstream = create();
     for (let i = 0; i < 2; i++) expect(valueOf(await upstream.authorize(name, []))).toEqual({ via: '1.1 me' });
     expect(fault.requests.map(({ path }) => path)).toEqual(['/v2/']);
   });
 
-  it('gives a token for the image, and another when that was refused', async () => {
+  it('returns a token for the image, and another after that one was refused', async () => {
     fault.auth = { type: 'token' };
     const upstream = create();
     const first = valueOf(await upstream.authorize(name, []));
@@ -599,7 +610,7 @@ describe('authorize', () => {
     expect(fault.count('/token')).toBe(2);
   });
 
-  it('asks under the name when the plain question was not enough', async () => {
+  it('probes under the image name when the general probe was not enough', async () => {
     fault.fault(/^\/v2\/$/, { body: '{}' });
     const upstream = create();
     expect(valueOf(await upstream.authorize(name, []))).toEqual({ via: '1.1 me' });
@@ -607,7 +618,7 @@ describe('authorize', () => {
     expect(valueOf(await upstream.authorize(name, [], { renew: true }))['authorization']).toMatch(/^Bearer token-/);
   });
 
-  it('says why not', async () => {
+  it('reports why it failed', async () => {
     fault.auth = { type: 'token', users: {} };
     expect(say(await create().authorize(name, []))).toMatch(/^denied: .* refuses an anonymous token/);
     fault.fault('/v2/', { status: 500 });
@@ -615,8 +626,8 @@ describe('authorize', () => {
   });
 });
 
-describe('limits', () => {
-  it('opens after five failures, asks nothing for 10 s, and one probe closes it', async () => {
+describe('the limits of an upstream', () => {
+  it('open the circuit after five failures for 10 s, and one probe closes it', async () => {
     const upstream = create();
     fault.fault('/blobs/', { status: 500 });
     for (let i = 0; i < 5; i++) await upstream.statBlob(name, layerDigest, []);
@@ -635,7 +646,7 @@ describe('limits', () => {
     expect(fault.requests).toHaveLength(6);
   });
 
-  it('a 429 keeps everybody away for as long as it says', async () => {
+  it('hold back every request for as long as a 429 says', async () => {
     const upstream = create();
     fault.fault('/manifests/', { status: 429, headers: { 'retry-after': '30' }, times: 1 });
     const limited = { type: 'failed', reason: { status: 429, retryAfterSeconds: 30 } };
@@ -650,7 +661,7 @@ describe('limits', () => {
     expect(say(await upstream.statBlob(name, layerDigest, []))).toBe('found');
   });
 
-  it('the budget follows RateLimit-Remaining, and is whole again after its window', async () => {
+  it('follow RateLimit-Remaining, and reset after its window', async () => {
     const upstream = create();
     expect(upstream.budget).toBe(1);
     const headers = { 'ratelimit-limit': '100;w=21600', 'ratelimit-remaining': '10;w=21600' };
@@ -665,7 +676,7 @@ describe('limits', () => {
   });
 });
 
-describe('lists', () => {
+describe('a list of an upstream', () => {
   it('follows Link through all pages of tags, in byte order', async () => {
     for (const tag of ['b', 'B', '10', '9', 'a']) fault.images.addManifest(name, image.manifest, tag);
     fault.images.pageSize = 2;
@@ -674,8 +685,8 @@ describe('lists', () => {
   });
 
   it.each([
-    ['null', { body: '{"name":"team/app","tags":null}' }, []],
-    ['strays', { body: '{"tags":["ok",7,null,".bad","ok"]}' }, ['ok']],
+    ['tags that are null', { body: '{"name":"team/app","tags":null}' }, []],
+    ['invalid values', { body: '{"tags":["ok",7,null,".bad","ok"]}' }, ['ok']],
     ['another shape', { body: '[]' }, 'failed: its list is none: the answer has another shape'],
     ['no JSON', { body: '<html>' }, 'failed: its list is none: the answer has another shape'],
     [
@@ -689,7 +700,7 @@ describe('lists', () => {
       'failed: the next page of its list is at another host, localhost:1',
     ],
     ['too large', { body: Buffer.alloc(8 * 1024 * 1024 + 1, 32) }, 'failed: the answer is larger than 8388608 bytes'],
-  ])('tags: %s', async (_what, how: Fault, expected) => {
+  ])('returns the valid tags or fails: %s', async (_what, how: Fault, expected) => {
     fault.fault('/tags/', how);
     const result = await create().listTags(name, []);
     expect(result.type === 'found' ? result.value : say(result)).toEqual(expected);
@@ -698,7 +709,7 @@ describe('lists', () => {
   const subject = { mediaType: types.ociImage, digest: digest('subject'), size: 7 };
   const subjectDigest = parseDigest(subject.digest);
 
-  it('lists referrers through all pages', async () => {
+  it('returns referrers through all pages', async () => {
     const first = fault.images.addManifest(
       name,
       imageManifest('1', { subject, artifactType: 'a/b', annotations: { k: 'v' } }),
@@ -715,20 +726,23 @@ describe('lists', () => {
   it.each([
     ['404', { status: 404 }],
     ['a web page', { body: '<html>', headers: { 'content-type': 'text/html' } }],
-  ])('without the API (%s) it reads the fallback tag, and that may be absent', async (_what, how: Fault) => {
-    fault.fault('/referrers/', how);
-    const upstream = create();
-    expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([]);
-    const descriptor = { mediaType: types.ociImage, digest: digest('sig'), size: 3, artifactType: 'sig' };
-    const strays = [
-      { ...descriptor, digest: 'md5:1' },
-      { ...descriptor, size: -1 },
-    ] as const;
-    fault.images.addManifest(name, indexManifest([descriptor, ...strays]), subject.digest.replace(':', '-'));
-    expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
-  });
+  ])(
+    'reads the fallback tag when there is no referrers API (%s), and that tag may be absent',
+    async (_what, how: Fault) => {
+      fault.fault('/referrers/', how);
+      const upstream = create();
+      expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([]);
+      const descriptor = { mediaType: types.ociImage, digest: digest('sig'), size: 3, artifactType: 'sig' };
+      const strays = [
+        { ...descriptor, digest: 'md5:1' },
+        { ...descriptor, size: -1 },
+      ] as const;
+      fault.images.addManifest(name, indexManifest([descriptor, ...strays]), subject.digest.replace(':', '-'));
+      expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
+    },
+  );
 
-  it('cannot tell when the API answers 500, or the fallback tag does', async () => {
+  it('fails when the API or the fallback tag answers 500', async () => {
     const upstream = create();
     fault.images.addManifest(name, manifestOf(types.ociIndex, {}), subject.digest.replace(':', '-'));
     fault.fault('/referrers/', { status: 500, times: 1 });
@@ -745,7 +759,7 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A forward proxy: CONNECT for https, absolute URLs for http. */
+/** Starts a forward proxy: CONNECT for https, absolute URLs for http. */
 async function startProxy(): Promise<{ url: string; seen: string[]; close(): void }> {
   const seen: string[] = [];
   const server = createServer((req, res) => {
@@ -775,12 +789,12 @@ async function startProxy(): Promise<{ url: string; seen: string[]; close(): voi
   return { url, seen, close };
 }
 
-describe('ways there', () => {
+describe('the transport to an upstream', () => {
   it.each([
     ['trusted', { ca: readTestCertificate().cert }, /^found$/],
     ['in a list', { ca: [readTestCertificate().cert] }, /^found$/],
     ['not trusted', {}, /^failed: its certificate or TLS fails \(DEPTH_ZERO_SELF_SIGNED_CERT\)$/],
-  ])('a private CA: %s', async (_what, config, expected) => {
+  ])('verifies a private CA: %s', async (_what, config, expected) => {
     const secure = await startFaultUpstream({ tls: true });
     secure.images.addImage(name, 'latest');
     secure.auth = { type: 'token' };
@@ -788,7 +802,7 @@ describe('ways there', () => {
     await secure.close();
   });
 
-  it('never goes from https to http', async () => {
+  it('never follows a redirect from https to http', async () => {
     const secure = await startFaultUpstream({ tls: true });
     const { cert } = readTestCertificate();
     secure.images.addImage(name, 'latest');
@@ -816,7 +830,7 @@ describe('ways there', () => {
     proxy.close();
   });
 
-  it('through a proxy: http by its URL, https by CONNECT, with a password for the proxy, blobs and all', async () => {
+  it('sends http by URL and https by CONNECT through a proxy, with the password of the proxy', async () => {
     const proxy = await startProxy();
     const secure = await startFaultUpstream({ tls: true });
     const held = secure.images.addImage(name, 'latest', [200_000]);
@@ -836,7 +850,7 @@ describe('ways there', () => {
     await secure.close();
   });
 
-  it('an upstream that hangs behind a proxy is a failure, in time', async () => {
+  it('fails in time when an upstream hangs behind a proxy', async () => {
     const proxy = await startProxy();
     fault.fault('/manifests/', { hang: true });
     expect(
@@ -845,7 +859,7 @@ describe('ways there', () => {
     proxy.close();
   });
 
-  it('a proxy that is down or hangs is a failure, in time', async () => {
+  it('fails in time when a proxy is down or hangs', async () => {
     const sockets: Duplex[] = [];
     const deaf = createServer().on('connect', (_req, socket) => void sockets.push(socket));
     const url = await listen(deaf);
