@@ -52,7 +52,7 @@ const paths: readonly Trick[] = [
     400,
   ],
   [
-    'an endpoint in the name of another',
+    'a path traversal behind an endpoint',
     'GET',
     `/v2/public/app/manifests/latest/../../../../secret/x/manifests/${secretTag}`,
     {},

@@ -47,7 +47,7 @@ async function sessions(): Promise<number> {
   return (await collect(disk.storage.metadata.sessions())).length;
 }
 
-/** Expects a refusal with 507 that leaves nothing behind. */
+/** Expects that the refused upload is gone from the disk and unknown to the client. */
 async function expectGone(location: string): Promise<void> {
   expect(await staged()).toEqual([]);
   expect(await sessions()).toBe(0);

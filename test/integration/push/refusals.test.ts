@@ -200,13 +200,13 @@ describe('a request for something missing or invalid', () => {
     ['PUT', `${image}/blobs/uploads/`, 'POST'],
     ['GET', `${image}/blobs/uploads`, 'POST'],
     ['DELETE', '/v2/_catalog', 'GET'],
-  ] as const)('answers %s %s with 405 and the allowed methods', async (method, path, allow) => {
+  ] as const)('gets 405 and the allowed methods for %s %s', async (method, path, allow) => {
     const answer = await client.send(method, path);
     expectRefusal(answer, 405, 'UNSUPPORTED');
     expect(answer.header('allow').split(', ').sort()).toEqual(allow.split(', ').sort());
   });
 
-  it('explains the form of a name and lists the repositories when the repository is unknown', async () => {
+  it('gets the form of a name and the known repositories when the repository is unknown', async () => {
     for (const path of ['/v2/other/app/tags/list', '/v2/local/tags/list']) {
       const { errors } = (await client.get(path)).json() as { errors: { message: string; detail: unknown }[] };
       expect(errors[0]?.message).toContain('<repository>/<image>');
@@ -315,7 +315,7 @@ describe('a crafted path', () => {
   });
 });
 
-describe('an invalid manifest', () => {
+describe('PUT manifest', () => {
   const put = (
     type: string | undefined,
     body: Buffer | string | Readable,
@@ -339,7 +339,7 @@ describe('an invalid manifest', () => {
     ['neither type nor known shape', undefined, '{"schemaVersion":2}'],
     ['schema 1', 'application/vnd.docker.distribution.manifest.v1+prettyjws', '{"schemaVersion":1}'],
     ['a layer with a bad digest', types.ociImage, good.bytes.toString().replace('sha256:', 'sha256:x')],
-  ])('%s is refused with 400 MANIFEST_INVALID', async (_title, type, body) => {
+  ])('refuses %s with 400 MANIFEST_INVALID', async (_title, type, body) => {
     expectRefusal(await put(type, body), 400, 'MANIFEST_INVALID');
     expect((await client.head(`${image}/manifests/refused`)).status).toBe(404);
   });
@@ -347,7 +347,7 @@ describe('an invalid manifest', () => {
   it.each([
     ['by sha256', good.digest],
     ['by sha512', good.sha512],
-  ])('with two extra spaces, %s, is refused with 400 DIGEST_INVALID', async (_title, reference) => {
+  ])('refuses a body with two extra spaces, %s, with 400 DIGEST_INVALID', async (_title, reference) => {
     const spaced = Buffer.concat([good.bytes, Buffer.from('  ')]);
     expectRefusal(await put(good.type, spaced, reference), 400, 'DIGEST_INVALID');
   });
@@ -360,8 +360,8 @@ describe('an invalid manifest', () => {
   it.each([
     ['3.92 MB', 3_920_000, 201],
     ['exactly 4 MiB', 4_194_304, 201],
-    ['one byte more', 4_194_305, 413],
-  ])('of %s is judged alike with and without a Content-Length', async (_title, size, status) => {
+    ['4 MiB and one byte', 4_194_305, 413],
+  ])('treats a body of %s the same with and without a Content-Length', async (_title, size, status) => {
     const bytes = sized(size);
     expect(bytes).toHaveLength(size);
     for (const body of [bytes, Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)])]) {
@@ -377,20 +377,20 @@ describe('an invalid manifest', () => {
     ['an empty tag', good.digest, '?tag=', 400, 'TAG_INVALID'],
     ['a digest as a tag', good.digest, `?tag=${good.digest}`, 400, 'TAG_INVALID'],
     ['101 tags', good.digest, `?${Array.from({ length: 101 }, (_, i) => `tag=t${i}`).join('&')}`, 414, 'TAG_INVALID'],
-  ])('is refused when its tag parameters have %s', async (_title, reference, query, status, code) => {
+  ])('refuses tag parameters with %s', async (_title, reference, query, status, code) => {
     expectRefusal(await put(good.type, good.bytes, reference, query), status, code);
     expect((await client.head(`${image}/manifests/${good.digest}`)).status).toBe(404);
     expect((await client.head(`${image}/manifests/a`)).status).toBe(404);
   });
 
-  it('with more tags than fit in a request head is refused by Node with 431', async () => {
+  it('gets 431 from Node for more tags than fit in a request head', async () => {
     const query = Array.from({ length: 2000 }, (_, i) => `tag=tag-number-${i}`).join('&');
     const answer = await exchangeRaw(server.port, rawHead('PUT', `${image}/manifests/${good.digest}?${query}`));
     expect(answer.status).toBe(431);
   });
 });
 
-describe('an invalid chunk', () => {
+describe('an upload', () => {
   const bytes = someBytes('chunks', 100);
 
   it.each([
@@ -402,28 +402,25 @@ describe('an invalid chunk', () => {
     ['a chunk that ends before it begins', '5-4', 10],
     ['a chunk with a malformed range', 'x', 10],
     ['a chunk of astronomic size', `5-${'9'.repeat(30)}`, 10],
-  ])(
-    '%s is refused with 416, Location and Range by PATCH and PUT, and the session stays open',
-    async (_title, range, length) => {
-      const location = await startUpload(client, 'local/app');
-      expect((await client.patch(location, { body: bytes.subarray(0, 5) })).status).toBe(202);
-      const send = { headers: { 'Content-Range': range }, body: someBytes('wrong', length) };
-      for (const [method, path] of [
-        ['PATCH', location],
-        ['PUT', `${location}?digest=${digest(bytes)}`],
-      ] as const) {
-        const answer = await client.send(method, path, send);
-        expectRefusal(answer, 416, 'RANGE_INVALID');
-        expect([answer.header('location'), answer.header('range')]).toEqual([location, '0-4']);
-        const status = await client.get(path);
-        expect([status.status, status.header('location'), status.header('range')]).toEqual([204, location, '0-4']);
-      }
-      const rest = { headers: { 'Content-Range': '5-99' }, body: bytes.subarray(5) };
-      expect((await client.put(`${location}?digest=${digest(bytes)}`, rest)).status).toBe(201);
-    },
-  );
+  ])('refuses %s with 416, Location and Range by PATCH and PUT, and stays open', async (_title, range, length) => {
+    const location = await startUpload(client, 'local/app');
+    expect((await client.patch(location, { body: bytes.subarray(0, 5) })).status).toBe(202);
+    const send = { headers: { 'Content-Range': range }, body: someBytes('wrong', length) };
+    for (const [method, path] of [
+      ['PATCH', location],
+      ['PUT', `${location}?digest=${digest(bytes)}`],
+    ] as const) {
+      const answer = await client.send(method, path, send);
+      expectRefusal(answer, 416, 'RANGE_INVALID');
+      expect([answer.header('location'), answer.header('range')]).toEqual([location, '0-4']);
+      const status = await client.get(path);
+      expect([status.status, status.header('location'), status.header('range')]).toEqual([204, location, '0-4']);
+    }
+    const rest = { headers: { 'Content-Range': '5-99' }, body: bytes.subarray(5) };
+    expect((await client.put(`${location}?digest=${digest(bytes)}`, rest)).status).toBe(201);
+  });
 
-  it('an empty session reports 0--1 with a 416, so that a client that adds 1 starts at 0', async () => {
+  it('reports 0--1 with a 416 while it is empty, so that a client that adds 1 starts at 0', async () => {
     const location = await startUpload(client, 'local/app');
     const answer = await client.patch(location, { headers: { 'Content-Range': '1-2' }, body: 'ab' });
     expect([answer.status, answer.header('range')]).toEqual([416, '0--1']);
@@ -435,7 +432,7 @@ describe('an invalid chunk', () => {
     ['less than Content-Range says, chunked', '5-14', () => Readable.from([bytes.subarray(5, 14)])],
     ['more than Content-Range says, chunked', '5-14', () => Readable.from([bytes.subarray(5, 16)])],
     ['nothing at all', '5-14', Buffer.alloc(0)],
-  ])('%s is refused with 400 SIZE_INVALID and discarded', async (_title, range, source) => {
+  ])('refuses a chunk with %s with 400 SIZE_INVALID and discards it', async (_title, range, source) => {
     const location = await startUpload(client, 'local/app');
     await client.patch(location, { body: bytes.subarray(0, 5) });
     const send = (): { headers: Record<string, string>; body: Buffer | Readable } => ({
@@ -460,7 +457,7 @@ describe('an invalid chunk', () => {
     ['a malformed digest', '?digest=sha256:x'],
     ['an algorithm that is not supported', `?digest=md5:${'a'.repeat(32)}`],
     ['an algorithm in capitals', `?digest=${absent.replace('sha256', 'SHA256')}`],
-  ])('a closing PUT with %s is refused with 400 DIGEST_INVALID', async (_title, query) => {
+  ])('refuses a closing PUT with %s with 400 DIGEST_INVALID', async (_title, query) => {
     const location = await startUpload(client, 'local/app');
     expectRefusal(await client.put(`${location}${query}`, { body: bytes }), 400, 'DIGEST_INVALID');
   });
@@ -469,7 +466,7 @@ describe('an invalid chunk', () => {
     ['in one POST', 'post'],
     ['by POST and PUT', 'put'],
     ['by PATCH and an empty PUT', 'patch'],
-  ])('content with another digest sent %s is refused with 400 DIGEST_INVALID and not stored', async (_title, flow) => {
+  ])('refuses content with another digest sent %s with 400 DIGEST_INVALID and stores nothing', async (_title, flow) => {
     const content = Buffer.from(`mismatch ${flow}`);
     const wrong = Buffer.concat([content, Buffer.from('12345')]);
     const query = `?digest=${digest(content)}`;

@@ -44,7 +44,7 @@ describe('the unread rest of a body after its request was answered', () => {
     });
   });
 
-  it('closes each connection on which nothing arrives, even for many connections', async () => {
+  it('closes each of many connections on which nothing more arrives', async () => {
     await withServer(refuse, { maxBytes: 1e9, maxMs: 50, lingerMs: 10 }, async (port, server) => {
       const connections = await Promise.all(Array.from({ length: 150 }, () => RawConnection.open(port)));
       for (const connection of connections) await connection.write(rawHead('POST', '/', endless));

@@ -22,7 +22,7 @@ let disk: SmallDisk;
 let fault: FaultUpstream;
 let server: TestRegistry;
 let client: Client;
-/** The index has used up the reserve too, and refuses each write of these kinds. */
+/** Writes that the index refuses, as if the reserve were used up too. */
 let refused: RegExp | undefined;
 
 beforeEach(async () => {

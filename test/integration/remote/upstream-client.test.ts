@@ -60,7 +60,7 @@ function create(config: Config = {}): Upstream {
   return upstream;
 }
 
-/** Returns `found`, `absent`, or the reason of a failure. */
+/** Returns `found`, `absent`, or the type and reason of a failure. */
 function say(result: UpstreamResult<unknown>): string {
   if (result.type === 'found' || result.type === 'absent') return result.type;
   return `${result.type}: ${result.reason.reason}`;
