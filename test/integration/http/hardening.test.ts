@@ -227,7 +227,7 @@ describe('invalid bytes after a request', () => {
 
   it.each([
     ['a chunk without a size', 'x\r\n'],
-    ['a chunk that is longer than it says', '1\r\nabc\r\n'],
+    ['a chunk that exceeds its size', '1\r\nabc\r\n'],
     ['a chunk size that is not a number', '-1\r\nabc\r\n'],
     ['a chunk that ends in a bare line feed', '3\nabc\n0\n\n'],
   ])('are answered when they are in its body, and earlier bytes are kept: %s', async (_title, chunk) => {

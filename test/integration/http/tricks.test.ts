@@ -76,10 +76,10 @@ const paths: readonly Trick[] = [
   ['a namespace twice', 'GET', `/v2/x/manifests/${secretTag}?ns=docker.io&ns=quay.io`, {}, 401],
   ['a namespace after another', 'GET', `/v2/public/app/manifests/${secretTag}?ns=quay.io&ns=docker.io`, {}, 404],
   ['a namespace in capitals', 'GET', `/v2/x/manifests/${secretTag}?ns=INDEX.docker.io`, {}, 401],
-  ['a namespace that is a repository', 'GET', `/v2/x/manifests/${secretTag}?ns=secret`, {}, 404],
+  ['a namespace that equals a repository name', 'GET', `/v2/x/manifests/${secretTag}?ns=secret`, {}, 404],
   ['a namespace with a path traversal', 'GET', `/v2/x/manifests/${secretTag}?ns=../secret`, {}, 404],
   ['an encoded question mark', 'GET', `/v2/public/app/manifests/latest%3fns=docker.io`, {}, 400],
-  ['the virtual repository that it is in', 'GET', `/v2/all/x/manifests/${secretTag}`, {}, 401],
+  ['a virtual repository that includes it', 'GET', `/v2/all/x/manifests/${secretTag}`, {}, 401],
   ['another URL in a header', 'GET', '/v2/public/app/tags/list', { 'X-Original-URL': '/v2/secret/x/tags/list' }, 200],
   [
     'another URL in another header',
@@ -266,7 +266,7 @@ describe('a request smuggled in the body of another', () => {
     ['a header after a bare line feed', `${outer(`X: y\nContent-Length: 0`)}${inner}`],
     ['a chunk size with a bare line feed', `${outer('Transfer-Encoding: chunked')}0\n\r\n${inner}`],
     ['a chunk size in another form', `${outer('Transfer-Encoding: chunked')}0x0\r\n\r\n${inner}`],
-    ['a chunk longer than it says', `${outer('Transfer-Encoding: chunked')}1\r\nab\r\n0\r\n\r\n${inner}`],
+    ['a chunk that exceeds its size', `${outer('Transfer-Encoding: chunked')}1\r\nab\r\n0\r\n\r\n${inner}`],
   ])('is refused together with the outer request: %s', async (_what, text) => {
     for (const port of scene.ports) {
       const received = await send(text, port);

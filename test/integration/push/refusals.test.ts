@@ -297,9 +297,9 @@ describe('a crafted path', () => {
     ['a query of separators only', `${image}/tags/list?&&=&;`, 404],
     ['two question marks', `/v2/??`, 200],
     ['a mangled percent sign', `/v2/_catalog?last=%&n=5`, 200],
-    ['a NUL to go on from', `/v2/_catalog?last=local%00&n=5`, 200],
-    ['the end of all text to go on from', `/v2/_catalog?last=%f4%8f%bf%bf`, 200],
-    ['a digest that is none to go on from', `${image}/referrers/${absent}?last=%00!`, 200],
+    ['a NUL in last', `/v2/_catalog?last=local%00&n=5`, 200],
+    ['the last Unicode code point in last', `/v2/_catalog?last=%f4%8f%bf%bf`, 200],
+    ['an invalid digest in last', `${image}/referrers/${absent}?last=%00!`, 200],
   ])('%s has no effect', async (_title, path, status) => {
     expect((await exchangeRaw(server.port, rawHead('GET', path))).status).toBe(status);
   });
