@@ -90,7 +90,7 @@ describe('every answer of the server', () => {
     ['unknown endpoint of the management API', 'GET', '/api/v1/nothing', 404],
     ['liveness', 'GET', '/healthz', 200],
     ['readiness', 'GET', '/readyz', 200],
-    ['nothing', 'GET', '/index.html', 404],
+    ['unknown path', 'GET', '/index.html', 404],
     ['URL that is too long', 'GET', `/${'a'.repeat(9000)}`, 414],
   ])('has nosniff and a sandboxing policy: %s, %s', async (_what, method, path, status, send) => {
     const answer = await client.send(method, typeof path === 'string' ? path : path(), send);

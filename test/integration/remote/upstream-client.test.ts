@@ -688,7 +688,7 @@ describe('a list of an upstream', () => {
     ['tags that are null', { body: '{"name":"team/app","tags":null}' }, []],
     ['invalid values', { body: '{"tags":["ok",7,null,".bad","ok"]}' }, ['ok']],
     ['another shape', { body: '[]' }, 'failed: its list is none: the answer has another shape'],
-    ['no JSON', { body: '<html>' }, 'failed: its list is none: the answer has another shape'],
+    ['invalid JSON', { body: '<html>' }, 'failed: its list is none: the answer has another shape'],
     [
       'a circle',
       { headers: { link: '</v2/team/app/tags/list?n=1000>; rel="next"' } },
