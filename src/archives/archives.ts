@@ -1,6 +1,6 @@
 /**
- * Image archives: import and export of `docker save` archives and OCI layouts. Imported by the composition root;
- * imports ports/, protocol/ and util/.
+ * Imports and exports image archives: `docker save` archives and OCI layouts. The composition root imports it; it imports
+ * ports/, protocol/ and util/.
  */
 import type { Archives } from '../ports/archives.js';
 import { Semaphore } from '../util/concurrency.js';
@@ -8,13 +8,13 @@ import { TurnGate } from '../util/turns.js';
 import { exportArchive } from './export/archive-export.js';
 import { importArchive } from './import/archive-import.js';
 
-/** Exports whose files are collected at a time: an image may have thousands. */
-const maxCollecting = 2;
+/** Exports that collect the list of their files at once: an image may have thousands of files. */
+const maxConcurrentCollections = 2;
 
-/** Creates the imports and exports of one registry, which share turns of the event loop. */
+/** Creates the archives of one registry. All imports share one `TurnGate`. */
 export function createArchives(): Archives {
   const gate = new TurnGate();
-  const collecting = new Semaphore(maxCollecting);
+  const collecting = new Semaphore(maxConcurrentCollections);
   return {
     import: (repository, source, request) => importArchive(repository, source, request, gate),
     export: (repository, request) => collecting.run(() => exportArchive(repository, request)),

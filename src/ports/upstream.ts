@@ -1,4 +1,4 @@
-/** The client of another registry: `Upstream` asks it, `Forward` describes an exchange that is passed on to it. */
+/** The client of another registry: `Upstream` sends requests, `Forward` describes a request that is forwarded to it. */
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
@@ -7,9 +7,9 @@ import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
 
 /**
- * `absent`: 404. `denied`: 401 or 403 after the realm issued a token for this scope, or refused an anonymous one.
- * `failed`: everything else, such as refused credentials, a bare 401 or 403, 429, 5xx, a loop, a timeout, a refused
- * connection or wrong content: the answer could not be determined.
+ * The result of a request to an upstream. `absent`: 404. `denied`: 401 or 403 after the realm issued a token for this
+ * scope, or refused an anonymous one. `failed`: everything else, such as refused credentials, a bare 401 or 403, 429, 5xx,
+ * a loop, a timeout, a refused connection or wrong content: the answer could not be determined.
  */
 export type UpstreamResult<T> =
   | { readonly type: 'found'; readonly value: T }
@@ -17,12 +17,13 @@ export type UpstreamResult<T> =
   | { readonly type: 'denied'; readonly reason: UpstreamReason }
   | { readonly type: 'failed'; readonly reason: UpstreamReason };
 
+/** A blob, or the rest of it from an offset on. */
 export interface UpstreamBlob {
   /** The size of the whole blob, if the upstream reports it. */
   readonly size?: number;
   /** The offset of `body`: the requested one, or 0 when the upstream ignores ranges. */
   readonly offset: number;
-  /** The caller must consume or destroy it. Fails when it ends before the announced length. */
+  /** The caller must read or destroy it. Emits an error when it ends before the announced length. */
   readonly body: Readable;
 }
 
@@ -35,7 +36,7 @@ export interface UpstreamBlob {
 export interface Upstream {
   /** The host of the configured URL, with its port if it has one. */
   readonly host: string;
-  /** Sends HEAD. Fields that the upstream does not report are absent; a GET determines them. */
+  /** Sends HEAD. Omits fields that the upstream does not report; a GET determines them. */
   statManifest(
     image: string,
     reference: Reference,
@@ -43,13 +44,13 @@ export interface Upstream {
   ): Promise<UpstreamResult<Partial<ManifestInfo>>>;
   /** Sends GET and reads at most 4 MiB. Verifies the requested digest, else the one that the upstream reports. */
   getManifest(image: string, reference: Reference, trail: readonly string[]): Promise<UpstreamResult<ManifestContent>>;
-  /** Sends HEAD; if it redirects to a URL that is signed for GET only, sends GET and drops the body. */
+  /** Sends HEAD. If it redirects to a URL that is signed for GET only, sends GET and discards the body. */
   statBlob(
     image: string,
     digest: Digest,
     trail: readonly string[],
   ): Promise<UpstreamResult<{ readonly size?: number }>>;
-  /** Gets the blob from an offset on, by `Range` unless it is 0. */
+  /** Gets the blob from a byte offset on, with `Range` unless the offset is 0. */
   getBlob(
     image: string,
     digest: Digest,
@@ -59,11 +60,14 @@ export interface Upstream {
   /** Lists the tags of all pages, following `Link`, in byte order and without duplicates. */
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>>;
   /**
-   * Lists the referrers of all pages, in byte order of the digest. Uses the fallback tag `sha256-<hex>` without a
-   * referrers API (404).
+   * Lists the referrers of all pages, in byte order of the digest. Reads the fallback tag `sha256-<hex>` when the upstream
+   * does not have a referrers API (404).
    */
   listReferrers(image: string, subject: Digest, trail: readonly string[]): Promise<UpstreamResult<readonly Referrer[]>>;
-  /** Returns the headers to add to an exchange that is passed on: credentials for this image, and `via`. */
+  /**
+   * Returns the headers to add to a forwarded request: credentials for this image, and `via`. `renew` replaces
+   * credentials that the upstream refused.
+   */
   authorize(
     image: string,
     trail: readonly string[],
@@ -71,19 +75,21 @@ export interface Upstream {
   ): Promise<UpstreamResult<Readonly<Record<string, string>>>>;
   /** The unused part of the upstream's rate limit, from 1 (all, or unknown) to 0. */
   readonly budget: number;
+  /** The state of the circuit breaker, and the number of failures in a row. */
   readonly breaker: {
     readonly state: 'closed' | 'open' | 'probing';
     readonly failures: number;
     readonly lastFailure?: string;
   };
+  /** Closes the connections. */
   close(): Promise<void>;
 }
 
 /** Decides which hosts may be contacted on behalf of one configured URL. */
 export interface TargetPolicy {
-  /** Equal for equal policies, which may share connections. */
+  /** Identifies the policy. Policies with the same key may share connections. */
   readonly key: string;
-  /** Call it before each request. @throws Error when the host is a private address or a name of this machine. */
+  /** Checks the URL of a request. @throws Error when the host is a private address or a name of this machine. */
   check(url: URL): void;
   /** The lookup for sockets. Fails when the name resolves to a private address. */
   readonly lookup: LookupFunction;
@@ -92,18 +98,18 @@ export interface TargetPolicy {
 /** How connections on behalf of one configured URL are made. */
 export interface Outgoing {
   readonly targets: TargetPolicy;
-  /** PEM certificates that are trusted in addition to the well-known ones. */
+  /** PEM certificates of authorities to trust in addition to the default ones. */
   readonly ca?: string | readonly string[] | undefined;
   /** Returns the outgoing proxy for a URL; `undefined` for a direct connection. */
   readonly findProxy: (url: URL) => string | undefined;
   readonly connectTimeoutMs: number;
-  /** For the head of an answer, and between any two parts of its body. */
+  /** The time limit for the headers of an answer, and between two chunks of its body. */
   readonly responseTimeoutMs: number;
 }
 
-/** An exchange of a pass-through: how it reaches the upstream, and how the client reaches the URLs in the answer. */
+/** A forwarded request: how it reaches the upstream, and how the client reaches the URLs in the answer. */
 export interface Forward extends Outgoing {
-  /** Where the request goes, with its query. */
+  /** The URL of the request, with its query. */
   readonly url: URL;
   /** Headers to add: the upstream's credentials, and `via` with the trail. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
@@ -111,5 +117,6 @@ export interface Forward extends Outgoing {
   renew(): Promise<Readonly<Record<string, string>> | undefined>;
   /** Returns the path and query by which the client reaches a URL of the upstream; `undefined` for other images. */
   mapBack(url: URL): string | undefined;
+  /** Whether to follow redirects or to pass them to the client. */
   readonly redirects: 'follow' | 'pass';
 }

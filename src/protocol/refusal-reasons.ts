@@ -1,8 +1,9 @@
 /**
- * The limits that refuse or disconnect clients.
+ * Lists the limits on clients.
  *
- * These refuse: concurrent `connections` of all clients and `client_connections` of one; concurrent `client_requests` of one
- * client; `request_rate`; `throttled_login`; concurrent `imports` and `exports`; `large_bodies` and `large_answers` in memory.
+ * These refuse a connection or request: concurrent `connections` of all clients and `client_connections` of one client;
+ * concurrent `client_requests` of one client; `request_rate`; `throttled_login`; concurrent `imports` and `exports`;
+ * `large_bodies` and `large_answers` in memory.
  *
  * These close the connection: too many `pipelined_requests`; too many connections with `unfinished_heads`; `slow_upload`;
  * `slow_download`; `unread_body`.

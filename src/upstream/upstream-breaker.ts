@@ -2,36 +2,37 @@ import type { Logger } from '../ports/runtime.js';
 import type { Upstream } from '../ports/upstream.js';
 import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
-const failuresToOpen = 5;
-const firstPauseMs = 10_000;
-const longestPauseMs = 60_000;
-/** However long an upstream asks us to stay away, we look again after this. */
-const longestLimitMs = 300_000;
+const minFailuresToOpen = 5;
+const minPauseMs = 10_000;
+const maxPauseMs = 60_000;
+/** A longer `Retry-After` is cut to this. */
+const maxRetryAfterMs = 300_000;
 
+/** Options of `Breaker`. */
 export interface BreakerOptions {
-  /** For the log. */
+  /** The upstream's host, for the log. */
   readonly upstream: string;
   readonly now: () => number;
   readonly log: Logger;
 }
 
-/** One admitted call; it must be settled, exactly once. */
+/** One admitted call. The caller must settle it. */
 export interface Pass {
-  /** With what the call ended: nothing when it was answered well, `unknown` when it cannot be told. */
+  /** Reports the outcome: `undefined` for success, `unknown` when it does not show the state of the upstream. */
   settle(verdict?: UpstreamVerdict | 'unknown'): void;
 }
 
 interface Pause {
   readonly until: number;
-  /** How long the next one lasts when the probe at its end fails. */
+  /** The length of the next pause if the probe fails. */
   readonly nextMs: number;
-  readonly why: UpstreamVerdict;
+  readonly cause: UpstreamVerdict;
 }
 
 /**
- * Stops asking an upstream that is in trouble. After 5 failures in a row (network, timeout, 5xx) calls fail at once; after
- * 10 s, doubling to 60 s, one call at a time is let through as a probe, and what it finds decides. A 429 with `Retry-After`
- * pauses until then, 5 minutes at most.
+ * A circuit breaker. After 5 failures in a row (network, timeout, 5xx), calls fail at once during a pause of 10 s. Then it
+ * admits one call at a time as a probe: success closes the breaker, and each failure doubles the pause, up to 60 s. A 429
+ * with `Retry-After` pauses for that time, up to 5 minutes.
  */
 export class Breaker {
   readonly #options: BreakerOptions;
@@ -44,23 +45,23 @@ export class Breaker {
     this.#options = options;
   }
 
-  /** As the port shows it. */
+  /** Returns the state for `Upstream.breaker`. */
   get status(): Upstream['breaker'] {
     const state = this.#pause === undefined ? 'closed' : this.#probing ? 'probing' : 'open';
     const failures = this.#failures;
     return this.#lastFailure === undefined ? { state, failures } : { state, failures, lastFailure: this.#lastFailure };
   }
 
-  /** @throws UpstreamVerdict failed, with the reason of the pause, while the upstream is not to be asked. */
+  /** Admits a call. @throws UpstreamVerdict failed during a pause, with the reason of the pause. */
   enter(): Pass {
     const pause = this.#pause;
     if (pause === undefined) return this.#pass(false);
-    const leftMs = pause.until - this.#options.now();
-    if (leftMs <= 0 && !this.#probing) {
+    const remainingMs = pause.until - this.#options.now();
+    if (remainingMs <= 0 && !this.#probing) {
       this.#probing = true;
       return this.#pass(true);
     }
-    throw refusal(pause.why, leftMs);
+    throw refusal(pause.cause, remainingMs);
   }
 
   #pass(probe: boolean): Pass {
@@ -70,7 +71,7 @@ export class Breaker {
         if (settled) return;
         settled = true;
         if (probe) this.#probing = false;
-        // A call from before the pause says nothing about the upstream as it is now, but a limit it was told holds.
+        // A call from before the pause does not show the upstream's present state, but its `Retry-After` still applies.
         if (!this.#limit(verdict) && (probe || this.#pause === undefined)) this.#judge(probe, verdict);
       },
     };
@@ -81,7 +82,7 @@ export class Breaker {
     const { status, retryAfterSeconds } = verdict.fields;
     if (status !== 429 || retryAfterSeconds === undefined) return false;
     this.#lastFailure = verdict.message;
-    this.#open(verdict, Math.min(retryAfterSeconds * 1000, longestLimitMs), firstPauseMs);
+    this.#open(verdict, Math.min(retryAfterSeconds * 1000, maxRetryAfterMs), minPauseMs);
     return true;
   }
 
@@ -89,28 +90,29 @@ export class Breaker {
     if (verdict !== undefined && verdict !== 'unknown' && verdict.fields.trouble === true) {
       this.#failures += 1;
       this.#lastFailure = verdict.message;
-      const waitMs = this.#pause?.nextMs ?? firstPauseMs;
-      if (probe || this.#failures >= failuresToOpen) this.#open(verdict, waitMs, Math.min(2 * waitMs, longestPauseMs));
+      const waitMs = this.#pause?.nextMs ?? minPauseMs;
+      if (probe || this.#failures >= minFailuresToOpen) this.#open(verdict, waitMs, Math.min(2 * waitMs, maxPauseMs));
     } else if (verdict === 'unknown' || verdict?.fields.status === 429) {
-      // It lives, but this is no time to let everybody through: the next call is a probe again.
+      // Inconclusive: the state does not change, and during a pause the next call is a probe again.
     } else {
-      if (this.#pause !== undefined) this.#options.log.info({ upstream: this.#options.upstream }, 'upstream is back');
+      if (this.#pause !== undefined)
+        this.#options.log.info({ upstream: this.#options.upstream }, 'circuit breaker closed');
       this.#failures = 0;
       this.#pause = undefined;
     }
   }
 
-  #open(why: UpstreamVerdict, waitMs: number, nextMs: number): void {
-    this.#pause = { until: this.#options.now() + waitMs, nextMs, why };
+  #open(cause: UpstreamVerdict, waitMs: number, nextMs: number): void {
+    this.#pause = { until: this.#options.now() + waitMs, nextMs, cause };
     const { upstream, log } = this.#options;
-    log.warn({ upstream, reason: why.message, waitMs }, 'circuit breaker opened');
+    log.warn({ upstream, reason: cause.message, waitMs }, 'circuit breaker opened');
   }
 }
 
-function refusal({ message, fields }: UpstreamVerdict, leftMs: number): UpstreamVerdict {
+function refusal({ message, fields }: UpstreamVerdict, remainingMs: number): UpstreamVerdict {
   const limited = fields.retryAfterSeconds !== undefined;
-  return failed(`not asked again yet: ${message}`, {
+  return failed(`requests are paused: ${message}`, {
     ...(fields.status === undefined ? {} : { status: fields.status }),
-    ...(limited ? { retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)) } : {}),
+    ...(limited ? { retryAfterSeconds: Math.max(1, Math.ceil(remainingMs / 1000)) } : {}),
   });
 }

@@ -1,4 +1,4 @@
-/** How an upstream wants to be asked. */
+/** The authentication that an upstream asks for. */
 export type Challenge =
   | { readonly scheme: 'basic' }
   | {
@@ -10,15 +10,15 @@ export type Challenge =
 
 const maxChallengeLength = 16 * 1024;
 /**
- * One step through a header: `name=value` with a token or a quoted string, else a word that begins a challenge
- * (RFC 9110, 11.6.1). A comma parts challenges and parameters alike, so only the next "=" tells them apart.
+ * Matches one element of a header: `name=value` with a token or a quoted string, or a word that begins a challenge
+ * (RFC 9110, 11.6.1). Commas separate both challenges and parameters, so only the next "=" distinguishes them.
  */
 const stepPattern =
   /[\s,]*(?:([!#$%&'*+.^_`|~\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)(?=[\s,]|$))|([!#$%&'*+.^_`|~\w-]+)(?=[\s,]|$))/y;
 
 /**
  * Chooses among the challenges of one or more `WWW-Authenticate` headers: the first Bearer that has a realm, else Basic.
- * `undefined` when there is neither.
+ * Returns `undefined` when there is neither.
  */
 export function chooseChallenge(header: string | readonly string[] | undefined): Challenge | undefined {
   const headers = header === undefined ? [] : typeof header === 'string' ? [header] : header;
@@ -37,7 +37,7 @@ interface ParsedChallenge {
   readonly params: Map<string, string>;
 }
 
-/** All challenges of one header; reading stops at what is malformed, and what came before it counts. */
+/** Parses the challenges of one header. Stops at the first malformed element and returns the challenges before it. */
 export function parseChallenges(header: string): readonly ParsedChallenge[] {
   const challenges: ParsedChallenge[] = [];
   if (header.length > maxChallengeLength) return challenges;

@@ -1,6 +1,6 @@
 /**
- * The client of another registry: authentication, verdicts, redirects, circuit breaker. This file implements the port.
- * Imported by the composition root; imports ports/, protocol/ and util/.
+ * Implements the `Upstream` port: a client of another registry with authentication, verdicts, redirects and a circuit
+ * breaker. The composition root imports it; it imports ports/, protocol/ and util/.
  */
 import type { Logger } from '../ports/runtime.js';
 import type { ManifestContent, ManifestInfo, Referrer } from '../ports/images.js';
@@ -22,34 +22,34 @@ import { fallbackTag, readPages, readReferrers, readTags } from './upstream-list
 import { parseObject, readManifest, readManifestHead } from './upstream-manifest.js';
 import { absent, failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
-/** One other registry, and how to reach it. */
+/** The URL of another registry, and how to reach it. */
 export interface UpstreamConfig {
-  /** http or https; a path goes before the names of images: `https://host/team` asks for `/v2/team/<image>/…`. */
+  /** An http or https URL. A path is a prefix of image names: `https://host/team` requests `/v2/team/<image>/…`. */
   readonly url: string;
-  /** A callback is asked at first, and again when the upstream refused what it gave. */
+  /** A callback is called before the first request, and again when the upstream refuses the credentials it returned. */
   readonly credentials?: CredentialsSource | undefined;
-  /** Docker Hub keeps the images whose name has one part under `library/`. @default false */
+  /** Adds the prefix `library/` to single-component image names, as Docker Hub requires. @default false */
   readonly dockerHub?: boolean | undefined;
-  /** How connections are made. */
+  /** Timeouts, proxy, certificates and allowed targets of connections. */
   readonly outgoing: Outgoing;
-  /** Hosts of realms that get the password although they are in another domain than `url`. @default [] */
+  /** Hosts of realms that receive the password although their domain differs from that of `url`. @default [] */
   readonly trustedRealms?: readonly string[] | undefined;
-  /** Our name in `Via`. */
+  /** The name of this registry in `Via`. */
   readonly instanceId: string;
   readonly log: Logger;
   readonly now: () => number;
 }
 
 const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactapi' };
-/** Always the same: what a tag resolves to can depend on it. Schema 1 is never offered. */
+/** Identical in every request, because a tag may resolve differently per `Accept`. Never offers schema 1. */
 const manifestAccept = manifestTypes.join(', ');
-/** Bodies that are read into memory may take this many response timeouts in all. */
+/** The deadline for reading a body into memory, as a multiple of the response timeout. */
 const wholeBodyFactor = 6;
-/** Refuses HEAD of a blob, whatever token comes with it. */
+/** Hosts that refuse HEAD of a blob even with a valid token. */
 const hostsWithoutBlobHead = new Set(['public.ecr.aws']);
 const pageSize = 1000;
 
-/** A client of one registry. Needs nothing of it to be made; makes no connection before the first call. */
+/** Creates a client of one registry. It does not connect before the first call. */
 export function createUpstream(config: UpstreamConfig): Upstream {
   return new UndiciUpstream(config);
 }
@@ -133,7 +133,7 @@ class UndiciUpstream implements Upstream {
     return this.#judge(trail, async () => {
       const range = offset === 0 ? {} : { range: `bytes=${offset}-` };
       const ask = this.#ask('GET', image, `blobs/${digest}`, { trail, headers: range });
-      const answer = await this.#exchange.ask(offset === 0 ? ask : { ...ask, also: [206, 416] });
+      const answer = await this.#exchange.ask(offset === 0 ? ask : { ...ask, acceptedStatuses: [206, 416] });
       return readBlob(answer, digest, offset);
     });
   }
@@ -189,7 +189,7 @@ class UndiciUpstream implements Upstream {
     return readManifest(answer, reference, this.#wholeBodyMs, this.#gate);
   }
 
-  /** Some servers without the API answer 200 with a web page instead of 404: that is absent as well. */
+  /** Treats a web page as 404: some servers without the API answer 200 with one. */
   async #askReferrers(ask: Ask): Promise<Answer> {
     const answer = await this.#exchange.ask(ask);
     if (mediaTypeOf(answer.headers)?.endsWith('json') === true) return answer;
@@ -234,11 +234,11 @@ class UndiciUpstream implements Upstream {
     return [...prefix, ...(isOfficial ? ['library'] : []), image].join('/');
   }
 
-  /** Runs one call under the breaker, and makes a result of how it ends. */
+  /** Runs one call through the breaker and converts its outcome to a result. */
   async #judge<T>(trail: readonly string[], call: () => Promise<T>): Promise<UpstreamResult<T>> {
     try {
       const { instanceId } = this.#config;
-      if (trail.includes(instanceId)) throw failed('a loop: the request has come through here before');
+      if (trail.includes(instanceId)) throw failed('a loop: the request has already passed through this registry');
       return { type: 'found', value: await this.#guard(call) };
     } catch (error) {
       if (!(error instanceof UpstreamVerdict)) throw error;

@@ -5,29 +5,29 @@ import { discard } from '../util/outgoing/answer-body.js';
 import type { Answer, Transport } from '../util/outgoing/transport.js';
 import type { UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
-/** One request for something of an image, as the client of it knows it. */
+/** One request for content of an image. */
 export interface Ask {
   readonly method: 'GET' | 'HEAD';
-  /** As the upstream names it. */
+  /** The upstream's name of the image. */
   readonly image: string;
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Statuses besides 200 that are answers to this request. */
-  readonly also?: readonly number[];
+  /** Statuses besides 200 that the caller handles. */
+  readonly acceptedStatuses?: readonly number[];
 }
 
-/** An upstream that let us ask without authentication is believed to go on doing so for this long. */
-const openMs = 300_000;
+/** How long an upstream that accepted a request without authentication is assumed to accept others. */
+const anonymousMs = 300_000;
 
-/** Requests with what the upstream wants of authentication around them. */
+/** Sends requests with the authentication that the upstream asks for. */
 export class Exchange {
   readonly #transport: Transport;
   readonly #auth: UpstreamAuth;
   readonly #now: () => number;
   readonly #onHead: (headers: AnswerHeaders) => void;
-  #openUntil = 0;
+  #anonymousUntil = 0;
 
-  /** @param onHead called with the head of every answer of the upstream itself. */
+  /** @param onHead called with the headers of every answer of the upstream itself. */
   constructor(transport: Transport, auth: UpstreamAuth, now: () => number, onHead: (headers: AnswerHeaders) => void) {
     this.#onHead = onHead;
     this.#transport = transport;
@@ -36,8 +36,8 @@ export class Exchange {
   }
 
   /**
-   * An answer with status 200 or one of `also`. A challenge is met once.
-   * @throws UpstreamVerdict for every other answer, and for none.
+   * Returns an answer with status 200 or one of `acceptedStatuses`. Authenticates and retries once after a challenge.
+   * @throws UpstreamVerdict for every other answer, and when there is no answer.
    */
   async ask(ask: Ask): Promise<Answer> {
     const { image } = ask;
@@ -50,31 +50,31 @@ export class Exchange {
       sent = met;
       answer = await this.#send(ask, met.value);
     }
-    if (answer.status === 200 || ask.also?.includes(answer.status) === true) return answer;
+    if (answer.status === 200 || ask.acceptedStatuses?.includes(answer.status) === true) return answer;
     discard(answer.body);
     throw this.#judge(answer, sent);
   }
 
   /**
-   * What to send with an exchange for `image` that somebody else carries out; `undefined` for nothing.
-   * @param ping asked for its challenge when nothing is known yet.
-   * @param list asked instead on `renew`: some challenge only for what lies under a name.
-   * @param renew what was given before was refused.
-   * @throws UpstreamVerdict when the challenge cannot be met, and for no answer, 429 and 5xx.
+   * Returns the `Authorization` for a request about the image that the pass-through sends; `undefined` for none.
+   * @param ping sent to obtain a challenge when none is known yet.
+   * @param list sent instead on `renew`, because some upstreams challenge only requests for an image.
+   * @param renew whether the upstream refused the previous value.
+   * @throws UpstreamVerdict when the challenge cannot be met, for 429 and 5xx, and when there is no answer.
    */
   async authorize(ping: Ask, list: Ask, renew: boolean): Promise<string | undefined> {
     if (renew) {
       this.#auth.expire(ping.image);
-      this.#openUntil = 0;
+      this.#anonymousUntil = 0;
     }
     const known = await this.#auth.recall(ping.image);
-    if (known !== undefined || this.#now() < this.#openUntil) return known?.value;
+    if (known !== undefined || this.#now() < this.#anonymousUntil) return known?.value;
     const answer = await this.#send(renew ? list : ping, undefined);
     discard(answer.body);
     const { status, headers, hop } = answer;
     if (status === 429 || status >= 500) throw this.#judge(answer);
     if (status === 401 && !hop.elsewhere) return (await this.#auth.meet(ping.image, status, headers, undefined))?.value;
-    this.#openUntil = this.#now() + openMs;
+    this.#anonymousUntil = this.#now() + anonymousMs;
     return undefined;
   }
 
@@ -93,7 +93,7 @@ export class Exchange {
   }
 }
 
-/** A challenge from where a redirect led is none to us: our credentials are for the upstream alone. */
+/** Returns whether the upstream itself refused. Our credentials are not for other hosts that a redirect leads to. */
 function isRefusal({ status, hop }: Answer): boolean {
   return !hop.elsewhere && (status === 401 || status === 403);
 }

@@ -10,27 +10,28 @@ import type { Answer } from '../util/outgoing/transport.js';
 import { failed } from '../protocol/upstream/verdict.js';
 
 /**
- * What a HEAD tells of a manifest.
- * @throws UpstreamVerdict failed when it claims another digest than the one that was asked for.
+ * Returns what the answer to a HEAD reports of a manifest.
+ * @throws UpstreamVerdict failed when it reports another digest than the requested one.
  */
 export function readManifestHead({ headers }: Answer, reference: Reference): Partial<ManifestInfo> {
   const claimed = claimedDigestOf(headers);
-  const asked = 'digest' in reference ? reference.digest : undefined;
-  if (differs(asked, claimed)) throw failed(`the content does not match: ${claimed} is claimed`);
-  const digest = asked ?? claimed;
+  const requested = 'digest' in reference ? reference.digest : undefined;
+  if (differs(requested, claimed)) throw failed(`the content does not match: it reports ${claimed}`);
+  const digest = requested ?? claimed;
   const type = mediaTypeOf(headers);
   const size = contentLengthOf(headers);
   return {
     ...(digest === undefined ? {} : { digest }),
     ...(type !== undefined && manifestTypes.includes(type) ? { mediaType: type } : {}),
-    // No manifest is empty: some proxies say 0 for a HEAD whose length they do not know.
+    // A manifest is never empty. Some proxies report 0 for a HEAD whose length they do not know.
     ...(size === undefined || size === 0 ? {} : { size }),
   };
 }
 
 /**
- * A manifest's bytes as they are, verified, with its digest and type.
- * @throws UpstreamVerdict failed when they are too large, broke off, or are not what was asked for or claimed.
+ * Returns a manifest's unchanged bytes with its verified digest and its media type.
+ * @throws UpstreamVerdict failed when the body is too large or ends early, or when it does not have the requested or
+ * reported digest.
  */
 export async function readManifest(
   answer: Answer,
@@ -42,14 +43,14 @@ export async function readManifest(
   const expected = 'digest' in reference ? reference.digest : claimedDigestOf(answer.headers);
   const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
   if (expected !== undefined && digest !== expected)
-    throw failed(`the content does not match: ${expected} was expected, ${digest} came`);
+    throw failed(`the content does not match: expected ${expected}, received ${digest}`);
   await gate.pass(bytes.length);
   return { digest, mediaType: chooseMediaType(answer, bytes), size: bytes.length, bytes };
 }
 
 /**
- * The Content-Type, or what the body says of itself, whichever is the type of a manifest.
- * @throws UpstreamVerdict failed when neither is: a login page, for example.
+ * Returns `Content-Type` if it is a manifest type, else `mediaType` of the body.
+ * @throws UpstreamVerdict failed when neither is a manifest type, as for a login page.
  */
 function chooseMediaType({ headers }: Answer, bytes: Buffer): string {
   const type = mediaTypeOf(headers);
@@ -61,7 +62,7 @@ function chooseMediaType({ headers }: Answer, bytes: Buffer): string {
   throw failed(`it sent content of the type "${claimed.slice(0, 100)}" instead of a manifest`);
 }
 
-/** The JSON object that the bytes hold; `undefined` when they hold something else, or more than the limits. */
+/** Parses a JSON object. Returns `undefined` when the bytes are something else or exceed the limits. */
 export function parseObject(bytes: Buffer, limits: JsonLimits): Readonly<Record<string, unknown>> | undefined {
   try {
     const json = parseJson(bytes, limits);

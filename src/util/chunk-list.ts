@@ -1,8 +1,8 @@
-/** Smaller chunks are copied, because a chunk is a view that keeps the socket's whole read buffer alive. */
+/** Smaller chunks are copied: a chunk is a view that keeps the socket's whole read buffer in memory. */
 const minKeptChunkBytes = 16 * 1024;
 const maxSlabBytes = 64 * 1024;
 
-/** Collects received chunks in memory proportional to their bytes: adjacent small chunks are copied together. */
+/** Collects received chunks in memory proportional to their bytes. Copies adjacent small chunks into shared buffers. */
 export class ChunkList {
   #chunks: Buffer[] = [];
   #slab = Buffer.alloc(0);
@@ -20,7 +20,7 @@ export class ChunkList {
     return this.#chunks.length + (this.#used > 0 ? 1 : 0);
   }
 
-  /** Appends a chunk, which may be kept without copying it. */
+  /** Appends a chunk. The caller must not change it afterwards: large chunks are not copied. */
   add(chunk: Buffer): void {
     this.#bytes += chunk.length;
     if (chunk.length >= minKeptChunkBytes) {

@@ -1,11 +1,11 @@
 /**
- * Low-level stream handling: the only place that listens to 'data'. All other code awaits the promises of `streams.ts`.
+ * Handles streams at a low level: only this file listens to 'data'. All other code awaits the promises of `streams.ts`.
  */
 import type { Readable } from 'node:stream';
 
 /**
- * The source failed or closed before its end. `cause` holds the reason if there is one. Everything that arrived before
- * was passed on.
+ * The source failed or closed before its end. `cause` is the reason, if known. The listener has received all earlier
+ * chunks.
  */
 export class SourceClosedError extends Error {
   override readonly name = 'SourceClosedError';
@@ -20,7 +20,7 @@ export class TinyChunksError extends Error {
   override readonly name = 'TinyChunksError';
 }
 
-/** A source may send this many chunks of any size. Beyond them, chunks must average at least `minMeanChunkBytes`. */
+/** This many chunks of a source may have any size. Beyond them, the average must be at least `minMeanChunkBytes`. */
 const maxTinyChunks = 4096;
 const minMeanChunkBytes = 64;
 
@@ -32,11 +32,11 @@ function checkChunks(): (size: number) => TinyChunksError | undefined {
     chunks += 1;
     bytes += size;
     if (chunks <= maxTinyChunks || bytes >= chunks * minMeanChunkBytes) return undefined;
-    return new TinyChunksError(`${chunks} chunks hold only ${bytes} bytes`);
+    return new TinyChunksError(`${chunks} chunks contain only ${bytes} bytes`);
   };
 }
 
-/** Destroys a source that is about to be piped as soon as its chunks are too small. */
+/** Destroys a source as soon as its chunks are too small on average. For sources that are piped. */
 export function destroyOnTinyChunks(source: Readable): void {
   const check = checkChunks();
   source.on('data', (chunk: Buffer | string) => {
@@ -48,8 +48,9 @@ export function destroyOnTinyChunks(source: Readable): void {
 /** Receives the chunks of a source and its end. */
 export interface SourceListener {
   chunk(bytes: Buffer): void;
-  /** Called at most once. Either `end` or `fail` is called, never both. */
+  /** Called once when the source ends, unless `fail` is called. */
   end(): void;
+  /** Called once when the source fails or closes early. */
   fail(error: SourceClosedError): void;
 }
 
@@ -57,8 +58,8 @@ function ignore(): void {}
 
 /**
  * Lets the source flow into the listener, which is never called before this function returns. Returns a function that
- * stops the flow and leaves the source paused. Later 'error' events of the source are ignored, because a client that
- * disconnects while no one reads must not crash the process.
+ * stops the flow and leaves the source paused. Ignores later 'error' events of the source, because a client that disconnects
+ * while no one reads must not crash the process.
  */
 export function listen(source: Readable, listener: SourceListener): () => void {
   let open = true;

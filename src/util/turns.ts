@@ -6,8 +6,8 @@ const stepsPerTurn = 256;
 const maxSmallBytes = 64 * 1024;
 
 /**
- * Returns a function to call at each step of a loop over request data, which may be long and never wait. From time to
- * time it returns a promise to await, so that other requests run.
+ * Returns a function to call at each step of a long loop over request data. Every 256 steps it returns a promise to await,
+ * so that other requests run.
  */
 export function takeTurns(): () => Promise<void> | undefined {
   let steps = 0;
@@ -15,15 +15,13 @@ export function takeTurns(): () => Promise<void> | undefined {
 }
 
 /**
- * Lets one large document pass per turn of the event loop: parsing one takes tens of milliseconds, and other requests
- * run in between.
+ * Admits one large document per turn of the event loop. Parsing one takes tens of milliseconds, and other requests run in
+ * between.
  */
 export class TurnGate {
   #last: Promise<unknown> = Promise.resolve();
 
-  /**
-   * Resolves when the caller may parse a document of this size, which it must do without awaiting anything else first.
-   */
+  /** Resolves when the caller may parse a document of this size. The caller must not await anything else first. */
   async pass(bytes: number): Promise<void> {
     if (bytes <= maxSmallBytes) return;
     this.#last = this.#last.then(() => setImmediate());

@@ -44,7 +44,7 @@ describe('the breaker', () => {
     expect(breaker.status).toEqual({ state: 'closed', failures: 4, lastFailure: 'it answered 500' });
     call(trouble);
     expect(breaker.status).toEqual({ state: 'open', failures: 5, lastFailure: 'it answered 500' });
-    expect(() => breaker.enter()).toThrow('not asked again yet: it answered 500');
+    expect(() => breaker.enter()).toThrow('requests are paused: it answered 500');
     expect(log.lines).toMatchObject([{ level: 'warn', fields: { upstream: 'u', waitMs: 10_000 } }]);
   });
 
@@ -80,7 +80,7 @@ describe('the breaker', () => {
     pauseOf();
     probe.settle(absent());
     expect(breaker.status).toEqual({ state: 'closed', failures: 0, lastFailure: 'it answered 500' });
-    expect(log.lines.at(-1)).toMatchObject({ level: 'info', message: 'upstream is back' });
+    expect(log.lines.at(-1)).toMatchObject({ level: 'info', message: 'circuit breaker closed' });
     call(trouble, trouble, trouble, trouble, trouble);
     expect(pauseOf().seconds).toBe(10);
   });
@@ -89,7 +89,7 @@ describe('the breaker', () => {
     call(trouble, trouble, trouble, trouble, trouble);
     pauseOf();
     expect(breaker.status.state).toBe('probing');
-    expect(() => breaker.enter()).toThrow('not asked again yet');
+    expect(() => breaker.enter()).toThrow('requests are paused');
     probe.settle('unknown');
     expect(breaker.status.state).toBe('open');
     breaker.enter().settle();

@@ -5,8 +5,8 @@ import type { Transport } from '../../util/outgoing/transport.js';
 const maxBytes = 512 * 1024;
 
 /**
- * Fetches the JSON object at a URL, without redirects.
- * @throws Error for anything else, and for more than 512 KiB.
+ * Fetches a JSON object from a URL. Does not follow redirects.
+ * @throws Error when the answer is not 200 with a JSON object of at most 512 KiB.
  */
 export async function fetchJson(url: URL, transport: Transport, timeoutMs: number): Promise<object> {
   const headers = { accept: 'application/json', 'user-agent': 'artifactapi' };
@@ -16,6 +16,6 @@ export async function fetchJson(url: URL, transport: Transport, timeoutMs: numbe
     throw new Error(`${url.host} answered ${status}`);
   }
   const json: unknown = parseJson(await readWhole(body, { maxBytes, timeoutMs }), smallLimits);
-  if (typeof json !== 'object' || json === null) throw new Error(`${url.host} did not answer a JSON object`);
+  if (typeof json !== 'object' || json === null) throw new Error(`${url.host} did not answer with a JSON object`);
   return json;
 }

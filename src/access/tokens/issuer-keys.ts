@@ -9,10 +9,14 @@ import { fetchJson } from './fetch-json.js';
 import { keysOfSet } from './trusted-keys.js';
 import type { FindKeys } from './token-verification.js';
 
-/** Where the keys of an issuer are. */
+/** Options of `IssuerKeys`. */
 export interface IssuerKeysOptions {
+  /** The issuer's URL: the value of `iss`. */
   readonly issuer: string;
-  /** @default the `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery 1.0, 4) */
+  /**
+   * The URL of the key set.
+   * @default the `jwks_uri` of the issuer's discovery document (OpenID Connect Discovery 1.0, section 4)
+   */
   readonly jwksUrl?: string | undefined;
   readonly runtime: Pick<Runtime, 'now' | 'log'>;
 }
@@ -22,15 +26,16 @@ interface Fetched {
   readonly fetchedAt: number;
 }
 
+/** How long fetched keys are used without being fetched again, unless a token names an unknown key. */
 const freshMs = 10 * 60_000;
-/** For connecting, for the head of an answer, and for its body. */
+/** Applies separately to connecting, to the headers of an answer, and to its body. */
 const timeoutMs = 5000;
 /** How long fetched keys stay valid while the issuer does not answer. */
 const staleMs = 60 * 60_000;
-/** The minimum time between two attempts: no client makes us ask more often. */
+/** The minimum time between two fetches, so that clients cannot cause more of them. */
 const cooldownMs = 15_000;
 
-/** The public keys of an issuer, fetched when they are first needed, and again when they are old or lack a key. */
+/** Fetches the public keys of an issuer on first use, and again when they are old or a key is missing. */
 export class IssuerKeys {
   readonly #options: IssuerKeysOptions;
   readonly #transport: Transport;
@@ -41,7 +46,7 @@ export class IssuerKeys {
   constructor(options: IssuerKeysOptions) {
     this.#options = options;
     const { issuer, jwksUrl, runtime } = options;
-    // The host that the configuration names may be private; the one that the discovery document names may not.
+    // The configured host may be private. The host in the discovery document may not.
     const url = new URL(jwksUrl ?? issuer);
     const timeouts = { connectTimeoutMs: timeoutMs, responseTimeoutMs: timeoutMs };
     this.#transport = new Transport(createOutgoing({ url, log: runtime.log, ...timeouts }), 0);
@@ -71,8 +76,8 @@ export class IssuerKeys {
         this.#failure = undefined;
         return this.#fetched;
       } catch (cause) {
-        runtime.log.warn({ err: cause, issuer }, 'cannot fetch the keys of a token issuer');
-        const message = 'tokens of this issuer cannot be checked now: its keys cannot be fetched';
+        runtime.log.warn({ err: cause, issuer }, 'fetching the keys of a token issuer failed');
+        const message = 'cannot verify tokens of this issuer: its keys could not be fetched; try again later';
         const error = new RegistryError('UNAVAILABLE', { message, detail: { issuer }, cause });
         this.#failure = { error, at: runtime.now() };
         throw error;
@@ -90,7 +95,7 @@ export class IssuerKeys {
     const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
     const found = await fetchJson(url, this.#transport, timeoutMs);
     const { issuer: named, jwks_uri: keys } = found as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
-    // Section 4.3: it must be exactly the issuer that we asked.
+    // OpenID Connect Discovery 1.0, section 4.3: must equal the configured issuer.
     if (named !== issuer) throw new Error('its discovery document is for another issuer');
     if (typeof keys !== 'string' || !isKeyServerUrl(keys)) throw new Error('its jwks_uri is not an https URL');
     return keys;

@@ -2,21 +2,21 @@ import { Readable } from 'node:stream';
 import type { ReceivedBlob, RepositoryWriter } from '../../ports/repository.js';
 import { digestOf, type Algorithm } from '../../protocol/digest.js';
 
-/** Larger files are staged on the disk. */
+/** Larger files are staged on disk. */
 const maxFileBytes = 16 * 1024;
-/** Small files of one archive that are held in memory; more are staged on the disk. */
+/** Memory for the small files of one archive. Files beyond it are staged on disk. */
 const maxBytes = 16 * 1024 * 1024;
-/** What a file takes in memory besides its bytes. */
+/** The memory that a file takes in addition to its bytes. */
 const overheadBytes = 512;
 
 /**
- * Holds the small files of an archive in memory. Staging takes several system calls for each file, and an archive may have
- * thousands of files that no image names.
+ * Limits the memory for small files of an archive. They are kept in memory because staging a file takes several system
+ * calls, and an archive may have thousands of files that no image references.
  */
 export class SmallFiles {
   #bytes = 0;
 
-  /** Reserves memory for a file; false when it is not small, or when there are too many of them. */
+  /** Reserves memory for a file of `size` bytes. Returns false when the file is too large or the memory is used up. */
   reserve(size: number): boolean {
     if (size > maxFileBytes || this.#bytes + size + overheadBytes > maxBytes) return false;
     this.#bytes += size + overheadBytes;
@@ -24,7 +24,7 @@ export class SmallFiles {
   }
 }
 
-/** Returns bytes in memory as a received blob, which is staged when it is published. */
+/** Wraps bytes in memory as a received blob. Publishing it stages the bytes first. */
 export function smallFile(bytes: Buffer, algorithm: Algorithm, writer: RepositoryWriter): ReceivedBlob {
   const digest = digestOf(bytes, algorithm);
   return {

@@ -6,13 +6,13 @@ import { readBounded } from '../../util/streams.js';
 import { TurnGate } from '../../util/turns.js';
 import { announcesBody, openBody } from './body.js';
 
-/** The number of bodies up to this size is not limited: 1000 connections of one client hold at most 64 MiB of them. */
+/** Bodies up to this size are not counted: the 1000 connections of one client hold at most 64 MiB of them. */
 const maxSmallBytes = 64 * 1024;
-/** Larger bodies in memory at once, each at most 4 MiB (a manifest). */
+/** Larger bodies in memory at once. Each has at most 4 MiB, the limit of a manifest. */
 const maxLargeBodies = 16;
 const maxLargeBodiesPerClient = 8;
 
-/** The body of one request, for handlers that need it as a whole. */
+/** The body of one request, for handlers that need all of it in memory. */
 export interface RequestBody {
   /**
    * Reads the whole body.
@@ -25,7 +25,7 @@ export interface RequestBody {
 const emptyBody: RequestBody = { read: () => Promise.resolve(Buffer.alloc(0)) };
 
 /**
- * Reads request bodies into memory. Limits how many large bodies are in memory at once, and hands them over one per turn of
+ * Reads request bodies into memory. Limits how many large bodies are in memory at once, and returns at most one per turn of
  * the event loop (`TurnGate`).
  */
 export class BodyReader {
@@ -33,7 +33,7 @@ export class BodyReader {
   #largeBodies = 0;
   readonly #gate = new TurnGate();
 
-  /** Runs `task`, which answers the request. A body that it reads counts towards the limit until it ends. */
+  /** Runs `task`, which answers the request. A large body counts towards the limits until the task ends. */
   use<T>(req: IncomingMessage, address: string, task: (body: RequestBody) => Promise<T>): Promise<T> {
     return announcesBody(req) ? this.#use(req, address, task) : task(emptyBody);
   }
@@ -61,7 +61,7 @@ export class BodyReader {
     const leave = this.#largeBodies < maxLargeBodies ? this.#clients.enter(address) : undefined;
     if (leave === undefined) {
       throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many large manifests or documents at once: try again later',
+        message: 'too many large manifests or documents are being processed: try again later',
         headers: { 'Retry-After': '1' },
         refusal: 'large_bodies',
       });

@@ -2,14 +2,14 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { RefusalReason } from '../../protocol/refusal-reasons.js';
 import { CustomerCounts } from '../../util/customer-counts.js';
 
-/** Runs a bounded number of tasks at once and refuses more. One client gets at most half of them. */
+/** Limits the number of tasks that run at once. One client may run at most half of them. */
 export class BoundedTasks {
   readonly #max: number;
   readonly #refusal: RefusalReason;
   readonly #clients: CustomerCounts;
   #running = 0;
 
-  /** @param refusal names the tasks in messages and events. */
+  /** @param refusal the name of the tasks in messages and events. */
   constructor(max: number, refusal: RefusalReason) {
     this.#max = max;
     this.#refusal = refusal;
@@ -20,7 +20,7 @@ export class BoundedTasks {
   async run<T>(address: string, task: () => Promise<T>): Promise<T> {
     const leave = this.#running < this.#max ? this.#clients.enter(address) : undefined;
     if (leave === undefined) {
-      const message = `at most ${this.#max} ${this.#refusal} run at a time, ${this.#max / 2} of one client: try again later`;
+      const message = `at most ${this.#max} ${this.#refusal} run at once, ${this.#max / 2} per client: try again later`;
       throw new RegistryError('TOOMANYREQUESTS', { message, headers: { 'Retry-After': '5' }, refusal: this.#refusal });
     }
     this.#running += 1;

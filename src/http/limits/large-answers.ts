@@ -3,21 +3,21 @@ import { CustomerCounts } from '../../util/customer-counts.js';
 import { TurnGate } from '../../util/turns.js';
 
 const mebibyte = 1024 * 1024;
-/** Answers up to this size are not counted. */
+/** Answers up to this size do not count towards the limits. */
 const maxSmallBytes = 64 * 1024;
 const maxBytes = 128 * mebibyte;
 const maxBytesPerClient = 64 * mebibyte;
 
 /**
- * Limits what large answers of one registry cost: lists and manifests, which are built in memory and stay there until the
- * client has read them. Blobs are not built in memory.
+ * Limits the memory of one registry's large answers: lists and manifests, which stay in memory until the client has read
+ * them. Blobs are streamed and do not count.
  */
 export class LargeAnswers {
   readonly #clients = new CustomerCounts(maxBytesPerClient);
   readonly #gate = new TurnGate();
   #bytes = 0;
 
-  /** Resolves when the caller may build an answer of about this size: large ones in different turns of the event loop. */
+  /** Resolves when the caller may build an answer of about this size: one large answer per turn of the event loop. */
   turn(bytes: number): Promise<void> {
     return this.#gate.pass(bytes);
   }

@@ -1,28 +1,28 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** Requests of one connection that may wait for their turn. Registry clients send the next request after a response. */
+/** Pipelined requests that may wait on one connection. Registry clients do not pipeline. */
 const maxWaiting = 64;
 
 /** Wakes a waiting request: with true when its turn has come, with false when its connection has closed. */
 type Wake = (isOpen: boolean) => void;
 
 /**
- * Serves one request at a time on each connection. Node delivers pipelined requests as soon as they arrive. Each would open
- * files and fill buffers for a client that may never read the first response.
+ * Serves one request at a time on each connection. Node delivers pipelined requests as soon as they arrive. Served at
+ * once, each would open files and fill buffers for a client that may never read the first response.
  */
 export class Pipelines {
   readonly #waiting = new WeakMap<Socket, Set<Wake>>();
   readonly #onOverflow: (address: string) => void;
 
-  /** @param onOverflow called with the client's address when too many requests wait and the connection closes. */
+  /** @param onOverflow called with the client's address when too many requests wait and the connection is closed. */
   constructor(onOverflow: (address: string) => void) {
     this.#onOverflow = onOverflow;
   }
 
   /**
-   * Runs the task when the earlier requests of the connection are answered, and never when it closes first. While requests
-   * wait, nothing more is read from the connection. Closes the connection when more than `maxWaiting` requests wait.
+   * Runs the task once the earlier requests of the connection are answered, or not at all if the connection closes first.
+   * Pauses reading from the connection while requests wait. Closes it when more than `maxWaiting` requests wait.
    */
   runInTurn(req: IncomingMessage, res: ServerResponse, task: () => Promise<void>): Promise<void> {
     // Node assigns the socket to a response once earlier ones are sent, and detaches it when the response ends.

@@ -110,7 +110,7 @@ describe('the upstream client', () => {
     const end = valueOf(await upstream.getBlob(name, layerDigest, bytes.length, []));
     expect([end.size, end.offset, (await read(end.body)).length]).toEqual([bytes.length, bytes.length, 0]);
     expect(say(await upstream.getBlob(name, layerDigest, bytes.length + 1, []))).toBe(
-      'failed: it has no bytes from 300001 on',
+      'failed: it answered 416 to a range from byte 300001',
     );
   });
 
@@ -159,7 +159,7 @@ describe('the upstream client', () => {
     await upstream.statBlob(name, layerDigest, ['a', 'b']);
     expect(fault.requests[0]?.headers.via).toBe('1.1 a, 1.1 b, 1.1 me');
     const result = await upstream.statBlob(name, layerDigest, ['a', 'me']);
-    expect(say(result)).toBe('failed: a loop: the request has come through here before');
+    expect(say(result)).toBe('failed: a loop: the request has already passed through this registry');
     expect(fault.requests).toHaveLength(1);
   });
 
@@ -253,18 +253,18 @@ describe('the upstream client on a faulty answer', () => {
   const heads: readonly (readonly [string, number, Fault, string])[] = [
     ['no range support', 10, { noRange: true }, 'found at 0 of 300000: whole'],
     ['no range support, no length', 10, { noRange: true, noLength: true }, 'found at 0 of ?: whole'],
-    ['a range from elsewhere', 10, { rangeOff: 5 }, 'failed: it answered a range from 10 with one from 15'],
+    ['a range from elsewhere', 10, { rangeOff: 5 }, 'failed: it answered a range from byte 10 with one from byte 15'],
     [
       'a part of it',
       10,
       { headers: { 'content-range': 'bytes 10-20/300000' } },
-      'failed: it answered a range from 10 with a part of it',
+      'failed: it sent only a part of the range from byte 10',
     ],
     [
       'no Content-Range',
       10,
       { headers: { 'content-range': undefined } },
-      'failed: it answered a range without saying which',
+      'failed: it sent a range without a valid Content-Range',
     ],
     ['a Content-Length that differs', 10, { lengthOff: -1 }, 'failed: its Content-Length and Content-Range differ'],
     ['an unknown total size', 10, { headers: { 'content-range': 'bytes 10-299999/*' } }, 'found at 10 of ?: whole'],
@@ -288,7 +288,7 @@ describe('the upstream client on a faulty answer', () => {
       'another digest is claimed',
       0,
       { headers: { 'docker-content-digest': otherDigest } },
-      `failed: the content does not match: ${otherDigest} is claimed`,
+      `failed: the content does not match: it reports ${otherDigest}`,
     ],
   ];
   it.each(heads)(
@@ -474,13 +474,13 @@ describe('a token', () => {
       'a realm at another host',
       (f) => (f.auth = { type: 'token', users, realm: f.url.replace('127.0.0.1', 'localhost') }),
       { credentials },
-      /^failed: .* it gets no password unless trustedRealms names it$/,
+      /^failed: .* add its host to trustedRealms to send it the password$/,
     ],
     [
       'a realm that is not a URL',
       (f) => (f.auth = { type: 'token', realm: '/token' }),
       {},
-      /^failed: its token realm is no absolute URL$/,
+      /^failed: its token realm is not an absolute URL$/,
     ],
     [
       'a realm that is down',
@@ -635,7 +635,7 @@ describe('the limits of an upstream', () => {
     const refused = await upstream.getManifest(name, latest, []);
     expect(refused).toMatchObject({
       type: 'failed',
-      reason: { reason: 'not asked again yet: it answered 500', status: 500 },
+      reason: { reason: 'requests are paused: it answered 500', status: 500 },
     });
     expect(fault.requests).toHaveLength(5);
     now += 10_000;
@@ -687,12 +687,12 @@ describe('a list of an upstream', () => {
   it.each([
     ['tags that are null', { body: '{"name":"team/app","tags":null}' }, []],
     ['invalid values', { body: '{"tags":["ok",7,null,".bad","ok"]}' }, ['ok']],
-    ['another shape', { body: '[]' }, 'failed: its list is none: the answer has another shape'],
-    ['invalid JSON', { body: '<html>' }, 'failed: its list is none: the answer has another shape'],
+    ['another shape', { body: '[]' }, 'failed: its list is malformed'],
+    ['invalid JSON', { body: '<html>' }, 'failed: its list is malformed'],
     [
       'a circle',
       { headers: { link: '</v2/team/app/tags/list?n=1000>; rel="next"' } },
-      'failed: its list goes in circles',
+      'failed: the pages of its list form a loop',
     ],
     [
       'another host',
