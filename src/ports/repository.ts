@@ -7,7 +7,17 @@ import type { RepositoryConfig, Sparse } from '../protocol/settings/repository-c
 import type { Principal, Reach } from './access.js';
 import type { BlobContent, ByteRange } from './bytes.js';
 import type { RepositoryRecord } from './metadata.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ReferrerPageRequest } from './images.js';
+import type {
+  CacheOutcome,
+  ImageKey,
+  ImagePage,
+  ImagePageRequest,
+  ManifestContent,
+  ManifestInfo,
+  Provenance,
+  Referrer,
+  ReferrerPageRequest,
+} from './images.js';
 import type { Page, PageRequest } from './pages.js';
 import type { Forward, Upstream } from './upstream.js';
 
@@ -27,36 +37,6 @@ export interface Caller {
   hasLeft(): boolean;
   /** Whether the caller may mount from another image than the requested one. The limits of its token apply. */
   mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
-}
-
-export interface ManifestInfo {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly size: number;
-  /** What its config and layers weigh together; 0 for an index. */
-  readonly contentBytes?: number;
-  /** Absent where nothing but the registry's own content is asked. */
-  readonly provenance?: Provenance;
-}
-
-export interface ManifestContent extends ManifestInfo {
-  readonly bytes: Buffer;
-}
-
-export interface Referrer extends ManifestInfo {
-  readonly artifactType?: string;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
-
-/** Where an answer came from, for people: it goes into response headers, events and the log. */
-export interface Provenance {
-  /** The repository that answered, which is a member where a virtual was asked. */
-  readonly repository: string;
-  readonly cache: 'hit' | 'miss' | 'stale';
-  /** When the upstream was last asked; absent for what needs no asking. */
-  readonly checkedAt?: number;
-  /** Why it is stale. */
-  readonly reason?: string;
 }
 
 /** A blob that can be sent whole or in part. */
@@ -107,8 +87,6 @@ export interface RemoteStatus {
   readonly upstreamBytes: number;
   readonly usedBytes: number;
 }
-
-export type CacheOutcome = 'hit' | 'miss' | 'stale' | 'refresh';
 
 /** A local, remote or virtual repository. http/ reaches the domain only through this interface. */
 export interface Repository {

@@ -12,6 +12,7 @@ export function readStoredRecord(record: RepositoryRecord): RepositoryRecord {
   const settings = Object.entries(record.config).map(
     ([name, value]) => [renamedSettings[name] ?? name, value] as const,
   );
+  // `fromEntries` loses the names of the settings. The schema below checks them.
   const config = Object.fromEntries(settings) as unknown as RepositoryRecord['config'];
   const checked = repositoryConfigSchema.safeParse(config);
   // What an earlier release accepted is served, even if this one would refuse it.

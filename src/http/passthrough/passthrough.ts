@@ -128,6 +128,7 @@ class HttpProxyPassthrough implements Passthrough {
     // `toProxy` alone keeps http-proxy from the deprecated url.parse.
     const options = { target: route.target, agent: route.agent, toProxy: true, prependPath: false };
     try {
+      // Its types demand an IncomingMessage; it uses only what UpstreamRequest has.
       this.#proxy.web(request as unknown as IncomingMessage, res, options);
     } catch (error) {
       request.pending.cancel(error);
