@@ -7,7 +7,7 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 /** These look at what is loaded and when, or put something else in its place. */
 const alone = [
   'test/http/passthrough/passthrough.test.ts',
-  'test/storage/files/staged-file.test.ts',
+  'test/storage/files/staged/staged-file.test.ts',
   'test/storage/files/windows-files.test.ts',
 ];
 

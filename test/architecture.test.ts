@@ -37,7 +37,7 @@ const roots = new Set(['index', 'registry', 'composition', 'command']);
 const homes: Readonly<Record<string, readonly RegExp[]>> = {
   level: [/^src\/storage\/level\//],
   'classic-level': [/^src\/storage\/level\//],
-  connect: [/^src\/command\/server\.ts$/],
+  connect: [/^src\/command\/serve\/server\.ts$/],
   fastify: [/^adapters\/fastify\.ts$/],
   commander: [/^src\/command\//],
   pino: [/^src\/command\/program\.ts$/],
@@ -135,11 +135,15 @@ describe('architecture: layers', () => {
       folder: 'src/storage/',
       entrances: [
         'src/storage/folder-stores.ts',
-        'src/storage/level/level-repair.ts',
+        'src/storage/level/database/level-repair.ts',
         'src/storage/files/system/files.ts',
       ],
     },
-    { folder: 'src/storage/level/database/', entrances: [], from: 'src/storage/' },
+    {
+      folder: 'src/storage/level/database/',
+      entrances: ['src/storage/level/database/level-repair.ts'],
+      from: 'src/storage/',
+    },
     { folder: 'src/http/passthrough/', entrances: ['src/http/passthrough/passthrough.ts'] },
     { folder: 'src/archives/import/', entrances: ['src/archives/import/archive-import.ts'], from: 'src/archives/' },
     { folder: 'src/archives/export/', entrances: ['src/archives/export/archive-export.ts'], from: 'src/archives/' },

@@ -3,8 +3,8 @@
  * ports/, protocol/ and util/.
  */
 import type { Archives } from '../ports/archives.js';
-import { Semaphore } from '../util/concurrency.js';
-import { TurnGate } from '../util/turns.js';
+import { Semaphore } from '../util/scheduling/concurrency.js';
+import { TurnGate } from '../util/scheduling/turns.js';
 import { exportArchive } from './export/archive-export.js';
 import { importArchive } from './import/archive-import.js';
 

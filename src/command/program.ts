@@ -8,22 +8,22 @@ import { createRequire } from 'node:module';
 import { BlockList } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
-import { addArchiveCommands } from './archive-commands.js';
+import { addArchiveCommands } from './archives/archive-commands.js';
 import { addRepairCommand } from './repair-command.js';
 import { logLevels, type LogLevel } from './config-file.js';
-import { formatGreeting } from './greeting.js';
+import { formatGreeting } from './serve/greeting.js';
 import { createRegistry, type Logger as RegistryLogger, type Registry, type RepositoryView } from '../index.js';
 import { defaultMaxConnections, readOpenFileLimit } from './open-file-limit.js';
-import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve-settings.js';
-import { handleSignals, ignoreHangUp } from './serve-signals.js';
-import { createRegistryServer, type RegistryServer, type ServerOptions } from './server.js';
+import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve/serve-settings.js';
+import { handleSignals, ignoreHangUp } from './serve/serve-signals.js';
+import { createRegistryServer, type RegistryServer, type ServerOptions } from './serve/server.js';
 import {
   explainDataFolderError,
   explainListenError,
   explainTlsError,
   explainUnguarded,
   StartError,
-} from './start-error.js';
+} from './serve/start-error.js';
 
 const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
 

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Command } from 'commander';
-import { repairIndex, type RepairReport } from '../storage/level/level-repair.js';
+import { repairIndex, type RepairReport } from '../storage/level/database/level-repair.js';
 
 /** Adds `repair-index`, for a data folder whose index is damaged. */
 export function addRepairCommand(program: Command): void {

@@ -41,8 +41,8 @@ import { checkStoredTypes } from '../repositories/stored-types.js';
 import { VirtualRepository } from '../repositories/virtual/virtual-repository.js';
 import { createUpstream } from '../upstream/upstream-client.js';
 import { Closers } from '../util/closers.js';
-import { KeyedMutex } from '../util/concurrency.js';
-import { CustomerCounts } from '../util/customer-counts.js';
+import { KeyedMutex } from '../util/scheduling/concurrency.js';
+import { CustomerCounts } from '../util/scheduling/customer-counts.js';
 import { createOutgoing } from '../util/outgoing/outgoing.js';
 
 /** The parts of a registry whose stores are open. */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AccessControl, ClientInfo, HostIdentity } from '../ports/access.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
-import type { CustomerCounts } from '../util/customer-counts.js';
+import type { CustomerCounts } from '../util/scheduling/customer-counts.js';
 import type { BodyReader } from './bodies/body-reader.js';
 import type { Offload } from './bodies/offload.js';
 import type { HostMatcher } from './clients/web-pages.js';

@@ -15,7 +15,7 @@ import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/sett
 import { checkTogether } from '../protocol/settings/repository-graph.js';
 import { toWirePath } from '../protocol/tables/spelling.js';
 import { Closers } from '../util/closers.js';
-import { KeyedMutex } from '../util/concurrency.js';
+import { KeyedMutex } from '../util/scheduling/concurrency.js';
 import { readStoredRecord } from './stored-config.js';
 import { refuseTypeChange } from './stored-types.js';
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../ports/runtime.js';
-import { SingleFlight } from '../util/concurrency.js';
+import { SingleFlight } from '../util/scheduling/concurrency.js';
 import { chooseChallenge } from './upstream-challenge.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { formatBasic, Tokens, type Password, type TokenScope, type TokensOptions } from './upstream-tokens.js';

@@ -3,7 +3,7 @@ import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { maxManifestBytes, manifestTypes } from '../protocol/manifest.js';
 import type { Reference } from '../protocol/names.js';
-import type { TurnGate } from '../util/turns.js';
+import type { TurnGate } from '../util/scheduling/turns.js';
 import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from '../protocol/upstream/answer-headers.js';
 import { readWhole } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';

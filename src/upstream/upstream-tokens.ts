@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { smallLimits } from '../protocol/json.js';
-import { SingleFlight } from '../util/concurrency.js';
+import { SingleFlight } from '../util/scheduling/concurrency.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import { parseObject } from './upstream-manifest.js';
 import { checkRealm } from './upstream-realm.js';

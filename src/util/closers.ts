@@ -1,4 +1,10 @@
 /**
+ * Helpers without knowledge of registries: addresses and closers here, `scheduling/`, `streams/`, and `outgoing/` for
+ * connections to other servers. Every layer but protocol/ and ports/ may import it; it imports protocol/ and types of
+ * ports/.
+ */
+
+/**
  * Collects the steps that close opened parts. `close` runs them in reverse order, and a failing step does not stop the
  * others.
  */

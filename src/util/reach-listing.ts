@@ -1,6 +1,6 @@
 import type { ImagePage, ImagePageRequest, ImageRecord } from '../ports/images.js';
 import type { Reach } from '../ports/access.js';
-import { takeTurns } from './turns.js';
+import { takeTurns } from './scheduling/turns.js';
 
 const partSize = 1000;
 /** Cost of a search in the index, in images. */

@@ -4,7 +4,7 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { resolveServeSettings } from '../../src/command/serve-settings.js';
+import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
 import { basic, htpasswdOf, json, pushImage, type Ask } from '../support/access.js';
 import { Client } from '../support/client.js';
 import { Command, originOf } from '../support/command.js';

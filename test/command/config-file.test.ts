@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseConfigFile } from '../../src/command/config-file.js';
-import { resolveServeSettings, SettingsError, type ServeFlags } from '../../src/command/serve-settings.js';
+import { resolveServeSettings, SettingsError, type ServeFlags } from '../../src/command/serve/serve-settings.js';
 
 const environment = {
   PORT: '5001',

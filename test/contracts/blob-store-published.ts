@@ -2,7 +2,7 @@ import { Writable } from 'node:stream';
 import { expect, it } from 'vitest';
 import type { BlobInfo, BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
-import { readBytes } from '../../src/util/streams.js';
+import { readBytes } from '../../src/util/streams/streams.js';
 import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
 
 const unknownDigest = digestOf(Buffer.from('unknown content'));

@@ -5,7 +5,7 @@ import type { Repository, RepositoryWriter } from '../../src/ports/repository.js
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag, type SessionId } from '../../src/protocol/names.js';
-import { readBytes } from '../../src/util/streams.js';
+import { readBytes } from '../../src/util/streams/streams.js';
 import { callerWho } from '../support/callers.js';
 import {
   describeBytes,

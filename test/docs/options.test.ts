@@ -6,7 +6,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { serverSchema } from '../../src/command/config-file.js';
 import { buildProgram } from '../../src/command/program.js';
-import { resolveServeSettings } from '../../src/command/serve-settings.js';
+import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
 import { bytesPerUnit, secondsPerUnit } from '../../src/command/units.js';
 import { optionsSchema } from '../../src/options/options-schema.js';
 import { strictOptions } from '../../src/protocol/settings/option-schema.js';

@@ -4,7 +4,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveServeSettings } from '../../src/command/serve-settings.js';
+import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
 import { Client } from '../support/client.js';
 import { Command } from '../support/command.js';
 import { freePort } from '../support/free-port.js';

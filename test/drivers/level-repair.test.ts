@@ -5,7 +5,7 @@ import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { repairIndex } from '../../src/storage/level/level-repair.js';
+import { repairIndex } from '../../src/storage/level/database/level-repair.js';
 import { at, digest, link, putManifest, repository, tagName } from '../contracts/metadata-samples.js';
 
 const durable = { durable: true };

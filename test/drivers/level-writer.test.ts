@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Key } from '../../src/storage/level/level-keys.js';
-import { LevelWriter } from '../../src/storage/level/level-writer.js';
+import { LevelWriter } from '../../src/storage/level/writes/level-writer.js';
 
 describe('LevelWriter', () => {
   const key = 'k' as Key<string>;

@@ -23,8 +23,8 @@ import {
   type MemoryDisk,
   type MemoryFile,
 } from '../../src/storage/memory/memory-blob-store.js';
-import { KeyedMutex } from '../../src/util/concurrency.js';
-import { readBytes } from '../../src/util/streams.js';
+import { KeyedMutex } from '../../src/util/scheduling/concurrency.js';
+import { readBytes } from '../../src/util/streams/streams.js';
 import { callerWho } from './callers.js';
 import { describeBytes, describeManifest, indexManifest, manifestOf, types, type Manifest } from './content.js';
 import { recordingLogger, type LogLine } from './registry.js';

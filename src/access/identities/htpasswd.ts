@@ -4,7 +4,7 @@ import type { ClientInfo, Identity, IdentitySource } from '../../ports/access.js
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { customerOf, normalizeAddress } from '../../util/addresses.js';
-import { SingleFlight } from '../../util/concurrency.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { costOf, HtpasswdFile, type HtpasswdUsers } from './htpasswd-file.js';
 import type { LoginThrottle } from './login-throttle.js';
 import type { LoginLane, PasswordVerifier } from './password-client.js';

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { RegistryError } from '../../protocol/errors.js';
-import { FairQueue } from '../../util/fair-queue.js';
+import { FairQueue } from '../../util/scheduling/fair-queue.js';
 import { costOf } from './htpasswd-file.js';
 import type { PasswordReply, PasswordRequest } from './password-worker.js';
 

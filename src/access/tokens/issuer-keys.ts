@@ -2,7 +2,7 @@ import type { CryptoKey, ProtectedHeaderParameters } from 'jose';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { isKeyServerUrl, type PublicKeySet } from '../../protocol/settings/token-config.js';
-import { SingleFlight } from '../../util/concurrency.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { createOutgoing } from '../../util/outgoing/outgoing.js';
 import { Transport } from '../../util/outgoing/transport.js';
 import { fetchJson } from './fetch-json.js';

@@ -1,7 +1,7 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
 import type { Change, Document } from '../../ports/metadata.js';
 import type { SigningKeyInfo } from '../../ports/access.js';
-import { SingleFlight } from '../../util/concurrency.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';
 
 /** The value of a `signing-key` document, whose id is the RFC 7638 thumbprint of the key. It never changes. */

@@ -18,7 +18,7 @@ import {
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatReference } from '../../protocol/names.js';
-import { WalkBudget, WalkLimitError } from '../../util/graph-walk.js';
+import { WalkBudget, WalkLimitError } from '../../util/scheduling/graph-walk.js';
 import { collectFiles, manifestUnknown, type ExportFiles, type ExportSource } from './export-files.js';
 import { chooseLoadable, choosePlatform, type LoadableImage } from './export-platforms.js';
 import { fileOf, TarContent } from '../tar/tar-content.js';

@@ -4,7 +4,7 @@ import { blobPath, parseIndex, readImageParts, type ArchiveDescriptor } from '..
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { manifestTypes } from '../../protocol/manifest.js';
-import { walkGraph, type WalkBudget } from '../../util/graph-walk.js';
+import { walkGraph, type WalkBudget } from '../../util/scheduling/graph-walk.js';
 import { maxIndexDepth } from '../import/archive-plan.js';
 import { fileOf, type TarFile } from '../tar/tar-content.js';
 

@@ -3,7 +3,7 @@ import { formatPlatform, parseIndex, readImageParts, type ArchiveDescriptor } fr
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { isIndexType, manifestTypes } from '../../protocol/manifest.js';
-import { walkGraph } from '../../util/graph-walk.js';
+import { walkGraph } from '../../util/scheduling/graph-walk.js';
 import { maxIndexDepth } from '../import/archive-plan.js';
 import type { ExportSource } from './export-files.js';
 

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { RegistryError } from '../../protocol/errors.js';
-import { chunksOf } from '../../util/chunks-of.js';
-import type { TurnGate } from '../../util/turns.js';
+import { chunksOf } from '../../util/streams/chunks-of.js';
+import type { TurnGate } from '../../util/scheduling/turns.js';
 import { unpackBy, unpackedChunkBytes, type Unpacker } from '../tar/unpack-stream.js';
 import { unzstd } from '../tar/zstd-unpack.js';
 

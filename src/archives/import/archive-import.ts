@@ -9,7 +9,7 @@ import { archiveInvalid, indexFile, maxArchiveImages, saveFile } from '../../pro
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
-import type { TurnGate } from '../../util/turns.js';
+import type { TurnGate } from '../../util/scheduling/turns.js';
 import { ArchiveContents } from './archive-contents.js';
 import type { PlannedImage } from './archive-plan.js';
 import { chooseTargets, type ImageTarget } from './archive-targets.js';

@@ -16,7 +16,7 @@ import {
 import { parseDigest, parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { manifestTypes, parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
-import { WalkBudget, walkGraph, WalkLimitError } from '../../util/graph-walk.js';
+import { WalkBudget, walkGraph, WalkLimitError } from '../../util/scheduling/graph-walk.js';
 import type { ArchiveContents } from './archive-contents.js';
 import { maxIndexDepth, type PlannedImage, type PlannedManifest } from './archive-plan.js';
 

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { pack } from 'tar-stream';
 import type { BlobContent } from '../../ports/bytes.js';
 import { algorithmOf, formatDigest, type Digest } from '../../protocol/digest.js';
-import { SinkWriter } from '../../util/sink-writer.js';
+import { SinkWriter } from '../../util/streams/sink-writer.js';
 
 const blockBytes = 512;
 /** The size of the path field in a header. */

@@ -2,8 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import busboy from 'busboy';
 import { RegistryError } from '../../protocol/errors.js';
-import { SinkWriter } from '../../util/sink-writer.js';
-import { writeInBatches } from '../../util/streams.js';
+import { SinkWriter } from '../../util/streams/sink-writer.js';
+import { writeInBatches } from '../../util/streams/streams.js';
 import { openBody } from './body.js';
 
 const formLimits = { files: 1, fields: 20, fieldSize: 1024, parts: 21, headerPairs: 20 };

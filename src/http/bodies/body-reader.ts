@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
-import { CustomerCounts } from '../../util/customer-counts.js';
-import { SourceClosedError } from '../../util/source-listener.js';
-import { readBounded } from '../../util/streams.js';
-import { TurnGate } from '../../util/turns.js';
+import { CustomerCounts } from '../../util/scheduling/customer-counts.js';
+import { SourceClosedError } from '../../util/streams/source-listener.js';
+import { readBounded } from '../../util/streams/streams.js';
+import { TurnGate } from '../../util/scheduling/turns.js';
 import { announcesBody, openBody } from './body.js';
 
 /** Bodies up to this size are not counted: the 1000 connections of one client hold at most 64 MiB of them. */

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { RegistryError } from '../../protocol/errors.js';
-import { drain } from '../../util/streams.js';
+import { drain } from '../../util/streams/streams.js';
 
 /**
  * Returns the unread body of a request.

@@ -2,7 +2,7 @@ import type { RepositoryDirectory } from '../../ports/repository.js';
 import type { RegistryParams } from '../../protocol/tables/endpoints.js';
 import { formatNextLink, parsePageSize } from '../../protocol/headers.js';
 import { listInReach } from '../../util/reach-listing.js';
-import { takeTurns } from '../../util/turns.js';
+import { takeTurns } from '../../util/scheduling/turns.js';
 import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';

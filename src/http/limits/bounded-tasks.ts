@@ -1,6 +1,6 @@
 import { RegistryError } from '../../protocol/errors.js';
 import type { RefusalReason } from '../../protocol/refusal-reasons.js';
-import { CustomerCounts } from '../../util/customer-counts.js';
+import { CustomerCounts } from '../../util/scheduling/customer-counts.js';
 
 /** Limits the number of tasks that run at once. One client may run at most half of them. */
 export class BoundedTasks {

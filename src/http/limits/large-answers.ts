@@ -1,6 +1,6 @@
 import { RegistryError } from '../../protocol/errors.js';
-import { CustomerCounts } from '../../util/customer-counts.js';
-import { TurnGate } from '../../util/turns.js';
+import { CustomerCounts } from '../../util/scheduling/customer-counts.js';
+import { TurnGate } from '../../util/scheduling/turns.js';
 
 const mebibyte = 1024 * 1024;
 /** Answers up to this size do not count towards the limits. */

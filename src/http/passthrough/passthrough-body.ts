@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import { destroyOnTinyChunks } from '../../util/source-listener.js';
+import { destroyOnTinyChunks } from '../../util/streams/source-listener.js';
 import { readWhole } from '../../util/outgoing/answer-body.js';
 
 /** Smaller answers are read whole before they are passed on. */

@@ -11,7 +11,7 @@ import type { Runtime } from '../../ports/runtime.js';
 import type { Upstream } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { ListCache } from '../remote/list-cache.js';
 import type { AccessTimes } from './eviction/access-times.js';

@@ -6,7 +6,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatReference, type Reference, type Tag } from '../../protocol/names.js';
 import { matchesPattern } from '../../protocol/patterns.js';
-import { SingleFlight } from '../../util/concurrency.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { CacheContext } from './cache-context.js';
 import type { ManifestStore } from './manifest-store.js';
 import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';

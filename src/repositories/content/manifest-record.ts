@@ -20,7 +20,7 @@ import {
   type ParsedManifest,
 } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
-import { takeTurns } from '../../util/turns.js';
+import { takeTurns } from '../../util/scheduling/turns.js';
 
 /** How often a write is retried when the content that the manifest names changed between the read and the write. */
 const maxRetries = 5;

@@ -7,7 +7,7 @@ import type { BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
 import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 
 export interface PublishParts {
   readonly blobs: BlobStore;

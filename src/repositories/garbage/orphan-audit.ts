@@ -3,7 +3,7 @@ import type { GarbageReport } from '../../ports/garbage.js';
 import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { quarantinedBlobs } from './quarantine.js';
 
 export interface AuditParts {

@@ -2,7 +2,7 @@ import type { BlobStore } from '../../ports/bytes.js';
 import type { MetadataWriter, UploadRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { SessionId } from '../../protocol/names.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { isTransient } from '../content/transient-staging.js';
 
 export interface ExpiryParts {

@@ -7,7 +7,7 @@ import type {
   GarbageRecords,
 } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { FinishedUploads } from './finished-uploads.js';
 

@@ -25,7 +25,7 @@ import type { PageRequest } from '../../ports/pages.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';
-import { readBytes } from '../../util/streams.js';
+import { readBytes } from '../../util/streams/streams.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
 import { LocalWriter } from './local-writer.js';

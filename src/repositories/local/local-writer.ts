@@ -14,7 +14,7 @@ import { algorithmOf, type Algorithm, type Digest } from '../../protocol/digest.
 import { RegistryError } from '../../protocol/errors.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
-import { drain } from '../../util/streams.js';
+import { drain } from '../../util/streams/streams.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { ByteRange, StagedBlob } from '../../ports/bytes.js';
 import type { ReceivedBlob } from '../../ports/repository.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
-import { readBytes } from '../../util/streams.js';
+import { readBytes } from '../../util/streams/streams.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { publish, type PublishParts } from '../content/publish.js';
 import { appendBounded } from './upload-session.js';

@@ -7,7 +7,7 @@ import type { UploadChunk } from '../../ports/repository.js';
 import type { Algorithm } from '../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import type { SessionId } from '../../protocol/names.js';
-import type { KeyedMutex } from '../../util/concurrency.js';
+import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 
 /** How long a request may stall while another request of the same session waits. */
 const stalledMs = 10_000;

@@ -23,7 +23,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { pipeRange } from '../../util/pipe-range.js';
+import { pipeRange } from '../../util/streams/pipe-range.js';
 import { verifiedBody } from './verified-body.js';
 import { FetchedLists } from '../remote/fetched-lists.js';
 import type { ListCache } from '../remote/list-cache.js';

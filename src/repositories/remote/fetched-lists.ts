@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { Referrer } from '../../ports/images.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Tag } from '../../protocol/names.js';
-import { Semaphore, SingleFlight } from '../../util/concurrency.js';
+import { Semaphore, SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { KeptList, ListCache } from './list-cache.js';
 
 /** How many lists are fetched at a time: each may be large. */

@@ -6,7 +6,7 @@ import type {
   VirtualMember,
   VirtualRepositoryConfig,
 } from '../../protocol/settings/repository-config.js';
-import { WalkBudget, walkGraph } from '../../util/graph-walk.js';
+import { WalkBudget, walkGraph } from '../../util/scheduling/graph-walk.js';
 
 interface MemberNode {
   readonly config: RepositoryConfig;

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
-import { SinkWriter } from '../../util/sink-writer.js';
+import { SinkWriter } from '../../util/streams/sink-writer.js';
 import { closeFile, fill, openFile } from './system/files.js';
 
 /** Size of the largest read. */

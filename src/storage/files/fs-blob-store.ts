@@ -22,10 +22,10 @@ import { BufferPool, FileContent } from './file-content.js';
 import { closeFile, openFile, replaceFile, statOpen, unlinkSharedFile } from './system/files.js';
 import { FolderHandles } from './system/folder-handles.js';
 import { FsQuarantine } from './fs-quarantine.js';
-import { FsStagedBlob, type StagingArea } from './fs-staged-blob.js';
+import { FsStagedBlob, type StagingArea } from './staged/fs-staged-blob.js';
 import { HashClient } from './hashing/hash-client.js';
 import { RunningHash } from './hashing/running-hash.js';
-import { FlushGate, StagedFile } from './staged-file.js';
+import { FlushGate, StagedFile } from './staged/staged-file.js';
 import { checkStagedId, isDone } from './storage-errors.js';
 
 /** Options of the file store. */

@@ -1,6 +1,6 @@
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { TooManyBytesError } from '../../util/streams.js';
+import { TooManyBytesError } from '../../util/streams/streams.js';
 
 /** Returns whether a file-system call failed with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {

@@ -10,11 +10,11 @@ import {
   type Prefix,
   type RepositoryId,
 } from './level-keys.js';
-import { LevelResidents, residentPrefixes } from './level-residents.js';
-import { LevelTagLists } from './level-tag-lists.js';
-import { LevelUsage } from './level-usage.js';
+import { LevelResidents, residentPrefixes } from './derived/level-residents.js';
+import { LevelTagLists } from './derived/level-tag-lists.js';
+import { LevelUsage } from './derived/level-usage.js';
 import { decodeValue, type Operation } from './level-view.js';
-import type { LevelTarget } from './level-writer.js';
+import type { LevelTarget } from './writes/level-writer.js';
 
 /** Families whose records are cached because they are read repeatedly. The rest is read from LevelDB each time. */
 const cachedFamilies: ReadonlySet<string> = new Set(['tag', 'manifest', 'link', 'image', 'session']);

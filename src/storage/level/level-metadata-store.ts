@@ -22,10 +22,10 @@ import type {
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from '../../ports/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { Semaphore } from '../../util/concurrency.js';
+import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { ConflictError } from '../../util/conflict-error.js';
-import { readCandidates } from './level-candidates.js';
-import { recordChanges } from './level-changes.js';
+import { readCandidates } from './derived/level-candidates.js';
+import { recordChanges } from './writes/level-changes.js';
 import type { DatabaseOptions } from './database/level-database.js';
 import { LevelIndex } from './level-index.js';
 import {
@@ -47,10 +47,10 @@ import {
   type StoredSession,
 } from './level-keys.js';
 import { readHolders, readImages, readReferrers, readTags } from './level-pages.js';
-import { requireAll } from './level-preconditions.js';
-import { LevelPurge } from './level-purge.js';
-import { readOldest } from './level-touches.js';
-import { LevelWriter } from './level-writer.js';
+import { requireAll } from './writes/level-preconditions.js';
+import { LevelPurge } from './writes/level-purge.js';
+import { readOldest } from './writes/level-touches.js';
+import { LevelWriter } from './writes/level-writer.js';
 
 /** Options of the index. */
 export interface LevelMetadataStoreOptions extends DatabaseOptions {

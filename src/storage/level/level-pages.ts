@@ -15,7 +15,7 @@ import {
   type RepositoryId,
   type StoredImage,
 } from './level-keys.js';
-import { sliceTags } from './level-tag-lists.js';
+import { sliceTags } from './derived/level-tag-lists.js';
 
 /** Lists with more tags are read page by page and not cached. */
 const maxCachedListTags = 20_000;

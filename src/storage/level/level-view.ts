@@ -1,4 +1,4 @@
-import { takeTurns } from '../../util/turns.js';
+import { takeTurns } from '../../util/scheduling/turns.js';
 import type { Key, Prefix } from './level-keys.js';
 
 /** The index as last written, below a view. A member is the rest of a key after its prefix. */

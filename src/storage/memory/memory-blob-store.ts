@@ -5,11 +5,11 @@ import type { Readable, Writable } from 'node:stream';
 import type { BlobContent, BlobInfo, BlobStore, ByteRange, FollowedContent, StagedBlob } from '../../ports/bytes.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { algorithmOf, digestOf, type Algorithm, type Digest } from '../../protocol/digest.js';
-import { SinkWriter } from '../../util/sink-writer.js';
-import { writeInBatches } from '../../util/streams.js';
+import { SinkWriter } from '../../util/streams/sink-writer.js';
+import { writeInBatches } from '../../util/streams/streams.js';
 import type { PieceReader } from '../files/file-content.js';
-import { GrowingContent } from '../files/growing-content.js';
-import { Growth } from '../files/growth.js';
+import { GrowingContent } from '../files/staged/growing-content.js';
+import { Growth } from '../files/staged/growth.js';
 import { checkStagedId, digestInvalid, toStorageError } from '../files/storage-errors.js';
 
 /** A file in memory. */

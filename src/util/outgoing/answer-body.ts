@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { failed } from '../../protocol/upstream/verdict.js';
-import { drain, readBounded } from '../streams.js';
+import { drain, readBounded } from '../streams/streams.js';
 
 /** Up to here the rest of an unwanted body is read, to keep the connection. */
 const discardBounds = { maxBytes: 64 * 1024, maxMs: 1000 };

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { unpack } from '../../../src/archives/import/archive-bytes.js';
 import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
-import { TurnGate } from '../../../src/util/turns.js';
+import { TurnGate } from '../../../src/util/scheduling/turns.js';
 import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/bytes.js';
 
 async function bytesOf(source: Readable): Promise<Buffer> {

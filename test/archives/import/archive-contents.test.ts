@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { ArchiveContents } from '../../../src/archives/import/archive-contents.js';
 import type { RepositoryWriter } from '../../../src/ports/repository.js';
 import { digestOf } from '../../../src/protocol/digest.js';
-import { TurnGate } from '../../../src/util/turns.js';
+import { TurnGate } from '../../../src/util/scheduling/turns.js';
 import { entriesOf, tarOf } from '../../support/archives.js';
 
 /** Stages nothing, but counts what would be staged, published and discarded. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ZstdFrames } from '../../../src/archives/tar/zstd-frames.js';
 import { nativeUnzstd, unzstdInTurns } from '../../../src/archives/tar/zstd-unpack.js';
 import type { Unpacker } from '../../../src/archives/tar/unpack-stream.js';
-import { TurnGate } from '../../../src/util/turns.js';
+import { TurnGate } from '../../../src/util/scheduling/turns.js';
 import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
 import { KiB, MiB, patternBytes } from '../../support/bytes.js';
 

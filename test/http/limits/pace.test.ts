@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { defaultPace, keepDownloadPace, keepPace } from '../../../src/http/limits/pace.js';
 import { errorReply, send } from '../../../src/http/reply.js';
 import { RegistryError } from '../../../src/index.js';
-import { writeInBatches } from '../../../src/util/streams.js';
+import { writeInBatches } from '../../../src/util/streams/streams.js';
 import { RawConnection, rawHead } from '../../support/raw.js';
 import { listen, recordingLogger } from '../../support/registry.js';
 

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type RefusalReason, type RegistryOptions } from '../../../src/index.js';
 import { refusalReasons } from '../../../src/protocol/refusal-reasons.js';
-import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/server.js';
+import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/client.js';
 import { RawConnection, rawHead } from '../../support/raw.js';
 import { recordingLogger } from '../../support/registry.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry } from '../../../src/index.js';
-import { createRegistryServer } from '../../../src/command/server.js';
+import { createRegistryServer } from '../../../src/command/serve/server.js';
 import { basic, htpasswdOf, json } from '../../support/access.js';
 import { Client, type Method, type Send } from '../../support/client.js';
 import { digest, types } from '../../support/content.js';

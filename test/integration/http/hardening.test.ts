@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
 import { countRefusals } from '../../../src/composition/refusal-counts.js';
-import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/server.js';
+import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/client.js';
 import { imageManifest, pushManifest, startUpload } from '../../support/content.js';
 import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/raw.js';

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/index.js';
-import { createRegistryServer, type RegistryServer } from '../../../src/command/server.js';
+import { createRegistryServer, type RegistryServer } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/client.js';
 import { digest, someBytes } from '../../support/content.js';
 import { openFilesUnder } from '../../support/open-files.js';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/index.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
-import { createRegistryServer } from '../../../src/command/server.js';
+import { createRegistryServer } from '../../../src/command/serve/server.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
 import { Client } from '../../support/client.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { spawn } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry } from '../../../src/index.js';
-import { createRegistryServer } from '../../../src/command/server.js';
+import { createRegistryServer } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/client.js';
 import { Command, originOf, originPattern, type CommandOptions } from '../../support/command.js';
 import { pushAndPull } from '../../support/push-and-pull.js';

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/index.js';
-import { createRegistryServer } from '../../../src/command/server.js';
+import { createRegistryServer } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/client.js';
 import { Command, originOf } from '../../support/command.js';
 import { pushAndPull } from '../../support/push-and-pull.js';

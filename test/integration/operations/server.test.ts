@@ -13,7 +13,7 @@ import {
   type RegistryEvents,
 } from '../../../src/index.js';
 import { countRefusals } from '../../../src/composition/refusal-counts.js';
-import { createRegistryServer, type ServerOptions } from '../../../src/command/server.js';
+import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/client.js';
 import { startUpload } from '../../support/content.js';
 import { pushAndPull } from '../../support/push-and-pull.js';

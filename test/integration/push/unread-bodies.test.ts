@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { discardRest } from '../../../src/http/bodies/body.js';
 import { createRegistry, type Registry } from '../../../src/index.js';
-import { createRegistryServer, type RegistryServer } from '../../../src/command/server.js';
+import { createRegistryServer, type RegistryServer } from '../../../src/command/serve/server.js';
 import { openFilesUnder } from '../../support/open-files.js';
 import { RawConnection, rawHead } from '../../support/raw.js';
 import { hostFor, listen, listenOn, makeFolder, recordingLogger, removeFolder } from '../../support/registry.js';

@@ -13,8 +13,8 @@ import {
 } from '../../../src/repositories/cache/fills/cache-fills.js';
 import type { Fill } from '../../../src/repositories/cache/fills/fill.js';
 import { UncachedFill } from '../../../src/repositories/cache/fills/uncached-fill.js';
-import { KeyedMutex } from '../../../src/util/concurrency.js';
-import { readBytes } from '../../../src/util/streams.js';
+import { KeyedMutex } from '../../../src/util/scheduling/concurrency.js';
+import { readBytes } from '../../../src/util/streams/streams.js';
 import { collect } from '../../contracts/blob-store-published.js';
 import { Domain, hooked, isApplyOf, keyOf } from '../../support/domain.js';
 import { CollectingSink, KiB, patternBytes } from '../../support/bytes.js';

@@ -2,7 +2,7 @@ import { truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BufferPool, FileContent } from '../../../src/storage/files/file-content.js';
-import { readBytes } from '../../../src/util/streams.js';
+import { readBytes } from '../../../src/util/streams/streams.js';
 import { CollectingSink, MiB, patternBytes, StuckSink } from '../../support/bytes.js';
 import { checkNoLeak } from '../../support/open-files.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';

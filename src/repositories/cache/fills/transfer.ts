@@ -5,7 +5,7 @@ import type { Upstream, UpstreamBlob, UpstreamResult } from '../../../ports/upst
 import type { UpstreamReason } from '../../../protocol/upstream/verdict.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { RegistryError } from '../../../protocol/errors.js';
-import { SourceClosedError } from '../../../util/source-listener.js';
+import { SourceClosedError } from '../../../util/streams/source-listener.js';
 
 /** The maximum number of consecutive attempts without progress. */
 const maxRetries = 5;

@@ -4,9 +4,9 @@ import type { BlobContent, BlobInfo, ByteRange } from '../../../ports/bytes.js';
 import type { UpstreamResult } from '../../../ports/upstream.js';
 import { algorithmOf, hexOf, type Digest } from '../../../protocol/digest.js';
 import { RegistryError } from '../../../protocol/errors.js';
-import { Semaphore } from '../../../util/concurrency.js';
-import { SinkWriter } from '../../../util/sink-writer.js';
-import { TooManyBytesError, writeInBatches } from '../../../util/streams.js';
+import { Semaphore } from '../../../util/scheduling/concurrency.js';
+import { SinkWriter } from '../../../util/streams/sink-writer.js';
+import { TooManyBytesError, writeInBatches } from '../../../util/streams/streams.js';
 import {
   askForBlob,
   destroyBody,

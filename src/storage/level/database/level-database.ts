@@ -17,7 +17,7 @@ import {
 } from './level-open.js';
 import type { Operation } from '../level-view.js';
 import { isDiskFull, toStorageError } from '../../files/storage-errors.js';
-import { takeTurns } from '../../../util/turns.js';
+import { takeTurns } from '../../../util/scheduling/turns.js';
 
 /** Options of the database. */
 export interface DatabaseOptions extends Omit<StartOptions, 'onStartEmpty' | 'maxOpenFiles'> {

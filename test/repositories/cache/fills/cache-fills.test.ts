@@ -10,8 +10,8 @@ import {
   type FillRequest,
 } from '../../../../src/repositories/cache/fills/cache-fills.js';
 import type { Fill } from '../../../../src/repositories/cache/fills/fill.js';
-import { KeyedMutex } from '../../../../src/util/concurrency.js';
-import { readBytes } from '../../../../src/util/streams.js';
+import { KeyedMutex } from '../../../../src/util/scheduling/concurrency.js';
+import { readBytes } from '../../../../src/util/streams/streams.js';
 import { collect } from '../../../contracts/blob-store-published.js';
 import { Domain, hooked, isApplyOf, keyOf, once } from '../../../support/domain.js';
 import { CollectingSink, KiB, patternBytes, sourceOf, StuckSink } from '../../../support/bytes.js';

@@ -1,0 +1,155 @@
+import { dirname, resolve } from 'node:path';
+import {
+  checkServerSection,
+  parseConfigFile,
+  type Checked,
+  type LogLevel,
+  type ServerSection,
+} from '../config-file.js';
+import { OptionsError, resolveOptions } from '../../options/resolve-options.js';
+import type { RegistryOptions } from '../../options/generated/registry-options.js';
+import { optionsSchema } from '../../options/options-schema.js';
+import { describeUnknown, type Problem } from '../../protocol/settings/option-schema.js';
+
+/** The flags of `artifactapi serve` that were given. */
+export interface ServeFlags {
+  readonly host?: string;
+  readonly port?: number;
+  readonly data?: string;
+  readonly config?: string;
+  readonly open?: boolean;
+  readonly acceptEmptyIndex?: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly logLevel?: LogLevel;
+}
+
+/** The settings of `artifactapi serve`. Flags override the config file, which overrides defaults. Paths are absolute. */
+export interface ServeSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly logLevel: LogLevel;
+  /** How long requests in flight may take after a SIGTERM. */
+  readonly stopSeconds: number;
+  /** How long a connection may be idle during a request. */
+  readonly idleTimeoutSeconds: number;
+  /** Maximum number of open connections. Absent: derived from the limit of open files. */
+  readonly maxConnections?: number;
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** The data folder. */
+  readonly storage: string;
+  /** Absent if not configured: it then depends on the address. */
+  readonly access?: NonNullable<RegistryOptions['access']>;
+  readonly registry: Omit<RegistryOptions, 'storage' | 'access' | 'logger'>;
+}
+
+/** Thrown for invalid settings. Has all problems, each with its path. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError';
+  readonly problems: readonly Problem[];
+
+  constructor(where: string, problems: readonly Problem[]) {
+    const lines = problems.map(({ path, problem }) => `  ${path === '' ? '' : `${path}: `}${problem}`);
+    super(`${where} ${problems.length === 1 ? 'has a problem' : 'has problems'}:\n${lines.join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Combines flags, config file and defaults. The config file has the options of `createRegistry` under the same names, and a
+ * `server` section. Paths in the file are relative to its folder, paths in flags to the working directory.
+ * @throws SettingsError with all problems.
+ */
+export function resolveServeSettings(
+  flags: ServeFlags,
+  file: { readonly path: string; readonly text: string } | undefined,
+  environment: Readonly<Record<string, string | undefined>>,
+): ServeSettings {
+  const { settings, problems } = parseConfigFile(file?.text ?? '', environment);
+  const { server, ...options } = settings;
+  const section = checkServerSection(server);
+  const registry = checkRegistry(options);
+  const tls = tlsOf(flags, section.value, file?.path);
+  const found = withoutConsequences(problems, [...section.problems, ...registry.problems, ...tls.problems]);
+  if (found.length > 0) throw new SettingsError(file?.path ?? 'the command line', found);
+  const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
+  return {
+    host: flags.host ?? section.value.host ?? '127.0.0.1',
+    port: flags.port ?? section.value.port ?? 5000,
+    logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
+    stopSeconds: section.value.stopSeconds,
+    idleTimeoutSeconds: section.value.idleTimeoutSeconds,
+    ...(section.value.maxConnections === undefined ? {} : { maxConnections: section.value.maxConnections }),
+    ...(tls.value === undefined ? {} : { tls: tls.value }),
+    storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
+    ...(access === undefined ? {} : { access }),
+    registry:
+      flags.acceptEmptyIndex === true ? { ...registry.value.rest, acceptEmptyIndex: true } : registry.value.rest,
+  };
+}
+
+interface RegistrySection {
+  readonly storage: string;
+  readonly access?: NonNullable<RegistryOptions['access']>;
+  readonly rest: ServeSettings['registry'];
+}
+
+/** Checks the options as `createRegistry` will, so that all problems are reported together. */
+function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<RegistrySection> {
+  const problems: Problem[] = [];
+  // Only code can set these: other stores and a logger.
+  const { storage = './data', logger, ...rest } = options;
+  if (logger !== undefined) problems.push({ path: 'logger', problem: 'cannot be set in a config file, only in code' });
+  const folder = typeof storage === 'string' ? storage : './data';
+  if (folder !== storage) problems.push({ path: 'storage', problem: 'must be the path of the data folder' });
+  const registry: unknown = {
+    ...rest,
+    storage: folder,
+    repositories: rest['repositories'] ?? [{ name: 'local', type: 'local' }],
+  };
+  // resolveOptions checks whether these really are options.
+  const candidate = registry as RegistryOptions;
+  try {
+    resolveOptions(candidate);
+  } catch (error) {
+    if (!(error instanceof OptionsError)) throw error;
+    problems.push(...error.problems.map((problem) => (Object.hasOwn(rest, problem.path) ? inFile(problem) : problem)));
+    return { value: { storage: folder, rest: {} }, problems };
+  }
+  const { storage: _storage, access, ...others } = candidate;
+  return { value: { storage: folder, ...(access === undefined ? {} : { access }), rest: others }, problems };
+}
+
+/** An unknown option may be a misspelled `server`, which the options do not have. */
+function inFile({ path, problem }: Problem): Problem {
+  if (Object.hasOwn(optionsSchema.shape, path)) return { path, problem };
+  return { path, problem: describeUnknown(path, [...Object.keys(optionsSchema.shape), 'server']) };
+}
+
+function withFileOf(file: string | undefined, access: RegistrySection['access']): RegistrySection['access'] {
+  if (typeof access !== 'object' || access.htpasswd === undefined) return access;
+  return { ...access, htpasswd: fromFile(file, access.htpasswd) };
+}
+
+function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefined): Checked<ServeSettings['tls']> {
+  const { tlsCert, tlsKey } = flags;
+  if (tlsCert !== undefined && tlsKey !== undefined) {
+    return { value: { cert: resolve(tlsCert), key: resolve(tlsKey) }, problems: [] };
+  }
+  if (tlsCert !== undefined || tlsKey !== undefined) {
+    const path = tlsCert === undefined ? '--tls-key' : '--tls-cert';
+    return { value: undefined, problems: [{ path, problem: '--tls-cert and --tls-key must be used together' }] };
+  }
+  if (section.tls === undefined) return { value: undefined, problems: [] };
+  return { value: { cert: fromFile(file, section.tls.cert), key: fromFile(file, section.tls.key) }, problems: [] };
+}
+
+function fromFile(file: string | undefined, path: string): string {
+  return file === undefined ? resolve(path) : resolve(dirname(file), path);
+}
+
+/** Drops further problems of a path: a value with an unset variable is usually invalid for its option too. */
+function withoutConsequences(causes: readonly Problem[], problems: readonly Problem[]): readonly Problem[] {
+  const reported = new Set(causes.map(({ path }) => path));
+  return [...causes, ...problems.filter(({ path }) => !reported.has(path))];
+}

@@ -1,0 +1,52 @@
+import type { Logger } from '../../ports/runtime.js';
+import type { RegistryServer } from './server.js';
+
+/** `npm start` forwards a signal that the terminal has already sent to this process. Within this time, it counts as the same. */
+const sameSignalMs = 100;
+
+/**
+ * Stops the server on a signal. The first signal lets requests in flight complete; a second one ends the process at once.
+ * SIGHUP is ignored, except on Windows, where it means that the console was closed.
+ */
+export function handleSignals(server: RegistryServer, stopSeconds: number, log: Logger): void {
+  let stoppingSince: number | undefined;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince > sameSignalMs) process.exit(1);
+      return;
+    }
+    stoppingSince = performance.now();
+    const { requestsInFlight } = server;
+    log.info({ signal, stopSeconds, requestsInFlight }, 'stopping');
+    if (signal === 'SIGINT' && requestsInFlight > 0) {
+      const requests = requestsInFlight === 1 ? '1 request' : `${requestsInFlight} requests`;
+      const text = `stopping: waiting up to ${stopSeconds} s for ${requests}; press Ctrl-C again to stop now\n`;
+      process.stderr.write(text);
+    }
+    server.stop(stopSeconds).then(
+      () => {
+        log.info({}, 'stopped');
+        process.exit(0);
+      },
+      (err: unknown) => {
+        log.error({ err }, 'shutdown failed');
+        process.exit(1);
+      },
+    );
+  };
+  for (const signal of stopSignals(process.platform)) process.on(signal, stop);
+}
+
+/** Ignores SIGHUP, except where it means that the console was closed. */
+export function ignoreHangUp(log: Logger): void {
+  if (stopSignals(process.platform).includes('SIGHUP')) return;
+  process.on('SIGHUP', () => log.warn({}, 'SIGHUP ignored: reload is not supported'));
+}
+
+/**
+ * Returns the signals that stop the server. On Windows, Ctrl+Break is SIGBREAK, and SIGHUP means that the console was closed:
+ * Windows then ends the process after some seconds.
+ */
+export function stopSignals(platform: NodeJS.Platform): readonly NodeJS.Signals[] {
+  return platform === 'win32' ? ['SIGTERM', 'SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGTERM', 'SIGINT'];
+}

@@ -1,0 +1,89 @@
+import { StoredTypeError } from '../../repositories/stored-types.js';
+import { messagesOf } from '../../util/plain-log.js';
+
+/** Thrown when the server cannot start. The message tells the operator what is wrong and what to do. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+  }
+}
+
+/** Explains why the server cannot listen. */
+export function explainListenError(cause: unknown, host: string, port: number, platform: NodeJS.Platform): StartError {
+  const explain = (text: string): StartError => new StartError(text, cause);
+  switch (codeOf(cause)) {
+    case 'EADDRINUSE': {
+      const airPlay =
+        platform === 'darwin' && (port === 5000 || port === 7000)
+          ? ' On macOS, AirPlay Receiver uses it: see System Settings > General > AirDrop & Handoff.'
+          : '';
+      return explain(
+        `port ${port} of ${host} is in use: choose another with --port, or 0 for any free port.${airPlay}`,
+      );
+    }
+    case 'EACCES':
+      if (platform === 'win32') {
+        const ranges = 'netsh interface ipv4 show excludedportrange protocol=tcp';
+        return explain(
+          `Windows has reserved port ${port} (${ranges}): choose another with --port, or 0 for any free port`,
+        );
+      }
+      return explain(`this user may not listen on port ${port}: choose a port above 1023 with --port`);
+    case 'EADDRNOTAVAIL':
+      return explain(
+        `"${host}" is not an address of this machine: choose one with --host, or 0.0.0.0 for all addresses`,
+      );
+    default:
+      return explain(`cannot listen on ${host}, port ${port}: ${messagesOf(cause)}`);
+  }
+}
+
+/** Explains why the data folder cannot be opened. */
+export function explainDataFolderError(cause: unknown, folder: string): StartError {
+  if (cause instanceof StoredTypeError || codeOf(cause) === 'HTPASSWD_INVALID') {
+    return new StartError(messagesOf(cause), cause);
+  }
+  const explain = (text: string): StartError => new StartError(`the data folder "${folder}" ${text}`, cause);
+  switch (codeOf(cause)) {
+    case 'EACCES':
+    case 'EPERM':
+      return explain('is not writable for this user: choose another with --data, or change its owner');
+    case 'EROFS':
+      return explain('is on a read-only file system: choose another with --data');
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return explain('cannot be created: a part of this path is a file. Choose another with --data');
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return explain('cannot be opened: the disk is full');
+    default: {
+      const message = messagesOf(cause);
+      return message.startsWith('the data folder')
+        ? new StartError(message, cause)
+        : explain(`cannot be opened: ${message}`);
+    }
+  }
+}
+
+/** Explains why the TLS certificate and key cannot be used. */
+export function explainTlsError(cause: unknown): StartError {
+  return new StartError(`the TLS certificate and key cannot be used: ${messagesOf(cause)}`, cause);
+}
+
+/** Explains why a reachable registry needs access control. @param what the address or thing that others can reach. */
+export function explainUnguarded(what: string): StartError {
+  return new StartError(
+    [
+      `other machines can reach ${what}, but access is not configured. Do one of these:`,
+      '  set access in the config file: to rules, or to read-only, which lets anyone pull and no one write',
+      '  pass --open, which lets anyone who can reach the address pull, push and delete',
+      '  pass --host 127.0.0.1 to listen only on this machine',
+    ].join('\n'),
+  );
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

@@ -1,0 +1,47 @@
+import type { Candidate } from '../../../ports/metadata.js';
+import type { LevelIndex } from '../level-index.js';
+import { dueBefore, dueKey, parseDueKey, sinceKey, wholeTime, type CandidateTarget } from '../level-keys.js';
+import type { LevelView } from '../level-view.js';
+
+/**
+ * Returns the candidates from before a time, oldest first. Skips links of deleted repositories: `purge` turns them into
+ * candidates for their bytes.
+ */
+export async function readCandidates(index: LevelIndex, before: number, limit: number): Promise<readonly Candidate[]> {
+  return index.scan(dueBefore(before), limit, (key): Candidate | undefined => {
+    const { target, since } = parseDueKey(key);
+    if (target.kind === 'bytes') return { kind: 'bytes', digest: target.digest, since };
+    const repository = index.residents.nameOf(target.place.id);
+    if (repository === undefined) return undefined;
+    return { kind: 'link', at: { repository, image: target.place.image }, digest: target.digest, since };
+  });
+}
+
+/**
+ * Adds a candidate, or moves it to a later time but never to an earlier one: its last reference may have been dropped
+ * again just now.
+ */
+export function putCandidate(view: LevelView, target: CandidateTarget, since: number): void {
+  const key = sinceKey(target);
+  const before = view.get(key);
+  // Rounded as in the key that sorts by time.
+  const whole = wholeTime(since);
+  const latest = Math.max(before ?? whole, whole);
+  if (before !== undefined) view.delete(dueKey(target, before));
+  view.put(key, latest);
+  view.put(dueKey(target, latest), '');
+}
+
+/** Removes the candidate if it still has this time. A candidate that was renewed since then stays. */
+export function settleCandidate(view: LevelView, target: CandidateTarget, since: number): void {
+  if (view.get(sinceKey(target)) === since) dropCandidate(view, target);
+}
+
+/** Removes the candidate, regardless of its time. */
+export function dropCandidate(view: LevelView, target: CandidateTarget): void {
+  const key = sinceKey(target);
+  const since = view.get(key);
+  if (since === undefined) return;
+  view.delete(key);
+  view.delete(dueKey(target, since));
+}

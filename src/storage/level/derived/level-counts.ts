@@ -1,0 +1,40 @@
+/**
+ * Entries that follow from other entries and are updated in the same write: sizes of images, counts of references,
+ * candidates for collection, lists of tags.
+ */
+
+import type { BlobLink, ManifestRecord } from '../../../ports/metadata.js';
+import { imageKey, type Place } from '../level-keys.js';
+import type { LevelView } from '../level-view.js';
+
+/**
+ * Returns how many bytes a digest adds to its image. A digest that is both a manifest and a linked blob counts once.
+ */
+export function weigh(manifest: ManifestRecord | undefined, link: BlobLink | undefined): number {
+  return manifest?.size ?? link?.size ?? 0;
+}
+
+interface CountChange {
+  readonly manifests?: number;
+  readonly tags?: number;
+  readonly links?: number;
+  readonly bytes?: number;
+  /** Absent when the change carries no time, or one that images do not show. */
+  readonly when?: number;
+}
+
+/** Always writes absolute counts, even unchanged ones: an earlier write of them may not have reached the disk yet. */
+export function count(view: LevelView, place: Place, by: CountChange): void {
+  const key = imageKey(place);
+  const before = view.get(key);
+  const record = {
+    image: place.image,
+    manifests: (before?.record.manifests ?? 0) + (by.manifests ?? 0),
+    tags: (before?.record.tags ?? 0) + (by.tags ?? 0),
+    bytes: (before?.record.bytes ?? 0) + (by.bytes ?? 0),
+    updatedAt: Math.max(before?.record.updatedAt ?? 0, by.when ?? 0),
+  };
+  const links = (before?.links ?? 0) + (by.links ?? 0);
+  if (record.manifests === 0 && links === 0) view.delete(key);
+  else view.put(key, { record, links });
+}

@@ -1,0 +1,67 @@
+/**
+ * When work runs: one task per key, at most so many at once, in fair order, and in turns that let the event loop serve
+ * others in between.
+ */
+
+/**
+ * Runs tasks with the same key one after the other, in the order of the calls. Tasks with different keys run
+ * concurrently.
+ */
+export class KeyedMutex {
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  /** Runs a task after earlier tasks of the key; settles like the task. */
+  async run<T>(key: string, task: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(key);
+    // A failure of the previous task belongs to its own caller and does not affect this task.
+    const mine = before === undefined ? task() : before.then(task, task);
+    this.#tails.set(key, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#tails.get(key) === mine) this.#tails.delete(key);
+    }
+  }
+
+  /** Returns whether a task of this key is running or waiting. */
+  isHeld(key: string): boolean {
+    return this.#tails.has(key);
+  }
+}
+
+/** Lets callers with the same key share one running task. */
+export class SingleFlight<T> {
+  readonly #flights = new Map<string, Promise<T>>();
+
+  /** Joins the running task of the key, or starts one. */
+  run(key: string, task: () => Promise<T>): Promise<T> {
+    const flight = this.#flights.get(key);
+    if (flight !== undefined) return flight;
+    const started = task().finally(() => this.#flights.delete(key));
+    this.#flights.set(key, started);
+    return started;
+  }
+}
+
+/** Limits how many tasks run concurrently. Other tasks wait in the order of the calls. */
+export class Semaphore {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(max: number) {
+    this.#free = max;
+  }
+
+  /** Runs a task once a slot is free; settles like the task. */
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}

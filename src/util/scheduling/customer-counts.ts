@@ -1,0 +1,29 @@
+import { customerOf } from '../addresses.js';
+
+/** Counts concurrent uses per customer, up to a limit. */
+export class CustomerCounts {
+  readonly #max: number;
+  readonly #counts = new Map<string, number>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /**
+   * Counts `amount` more and returns a function that ends it, or `undefined` when the customer of the address would
+   * exceed the limit.
+   */
+  enter(address: string, amount = 1): (() => void) | undefined {
+    const customer = customerOf(address);
+    const count = this.#counts.get(customer) ?? 0;
+    if (count + amount > this.#max) return undefined;
+    this.#counts.set(customer, count + amount);
+    return () => this.#leave(customer, amount);
+  }
+
+  #leave(customer: string, amount: number): void {
+    const count = this.#counts.get(customer) ?? 0;
+    if (count > amount) this.#counts.set(customer, count - amount);
+    else this.#counts.delete(customer);
+  }
+}
