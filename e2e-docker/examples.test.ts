@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { hashSync } from 'bcryptjs';
 import { Agent } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { freePort } from '../test/support/free-port.js';
+import { freePort } from '../test/support/servers/free-port.js';
 import { writeLayout } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';
 import { findTool, projectRoot } from './support/commands.js';

@@ -2,7 +2,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Agent } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { freePort } from '../test/support/free-port.js';
+import { freePort } from '../test/support/servers/free-port.js';
 import { basicAuthorization, openAccessBed } from './support/access-bed.js';
 import type { AccessBed } from './support/access-bed.js';
 import { describeClient } from './support/client-suite.js';

@@ -2,7 +2,7 @@ import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { freePort } from '../../test/support/free-port.js';
+import { freePort } from '../../test/support/servers/free-port.js';
 import { findTool, projectRoot } from './commands.js';
 import { startDaemon, waitForDaemon } from './daemon.js';
 import type { RegistryServer } from './registry-server.js';

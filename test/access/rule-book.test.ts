@@ -4,8 +4,8 @@ import { StoredRuleBook } from '../../src/access/rule-book.js';
 import type { Principal } from '../../src/ports/access.js';
 import type { AccessRule } from '../../src/protocol/settings/access-config.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { hooked, isApplyOf, once, TestRuntime } from '../support/domain.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { hooked, isApplyOf, once, TestRuntime } from '../support/storage/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 const everyonePulls: AccessRule = { anonymous: true, names: ['public'], allow: ['pull'] };
 const adminsRule: AccessRule = { groups: ['admins'], allow: ['admin'] };

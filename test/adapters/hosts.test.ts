@@ -2,15 +2,23 @@ import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { createRegistry, type AccessOptions, type Registry } from 'artifactapi';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MiB, patternBytes } from '../support/bytes.js';
-import { Client, type Method } from '../support/client.js';
-import { digest, imageManifest, pushBlob, pushManifest, someBytes, startUpload, types } from '../support/content.js';
-import { hosts } from '../support/hosts.js';
-import { sendInTurn } from '../support/keep-alive.js';
-import { pushAndPull } from '../support/push-and-pull.js';
-import { RawConnection, rawHead } from '../support/raw.js';
-import type { Listening } from '../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { MiB, patternBytes } from '../support/content/bytes.js';
+import { Client, type Method } from '../support/clients/client.js';
+import {
+  digest,
+  imageManifest,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  startUpload,
+  types,
+} from '../support/content/content.js';
+import { hosts } from '../support/servers/hosts.js';
+import { sendInTurn } from '../support/clients/keep-alive.js';
+import { pushAndPull } from '../support/clients/push-and-pull.js';
+import { RawConnection, rawHead } from '../support/clients/raw.js';
+import type { Listening } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 /** The user that the host has identified, as a property of Node's request. */
 interface Identified {

@@ -15,12 +15,12 @@ import { createRegistryListener, type MountOptions } from 'artifactapi/node';
 import { createRegistry, type Middleware, type Registry } from 'artifactapi';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { managementEndpoints } from '../../src/protocol/tables/management.js';
-import { Client } from '../support/client.js';
-import { types } from '../support/content.js';
-import { koaListener } from '../support/hosts.js';
-import { pushAndPull } from '../support/push-and-pull.js';
-import { listen, recordingLogger } from '../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { Client } from '../support/clients/client.js';
+import { types } from '../support/content/content.js';
+import { koaListener } from '../support/servers/hosts.js';
+import { pushAndPull } from '../support/clients/push-and-pull.js';
+import { listen, recordingLogger } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 let folder: string;
 let registry: Registry;

@@ -4,7 +4,7 @@ import type { BlobStore } from '../../src/ports/bytes.js';
 import type { MetadataStore } from '../../src/ports/metadata.js';
 import { RegistryError } from '../../src/protocol/errors.js';
 import { createRuntime } from '../../src/composition/runtime.js';
-import { recordingLogger } from '../support/registry.js';
+import { recordingLogger } from '../support/servers/registry.js';
 
 const full = (): RegistryError =>
   new RegistryError('UNAVAILABLE', { status: 507, message: 'no space left to store this' });

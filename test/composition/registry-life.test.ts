@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { OpenRegistry } from '../../src/composition/open-registry.js';
 import { RegistryLife } from '../../src/composition/registry-life.js';
 import { createRuntime } from '../../src/composition/runtime.js';
-import { recordingLogger } from '../support/registry.js';
+import { recordingLogger } from '../support/servers/registry.js';
 
 const fail = (code: string, message = `failed in /srv/secret: ${code}`): Error =>
   Object.assign(new Error(message), { code });

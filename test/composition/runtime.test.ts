@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Logger } from '../../src/index.js';
 import { createRuntime } from '../../src/composition/runtime.js';
 import { plainLogger } from '../../src/util/plain-log.js';
-import { recordingLogger } from '../support/registry.js';
+import { recordingLogger } from '../support/servers/registry.js';
 
 const event = { name: 'created' };
 let stderr: string[];

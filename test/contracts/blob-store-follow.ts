@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { BlobContent, BlobStore } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { readBytes } from '../../src/util/streams/streams.js';
-import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
+import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/content/bytes.js';
 
 /** A reader that collects the bytes received so far, and how it ended. */
 class Reader {

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { BlobInfo, BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { readBytes } from '../../src/util/streams/streams.js';
-import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/bytes.js';
+import { CollectingSink, KiB, MiB, patternBytes, sourceOf, StuckSink } from '../support/content/bytes.js';
 
 const unknownDigest = digestOf(Buffer.from('unknown content'));
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
-import { MiB, patternBytes } from '../support/bytes.js';
+import { MiB, patternBytes } from '../support/content/bytes.js';
 import { bytesOf, collect, put } from './blob-store-published.js';
 
 const bytes = patternBytes(2 * MiB + 3);

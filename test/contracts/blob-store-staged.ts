@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { BlobStore, StagedBlob } from '../../src/ports/bytes.js';
 import { digestOf } from '../../src/protocol/digest.js';
-import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/bytes.js';
+import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../support/content/bytes.js';
 import { bytesOf, collect } from './blob-store-published.js';
 
 /** Tests staging, appending to and truncating bytes. */

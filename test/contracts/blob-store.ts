@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
-import { MiB, patternBytes, sourceOf } from '../support/bytes.js';
+import { MiB, patternBytes, sourceOf } from '../support/content/bytes.js';
 import { following } from './blob-store-follow.js';
 import { bytesOf, collect, publishing, put, reading } from './blob-store-published.js';
 import { quarantining } from './blob-store-quarantine.js';

@@ -6,7 +6,7 @@ import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
 import { parseTag, type SessionId } from '../../src/protocol/names.js';
 import { readBytes } from '../../src/util/streams/streams.js';
-import { callerWho } from '../support/callers.js';
+import { callerWho } from '../support/access/callers.js';
 import {
   describeBytes,
   describeManifest,
@@ -15,7 +15,7 @@ import {
   manifestOf,
   someBytes,
   types,
-} from '../support/content.js';
+} from '../support/content/content.js';
 
 /** The initial content of an image. */
 export interface Seed {

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { Client } from '../support/client.js';
-import { Command, originOf } from '../support/command.js';
-import { pushAndPull } from '../support/push-and-pull.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { Client } from '../support/clients/client.js';
+import { Command, originOf } from '../support/servers/command.js';
+import { pushAndPull } from '../support/clients/push-and-pull.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 const run = promisify(execFile);
 const page = readFileSync(path.join(import.meta.dirname, '../../docs/operations.md'), 'utf8');

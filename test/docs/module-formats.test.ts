@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 const run = promisify(execFile);
 const root = path.join(import.meta.dirname, '../..');

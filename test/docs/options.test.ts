@@ -11,7 +11,7 @@ import { bytesPerUnit, secondsPerUnit } from '../../src/command/units.js';
 import { optionsSchema } from '../../src/options/options-schema.js';
 import { strictOptions } from '../../src/protocol/settings/option-schema.js';
 import { loadWriter, type OptionSources } from '../support/openapi.js';
-import { placeOf, snippetsWith } from './snippets.js';
+import { placeOf, snippetsWith } from '../support/docs/snippets.js';
 
 const root = path.join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');

@@ -5,12 +5,12 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
-import { Client } from '../support/client.js';
-import { Command } from '../support/command.js';
-import { freePort } from '../support/free-port.js';
-import { pushAndPull } from '../support/push-and-pull.js';
-import { makeProject, openScene, type Scene } from './scene.js';
-import { listPages, parseSnippets, placeOf, root, snippetsWith, type Snippet } from './snippets.js';
+import { Client } from '../support/clients/client.js';
+import { Command } from '../support/servers/command.js';
+import { freePort } from '../support/servers/free-port.js';
+import { pushAndPull } from '../support/clients/push-and-pull.js';
+import { makeProject, openScene, type Scene } from '../support/docs/scene.js';
+import { listPages, parseSnippets, placeOf, root, snippetsWith, type Snippet } from '../support/docs/snippets.js';
 
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 const rows = (snippets: readonly Snippet[]) => snippets.map((snippet) => [placeOf(snippet), snippet] as const);

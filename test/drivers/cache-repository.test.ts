@@ -3,8 +3,8 @@ import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
 import type { Repository } from '../../src/ports/repository.js';
 import { repositoryContract, type RepositoryFixture, type Seed } from '../contracts/repository.js';
-import { anyone } from '../support/domain.js';
-import { startMemoryRegistry } from '../support/registry.js';
+import { anyone } from '../support/storage/domain.js';
+import { startMemoryRegistry } from '../support/servers/registry.js';
 
 /** Puts content into a local repository. */
 async function fill(repository: Repository | undefined, image: string, seed: Seed): Promise<void> {

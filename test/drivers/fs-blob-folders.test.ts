@@ -5,8 +5,8 @@ import type { PageRequest } from '../../src/ports/pages.js';
 import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
 import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
 import { probeRenames, type RenameCalls } from '../../src/storage/files/rename-probe.js';
-import { patternBytes, sourceOf } from '../support/bytes.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { patternBytes, sourceOf } from '../support/content/bytes.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 const bytes = patternBytes(10);
 const digest = digestOf(bytes);

@@ -5,9 +5,9 @@ import { digestOf, hexOf, type Digest } from '../../src/protocol/digest.js';
 import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
 import { HashClient } from '../../src/storage/files/hashing/hash-client.js';
 import { blobStoreContract } from '../contracts/blob-store.js';
-import { brokenSource, CollectingSink, MiB, patternBytes, sourceOf } from '../support/bytes.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
-import { checkNoLeak, openFilesUnder } from '../support/open-files.js';
+import { brokenSource, CollectingSink, MiB, patternBytes, sourceOf } from '../support/content/bytes.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { checkNoLeak, openFilesUnder } from '../support/storage/open-files.js';
 
 function blobPath(root: string, digest: Digest): string {
   const [algorithm = ''] = digest.split(':');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
 import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
-import { createFaults, failingLevel, type LevelFaults } from '../support/failing-level.js';
+import { createFaults, failingLevel, type LevelFaults } from '../support/storage/failing-level.js';
 import { at, collect, digest, link, repository, session } from '../contracts/metadata-samples.js';
 
 const full = 'IO error: /data/index/000005.log: No space left on device';

@@ -6,7 +6,7 @@ import { Level } from 'level';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
-import { createFaults, failingLevel, type LevelFaults } from '../support/failing-level.js';
+import { createFaults, failingLevel, type LevelFaults } from '../support/storage/failing-level.js';
 
 const durable = { durable: true };
 let parent: string;

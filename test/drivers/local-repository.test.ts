@@ -8,9 +8,9 @@ import {
   type RepositoryFixture,
   type Seed,
 } from '../contracts/repository.js';
-import { anyone, Domain, imageOf, indexOf, pushBlobs, pushImage } from '../support/domain.js';
-import { describeBytes, manifestOf, someBytes, types } from '../support/content.js';
-import { parsed } from '../support/domain.js';
+import { anyone, Domain, imageOf, indexOf, pushBlobs, pushImage } from '../support/storage/domain.js';
+import { describeBytes, manifestOf, someBytes, types } from '../support/content/content.js';
+import { parsed } from '../support/storage/domain.js';
 
 async function create(): Promise<RepositoryFixture> {
   const domain = await Domain.open();

@@ -8,7 +8,7 @@ import {
   type RepositoryFixture,
   type Seed,
 } from '../contracts/repository.js';
-import { Domain } from '../support/domain.js';
+import { Domain } from '../support/storage/domain.js';
 
 /** Creates a virtual repository whose only member accepts pushes. */
 async function create(): Promise<RepositoryFixture> {

@@ -7,7 +7,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { removeScratchFolder } from '../support/scratch.js';
+import { removeScratchFolder } from '../support/storage/scratch.js';
 import { FaultShim, type Call, type FaultError } from './support/fault-shim.js';
 import { isLong } from './support/form.js';
 import { Ledger, runFlow } from './support/ledger.js';

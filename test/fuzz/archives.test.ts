@@ -1,5 +1,5 @@
-import { Client } from '../support/client.js';
-import { startRegistry, type TestRegistry } from '../support/registry.js';
+import { Client } from '../support/clients/client.js';
+import { startRegistry, type TestRegistry } from '../support/servers/registry.js';
 import { makeArchive } from './archives.js';
 import type { Random } from './random.js';
 import { fuzz, type FuzzTarget, type Played } from './runner.js';

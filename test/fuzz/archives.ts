@@ -13,8 +13,8 @@ import {
   zstdFrameHeader,
   zstdStored,
   type TarEntry,
-} from '../support/archives.js';
-import { describeManifest, indexManifest, type Manifest } from '../support/content.js';
+} from '../support/content/archives.js';
+import { describeManifest, indexManifest, type Manifest } from '../support/content/content.js';
 import { bendDocument } from './documents.js';
 import type { Random } from './random.js';
 

@@ -1,6 +1,6 @@
-import { Client, type Answer } from '../support/client.js';
-import { describeBytes, imageManifest, types } from '../support/content.js';
-import { startRegistry, type TestRegistry } from '../support/registry.js';
+import { Client, type Answer } from '../support/clients/client.js';
+import { describeBytes, imageManifest, types } from '../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../support/servers/registry.js';
 import { bendDocument } from './documents.js';
 import type { Random } from './random.js';
 import { fuzz, type FuzzTarget, type Played } from './runner.js';

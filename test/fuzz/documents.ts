@@ -1,4 +1,4 @@
-import { describeBytes, types } from '../support/content.js';
+import { describeBytes, types } from '../support/content/content.js';
 import type { Random } from './random.js';
 
 /** So large that a client may send it. */

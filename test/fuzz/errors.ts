@@ -1,5 +1,5 @@
 import { errorTable } from '../../src/protocol/errors.js';
-import type { Answer } from '../support/client.js';
+import type { Answer } from '../support/clients/client.js';
 
 /** What is wrong with a refusal: it has the JSON of the specification, with a code that we document. Never 500. */
 export function errorProblems({ status, headers, body }: Pick<Answer, 'status' | 'headers' | 'body'>): string[] {

@@ -1,7 +1,7 @@
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { managementEndpoints } from '../../src/protocol/tables/management.js';
 import { buildPath } from '../../src/protocol/tables/route-table.js';
-import { assembleJwt } from '../support/forged-tokens.js';
+import { assembleJwt } from '../support/access/forged-tokens.js';
 import { formatDraft, setHeader, type Draft } from './draft.js';
 import { bendBytes, bendDraft, hideRequest } from './mutations.js';
 import type { Random } from './random.js';

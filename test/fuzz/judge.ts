@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import type { RequestEvent } from '../../src/index.js';
-import type { LogLine } from '../support/registry.js';
+import type { LogLine } from '../support/servers/registry.js';
 import { parseAnswers, type ParsedAnswer } from './answers.js';
 import { hiddenName } from './mutations.js';
 import type { RecordedRequest } from './recording-upstream.js';

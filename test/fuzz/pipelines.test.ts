@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MovableClock } from '../support/remote.js';
+import { MovableClock } from '../support/upstreams/remote.js';
 import { readFraming } from './framing.js';
 import type { Material } from './generate.js';
 import { judgeLog } from './judge.js';

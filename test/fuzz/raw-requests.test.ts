@@ -1,4 +1,4 @@
-import { MovableClock } from '../support/remote.js';
+import { MovableClock } from '../support/upstreams/remote.js';
 import { generateCase, type Case, type Material } from './generate.js';
 import { judgeEvent, judgeExchange, judgeLog, judgeUpstreams, takeSnapshot } from './judge.js';
 import { fuzz, type Finding, type FuzzTarget, type Played } from './runner.js';

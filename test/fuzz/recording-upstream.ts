@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
-import { digest, imageManifest, types } from '../support/content.js';
+import { digest, imageManifest, types } from '../support/content/content.js';
 
 export interface RecordedRequest {
   /** `GET /v2/app/manifests/latest HTTP/1.1` */

@@ -8,10 +8,10 @@ import type { MetadataStore } from '../../src/ports/metadata.js';
 import { createRegistryServer, type RegistryServer } from '../../src/command/serve/server.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
-import { Client } from '../support/client.js';
-import { describeBytes, digest, imageManifest, types } from '../support/content.js';
-import { listen, makeFolder, recordingLogger, removeFolder, type LogLine } from '../support/registry.js';
-import { Cleanups } from '../support/remote.js';
+import { Client } from '../support/clients/client.js';
+import { describeBytes, digest, imageManifest, types } from '../support/content/content.js';
+import { listen, makeFolder, recordingLogger, removeFolder, type LogLine } from '../support/servers/registry.js';
+import { Cleanups } from '../support/upstreams/remote.js';
 import { RecordingUpstream } from './recording-upstream.js';
 
 /** Bytes that nobody but root may see. */

@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose';
-import type { Answer } from '../support/client.js';
+import type { Answer } from '../support/clients/client.js';
 import { errorProblems } from './errors.js';
 import type { PresentedToken, TokenRequest } from './scopes.js';
 

@@ -1,9 +1,9 @@
 import { exportSPKI } from 'jose';
-import { Client, type Answer } from '../support/client.js';
-import { imageManifest } from '../support/content.js';
-import { makeKeyPair, signJwt, type KeyPair } from '../support/forged-tokens.js';
-import { startMemoryRegistry } from '../support/registry.js';
-import { Cleanups, MovableClock } from '../support/remote.js';
+import { Client, type Answer } from '../support/clients/client.js';
+import { imageManifest } from '../support/content/content.js';
+import { makeKeyPair, signJwt, type KeyPair } from '../support/access/forged-tokens.js';
+import { startMemoryRegistry } from '../support/servers/registry.js';
+import { Cleanups, MovableClock } from '../support/upstreams/remote.js';
 import { judgeLog } from './judge.js';
 import type { Random } from './random.js';
 import { fuzz, type Finding, type FuzzTarget, type Played } from './runner.js';

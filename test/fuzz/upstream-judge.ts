@@ -1,5 +1,5 @@
-import type { Answer } from '../support/client.js';
-import { digest } from '../support/content.js';
+import type { Answer } from '../support/clients/client.js';
+import { digest } from '../support/content/content.js';
 import { errorProblems } from './errors.js';
 import type { RecordedRequest } from './recording-upstream.js';
 import type { Content } from './upstream-script.js';

@@ -1,4 +1,4 @@
-import { digest, imageManifest, someBytes, types } from '../support/content.js';
+import { digest, imageManifest, someBytes, types } from '../support/content/content.js';
 import { rawAnswer, type RecordedRequest, type RawReply } from './recording-upstream.js';
 
 /** What a request to an upstream is for. */

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { RegistryError, type RegistryOptions } from '../../src/index.js';
-import { Client, type Answer } from '../support/client.js';
-import { startMemoryRegistry, type TestRegistry } from '../support/registry.js';
-import { Cleanups } from '../support/remote.js';
+import { Client, type Answer } from '../support/clients/client.js';
+import { startMemoryRegistry, type TestRegistry } from '../support/servers/registry.js';
+import { Cleanups } from '../support/upstreams/remote.js';
 import { RecordingUpstream, type RecordedRequest } from './recording-upstream.js';
 import type { Random } from './random.js';
 import { fuzz, type Finding, type FuzzTarget, type Played } from './runner.js';

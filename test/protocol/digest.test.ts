@@ -11,8 +11,8 @@ import {
   parseAlgorithm,
   parseDigest,
 } from '../../src/protocol/digest.js';
-import * as arbitrary from '../support/arbitraries.js';
-import { refusalOf } from '../support/refusal.js';
+import * as arbitrary from '../support/content/arbitraries.js';
+import { refusalOf } from '../support/clients/refusal.js';
 import { titled } from '../support/shown.js';
 
 const hex64 = 'a0'.repeat(32);

@@ -7,7 +7,7 @@ import { decodeRepository } from '../../src/protocol/tables/management.js';
 import { maxManifestBytes, parseManifest } from '../../src/protocol/manifest.js';
 import { listOf, maxDescriptors } from '../../src/protocol/schemas.js';
 import { readTags } from '../../src/upstream/upstream-lists.js';
-import { describeBytes, digest, types } from '../support/content.js';
+import { describeBytes, digest, types } from '../support/content/content.js';
 
 const limits = { maxDepth: 4, maxValues: 20, maxMembers: 3 };
 const bytesOf = (text: string): Buffer => Buffer.from(text);

@@ -8,7 +8,7 @@ import {
   parsePageSize,
   parseRange,
 } from '../../src/protocol/headers.js';
-import { refusalOf } from '../support/refusal.js';
+import { refusalOf } from '../support/clients/refusal.js';
 import { titled } from '../support/shown.js';
 
 describe('parseContentRange', () => {

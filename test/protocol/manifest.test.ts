@@ -10,8 +10,8 @@ import {
   indexManifest,
   manifestOf,
   types,
-} from '../support/content.js';
-import { refusalOf } from '../support/refusal.js';
+} from '../support/content/content.js';
+import { refusalOf } from '../support/clients/refusal.js';
 
 const config = describeBytes(types.ociConfig, Buffer.from('config'));
 const layer = describeBytes(types.ociLayer, Buffer.from('layer'));

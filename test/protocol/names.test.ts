@@ -8,9 +8,9 @@ import {
   parseSessionId,
   parseTag,
 } from '../../src/protocol/names.js';
-import * as arbitrary from '../support/arbitraries.js';
-import { digest } from '../support/content.js';
-import { refusalOf } from '../support/refusal.js';
+import * as arbitrary from '../support/content/arbitraries.js';
+import { digest } from '../support/content/content.js';
+import { refusalOf } from '../support/clients/refusal.js';
 import { titled } from '../support/shown.js';
 
 describe('parseName', () => {

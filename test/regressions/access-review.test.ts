@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HostIdentity } from '../../src/index.js';
-import { basic, json, manage, pushImage, startAccess, type AccessScene } from '../support/access.js';
-import { startRegistry } from '../support/registry.js';
-import { Cleanups } from '../support/remote.js';
-import { exchangeRaw, rawHead } from '../support/raw.js';
+import { basic, json, manage, pushImage, startAccess, type AccessScene } from '../support/access/access.js';
+import { startRegistry } from '../support/servers/registry.js';
+import { Cleanups } from '../support/upstreams/remote.js';
+import { exchangeRaw, rawHead } from '../support/clients/raw.js';
 
 // What a review of the access control found, each by the name of what went wrong.
 const cleanups = new Cleanups();

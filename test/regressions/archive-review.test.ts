@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { basic, startAccess, type AccessScene } from '../support/access.js';
+import { basic, startAccess, type AccessScene } from '../support/access/access.js';
 import {
   buildImage,
   blobFiles,
@@ -9,14 +9,14 @@ import {
   layoutFiles,
   refName,
   tarOf,
-} from '../support/archives.js';
-import { indexManifest } from '../support/content.js';
-import { Cleanups } from '../support/remote.js';
+} from '../support/content/archives.js';
+import { indexManifest } from '../support/content/content.js';
+import { Cleanups } from '../support/upstreams/remote.js';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { paxRecord, rawEntry } from '../support/raw-tar.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { paxRecord, rawEntry } from '../support/content/raw-tar.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 // What a review of archives found, each by the name of what went wrong.
 const cleanups = new Cleanups();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { basic, pushImage, startAccess, type AccessScene } from '../support/access.js';
-import { startFaultUpstream, type FaultUpstream } from '../support/fault-upstream.js';
-import { Cleanups } from '../support/remote.js';
+import { basic, pushImage, startAccess, type AccessScene } from '../support/access/access.js';
+import { startFaultUpstream, type FaultUpstream } from '../support/upstreams/fault-upstream.js';
+import { Cleanups } from '../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 let upstream: FaultUpstream;

@@ -8,9 +8,9 @@ import { Directory } from '../../src/repositories/directory.js';
 import { HashClient } from '../../src/storage/files/hashing/hash-client.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { Transport } from '../../src/util/outgoing/transport.js';
-import { openFilesUnder } from '../support/open-files.js';
-import { recordingLogger } from '../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { openFilesUnder } from '../support/storage/open-files.js';
+import { recordingLogger } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 let folder: string;
 beforeEach(async () => {

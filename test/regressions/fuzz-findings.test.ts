@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAnswers } from '../fuzz/answers.js';
 import { rawAnswer, RecordingUpstream } from '../fuzz/recording-upstream.js';
 import { openScene, type Scene } from '../fuzz/scene.js';
-import { Client } from '../support/client.js';
-import { digest, someBytes } from '../support/content.js';
-import { RawConnection } from '../support/raw.js';
-import { startMemoryRegistry } from '../support/registry.js';
-import { Cleanups } from '../support/remote.js';
+import { Client } from '../support/clients/client.js';
+import { digest, someBytes } from '../support/content/content.js';
+import { RawConnection } from '../support/clients/raw.js';
+import { startMemoryRegistry } from '../support/servers/registry.js';
+import { Cleanups } from '../support/upstreams/remote.js';
 
 describe('one connection of the standalone server', () => {
   let scene: Scene;

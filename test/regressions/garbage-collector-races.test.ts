@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
-import { someBytes } from '../support/content.js';
+import { someBytes } from '../support/content/content.js';
 import {
   anyone,
   changesOf,
@@ -20,7 +20,7 @@ import {
   pushImage,
   uploadExpiry,
   type Hook,
-} from '../support/domain.js';
+} from '../support/storage/domain.js';
 
 const layer = someBytes('layer', 3000);
 const layerDigest = digestOf(layer);

@@ -23,7 +23,7 @@ import {
   type Actor,
   type Hook,
   type Image,
-} from '../support/domain.js';
+} from '../support/storage/domain.js';
 
 /** What a scenario plays with: new in each run. */
 interface Stage {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../src/protocol/digest.js';
-import { someBytes } from '../support/content.js';
+import { someBytes } from '../support/content/content.js';
 import {
   anyone,
   changesOf,
@@ -14,7 +14,7 @@ import {
   once,
   pushBlobs,
   pushImage,
-} from '../support/domain.js';
+} from '../support/storage/domain.js';
 
 const layer = someBytes('layer', 3000);
 const layerDigest = digestOf(layer);

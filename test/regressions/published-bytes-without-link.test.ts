@@ -4,11 +4,19 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Candidate } from '../../src/ports/metadata.js';
 import { FolderHandles } from '../../src/storage/files/system/folder-handles.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { Client } from '../support/client.js';
-import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, types } from '../support/content.js';
-import { startRegistry, type TestRegistry } from '../support/registry.js';
-import { makeScratchFolder } from '../support/scratch.js';
-import { Domain, isApplyOf, once, pushBlobs } from '../support/domain.js';
+import { Client } from '../support/clients/client.js';
+import {
+  describeBytes,
+  digest,
+  manifestOf,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  types,
+} from '../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../support/servers/registry.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
+import { Domain, isApplyOf, once, pushBlobs } from '../support/storage/domain.js';
 
 const layer = someBytes('layer', 3000);
 

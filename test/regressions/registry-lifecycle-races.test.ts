@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry, type RepositoryOptions } from '../../src/index.js';
 import { digestOf, hexOf } from '../../src/protocol/digest.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { recordingLogger } from '../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { recordingLogger } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 const config = (name: string, description = ''): RepositoryOptions => ({
   name,

@@ -7,11 +7,11 @@ import { digestOf } from '../../src/protocol/digest.js';
 import { discardLeftovers, isTransient } from '../../src/repositories/content/transient-staging.js';
 import { createMemoryDisk, MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
 import { FsBlobStore } from '../../src/storage/files/fs-blob-store.js';
-import { Client } from '../support/client.js';
-import { someBytes, startUpload } from '../support/content.js';
-import { startRegistry } from '../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
-import { anyone, Domain, hour, imageOf, pullBlob, pushImage, uploadExpiry } from '../support/domain.js';
+import { Client } from '../support/clients/client.js';
+import { someBytes, startUpload } from '../support/content/content.js';
+import { startRegistry } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { anyone, Domain, hour, imageOf, pullBlob, pushImage, uploadExpiry } from '../support/storage/domain.js';
 
 /** More than a store keeps in memory before it writes. */
 const half = 1024 * 1024;

@@ -2,9 +2,9 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
-import { Client } from '../support/client.js';
-import { pushBlob, someBytes } from '../support/content.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../support/registry.js';
+import { Client } from '../support/clients/client.js';
+import { pushBlob, someBytes } from '../support/content/content.js';
+import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../support/servers/registry.js';
 
 let folder: string;
 let server: TestRegistry;

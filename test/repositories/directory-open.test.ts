@@ -5,8 +5,8 @@ import type { RemoteRepositoryConfig, RepositoryConfig } from '../../src/protoco
 import { repositoryConfigSchema } from '../../src/protocol/settings/repository-config.js';
 import { Directory } from '../../src/repositories/directory.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
-import { changesOf, hooked, TestRuntime } from '../support/domain.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { changesOf, hooked, TestRuntime } from '../support/storage/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 it('opening writes a declared repository to the index only when it has changed', async () => {
   const folder = await makeScratchFolder();

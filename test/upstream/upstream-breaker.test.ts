@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Breaker } from '../../src/upstream/upstream-breaker.js';
 import { absent, denied, failed, type UpstreamVerdict } from '../../src/protocol/upstream/verdict.js';
-import { recordingLogger } from '../support/registry.js';
+import { recordingLogger } from '../support/servers/registry.js';
 
 const trouble = failed('it answered 500', { status: 500, trouble: true });
 const limited = (retryAfterSeconds?: number): UpstreamVerdict =>

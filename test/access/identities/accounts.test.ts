@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StoredAccounts } from '../../../src/access/identities/accounts.js';
 import type { AccountSettings, AccountToken } from '../../../src/ports/access.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import { hooked, isApplyOf, once, TestRuntime } from '../../support/domain.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { hooked, isApplyOf, once, TestRuntime } from '../../support/storage/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const noToken = { description: '', limits: undefined, expiresAt: undefined };
 

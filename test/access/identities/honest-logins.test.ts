@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HtpasswdSource } from '../../../src/access/identities/htpasswd.js';
 import { LoginThrottle } from '../../../src/access/identities/login-throttle.js';
 import { PasswordClient } from '../../../src/access/identities/password-client.js';
-import { recordingLogger } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const office = '192.0.2.1';
 const elsewhere = '198.51.100.7';

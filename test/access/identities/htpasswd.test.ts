@@ -6,8 +6,8 @@ import { HtpasswdError } from '../../../src/access/identities/htpasswd-file.js';
 import { HtpasswdSource } from '../../../src/access/identities/htpasswd.js';
 import { LoginThrottle } from '../../../src/access/identities/login-throttle.js';
 import { PasswordClient, type PasswordVerifier } from '../../../src/access/identities/password-client.js';
-import { recordingLogger } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const alice = hashSync('wonderland', 4);
 const bob = hashSync('builder', 4);

@@ -2,9 +2,9 @@ import type { JWTPayload } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { OidcSource } from '../../../src/access/identities/oidc.js';
 import type { OidcIdentityConfig, OidcIssuerConfig } from '../../../src/protocol/settings/token-config.js';
-import { forgeTokens, makeKeyPair, signJwt, type KeyPair } from '../../support/forged-tokens.js';
-import { discoveryPath, publicJwk, startKeyServer, type KeyServer } from '../../support/key-server.js';
-import { recordingLogger } from '../../support/registry.js';
+import { forgeTokens, makeKeyPair, signJwt, type KeyPair } from '../../support/access/forged-tokens.js';
+import { discoveryPath, publicJwk, startKeyServer, type KeyServer } from '../../support/upstreams/key-server.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 
 const start = 1_800_000_000_000;
 const seconds = start / 1000;

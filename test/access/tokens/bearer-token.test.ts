@@ -5,9 +5,9 @@ import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js
 import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
 import { anonymous } from '../../../src/util/anonymous.js';
 import type { Identity, IdentitySource, Principal } from '../../../src/ports/access.js';
-import { forgeTokens, signJwt } from '../../support/forged-tokens.js';
-import { memoryDocuments } from '../../support/documents.js';
-import { recordingLogger } from '../../support/registry.js';
+import { forgeTokens, signJwt } from '../../support/access/forged-tokens.js';
+import { memoryDocuments } from '../../support/storage/documents.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 
 const start = 1_800_000_000_000;
 const day = 86_400;

@@ -4,9 +4,9 @@ import { exportSPKI, importPKCS8, type JWTPayload } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ExternalTokens } from '../../../src/access/tokens/external-tokens.js';
 import type { ExternalTokensConfig } from '../../../src/protocol/settings/token-config.js';
-import { forgeTokens, makeKeyPair, makeKeyPairs, signJwt, type KeyPair } from '../../support/forged-tokens.js';
-import { publicJwk, startKeyServer, type KeyServer } from '../../support/key-server.js';
-import { recordingLogger } from '../../support/registry.js';
+import { forgeTokens, makeKeyPair, makeKeyPairs, signJwt, type KeyPair } from '../../support/access/forged-tokens.js';
+import { publicJwk, startKeyServer, type KeyServer } from '../../support/upstreams/key-server.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 
 const start = 1_800_000_000_000;
 const seconds = start / 1000;

@@ -3,8 +3,8 @@ import { calculateJwkThumbprint, jwtVerify, SignJWT, type JWK } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js';
 import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
-import { memoryDocuments } from '../../support/documents.js';
-import { recordingLogger } from '../../support/registry.js';
+import { memoryDocuments } from '../../support/storage/documents.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 
 const day = 86_400;
 let now: number;

@@ -2,9 +2,9 @@ import type { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { unpack } from '../../../src/archives/import/archive-bytes.js';
-import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
+import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/content/archives.js';
 import { TurnGate } from '../../../src/util/scheduling/turns.js';
-import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/bytes.js';
+import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/content/bytes.js';
 
 async function bytesOf(source: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];

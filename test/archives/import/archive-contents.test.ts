@@ -5,7 +5,7 @@ import { ArchiveContents } from '../../../src/archives/import/archive-contents.j
 import type { RepositoryWriter } from '../../../src/ports/repository.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { TurnGate } from '../../../src/util/scheduling/turns.js';
-import { entriesOf, tarOf } from '../../support/archives.js';
+import { entriesOf, tarOf } from '../../support/content/archives.js';
 
 /** Stages nothing, but counts what would be staged, published and discarded. */
 class CountingWriter {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { readEntries } from '../../../src/archives/tar/archive-entries.js';
 import { TarHeaders } from '../../../src/archives/tar/tar-headers.js';
-import { tarOf } from '../../support/archives.js';
-import { KiB, sourceOf } from '../../support/bytes.js';
-import { paxRecord, rawEntry } from '../../support/raw-tar.js';
+import { tarOf } from '../../support/content/archives.js';
+import { KiB, sourceOf } from '../../support/content/bytes.js';
+import { paxRecord, rawEntry } from '../../support/content/raw-tar.js';
 
 /** Returns the paths and contents of the files, in order. */
 async function read(chunks: AsyncIterable<Buffer>): Promise<[string, string][]> {

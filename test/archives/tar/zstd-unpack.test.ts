@@ -3,8 +3,8 @@ import { ZstdFrames } from '../../../src/archives/tar/zstd-frames.js';
 import { nativeUnzstd, unzstdInTurns } from '../../../src/archives/tar/zstd-unpack.js';
 import type { Unpacker } from '../../../src/archives/tar/unpack-stream.js';
 import { TurnGate } from '../../../src/util/scheduling/turns.js';
-import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/archives.js';
-import { KiB, MiB, patternBytes } from '../../support/bytes.js';
+import { zstdBlockHeader, zstdFrameHeader, zstdStored } from '../../support/content/archives.js';
+import { KiB, MiB, patternBytes } from '../../support/content/bytes.js';
 
 /** Compressed by zstd -19: a single segment with a table and repeats. */
 const packedText = Buffer.from('KLUv/QBotQAAYGhlbGxvIHpzdGQgCgIAMU+pwnjxAg==', 'base64');

@@ -1,7 +1,7 @@
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { removeScratchFolder } from '../../support/scratch.js';
+import { removeScratchFolder } from '../../support/storage/scratch.js';
 import { FaultShim, type Call, type Fault, type Scope } from './fault-shim.js';
 import { Ledger, runFlow } from './ledger.js';
 import { Life, waitForReserve } from './life.js';

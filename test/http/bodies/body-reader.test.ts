@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { BodyReader } from '../../../src/http/bodies/body-reader.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
-import { KiB, MiB } from '../../support/bytes.js';
+import { KiB, MiB } from '../../support/content/bytes.js';
 
 const tooLarge = (): RegistryError => new RegistryError('SIZE_INVALID', { status: 413 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readTrail } from '../../../src/http/clients/trail.js';
-import { refusalOf } from '../../support/refusal.js';
+import { refusalOf } from '../../support/clients/refusal.js';
 
 describe('readTrail', () => {
   it.each<[string | undefined, string[]]>([

@@ -12,8 +12,8 @@ import { accessEndpoints } from '../../../src/protocol/tables/access-endpoints.j
 import { encodeError, RegistryError } from '../../../src/protocol/errors.js';
 import { managementRoutes } from '../../../src/protocol/tables/management.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import { TestRuntime } from '../../support/domain.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { TestRuntime } from '../../support/storage/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 interface Answer {
   readonly status: number;

@@ -5,8 +5,8 @@ import { defaultPace, keepDownloadPace, keepPace } from '../../../src/http/limit
 import { errorReply, send } from '../../../src/http/reply.js';
 import { RegistryError } from '../../../src/index.js';
 import { writeInBatches } from '../../../src/util/streams/streams.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { listen, recordingLogger } from '../../support/registry.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { listen, recordingLogger } from '../../support/servers/registry.js';
 
 /** Returns a request that is receiving its body. The test sets the byte counters of the connection. */
 function makeRequest(headers: Record<string, string> = { 'content-length': '1000000' }) {

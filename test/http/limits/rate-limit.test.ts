@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RateLimiter, type RateLimits } from '../../../src/http/limits/rate-limit.js';
-import { refusalOf } from '../../support/refusal.js';
+import { refusalOf } from '../../support/clients/refusal.js';
 
 function setUp(limits: RateLimits) {
   const clock = { now: 1_000_000 };

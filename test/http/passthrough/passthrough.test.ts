@@ -9,9 +9,9 @@ import { buildRequestHeaders, cleanAnswerHeaders } from '../../../src/http/passt
 import { createPassthrough } from '../../../src/http/passthrough/passthrough.js';
 import { UpstreamVerdict } from '../../../src/protocol/upstream/verdict.js';
 import type { Answer } from '../../../src/util/outgoing/transport.js';
-import { Client } from '../../support/client.js';
-import { listen, recordingLogger } from '../../support/registry.js';
-import { anyTarget } from '../../support/targets.js';
+import { Client } from '../../support/clients/client.js';
+import { listen, recordingLogger } from '../../support/servers/registry.js';
+import { anyTarget } from '../../support/upstreams/targets.js';
 
 const from = new URL('https://registry.example/v2/library/alpine/tags/list');
 

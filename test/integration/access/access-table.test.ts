@@ -3,11 +3,20 @@ import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, type RegistryOp } from '../../../src/protocol/tables/endpoints.js';
 import { managementEndpoints, type ManagementOp } from '../../../src/protocol/tables/management.js';
 import { buildPath, type Endpoint } from '../../../src/protocol/tables/route-table.js';
-import { basic, form, json, manage, pushImage, startAccess, type AccessScene, type Ask } from '../../support/access.js';
-import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/archives.js';
-import type { Answer, Send } from '../../support/client.js';
-import { digest, imageManifest } from '../../support/content.js';
-import { Cleanups, MovableClock } from '../../support/remote.js';
+import {
+  basic,
+  form,
+  json,
+  manage,
+  pushImage,
+  startAccess,
+  type AccessScene,
+  type Ask,
+} from '../../support/access/access.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
+import type { Answer, Send } from '../../support/clients/client.js';
+import { digest, imageManifest } from '../../support/content/content.js';
+import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
 
 /** In the order of the columns below. `limited` has a token of an account that may do everything, which may only pull. */
 const callers = [

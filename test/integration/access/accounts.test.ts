@@ -1,7 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { basic, form, manage, pushImage, startAccess, type AccessScene, type Ask } from '../../support/access.js';
-import type { Answer } from '../../support/client.js';
-import { Cleanups, MovableClock } from '../../support/remote.js';
+import {
+  basic,
+  form,
+  manage,
+  pushImage,
+  startAccess,
+  type AccessScene,
+  type Ask,
+} from '../../support/access/access.js';
+import type { Answer } from '../../support/clients/client.js';
+import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
 
 interface Given {
   readonly token: string;

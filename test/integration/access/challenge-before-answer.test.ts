@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { basic, pushImage, startAccess, type AccessScene } from '../../support/access.js';
-import { Cleanups } from '../../support/remote.js';
+import { basic, pushImage, startAccess, type AccessScene } from '../../support/access/access.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 // containerd, oras and helm show their credentials only after a challenge: an answer from what is left of a virtual
 // repository would be another image than the one that they may have.

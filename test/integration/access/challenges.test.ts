@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { basic, pushImage, startAccess, type AccessScene } from '../../support/access.js';
-import { Cleanups } from '../../support/remote.js';
+import { basic, pushImage, startAccess, type AccessScene } from '../../support/access/access.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterAll(() => cleanups.run());

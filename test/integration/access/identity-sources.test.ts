@@ -1,11 +1,11 @@
 import { exportSPKI } from 'jose';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { AccessOptions, RegistryOptions } from '../../../src/index.js';
-import { basic, pushImage, startAccess, type AccessScene } from '../../support/access.js';
-import type { Answer } from '../../support/client.js';
-import { makeKeyPair, signJwt, type KeyPair } from '../../support/forged-tokens.js';
-import { publicJwk, startKeyServer, type KeyServer } from '../../support/key-server.js';
-import { Cleanups } from '../../support/remote.js';
+import { basic, pushImage, startAccess, type AccessScene } from '../../support/access/access.js';
+import type { Answer } from '../../support/clients/client.js';
+import { makeKeyPair, signJwt, type KeyPair } from '../../support/access/forged-tokens.js';
+import { publicJwk, startKeyServer, type KeyServer } from '../../support/upstreams/key-server.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 type Rules = NonNullable<AccessOptions['rules']>;
 

@@ -1,8 +1,16 @@
 import { afterEach, expect, it } from 'vitest';
-import { basic, json, manage, pushImage, startAccess, type AccessScene, type Ask } from '../../support/access.js';
-import type { Answer } from '../../support/client.js';
-import { makeFolder, removeFolder } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
+import {
+  basic,
+  json,
+  manage,
+  pushImage,
+  startAccess,
+  type AccessScene,
+  type Ask,
+} from '../../support/access/access.js';
+import type { Answer } from '../../support/clients/client.js';
+import { makeFolder, removeFolder } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

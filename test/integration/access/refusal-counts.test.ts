@@ -4,11 +4,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type RefusalReason, type RegistryOptions } from '../../../src/index.js';
 import { refusalReasons } from '../../../src/protocol/refusal-reasons.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { recordingLogger } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

@@ -1,9 +1,9 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryEvents } from '../../../src/index.js';
-import { basic, comparable, form, manage, startAccess, type AccessScene } from '../../support/access.js';
-import { makeKeyPair, signJwt, type KeyPair } from '../../support/forged-tokens.js';
-import { publicJwk, startKeyServer, type KeyServer } from '../../support/key-server.js';
-import { Cleanups } from '../../support/remote.js';
+import { basic, comparable, form, manage, startAccess, type AccessScene } from '../../support/access/access.js';
+import { makeKeyPair, signJwt, type KeyPair } from '../../support/access/forged-tokens.js';
+import { publicJwk, startKeyServer, type KeyServer } from '../../support/upstreams/key-server.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 let pair: KeyPair;

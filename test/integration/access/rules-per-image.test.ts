@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { basic, pushImage, startAccess, type AccessScene } from '../../support/access.js';
-import type { Answer } from '../../support/client.js';
-import { Cleanups } from '../../support/remote.js';
+import { basic, pushImage, startAccess, type AccessScene } from '../../support/access/access.js';
+import type { Answer } from '../../support/clients/client.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 const allow = ['pull', 'push'] as const;

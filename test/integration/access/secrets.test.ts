@@ -6,12 +6,21 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { RegistryEvents } from '../../../src/index.js';
 import { managementEndpoints } from '../../../src/protocol/tables/management.js';
 import { buildPath } from '../../../src/protocol/tables/route-table.js';
-import { basic, form, json, manage, pushImage, startAccess, type AccessScene, type Ask } from '../../support/access.js';
-import type { Answer } from '../../support/client.js';
-import { startFaultUpstream } from '../../support/fault-upstream.js';
-import { exchangeRaw, rawHead } from '../../support/raw.js';
-import { makeFolder, removeFolder } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
+import {
+  basic,
+  form,
+  json,
+  manage,
+  pushImage,
+  startAccess,
+  type AccessScene,
+  type Ask,
+} from '../../support/access/access.js';
+import type { Answer } from '../../support/clients/client.js';
+import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
+import { makeFolder, removeFolder } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });

@@ -10,9 +10,9 @@ import {
   startAccess,
   type AccessScene,
   type Ask,
-} from '../../support/access.js';
-import type { Answer } from '../../support/client.js';
-import { Cleanups, MovableClock } from '../../support/remote.js';
+} from '../../support/access/access.js';
+import type { Answer } from '../../support/clients/client.js';
+import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
 
 interface Given {
   readonly token: string;

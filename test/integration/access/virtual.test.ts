@@ -11,10 +11,10 @@ import {
   type AccessScene,
   type Ask,
   type PushedImage,
-} from '../../support/access.js';
-import type { Answer, Method, Send } from '../../support/client.js';
-import { describeBytes, digest, manifestOf, types } from '../../support/content.js';
-import { Cleanups } from '../../support/remote.js';
+} from '../../support/access/access.js';
+import type { Answer, Method, Send } from '../../support/clients/client.js';
+import { describeBytes, digest, manifestOf, types } from '../../support/content/content.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 const users = ['root', 'outsider', 'viewer', 'member', 'pusher', 'half', 'target'];

@@ -4,11 +4,11 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/archives.js';
-import { Client } from '../../support/client.js';
-import { Command, type CommandOptions, type Ended } from '../../support/command.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
+import { Client } from '../../support/clients/client.js';
+import { Command, type CommandOptions, type Ended } from '../../support/servers/command.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const image = buildImage('by command');
 let folder: string;

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { blobFile, buildImage, type BuiltImage } from '../../support/archives.js';
-import { Client, type Answer } from '../../support/client.js';
+import { blobFile, buildImage, type BuiltImage } from '../../support/content/archives.js';
+import { Client, type Answer } from '../../support/clients/client.js';
 import {
   describeBytes,
   describeManifest,
@@ -17,8 +17,8 @@ import {
   someBytes,
   types,
   type Manifest,
-} from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+} from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let started: TestRegistry;
 let client: Client;

@@ -6,8 +6,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportArchive } from '../../../src/archives/export/archive-export.js';
 import type { Caller, Repository } from '../../../src/ports/repository.js';
 import type { ManifestContent } from '../../../src/ports/images.js';
-import { blobFile, buildImage, describeTop, entriesOf, layoutFiles, refName, tarOf } from '../../support/archives.js';
-import { Client, type Answer } from '../../support/client.js';
+import {
+  blobFile,
+  buildImage,
+  describeTop,
+  entriesOf,
+  layoutFiles,
+  refName,
+  tarOf,
+} from '../../support/content/archives.js';
+import { Client, type Answer } from '../../support/clients/client.js';
 import {
   describeBytes,
   describeManifest,
@@ -18,8 +26,8 @@ import {
   types,
   type Descriptor,
   type Manifest,
-} from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+} from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let started: TestRegistry;
 let client: Client;

@@ -17,10 +17,18 @@ import {
   tarOf,
   zstdStored,
   type TarEntry,
-} from '../../support/archives.js';
-import { Client, type Answer } from '../../support/client.js';
-import { describeBytes, digest, indexManifest, manifestOf, pushBlob, someBytes, types } from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+} from '../../support/content/archives.js';
+import { Client, type Answer } from '../../support/clients/client.js';
+import {
+  describeBytes,
+  digest,
+  indexManifest,
+  manifestOf,
+  pushBlob,
+  someBytes,
+  types,
+} from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 interface Report {
   readonly images: readonly Record<string, unknown>[];

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry } from '../../../src/index.js';
 import { createRegistryServer } from '../../../src/command/serve/server.js';
-import { basic, htpasswdOf, json } from '../../support/access.js';
-import { Client, type Method, type Send } from '../../support/client.js';
-import { digest, types } from '../../support/content.js';
-import { startFaultUpstream, type FaultUpstream } from '../../support/fault-upstream.js';
-import type { FaultImage } from '../../support/fault-upstream-images.js';
-import { exchangeRaw, rawHead, type RawAnswer } from '../../support/raw.js';
-import { recordingLogger, startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { basic, htpasswdOf, json } from '../../support/access/access.js';
+import { Client, type Method, type Send } from '../../support/clients/client.js';
+import { digest, types } from '../../support/content/content.js';
+import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
+import { exchangeRaw, rawHead, type RawAnswer } from '../../support/clients/raw.js';
+import { recordingLogger, startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { writeFile } from 'node:fs/promises';
 
 const policy = "default-src 'none'; frame-ancestors 'none'; sandbox";

@@ -9,10 +9,16 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Connections, type ConnectionOptions } from '../../../src/command/serve/connections.js';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
 import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { digest, someBytes, startUpload } from '../../support/content.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { listenOn, makeFolder, recordingLogger, removeFolder, startMemoryRegistry } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import { digest, someBytes, startUpload } from '../../support/content/content.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import {
+  listenOn,
+  makeFolder,
+  recordingLogger,
+  removeFolder,
+  startMemoryRegistry,
+} from '../../support/servers/registry.js';
 
 type Refusal = RegistryEvents['client.refused'][0];
 

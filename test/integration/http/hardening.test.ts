@@ -8,10 +8,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
 import { countRefusals } from '../../../src/composition/refusal-counts.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { imageManifest, pushManifest, startUpload } from '../../support/content.js';
-import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/raw.js';
-import { makeFolder, recordingLogger, removeFolder, type LogLine } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import { imageManifest, pushManifest, startUpload } from '../../support/content/content.js';
+import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/clients/raw.js';
+import { makeFolder, recordingLogger, removeFolder, type LogLine } from '../../support/servers/registry.js';
 import { shown } from '../../support/shown.js';
 
 /** Returns what a client receives: a status, and an error that explains it. */

@@ -9,8 +9,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, OptionsError, type Middleware, type Registry, type RequestEvent } from '../../../src/index.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../../src/storage/memory/memory-blob-store.js';
-import { Client } from '../../support/client.js';
-import { digest, imageManifest, pushBlob, pushManifest, someBytes, startUpload, types } from '../../support/content.js';
+import { Client } from '../../support/clients/client.js';
+import {
+  digest,
+  imageManifest,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  startUpload,
+  types,
+} from '../../support/content/content.js';
 import {
   answerNotOurs,
   hostFor,
@@ -20,7 +28,7 @@ import {
   removeFolder,
   startMemoryRegistry,
   type Listening,
-} from '../../support/registry.js';
+} from '../../support/servers/registry.js';
 
 /** What each test starts, closed afterwards in reverse order. */
 const started: (() => Promise<void>)[] = [];

@@ -2,10 +2,10 @@ import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/index.js';
 import { createRegistryServer, type RegistryServer } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { digest, someBytes } from '../../support/content.js';
-import { openFilesUnder } from '../../support/open-files.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
+import { Client } from '../../support/clients/client.js';
+import { digest, someBytes } from '../../support/content/content.js';
+import { openFilesUnder } from '../../support/storage/open-files.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
 import {
   hostFor,
   listenOn,
@@ -13,7 +13,7 @@ import {
   recordingLogger,
   removeFolder,
   type Listening,
-} from '../../support/registry.js';
+} from '../../support/servers/registry.js';
 
 const large = someBytes('pipelined', 12 * 1024 * 1024);
 const small = someBytes('small', 1000);

@@ -7,9 +7,9 @@ import type { Registry } from '../../../src/index.js';
 import { takeSnapshot } from '../../fuzz/judge.js';
 import { rawAnswer, RecordingUpstream } from '../../fuzz/recording-upstream.js';
 import { ana, basic, marker, openScene, secretTag, type Scene } from '../../fuzz/scene.js';
-import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/raw.js';
-import { answerNotOurs, listen, startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
+import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/clients/raw.js';
+import { answerNotOurs, listen, startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 let scene: Scene;
 let untouched: string;

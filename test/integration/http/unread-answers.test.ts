@@ -2,11 +2,11 @@ import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { createRegistry } from '../../../src/index.js';
-import { Client } from '../../support/client.js';
-import { imageManifest, pushManifest } from '../../support/content.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { hostFor, listenOn, makeFolder, removeFolder } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
+import { Client } from '../../support/clients/client.js';
+import { imageManifest, pushManifest } from '../../support/content/content.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { hostFor, listenOn, makeFolder, removeFolder } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 /** Accepts no bytes, like a system whose buffers are full. */
 const hang = (): void => undefined;

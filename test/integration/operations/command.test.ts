@@ -7,12 +7,12 @@ import { Agent, request } from 'undici';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { stopSignals } from '../../../src/command/serve/serve-signals.js';
 import { explainDataFolderError, explainListenError } from '../../../src/command/serve/start-error.js';
-import { Client } from '../../support/client.js';
-import { Command, originOf, type CommandOptions, type Ended } from '../../support/command.js';
-import { digest, startUpload } from '../../support/content.js';
-import { pushAndPull } from '../../support/push-and-pull.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { Command, originOf, type CommandOptions, type Ended } from '../../support/servers/command.js';
+import { digest, startUpload } from '../../support/content/content.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 let folder: string;
 beforeAll(async () => {

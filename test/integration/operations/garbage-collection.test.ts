@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryOptions } from '../../../src/index.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import { Client } from '../../support/client.js';
+import { Client } from '../../support/clients/client.js';
 import {
   describeBytes,
   digest,
@@ -14,10 +14,10 @@ import {
   startUpload,
   types,
   type Manifest,
-} from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
-import { MovableClock } from '../../support/remote.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+} from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { MovableClock } from '../../support/upstreams/remote.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const layer = someBytes('layer', 5000);
 const shared = someBytes('shared layer', 4000);

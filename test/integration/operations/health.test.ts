@@ -6,10 +6,10 @@ import { RegistryError } from '../../../src/protocol/errors.js';
 import { createRegistryServer } from '../../../src/command/serve/server.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
-import { Client } from '../../support/client.js';
-import { pushAndPull } from '../../support/push-and-pull.js';
-import { recordingLogger } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -1,10 +1,10 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Client } from '../../support/client.js';
-import { Command, originOf } from '../../support/command.js';
-import { pushAndPull } from '../../support/push-and-pull.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { Command, originOf } from '../../support/servers/command.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 describe('artifactapi on a data folder whose index is lost', () => {
   let folder: string;

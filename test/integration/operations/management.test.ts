@@ -2,7 +2,7 @@ import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { managementEndpoints } from '../../../src/protocol/tables/management.js';
 import { buildPath } from '../../../src/protocol/tables/route-table.js';
-import { Client } from '../../support/client.js';
+import { Client } from '../../support/clients/client.js';
 import {
   describeBytes,
   describeManifest,
@@ -14,9 +14,9 @@ import {
   pushManifest,
   startUpload,
   types,
-} from '../../support/content.js';
-import { exchangeRaw, rawHead } from '../../support/raw.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/registry.js';
+} from '../../support/content/content.js';
+import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
+import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let folder: string;
 let server: TestRegistry;

@@ -5,12 +5,12 @@ import { spawn } from 'node:child_process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry } from '../../../src/index.js';
 import { createRegistryServer } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { Command, originOf, originPattern, type CommandOptions } from '../../support/command.js';
-import { pushAndPull } from '../../support/push-and-pull.js';
-import { exchangeRaw, rawHead } from '../../support/raw.js';
-import { recordingLogger } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { Command, originOf, originPattern, type CommandOptions } from '../../support/servers/command.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {

@@ -5,12 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
 import { managementEndpoints, managementRoutes } from '../../../src/protocol/tables/management.js';
-import { basic, form, json, startAccess, type AccessScene, type Ask } from '../../support/access.js';
-import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/archives.js';
-import type { Answer, Method, Send } from '../../support/client.js';
-import { digest, imageManifest, types } from '../../support/content.js';
+import { basic, form, json, startAccess, type AccessScene, type Ask } from '../../support/access/access.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
+import type { Answer, Method, Send } from '../../support/clients/client.js';
+import { digest, imageManifest, types } from '../../support/content/content.js';
 import { operationsOf, type Content, type OpenApi, type Operation } from '../../support/openapi.js';
-import { Cleanups } from '../../support/remote.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const file = path.join(import.meta.dirname, '../../../docs/openapi.json');
 const document = JSON.parse(readFileSync(file, 'utf8')) as OpenApi;

@@ -3,10 +3,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { algorithmOf, digestOf, hexOf, type Digest } from '../../../src/protocol/digest.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
-import { Client } from '../../support/client.js';
-import { describeBytes, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
-import { makeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { describeBytes, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder } from '../../support/storage/scratch.js';
 
 const config = Buffer.from('{}');
 const layer = someBytes('layer', 3000);

@@ -3,12 +3,20 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, type RegistryOptions } from '../../../src/index.js';
 import type { RepositoryRecord } from '../../../src/ports/metadata.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
-import { Client } from '../../support/client.js';
-import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content.js';
-import { startFaultUpstream, type FaultUpstream } from '../../support/fault-upstream.js';
-import { hostFor, listen, recordingLogger, startRegistry } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import {
+  describeBytes,
+  digest,
+  manifestOf,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  types,
+} from '../../support/content/content.js';
+import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { hostFor, listen, recordingLogger, startRegistry } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 type Repositories = NonNullable<RegistryOptions['repositories']>;
 

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/index.js';
 import { createRegistryServer } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { Command, originOf } from '../../support/command.js';
-import { pushAndPull } from '../../support/push-and-pull.js';
-import { recordingLogger } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { Command, originOf } from '../../support/servers/command.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -14,12 +14,12 @@ import {
 } from '../../../src/index.js';
 import { countRefusals } from '../../../src/composition/refusal-counts.js';
 import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
-import { Client } from '../../support/client.js';
-import { startUpload } from '../../support/content.js';
-import { pushAndPull } from '../../support/push-and-pull.js';
-import { exchangeRaw, RawConnection, rawHead } from '../../support/raw.js';
-import { recordingLogger } from '../../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { startUpload } from '../../support/content/content.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { exchangeRaw, RawConnection, rawHead } from '../../support/clients/raw.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -11,18 +11,18 @@ import {
 } from '../../../src/http/passthrough/passthrough.js';
 import type { Forward } from '../../../src/ports/upstream.js';
 import { createOutgoing } from '../../../src/util/outgoing/outgoing.js';
-import { MiB, patternBytes } from '../../support/bytes.js';
-import { Client } from '../../support/client.js';
-import { digest, imageManifest, types } from '../../support/content.js';
-import type { FaultImage } from '../../support/fault-upstream-images.js';
+import { MiB, patternBytes } from '../../support/content/bytes.js';
+import { Client } from '../../support/clients/client.js';
+import { digest, imageManifest, types } from '../../support/content/content.js';
+import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
 import {
   readTestCertificate,
   startFaultUpstream,
   type Fault,
   type FaultUpstream,
-} from '../../support/fault-upstream.js';
-import { exchangeRaw, rawHead, RawConnection } from '../../support/raw.js';
-import { listen, recordingLogger, type Listening } from '../../support/registry.js';
+} from '../../support/upstreams/fault-upstream.js';
+import { exchangeRaw, rawHead, RawConnection } from '../../support/clients/raw.js';
+import { listen, recordingLogger, type Listening } from '../../support/servers/registry.js';
 
 const name = 'library/alpine';
 const local = '/v2/hub/alpine';

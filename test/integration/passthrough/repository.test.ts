@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { describeManifest, digest, imageManifest } from '../../support/content.js';
-import type { Method } from '../../support/client.js';
-import { Cleanups, startRemote, type RemoteScene } from '../../support/remote.js';
+import { describeManifest, digest, imageManifest } from '../../support/content/content.js';
+import type { Method } from '../../support/clients/client.js';
+import { Cleanups, startRemote, type RemoteScene } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Client } from '../../support/client.js';
-import { digest, imageManifest, pushManifest } from '../../support/content.js';
-import { Cleanups, startRemote } from '../../support/remote.js';
-import { callerWho } from '../../support/callers.js';
-import { anyTarget } from '../../support/targets.js';
+import type { Client } from '../../support/clients/client.js';
+import { digest, imageManifest, pushManifest } from '../../support/content/content.js';
+import { Cleanups, startRemote } from '../../support/upstreams/remote.js';
+import { callerWho } from '../../support/access/callers.js';
+import { anyTarget } from '../../support/upstreams/targets.js';
 
 const cleanups = new Cleanups();
 let client: Client;
@@ -113,7 +113,7 @@ it('prefixes official images of Docker Hub with library/', async () => {
   });
   const [config] = repositories;
   if (config?.type !== 'remote') throw new Error('it is a remote');
-  const { ScriptedUpstream } = await import('../../support/scripted-upstream.js');
+  const { ScriptedUpstream } = await import('../../support/upstreams/scripted-upstream.js');
   const upstream = Object.assign(new ScriptedUpstream([]), {
     authorize: () => Promise.resolve({ type: 'found' as const, value: {} }),
   });

@@ -1,9 +1,16 @@
 import { readdir } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client } from '../../support/client.js';
-import { digest, imageManifest, pushBlob, pushManifest, someBytes, type HashName } from '../../support/content.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import {
+  digest,
+  imageManifest,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  type HashName,
+} from '../../support/content/content.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let server: TestRegistry;
 let client: Client;

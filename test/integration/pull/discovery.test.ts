@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client, type Answer } from '../../support/client.js';
-import { imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content.js';
-import { exchangeRaw, rawHead } from '../../support/raw.js';
-import { startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client, type Answer } from '../../support/clients/client.js';
+import { imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content/content.js';
+import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
+import { startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let server: TestRegistry;
 let client: Client;

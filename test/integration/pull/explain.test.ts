@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { imageManifest, pushManifest } from '../../support/content.js';
-import { Cleanups, MovableClock, startRemote } from '../../support/remote.js';
+import { imageManifest, pushManifest } from '../../support/content/content.js';
+import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 let clock: MovableClock;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { digest, imageManifest, types } from '../../support/content.js';
-import { Cleanups, MovableClock, startRemote } from '../../support/remote.js';
+import { digest, imageManifest, types } from '../../support/content/content.js';
+import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RequestEvent } from '../../../src/ports/runtime.js';
-import { Client, type Answer, type Method } from '../../support/client.js';
+import { Client, type Answer, type Method } from '../../support/clients/client.js';
 import { hexOf, parseDigest } from '../../../src/protocol/digest.js';
-import { pushBlob, someBytes } from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+import { pushBlob, someBytes } from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 const bytes = someBytes('offloaded', 2048);
 const asProxy = { 'X-Forwarded-For': '203.0.113.9' };

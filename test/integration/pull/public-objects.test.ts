@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { RepositoryOptions } from '../../../src/index.js';
-import { startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
-import { Cleanups } from '../../support/remote.js';
+import { startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

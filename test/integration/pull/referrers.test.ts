@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client, type Answer } from '../../support/client.js';
+import { Client, type Answer } from '../../support/clients/client.js';
 import {
   describeManifest,
   digest,
@@ -9,8 +9,8 @@ import {
   types,
   type Descriptor,
   type Manifest,
-} from '../../support/content.js';
-import { startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
+} from '../../support/content/content.js';
+import { startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let server: TestRegistry;
 let client: Client;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client } from '../../support/client.js';
-import { imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content.js';
-import { startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import { imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content/content.js';
+import { startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let server: TestRegistry;
 let client: Client;

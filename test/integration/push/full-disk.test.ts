@@ -4,12 +4,12 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseDigest } from '../../../src/protocol/digest.js';
 import { collect } from '../../contracts/blob-store-published.js';
-import { MiB, patternBytes } from '../../support/bytes.js';
-import { entriesOf, tarOf } from '../../support/archives.js';
-import { Client, type Answer } from '../../support/client.js';
-import { digest, imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/registry.js';
-import { SmallDisk } from '../../support/small-disk.js';
+import { MiB, patternBytes } from '../../support/content/bytes.js';
+import { entriesOf, tarOf } from '../../support/content/archives.js';
+import { Client, type Answer } from '../../support/clients/client.js';
+import { digest, imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content/content.js';
+import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { SmallDisk } from '../../support/storage/small-disk.js';
 
 const name = 'local/team/app';
 const uploads = `/v2/${name}/blobs/uploads/`;

@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client } from '../../support/client.js';
-import { digest, pushBlob, startUpload } from '../../support/content.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import { digest, pushBlob, startUpload } from '../../support/content/content.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 const name = 'local/app';
 const [small, large] = [Buffer.alloc(1000, 'a'), Buffer.alloc(1001, 'b')];

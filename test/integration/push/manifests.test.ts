@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client, type Answer } from '../../support/client.js';
+import { Client, type Answer } from '../../support/clients/client.js';
 import {
   describeBytes,
   describeManifest,
@@ -12,9 +12,9 @@ import {
   pushManifest,
   types,
   type Manifest,
-} from '../../support/content.js';
-import { exchangeRaw, rawHead } from '../../support/raw.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+} from '../../support/content/content.js';
+import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let server: TestRegistry;
 let client: Client;

@@ -1,10 +1,18 @@
 import { Readable } from 'node:stream';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client, type Answer, type Method } from '../../support/client.js';
-import { digest, imageManifest, pushBlob, pushManifest, someBytes, startUpload, types } from '../../support/content.js';
-import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/raw.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client, type Answer, type Method } from '../../support/clients/client.js';
+import {
+  digest,
+  imageManifest,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  startUpload,
+  types,
+} from '../../support/content/content.js';
+import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/clients/raw.js';
+import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 import { shown } from '../../support/shown.js';
 
 let server: TestRegistry;

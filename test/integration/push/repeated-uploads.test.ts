@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client, type Answer } from '../../support/client.js';
-import { digest, pushBlob, someBytes, startUpload } from '../../support/content.js';
-import { sendInTurn } from '../../support/keep-alive.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
-import { MovableClock } from '../../support/remote.js';
+import { Client, type Answer } from '../../support/clients/client.js';
+import { digest, pushBlob, someBytes, startUpload } from '../../support/content/content.js';
+import { sendInTurn } from '../../support/clients/keep-alive.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { MovableClock } from '../../support/upstreams/remote.js';
 
 let clock: MovableClock;
 let server: TestRegistry;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client } from '../../support/client.js';
-import { RawConnection } from '../../support/raw.js';
-import { startRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import { RawConnection } from '../../support/clients/raw.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 /** 20,000 HTTP chunks of one byte each: 120 KB on the wire. */
 const tinyChunks = '1\r\n \r\n'.repeat(20_000);

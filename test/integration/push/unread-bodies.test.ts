@@ -3,9 +3,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { discardRest } from '../../../src/http/bodies/body.js';
 import { createRegistry, type Registry } from '../../../src/index.js';
 import { createRegistryServer, type RegistryServer } from '../../../src/command/serve/server.js';
-import { openFilesUnder } from '../../support/open-files.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { hostFor, listen, listenOn, makeFolder, recordingLogger, removeFolder } from '../../support/registry.js';
+import { openFilesUnder } from '../../support/storage/open-files.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import {
+  hostFor,
+  listen,
+  listenOn,
+  makeFolder,
+  recordingLogger,
+  removeFolder,
+} from '../../support/servers/registry.js';
 
 const endless = { 'Content-Length': '1000000000', Connection: 'keep-alive' };
 

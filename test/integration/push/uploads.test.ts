@@ -1,10 +1,10 @@
 import { PassThrough, Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Client, type Answer } from '../../support/client.js';
-import { digest, pushBlob, someBytes, startUpload, type HashName } from '../../support/content.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client, type Answer } from '../../support/clients/client.js';
+import { digest, pushBlob, someBytes, startUpload, type HashName } from '../../support/content/content.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 let server: TestRegistry;
 let client: Client;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Answer } from '../../support/client.js';
-import type { FaultUpstream } from '../../support/fault-upstream.js';
-import { Cleanups, MovableClock, startRemote, type RemoteScene } from '../../support/remote.js';
+import type { Answer } from '../../support/clients/client.js';
+import type { FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { Cleanups, MovableClock, startRemote, type RemoteScene } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 let clock: MovableClock;
@@ -250,8 +250,8 @@ describe('an upstream in trouble', () => {
     await client.get(`${path}/blobs/${layers[0]?.digest}`);
     await fault.down();
     await server.registry.close();
-    const { startRegistry } = await import('../../support/registry.js');
-    const { Client } = await import('../../support/client.js');
+    const { startRegistry } = await import('../../support/servers/registry.js');
+    const { Client } = await import('../../support/clients/client.js');
     const again = await startRegistry({
       storage: server.folder,
       repositories: [{ name: 'hub', type: 'remote', url: fault.url, tagTtlSeconds: 0 }],

@@ -2,12 +2,12 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MiB, patternBytes } from '../../support/bytes.js';
-import { Client } from '../../support/client.js';
-import { describeBytes, digest, manifestOf, someBytes, types } from '../../support/content.js';
-import { RawConnection, rawHead } from '../../support/raw.js';
-import { Cleanups, MovableClock, startRemote } from '../../support/remote.js';
-import { startRegistry } from '../../support/registry.js';
+import { MiB, patternBytes } from '../../support/content/bytes.js';
+import { Client } from '../../support/clients/client.js';
+import { describeBytes, digest, manifestOf, someBytes, types } from '../../support/content/content.js';
+import { RawConnection, rawHead } from '../../support/clients/raw.js';
+import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
+import { startRegistry } from '../../support/servers/registry.js';
 
 const cleanups = new Cleanups();
 let clock: MovableClock;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Cleanups, MovableClock, startRemote, type RemoteOptions } from '../../support/remote.js';
+import { Cleanups, MovableClock, startRemote, type RemoteOptions } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 let clock: MovableClock;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { describeManifest, imageManifest, indexManifest, manifestOf, types } from '../../support/content.js';
-import { Cleanups, MovableClock, startRemote } from '../../support/remote.js';
+import { describeManifest, imageManifest, indexManifest, manifestOf, types } from '../../support/content/content.js';
+import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 let clock: MovableClock;
@@ -110,7 +110,7 @@ describe('manifests', () => {
       );
       // White space, member order and unknown fields must pass through unchanged.
       const bytes = Buffer.from(odd.bytes.toString().replace('{', '{\n\t "unknown" : [1.0, "é"],'));
-      const { digest } = await import('../../support/content.js');
+      const { digest } = await import('../../support/content/content.js');
       const manifest = { type, bytes, digest: digest(bytes), sha512: digest(bytes, 'sha512') };
       fault.images.addManifest('team/app', manifest, 'v1');
       for (let i = 0; i < 2; i++) {

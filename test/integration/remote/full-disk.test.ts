@@ -3,12 +3,12 @@ import type { Change, MetadataStore } from '../../../src/ports/metadata.js';
 import { parseDigest } from '../../../src/protocol/digest.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
 import { parseTag } from '../../../src/protocol/names.js';
-import { MiB, patternBytes } from '../../support/bytes.js';
-import type { Answer, Client } from '../../support/client.js';
-import type { FaultUpstream } from '../../support/fault-upstream.js';
-import { makeFolder, removeFolder, type TestRegistry } from '../../support/registry.js';
-import { Cleanups, MovableClock, startRemote } from '../../support/remote.js';
-import { SmallDisk } from '../../support/small-disk.js';
+import { MiB, patternBytes } from '../../support/content/bytes.js';
+import type { Answer, Client } from '../../support/clients/client.js';
+import type { FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { makeFolder, removeFolder, type TestRegistry } from '../../support/servers/registry.js';
+import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
+import { SmallDisk } from '../../support/storage/small-disk.js';
 
 const reserveBytes = MiB;
 const diskBytes = 8 * MiB;

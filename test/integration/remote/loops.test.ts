@@ -1,8 +1,8 @@
 import { afterEach, expect, it } from 'vitest';
-import { Client } from '../../support/client.js';
-import { digest } from '../../support/content.js';
-import { Cleanups, startRemote } from '../../support/remote.js';
-import { startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
+import { Client } from '../../support/clients/client.js';
+import { digest } from '../../support/content/content.js';
+import { Cleanups, startRemote } from '../../support/upstreams/remote.js';
+import { startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IssuerKeys } from '../../../src/access/tokens/issuer-keys.js';
-import { Client } from '../../support/client.js';
-import { startFaultUpstream, type FaultUpstream } from '../../support/fault-upstream.js';
-import type { FaultImage } from '../../support/fault-upstream-images.js';
-import { discoveryPath, startKeyServer } from '../../support/key-server.js';
-import { listen, recordingLogger, startMemoryRegistry, type TestRegistry } from '../../support/registry.js';
-import { Cleanups, type RemoteOptions } from '../../support/remote.js';
+import { Client } from '../../support/clients/client.js';
+import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
+import { discoveryPath, startKeyServer } from '../../support/upstreams/key-server.js';
+import { listen, recordingLogger, startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { Cleanups, type RemoteOptions } from '../../support/upstreams/remote.js';
 
 const secret = 'instance credentials of the metadata service';
 const cleanups = new Cleanups();

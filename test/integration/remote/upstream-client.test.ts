@@ -8,15 +8,15 @@ import { parseDigest, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag, type Reference } from '../../../src/protocol/names.js';
 import { createUpstream, type UpstreamConfig } from '../../../src/upstream/upstream-client.js';
 import { createOutgoing, type OutgoingConfig } from '../../../src/util/outgoing/outgoing.js';
-import { digest, imageManifest, indexManifest, manifestOf, types } from '../../support/content.js';
-import type { FaultImage } from '../../support/fault-upstream-images.js';
+import { digest, imageManifest, indexManifest, manifestOf, types } from '../../support/content/content.js';
+import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
 import {
   readTestCertificate,
   startFaultUpstream,
   type Fault,
   type FaultUpstream,
-} from '../../support/fault-upstream.js';
-import { recordingLogger } from '../../support/registry.js';
+} from '../../support/upstreams/fault-upstream.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 
 const name = 'team/app';
 const latest: Reference = { tag: parseTag('latest') };

@@ -1,8 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRegistry, OptionsError, type RegistryOptions } from '../../../src/index.js';
-import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, types } from '../../support/content.js';
-import { Cleanups, startRemote } from '../../support/remote.js';
+import {
+  describeBytes,
+  digest,
+  manifestOf,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  types,
+} from '../../support/content/content.js';
+import { Cleanups, startRemote } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

@@ -1,10 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { callerWho } from '../../support/callers.js';
-import type { Client } from '../../support/client.js';
-import { describeManifest, digest, imageManifest, pushBlob, pushManifest, someBytes } from '../../support/content.js';
-import { startFaultUpstream, type FaultUpstream } from '../../support/fault-upstream.js';
-import { Cleanups, MovableClock, startRemote, type RemoteScene } from '../../support/remote.js';
-import type { TestRegistry } from '../../support/registry.js';
+import { callerWho } from '../../support/access/callers.js';
+import type { Client } from '../../support/clients/client.js';
+import {
+  describeManifest,
+  digest,
+  imageManifest,
+  pushBlob,
+  pushManifest,
+  someBytes,
+} from '../../support/content/content.js';
+import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { Cleanups, MovableClock, startRemote, type RemoteScene } from '../../support/upstreams/remote.js';
+import type { TestRegistry } from '../../support/servers/registry.js';
 
 const cleanups = new Cleanups();
 let clock: MovableClock;

@@ -9,7 +9,7 @@ import {
   encodeToken,
 } from '../../../src/protocol/tables/access-documents.js';
 import type { Problem } from '../../../src/protocol/settings/option-schema.js';
-import { refusalOf } from '../../support/refusal.js';
+import { refusalOf } from '../../support/clients/refusal.js';
 
 const now = Date.UTC(2026, 5, 1);
 const account = { name: 'robot', description: 'x', groups: ['ci'], disabled: false };

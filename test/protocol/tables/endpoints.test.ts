@@ -16,7 +16,7 @@ import {
   type Endpoint,
   type RouteTable,
 } from '../../../src/protocol/tables/route-table.js';
-import * as arbitrary from '../../support/arbitraries.js';
+import * as arbitrary from '../../support/content/arbitraries.js';
 
 const placeholders = fc.record({
   name: arbitrary.name,

@@ -6,7 +6,7 @@ import {
   problemsFound,
 } from '../../../src/protocol/tables/management.js';
 import type { Problem } from '../../../src/protocol/settings/option-schema.js';
-import { refusalOf } from '../../support/refusal.js';
+import { refusalOf } from '../../support/clients/refusal.js';
 
 const document = { name: 'a', package_type: 'docker', repo_type: 'local' };
 const config = { name: 'a', type: 'local', sparse: 'indexes', description: '' } as const;

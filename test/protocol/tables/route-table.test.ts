@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { registryRoutes } from '../../../src/protocol/tables/endpoints.js';
 import { managementRoutes } from '../../../src/protocol/tables/management.js';
 import { buildPath, RouteTable } from '../../../src/protocol/tables/route-table.js';
-import { digest } from '../../support/content.js';
-import { refusalOf } from '../../support/refusal.js';
+import { digest } from '../../support/content/content.js';
+import { refusalOf } from '../../support/clients/refusal.js';
 
 const hello = digest('hello');
 const session = '0b9c0b9c-0000-4000-8000-000000000001';

@@ -16,9 +16,9 @@ import { UncachedFill } from '../../../src/repositories/cache/fills/uncached-fil
 import { KeyedMutex } from '../../../src/util/scheduling/concurrency.js';
 import { readBytes } from '../../../src/util/streams/streams.js';
 import { collect } from '../../contracts/blob-store-published.js';
-import { Domain, hooked, isApplyOf, keyOf } from '../../support/domain.js';
-import { CollectingSink, KiB, patternBytes } from '../../support/bytes.js';
-import { absent, found, ScriptedUpstream, serve } from '../../support/scripted-upstream.js';
+import { Domain, hooked, isApplyOf, keyOf } from '../../support/storage/domain.js';
+import { CollectingSink, KiB, patternBytes } from '../../support/content/bytes.js';
+import { absent, found, ScriptedUpstream, serve } from '../../support/upstreams/scripted-upstream.js';
 
 const size = 200 * KiB + 3;
 const bytes = patternBytes(size);

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
-import { someBytes } from '../../support/content.js';
+import { someBytes } from '../../support/content/content.js';
 import {
   anyone,
   changesOf,
@@ -21,7 +21,7 @@ import {
   pushImage,
   uploadExpiry,
   type Hook,
-} from '../../support/domain.js';
+} from '../../support/storage/domain.js';
 
 const layer = someBytes('layer', 3000);
 const shared = someBytes('shared layer', 2000);

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { dropCached } from '../../../src/repositories/cache/eviction/drop-cached.js';
-import { someBytes } from '../../support/content.js';
-import { changesOf, Domain, grace, hour, keyOf, once, pushBlobs, type Hook } from '../../support/domain.js';
+import { someBytes } from '../../support/content/content.js';
+import { changesOf, Domain, grace, hour, keyOf, once, pushBlobs, type Hook } from '../../support/storage/domain.js';
 
 const layer = someBytes('layer', 3000);
 const layerDigest = digestOf(layer);

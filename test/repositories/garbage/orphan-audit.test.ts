@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { BlobQuarantine } from '../../../src/repositories/garbage/quarantine.js';
-import { someBytes } from '../../support/content.js';
+import { someBytes } from '../../support/content/content.js';
 import {
   changesOf,
   day,
@@ -18,7 +18,7 @@ import {
   pushBlobs,
   pushImage,
   type Hook,
-} from '../../support/domain.js';
+} from '../../support/storage/domain.js';
 
 const layer = someBytes('layer', 3000);
 const other = someBytes('other layer', 2000);

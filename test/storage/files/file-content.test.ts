@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BufferPool, FileContent } from '../../../src/storage/files/file-content.js';
 import { readBytes } from '../../../src/util/streams/streams.js';
-import { CollectingSink, MiB, patternBytes, StuckSink } from '../../support/bytes.js';
-import { checkNoLeak } from '../../support/open-files.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { CollectingSink, MiB, patternBytes, StuckSink } from '../../support/content/bytes.js';
+import { checkNoLeak } from '../../support/storage/open-files.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 describe('FileContent and its buffers', () => {
   const size = 3 * MiB + 100_000;

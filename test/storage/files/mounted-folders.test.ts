@@ -3,7 +3,7 @@ import { mkdir, readdir, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findMounted } from '../../../src/storage/files/mounted-folders.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 describe('findMounted', () => {
   let folder: string;

@@ -6,9 +6,9 @@ import { digestOf, hexOf, type Digest } from '../../../src/protocol/digest.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import type * as SystemCallsModule from '../../../src/storage/files/system/system-calls.js';
-import { CollectingSink, patternBytes, sourceOf } from '../../support/bytes.js';
-import { checkNoLeak, openFilesUnder } from '../../support/open-files.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { CollectingSink, patternBytes, sourceOf } from '../../support/content/bytes.js';
+import { checkNoLeak, openFilesUnder } from '../../support/storage/open-files.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 /** Simulates Windows: an open file cannot be replaced, and its name stays in use after it is deleted. */
 vi.mock('../../../src/storage/files/system/system-calls.js', async (importOriginal) => {

@@ -6,8 +6,8 @@ import type { Prefix } from '../../../src/storage/level/level-keys.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { LevelView } from '../../../src/storage/level/level-view.js';
 import { at, digest, link, putManifest, repository } from '../../contracts/metadata-samples.js';
-import { Cleanups } from '../../support/remote.js';
-import { makeScratchFolder, removeScratchFolder } from '../../support/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const cleanups = new Cleanups();
 afterEach(async () => {

@@ -3,8 +3,8 @@ import type { TargetPolicy } from '../../../src/ports/upstream.js';
 import { UpstreamVerdict } from '../../../src/protocol/upstream/verdict.js';
 import { Routes } from '../../../src/util/outgoing/routes.js';
 import { createTargetPolicy } from '../../../src/util/outgoing/target-policy.js';
-import { recordingLogger } from '../../support/registry.js';
-import { anyTarget } from '../../support/targets.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { anyTarget } from '../../support/upstreams/targets.js';
 
 describe('Routes', () => {
   const settingsOf = ({ proxy, ...more }: { readonly proxy?: string; readonly targets?: TargetPolicy } = {}) => ({

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isPrivateAddress } from '../../../src/util/addresses.js';
 import { UpstreamVerdict } from '../../../src/protocol/upstream/verdict.js';
 import { createTargetPolicy } from '../../../src/util/outgoing/target-policy.js';
-import { recordingLogger } from '../../support/registry.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 
 /** The addresses that names resolve to. Each lookup takes the next list. */
 let answers: string[][] = [];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ChunkList } from '../../../src/util/streams/chunk-list.js';
-import { KiB, patternBytes } from '../../support/bytes.js';
+import { KiB, patternBytes } from '../../support/content/bytes.js';
 
 describe('ChunkList', () => {
   it.each([

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { chunksOf } from '../../../src/util/streams/chunks-of.js';
-import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/bytes.js';
+import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/content/bytes.js';
 
 const bytes = patternBytes(3 * MiB + 5);
 

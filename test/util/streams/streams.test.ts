@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { drain, readBounded, readBytes, TooManyBytesError, writeInBatches } from '../../../src/util/streams/streams.js';
 import { destroyOnTinyChunks, SourceClosedError, TinyChunksError } from '../../../src/util/streams/source-listener.js';
-import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/bytes.js';
+import { brokenSource, KiB, MiB, patternBytes, sourceOf } from '../../support/content/bytes.js';
 
 /** Passes a real request to `use`. Its client sends `sent` of the announced bytes and then disconnects. */
 async function withTornRequest<T>(

@@ -4,8 +4,8 @@ import { AccessTimes, type AccessTimesParts } from '../../../../src/repositories
 import { LevelMetadataStore } from '../../../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../../../src/storage/memory/memory-blob-store.js';
 import { at, digest, link, repository } from '../../../contracts/metadata-samples.js';
-import { hooked, TestRuntime } from '../../../support/domain.js';
-import { makeScratchFolder, removeScratchFolder } from '../../../support/scratch.js';
+import { hooked, TestRuntime } from '../../../support/storage/domain.js';
+import { makeScratchFolder, removeScratchFolder } from '../../../support/storage/scratch.js';
 
 const elsewhere = { repository: 's', image: 'i' };
 

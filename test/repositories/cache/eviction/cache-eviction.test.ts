@@ -10,8 +10,8 @@ import {
 } from '../../../../src/repositories/cache/eviction/cache-eviction.js';
 import { AccessTimes } from '../../../../src/repositories/cache/eviction/access-times.js';
 import { manifest } from '../../../contracts/metadata-samples.js';
-import { Domain, hooked, isApplyOf, keyOf, once } from '../../../support/domain.js';
-import { someBytes } from '../../../support/content.js';
+import { Domain, hooked, isApplyOf, keyOf, once } from '../../../support/storage/domain.js';
+import { someBytes } from '../../../support/content/content.js';
 
 const alpine = keyOf('hub', 'library/alpine');
 const debian = keyOf('hub', 'library/debian');

@@ -13,9 +13,16 @@ import type { Fill } from '../../../../src/repositories/cache/fills/fill.js';
 import { KeyedMutex } from '../../../../src/util/scheduling/concurrency.js';
 import { readBytes } from '../../../../src/util/streams/streams.js';
 import { collect } from '../../../contracts/blob-store-published.js';
-import { Domain, hooked, isApplyOf, keyOf, once } from '../../../support/domain.js';
-import { CollectingSink, KiB, patternBytes, sourceOf, StuckSink } from '../../../support/bytes.js';
-import { absent, failing, found, ScriptedUpstream, serve, type Act } from '../../../support/scripted-upstream.js';
+import { Domain, hooked, isApplyOf, keyOf, once } from '../../../support/storage/domain.js';
+import { CollectingSink, KiB, patternBytes, sourceOf, StuckSink } from '../../../support/content/bytes.js';
+import {
+  absent,
+  failing,
+  found,
+  ScriptedUpstream,
+  serve,
+  type Act,
+} from '../../../support/upstreams/scripted-upstream.js';
 
 const size = 200 * KiB + 3;
 const bytes = patternBytes(size);

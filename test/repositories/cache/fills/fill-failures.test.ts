@@ -3,7 +3,7 @@ import { createRuntime } from '../../../../src/composition/runtime.js';
 import { digestOf } from '../../../../src/protocol/digest.js';
 import { RegistryError } from '../../../../src/protocol/errors.js';
 import { FillFailures } from '../../../../src/repositories/cache/fills/fill-failures.js';
-import { recordingLogger } from '../../../support/registry.js';
+import { recordingLogger } from '../../../support/servers/registry.js';
 
 const at = { repository: 'hub', image: 'team/app' };
 const digest = (index: number) => digestOf(Buffer.from(`blob ${index}`));

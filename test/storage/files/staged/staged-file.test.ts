@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as files from '../../../../src/storage/files/system/files.js';
 import { FlushGate, StagedFile } from '../../../../src/storage/files/staged/staged-file.js';
-import { checkNoLeak } from '../../../support/open-files.js';
-import { makeScratchFolder, removeScratchFolder } from '../../../support/scratch.js';
+import { checkNoLeak } from '../../../support/storage/open-files.js';
+import { makeScratchFolder, removeScratchFolder } from '../../../support/storage/scratch.js';
 
 vi.mock('../../../../src/storage/files/system/files.js', { spy: true });
 

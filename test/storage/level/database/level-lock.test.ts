@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FolderLock } from '../../../../src/storage/level/database/level-lock.js';
-import { makeScratchFolder, removeScratchFolder } from '../../../support/scratch.js';
+import { makeScratchFolder, removeScratchFolder } from '../../../support/storage/scratch.js';
 
 const canMount = spawnSync('unshare', ['--mount', 'true']).status === 0;
 

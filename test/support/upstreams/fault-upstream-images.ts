@@ -1,4 +1,12 @@
-import { describeBytes, digest, manifestOf, someBytes, types, type Descriptor, type Manifest } from './content.js';
+import {
+  describeBytes,
+  digest,
+  manifestOf,
+  someBytes,
+  types,
+  type Descriptor,
+  type Manifest,
+} from '../content/content.js';
 
 /** An image that was added: its manifest, config and layers. */
 export interface FaultImage {

@@ -1,5 +1,5 @@
-import type { TargetPolicy } from '../../src/ports/upstream.js';
-import { createTargetPolicy } from '../../src/util/outgoing/target-policy.js';
+import type { TargetPolicy } from '../../../src/ports/upstream.js';
+import { createTargetPolicy } from '../../../src/util/outgoing/target-policy.js';
 
 /** Allows connections to any target. */
 export const anyTarget: TargetPolicy = createTargetPolicy({

@@ -1,4 +1,4 @@
-import { RegistryError } from '../../src/index.js';
+import { RegistryError } from '../../../src/index.js';
 
 /** Returns the RegistryError that the task throws. Any other outcome fails the test. */
 export function refusalOf(task: () => unknown): RegistryError {

@@ -1,33 +1,40 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import { Readable } from 'node:stream';
-import type { BlobStore } from '../../src/ports/bytes.js';
-import type { Candidate, MetadataStore } from '../../src/ports/metadata.js';
-import type { ImageKey } from '../../src/ports/images.js';
-import type { RegistryEvents, Runtime } from '../../src/ports/runtime.js';
-import type { Repository, RepositoryWriter } from '../../src/ports/repository.js';
-import type { Sparse } from '../../src/protocol/settings/repository-config.js';
-import { digestOf, type Digest } from '../../src/protocol/digest.js';
-import { parseManifest, type ParsedManifest } from '../../src/protocol/manifest.js';
-import { parseTag } from '../../src/protocol/names.js';
-import { FinishedUploads } from '../../src/repositories/local/finished-uploads.js';
-import { OnlineGarbageCollector } from '../../src/repositories/garbage/garbage-collector.js';
-import type { LocalParts } from '../../src/repositories/local/local-parts.js';
-import { LocalRepository } from '../../src/repositories/local/local-repository.js';
-import { ManifestCache } from '../../src/repositories/content/manifest-cache.js';
-import { restoringStore } from '../../src/repositories/garbage/quarantine.js';
-import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import type { BlobStore } from '../../../src/ports/bytes.js';
+import type { Candidate, MetadataStore } from '../../../src/ports/metadata.js';
+import type { ImageKey } from '../../../src/ports/images.js';
+import type { RegistryEvents, Runtime } from '../../../src/ports/runtime.js';
+import type { Repository, RepositoryWriter } from '../../../src/ports/repository.js';
+import type { Sparse } from '../../../src/protocol/settings/repository-config.js';
+import { digestOf, type Digest } from '../../../src/protocol/digest.js';
+import { parseManifest, type ParsedManifest } from '../../../src/protocol/manifest.js';
+import { parseTag } from '../../../src/protocol/names.js';
+import { FinishedUploads } from '../../../src/repositories/local/finished-uploads.js';
+import { OnlineGarbageCollector } from '../../../src/repositories/garbage/garbage-collector.js';
+import type { LocalParts } from '../../../src/repositories/local/local-parts.js';
+import { LocalRepository } from '../../../src/repositories/local/local-repository.js';
+import { ManifestCache } from '../../../src/repositories/content/manifest-cache.js';
+import { restoringStore } from '../../../src/repositories/garbage/quarantine.js';
+import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import {
   createMemoryDisk,
   MemoryBlobStore,
   type MemoryDisk,
   type MemoryFile,
-} from '../../src/storage/memory/memory-blob-store.js';
-import { KeyedMutex } from '../../src/util/scheduling/concurrency.js';
-import { readBytes } from '../../src/util/streams/streams.js';
-import { callerWho } from './callers.js';
-import { describeBytes, describeManifest, indexManifest, manifestOf, types, type Manifest } from './content.js';
-import { recordingLogger, type LogLine } from './registry.js';
+} from '../../../src/storage/memory/memory-blob-store.js';
+import { KeyedMutex } from '../../../src/util/scheduling/concurrency.js';
+import { readBytes } from '../../../src/util/streams/streams.js';
+import { callerWho } from '../access/callers.js';
+import {
+  describeBytes,
+  describeManifest,
+  indexManifest,
+  manifestOf,
+  types,
+  type Manifest,
+} from '../content/content.js';
+import { recordingLogger, type LogLine } from '../servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from './scratch.js';
 
 export const hour = 3_600_000;

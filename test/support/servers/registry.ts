@@ -4,11 +4,11 @@ import { createServer, type IncomingMessage, type RequestListener, type Server, 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Logger, Registry, RegistryOptions } from '../../src/index.js';
-import type { RepositoryDirectory } from '../../src/ports/repository.js';
-import { buildRegistry } from '../../src/registry.js';
-import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../src/storage/memory/memory-blob-store.js';
-import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import type { Logger, Registry, RegistryOptions } from '../../../src/index.js';
+import type { RepositoryDirectory } from '../../../src/ports/repository.js';
+import { buildRegistry } from '../../../src/registry.js';
+import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../../src/storage/memory/memory-blob-store.js';
+import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 
 /** A recorded log line. */
 export interface LogLine {

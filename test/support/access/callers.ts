@@ -1,5 +1,5 @@
-import type { Caller } from '../../src/ports/repository.js';
-import type { ImageKey } from '../../src/ports/images.js';
+import type { Caller } from '../../../src/ports/repository.js';
+import type { ImageKey } from '../../../src/ports/images.js';
 
 /** Creates a caller who may pull and mount the images that `may` allows. */
 export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {

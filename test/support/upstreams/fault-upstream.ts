@@ -5,7 +5,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { types } from './content.js';
+import { types } from '../content/content.js';
 import { json, problem, sendAnswer, type Answer, type Fault, type RequestRecord } from './fault-upstream-answer.js';
 import { FaultImages } from './fault-upstream-images.js';
 
@@ -263,7 +263,7 @@ export async function startFaultUpstream({ tls = false } = {}): Promise<FaultUps
  * Reads a key and a self-signed certificate for 127.0.0.1 and localhost. Clients must trust it explicitly (`ca: cert`).
  */
 export function readTestCertificate(): { readonly key: string; readonly cert: string } {
-  const read = (file: string): string => readFileSync(path.join(import.meta.dirname, 'tls', file), 'utf8');
+  const read = (file: string): string => readFileSync(path.join(import.meta.dirname, '../tls', file), 'utf8');
   return { key: read('test-only-key.pem'), cert: read('test-only-certificate.pem') };
 }
 

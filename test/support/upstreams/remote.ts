@@ -1,8 +1,8 @@
 import { vi } from 'vitest';
-import type { RegistryOptions } from '../../src/index.js';
-import { Client } from './client.js';
+import type { RegistryOptions } from '../../../src/index.js';
+import { Client } from '../clients/client.js';
 import { startFaultUpstream, type FaultUpstream } from './fault-upstream.js';
-import { startMemoryRegistry, startRegistry, type TestRegistry } from './registry.js';
+import { startMemoryRegistry, startRegistry, type TestRegistry } from '../servers/registry.js';
 
 type RepositoryOptions = NonNullable<RegistryOptions['repositories']>[number];
 /** Options of the remote repository. */

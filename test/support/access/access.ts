@@ -2,12 +2,12 @@ import { hashSync } from 'bcryptjs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { AccessOptions, RegistryOptions } from '../../src/index.js';
-import { Client, type Answer, type Method, type Send } from './client.js';
-import { describeBytes, digest, manifestOf, types, type Manifest } from './content.js';
-import { startMemoryRegistry, startRegistry, type TestRegistry } from './registry.js';
-import type { Cleanups } from './remote.js';
-import { makeScratchFolder, removeScratchFolder } from './scratch.js';
+import type { AccessOptions, RegistryOptions } from '../../../src/index.js';
+import { Client, type Answer, type Method, type Send } from '../clients/client.js';
+import { describeBytes, digest, manifestOf, types, type Manifest } from '../content/content.js';
+import { startMemoryRegistry, startRegistry, type TestRegistry } from '../servers/registry.js';
+import type { Cleanups } from '../upstreams/remote.js';
+import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';
 
 /** Headers of a JSON body. */
 export const json = { 'Content-Type': 'application/json' };

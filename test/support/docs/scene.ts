@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { startFaultUpstream, type FaultUpstream } from '../support/fault-upstream.js';
-import { startRegistry } from '../support/registry.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/scratch.js';
+import { startFaultUpstream, type FaultUpstream } from '../upstreams/fault-upstream.js';
+import { startRegistry } from '../servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';
 import { root } from './snippets.js';
 
 const run = promisify(execFile);

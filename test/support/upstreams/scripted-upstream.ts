@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
-import type { Upstream, UpstreamBlob, UpstreamResult } from '../../src/ports/upstream.js';
-import type { Digest } from '../../src/protocol/digest.js';
-import { brokenSource, sourceOf } from './bytes.js';
+import type { Upstream, UpstreamBlob, UpstreamResult } from '../../../src/ports/upstream.js';
+import type { Digest } from '../../../src/protocol/digest.js';
+import { brokenSource, sourceOf } from '../content/bytes.js';
 
 /** The answer to a request for a blob. */
 export type BlobAnswer = UpstreamResult<UpstreamBlob>;

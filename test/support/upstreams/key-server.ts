@@ -1,5 +1,5 @@
 import { exportJWK, type CryptoKey, type JWK } from 'jose';
-import { listen, type Listening } from './registry.js';
+import { listen, type Listening } from '../servers/registry.js';
 
 /** An issuer on loopback with a discovery document and keys. Tests can replace its answers. */
 export interface KeyServer extends Pick<Listening, 'url' | 'close'> {

@@ -27,7 +27,7 @@ export interface Snippet {
   readonly argument: string;
 }
 
-export const root = path.join(import.meta.dirname, '../..');
+export const root = path.join(import.meta.dirname, '../../..');
 
 const directives: readonly string[] = ['skip', 'by', 'config', 'json', 'server', 'run', 'docker'] satisfies Directive[];
 const defaults: Readonly<Record<string, Directive>> = { yaml: 'config', json: 'json', mermaid: 'skip' };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
-import type { Answer, Client } from './client.js';
+import type { Answer, Client } from '../clients/client.js';
 
 /** Media types. */
 export const types = {

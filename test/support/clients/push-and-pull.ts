@@ -1,6 +1,15 @@
 import { expect } from 'vitest';
 import type { Client } from './client.js';
-import { describeBytes, digest, manifestOf, pushBlob, pushManifest, someBytes, startUpload, types } from './content.js';
+import {
+  describeBytes,
+  digest,
+  manifestOf,
+  pushBlob,
+  pushManifest,
+  someBytes,
+  startUpload,
+  types,
+} from '../content/content.js';
 
 /** Pushes an image like docker (a config in one request, a layer as a stream, a manifest) and pulls it back. */
 export async function pushAndPull(client: Client, name: string): Promise<void> {
