@@ -1,7 +1,8 @@
 import type { Principal } from '../ports/access.js';
 import type { Caller, Repository, Resolved } from '../ports/repository.js';
+import type { Forward } from '../ports/upstream.js';
 import { RegistryError } from '../protocol/errors.js';
-import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
+import { manifestTypes } from '../protocol/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
 import { buildPath, type Endpoint, type Match } from '../protocol/tables/route-table.js';
 import type { Target } from './exchange.js';
@@ -36,7 +37,6 @@ export async function findTarget(
 const contentTypes: Readonly<Record<string, readonly string[]>> = {
   'manifest.stat': manifestTypes,
   'manifest.get': manifestTypes,
-  'referrer.list': [ociIndexType],
 };
 
 /** Returns how to forward a read to an upstream, or `undefined` if the registry answers it. */
@@ -46,8 +46,8 @@ export async function forwardTarget(
   query: URLSearchParams,
   caller: Caller,
 ): Promise<ForwardReply | undefined> {
-  // A tag list contains the name, which must be the one that the client used: the registry answers it.
-  if (repository.forward === undefined || row.op === 'tag.list') return undefined;
+  // A list must be complete, and a tag list contains the name that the client used: the registry answers them.
+  if (repository.forward === undefined || row.op === 'tag.list' || row.op === 'referrer.list') return undefined;
   // Built from the parsed parameters, so unusual encodings never reach the upstream.
   const { name: _, ...rest } = params as Record<string, string | Reference>;
   const path = buildPath(row.path.replace('/v2/:name', ''), rest);
@@ -57,7 +57,19 @@ export async function forwardTarget(
   const headers: Record<string, string> = namespace === undefined ? {} : { 'OCI-Namespace': namespace };
   const extraHeaders = { ...headers, 'X-Cache-Repository': at.repository };
   const context = { extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
-  return { forward: await repository.forward(caller, at.image, path + search), context, mount: `/v2/${name}` };
+  const forward = await repository.forward(caller, at.image, path + search);
+  return { forward: keepNamespace(forward, namespace), context, mount: `/v2/${name}` };
+}
+
+/** Adds the `ns` parameter, which decided the repository, to the URLs by which the client comes back. */
+function keepNamespace(forward: Forward, namespace: string | undefined): Forward {
+  if (namespace === undefined) return forward;
+  const ns = `ns=${encodeURIComponent(namespace)}`;
+  const mapBack = (url: URL): string | undefined => {
+    const mapped = forward.mapBack(url);
+    return mapped && `${mapped}${mapped.includes('?') ? '&' : '?'}${ns}`;
+  };
+  return { ...forward, mapBack };
 }
 
 /** Lists the repositories whose existence the principal may know. */

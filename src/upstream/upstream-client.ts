@@ -18,7 +18,7 @@ import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
 import { budgetOf, formatVia, mediaTypeOf, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
-import { fallbackTag, readPages, readReferrers, readTags } from './upstream-lists.js';
+import { fallbackTag, PageSize, readPages, readReferrers, readTags } from './upstream-lists.js';
 import { parseObject, readManifest, readManifestHead } from './upstream-manifest.js';
 import { absent, failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
@@ -47,7 +47,6 @@ const manifestAccept = manifestTypes.join(', ');
 const wholeBodyFactor = 6;
 /** Hosts that refuse HEAD of a blob even with a valid token. */
 const hostsWithoutBlobHead = new Set(['public.ecr.aws']);
-const pageSize = 1000;
 
 /** Creates a client of one registry. It does not connect before the first call. */
 export function createUpstream(config: UpstreamConfig): Upstream {
@@ -64,6 +63,7 @@ class UndiciUpstream implements Upstream {
   readonly #exchange: Exchange;
   readonly #breaker: Breaker;
   readonly #wholeBodyMs: number;
+  readonly #pageSize = new PageSize();
   #budget: { readonly left: number; readonly until: number } | undefined;
 
   constructor(config: UpstreamConfig) {
@@ -140,10 +140,12 @@ class UndiciUpstream implements Upstream {
 
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>> {
     return this.#judge(trail, async () => {
-      const headers = { accept: 'application/json' };
-      const first = this.#ask('GET', image, `tags/list?n=${pageSize}`, { trail, headers });
-      const getPage = (url: URL): Promise<Answer> => this.#exchange.ask({ ...first, url });
-      const tags = await readPages(first.url, getPage, readTags, this.#wholeBodyMs);
+      const tags = await this.#pageSize.choose((query) => {
+        const headers = { accept: 'application/json' };
+        const first = this.#ask('GET', image, `tags/list${query}`, { trail, headers });
+        const getPage = (url: URL): Promise<Answer> => this.#exchange.ask({ ...first, url });
+        return readPages(first.url, getPage, readTags, this.#wholeBodyMs);
+      });
       return sortInTurns(tags, (tag) => tag);
     });
   }

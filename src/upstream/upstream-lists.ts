@@ -6,7 +6,7 @@ import { linksOf } from '../protocol/upstream/answer-headers.js';
 import { parseObject } from './upstream-manifest.js';
 import { readWhole } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';
-import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 const maxPages = 1000;
 /** Items of one list. The largest public images have about 100,000 tags. */
@@ -20,24 +20,22 @@ const tooLong = `its list is too long: at most ${maxItems} items in ${maxPages} 
 /** Gets one page. @throws UpstreamVerdict when the answer is not 200. */
 export type GetPage = (url: URL) => Promise<Answer>;
 
+/** Returns the items of one page's JSON; `undefined` when it is not a list of this kind. */
+type ReadPage<T> = (page: Readonly<Record<string, unknown>>) => readonly T[] | undefined;
+
 /**
- * Returns the items of all pages, following `Link` within the origin of the first page.
- * @param read returns the items of one page's JSON; `undefined` when it is not a list of this kind.
- * @throws UpstreamVerdict failed when there are more than 1000 pages, 200,000 items or 16 MiB. A list is never truncated
- * silently.
+ * Returns the items of all pages. The next page has the path of the first one and the query of its `Link`: registries behind
+ * proxies do not know the path, the host or the scheme under which they are reached.
+ * @throws UpstreamVerdict failed when there are more than 1000 pages, 200,000 items or 16 MiB, and when a page after the first
+ * is missing. A list is never truncated silently.
  */
-export async function readPages<T>(
-  first: URL,
-  getPage: GetPage,
-  read: (page: Readonly<Record<string, unknown>>) => readonly T[] | undefined,
-  timeoutMs: number,
-): Promise<T[]> {
+export async function readPages<T>(first: URL, getPage: GetPage, read: ReadPage<T>, timeoutMs: number): Promise<T[]> {
   const items: T[] = [];
   const visited = new Set<string>();
   let leftBytes = maxListBytes;
   for (let url: URL | undefined = first; url !== undefined;) {
+    const answer = await (visited.size === 0 ? getPage(url) : getLaterPage(url, getPage));
     visited.add(url.href);
-    const answer = await getPage(url);
     const maxBytes = Math.min(leftBytes, maxPageBytes);
     const bytes = await readWhole(answer.body, { maxBytes, timeoutMs });
     leftBytes -= bytes.length;
@@ -53,17 +51,47 @@ export async function readPages<T>(
   return items;
 }
 
+/** Asks one upstream for large pages, unless it refuses them: quay.io accepts at most 100 items. */
+export class PageSize {
+  #query = '?n=1000';
+
+  /** Calls `read` with the query of a first page. */
+  async choose<T>(read: (query: string) => Promise<T>): Promise<T> {
+    const query = this.#query;
+    try {
+      return await read(query);
+    } catch (error) {
+      const status = error instanceof UpstreamVerdict ? error.fields.status : undefined;
+      if (query === '' || (status !== 400 && status !== 422)) throw error;
+      const items = await read('');
+      // Remembered only now: the upstream may have refused something else.
+      this.#query = '';
+      return items;
+    }
+  }
+}
+
+/** @throws UpstreamVerdict failed also when the page is absent or denied: the upstream has the list, but not all of it. */
+async function getLaterPage(url: URL, getPage: GetPage): Promise<Answer> {
+  try {
+    return await getPage(url);
+  } catch (error) {
+    if (!(error instanceof UpstreamVerdict) || error.type === 'failed') throw error;
+    throw failed(`a further page of its list is ${error.type}: ${error.message}`, error.fields);
+  }
+}
+
 function unreadable(reason: string): UpstreamVerdict {
   return failed(reason, { isLasting: true });
 }
 
-function nextPage({ headers, hop: { url: from } }: Answer, first: URL): URL | undefined {
+function nextPage({ headers }: Answer, first: URL): URL | undefined {
   const link = linksOf(headers).find(({ isNext }) => isNext);
   if (link === undefined) return undefined;
-  if (!URL.canParse(link.target, from.href)) throw unreadable('the URL of the next page of its list is not valid');
-  const url = new URL(link.target, from);
-  // The request for a page carries our credentials.
-  if (url.origin !== first.origin) throw unreadable(`the next page of its list is at another host, ${url.host}`);
+  const query = /\?([^#]+)/.exec(link.target)?.[1];
+  if (query === undefined) throw unreadable('the URL of the next page of its list has no query');
+  const url = new URL(first);
+  url.search = query;
   return url;
 }
 

@@ -45,7 +45,7 @@ const clientLeft: PassthroughOutcome = { status: 499 };
 /** Passes a good answer on to the client, with its body. */
 export async function passOn(passage: Passage, { body, status, hop }: Answer): Promise<PassthroughOutcome> {
   const { req, res, forward, context } = passage;
-  const headers = cleanAnswerHeaders(body.headers, hop.url, { forward, prefix: context.prefix });
+  const headers = cleanAnswerHeaders(body.headers);
   const extra = context.extraHeaders ?? {};
   for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
   passage.left.throwIfAborted();

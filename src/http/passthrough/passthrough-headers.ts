@@ -1,7 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Forward } from '../../ports/upstream.js';
-import { linksOf } from '../../protocol/upstream/answer-headers.js';
-import { failed } from '../../protocol/upstream/verdict.js';
 
 /**
  * The headers of a client's request that an upstream gets. An allowlist: a gateway in front of us may put names, addresses and
@@ -53,12 +51,8 @@ export function mapBack(url: URL, { forward, prefix }: BackMap): string | undefi
   return path === undefined ? undefined : prefix + path;
 }
 
-/**
- * Returns the headers of an answer for our client.
- * @throws UpstreamVerdict failed when our client cannot follow a list to its next page: without the link the list would look
- * complete.
- */
-export function cleanAnswerHeaders(headers: IncomingHttpHeaders, from: URL, back: BackMap): Record<string, string> {
+/** Returns the headers of an answer for our client. Leaves out `Link`: lists do not pass through. */
+export function cleanAnswerHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const cleaned: Record<string, string> = {};
   // The headers that Connection names are for the next hop alone (RFC 9110, 7.6.1).
   const hopByHop = new Set((headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase()));
@@ -67,17 +61,5 @@ export function cleanAnswerHeaders(headers: IncomingHttpHeaders, from: URL, back
     if (answerHeaders.has(name) || answerHeaderFamilies.test(name)) cleaned[name] = value;
   }
   delete cleaned['docker-distribution-api-version'];
-  const link = mapLinks(headers, from, back);
-  return link === '' ? cleaned : { ...cleaned, link };
-}
-
-function mapLinks(headers: IncomingHttpHeaders, from: URL, back: BackMap): string {
-  const links = linksOf(headers).flatMap(({ target, params, isNext }) => {
-    const url = URL.canParse(target, from.href) ? new URL(target, from) : undefined;
-    const mapped = url === undefined ? undefined : mapBack(url, back);
-    if (mapped !== undefined) return `<${mapped}>${params}`;
-    if (isNext) throw failed('the next page of its list is not a URL of this image');
-    return [];
-  });
-  return links.join(', ');
+  return cleaned;
 }

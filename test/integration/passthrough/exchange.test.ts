@@ -13,7 +13,7 @@ import type { Forward } from '../../../src/ports/upstream.js';
 import { createOutgoing } from '../../../src/util/outgoing/outgoing.js';
 import { MiB, patternBytes } from '../../support/content/bytes.js';
 import { Client } from '../../support/clients/client.js';
-import { digest, imageManifest, types } from '../../support/content/content.js';
+import { digest, types } from '../../support/content/content.js';
 import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
 import {
   readTestCertificate,
@@ -129,24 +129,6 @@ describe('good answers', () => {
     const chunked = await client.get(blobPath());
     expect(chunked.header('transfer-encoding')).toBe('chunked');
     expect(chunked.body.equals(layer.bytes)).toBe(true);
-  });
-
-  it('a list of tags goes on through us, page by page', async () => {
-    fault.images.pageSize = 2;
-    for (const tag of ['a', 'b', 'c']) fault.images.addManifest(name, imageManifest(tag), tag);
-    const tags: string[] = [];
-    for (let path: string | undefined = `${local}/tags/list?n=2`; path !== undefined;) {
-      const answer = await client.get(path);
-      tags.push(...(answer.json() as { tags: string[] }).tags);
-      if (answer.next !== undefined) expect(answer.next).toMatch(/^\/registry\/v2\/hub\/alpine\/tags\/list\?/);
-      path = answer.next?.slice('/registry'.length);
-    }
-    expect(tags).toEqual(['a', 'b', 'c', 'latest']);
-  });
-
-  it('a list that would go on at another host is refused', async () => {
-    fault.fault('/tags/', { headers: { link: '<http://evil.example/v2/x/tags/list>; rel="next"' } });
-    expect((await client.get(`${local}/tags/list`)).codes).toEqual(['UNAVAILABLE']);
   });
 
   it('304 comes without a body', async () => {
