@@ -279,6 +279,7 @@ export const answerSchemas = {
       reason: text,
       digest: ref('Digest'),
       upstream: text,
+      problem: text,
       checked_at: time,
       fresh_until: time,
       members: { type: 'array', items: ref('Explanation') },

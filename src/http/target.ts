@@ -57,7 +57,7 @@ export async function forwardTarget(
   const headers: Record<string, string> = namespace === undefined ? {} : { 'OCI-Namespace': namespace };
   const extraHeaders = { ...headers, 'X-Cache-Repository': at.repository };
   const context = { extraHeaders, contentTypes: contentTypes[row.op] ?? [] };
-  const forward = await repository.forward(caller, at.image, path + search);
+  const forward = repository.forward(caller, at.image, path + search);
   return { forward: keepNamespace(forward, namespace), context, mount: `/v2/${name}` };
 }
 

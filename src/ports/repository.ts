@@ -41,10 +41,11 @@ export interface Caller {
 
 /** A blob that can be sent whole or in part. */
 export interface RepositoryBlob {
-  readonly size: number;
+  /** Absent when nothing is stored and the upstream does not report it. There are no ranges then. */
+  readonly size?: number;
   readonly provenance?: Provenance;
   /** Returns `undefined` when the bytes turn out to be missing or damaged. */
-  content(range?: ByteRange): Promise<BlobContent | undefined>;
+  content(range?: ByteRange): Promise<Omit<BlobContent, 'size'> | undefined>;
 }
 
 export interface TagEntry {
@@ -72,6 +73,8 @@ export interface Explanation {
   readonly reason: string;
   readonly digest?: Digest;
   readonly upstream?: string;
+  /** Why the upstream cannot be asked as configured: it refused our credentials. */
+  readonly problem?: string;
   readonly checkedAt?: number;
   readonly freshUntil?: number;
   /** The members of a virtual repository, in the order in which they are asked. */
@@ -114,7 +117,7 @@ export interface Repository {
   /**
    * In a pass-through: describes how to forward a read. `rest` follows the image in path and query: `/manifests/1?x=y`.
    */
-  forward?(caller: Caller, image: string, rest: string): Promise<Forward>;
+  forward?(caller: Caller, image: string, rest: string): Forward;
   /** The repository that receives the writes, if it is another one. A writer needs the right on both. */
   readonly pushTo?: string | undefined;
   /** Absent in a repository that takes no writes; the caller answers UNSUPPORTED. */

@@ -3,6 +3,8 @@ import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
+import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
+import type { Hop } from '../protocol/upstream/redirects.js';
 import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
 
@@ -26,6 +28,22 @@ export interface UpstreamBlob {
   /** The caller must read or destroy it. Emits an error when it ends before the announced length. */
   readonly body: Readable;
 }
+
+/** An answer whose body was not read yet. */
+export interface UpstreamAnswer {
+  readonly status: number;
+  readonly headers: AnswerHeaders;
+  /** Must be consumed, destroyed or given to `discard`. An 'error' without a listener is ignored. */
+  readonly body: Readable;
+  /** The request that it answers. */
+  readonly hop: Hop;
+}
+
+/**
+ * Sends a request with these credentials: from its beginning, or again from the request that a redirect led to. Follows
+ * redirects.
+ */
+export type SendAttempt<A extends UpstreamAnswer> = (credentials: Hop['credentials'], from?: Hop) => Promise<A>;
 
 /**
  * Another registry at one configured URL. Handles authentication, timeouts, the circuit breaker, redirects and one
@@ -65,14 +83,17 @@ export interface Upstream {
    */
   listReferrers(image: string, subject: Digest, trail: readonly string[]): Promise<UpstreamResult<readonly Referrer[]>>;
   /**
-   * Returns the headers to add to a forwarded request: credentials for this image, and `via`. `renew` replaces
-   * credentials that the upstream refused.
+   * Carries out a forwarded request: calls `send` with credentials for this image, again with others after a refusal, and
+   * reports the outcome to the circuit breaker. `found` is any answer but a refusal. Rejects when `send` rejects for another
+   * reason than the upstream's behavior.
    */
-  authorize(
+  exchange<A extends UpstreamAnswer>(
     image: string,
     trail: readonly string[],
-    options?: { readonly renew?: boolean },
-  ): Promise<UpstreamResult<Readonly<Record<string, string>>>>;
+    send: SendAttempt<A>,
+  ): Promise<UpstreamResult<A>>;
+  /** Returns the `Via` header for a request with this trail. */
+  via(trail: readonly string[]): string;
   /** The unused part of the upstream's rate limit, from 1 (all, or unknown) to 0. */
   readonly budget: number;
   /** The state of the circuit breaker, and the number of failures in a row. */
@@ -81,6 +102,8 @@ export interface Upstream {
     readonly failures: number;
     readonly lastFailure?: string;
   };
+  /** Why the credentials are not sent: the upstream refused them within the last minute. */
+  readonly refusal?: string | undefined;
   /** Closes the connections. */
   close(): Promise<void>;
 }
@@ -111,10 +134,13 @@ export interface Outgoing {
 export interface Forward extends Outgoing {
   /** The URL of the request, with its query. */
   readonly url: URL;
-  /** Headers to add: the upstream's credentials, and `via` with the trail. Lower-case names. */
+  /** Headers to add: `via` with the trail. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Returns new headers after the upstream has refused these; `undefined` when there are none. */
-  renew(): Promise<Readonly<Record<string, string>> | undefined>;
+  /**
+   * Returns the answer to the request, which `send` sends as often as authentication needs.
+   * @throws RegistryError when the upstream refuses access or fails.
+   */
+  exchange<A extends UpstreamAnswer>(send: SendAttempt<A>): Promise<A>;
   /** Returns the path and query by which the client reaches a URL of the upstream; `undefined` for other images. */
   mapBack(url: URL): string | undefined;
   /** Whether to follow redirects or to pass them to the client. */

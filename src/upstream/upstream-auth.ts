@@ -1,154 +1,182 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../ports/runtime.js';
-import { SingleFlight } from '../util/scheduling/concurrency.js';
-import { chooseChallenge } from './upstream-challenge.js';
-import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
-import { formatBasic, Tokens, type Password, type TokenScope, type TokensOptions } from './upstream-tokens.js';
+import type { UpstreamAnswer } from '../ports/upstream.js';
+import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
-
-/** A name and a password (for Basic, or for the realm's tokens), or a bearer token to send unchanged. */
-export type UpstreamCredentials = Password | { readonly token: string };
-
-/** Credentials, or a callback that returns them: called once, and again when the upstream refuses what it returned. */
-export type CredentialsSource = UpstreamCredentials | (() => Promise<UpstreamCredentials | undefined>);
+import { CredentialSource, isToken, type CredentialsSource, type UpstreamCredentials } from './credential-source.js';
+import { CredentialTrials } from './credential-trials.js';
+import { chooseChallenge, type Challenge } from './upstream-challenge.js';
+import { formatBasic, Tokens, type TokenScope, type TokensOptions } from './upstream-tokens.js';
 
 /** Options of `UpstreamAuth`. */
-export interface AuthOptions extends TokensOptions {
+export interface AuthOptions extends Omit<TokensOptions, 'trials'> {
   readonly credentials: CredentialsSource | undefined;
   readonly log: Logger;
 }
 
-/** The value of `Authorization`: the upstream's own token for this very scope, or our credentials. */
+/** What a request is sent with: the upstream's own token for this very scope, our credentials, or nothing. */
 export interface Authorization {
-  readonly value: string;
-  readonly kind: 'token' | 'credentials';
+  readonly kind: 'token' | 'credentials' | 'none';
+  /** The value of the header; absent for `none`. */
+  readonly value?: string;
+  /** Why our credentials are not used: the verdict if the upstream demands them. */
+  readonly withheld?: UpstreamVerdict | undefined;
+  /** The token was obtained for the challenge that it answers: a refusal is final. */
+  readonly isFinal?: boolean;
 }
+
+type Own = Pick<Authorization, 'withheld'> & { readonly credentials?: UpstreamCredentials | undefined };
 
 const maxImages = 10_000;
 /** Realm, service and scope together, because they are kept for many images. */
 const maxChallengeChars = 2048;
-/** Of many exchanges that are refused at once because of one old token, only the first renews it. */
-const renewedJustNowMs = 2000;
 
 /** Decides what to send with a request, as the upstream's challenges ask, and keeps passwords within its domain. */
 export class UpstreamAuth {
   readonly #options: AuthOptions;
+  readonly #source: CredentialSource;
+  readonly #trials: CredentialTrials;
   readonly #tokens: Tokens;
   /** The scopes that challenges for images asked for. The next request for the image is sent with a token at once. */
   readonly #scopes = new LRUCache<string, TokenScope>({ maxSize: maxImages, sizeCalculation: () => 1 });
-  readonly #asking = new SingleFlight<UpstreamCredentials | undefined>();
-  #credentials: { readonly value: UpstreamCredentials | undefined } | undefined;
   #isBasic = false;
 
   constructor(options: AuthOptions) {
+    const { now, log, credentials, upstream } = options;
+    const onRefused = ({ message: reason }: UpstreamVerdict): void =>
+      log.warn({ upstream: upstream.host, reason }, 'upstream credentials refused');
     this.#options = options;
-    this.#tokens = new Tokens(options);
+    this.#source = new CredentialSource({ credentials, upstream: upstream.host, log });
+    this.#trials = new CredentialTrials({ now, onRefused });
+    this.#tokens = new Tokens({ ...options, trials: this.#trials });
+  }
+
+  /** Why the present credentials are not sent; `undefined` unless the upstream refused them within the last minute. */
+  get refusal(): string | undefined {
+    const { current } = this.#source;
+    return current && this.#trials.findRefusal(formatOwn(current), '')?.message;
   }
 
   /** Returns what to send with a first request, as far as it is known. @throws UpstreamVerdict as `Tokens.get` does. */
-  async recall(image: string): Promise<Authorization | undefined> {
-    const credentials = await this.#ask();
+  async recall(image: string): Promise<Authorization> {
     const scope = this.#scopes.get(image);
-    if (isToken(credentials) || (scope === undefined && this.#isBasic)) return formatOwn(credentials);
-    return scope === undefined ? undefined : this.#withToken(scope, credentials);
+    if (scope !== undefined) return this.#withToken(image, scope);
+    const own = await this.#obtain(image);
+    return isToken(own.credentials) || this.#isBasic ? sendOwn(own) : { kind: 'none', withheld: own.withheld };
   }
 
   /**
    * Returns what to send after a 401 or 403; `undefined` when there is nothing else to try.
    * @throws UpstreamVerdict when the challenge cannot be met.
    */
-  async meet(
-    image: string,
-    status: number,
-    headers: AnswerHeaders,
-    sent: Authorization | undefined,
-  ): Promise<Authorization | undefined> {
+  async meet(image: string, answer: UpstreamAnswer, sent: Authorization): Promise<Authorization | undefined> {
+    const { status, headers } = answer;
     const challenge = status === 401 ? chooseChallenge(headers['www-authenticate']) : undefined;
-    const credentials = await this.#ask();
-    if (sent?.kind === 'credentials' && (challenge?.scheme !== 'bearer' || isToken(credentials))) {
-      return this.#askAgain(sent, credentials);
-    }
+    if (sent.isFinal === true) return undefined;
+    if (sent.kind === 'token' && challenge === undefined) return undefined;
+    const own = await this.#obtain(image);
+    if (challenge?.scheme === 'bearer' && !isToken(own.credentials)) return this.#meetBearer(image, challenge, sent);
+    if (sent.kind === 'credentials') return sendOwn(own);
     if (challenge === undefined) return undefined;
-    if (challenge.scheme === 'bearer' && !isToken(credentials)) {
-      const scope = challenge.scope ?? `repository:${image}:pull`;
-      const length = challenge.realm.length + (challenge.service?.length ?? 0) + scope.length;
-      if (length > maxChallengeChars) throw failed(`its challenge is too long (${length} characters)`, { status });
-      const asked = { ...challenge, scope };
-      this.#scopes.set(image, asked);
-      return this.#withToken(asked, credentials, sent);
-    }
-    if (credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
+    if (own.withheld !== undefined) throw own.withheld;
+    if (own.credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
     this.#isBasic = challenge.scheme === 'basic';
-    return formatOwn(credentials);
+    return sendOwn(own);
   }
 
-  /** Makes the next `recall` return something new, after an exchange that others carry out was refused. */
-  expire(image: string): void {
-    const scope = this.#scopes.get(image);
-    if (scope !== undefined) this.#tokens.expire(scope, renewedJustNowMs);
-    else if (typeof this.#options.credentials === 'function') this.#credentials = undefined;
-  }
-
-  async #withToken(
-    scope: TokenScope,
-    credentials: UpstreamCredentials | undefined,
-    sent?: Authorization,
-  ): Promise<Authorization> {
-    const password = isToken(credentials) ? undefined : credentials;
-    const refused = sent?.kind === 'token' ? sent.value.slice('Bearer '.length) : undefined;
-    try {
-      return { kind: 'token', value: `Bearer ${await this.#tokens.get(scope, password, refused)}` };
-    } catch (error) {
-      const other = await this.#replace(error, credentials);
-      if (other === undefined || isToken(other)) throw error;
-      return { kind: 'token', value: `Bearer ${await this.#tokens.get(scope, other, refused)}` };
-    }
-  }
-
-  /** Returns other credentials from the callback after the realm refused these; `undefined` when there are none. */
-  async #replace(error: unknown, refused: UpstreamCredentials | undefined): Promise<UpstreamCredentials | undefined> {
-    const status = error instanceof UpstreamVerdict ? error.fields.status : undefined;
-    if (refused === undefined || (status !== 401 && status !== 403)) return undefined;
-    return this.#renew(refused);
-  }
-
-  async #askAgain(sent: Authorization, refused: UpstreamCredentials | undefined): Promise<Authorization | undefined> {
-    // Another request may have renewed them since this one was sent.
-    const now = formatOwn(refused);
-    if (now !== undefined && now.value !== sent.value) return now;
-    return formatOwn(await this.#renew(refused));
-  }
-
-  /** Returns what the callback returns now, if it differs. */
-  async #renew(refused: UpstreamCredentials | undefined): Promise<UpstreamCredentials | undefined> {
-    if (typeof this.#options.credentials !== 'function') return undefined;
-    if (this.#credentials?.value === refused) this.#credentials = undefined;
-    const renewed = await this.#ask();
-    return JSON.stringify(renewed) === JSON.stringify(refused) ? undefined : renewed;
-  }
-
-  async #ask(): Promise<UpstreamCredentials | undefined> {
-    const { credentials } = this.#options;
-    if (typeof credentials !== 'function') return credentials;
-    if (this.#credentials !== undefined) return this.#credentials.value;
-    return this.#asking.run('', async () => {
-      try {
-        this.#credentials = { value: await credentials() };
-      } catch (err) {
-        this.#options.log.warn({ upstream: this.#options.upstream.host, err }, 'upstream credentials callback failed');
-        throw failed('its credentials could not be obtained: the callback failed');
-      }
-      return this.#credentials.value;
+  /**
+   * Sends a request with our credentials, unless they were refused in the meantime: then it returns `undefined`.
+   * @throws UpstreamVerdict as `CredentialTrials.run` does.
+   */
+  try<A extends UpstreamAnswer>(
+    image: string,
+    { value = '' }: Authorization,
+    send: () => Promise<A>,
+  ): Promise<A | undefined> {
+    return this.#trials.run(value, image, async () => {
+      const result = await send();
+      return { result, verdict: judgeCredentials(result, value, this.#options.now()) };
     });
   }
+
+  /**
+   * Returns an anonymous token for the registry that a redirect led to, whose challenge this is.
+   * @throws UpstreamVerdict failed when it does not issue one.
+   */
+  async meetElsewhere({ status, headers, hop }: UpstreamAnswer, not?: string): Promise<string | undefined> {
+    const challenge = status === 401 ? chooseChallenge(headers['www-authenticate']) : undefined;
+    if (challenge?.scheme !== 'bearer' || challenge.scope === undefined) return undefined;
+    try {
+      return await this.#tokens.get({ ...challenge, scope: challenge.scope }, { from: hop.url, not });
+    } catch (error) {
+      if (!(error instanceof UpstreamVerdict)) throw error;
+      throw failed(`access was refused where it redirected to: ${error.message}`, { ...error.fields, status });
+    }
+  }
+
+  async #meetBearer(
+    image: string,
+    challenge: Extract<Challenge, { scheme: 'bearer' }>,
+    sent: Authorization,
+  ): Promise<Authorization> {
+    const scope = challenge.scope ?? `repository:${image}:pull`;
+    const length = challenge.realm.length + (challenge.service?.length ?? 0) + scope.length;
+    if (length > maxChallengeChars) throw failed(`its challenge is too long (${length} characters)`, { status: 401 });
+    const asked = { ...challenge, scope };
+    this.#scopes.set(image, asked);
+    const refused = sent.kind === 'token' ? sent.value?.slice('Bearer '.length) : undefined;
+    return { ...(await this.#withToken(image, asked, refused)), isFinal: true };
+  }
+
+  async #withToken(image: string, scope: TokenScope, not?: string): Promise<Authorization> {
+    const from = this.#options.upstream;
+    const kept = this.#tokens.find(scope, true, not);
+    if (kept !== undefined) return formatToken(kept);
+    // The second round has the credentials that a callback returned after the realm refused the first.
+    for (let rounds = 1; ; rounds++) {
+      const { credentials, withheld } = await this.#obtain(image);
+      const password = isToken(credentials) ? undefined : credentials;
+      try {
+        return formatToken(await this.#tokens.get(scope, { from, not, password, image }), withheld);
+      } catch (error) {
+        const isRefused = password && this.#trials.findRefusal(formatBasic(password), image) !== undefined;
+        if (isRefused !== true || rounds > 2) throw withheld ?? error;
+      }
+    }
+  }
+
+  /** Returns our credentials, unless the upstream refused them within the last minute and the callback has no others. */
+  async #obtain(image: string): Promise<Own> {
+    const refusalOf = (one: UpstreamCredentials | undefined): UpstreamVerdict | undefined =>
+      one && this.#trials.findRefusal(formatOwn(one), image);
+    const credentials = await this.#source.get();
+    if (credentials === undefined || refusalOf(credentials) === undefined) return { credentials };
+    const renewed = await this.#source.renew(credentials);
+    const withheld = refusalOf(renewed);
+    return withheld === undefined ? { credentials: renewed } : { withheld };
+  }
 }
 
-function isToken(credentials: UpstreamCredentials | undefined): credentials is { readonly token: string } {
-  return credentials !== undefined && 'token' in credentials;
+function sendOwn({ credentials, withheld }: Own): Authorization {
+  return credentials === undefined
+    ? { kind: 'none', withheld }
+    : { kind: 'credentials', value: formatOwn(credentials) };
 }
 
-function formatOwn(credentials: UpstreamCredentials | undefined): Authorization | undefined {
-  if (credentials === undefined) return undefined;
-  const value = isToken(credentials) ? `Bearer ${credentials.token}` : formatBasic(credentials);
-  return { kind: 'credentials', value };
+function formatOwn(credentials: UpstreamCredentials): string {
+  return isToken(credentials) ? `Bearer ${credentials.token}` : formatBasic(credentials);
+}
+
+function formatToken(token: string, withheld?: UpstreamVerdict): Authorization {
+  return { kind: 'token', value: `Bearer ${token}`, withheld };
+}
+
+/** Returns the verdict on an answer to our credentials; `undefined` when they were accepted. */
+function judgeCredentials(answer: UpstreamAnswer, value: string, now: number): UpstreamVerdict | undefined {
+  const { status, headers, hop } = answer;
+  if (hop.elsewhere || (status !== 401 && status !== 403 && status !== 429 && status < 500)) return undefined;
+  // A registry that wants tokens has not looked at the password.
+  const wantsToken = status === 401 && chooseChallenge(headers['www-authenticate'])?.scheme === 'bearer';
+  if (wantsToken && value.startsWith('Basic ')) return undefined;
+  return judgeAnswer({ status, headers, elsewhere: false, sent: 'credentials' }, now);
 }

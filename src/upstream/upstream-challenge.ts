@@ -5,6 +5,7 @@ export type Challenge =
       readonly scheme: 'bearer';
       readonly realm: string;
       readonly service: string | undefined;
+      /** Absent when it is empty. */
       readonly scope: string | undefined;
     };
 
@@ -26,7 +27,7 @@ export function chooseChallenge(header: string | readonly string[] | undefined):
   for (const { scheme, params } of challenges) {
     const realm = params.get('realm');
     if (scheme === 'bearer' && realm !== undefined)
-      return { scheme, realm, service: params.get('service'), scope: params.get('scope') };
+      return { scheme, realm, service: params.get('service'), scope: params.get('scope')?.trim() || undefined };
   }
   return challenges.some(({ scheme }) => scheme === 'basic') ? { scheme: 'basic' } : undefined;
 }

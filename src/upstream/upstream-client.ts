@@ -4,7 +4,15 @@
  */
 import type { Logger } from '../ports/runtime.js';
 import type { ManifestContent, ManifestInfo, Referrer } from '../ports/images.js';
-import type { Outgoing, Upstream, UpstreamBlob, UpstreamResult } from '../ports/upstream.js';
+import type {
+  Outgoing,
+  SendAttempt,
+  Upstream,
+  UpstreamAnswer,
+  UpstreamBlob,
+  UpstreamResult,
+} from '../ports/upstream.js';
+import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import type { Digest } from '../protocol/digest.js';
 import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
@@ -13,7 +21,8 @@ import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
 import { discard } from '../util/outgoing/answer-body.js';
 import { Transport, type Answer } from '../util/outgoing/transport.js';
 import { TurnGate } from '../util/scheduling/turns.js';
-import { UpstreamAuth, type CredentialsSource } from './upstream-auth.js';
+import type { CredentialsSource } from './credential-source.js';
+import { UpstreamAuth } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
@@ -95,6 +104,10 @@ class UndiciUpstream implements Upstream {
     return this.#breaker.status;
   }
 
+  get refusal(): string | undefined {
+    return this.#auth.refusal;
+  }
+
   statManifest(
     image: string,
     reference: Reference,
@@ -168,18 +181,22 @@ class UndiciUpstream implements Upstream {
     });
   }
 
-  authorize(
+  exchange<A extends UpstreamAnswer>(
     image: string,
     trail: readonly string[],
-    options: { readonly renew?: boolean } = {},
-  ): Promise<UpstreamResult<Readonly<Record<string, string>>>> {
-    return this.#judge(trail, async () => {
-      const list = this.#ask('GET', image, 'tags/list?n=1', { trail });
-      const ping = { ...list, url: new URL('/v2/', this.#base) };
-      const via = formatVia(trail, this.#config.instanceId);
-      const authorization = await this.#exchange.authorize(ping, list, options.renew === true);
-      return authorization === undefined ? { via } : { authorization, via };
-    });
+    send: SendAttempt<A>,
+  ): Promise<UpstreamResult<A>> {
+    const judge = (answer: A): UpstreamVerdict | undefined => {
+      const { status, headers, hop } = answer;
+      if (!hop.elsewhere) this.#noteBudget(headers);
+      const isTrouble = status === 429 || status >= 500;
+      return isTrouble ? judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, this.#config.now()) : undefined;
+    };
+    return this.#judge(trail, () => this.#exchange.run(this.#nameOf(image), send), judge);
+  }
+
+  via(trail: readonly string[]): string {
+    return formatVia(trail, this.#config.instanceId);
   }
 
   async close(): Promise<void> {
@@ -226,7 +243,7 @@ class UndiciUpstream implements Upstream {
       method,
       image: name,
       url: new URL(`/v2/${path}/${rest}`, this.#base),
-      headers: { ...commonHeaders, accept: '*/*', ...headers, via: formatVia(trail, this.#config.instanceId) },
+      headers: { ...commonHeaders, accept: '*/*', ...headers, via: this.via(trail) },
     };
   }
 
@@ -237,22 +254,27 @@ class UndiciUpstream implements Upstream {
   }
 
   /** Runs one call through the breaker and converts its outcome to a result. */
-  async #judge<T>(trail: readonly string[], call: () => Promise<T>): Promise<UpstreamResult<T>> {
+  async #judge<T>(
+    trail: readonly string[],
+    call: () => Promise<T>,
+    judge?: (value: T) => UpstreamVerdict | undefined,
+  ): Promise<UpstreamResult<T>> {
     try {
       const { instanceId } = this.#config;
       if (trail.includes(instanceId)) throw failed('a loop: the request has already passed through this registry');
-      return { type: 'found', value: await this.#guard(call) };
+      return { type: 'found', value: await this.#guard(call, judge) };
     } catch (error) {
       if (!(error instanceof UpstreamVerdict)) throw error;
       return error.type === 'absent' ? { type: 'absent' } : { type: error.type, reason: reasonOf(error, this.host) };
     }
   }
 
-  async #guard<T>(call: () => Promise<T>): Promise<T> {
+  /** @param judge returns the verdict for the breaker on a value that counts as found. */
+  async #guard<T>(call: () => Promise<T>, judge?: (value: T) => UpstreamVerdict | undefined): Promise<T> {
     const pass = this.#breaker.enter();
     try {
       const value = await call();
-      pass.settle();
+      pass.settle(judge?.(value));
       return value;
     } catch (error) {
       pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');

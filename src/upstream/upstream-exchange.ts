@@ -1,9 +1,10 @@
+import type { SendAttempt, UpstreamAnswer } from '../ports/upstream.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
-import type { Authorization, UpstreamAuth } from './upstream-auth.js';
+import type { UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { discard } from '../util/outgoing/answer-body.js';
 import type { Answer, Transport } from '../util/outgoing/transport.js';
-import type { UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import type { Authorization, UpstreamAuth } from './upstream-auth.js';
 
 /** One request for content of an image. */
 export interface Ask {
@@ -16,8 +17,10 @@ export interface Ask {
   readonly acceptedStatuses?: readonly number[];
 }
 
-/** How long an upstream that accepted a request without authentication is assumed to accept others. */
-const anonymousMs = 300_000;
+/** Refusals of one request, each answered with other credentials or a token. */
+const maxRefusals = 5;
+/** Challenges of registries that a redirect leads to. */
+const maxRefusalsElsewhere = 3;
 
 /** Sends requests with the authentication that the upstream asks for. */
 export class Exchange {
@@ -25,7 +28,6 @@ export class Exchange {
   readonly #auth: UpstreamAuth;
   readonly #now: () => number;
   readonly #onHead: (headers: AnswerHeaders) => void;
-  #anonymousUntil = 0;
 
   /** @param onHead called with the headers of every answer of the upstream itself. */
   constructor(transport: Transport, auth: UpstreamAuth, now: () => number, onHead: (headers: AnswerHeaders) => void) {
@@ -36,64 +38,66 @@ export class Exchange {
   }
 
   /**
-   * Returns an answer with status 200 or one of `acceptedStatuses`. Authenticates and retries once after a challenge.
+   * Returns an answer with status 200 or one of `acceptedStatuses`.
    * @throws UpstreamVerdict for every other answer, and when there is no answer.
    */
-  async ask(ask: Ask): Promise<Answer> {
-    const { image } = ask;
-    let sent = await this.#auth.recall(image);
-    let answer = await this.#send(ask, sent?.value);
-    if (isRefusal(answer)) {
-      discard(answer.body);
-      const met = await this.#auth.meet(image, answer.status, answer.headers, sent);
-      if (met === undefined) throw this.#judge(answer, sent);
-      sent = met;
-      answer = await this.#send(ask, met.value);
-    }
-    if (answer.status === 200 || ask.acceptedStatuses?.includes(answer.status) === true) return answer;
+  async ask({ method, image, url, headers, acceptedStatuses }: Ask): Promise<Answer> {
+    const answer = await this.run(image, (credentials, from) => {
+      const hop = from ?? { method, url, headers, elsewhere: false };
+      return this.#transport.send({ ...hop, credentials }, { onHead: this.#onHead });
+    });
+    if (answer.status === 200 || acceptedStatuses?.includes(answer.status) === true) return answer;
     discard(answer.body);
-    throw this.#judge(answer, sent);
+    throw this.#judge(answer);
   }
 
   /**
-   * Returns the `Authorization` for a request about the image that the pass-through sends; `undefined` for none.
-   * @param ping sent to obtain a challenge when none is known yet.
-   * @param list sent instead on `renew`, because some upstreams challenge only requests for an image.
-   * @param renew whether the upstream refused the previous value.
-   * @throws UpstreamVerdict when the challenge cannot be met, for 429 and 5xx, and when there is no answer.
+   * Sends a request for content of an image as often as authentication needs. Returns any answer but a refusal.
+   * @throws UpstreamVerdict when the upstream refuses access, and when there is no answer.
    */
-  async authorize(ping: Ask, list: Ask, renew: boolean): Promise<string | undefined> {
-    if (renew) {
-      this.#auth.expire(ping.image);
-      this.#anonymousUntil = 0;
+  async run<A extends UpstreamAnswer>(image: string, send: SendAttempt<A>): Promise<A> {
+    let sent = await this.#auth.recall(image);
+    for (let refusals = 0; ; refusals++) {
+      const answer = await this.#attempt(image, sent, send);
+      if (answer === undefined) {
+        sent = await this.#auth.recall(image);
+        continue;
+      }
+      if (answer.hop.elsewhere) return this.#follow(answer, send);
+      if (!isRefusal(answer)) return answer;
+      discard(answer.body);
+      const next = refusals < maxRefusals ? await this.#auth.meet(image, answer, sent) : undefined;
+      if (next === undefined) throw sent.withheld ?? this.#judge(answer, sent);
+      sent = next;
     }
-    const known = await this.#auth.recall(ping.image);
-    if (known !== undefined || this.#now() < this.#anonymousUntil) return known?.value;
-    const answer = await this.#send(renew ? list : ping, undefined);
-    discard(answer.body);
+  }
+
+  #attempt<A extends UpstreamAnswer>(image: string, sent: Authorization, send: SendAttempt<A>): Promise<A | undefined> {
+    const { kind, value } = sent;
+    const attempt = (): Promise<A> => send(value === undefined ? {} : { authorization: value });
+    return kind === 'credentials' ? this.#auth.try(image, sent, attempt) : attempt();
+  }
+
+  /** Authenticates anonymously at other registries that a redirect leads to. Our credentials are not for them. */
+  async #follow<A extends UpstreamAnswer>(first: A, send: SendAttempt<A>): Promise<A> {
+    let answer = first;
+    let token: string | undefined;
+    for (let refusals = 0; isRefusal(answer); refusals++) {
+      discard(answer.body);
+      token = refusals < maxRefusalsElsewhere ? await this.#auth.meetElsewhere(answer, token) : undefined;
+      if (token === undefined) throw this.#judge(answer);
+      answer = await send({ authorization: `Bearer ${token}` }, answer.hop);
+    }
+    return answer;
+  }
+
+  #judge(answer: UpstreamAnswer, { kind }: Pick<Authorization, 'kind'> = { kind: 'none' }): UpstreamVerdict {
     const { status, headers, hop } = answer;
-    if (status === 429 || status >= 500) throw this.#judge(answer);
-    if (status === 401 && !hop.elsewhere) return (await this.#auth.meet(ping.image, status, headers, undefined))?.value;
-    this.#anonymousUntil = this.#now() + anonymousMs;
-    return undefined;
-  }
-
-  #judge(answer: Answer, sent?: Authorization): UpstreamVerdict {
-    return judgeAnswer({ ...answer, elsewhere: answer.hop.elsewhere, sent: sent?.kind }, this.#now());
-  }
-
-  #send({ method, url, headers }: Ask, authorization: string | undefined): Promise<Answer> {
-    return this.#transport.send({
-      method,
-      url,
-      headers,
-      onHead: this.#onHead,
-      ...(authorization === undefined ? {} : { credentials: { authorization } }),
-    });
+    const sent = kind === 'none' ? undefined : kind;
+    return judgeAnswer({ status, headers, elsewhere: hop.elsewhere, sent }, this.#now());
   }
 }
 
-/** Returns whether the upstream itself refused. Our credentials are not for other hosts that a redirect leads to. */
-function isRefusal({ status, hop }: Answer): boolean {
-  return !hop.elsewhere && (status === 401 || status === 403);
+function isRefusal({ status }: UpstreamAnswer): boolean {
+  return status === 401 || status === 403;
 }

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { keepSecure } from '../protocol/upstream/redirects.js';
 import { failed } from '../protocol/upstream/verdict.js';
 
 /**
@@ -32,7 +33,7 @@ export async function checkRealm(
   { withPassword, trustedRealms }: RealmRules,
 ): Promise<URL> {
   if (!URL.canParse(realm)) throw failed('its token realm is not an absolute URL', { status: 401 });
-  const url = new URL(realm);
+  const url = keepSecure(new URL(realm), upstream);
   const secure = url.protocol === 'https:' || (url.protocol === 'http:' && upstream.protocol === 'http:');
   if (!secure) throw failed(`its token realm at ${url.host} is not https`, { status: 401 });
   if (url.username !== '' || url.password !== '')

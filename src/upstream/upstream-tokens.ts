@@ -5,8 +5,10 @@ import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import { parseObject } from './upstream-manifest.js';
 import { checkRealm } from './upstream-realm.js';
 import { discard, readWhole } from '../util/outgoing/answer-body.js';
-import type { Transport } from '../util/outgoing/transport.js';
-import { denied, failed } from '../protocol/upstream/verdict.js';
+import type { Answer, Transport } from '../util/outgoing/transport.js';
+import type { Hop } from '../protocol/upstream/redirects.js';
+import { denied, failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import type { CredentialTrials, TrialOutcome } from './credential-trials.js';
 
 /** What a challenge asks a token for. */
 export interface TokenScope {
@@ -22,9 +24,22 @@ export interface Password {
   readonly password: string;
 }
 
+/** How a token is obtained. */
+export interface TokenUse {
+  /** The registry whose challenge it answers. */
+  readonly from: URL;
+  /** Absent for an anonymous token. */
+  readonly password?: Password | undefined;
+  /** The image that the password is refused for by a 403. */
+  readonly image?: string;
+  /** A token that the registry refused: another one is fetched, unless that has already happened. */
+  readonly not?: string | undefined;
+}
+
 /** Options of `Tokens`. */
 export interface TokensOptions {
   readonly upstream: URL;
+  readonly trials: CredentialTrials;
   /** Hosts of realms in another domain that may get the password. */
   readonly trustedRealms: readonly string[];
   readonly transport: Transport;
@@ -35,7 +50,6 @@ export interface TokensOptions {
 
 interface Token {
   readonly value: string;
-  readonly fetchedAt: number;
   readonly renewAt: number;
 }
 
@@ -61,54 +75,73 @@ export class Tokens {
     this.#options = options;
   }
 
+  /** Returns a kept token that is not about to expire and differs from `not`, fetched with a password or anonymously. */
+  find(scope: TokenScope, withPassword: boolean, not?: string): string | undefined {
+    const kept = this.#tokens.get(keyOf(scope, withPassword));
+    return kept !== undefined && kept.value !== not && this.#options.now() < kept.renewAt ? kept.value : undefined;
+  }
+
   /**
    * Returns a token that is not about to expire.
-   * @param not a token that the upstream refused: another one is fetched, unless that has already happened.
    * @throws UpstreamVerdict denied when the realm refuses an anonymous token; failed when it refuses the password or does not
    * answer.
    */
-  async get(scope: TokenScope, password: Password | undefined, not?: string): Promise<string> {
-    const key = JSON.stringify([scope.realm, scope.service, scope.scope]);
-    const kept = this.#tokens.get(key);
-    if (kept !== undefined && kept.value !== not && this.#options.now() < kept.renewAt) return kept.value;
+  async get(scope: TokenScope, use: TokenUse): Promise<string> {
+    const withPassword = use.password !== undefined;
+    const kept = this.find(scope, withPassword, use.not);
+    if (kept !== undefined) return kept;
+    const key = keyOf(scope, withPassword);
     const { value } = await this.#fetches.run(key, async () => {
-      const token = await this.#fetch(scope, password);
+      const token = await this.#fetch(scope, use);
       this.#tokens.set(key, token);
       return token;
     });
     return value;
   }
 
-  /** Forgets the token for this scope if it is older than `olderThanMs`. */
-  expire(scope: TokenScope, olderThanMs: number): void {
-    const key = JSON.stringify([scope.realm, scope.service, scope.scope]);
-    const kept = this.#tokens.get(key);
-    if (kept !== undefined && this.#options.now() - kept.fetchedAt > olderThanMs) this.#tokens.delete(key);
+  async #fetch(scope: TokenScope, { from, password, image = '' }: TokenUse): Promise<Token> {
+    const { trustedRealms, trials } = this.#options;
+    const realm = await checkRealm(scope.realm, from, { withPassword: password !== undefined, trustedRealms });
+    const url = buildTokenUrl(realm, scope, password);
+    if (password === undefined) return tokenOf(await this.#send(url));
+    const value = formatBasic(password);
+    const result = await trials.run(value, image, () => this.#send(url, value));
+    if (result === undefined) throw trials.findRefusal(value, image) ?? failed('its credentials were refused');
+    return tokenOf({ result });
   }
 
-  async #fetch(scope: TokenScope, password: Password | undefined): Promise<Token> {
-    const { upstream, transport, headers, timeoutMs, now, trustedRealms } = this.#options;
-    const rules = { withPassword: password !== undefined, trustedRealms };
-    const url = buildTokenUrl(await checkRealm(scope.realm, upstream, rules), scope, password);
+  async #send(url: URL, authorization?: string): Promise<TrialOutcome<Token | UpstreamVerdict>> {
+    const { transport, headers, timeoutMs, now } = this.#options;
     const fetchedAt = now();
-    const credentials: Readonly<Record<string, string>> =
-      password === undefined ? {} : { authorization: formatBasic(password) };
+    const credentials: Hop['credentials'] = authorization === undefined ? {} : { authorization };
+    const own = { ...headers, accept: 'application/json' };
     // No redirects: the password goes only to the realm that was checked.
-    const answer = await transport.send({
-      method: 'GET',
-      url,
-      headers: { ...headers, accept: 'application/json' },
-      credentials,
-      maxRedirects: 0,
-    });
+    const hop: Hop = { method: 'GET', url, headers: own, credentials, elsewhere: false };
+    const answer = await transport.send(hop, { maxRedirects: 0 });
     const { status, body } = answer;
-    if (status === 200) return parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt);
+    if (status === 200)
+      return { result: parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };
     discard(body);
-    const verdict = judgeAnswer({ ...answer, elsewhere: false }, now());
-    if (status !== 401 && status !== 403) throw failed(`no token from ${url.host}: ${verdict.message}`, verdict.fields);
-    if (password === undefined) throw denied(`${url.host} refuses an anonymous token (${status})`, { status });
-    throw failed(`${url.host} refuses our credentials (${status})`, { status });
+    const verdict = judgeRealm(answer, url.host, authorization !== undefined, now());
+    return { result: verdict, verdict };
   }
+}
+
+function keyOf({ realm, service, scope }: TokenScope, withPassword: boolean): string {
+  return JSON.stringify([realm, service, scope, withPassword]);
+}
+
+function tokenOf({ result }: TrialOutcome<Token | UpstreamVerdict>): Token {
+  if (result instanceof UpstreamVerdict) throw result;
+  return result;
+}
+
+function judgeRealm(answer: Answer, host: string, withPassword: boolean, now: number): UpstreamVerdict {
+  const { status } = answer;
+  const verdict = judgeAnswer({ ...answer, elsewhere: false }, now);
+  if (status !== 401 && status !== 403) return failed(`no token from ${host}: ${verdict.message}`, verdict.fields);
+  if (!withPassword) return denied(`${host} refuses an anonymous token (${status})`, { status });
+  return failed(`${host} refuses our credentials (${status})`, { status });
 }
 
 /** Formats the value of `Authorization: Basic`. */
@@ -134,5 +167,5 @@ function parseToken(bytes: Buffer, fetchedAt: number): Token {
   const life =
     typeof expiresIn === 'number' && expiresIn > minLifeSeconds ? Math.min(expiresIn, maxLifeSeconds) : minLifeSeconds;
   const margin = Math.min(life * marginShare, maxMarginSeconds);
-  return { value, fetchedAt, renewAt: fetchedAt + (life - margin) * 1000 };
+  return { value, renewAt: fetchedAt + (life - margin) * 1000 };
 }

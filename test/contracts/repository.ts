@@ -85,7 +85,7 @@ type Current = () => RepositoryFixture;
 async function blobOf({ repository }: RepositoryFixture, requested: Digest, range?: { start: number; end: number }) {
   const blob = await repository.getBlob(caller, name, requested);
   const content = await blob?.content(range);
-  return content === undefined ? undefined : { size: content.size, bytes: await readBytes(content) };
+  return content === undefined ? undefined : { size: blob?.size, bytes: await readBytes(content) };
 }
 
 function manifests(current: Current): void {

@@ -1,4 +1,5 @@
 import { parseJson, smallLimits } from '../../protocol/json.js';
+import type { Hop } from '../../protocol/upstream/redirects.js';
 import { discard, readWhole } from '../../util/outgoing/answer-body.js';
 import type { Transport } from '../../util/outgoing/transport.js';
 
@@ -10,7 +11,8 @@ const maxBytes = 512 * 1024;
  */
 export async function fetchJson(url: URL, transport: Transport, timeoutMs: number): Promise<object> {
   const headers = { accept: 'application/json', 'user-agent': 'artifactapi' };
-  const { status, body } = await transport.send({ method: 'GET', url, headers, maxRedirects: 0 });
+  const hop: Hop = { method: 'GET', url, headers, credentials: {}, elsewhere: false };
+  const { status, body } = await transport.send(hop, { maxRedirects: 0 });
   if (status !== 200) {
     discard(body);
     throw new Error(`${url.host} answered ${status}`);

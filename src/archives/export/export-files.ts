@@ -97,10 +97,10 @@ async function addBlob(
   if (files.has(digest)) return;
   const found = await repository.statBlob(caller, image, digest);
   if (found === undefined && (namedBy === 'index' || isForeign(descriptor))) return;
-  if (found?.size !== descriptor.size) throw blobUnknown(image, digest);
+  if (found === undefined || (found.size ?? descriptor.size) !== descriptor.size) throw blobUnknown(image, digest);
   files.set(digest, {
     path: blobPath(digest),
-    size: found.size,
+    size: descriptor.size,
     digest,
     open: async () => {
       const content = await (await repository.getBlob(caller, image, digest))?.content();

@@ -64,7 +64,7 @@ function isPlain({ headers }: IncomingMessage, { status }: Reply): boolean {
   return headers.range === undefined || (status === 206 && plainRange.test(headers.range));
 }
 
-type Instruct = (content: BlobContent) => Readonly<Record<string, string>> | undefined;
+type Instruct = (content: Pick<BlobContent, 'path'>) => Readonly<Record<string, string>> | undefined;
 
 /** Creates the header for nginx. Blob file names are hex, so they need no escaping. */
 function createAccel(blobsFolder: string | undefined): Instruct {
@@ -75,6 +75,6 @@ function createAccel(blobsFolder: string | undefined): Instruct {
   };
 }
 
-function sendFileHeader({ path }: BlobContent): Readonly<Record<string, string>> | undefined {
+function sendFileHeader({ path }: Pick<BlobContent, 'path'>): Readonly<Record<string, string>> | undefined {
   return path === undefined ? undefined : { 'X-Sendfile': resolve(path) };
 }

@@ -7,6 +7,9 @@ import type { Handler } from '../exchange.js';
 import type { Reply } from '../reply.js';
 import { writerOf } from '../writer.js';
 
+/** The body of an answer to HEAD, which only has a length. */
+const nothing = { writeTo: () => Promise.resolve() };
+
 /** Answers a HEAD for a blob (end-2). */
 export const statBlob: Handler<RegistryParams<'blob.stat'>> = async ({ req, params, caller, target }) => {
   const { digest } = params;
@@ -14,7 +17,7 @@ export const statBlob: Handler<RegistryParams<'blob.stat'>> = async ({ req, para
   if (blob === undefined) throw blobUnknown(digest);
   const { size, provenance } = blob;
   if (matchesEntityTag(req.headers['if-none-match'], digest)) return { ...notModified(digest), provenance };
-  return { status: 200, headers: { ...describe(digest), 'Content-Length': String(size) }, provenance };
+  return { status: 200, headers: describe(digest), body: { content: nothing, length: size }, provenance };
 };
 
 /** Sends a blob or a range of it (end-2; RFC 9110, 14). */
@@ -24,7 +27,8 @@ export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params
   if (blob === undefined) throw blobUnknown(digest);
   const { size, provenance } = blob;
   if (matchesEntityTag(req.headers['if-none-match'], digest)) return { ...notModified(digest), provenance };
-  const range = isCurrent(req.headers['if-range'], digest) ? parseRange(req.headers.range, size) : undefined;
+  const isRange = size !== undefined && isCurrent(req.headers['if-range'], digest);
+  const range = isRange ? parseRange(req.headers.range, size) : undefined;
   const content = await blob.content(range);
   if (content === undefined) throw blobUnknown(digest);
   if (range === undefined)

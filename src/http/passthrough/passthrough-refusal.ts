@@ -22,13 +22,13 @@ export async function refuseAnswer(
 ): Promise<RegistryError> {
   const upstream = url.host;
   if (status === 416) return refuseRange(firstOf(headers, 'content-range'), upstream);
-  const authorization = hop.credentials['authorization'];
-  const sent = authorization === undefined ? undefined : /^bearer /i.test(authorization) ? 'token' : 'credentials';
-  const verdict = judgeAnswer({ status, headers, elsewhere: hop.elsewhere, sent }, Date.now());
+  const verdict = judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, Date.now());
   const code = hop.elsewhere ? undefined : await readCode(body, status, responseTimeoutMs);
   if (code !== undefined) return new RegistryError(code, { detail: { upstream } });
-  if (verdict.type === 'absent') return new RegistryError(missingAt(url.pathname), { detail: { upstream } });
-  return toRefusal({ type: verdict.type, reason: reasonOf(verdict, upstream) });
+  const reason = reasonOf(verdict, upstream);
+  if (verdict.type === 'absent')
+    return new RegistryError(missingAt(url.pathname), { detail: status === 404 ? { upstream } : reason });
+  return toRefusal({ type: verdict.type, reason });
 }
 
 function refuseRange(contentRange: string | undefined, upstream: string): RegistryError {

@@ -101,24 +101,22 @@ class HttpProxyPassthrough implements Passthrough {
     }
   }
 
-  /** Returns the answer that redirects lead to; renews the credentials once after a 401. */
+  /** Returns the answer that redirects lead to. */
   async #ask(passage: Passage, method: Hop['method']): Promise<Answer> {
-    const { forward } = passage;
-    const answer = await this.#travel(passage, method, forward.headers);
-    if (answer.status !== 401 || answer.hop.elsewhere) return answer;
-    // Releases the connection first: the realm may take long to answer.
-    discard(answer.body);
-    const renewed = await forward.renew();
-    return renewed === undefined ? answer : this.#travel(passage, method, renewed);
-  }
-
-  #travel(passage: Passage, method: Hop['method'], added: Forward['headers']): Promise<Answer> {
     const { req, forward, context, left } = passage;
-    const { via, ...credentials } = added;
-    const headers = { ...buildRequestHeaders(req), ...(via === undefined ? {} : { via }) };
-    const hop: Hop = { method, url: forward.url, headers, credentials, elsewhere: false };
+    const headers = { ...buildRequestHeaders(req), ...forward.headers };
     const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
-    return travel(hop, (next) => this.#start(passage, next), { ...forward, signal: left, handOver });
+    const options = { ...forward, signal: left, handOver };
+    return forward.exchange(async (credentials, from) => {
+      const hop = from ?? { method, url: forward.url, headers, elsewhere: false };
+      try {
+        return await travel({ ...hop, credentials }, (next) => this.#start(passage, next), options);
+      } catch (error) {
+        // A client that left says nothing about the upstream.
+        left.throwIfAborted();
+        throw error;
+      }
+    });
   }
 
   #start({ req, res, forward }: Passage, hop: Hop): PendingAnswer {

@@ -11,13 +11,21 @@ export interface UnexpectedAnswer {
   readonly sent?: 'token' | 'credentials' | undefined;
 }
 
+/** The statuses of content that the upstream does not have, or no longer gives to anyone. */
+const absences: Readonly<Record<number, string>> = {
+  404: 'not found',
+  410: 'it answered 410: the content was removed',
+  451: 'it answered 451: the content is unavailable for legal reasons',
+};
+
 /**
  * Returns what an unexpected answer means. 401 and 403 are *denied* only with a token of the upstream's realm; other refusals
  * concern our credentials or cannot be explained.
  */
 export function judgeAnswer({ status, headers, elsewhere, sent }: UnexpectedAnswer, now: number): UpstreamVerdict {
   const where = elsewhere ? ' where it redirected to' : '';
-  if (status === 404) return absent();
+  const missing = absences[status];
+  if (missing !== undefined) return absent(missing, status);
   // A storage service that a redirect leads to checks signatures, not accounts.
   if (status === 401 || status === 403)
     return elsewhere

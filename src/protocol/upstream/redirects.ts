@@ -28,14 +28,24 @@ export function followRedirect(hop: Hop, url: URL): Hop {
 }
 
 /**
+ * Returns the https URL for an http URL of the server that was reached over https: behind a proxy that terminates TLS, a
+ * registry does not know its own scheme. Returns other URLs unchanged.
+ */
+export function keepSecure(url: URL, from: URL): URL {
+  const isSame = url.hostname === from.hostname && (url.port === '' || url.port === from.port);
+  if (url.protocol !== 'http:' || from.protocol !== 'https:' || !isSame) return url;
+  return new URL(url.pathname + url.search, from.origin);
+}
+
+/**
  * Returns where a redirect leads.
- * @throws UpstreamVerdict failed without a valid `Location`, and from https to http.
+ * @throws UpstreamVerdict failed without a valid `Location`, and from https to http on another host.
  */
 export function readLocation(headers: AnswerHeaders, from: URL): URL {
   const location = firstOf(headers, 'location');
   if (location === undefined || !URL.canParse(location, from.href))
     throw failed('it redirects without a valid Location');
-  const url = new URL(location, from);
+  const url = keepSecure(new URL(location, from), from);
   if (url.protocol !== 'https:' && url.protocol !== from.protocol) throw failed('it redirects from https to http');
   url.username = '';
   url.password = '';

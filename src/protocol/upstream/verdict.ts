@@ -49,8 +49,8 @@ export function denied(reason: string, fields?: VerdictFields): UpstreamVerdict 
 }
 
 /** Creates the verdict that the upstream does not have the content. */
-export function absent(reason = 'not found'): UpstreamVerdict {
-  return new UpstreamVerdict('absent', reason, { status: 404 });
+export function absent(reason = 'not found', status = 404): UpstreamVerdict {
+  return new UpstreamVerdict('absent', reason, { status });
 }
 
 /** Returns the reason of a verdict about this upstream. */

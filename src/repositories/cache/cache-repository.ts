@@ -32,7 +32,8 @@ import { CachedManifests, type Resolved } from './cached-manifests.js';
 import type { Fill } from './fills/fill.js';
 import { ManifestStore } from './manifest-store.js';
 
-type BlobStatus = Omit<RepositoryBlob, 'content'>;
+type BlobStatus = Omit<SizedBlob, 'content'>;
+type SizedBlob = RepositoryBlob & { readonly size: number };
 
 /** A pull-through cache of another registry. It has no writer. */
 export class CacheRepository implements Repository {
@@ -77,7 +78,7 @@ export class CacheRepository implements Repository {
   }
 
   /** Serves a linked blob; fetches a missing one by a single transfer, which readers follow as the bytes arrive. */
-  async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
+  async getBlob(caller: Caller, image: string, digest: Digest): Promise<SizedBlob | undefined> {
     const held = await this.#heldSize(image, digest);
     if (held !== undefined) {
       const content = (range?: ByteRange): Promise<BlobContent | undefined> =>
@@ -137,8 +138,9 @@ export class CacheRepository implements Repository {
   }
 
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
-    const upstream = this.#context.upstream.host;
-    const common = { repository: this.config.name, type: this.config.type, image, upstream };
+    const { host: upstream, refusal } = this.#context.upstream;
+    const problem = refusal === undefined ? {} : { problem: refusal };
+    const common = { repository: this.config.name, type: this.config.type, image, upstream, ...problem };
     const tag = 'tag' in reference ? await this.#store.tag(image, reference.tag) : undefined;
     const digest = 'digest' in reference ? reference.digest : tag?.digest;
     const record = digest && (await this.#store.manifest(image, digest));

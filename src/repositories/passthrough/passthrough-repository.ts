@@ -21,6 +21,7 @@ import type { Forward, Outgoing, Upstream, UpstreamResult } from '../../ports/up
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';
+import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { pipeRange } from '../../util/streams/pipe-range.js';
@@ -32,6 +33,8 @@ import { cutByBytes, sliceSorted } from '../content/list-pages.js';
 
 /** How long a client may take for the pages of a list. */
 const listingMs = 60_000;
+
+type OpenedBlob = Omit<BlobContent, 'size'>;
 
 export interface PassthroughParts {
   readonly upstream: Upstream;
@@ -56,7 +59,7 @@ export class PassthroughRepository implements Repository {
     this.#lists = new FetchedLists({ ...parts, repository: config.name });
   }
 
-  async forward({ trail }: Caller, image: string, rest: string): Promise<Forward> {
+  forward({ trail }: Caller, image: string, rest: string): Forward {
     const { config } = this;
     const base = new URL(toRegistryUrl(config.url));
     const path = base.pathname.replace(/\/$/, '');
@@ -65,11 +68,8 @@ export class PassthroughRepository implements Repository {
     return {
       ...this.#parts.outgoing,
       url,
-      headers: await this.#authorize(image, trail),
-      renew: async () => {
-        const renewed = await this.#parts.upstream.authorize(image, trail, { renew: true });
-        return renewed.type === 'found' ? renewed.value : undefined;
-      },
+      headers: { via: this.#parts.upstream.via(trail) },
+      exchange: async (send) => unwrapFound(await this.#parts.upstream.exchange(image, trail, send)),
       mapBack: ({ origin, pathname, search }) =>
         origin === base.origin && pathname.startsWith(`/v2${root}/`)
           ? pathname.slice(`/v2${root}`.length) + search
@@ -96,20 +96,15 @@ export class PassthroughRepository implements Repository {
   async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
     const found = unwrap(await this.#parts.upstream.statBlob(image, digest, caller.trail));
     if (found === undefined) return undefined;
-    if (found.size !== undefined) return { size: found.size };
-    throw toRefusal({
-      type: 'failed',
-      reason: { upstream: this.#parts.upstream.host, reason: 'it does not report the size' },
-    });
+    return found.size === undefined ? {} : { size: found.size };
   }
 
   async getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
     const found = await this.statBlob(caller, image, digest);
     if (found === undefined) return undefined;
-    const { size } = found;
-    const content = (range?: ByteRange): Promise<BlobContent | undefined> =>
-      this.#open(caller, image, digest, size, range ?? { start: 0, end: size - 1 });
-    return { size, content, provenance: { repository: this.config.name, cache: 'miss' } };
+    const content = (range?: ByteRange): Promise<OpenedBlob | undefined> =>
+      this.#open(caller, image, { digest, ...found }, range);
+    return { ...found, content, provenance: { repository: this.config.name, cache: 'miss' } };
   }
 
   /** Holds nothing. */
@@ -147,8 +142,9 @@ export class PassthroughRepository implements Repository {
   }
 
   explain(_caller: Caller, image: string): Promise<Explanation> {
-    const upstream = this.#parts.upstream.host;
-    const common = { repository: this.config.name, type: this.config.type, image, upstream };
+    const { host: upstream, refusal } = this.#parts.upstream;
+    const problem = refusal === undefined ? {} : { problem: refusal };
+    const common = { repository: this.config.name, type: this.config.type, image, upstream, ...problem };
     return Promise.resolve({
       ...common,
       answer: 'upstream',
@@ -174,32 +170,27 @@ export class PassthroughRepository implements Repository {
     return list?.items as readonly T[] | undefined;
   }
 
-  async #authorize(image: string, trail: readonly string[]): Promise<Readonly<Record<string, string>>> {
-    const authorized = await this.#parts.upstream.authorize(image, trail);
-    if (authorized.type === 'found') return authorized.value;
-    // The forwarded exchange will show the problem.
-    if (authorized.type === 'absent') return {};
-    throw toRefusal(authorized);
-  }
-
   async #open(
-    caller: Caller,
+    { trail }: Caller,
     image: string,
-    digest: Digest,
-    size: number,
-    range: ByteRange,
-  ): Promise<BlobContent | undefined> {
-    const found = unwrap(await this.#parts.upstream.getBlob(image, digest, range.start, caller.trail));
+    { digest, size = Infinity }: { readonly digest: Digest; readonly size?: number },
+    { start, end }: ByteRange = { start: 0, end: size - 1 },
+  ): Promise<OpenedBlob | undefined> {
+    const { upstream } = this.#parts;
+    const found = unwrap(await upstream.getBlob(image, digest, start, trail));
     if (found === undefined) return undefined;
-    const skip = range.start - found.offset;
-    const take = range.end - range.start + 1;
-    if (take < size) return { size, writeTo: (sink) => pipeRange(found.body, sink, { skip, take }) };
-    const expected = { upstream: this.#parts.upstream.host, digest, size };
-    return {
-      size,
-      writeTo: (sink) => pipeRange(Readable.from(verifiedBody(found.body, expected)), sink, { skip, take }),
-    };
+    const part = { skip: start - found.offset, take: end - start + 1 };
+    if (part.take < size) return { writeTo: (sink) => pipeRange(found.body, sink, part) };
+    const expected = { upstream: upstream.host, digest, size };
+    return { writeTo: (sink) => pipeRange(Readable.from(verifiedBody(found.body, expected)), sink, part) };
   }
+}
+
+/** @throws RegistryError as `unwrap` does, and NAME_UNKNOWN. */
+function unwrapFound<T>(result: UpstreamResult<T>): T {
+  const found = unwrap(result);
+  if (found === undefined) throw new RegistryError('NAME_UNKNOWN');
+  return found;
 }
 
 /** @throws RegistryError from `toRefusal` when the upstream denied access or failed. */

@@ -6,6 +6,7 @@ import { toRefusal } from '../../protocol/upstream/refusal.js';
 /**
  * Yields the bytes of a whole blob and withholds the last one until they turn out to have the digest, so that wrong
  * bytes never look whole.
+ * @param expected.size Infinity when it is not known.
  * @throws RegistryError UNAVAILABLE when they have another digest or length.
  */
 export async function* verifiedBody(
@@ -14,17 +15,20 @@ export async function* verifiedBody(
 ): AsyncGenerator<Buffer> {
   const failed = (reason: string): Error => toRefusal({ type: 'failed', reason: { upstream, reason } });
   const hash = createHash(algorithmOf(digest));
-  let left = size;
+  let received = 0;
   let last: Buffer | undefined;
   for await (const chunk of source as AsyncIterable<Buffer>) {
-    left -= chunk.length;
-    if (left < 0) throw failed(`its content is longer than ${size} bytes`);
+    if (chunk.length === 0) continue;
+    received += chunk.length;
+    if (received > size) throw failed(`its content is longer than ${size} bytes`);
     hash.update(chunk);
-    if (left > 0) yield chunk;
+    if (last !== undefined) yield last;
+    const mayEnd = size === Infinity || received === size;
+    last = mayEnd ? chunk.subarray(-1) : undefined;
+    if (!mayEnd) yield chunk;
     else if (chunk.length > 1) yield chunk.subarray(0, -1);
-    if (left === 0 && chunk.length > 0) last = chunk.subarray(-1);
   }
-  if (left > 0) throw failed(`its content has ${size - left} bytes instead of ${size}`);
+  if (received < size && size !== Infinity) throw failed(`its content has ${received} bytes instead of ${size}`);
   if (hash.digest('hex') !== hexOf(digest)) throw failed('its content has another digest');
   if (last !== undefined) yield last;
 }

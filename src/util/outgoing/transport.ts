@@ -7,7 +7,7 @@ import { setMaxListeners } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Outgoing } from '../../ports/upstream.js';
+import type { Outgoing, UpstreamAnswer } from '../../ports/upstream.js';
 import type { AnswerHeaders } from '../../protocol/upstream/answer-headers.js';
 import { codeOf, verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { followRedirect, isRedirect, readLocation, type Hop } from '../../protocol/upstream/redirects.js';
@@ -17,13 +17,8 @@ import { PendingAnswer } from './pending-answer.js';
 import { Routes } from './routes.js';
 
 /** The answer to a request, after redirects. */
-export interface Answer {
-  readonly status: number;
-  readonly headers: AnswerHeaders;
-  /** Must be consumed, destroyed or given to `discard`. An 'error' without a listener is ignored. */
+export interface Answer extends UpstreamAnswer {
   readonly body: IncomingMessage;
-  /** The request that it answers. */
-  readonly hop: Hop;
   /** Set for a redirect that the client is to follow. */
   readonly location?: string;
 }
@@ -97,16 +92,6 @@ async function sendWithRetries(
   }
 }
 
-/** A request that may be repeated. */
-export interface OutgoingRequest extends Pick<TravelOptions, 'maxRedirects' | 'onHead'> {
-  readonly method: 'GET' | 'HEAD';
-  readonly url: URL;
-  /** Sent wherever redirects lead. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Sent to the origin of `url` alone. */
-  readonly credentials?: Readonly<Record<string, string>>;
-}
-
 /** How long an idle connection is kept; a server's own hint shortens it. */
 const keepAliveDefaultMs = 20_000;
 
@@ -127,11 +112,9 @@ export class Transport {
    * Returns the first answer that is not a redirect.
    * @throws UpstreamVerdict failed.
    */
-  send({ method, url, headers, credentials = {}, maxRedirects, onHead }: OutgoingRequest): Promise<Answer> {
+  send(hop: Hop, options: Pick<TravelOptions, 'maxRedirects' | 'onHead'> = {}): Promise<Answer> {
     const { responseTimeoutMs } = this.#outgoing;
-    const hop: Hop = { method, url, headers, credentials, elsewhere: false };
-    const options = { responseTimeoutMs, signal: this.#closing.signal, maxRedirects, onHead };
-    return travel(hop, (next) => this.#start(next), options);
+    return travel(hop, (next) => this.#start(next), { responseTimeoutMs, signal: this.#closing.signal, ...options });
   }
 
   /** Breaks off all exchanges. */

@@ -4,6 +4,7 @@ import { SourceClosedError } from './source-listener.js';
 
 /**
  * Copies a part of the source to the sink with backpressure, and then destroys the source but does not end the sink.
+ * @param part.take Infinity for everything up to the end of the source.
  * @throws SourceClosedError when the source ends before the part is complete.
  * @throws Error when the sink fails or closes.
  */
@@ -26,7 +27,7 @@ export async function pipeRange(
       if (bytes.length > 0) await writer.write(bytes);
       if (left === 0) return;
     }
-    if (left > 0) throw new SourceClosedError();
+    if (left > 0 && take !== Infinity) throw new SourceClosedError();
   } finally {
     sink.off('close', onClose);
     writer.release();

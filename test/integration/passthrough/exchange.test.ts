@@ -10,6 +10,7 @@ import {
   type PassthroughOutcome,
 } from '../../../src/http/passthrough/passthrough.js';
 import type { Forward } from '../../../src/ports/upstream.js';
+import { toRefusal } from '../../../src/protocol/upstream/refusal.js';
 import { createOutgoing } from '../../../src/util/outgoing/outgoing.js';
 import { MiB, patternBytes } from '../../support/content/bytes.js';
 import { Client } from '../../support/clients/client.js';
@@ -37,11 +38,13 @@ let log: ReturnType<typeof recordingLogger>;
 let outcomes: PassthroughOutcome[];
 /** What the forward of the next requests has in place of the default. */
 let settings: Partial<Forward>;
+/** What the upstream's client sends with the next requests. */
+let credentials: Record<string, string>;
 let extraHeaders: Record<string, string>;
 let mirrored: string;
 
 beforeEach(async () => {
-  [settings, extraHeaders, outcomes] = [{}, {}, []];
+  [settings, credentials, extraHeaders, outcomes] = [{}, {}, {}, []];
   log = recordingLogger();
   fault = await startFaultUpstream();
   mirrored = fault.url;
@@ -66,7 +69,7 @@ function forwardOf(req: IncomingMessage): Forward {
   return {
     url: new URL((req.url ?? '').replace(local, there), mirrored),
     headers: { via: '1.1 me' },
-    renew: () => Promise.resolve(undefined),
+    exchange: (send) => send(credentials),
     mapBack: ({ origin, pathname, search }) =>
       origin === new URL(mirrored).origin && pathname.startsWith(`${there}/`)
         ? pathname.replace(there, local) + search
@@ -158,8 +161,9 @@ describe('what goes out and what comes back', () => {
     const host = new URL(upstream.url).host;
     settings = {
       url: new URL(`${upstream.url}/v2//a%2Fb/tags/list?x=//http:/y`),
-      headers: { authorization: 'ours', via: '1.1 edge' },
+      headers: { via: '1.1 edge' },
     };
+    credentials = { authorization: 'ours' };
     const smuggled = 'GET /v2/smuggled/tags/list HTTP/1.1\r\nHost: x\r\n\r\n';
     const answer = await exchangeRaw(
       front.port,
@@ -329,29 +333,48 @@ describe('credentials', () => {
   const password = { type: 'basic', username: 'u', password: 'p' } as const;
   const right = { authorization: 'Basic dTpw' };
 
-  it('are sent, and renewed once after a 401', async () => {
+  it('are sent, and others after a refusal', async () => {
     fault.auth = password;
-    let renewals = 0;
-    const renew = (): Promise<Record<string, string>> => Promise.resolve({ ...right, x: String((renewals += 1)) });
-    settings = { headers: { authorization: 'Bearer old' }, renew };
+    settings = {
+      exchange: async (send) => {
+        const refused = await send({ authorization: 'Bearer old' });
+        expect(refused.status).toBe(401);
+        refused.body.destroy();
+        return send(right);
+      },
+    };
     expect((await client.get(manifestPath)).status).toBe(200);
-    expect([renewals, fault.requests.map(({ status }) => status)]).toEqual([1, [401, 200]]);
+    expect(fault.requests.map(({ status }) => status)).toEqual([401, 200]);
+  });
+
+  it('lead on from where a redirect led to, when they are for that host', async () => {
+    fault.fault('/blobs/', { redirect: 'elsewhere', times: 1 });
+    fault.fault('/blobs/', { at: 'elsewhere', status: 401, times: 1 });
+    settings = {
+      exchange: async (send) => {
+        const refused = await send({});
+        expect([refused.status, refused.hop.elsewhere]).toEqual([401, true]);
+        refused.body.destroy();
+        return send({}, refused.hop);
+      },
+    };
+    expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
+    expect(fault.requests.map(({ at }) => at)).toEqual(['registry', 'elsewhere', 'elsewhere']);
   });
 
   it.each([
-    ['Bearer of-the-realm', 403, 'DENIED'],
-    ['Basic wrong', 503, 'UNAVAILABLE'],
-  ])('that stay refused: %s is %i %s', async (authorization, status, code) => {
-    fault.auth = password;
-    settings = { renew: () => Promise.resolve({ authorization }) };
+    ['denied', 403, 'DENIED'],
+    ['failed', 503, 'UNAVAILABLE'],
+  ] as const)('that stay refused: %s is %i %s', async (type, status, code) => {
+    settings = {
+      exchange: () => Promise.reject(toRefusal({ type, reason: { upstream: 'up.example', reason: 'no' } })),
+    };
     const answer = await client.get(manifestPath);
     expect([answer.status, answer.codes, answer.headers['www-authenticate']]).toEqual([status, [code], undefined]);
-    expect(fault.requests).toHaveLength(2);
   });
 
   it('whose renewal fails are told as that', async () => {
-    fault.auth = password;
-    settings = { renew: () => Promise.reject(new TypeError('secret')) };
+    settings = { exchange: () => Promise.reject(new TypeError('secret')) };
     const answer = await client.get(manifestPath);
     expect([answer.status, answer.codes]).toEqual([503, ['UNAVAILABLE']]);
     expect(answer.body.toString()).not.toContain('secret');
@@ -359,7 +382,7 @@ describe('credentials', () => {
 
   it('stay with the upstream when it redirects to another host', async () => {
     fault.auth = password;
-    settings = { headers: { ...right, 'x-api-key': 'secret', via: '1.1 me' } };
+    credentials = { ...right, 'x-api-key': 'secret' };
     fault.fault('/blobs/', { redirect: 'elsewhere' });
     const answer = await client.get(blobPath(), { range: 'bytes=100-' });
     expect([answer.status, answer.header('content-range')]).toEqual([206, 'bytes 100-299999/300000']);
@@ -386,7 +409,7 @@ describe('redirects', () => {
   });
 
   it('within the upstream keep the method and the credentials', async () => {
-    settings = { headers: { authorization: 'ours' } };
+    credentials = { authorization: 'ours' };
     fault.fault('/manifests/', { redirect: 'here', times: 2 });
     expect((await client.head(manifestPath)).status).toBe(200);
     expect(fault.requests.map(({ method, headers }) => `${method} ${headers.authorization ?? ''}`)).toEqual(

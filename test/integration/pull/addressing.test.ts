@@ -114,9 +114,7 @@ it('prefixes official images of Docker Hub with library/', async () => {
   const [config] = repositories;
   if (config?.type !== 'remote') throw new Error('it is a remote');
   const { ScriptedUpstream } = await import('../../support/upstreams/scripted-upstream.js');
-  const upstream = Object.assign(new ScriptedUpstream([]), {
-    authorize: () => Promise.resolve({ type: 'found' as const, value: {} }),
-  });
+  const upstream = Object.assign(new ScriptedUpstream([]), { via: () => '1.1 me' });
   const repository = new PassthroughRepository(config, {
     upstream,
     lists: new ListCache(),
@@ -124,9 +122,9 @@ it('prefixes official images of Docker Hub with library/', async () => {
     outgoing: { targets: anyTarget, findProxy: () => undefined, connectTimeoutMs: 1000, responseTimeoutMs: 1000 },
   });
   const caller = callerWho('anyone', () => true);
-  const forward = await repository.forward(caller, 'alpine', '/manifests/3');
+  const forward = repository.forward(caller, 'alpine', '/manifests/3');
   expect(forward.url.href).toBe('https://registry-1.docker.io/v2/library/alpine/manifests/3');
   expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/alpine/blobs/x?y=1'))).toBe('/blobs/x?y=1');
   expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/other/blobs/x'))).toBeUndefined();
-  expect((await repository.forward(caller, 'team/app', '/tags/list')).url.pathname).toBe('/v2/team/app/tags/list');
+  expect(repository.forward(caller, 'team/app', '/tags/list').url.pathname).toBe('/v2/team/app/tags/list');
 });

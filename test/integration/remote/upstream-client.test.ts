@@ -8,6 +8,7 @@ import { parseDigest, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag, type Reference } from '../../../src/protocol/names.js';
 import { createUpstream, type UpstreamConfig } from '../../../src/upstream/upstream-client.js';
 import { createOutgoing, type OutgoingConfig } from '../../../src/util/outgoing/outgoing.js';
+import { Transport, type Answer } from '../../../src/util/outgoing/transport.js';
 import { digest, imageManifest, indexManifest, manifestOf, types } from '../../support/content/content.js';
 import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
 import {
@@ -452,7 +453,7 @@ describe('a token', () => {
       'a wrong password',
       (f) => (f.auth = { type: 'token', users }),
       { credentials: { username: 'user', password: 'wrong' } },
-      /^failed: .* refuses our credentials \(401\)$/,
+      /^failed: .* refuses our credentials \(401\); they are tried again in 60 s, or when they change$/,
     ],
     [
       'a token without access',
@@ -525,13 +526,13 @@ describe('a token', () => {
       'Basic and a wrong password',
       (f) => (f.auth = { type: 'basic', ...credentials }),
       { credentials: { username: 'user', password: 'x' } },
-      /^failed: it refuses our credentials \(401\)$/,
+      /^failed: it refuses our credentials \(401\); they are tried again in 60 s, or when they change$/,
     ],
     [
       'our own token is refused',
-      (f) => (f.auth = { type: 'token' }),
+      (f) => (f.auth = { type: 'token', users: {} }),
       { credentials: { token: 'fixed' } },
-      /^failed: it refuses our credentials \(401\)$/,
+      /^failed: it refuses our credentials \(401\);/,
     ],
     [
       'a callback that fails',
@@ -543,7 +544,7 @@ describe('a token', () => {
       '403 with Basic',
       (f) => f.fault('/manifests/', { status: 403 }),
       { credentials: { token: 'fixed' } },
-      /^failed: it refuses our credentials \(403\)$/,
+      /^failed: it refuses our credentials \(403\);/,
     ],
   ];
   it.each(refusals)('a refusal is reported with its reason: %s', async (_what, prepare, config, expected) => {
@@ -589,40 +590,59 @@ describe('a token', () => {
   );
 });
 
-describe('authorize', () => {
-  it('returns nothing but Via when no credentials are required, and probes once', async () => {
+describe('exchange', () => {
+  /** Sends a GET of the manifest, as the pass-through does. */
+  function exchange(upstream: Upstream, one = name): Promise<UpstreamResult<Answer>> {
+    const url = new URL(`${fault.url}/v2/${one}/manifests/latest`);
+    const transport = new Transport(createOutgoing({ ...impatient, url, log: recordingLogger() }), 0);
+    return upstream.exchange(one, [], async (credentials, from) => {
+      const hop = from ?? { method: 'GET', url, headers: {}, elsewhere: false };
+      const answer = await transport.send({ ...hop, credentials });
+      answer.body.resume();
+      return answer;
+    });
+  }
+
+  it('sends a request once when no credentials are required', async () => {
     const upstream = create();
-    for (let i = 0; i < 2; i++) expect(valueOf(await upstream.authorize(name, []))).toEqual({ via: '1.1 me' });
-    expect(fault.requests.map(({ path }) => path)).toEqual(['/v2/']);
+    for (let i = 0; i < 2; i++) expect(valueOf(await exchange(upstream)).status).toBe(200);
+    expect(fault.requests.map(({ path }) => path)).toEqual(Array(2).fill(`/v2/${name}/manifests/latest`));
+    expect(upstream.via(['a'])).toBe('1.1 a, 1.1 me');
   });
 
-  it('returns a token for the image, and another after that one was refused', async () => {
+  it('sends a token for the image, and another after that one was refused', async () => {
     fault.auth = { type: 'token' };
     const upstream = create();
-    const first = valueOf(await upstream.authorize(name, []));
-    expect(first['authorization']).toMatch(/^Bearer token-/);
-    expect(valueOf(await upstream.authorize(name, []))).toEqual(first);
-    now += 3000;
-    const renewed = await Promise.all(Array.from({ length: 9 }, () => upstream.authorize(name, [], { renew: true })));
-    const tokens = new Set(renewed.map((result) => valueOf(result)['authorization']));
-    expect(tokens.size).toBe(1);
-    expect(tokens.has(first['authorization'])).toBe(false);
+    for (let i = 0; i < 2; i++) expect(valueOf(await exchange(upstream)).status).toBe(200);
+    expect(fault.count('/token')).toBe(1);
+    fault.revokeTokens();
+    const renewed = await Promise.all(Array.from({ length: 9 }, () => exchange(upstream)));
+    expect(renewed.map((result) => valueOf(result).status)).toEqual(Array(9).fill(200));
     expect(fault.count('/token')).toBe(2);
   });
 
-  it('probes under the image name when the general probe was not enough', async () => {
-    fault.fault(/^\/v2\/$/, { body: '{}' });
+  it('returns errors of the upstream as they are, and reports them to the circuit breaker', async () => {
     const upstream = create();
-    expect(valueOf(await upstream.authorize(name, []))).toEqual({ via: '1.1 me' });
-    fault.auth = { type: 'token' };
-    expect(valueOf(await upstream.authorize(name, [], { renew: true }))['authorization']).toMatch(/^Bearer token-/);
+    fault.fault('/manifests/', { status: 404, times: 1 });
+    expect(valueOf(await exchange(upstream)).status).toBe(404);
+    fault.fault('/manifests/', { status: 500 });
+    for (let i = 0; i < 5; i++) expect(valueOf(await exchange(upstream)).status).toBe(500);
+    expect(upstream.breaker.state).toBe('open');
+    expect(say(await exchange(upstream))).toBe('failed: requests are paused: it answered 500');
   });
 
-  it('reports why it failed', async () => {
+  it('reports why access was refused', async () => {
     fault.auth = { type: 'token', users: {} };
-    expect(say(await create().authorize(name, []))).toMatch(/^denied: .* refuses an anonymous token/);
-    fault.fault('/v2/', { status: 500 });
-    expect(say(await create().authorize(name, []))).toBe('failed: it answered 500');
+    expect(say(await exchange(create()))).toMatch(/^denied: .* refuses an anonymous token/);
+    fault.auth = { type: 'token', closed: [name] };
+    expect(say(await exchange(create()))).toBe('denied: it denies access even with its own token (401)');
+  });
+
+  it('rejects when the request was given up', async () => {
+    const upstream = create();
+    for (let i = 0; i < 6; i++)
+      await expect(upstream.exchange(name, [], () => Promise.reject(new Error('left')))).rejects.toThrow('left');
+    expect(upstream.breaker).toEqual({ state: 'closed', failures: 0 });
   });
 });
 

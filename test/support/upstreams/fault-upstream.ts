@@ -13,17 +13,29 @@ export type { Fault, RequestRecord } from './fault-upstream-answer.js';
 
 /** How the registry authenticates requests. May change at any time. */
 export type FaultAuth =
-  | { readonly type: 'basic'; readonly username: string; readonly password: string }
+  | {
+      readonly type: 'basic';
+      readonly username: string;
+      readonly password: string;
+      /** Images that need no authentication. */
+      readonly open?: readonly string[];
+      /** Answers another password with 403 in plain text instead of 401, as ECR answers an expired one. */
+      readonly forbids?: boolean;
+    }
   | {
       readonly type: 'token';
       /** Users who get a token, with their passwords. @default everyone, without a password */
       readonly users?: Readonly<Record<string, string>>;
       /** Images that reject every token, though the realm issues one. */
       readonly closed?: readonly string[];
+      /** Images that anonymous tokens give access to. With it, the realm issues anonymous tokens beside those of `users`. */
+      readonly open?: readonly string[];
       /** The URL of another token endpoint. */
       readonly realm?: string;
       /** The scope in the challenge, instead of the right one; null omits it. */
       readonly scope?: string | null;
+      /** The scope in the challenge at `/v2/`. @default none */
+      readonly pingScope?: string;
       readonly expiresIn?: number;
       /** The field of the token in the answer. @default token */
       readonly field?: 'token' | 'access_token';
@@ -170,29 +182,37 @@ export class FaultUpstream {
   #refuse({ path: url, headers }: RequestRecord): Answer | undefined {
     const { auth } = this;
     if (auth === undefined) return undefined;
+    const image = nameIn(url);
     if (auth.type === 'basic') {
       if (headers.authorization === formatBasic(auth.username, auth.password)) return undefined;
+      if (headers.authorization === undefined && image !== undefined && auth.open?.includes(image) === true)
+        return undefined;
+      if (headers.authorization !== undefined && auth.forbids === true)
+        return { status: 403, headers: { 'content-type': 'text/plain' }, body: Buffer.from('Your token has expired.') };
       return problem(401, 'UNAUTHORIZED', { 'www-authenticate': 'Basic realm="fault upstream"' });
     }
-    const name = nameIn(url);
     const opened = this.#tokens.get(headers.authorization?.replace(/^Bearer /, '') ?? '');
-    if (opened !== undefined && (name === undefined || opened === name) && auth.closed?.includes(opened) !== true)
+    if (opened !== undefined && (image === undefined || opened === image) && auth.closed?.includes(opened) !== true)
       return undefined;
-    const scope = auth.scope === undefined ? name && `repository:${name}:pull` : auth.scope;
+    const own = image === undefined ? auth.pingScope : `repository:${image}:pull`;
+    const scope = auth.scope === undefined ? own : auth.scope;
     const challenge = `Bearer realm="${auth.realm ?? `${this.url}/token`}",service="fault upstream"`;
-    return problem(401, 'UNAUTHORIZED', { 'www-authenticate': scope ? `${challenge},scope="${scope}"` : challenge });
+    const asked = typeof scope === 'string' ? `${challenge},scope="${scope}"` : challenge;
+    return problem(401, 'UNAUTHORIZED', { 'www-authenticate': asked });
   }
 
   #giveToken({ path: url, headers }: RequestRecord): Answer {
     const { auth } = this;
     if (auth?.type !== 'token') return problem(404, 'UNKNOWN');
-    if (auth.users !== undefined) {
+    const isAnonymous = auth.open !== undefined && headers.authorization === undefined;
+    if (auth.users !== undefined && !isAnonymous) {
       const known = Object.entries(auth.users).map(([user, password]) => formatBasic(user, password));
       if (!known.includes(headers.authorization ?? '')) return problem(401, 'UNAUTHORIZED');
     }
     const scope = new URL(url, this.url).searchParams.get('scope') ?? '';
     const token = `token-${this.#tokens.size + 1}-${this.requests.length}`;
-    this.#tokens.set(token, /^repository:(.*):[a-z,*]+$/.exec(scope)?.[1] ?? '');
+    const image = /^repository:(.*):[a-z,*]+$/.exec(scope)?.[1] ?? '';
+    this.#tokens.set(token, isAnonymous && !auth.open.includes(image) ? '' : image);
     const life = auth.expiresIn === undefined ? {} : { expires_in: auth.expiresIn };
     return json({ [auth.field ?? 'token']: token, ...life });
   }

@@ -69,7 +69,8 @@ export class ScriptedUpstream implements Upstream {
   readonly getManifest = notAsked;
   readonly listTags = notAsked;
   readonly listReferrers = notAsked;
-  readonly authorize = notAsked;
+  readonly exchange = notAsked;
+  readonly via = notAsked;
 
   constructor(script: readonly Act[], host = 'up.example') {
     this.#script = [...script];

@@ -1,0 +1,113 @@
+import { LRUCache } from 'lru-cache';
+import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+
+/** How a request with our credentials ended: its result, and the verdict if it was not a good answer. */
+export interface TrialOutcome<T> {
+  readonly result: T;
+  readonly verdict?: UpstreamVerdict | undefined;
+}
+
+/** Options of `CredentialTrials`. */
+export interface TrialOptions {
+  readonly now: () => number;
+  /** Called when credentials are refused. */
+  readonly onRefused: (verdict: UpstreamVerdict) => void;
+}
+
+interface Refusal {
+  readonly until: number;
+  readonly verdict: UpstreamVerdict;
+}
+
+/** How long refused credentials are not sent again, and how long accepted ones need no trial. */
+const memoryMs = 60_000;
+const maxEntries = 1000;
+
+/**
+ * Protects an account from being locked. Credentials that an upstream refused are not sent again for a minute. While it is
+ * unknown whether credentials are valid, one request tries them and the others wait for its outcome. A 401 refuses them for
+ * everything; a 403 only for the image, because valid credentials may lack a permission.
+ */
+export class CredentialTrials {
+  readonly #options: TrialOptions;
+  // With `max`, lru-cache allocates all entries at once, for each upstream.
+  readonly #refusals = new LRUCache<string, Refusal>({ maxSize: maxEntries, sizeCalculation: () => 1 });
+  readonly #acceptedUntil = new LRUCache<string, number>({ maxSize: maxEntries, sizeCalculation: () => 1 });
+  readonly #running = new Map<string, Promise<UpstreamVerdict | undefined>>();
+
+  constructor(options: TrialOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Returns the verdict on credentials that were refused within the last minute.
+   * @param value of `Authorization`.
+   */
+  findRefusal(value: string, image: string): UpstreamVerdict | undefined {
+    const now = this.#options.now();
+    const refusal = [this.#refusals.get(value), this.#refusals.get(`${value}\0${image}`)].find(
+      (one) => one !== undefined && isAhead(one.until, now),
+    );
+    if (refusal === undefined) return undefined;
+    const seconds = Math.ceil((refusal.until - now) / 1000);
+    const { message, fields } = refusal.verdict;
+    return failed(`${message}; they are tried again in ${seconds} s, or when they change`, fields);
+  }
+
+  /**
+   * Sends a request with credentials. Returns `undefined`, without sending it, when they were refused in the meantime.
+   * @throws UpstreamVerdict failed, without sending it, when the request that tried the credentials failed.
+   */
+  async run<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T | undefined> {
+    while (!isAhead(this.#acceptedUntil.get(value) ?? 0, this.#options.now())) {
+      if (this.findRefusal(value, image) !== undefined) return undefined;
+      const running = this.#running.get(value);
+      if (running === undefined) return this.#try(value, image, send);
+      const verdict = await running;
+      if (verdict !== undefined) throw verdict;
+    }
+    const { result, verdict } = await send();
+    this.#note(value, image, verdict);
+    return result;
+  }
+
+  async #try<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T> {
+    let finish: (shared?: UpstreamVerdict) => void = () => {};
+    this.#running.set(value, new Promise((resolve) => (finish = resolve)));
+    let shared: UpstreamVerdict | undefined;
+    try {
+      const { result, verdict } = await send();
+      if (isInconclusive(verdict)) shared = verdict;
+      this.#note(value, image, verdict);
+      return result;
+    } catch (error) {
+      if (error instanceof UpstreamVerdict) shared = error;
+      throw error;
+    } finally {
+      this.#running.delete(value);
+      finish(shared);
+    }
+  }
+
+  #note(value: string, image: string, verdict: UpstreamVerdict | undefined): void {
+    if (isInconclusive(verdict)) return;
+    const status = verdict?.fields.status;
+    const now = this.#options.now();
+    if (status === 401) this.#acceptedUntil.delete(value);
+    else this.#acceptedUntil.set(value, now + memoryMs);
+    if (verdict === undefined || (status !== 401 && status !== 403)) return;
+    this.#refusals.set(status === 401 ? value : `${value}\0${image}`, { until: now + memoryMs, verdict });
+    this.#options.onRefused(verdict);
+  }
+}
+
+/** Returns whether a time is within the next minute. A clock that was set back must not freeze a memory. */
+function isAhead(until: number, now: number): boolean {
+  return now < until && until - now <= memoryMs;
+}
+
+/** Returns whether the outcome shows nothing about the credentials. */
+function isInconclusive(verdict: UpstreamVerdict | undefined): boolean {
+  const status = verdict?.fields.status;
+  return verdict !== undefined && (status === undefined || status === 429 || status >= 500);
+}
