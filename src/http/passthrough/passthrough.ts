@@ -110,7 +110,7 @@ class HttpProxyPassthrough implements Passthrough {
     return forward.exchange(async (credentials, from) => {
       const hop = from ?? { method, url: forward.url, headers, elsewhere: false };
       try {
-        return await travel({ ...hop, credentials }, (next) => this.#start(passage, next), options);
+        return await travel({ ...hop, credentials }, (next, isFresh) => this.#start(passage, next, isFresh), options);
       } catch (error) {
         // A client that left says nothing about the upstream.
         left.throwIfAborted();
@@ -119,8 +119,8 @@ class HttpProxyPassthrough implements Passthrough {
     });
   }
 
-  #start({ req, res, forward }: Passage, hop: Hop): PendingAnswer {
-    const route = this.#routes.find(hop.url, forward);
+  #start({ req, res, forward }: Passage, hop: Hop, isFresh: boolean): PendingAnswer {
+    const route = this.#routes.find(hop.url, forward, isFresh);
     this.#proxy ??= createProxy();
     const request = new UpstreamRequest({ ...forward, hop, route, socket: req.socket });
     // `toProxy` alone keeps http-proxy from the deprecated url.parse.

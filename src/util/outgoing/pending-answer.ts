@@ -30,12 +30,13 @@ export class PendingAnswer {
     return this.#request?.reusedSocket === true;
   }
 
-  /** The request has a socket, which may still be connecting. */
+  /** The request has a socket. */
   onSocket(request: ClientRequest): void {
     this.#request = request;
     const { socket } = request;
-    if (request.reusedSocket || socket === null) this.#onConnected();
-    else socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => this.#onConnected());
+    // `dial` has connected the socket. A handshake of TLS may follow.
+    if (request.reusedSocket || !(socket instanceof TLSSocket)) this.#onConnected();
+    else socket.once('secureConnect', () => this.#onConnected());
   }
 
   /** The head has arrived. */

@@ -1,9 +1,8 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { isIP } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { connect as connectTls, createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import type { Outgoing, TargetPolicy } from '../../ports/upstream.js';
+import { dial, dialWith } from './dial.js';
 import { authorizeTo, endpointOf, openTunnel, parseProxy, type Endpoint } from './tunnel.js';
 
 /** How a request reaches one URL. */
@@ -32,21 +31,26 @@ export class Routes {
     this.#keepAliveMs = keepAliveMs;
   }
 
-  /** Returns the route to a URL. @throws UpstreamVerdict failed for a host that the policy refuses. */
-  find(url: URL, settings: RouteSettings): Route {
+  /**
+   * Returns the route to a URL.
+   * @param isFresh whether to open a connection instead of reusing an idle one.
+   * @throws UpstreamVerdict failed for a host that the policy refuses.
+   */
+  find(url: URL, settings: RouteSettings, isFresh = false): Route {
     settings.targets.check(url);
     const path = url.pathname + url.search;
     const direct = { target: endpointOf(url), path, headers: { host: url.host } };
     const proxyUrl = settings.findProxy(url);
-    if (proxyUrl === undefined) return { ...direct, agent: this.#direct(url.protocol, settings, settings.targets) };
+    const { targets } = settings;
+    if (proxyUrl === undefined) return { ...direct, agent: this.#direct(url.protocol, settings, { isFresh, targets }) };
     const proxy = parseProxy(proxyUrl);
-    if (url.protocol === 'https:') return { ...direct, agent: this.#tunnel(proxy, settings) };
+    if (url.protocol === 'https:') return { ...direct, agent: this.#tunnel(proxy, settings, isFresh) };
     // Many proxies refuse CONNECT to ports other than 443: plain http is requested by its absolute URL.
     return {
       target: endpointOf(proxy),
       path: url.origin + path,
       headers: { host: url.host, ...authorizeTo(proxy) },
-      agent: this.#direct(proxy.protocol, settings),
+      agent: this.#direct(proxy.protocol, settings, { isFresh }),
     };
   }
 
@@ -56,29 +60,29 @@ export class Routes {
     this.#agents.clear();
   }
 
-  /** @param targets absent for a connection to a proxy, which the operator chose. */
-  #direct(protocol: string, { ca }: RouteSettings, targets?: TargetPolicy): HttpAgent {
-    const guarded = targets === undefined ? {} : { lookup: targets.lookup };
-    const options = { ...this.#options(), ...guarded };
-    if (protocol !== 'https:') return this.#keep(['http', targets?.key], () => new HttpAgent(options));
-    return this.#keep(['https', ca, targets?.key], () => new HttpsAgent({ ...options, ...trust(ca) }));
+  /** @param use.targets absent for a connection to a proxy, which the operator chose. */
+  #direct(
+    protocol: string,
+    { ca, connectTimeoutMs: timeoutMs }: RouteSettings,
+    { isFresh, targets }: { readonly isFresh: boolean; readonly targets?: TargetPolicy },
+  ): HttpAgent {
+    const isSecure = protocol === 'https:';
+    const key = [protocol, isSecure ? ca : undefined, targets?.key, timeoutMs, isFresh];
+    return this.#keep(key, () => {
+      const options = this.#options(isFresh);
+      const agent = isSecure ? new HttpsAgent({ ...options, ...trust(ca) }) : new HttpAgent(options);
+      return dialWith(agent, (target) => dial({ ...target, lookup: targets?.lookup, timeoutMs }));
+    });
   }
 
-  #tunnel(proxy: URL, { ca, connectTimeoutMs }: RouteSettings): HttpAgent {
-    return this.#keep(['tunnel', proxy.href, ca, connectTimeoutMs], () => {
-      const trusted = trust(ca);
-      const agent = new HttpsAgent(this.#options());
-      agent.createConnection = (options, callback) => {
-        const { host, port, servername } = options as { host: string; port: number; servername?: string };
-        const name = servername === undefined || isIP(servername) ? {} : { servername };
-        const done = callback as (error: Error | null, socket?: Duplex) => void;
-        openTunnel(proxy, { host, port }, connectTimeoutMs, trusted).then(
-          (socket) => done(null, connectTls({ ...trusted, ...name, socket, host })),
-          (error: Error) => done(error),
-        );
-        return undefined;
-      };
-      return agent;
+  #tunnel(proxy: URL, settings: RouteSettings, isFresh: boolean): HttpAgent {
+    const { ca, connectTimeoutMs } = settings;
+    return this.#keep(['tunnel', proxy.href, ca, connectTimeoutMs, isFresh], () => {
+      // A CONNECT is not repeated, so it does not go over an idle connection.
+      const agent = this.#direct(proxy.protocol, settings, { isFresh: true });
+      return dialWith(new HttpsAgent({ ...this.#options(isFresh), ...trust(ca) }), (target) =>
+        openTunnel(proxy, target, { timeoutMs: connectTimeoutMs, agent }),
+      );
     });
   }
 
@@ -91,8 +95,8 @@ export class Routes {
     return agent;
   }
 
-  #options() {
-    if (this.#keepAliveMs === 0) return { keepAlive: false } as const;
+  #options(isFresh: boolean) {
+    if (isFresh || this.#keepAliveMs === 0) return { keepAlive: false } as const;
     // `timeout` closes idle connections; requests under way only get an event without listeners.
     return { keepAlive: true, timeout: this.#keepAliveMs, scheduling: 'lifo' } as const;
   }

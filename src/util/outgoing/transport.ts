@@ -36,6 +36,9 @@ export interface TravelOptions {
   readonly handOver?: ((url: URL) => string | undefined) | undefined;
 }
 
+/** Sends one request. `isFresh`: not over an idle connection. */
+export type Start = (hop: Hop, isFresh: boolean) => PendingAnswer;
+
 const maxRedirectsDefault = 5;
 /** The connection broke before the answer, usually an idle one that the other side closed. */
 const retryable = new Set(['ECONNRESET', 'EPIPE']);
@@ -46,7 +49,7 @@ const retryDelayMs = { min: 50, spread: 50 };
  * Sends a request and returns the first answer that is not a redirect to follow.
  * @throws UpstreamVerdict failed.
  */
-export async function travel(first: Hop, start: (hop: Hop) => PendingAnswer, options: TravelOptions): Promise<Answer> {
+export async function travel(first: Hop, start: Start, options: TravelOptions): Promise<Answer> {
   const { maxRedirects = maxRedirectsDefault, responseTimeoutMs, onHead, handOver } = options;
   let hop = first;
   for (let redirects = 0; ; redirects++) {
@@ -67,19 +70,18 @@ export async function travel(first: Hop, start: (hop: Hop) => PendingAnswer, opt
   }
 }
 
-/** Sends one request; again when an idle connection turns out to be closed, and once when a new one breaks. */
-async function sendWithRetries(
-  hop: Hop,
-  start: (hop: Hop) => PendingAnswer,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
+/**
+ * Sends one request; again when an idle connection turns out to be closed, and once when a new one breaks. The last attempt uses
+ * a new connection, because all idle ones may be closed.
+ */
+async function sendWithRetries(hop: Hop, start: Start, signal: AbortSignal): Promise<IncomingMessage> {
   for (let retries = 0; ; retries++) {
     signal.throwIfAborted();
     let pending: PendingAnswer | undefined;
     const onAbort = (): void => pending?.cancel(signal.reason);
     signal.addEventListener('abort', onAbort);
     try {
-      pending = start(hop);
+      pending = start(hop, retries === maxRetries);
       return await pending.head;
     } catch (error) {
       const isReused = pending?.isReused === true;
@@ -114,7 +116,11 @@ export class Transport {
    */
   send(hop: Hop, options: Pick<TravelOptions, 'maxRedirects' | 'onHead'> = {}): Promise<Answer> {
     const { responseTimeoutMs } = this.#outgoing;
-    return travel(hop, (next) => this.#start(next), { responseTimeoutMs, signal: this.#closing.signal, ...options });
+    return travel(hop, (next, isFresh) => this.#start(next, isFresh), {
+      responseTimeoutMs,
+      signal: this.#closing.signal,
+      ...options,
+    });
   }
 
   /** Breaks off all exchanges. */
@@ -124,8 +130,8 @@ export class Transport {
     this.#routes.close();
   }
 
-  #start({ method, url, headers, credentials }: Hop): PendingAnswer {
-    const { target, path, agent, headers: own } = this.#routes.find(url, this.#outgoing);
+  #start({ method, url, headers, credentials }: Hop, isFresh: boolean): PendingAnswer {
+    const { target, path, agent, headers: own } = this.#routes.find(url, this.#outgoing, isFresh);
     const options = { ...target, path, method, agent, headers: { ...headers, ...credentials, ...own } };
     const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(options);
     const pending = new PendingAnswer(this.#outgoing, () => void request.destroy());

@@ -1,7 +1,6 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type Agent } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { Socket } from 'node:net';
-import type { SecureContext } from 'node:tls';
 import { verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { failed } from '../../protocol/upstream/verdict.js';
 
@@ -37,24 +36,22 @@ export function authorizeTo({ username, password }: URL): Record<string, string>
   return { 'proxy-authorization': `Basic ${Buffer.from(pair).toString('base64')}` };
 }
 
-/** Opens a connection to `target` through the proxy by CONNECT (RFC 9110, 9.3.6). */
+/** Opens a connection to a host through the proxy by CONNECT (RFC 9110, 9.3.6). */
 export function openTunnel(
   proxy: URL,
   { host, port }: Pick<Endpoint, 'host' | 'port'>,
-  timeoutMs: number,
-  trusted: { readonly secureContext?: SecureContext },
+  { timeoutMs, agent }: { readonly timeoutMs: number; readonly agent: Agent },
 ): Promise<Socket> {
   const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   return new Promise((resolve, reject) => {
     const { protocol, hostname, port: proxyPort } = endpointOf(proxy);
     const request = (protocol === 'https:' ? httpsRequest : httpRequest)({
-      ...trusted,
       hostname,
       port: proxyPort,
       method: 'CONNECT',
       path: authority,
       headers: { host: authority, ...authorizeTo(proxy) },
-      agent: false,
+      agent,
     });
     // Giving up a request of an agent does not give up the tunnel that is being opened for it.
     const timer = setTimeout(() => request.destroy(failed('no connection in time', { trouble: true })), timeoutMs);
