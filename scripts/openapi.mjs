@@ -171,7 +171,8 @@ function describeRepository(/** @type {string} */ type, /** @type {any} */ schem
   if (type === 'remote') {
     const { anyOf } = settings.credentials;
     settings.credentials = {
-      anyOf: [...anyOf, { type: 'null' }],
+      // Only the options may name a program.
+      anyOf: [...anyOf.filter((/** @type {any} */ { properties }) => properties?.exec === undefined), { type: 'null' }],
       writeOnly: true,
       description: '`null` removes them.',
     };

@@ -15,7 +15,7 @@ const files = {
   },
   'repository-options.ts': {
     root: 'RepositoryOptions',
-    imports: ["import type { UpstreamCredentials } from '../../protocol/settings/repository-config.js';"],
+    imports: ["import type { UpstreamCredentials } from '../../protocol/settings/upstream-credentials.js';"],
   },
   'registry-options.ts': {
     root: 'RegistryOptions',

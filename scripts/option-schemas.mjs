@@ -30,9 +30,12 @@ export function toJsonSchema(checker) {
  * @returns {Schema}
  */
 export function withoutCode(schema) {
-  return mapSchemas(schema, ({ unset: _unset, typescript: _typescript, anyOf, properties, ...rest }) => ({
+  return mapSchemas(schema, ({ unset: _unset, typescript: _typescript, oneRequired, anyOf, properties, ...rest }) => ({
     ...rest,
     ...(anyOf === undefined ? {} : { anyOf: anyOf.filter(isJson) }),
+    ...(oneRequired === undefined
+      ? {}
+      : { anyOf: oneRequired.map((/** @type {string} */ name) => ({ required: [name] })) }),
     ...(properties === undefined
       ? {}
       : { properties: Object.fromEntries(Object.entries(properties).filter(([, each]) => isJson(each))) }),

@@ -28,6 +28,7 @@ export type { MetadataStore, RepositoryRecord } from './ports/metadata.js';
 export type { ImageKey } from './ports/images.js';
 export type { RefusalReason } from './protocol/refusal-reasons.js';
 export { managementRoots } from './protocol/tables/management.js';
-export type { RepositoryConfig, UpstreamCredentials } from './protocol/settings/repository-config.js';
+export type { RepositoryConfig } from './protocol/settings/repository-config.js';
+export type { UpstreamCredentials } from './protocol/settings/upstream-credentials.js';
 export type { Problem } from './protocol/settings/option-schema.js';
 export { RegistryError, type ErrorCode } from './protocol/errors.js';

@@ -8,6 +8,7 @@ import {
   type RepositoryConfig,
   type VirtualRepositoryConfig,
 } from '../protocol/settings/repository-config.js';
+import { problemOfManaged } from '../protocol/settings/upstream-credentials.js';
 import { describeProblems } from '../protocol/settings/option-schema.js';
 import type { RepositoryOptions } from '../options/generated/repository-options.js';
 
@@ -74,10 +75,8 @@ function readOptions(options: RepositoryOptions): RepositoryConfig {
   const checked = repositoryConfigSchema.safeParse(options);
   if (!checked.success) throw problemsFound(describeProblems(checked.error));
   const config = checked.data;
-  if (config.type === 'remote' && typeof config.credentials === 'function') {
-    const problem = 'must not be a function, which cannot be stored: declare this repository in the options instead';
-    throw problemsFound([{ path: 'credentials', problem }]);
-  }
+  const problem = config.type === 'remote' ? problemOfManaged(config.credentials) : undefined;
+  if (problem !== undefined) throw problemsFound([{ path: 'credentials', problem }]);
   return config;
 }
 

@@ -1,67 +1,89 @@
 import type { Logger } from '../ports/runtime.js';
-import { failed } from '../protocol/upstream/verdict.js';
+import type { CredentialHelper, UpstreamCredentials } from '../protocol/settings/upstream-credentials.js';
+import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import { SingleFlight } from '../util/scheduling/concurrency.js';
-import type { Password } from './upstream-tokens.js';
+import { askCredentialHelper } from './credential-helper.js';
+import type { RealmSecret } from './upstream-tokens.js';
 
-/** A name and a password (for Basic, or for the realm's tokens), or a bearer token to send unchanged. */
-export type UpstreamCredentials = Password | { readonly token: string };
+/** Configured credentials, or what returns them: a callback, or a program. */
+export type CredentialsConfig =
+  UpstreamCredentials | CredentialHelper | (() => Promise<UpstreamCredentials | undefined>);
 
-/** Credentials, or a callback that returns them: called once, and again when the upstream refuses what it returned. */
-export type CredentialsSource = UpstreamCredentials | (() => Promise<UpstreamCredentials | undefined>);
+/** A name and a password (for Basic, or for the realm's tokens), an identity token for the realm, or a bearer token to send unchanged. */
+export type HeldCredentials = RealmSecret | { readonly token: string };
 
 /** Options of `CredentialSource`. */
 export interface CredentialSourceOptions {
-  readonly credentials: CredentialsSource | undefined;
-  /** The upstream's host, for the log. */
+  readonly credentials: CredentialsConfig | undefined;
+  /** The host of the upstream. */
   readonly upstream: string;
+  readonly now: () => number;
   readonly log: Logger;
 }
 
-/** Obtains the configured credentials, and keeps those of a callback until they are refused. */
+/** Docker stores the login to Docker Hub under this name. */
+const dockerHubServer = 'https://index.docker.io/v1/';
+
+/** Obtains the configured credentials, and keeps those of a callback or program until they are refused or expire. */
 export class CredentialSource {
   readonly #options: CredentialSourceOptions;
-  readonly #asking = new SingleFlight<UpstreamCredentials | undefined>();
-  #kept: { readonly value: UpstreamCredentials | undefined } | undefined;
+  readonly #asking = new SingleFlight<HeldCredentials | undefined>();
+  /** Absent when the configuration contains the credentials themselves. */
+  readonly #ask: (() => Promise<HeldCredentials | undefined>) | undefined;
+  #kept: { readonly value: HeldCredentials | undefined; readonly until: number } | undefined;
 
   constructor(options: CredentialSourceOptions) {
+    const { credentials, upstream } = options;
     this.#options = options;
+    if (typeof credentials === 'function') this.#ask = credentials;
+    else if (credentials !== undefined && 'exec' in credentials) {
+      const server = upstream === 'registry-1.docker.io' ? dockerHubServer : upstream;
+      this.#ask = () => askCredentialHelper(credentials.exec, server);
+    } else this.#kept = { value: credentials, until: Infinity };
   }
 
   /** The credentials that were obtained last. */
-  get current(): UpstreamCredentials | undefined {
-    const { credentials } = this.#options;
-    return typeof credentials === 'function' ? this.#kept?.value : credentials;
+  get current(): HeldCredentials | undefined {
+    return this.#kept?.value;
   }
 
-  /** Returns the credentials. @throws UpstreamVerdict failed when the callback fails. */
-  async get(): Promise<UpstreamCredentials | undefined> {
-    const { credentials } = this.#options;
-    if (typeof credentials !== 'function') return credentials;
-    if (this.#kept !== undefined) return this.#kept.value;
+  /** Returns the credentials. @throws UpstreamVerdict failed when they cannot be obtained. */
+  async get(): Promise<HeldCredentials | undefined> {
+    const ask = this.#ask;
+    if (ask === undefined) return this.#kept?.value;
+    if (this.#kept !== undefined && this.#options.now() < this.#kept.until) return this.#kept.value;
     return this.#asking.run('', async () => {
-      this.#kept = { value: await this.#call(credentials) };
-      return this.#kept.value;
+      const value = await this.#obtain(ask);
+      this.#kept = { value, until: this.#options.now() + this.#lifeMs };
+      return value;
     });
   }
 
-  /** Returns the credentials after these were refused: other ones if the callback has them. */
-  async renew(refused: UpstreamCredentials): Promise<UpstreamCredentials | undefined> {
-    if (this.#kept?.value === refused) this.#kept = undefined;
+  /** Returns the credentials after these were refused: other ones if there are any. */
+  async renew(refused: HeldCredentials): Promise<HeldCredentials | undefined> {
+    if (this.#ask !== undefined && this.#kept?.value === refused) this.#kept = undefined;
     return this.get();
   }
 
-  async #call(callback: () => Promise<UpstreamCredentials | undefined>): Promise<UpstreamCredentials | undefined> {
+  get #lifeMs(): number {
+    const { credentials } = this.#options;
+    const seconds = typeof credentials === 'object' && 'exec' in credentials ? credentials.expiresSeconds : undefined;
+    return seconds === undefined ? Infinity : seconds * 1000;
+  }
+
+  async #obtain(ask: () => Promise<HeldCredentials | undefined>): Promise<HeldCredentials | undefined> {
     const { log, upstream } = this.#options;
     try {
-      return await callback();
+      return await ask();
     } catch (err) {
-      log.warn({ upstream, err }, 'upstream credentials callback failed');
+      log.warn({ upstream, err }, 'upstream credentials could not be obtained');
+      if (err instanceof UpstreamVerdict) throw err;
       throw failed('its credentials could not be obtained: the callback failed');
     }
   }
 }
 
 /** Returns whether the credentials are a bearer token. */
-export function isToken(credentials: UpstreamCredentials | undefined): credentials is { readonly token: string } {
+export function isToken(credentials: HeldCredentials | undefined): credentials is { readonly token: string } {
   return credentials !== undefined && 'token' in credentials;
 }

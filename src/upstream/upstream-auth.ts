@@ -3,14 +3,14 @@ import type { Logger } from '../ports/runtime.js';
 import type { UpstreamAnswer } from '../ports/upstream.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
-import { CredentialSource, isToken, type CredentialsSource, type UpstreamCredentials } from './credential-source.js';
+import { CredentialSource, isToken, type CredentialsConfig, type HeldCredentials } from './credential-source.js';
 import { CredentialTrials } from './credential-trials.js';
 import { chooseChallenge, type Challenge } from './upstream-challenge.js';
-import { formatBasic, Tokens, type TokenScope, type TokensOptions } from './upstream-tokens.js';
+import { formatSecret, Tokens, type TokenScope, type TokensOptions } from './upstream-tokens.js';
 
 /** Options of `UpstreamAuth`. */
 export interface AuthOptions extends Omit<TokensOptions, 'trials'> {
-  readonly credentials: CredentialsSource | undefined;
+  readonly credentials: CredentialsConfig | undefined;
   readonly log: Logger;
 }
 
@@ -25,7 +25,7 @@ export interface Authorization {
   readonly isFinal?: boolean;
 }
 
-type Own = Pick<Authorization, 'withheld'> & { readonly credentials?: UpstreamCredentials | undefined };
+type Own = Pick<Authorization, 'withheld'> & { readonly credentials?: HeldCredentials | undefined };
 
 const maxImages = 10_000;
 /** Realm, service and scope together, because they are kept for many images. */
@@ -46,7 +46,7 @@ export class UpstreamAuth {
     const onRefused = ({ message: reason }: UpstreamVerdict): void =>
       log.warn({ upstream: upstream.host, reason }, 'upstream credentials refused');
     this.#options = options;
-    this.#source = new CredentialSource({ credentials, upstream: upstream.host, log });
+    this.#source = new CredentialSource({ credentials, upstream: upstream.host, now, log });
     this.#trials = new CredentialTrials({ now, onRefused });
     this.#tokens = new Tokens({ ...options, trials: this.#trials });
   }
@@ -80,6 +80,8 @@ export class UpstreamAuth {
     if (challenge === undefined) return undefined;
     if (own.withheld !== undefined) throw own.withheld;
     if (own.credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
+    if ('identityToken' in own.credentials)
+      throw failed('it requires a password, but the credential helper returned an identity token', { status });
     this.#isBasic = challenge.scheme === 'basic';
     return sendOwn(own);
   }
@@ -135,11 +137,11 @@ export class UpstreamAuth {
     // The second round has the credentials that a callback returned after the realm refused the first.
     for (let rounds = 1; ; rounds++) {
       const { credentials, withheld } = await this.#obtain(image);
-      const password = isToken(credentials) ? undefined : credentials;
+      const secret = isToken(credentials) ? undefined : credentials;
       try {
-        return formatToken(await this.#tokens.get(scope, { from, not, password, image }), withheld);
+        return formatToken(await this.#tokens.get(scope, { from, not, secret, image }), withheld);
       } catch (error) {
-        const isRefused = password && this.#trials.findRefusal(formatBasic(password), image) !== undefined;
+        const isRefused = secret && this.#trials.findRefusal(formatSecret(secret), image) !== undefined;
         if (isRefused !== true || rounds > 2) throw withheld ?? error;
       }
     }
@@ -147,7 +149,7 @@ export class UpstreamAuth {
 
   /** Returns our credentials, unless the upstream refused them within the last minute and the callback has no others. */
   async #obtain(image: string): Promise<Own> {
-    const refusalOf = (one: UpstreamCredentials | undefined): UpstreamVerdict | undefined =>
+    const refusalOf = (one: HeldCredentials | undefined): UpstreamVerdict | undefined =>
       one && this.#trials.findRefusal(formatOwn(one), image);
     const credentials = await this.#source.get();
     if (credentials === undefined || refusalOf(credentials) === undefined) return { credentials };
@@ -163,8 +165,8 @@ function sendOwn({ credentials, withheld }: Own): Authorization {
     : { kind: 'credentials', value: formatOwn(credentials) };
 }
 
-function formatOwn(credentials: UpstreamCredentials): string {
-  return isToken(credentials) ? `Bearer ${credentials.token}` : formatBasic(credentials);
+function formatOwn(credentials: HeldCredentials): string {
+  return isToken(credentials) ? `Bearer ${credentials.token}` : formatSecret(credentials);
 }
 
 function formatToken(token: string, withheld?: UpstreamVerdict): Authorization {

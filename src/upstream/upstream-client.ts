@@ -21,7 +21,7 @@ import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
 import { discard } from '../util/outgoing/answer-body.js';
 import { Transport, type Answer } from '../util/outgoing/transport.js';
 import { TurnGate } from '../util/scheduling/turns.js';
-import type { CredentialsSource } from './credential-source.js';
+import type { CredentialsConfig } from './credential-source.js';
 import { UpstreamAuth } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
@@ -36,7 +36,7 @@ export interface UpstreamConfig {
   /** An http or https URL. A path is a prefix of image names: `https://host/team` requests `/v2/team/<image>/…`. */
   readonly url: string;
   /** A callback is called before the first request, and again when the upstream refuses the credentials it returned. */
-  readonly credentials?: CredentialsSource | undefined;
+  readonly credentials?: CredentialsConfig | undefined;
   /** Adds the prefix `library/` to single-component image names, as Docker Hub requires. @default false */
   readonly dockerHub?: boolean | undefined;
   /** Timeouts, proxy, certificates and allowed targets of connections. */

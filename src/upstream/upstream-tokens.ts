@@ -24,13 +24,16 @@ export interface Password {
   readonly password: string;
 }
 
+/** What a realm gives tokens for: a password, or an identity token (a refresh token of OAuth 2). */
+export type RealmSecret = Password | { readonly identityToken: string };
+
 /** How a token is obtained. */
 export interface TokenUse {
   /** The registry whose challenge it answers. */
   readonly from: URL;
   /** Absent for an anonymous token. */
-  readonly password?: Password | undefined;
-  /** The image that the password is refused for by a 403. */
+  readonly secret?: RealmSecret | undefined;
+  /** The image that the secret is refused for by a 403. */
   readonly image?: string;
   /** A token that the registry refused: another one is fetched, unless that has already happened. */
   readonly not?: string | undefined;
@@ -53,6 +56,7 @@ interface Token {
   readonly renewAt: number;
 }
 
+const clientId = 'artifactapi';
 const maxAnswerBytes = 256 * 1024;
 /** A token is sent in a header, and kept with up to 1000 others. */
 const maxTokenChars = 16 * 1024;
@@ -75,9 +79,9 @@ export class Tokens {
     this.#options = options;
   }
 
-  /** Returns a kept token that is not about to expire and differs from `not`, fetched with a password or anonymously. */
-  find(scope: TokenScope, withPassword: boolean, not?: string): string | undefined {
-    const kept = this.#tokens.get(keyOf(scope, withPassword));
+  /** Returns a kept token that is not about to expire and differs from `not`, fetched with our credentials or anonymously. */
+  find(scope: TokenScope, withSecret: boolean, not?: string): string | undefined {
+    const kept = this.#tokens.get(keyOf(scope, withSecret));
     return kept !== undefined && kept.value !== not && this.#options.now() < kept.renewAt ? kept.value : undefined;
   }
 
@@ -87,10 +91,10 @@ export class Tokens {
    * answer.
    */
   async get(scope: TokenScope, use: TokenUse): Promise<string> {
-    const withPassword = use.password !== undefined;
-    const kept = this.find(scope, withPassword, use.not);
+    const withSecret = use.secret !== undefined;
+    const kept = this.find(scope, withSecret, use.not);
     if (kept !== undefined) return kept;
-    const key = keyOf(scope, withPassword);
+    const key = keyOf(scope, withSecret);
     const { value } = await this.#fetches.run(key, async () => {
       const token = await this.#fetch(scope, use);
       this.#tokens.set(key, token);
@@ -99,36 +103,33 @@ export class Tokens {
     return value;
   }
 
-  async #fetch(scope: TokenScope, { from, password, image = '' }: TokenUse): Promise<Token> {
-    const { trustedRealms, trials } = this.#options;
-    const realm = await checkRealm(scope.realm, from, { withPassword: password !== undefined, trustedRealms });
-    const url = buildTokenUrl(realm, scope, password);
-    if (password === undefined) return tokenOf(await this.#send(url));
-    const value = formatBasic(password);
-    const result = await trials.run(value, image, () => this.#send(url, value));
+  async #fetch(scope: TokenScope, { from, secret, image = '' }: TokenUse): Promise<Token> {
+    const { trustedRealms, trials, headers } = this.#options;
+    const realm = await checkRealm(scope.realm, from, { withPassword: secret !== undefined, trustedRealms });
+    const hop = { ...buildTokenRequest(realm, scope, secret), headers: { ...headers, accept: 'application/json' } };
+    if (secret === undefined) return tokenOf(await this.#send(hop, false));
+    const value = formatSecret(secret);
+    const result = await trials.run(value, image, () => this.#send(hop, true));
     if (result === undefined) throw trials.findRefusal(value, image) ?? failed('its credentials were refused');
     return tokenOf({ result });
   }
 
-  async #send(url: URL, authorization?: string): Promise<TrialOutcome<Token | UpstreamVerdict>> {
-    const { transport, headers, timeoutMs, now } = this.#options;
+  async #send(hop: Hop, withSecret: boolean): Promise<TrialOutcome<Token | UpstreamVerdict>> {
+    const { transport, timeoutMs, now } = this.#options;
     const fetchedAt = now();
-    const credentials: Hop['credentials'] = authorization === undefined ? {} : { authorization };
-    const own = { ...headers, accept: 'application/json' };
-    // No redirects: the password goes only to the realm that was checked.
-    const hop: Hop = { method: 'GET', url, headers: own, credentials, elsewhere: false };
+    // No redirects: the secret goes only to the realm that was checked.
     const answer = await transport.send(hop, { maxRedirects: 0 });
     const { status, body } = answer;
     if (status === 200)
       return { result: parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };
     discard(body);
-    const verdict = judgeRealm(answer, url.host, authorization !== undefined, now());
+    const verdict = judgeRealm(answer, withSecret, now());
     return { result: verdict, verdict };
   }
 }
 
-function keyOf({ realm, service, scope }: TokenScope, withPassword: boolean): string {
-  return JSON.stringify([realm, service, scope, withPassword]);
+function keyOf({ realm, service, scope }: TokenScope, withSecret: boolean): string {
+  return JSON.stringify([realm, service, scope, withSecret]);
 }
 
 function tokenOf({ result }: TrialOutcome<Token | UpstreamVerdict>): Token {
@@ -136,11 +137,12 @@ function tokenOf({ result }: TrialOutcome<Token | UpstreamVerdict>): Token {
   return result;
 }
 
-function judgeRealm(answer: Answer, host: string, withPassword: boolean, now: number): UpstreamVerdict {
-  const { status } = answer;
+function judgeRealm(answer: Answer, withSecret: boolean, now: number): UpstreamVerdict {
+  const { status, hop } = answer;
+  const { host } = hop.url;
   const verdict = judgeAnswer({ ...answer, elsewhere: false }, now);
   if (status !== 401 && status !== 403) return failed(`no token from ${host}: ${verdict.message}`, verdict.fields);
-  if (!withPassword) return denied(`${host} refuses an anonymous token (${status})`, { status });
+  if (!withSecret) return denied(`${host} refuses an anonymous token (${status})`, { status });
   return failed(`${host} refuses our credentials (${status})`, { status });
 }
 
@@ -149,13 +151,28 @@ export function formatBasic({ username, password }: Password): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
 
-function buildTokenUrl(realm: URL, { service, scope }: TokenScope, password: Password | undefined): URL {
+/** Returns what identifies a secret: for a password, the value of `Authorization`. */
+export function formatSecret(secret: RealmSecret): string {
+  return 'identityToken' in secret ? `identity token ${secret.identityToken}` : formatBasic(secret);
+}
+
+/** Builds a GET of a token, or a POST for an identity token (distribution's token and OAuth 2 specifications). */
+function buildTokenRequest(realm: URL, { service, scope }: TokenScope, secret: RealmSecret | undefined) {
   const url = new URL(realm);
+  const scopes = scope.split(' ').filter((text) => text !== '');
+  const target = service === undefined ? {} : { service };
+  if (secret !== undefined && 'identityToken' in secret) {
+    const { identityToken } = secret;
+    const grant = { grant_type: 'refresh_token', refresh_token: identityToken, client_id: clientId };
+    const form = new URLSearchParams({ ...target, ...grant, scope: scopes.join(' ') });
+    return { method: 'POST', url, credentials: {}, form, elsewhere: false } as const;
+  }
   if (service !== undefined) url.searchParams.set('service', service);
-  for (const one of scope.split(' ').filter((text) => text !== '')) url.searchParams.append('scope', one);
-  url.searchParams.set('client_id', 'artifactapi');
-  if (password !== undefined) url.searchParams.set('account', password.username);
-  return url;
+  for (const one of scopes) url.searchParams.append('scope', one);
+  url.searchParams.set('client_id', clientId);
+  if (secret !== undefined) url.searchParams.set('account', secret.username);
+  const credentials: Hop['credentials'] = secret === undefined ? {} : { authorization: formatBasic(secret) };
+  return { method: 'GET', url, credentials, elsewhere: false } as const;
 }
 
 function parseToken(bytes: Buffer, fetchedAt: number): Token {

@@ -62,8 +62,6 @@ registry.events.on('manifest.pushed', (event) => expectTypeOf(event).toBeObject(
 createRegistry({ repositories: [] });
 // @ts-expect-error -- a misspelt option
 createRegistry({ storage: './data', repository: [] });
-// @ts-expect-error -- an upstream has a URL
-createRegistry({ storage: './data', repositories: [{ name: 'hub', type: 'remote' }] });
 // @ts-expect-error -- a local has none
 createRegistry({ storage: './data', repositories: [{ name: 'local', type: 'local', url: 'https://example.com' }] });
 

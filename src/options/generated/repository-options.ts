@@ -1,5 +1,5 @@
 // Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
-import type { UpstreamCredentials } from '../../protocol/settings/repository-config.js';
+import type { UpstreamCredentials } from '../../protocol/settings/upstream-credentials.js';
 
 export type RepositoryOptions = LocalRepositoryOptions | RemoteRepositoryOptions | VirtualRepositoryOptions;
 
@@ -48,21 +48,28 @@ export interface RemoteRepositoryOptions {
   /** `'local'`, `'remote'` or `'virtual'`. */
   readonly type: 'remote';
   /**
-   * The upstream's URL: `https://registry-1.docker.io`. A path in it is prepended to image names:
-   * `https://host/team`.
+   * The upstream's URL: `https://registry.example.com`. A path in it is prepended to image names:
+   * `https://host/team`. Either `url` or `upstream` is required.
+   * @default that of `upstream`
    */
-  readonly url: string;
+  readonly url?: string;
+  /**
+   * A well-known registry, instead of a `url`: `docker.io`, `ghcr.io`, `quay.io`, `registry.k8s.io`,
+   * `public.ecr.aws`, `mcr.microsoft.com`, `gcr.io`.
+   * @default the registry at `url`
+   */
+  readonly upstream?: 'docker.io' | 'ghcr.io' | 'quay.io' | 'registry.k8s.io' | 'public.ecr.aws' | 'mcr.microsoft.com' | 'gcr.io';
   /**
    * Whether to cache pulled content. `false` passes every request through.
    * @default true
    */
   readonly cache?: boolean;
   /**
-   * Credentials for the upstream: a name and a password, or a token that is sent unchanged. In code also a function
-   * that returns one of them.
+   * Credentials for the upstream: a name and a password, a token that is sent unchanged, or a Docker credential
+   * helper that returns one of them. In code also a function that does.
    * @default none: anonymous requests
    */
-  readonly credentials?: { readonly username: string; readonly password: string } | { readonly token: string } | (() => Promise<UpstreamCredentials | undefined>);
+  readonly credentials?: { readonly username: string; readonly password: string } | { readonly token: string } | { readonly exec: readonly string[]; readonly expiresSeconds?: number } | (() => Promise<UpstreamCredentials | undefined>);
   /**
    * How long a tag is served without revalidation. `0`: every request revalidates it.
    * @default 300

@@ -3,7 +3,7 @@ import { z } from 'zod';
 /*
  * The schemas of options are the only place where an option is declared. `.meta()` holds what a schema cannot say:
  * `description`; `unset`, the effect of leaving out an option without a default; `title`, the name of the TypeScript
- * interface; `typescript`, a type that JSON Schema cannot express. `npm run docs` writes the interfaces in
+ * interface; `typescript`, a type that JSON Schema cannot express; `oneRequired`, properties of which at least one is required. `npm run docs` writes the interfaces in
  * src/options/generated/, docs/configuration.md, docs/config.schema.json and the schemas of docs/openapi.json from them.
  */
 

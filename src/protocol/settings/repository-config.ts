@@ -4,6 +4,8 @@
  */
 import { z } from 'zod';
 import { isRepositoryName, repositoryNamePattern } from '../names.js';
+import { upstreamCredentialsSchema } from './upstream-credentials.js';
+import { upstreamPresets, upstreamUrlOf, type UpstreamPreset } from './upstream-presets.js';
 import { bytesSchema, chosenSchema, secondsSchema, strictOptions, type Immutable } from './option-schema.js';
 
 const nameSchema = z
@@ -36,24 +38,7 @@ const localSchema = strictOptions({
     }),
 }).meta({ title: 'LocalRepositoryOptions', description: 'A repository that the registry stores itself.' });
 
-const credentialsSchema = z
-  .union(
-    [
-      strictOptions({ username: z.string().min(1), password: z.string() }),
-      strictOptions({ token: z.string().min(1) }),
-      z
-        .custom<() => Promise<UpstreamCredentials | undefined>>((value) => typeof value === 'function')
-        .meta({ typescript: '(() => Promise<UpstreamCredentials | undefined>)' }),
-    ],
-    { error: 'must be { username, password } or { token }' },
-  )
-  .optional()
-  .meta({
-    description:
-      'Credentials for the upstream: a name and a password, or a token that is sent unchanged. In code also a function that returns one of them.',
-    unset: 'none: anonymous requests',
-  });
-
+const presetNames = Object.keys(upstreamPresets) as UpstreamPreset[];
 const hostsSchema = z.array(z.string().min(1).max(255)).max(100);
 
 const remoteSchema = strictOptions({
@@ -62,15 +47,24 @@ const remoteSchema = strictOptions({
   url: z
     .string()
     .refine(isUpstreamUrl, 'must be an http or https URL without credentials, query, fragment or /v2')
+    .optional()
     .meta({
       description:
-        "The upstream's URL: `https://registry-1.docker.io`. A path in it is prepended to image names: `https://host/team`.",
+        "The upstream's URL: `https://registry.example.com`. A path in it is prepended to image names: `https://host/team`. Either `url` or `upstream` is required.",
+      unset: 'that of `upstream`',
+    }),
+  upstream: z
+    .enum(presetNames, { error: `must be one of ${presetNames.join(', ')}: set url for another registry` })
+    .optional()
+    .meta({
+      description: `A well-known registry, instead of a \`url\`: ${presetNames.map((name) => `\`${name}\``).join(', ')}.`,
+      unset: 'the registry at `url`',
     }),
   cache: z
     .boolean()
     .default(true)
     .meta({ description: 'Whether to cache pulled content. `false` passes every request through.' }),
-  credentials: credentialsSchema,
+  credentials: upstreamCredentialsSchema,
   tagTtlSeconds: secondsSchema
     .default(300)
     .meta({ description: 'How long a tag is served without revalidation. `0`: every request revalidates it.' }),
@@ -128,7 +122,20 @@ const remoteSchema = strictOptions({
   }),
 }).meta({
   title: 'RemoteRepositoryOptions',
+  oneRequired: ['url', 'upstream'],
   description: 'Another registry: a pull-through cache of it, or a pass-through to it.',
+});
+
+/** Completes the URL. */
+const completeRemoteSchema = remoteSchema.transform((config, context) => {
+  const url = upstreamUrlOf(config);
+  if (typeof url === 'string') return { ...config, url };
+  const isMissing = config.url === undefined && config.upstream === undefined;
+  const message = isMissing
+    ? 'is required, unless upstream names a registry'
+    : 'must not be set together with upstream';
+  context.issues.push({ code: 'custom', path: ['url'], message, input: config.url });
+  return z.NEVER;
 });
 
 const memberSchema = z.union(
@@ -174,16 +181,23 @@ const unknownTypeSchema = z.looseObject({
   type: z.enum(Object.keys(repositorySchemas), { error: 'must be "local", "remote" or "virtual"' }),
 });
 
+const checkers = { ...repositorySchemas, remote: completeRemoteSchema };
+type Checker = (typeof checkers)[keyof typeof checkers];
+
 /** Checks the settings of a repository, for code, configuration file and management API. */
-export const repositoryConfigSchema = chosenSchema(Object.values(repositorySchemas), (value) => {
-  const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined;
-  return Object.entries(repositorySchemas).find(([known]) => known === type)?.[1] ?? unknownTypeSchema;
-}).meta({ title: 'RepositoryOptions' });
+export const repositoryConfigSchema = chosenSchema<Checker>(
+  // The documents describe what is written, which the completed schema hides.
+  Object.values(repositorySchemas) as readonly z.ZodType[] as readonly Checker[],
+  (value) => {
+    const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined;
+    return Object.entries(checkers).find(([known]) => known === type)?.[1] ?? unknownTypeSchema;
+  },
+).meta({ title: 'RepositoryOptions' });
 
 /** The settings of a local repository. */
 export type LocalRepositoryConfig = Immutable<z.output<typeof localSchema>>;
 /** The settings of a remote repository. */
-export type RemoteRepositoryConfig = Immutable<z.output<typeof remoteSchema>>;
+export type RemoteRepositoryConfig = Immutable<z.output<typeof completeRemoteSchema>>;
 /** The settings of a virtual repository. */
 export type VirtualRepositoryConfig = Immutable<z.output<typeof virtualSchema>>;
 /** A configured repository. The form of the management API is derived from it by protocol/tables/management.ts. */
@@ -192,9 +206,6 @@ export type RepositoryConfig = LocalRepositoryConfig | RemoteRepositoryConfig | 
 export type VirtualMember = VirtualRepositoryConfig['members'][number];
 /** Which missing content a manifest may reference. */
 export type Sparse = LocalRepositoryConfig['sparse'];
-/** A name and a password, or a token that is sent unchanged. */
-export type UpstreamCredentials = { readonly username: string; readonly password: string } | { readonly token: string };
-
 function isUpstreamUrl(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password, search, hash, pathname } = new URL(text);

@@ -15,6 +15,8 @@ import {
   type RemoteRepositoryConfig,
   type RepositoryConfig,
 } from '../settings/repository-config.js';
+import { problemOfManaged } from '../settings/upstream-credentials.js';
+import { upstreamUrlOf } from '../settings/upstream-presets.js';
 import { describeProblems, describeUnknown, type Problem } from '../settings/option-schema.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
@@ -233,10 +235,10 @@ export function decodeRepository(
   const isElsewhere = replaced?.before?.type === 'remote' && !leadsToSame(replaced.before, settings);
   // Kept credentials are never sent to another host, or through another proxy, than they were set for.
   if ((isElsewhere && !('credentials' in rest)) || settings['credentials'] == null) delete settings['credentials'];
+  const problem = problemOfManaged(rest['credentials']);
+  if (problem !== undefined) problems.push({ path: 'credentials', problem });
   const checked = repositoryConfigSchema.safeParse(settings);
-  if (!checked.success) {
-    problems.push(...describeProblems(checked.error).map(toWireProblem));
-  }
+  if (!checked.success) problems.push(...describeProblems(checked.error).map(toWireProblem));
   if (!checked.success || problems.length > 0) throw problemsFound(problems);
   return checked.data;
 }
@@ -248,7 +250,7 @@ function toWireProblem({ path, problem }: Problem): Problem {
 
 /** Returns whether credentials would reach the same servers as before: a new proxy, CA or realm could let others read them. */
 function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string, unknown>>): boolean {
-  const { url } = now;
+  const url = upstreamUrlOf(now);
   const isSameOrigin =
     typeof url === 'string' && URL.canParse(url) && new URL(url).origin === new URL(before.url).origin;
   const realms: unknown = now['trustedRealms'] ?? [];

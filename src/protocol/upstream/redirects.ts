@@ -3,12 +3,14 @@ import { failed } from './verdict.js';
 
 /** One request on its way: the first, or the one that a redirect leads to. */
 export interface Hop {
-  readonly method: 'GET' | 'HEAD';
+  readonly method: 'GET' | 'HEAD' | 'POST';
   readonly url: URL;
   /** Sent wherever redirects lead. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   /** Sent only to the origin of the first request: its `Authorization`. */
   readonly credentials: Readonly<Record<string, string>>;
+  /** The form that a POST sends. */
+  readonly form?: URLSearchParams;
   /** Whether a redirect has led away from the first origin. Later redirects do not lead back. */
   readonly elsewhere: boolean;
 }

@@ -23,7 +23,7 @@ export interface DialOptions extends Omit<Target, 'lookup'> {
  * @throws UpstreamVerdict failed after the timeout. @throws Error the error of the first address when all have failed.
  */
 export async function dial(options: DialOptions, connectTo: typeof connect = connect): Promise<Socket> {
-  const { host, port, lookup = dns.lookup as LookupFunction, timeoutMs, attemptDelayMs = 250, ...more } = options;
+  const { host, port, lookup = dns.lookup, timeoutMs, attemptDelayMs = 250, ...more } = options;
   const open = ({ address, family }: LookupAddress): Socket => connectTo({ ...more, host: address, port, family });
   const started = Date.now();
   const addresses = isIP(host) === 0 ? await resolve(host, lookup) : [{ address: host, family: isIP(host) }];

@@ -130,16 +130,17 @@ export class Transport {
     this.#routes.close();
   }
 
-  #start({ method, url, headers, credentials }: Hop, isFresh: boolean): PendingAnswer {
+  #start({ method, url, headers, credentials, form }: Hop, isFresh: boolean): PendingAnswer {
     const { target, path, agent, headers: own } = this.#routes.find(url, this.#outgoing, isFresh);
-    const options = { ...target, path, method, agent, headers: { ...headers, ...credentials, ...own } };
+    const type = form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' };
+    const options = { ...target, path, method, agent, headers: { ...headers, ...type, ...credentials, ...own } };
     const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(options);
     const pending = new PendingAnswer(this.#outgoing, () => void request.destroy());
     request
       .once('socket', () => pending.onSocket(request))
       .once('response', (answer) => pending.onAnswer(answer))
       .on('error', (error) => pending.fail(error))
-      .end();
+      .end(form?.toString());
     return pending;
   }
 }

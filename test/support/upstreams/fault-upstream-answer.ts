@@ -56,6 +56,8 @@ export interface RequestRecord {
   /** Includes the query. */
   readonly path: string;
   readonly headers: IncomingMessage['headers'];
+  /** The body of a POST. */
+  form?: URLSearchParams;
   status: number;
   /** Bytes of the body that were sent. */
   bytes: number;

@@ -4,6 +4,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { types } from '../content/content.js';
 import { json, problem, sendAnswer, type Answer, type Fault, type RequestRecord } from './fault-upstream-answer.js';
@@ -28,6 +29,8 @@ export type FaultAuth =
       readonly users?: Readonly<Record<string, string>>;
       /** Images that reject every token, though the realm issues one. */
       readonly closed?: readonly string[];
+      /** Identity tokens that the realm accepts in a POST instead of a password. */
+      readonly identityTokens?: readonly string[];
       /** Images that anonymous tokens give access to. With it, the realm issues anonymous tokens beside those of `users`. */
       readonly open?: readonly string[];
       /** The URL of another token endpoint. */
@@ -137,6 +140,7 @@ export class FaultUpstream {
     const at = server === 'registry' && url.startsWith('/token') ? 'token' : server;
     const record: RequestRecord = { at, method, path: url, headers, status: 0, bytes: 0, broken: false };
     this.requests.push(record);
+    if (method === 'POST') record.form = new URLSearchParams(await text(req));
     res.on('close', () => (record.broken = !res.writableFinished)).on('error', () => {});
     const fault = this.#strike(record);
     if (fault.hang === true) return;
@@ -201,15 +205,18 @@ export class FaultUpstream {
     return problem(401, 'UNAUTHORIZED', { 'www-authenticate': asked });
   }
 
-  #giveToken({ path: url, headers }: RequestRecord): Answer {
+  #giveToken({ path: url, headers, form }: RequestRecord): Answer {
     const { auth } = this;
     if (auth?.type !== 'token') return problem(404, 'UNKNOWN');
-    const isAnonymous = auth.open !== undefined && headers.authorization === undefined;
-    if (auth.users !== undefined && !isAnonymous) {
+    const isIdentified = form?.get('grant_type') === 'refresh_token';
+    if (isIdentified && auth.identityTokens?.includes(form.get('refresh_token') ?? '') !== true)
+      return problem(401, 'UNAUTHORIZED');
+    const isAnonymous = !isIdentified && auth.open !== undefined && headers.authorization === undefined;
+    if (auth.users !== undefined && !isAnonymous && !isIdentified) {
       const known = Object.entries(auth.users).map(([user, password]) => formatBasic(user, password));
       if (!known.includes(headers.authorization ?? '')) return problem(401, 'UNAUTHORIZED');
     }
-    const scope = new URL(url, this.url).searchParams.get('scope') ?? '';
+    const scope = (form ?? new URL(url, this.url).searchParams).get('scope') ?? '';
     const token = `token-${this.#tokens.size + 1}-${this.requests.length}`;
     const image = /^repository:(.*):[a-z,*]+$/.exec(scope)?.[1] ?? '';
     this.#tokens.set(token, isAnonymous && !auth.open.includes(image) ? '' : image);
