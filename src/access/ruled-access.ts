@@ -21,6 +21,7 @@ import type {
 } from '../ports/access.js';
 import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
+import { toCanonicalImage } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import { shownName } from '../protocol/tokens/login-problem.js';
 import { covers } from '../protocol/tokens/token-scope.js';
@@ -168,8 +169,12 @@ export class RuledAccess implements AccessControl {
     const { grantsBy, needsGrants } = this.#parts;
     // Where only grants decide, they decide about members and push targets too.
     if (name === undefined && !needsGrants) return true;
-    const granted = grantsBy === 'repository' || name === undefined ? `${at?.repository}/${at?.image}` : name;
-    return covers(grants, { type: 'repository', name: granted, action: access });
+    const isGrantedAs = (granted: string): boolean =>
+      covers(grants, { type: 'repository', name: granted, action: access });
+    if (grantsBy === 'wire name' && name !== undefined) return isGrantedAs(name);
+    if (isGrantedAs(`${at?.repository}/${at?.image}`)) return true;
+    // Docker asks the token server for the name that its user typed, which for an official image may be the short one.
+    return name !== undefined && isShortName(name, at) && isGrantedAs(name);
   }
 
   async #identify(token: string, question: AccessQuestion): Promise<Principal> {
@@ -252,6 +257,14 @@ function refuse(reason: LoginProblem, { username, via }: Omit<RefusedLogin, 'rea
 /** Returns why a token or password that no source claims is refused. */
 function problemOfUnclaimed(secret: string): LoginProblem {
   return readIssuer(secret) === undefined ? 'malformed' : 'unknown issuer';
+}
+
+/** Returns whether the name is the repository and the short name of an official image of Docker Hub. */
+function isShortName(name: string, at: AccessTarget['at']): boolean {
+  const [repository, image, ...rest] = name.split('/');
+  // In a repository called `library`, it may be the whole name of another image.
+  if (repository === 'library' || image === undefined || rest.length > 0) return false;
+  return repository === at?.repository && at?.image === toCanonicalImage(image);
 }
 
 function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['kind'] | undefined): Principal {

@@ -24,7 +24,7 @@ import type { Quarantine } from '../ports/garbage.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Outgoing, Upstream } from '../ports/upstream.js';
-import { isDockerHub, toRegistryUrl } from '../protocol/docker-hub.js';
+import { toRegistryUrl } from '../protocol/docker-hub.js';
 import type { RemoteRepositoryConfig, RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
@@ -206,7 +206,6 @@ function connectUpstream(
     url: toRegistryUrl(config.url),
     outgoing,
     credentials: config.credentials,
-    dockerHub: isDockerHub(config.url),
     trustedRealms: config.trustedRealms,
     instanceId,
     log: runtime.log,

@@ -94,6 +94,11 @@ export interface RemoteStatus {
 /** A local, remote or virtual repository. http/ reaches the domain only through this interface. */
 export interface Repository {
   readonly config: RepositoryConfig;
+  /**
+   * Returns the one name under which the repository has the image: `library/alpine` for Docker Hub's `alpine`. All other methods
+   * take this name.
+   */
+  canonicalImage(image: string): string;
   statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined>;
   getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined>;
   statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined>;
@@ -217,7 +222,13 @@ export interface Addressing {
   readonly namespace?: string | undefined;
 }
 
-/** What a name means: an image, and its repository if it exists. */
+/** A repository, and what precedes the images in their names: nothing where a host or namespace stands for it. */
+export interface AddressedRepository {
+  readonly repository: Repository;
+  readonly prefix: string;
+}
+
+/** What a name means: an image, by its canonical name, and its repository if it exists. */
 export interface Resolved {
   readonly at: ImageKey;
   readonly repository: Repository | undefined;
@@ -228,8 +239,10 @@ export interface Resolved {
 /** Maps names to repositories. Reveals nothing to clients and does not decide access. */
 export interface RepositoryDirectory {
   resolve(name: WireName, addressing?: Addressing): Resolved;
-  /** Returns everything that the name may mean at this host: as it is, and under each configured namespace. */
+  /** Returns everything that the name may mean: at this host, at each configured one, and under each namespace. */
   resolveAll(name: WireName, host: string | undefined): readonly Resolved[];
+  /** Returns the repositories that can be addressed so. */
+  listAt(addressing: Addressing): readonly AddressedRepository[];
   get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;
   /** Sorted so that the concatenated names of their images are in byte order. */
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];

@@ -14,9 +14,27 @@ export function toRegistryUrl(url: string): string {
   return registry.href;
 }
 
-/** Returns the upstream's name of an image. */
-export function toUpstreamImage(image: string, dockerHub: boolean): string {
-  return dockerHub && !image.includes('/') ? `library/${image}` : image;
+interface HubSettings {
+  readonly url: string;
+  readonly dockerHub?: boolean | undefined;
+}
+
+/**
+ * Returns whether an upstream has official images, whose names may omit `library/`: by its setting, else Docker Hub itself. With
+ * a path in the URL, all images are those of one user.
+ */
+export function hasOfficialImages({ url, dockerHub }: HubSettings): boolean {
+  return dockerHub ?? (isDockerHub(url) && new URL(url).pathname === '/');
+}
+
+/** Returns the one name of an image of Docker Hub: `alpine` is `library/alpine`. */
+export function toCanonicalImage(image: string): string {
+  return image.includes('/') ? image : `library/${image}`;
+}
+
+/** Adds the patterns that match the canonical names of the images that patterns without a slash match. */
+export function withCanonicalPatterns(patterns: readonly string[]): readonly string[] {
+  return [...patterns, ...patterns.filter((pattern) => !pattern.includes('/')).map((pattern) => `library/${pattern}`)];
 }
 
 /** Normalizes an `ns` value: all names of Docker Hub become `docker.io`. */

@@ -4,7 +4,7 @@
  * they share. Imported by the composition root only.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { Addressing, Repository, RepositoryDirectory, Resolved } from '../ports/repository.js';
+import type { AddressedRepository, Addressing, Repository, RepositoryDirectory, Resolved } from '../ports/repository.js';
 import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { canonicalNamespace } from '../protocol/docker-hub.js';
@@ -78,9 +78,10 @@ export class Directory implements RepositoryDirectory {
 
   /** Resolves by `ns`, else by host, else by the first part of the name, else to the default repository. */
   resolve(name: WireName, { host, namespace }: Addressing = {}): Resolved {
-    const byNamespace = namespace === undefined ? undefined : this.#namespaces.get(canonicalNamespace(namespace));
-    if (byNamespace !== undefined && namespace !== undefined) return { ...this.#at(byNamespace, name), namespace };
-    const byHost = host === undefined || this.#hosts.size === 0 ? undefined : this.#findHost(host.toLowerCase());
+    const byNamespace = this.#findNamespace(namespace);
+    if (byNamespace !== undefined && namespace !== undefined)
+      return { ...this.#inNamespace(byNamespace, name), namespace };
+    const byHost = this.#findHost(host);
     if (byHost !== undefined) return this.#at(byHost, name);
     const slash = name.indexOf('/');
     const byPath = slash < 0 ? this.#at(name, '') : this.#at(name.slice(0, slash), name.slice(slash + 1));
@@ -89,19 +90,40 @@ export class Directory implements RepositoryDirectory {
   }
 
   resolveAll(name: WireName, host: string | undefined): readonly Resolved[] {
-    const byNamespace = [...this.#namespaces.values()].map((repository) => this.#at(repository, name));
-    return [this.resolve(name, { host }), ...byNamespace];
+    const byNamespace = [...this.#namespaces.values()].map((repository) => this.#inNamespace(repository, name));
+    const byHost = [...this.#hosts.values()].map((repository) => this.#at(repository, name));
+    return [this.resolve(name, { host }), ...byNamespace, ...byHost];
+  }
+
+  listAt({ host, namespace }: Addressing): readonly AddressedRepository[] {
+    const only = this.#findNamespace(namespace) ?? this.#findHost(host);
+    if (only === undefined)
+      return this.list().map(({ repository }) => ({ repository, prefix: `${repository.config.name}/` }));
+    const found = this.#entries.get(only)?.repository;
+    return found === undefined ? [] : [{ repository: found, prefix: '' }];
+  }
+
+  #findNamespace(namespace: string | undefined): string | undefined {
+    return namespace === undefined ? undefined : this.#namespaces.get(canonicalNamespace(namespace));
   }
 
   /** Looks a host up with its port, then without. */
-  #findHost(host: string): string | undefined {
-    return this.#hosts.get(host) ?? this.#hosts.get(host.replace(/:[0-9]+$/, ''));
+  #findHost(host: string | undefined): string | undefined {
+    if (host === undefined || this.#hosts.size === 0) return undefined;
+    const name = host.toLowerCase();
+    return this.#hosts.get(name) ?? this.#hosts.get(name.replace(/:[0-9]+$/, ''));
+  }
+
+  /** BuildKit, and containerd with `override_path`, send the namespace and the path of the mirror, which names the repository. */
+  #inNamespace(repository: string, name: string): Resolved {
+    const own = `${repository}/`;
+    return this.#at(repository, name.startsWith(own) ? name.slice(own.length) : name);
   }
 
   /** Returns no repository for a name without an image. */
   #at(repository: string, image: string): Resolved {
     const found = image === '' ? undefined : this.#entries.get(repository)?.repository;
-    return { repository: found, at: { repository, image } };
+    return { repository: found, at: { repository, image: found?.canonicalImage(image) ?? image } };
   }
 
   get(name: string): Entry | undefined {

@@ -37,8 +37,6 @@ export interface UpstreamConfig {
   readonly url: string;
   /** A callback is called before the first request, and again when the upstream refuses the credentials it returned. */
   readonly credentials?: CredentialsConfig | undefined;
-  /** Adds the prefix `library/` to single-component image names, as Docker Hub requires. @default false */
-  readonly dockerHub?: boolean | undefined;
   /** Timeouts, proxy, certificates and allowed targets of connections. */
   readonly outgoing: Outgoing;
   /** Hosts of realms that receive the password although their domain differs from that of `url`. @default [] */
@@ -249,8 +247,7 @@ class UndiciUpstream implements Upstream {
 
   #nameOf(image: string): string {
     const prefix = this.#base.pathname.split('/').filter((part) => part !== '');
-    const isOfficial = this.#config.dockerHub === true && prefix.length === 0 && !image.includes('/');
-    return [...prefix, ...(isOfficial ? ['library'] : []), image].join('/');
+    return [...prefix, image].join('/');
   }
 
   /** Runs one call through the breaker and converts its outcome to a result. */

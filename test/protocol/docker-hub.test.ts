@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { canonicalNamespace, isDockerHub, toUpstreamImage } from '../../src/protocol/docker-hub.js';
+import {
+  canonicalNamespace,
+  hasOfficialImages,
+  isDockerHub,
+  toCanonicalImage,
+  withCanonicalPatterns,
+} from '../../src/protocol/docker-hub.js';
 
 describe('docker-hub.ts', () => {
   it.each([
@@ -16,14 +22,39 @@ describe('docker-hub.ts', () => {
   });
 
   it.each([
-    ['alpine', true, 'library/alpine'],
-    ['library/alpine', true, 'library/alpine'],
-    ['team/app', true, 'team/app'],
-    ['a/b/c', true, 'a/b/c'],
-    ['alpine', false, 'alpine'],
-    ['team/app', false, 'team/app'],
-  ])('toUpstreamImage maps %s (Docker Hub: %s) to %s', (image, dockerHub, expected) => {
-    expect(toUpstreamImage(image, dockerHub)).toBe(expected);
+    ['https://docker.io', undefined, true],
+    ['https://registry-1.docker.io/', undefined, true],
+    ['https://registry-1.docker.io/team', undefined, false],
+    ['https://registry-1.docker.io', false, false],
+    ['https://mirror.example', undefined, false],
+    ['https://mirror.example', true, true],
+    ['https://mirror.example/hub', true, true],
+  ])('hasOfficialImages returns for %s with dockerHub %s: %s', (url, dockerHub, expected) => {
+    expect(hasOfficialImages({ url, dockerHub })).toBe(expected);
+  });
+
+  it.each([
+    ['alpine', 'library/alpine'],
+    ['library/alpine', 'library/alpine'],
+    ['team/app', 'team/app'],
+    ['a/b/c', 'a/b/c'],
+  ])('toCanonicalImage maps %s to %s', (image, expected) => {
+    expect(toCanonicalImage(image)).toBe(expected);
+  });
+
+  it('withCanonicalPatterns adds what matches official images by their whole names', () => {
+    expect(withCanonicalPatterns(['alpine', '*', '**', 'library/*', 'busybox:1.*', 'team/app'])).toEqual([
+      'alpine',
+      '*',
+      '**',
+      'library/*',
+      'busybox:1.*',
+      'team/app',
+      'library/alpine',
+      'library/*',
+      'library/**',
+      'library/busybox:1.*',
+    ]);
   });
 
   it.each([

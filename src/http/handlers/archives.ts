@@ -53,7 +53,7 @@ export async function exportArchive(
 ): Promise<Reply> {
   const { caller, query } = exchange;
   const { address } = exchange.client;
-  const names = readNames(query);
+  const names = readNames(query).map((name) => ({ ...name, image: repository.canonicalImage(name.image) }));
   for (const { image } of names) await exchange.require('pull', { repository: repository.config.name, image });
   const request = { caller, names, platform: readPlatform(query) };
   const archive = await exports.run(address, () => archives.export(repository, request));

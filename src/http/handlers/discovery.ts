@@ -19,14 +19,14 @@ export const checkVersion: Handler<RegistryParams<'version.check'>> = () => Prom
 
 /**
  * Creates the handler of the catalog, an extension: the images of all repositories in byte order of their names, with `n` and
- * `last`. It examines a bounded number of images: if the caller may see few of them, a page has fewer than `n` entries and
+ * `last`. Under a host or namespace that stands for a repository: the images of that repository, without its name. It examines a bounded number of images: if the caller may see few of them, a page has fewer than `n` entries and
  * links to the next page by a cursor.
  */
 export function createListCatalog(
   parts: () => { readonly directory: RepositoryDirectory },
 ): Handler<RegistryParams<'catalog.list'>> {
   const cursors = new Cursors();
-  return async ({ query, caller, path, turn: listTurn }): Promise<Reply> => {
+  return async ({ query, caller, client, path, turn: listTurn }): Promise<Reply> => {
     const limit = parsePageSize(query.get('n') ?? String(defaultCatalogPageSize), maxCatalogPageSize);
     const from = positionOf(query, cursors);
     const budget = { left: maxImagesExamined };
@@ -34,9 +34,9 @@ export function createListCatalog(
     const names: string[] = [];
     let seenTo: string | undefined;
     let more = false;
-    for (const { repository } of limit === 0 ? [] : parts().directory.list()) {
+    const addressed = parts().directory.listAt({ host: client.host, namespace: query.get('ns') ?? undefined });
+    for (const { repository, prefix: own } of limit === 0 ? [] : addressed) {
       await turn();
-      const own = `${repository.config.name}/`;
       if (own < from && !from.startsWith(own)) continue;
       const reach = await caller.reach(repository.config.name);
       const after = from.startsWith(own) ? { after: from.slice(own.length) } : {};

@@ -192,12 +192,13 @@ async function listImages(
 
 async function listTags(repository: Repository, exchange: Exchange<ManagementParams<'image.tags'>>): Promise<Reply> {
   const { caller, path, query, params, turn } = exchange;
+  const image = repository.canonicalImage(params.image);
   const page = pageOf(exchange, maxPageSize);
-  const tags = await repository.listTags(caller, params.image, page);
+  const tags = await repository.listTags(caller, image, page);
   if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { image: params.image } });
   const describe = async ({ name, digest, updatedAt }: TagEntry): Promise<Record<string, unknown>> => {
     if (digest === undefined) return { name };
-    const manifest = await repository.statManifest(caller, params.image, { digest });
+    const manifest = await repository.statManifest(caller, image, { digest });
     const sizes = manifest && {
       media_type: manifest.mediaType,
       manifest_size_bytes: manifest.size,
@@ -227,7 +228,7 @@ async function purgeCache(repository: Repository, query: URLSearchParams): Promi
     throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'image', problem: 'is required with tag' }] });
   }
   const purged = await repository.purge(
-    image === null ? undefined : parseName(image),
+    image === null ? undefined : repository.canonicalImage(parseName(image)),
     tag === null ? undefined : parseTag(tag),
   );
   return { manifests: purged.manifests, blobs: purged.blobs, tags: purged.tags };

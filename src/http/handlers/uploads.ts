@@ -16,13 +16,13 @@ type Place = Pick<Exchange<RegistryParams<'upload.start'>>, 'prefix' | 'target'>
 /** Creates the handler that mounts a blob, stores a whole blob, or starts an upload session (end-4a, 4b, 4c, 11). */
 export function createStartUpload(directory: () => RepositoryDirectory): Handler<RegistryParams<'upload.start'>> {
   return async (exchange) => {
-    const { query, target, req, caller } = exchange;
+    const { query, target, req, caller, client } = exchange;
     const writer = writerOf(target);
     const { image } = target.at;
     const mount = query.get('mount');
     if (mount !== null) {
       const digest = parseDigest(mount);
-      const from = await resolveSource(query.get('from'), directory(), caller, digest);
+      const from = await resolveSource(query.get('from'), directory(), caller, client.host, digest);
       // A failed mount is not an error: the client continues with the upload session (end-11).
       if (from !== 'unknown' && (await writer.mountBlob(caller, image, digest, from)))
         return blobCreated(exchange, digest);
@@ -121,12 +121,13 @@ async function resolveSource(
   from: string | null,
   directory: RepositoryDirectory,
   caller: Caller,
+  host: string | undefined,
   digest: Digest,
 ): Promise<ImageKey | undefined | 'unknown'> {
   if (from === null) return undefined;
   const name = tryParseName(from);
   if (name === undefined) return 'unknown';
-  const source = directory.resolve(name);
+  const source = directory.resolve(name, { host });
   if (source.repository === undefined || !(await caller.mayMountFrom(source.at, name))) return 'unknown';
   return (await source.repository.findHeldBlob(caller, source.at.image, digest))?.at ?? 'unknown';
 }

@@ -60,6 +60,12 @@ export interface RemoteRepositoryOptions {
    */
   readonly upstream?: 'docker.io' | 'ghcr.io' | 'quay.io' | 'registry.k8s.io' | 'public.ecr.aws' | 'mcr.microsoft.com' | 'gcr.io';
   /**
+   * Whether the upstream has the official images of Docker Hub, so that `alpine` and `library/alpine` are one image.
+   * Set it for a mirror of Docker Hub.
+   * @default `true` for the host names of Docker Hub
+   */
+  readonly dockerHub?: boolean;
+  /**
    * Whether to cache pulled content. `false` passes every request through.
    * @default true
    */

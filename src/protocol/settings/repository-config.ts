@@ -60,6 +60,11 @@ const remoteSchema = strictOptions({
       description: `A well-known registry, instead of a \`url\`: ${presetNames.map((name) => `\`${name}\``).join(', ')}.`,
       unset: 'the registry at `url`',
     }),
+  dockerHub: z.boolean().optional().meta({
+    description:
+      'Whether the upstream has the official images of Docker Hub, so that `alpine` and `library/alpine` are one image. Set it for a mirror of Docker Hub.',
+    unset: '`true` for the host names of Docker Hub',
+  }),
   cache: z
     .boolean()
     .default(true)

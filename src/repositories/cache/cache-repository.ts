@@ -21,6 +21,7 @@ import type {
   TagEntry,
 } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
+import { hasOfficialImages, toCanonicalImage } from '../../protocol/docker-hub.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
@@ -49,6 +50,10 @@ export class CacheRepository implements Repository {
     this.#store = new ManifestStore(context);
     this.#manifests = new CachedManifests(context, this.#store);
     this.#lists = new CachedLists(context);
+  }
+
+  canonicalImage(image: string): string {
+    return hasOfficialImages(this.config) ? toCanonicalImage(image) : image;
   }
 
   async statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {

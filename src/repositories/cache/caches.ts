@@ -6,6 +6,7 @@
  */
 import type { Repository } from '../../ports/repository.js';
 import type { Upstream } from '../../ports/upstream.js';
+import { hasOfficialImages, withCanonicalPatterns } from '../../protocol/docker-hub.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { CacheContext, type CacheParts } from './cache-context.js';
 import { CacheRepository } from './cache-repository.js';
@@ -34,7 +35,8 @@ export class Caches {
 
   create(config: RemoteRepositoryConfig, upstream: Upstream): Repository {
     const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes };
-    const eviction = new CacheEviction(parts, config);
+    const pins = hasOfficialImages(config) ? withCanonicalPatterns(config.pins) : config.pins;
+    const eviction = new CacheEviction(parts, { ...config, pins });
     return new CacheRepository(new CacheContext(config, upstream, eviction, parts));
   }
 

@@ -43,6 +43,10 @@ export class LocalRepository implements Repository {
     this.writer = new LocalWriter(config, parts);
   }
 
+  canonicalImage(image: string): string {
+    return image;
+  }
+
   async statManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
     const at = this.#at(image);
     const record = await this.#findManifest(at, reference);

@@ -20,7 +20,7 @@ import type {
 import type { Forward, Outgoing, Upstream, UpstreamResult } from '../../ports/upstream.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
-import { isDockerHub, toRegistryUrl, toUpstreamImage } from '../../protocol/docker-hub.js';
+import { hasOfficialImages, toCanonicalImage, toRegistryUrl } from '../../protocol/docker-hub.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
@@ -59,11 +59,15 @@ export class PassthroughRepository implements Repository {
     this.#lists = new FetchedLists({ ...parts, repository: config.name });
   }
 
+  canonicalImage(image: string): string {
+    return hasOfficialImages(this.config) ? toCanonicalImage(image) : image;
+  }
+
   forward({ trail }: Caller, image: string, rest: string): Forward {
     const { config } = this;
     const base = new URL(toRegistryUrl(config.url));
     const path = base.pathname.replace(/\/$/, '');
-    const root = `${path}/${toUpstreamImage(image, path === '' && isDockerHub(config.url))}`;
+    const root = `${path}/${image}`;
     const url = new URL(`/v2${root}${rest}`, base);
     return {
       ...this.#parts.outgoing,

@@ -1,5 +1,6 @@
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { Reach } from '../../ports/access.js';
+import { hasOfficialImages, toCanonicalImage, withCanonicalPatterns } from '../../protocol/docker-hub.js';
 import { matchesAny } from '../../protocol/patterns.js';
 import type {
   RepositoryConfig,
@@ -8,12 +9,23 @@ import type {
 } from '../../protocol/settings/repository-config.js';
 import { WalkBudget, walkGraph } from '../../util/scheduling/graph-walk.js';
 
+/** Whether the patterns on a path admit an image. `reserved`: to local members only, so that no remote is asked. */
+type Admission = 'open' | 'reserved' | 'closed';
+
+/**
+ * What a path admits by the image's name, and by its name on Docker Hub: a path may lead to members that know `alpine` and to
+ * others that know it as `library/alpine`.
+ */
+interface Admissions {
+  readonly plain: Admission;
+  readonly official: Admission;
+}
+
 interface MemberNode {
   readonly config: RepositoryConfig;
   /** Absent for the virtual repository itself. */
   readonly repository?: Repository;
-  /** Whether a virtual repository on the path reserves the image, so that no remote is asked. */
-  readonly isReserved: boolean;
+  readonly admits: Admissions;
 }
 
 /** Selects members. */
@@ -73,7 +85,8 @@ export class VirtualMembers {
       const onward = this.#stepsFrom(node, { image, only });
       return onward.some((next) => reaches.get(next.config.name)?.has(image) === true && leads(next, image, seen));
     };
-    const root = { config: this.#config, isReserved: false };
+    const kind = kindOf(member.config);
+    const root = { config: this.#config, admits: { plain: 'closed', official: 'closed', [kind]: 'open' } } as const;
     return { prefixes: reaches.get(only)?.prefixes ?? [], has: (image) => leads(root, image, new Set()) };
   }
 
@@ -89,7 +102,7 @@ export class VirtualMembers {
     const children = async (node: MemberNode): Promise<readonly MemberNode[]> => {
       const permitted: MemberNode[] = [];
       for (const next of steps.get(keyOf(node)) ?? []) {
-        const at = { repository: next.config.name, image: image ?? '' };
+        const at = { repository: next.config.name, image: next.repository?.canonicalImage(image ?? '') ?? '' };
         if (caller === undefined || (await caller.mayPull(at))) permitted.push(next);
       }
       return permitted;
@@ -118,24 +131,23 @@ export class VirtualMembers {
     return steps;
   }
 
-  #stepsFrom({ config, isReserved }: MemberNode, question: MemberQuestion): MemberNode[] {
+  #stepsFrom({ config, admits }: MemberNode, { image, ignorePatterns = false, only }: MemberQuestion): MemberNode[] {
     if (config.type !== 'virtual') return [];
-    const { image, ignorePatterns = false, only } = question;
-    const checked = image === undefined || ignorePatterns ? undefined : image;
-    const reserved = isReserved || (checked !== undefined && matchesAny(config.reserved, checked));
+    const checked = ignorePatterns ? undefined : image;
     return config.members.flatMap((member): MemberNode[] => {
       const repository = this.#find(member.name);
       if (repository === undefined) return [];
       const { type, name } = repository.config;
       if (type !== 'virtual' && only !== undefined && name !== only) return [];
-      if (checked !== undefined && !isIncluded(member, checked)) return [];
-      return reserved && type === 'remote' ? [] : [{ config: repository.config, repository, isReserved: reserved }];
+      const onward = checked === undefined ? admits : admitOnward(admits, config, member, checked);
+      if (!leadsOn(repository.config, onward)) return [];
+      return [{ config: repository.config, repository, admits: onward }];
     });
   }
 
   #walk(children: (node: MemberNode) => readonly MemberNode[] | Promise<readonly MemberNode[]>) {
     return walkGraph<MemberNode>({
-      roots: [{ config: this.#config, isReserved: false }],
+      roots: [{ config: this.#config, admits: { plain: 'open', official: 'open' } }],
       keyOf,
       children,
       // Administrators configure this graph and each step is taken at most twice, so it needs no limit.
@@ -145,12 +157,35 @@ export class VirtualMembers {
   }
 }
 
-function keyOf({ config, isReserved }: MemberNode): string {
-  return `${config.name} ${isReserved}`;
+function keyOf({ config, admits }: MemberNode): string {
+  return `${config.name} ${admits.plain} ${admits.official}`;
 }
 
-function isIncluded({ include, exclude }: VirtualMember, image: string): boolean {
-  return (include.length === 0 || matchesAny(include, image)) && !matchesAny(exclude, image);
+function kindOf(config: RepositoryConfig): keyof Admissions {
+  return config.type === 'remote' && hasOfficialImages(config) ? 'official' : 'plain';
+}
+
+function leadsOn(config: RepositoryConfig, admits: Admissions): boolean {
+  if (config.type === 'virtual') return admits.plain !== 'closed' || admits.official !== 'closed';
+  const admission = admits[kindOf(config)];
+  return admission === 'open' || (admission === 'reserved' && config.type === 'local');
+}
+
+function admitOnward(
+  before: Admissions,
+  { reserved }: VirtualRepositoryConfig,
+  { include, exclude }: VirtualMember,
+  image: string,
+): Admissions {
+  const admit = (admission: Admission, matches: (patterns: readonly string[]) => boolean): Admission => {
+    if (admission === 'closed' || matches(exclude) || (include.length > 0 && !matches(include))) return 'closed';
+    return matches(reserved) ? 'reserved' : admission;
+  };
+  const canonical = toCanonicalImage(image);
+  return {
+    plain: admit(before.plain, (patterns) => matchesAny(patterns, image)),
+    official: admit(before.official, (patterns) => matchesAny(withCanonicalPatterns(patterns), canonical)),
+  };
 }
 
 function rank({ config }: Repository): number {

@@ -35,6 +35,9 @@ import { VirtualWriter } from './virtual-writer.js';
 /** The number of images that are examined for one page, over all members. */
 const maxImagesLooked = 10_000;
 
+/** Asks a member, by its own name of the image. */
+type Ask<T> = (member: Repository, image: string) => Promise<T | undefined>;
+
 /**
  * Several repositories under one name. By tag, the first member that has it answers, and the first failure ends the
  * search: otherwise a public image could replace a private one of the same name (dependency confusion). For the same
@@ -62,12 +65,17 @@ export class VirtualRepository implements Repository {
     return target && new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest));
   }
 
+  /** Leaves the name as it is: each member has its own canonical names. */
+  canonicalImage(image: string): string {
+    return image;
+  }
+
   statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
-    return this.#first(caller, image, reference, (member) => member.statManifest(caller, image, reference));
+    return this.#first(caller, image, reference, (member, own) => member.statManifest(caller, own, reference));
   }
 
   getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
-    return this.#first(caller, image, reference, (member) => member.getManifest(caller, image, reference));
+    return this.#first(caller, image, reference, (member, own) => member.getManifest(caller, own, reference));
   }
 
   /**
@@ -76,14 +84,14 @@ export class VirtualRepository implements Repository {
    */
   async statBlob(caller: Caller, image: string, digest: Digest): Promise<Omit<RepositoryBlob, 'content'> | undefined> {
     if (this.config.pushTo === undefined) {
-      return this.#first(caller, image, { digest }, (member) => member.statBlob(caller, image, digest));
+      return this.#first(caller, image, { digest }, (member, own) => member.statBlob(caller, own, digest));
     }
     const held = await this.findHeldBlob(caller, image, digest);
     return held && { size: held.size, provenance: { repository: held.at.repository, cache: 'hit' } };
   }
 
   getBlob(caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {
-    return this.#first(caller, image, { digest }, (member) => member.getBlob(caller, image, digest));
+    return this.#first(caller, image, { digest }, (member, own) => member.getBlob(caller, own, digest));
   }
 
   async findHeldBlob(
@@ -92,7 +100,7 @@ export class VirtualRepository implements Repository {
     digest: Digest,
   ): Promise<{ at: ImageKey; size: number } | undefined> {
     for (const repository of await this.#members.askable(caller, image)) {
-      const held = await repository.findHeldBlob(caller, image, digest);
+      const held = await repository.findHeldBlob(caller, repository.canonicalImage(image), digest);
       if (held !== undefined && (await caller.mayPull(held.at))) return held;
     }
     return undefined;
@@ -100,13 +108,13 @@ export class VirtualRepository implements Repository {
 
   async holdsManifest(caller: Caller, image: string, digest: Digest): Promise<boolean> {
     for (const repository of await this.#members.askable(caller, image)) {
-      if (await repository.holdsManifest(caller, image, digest)) return true;
+      if (await repository.holdsManifest(caller, repository.canonicalImage(image), digest)) return true;
     }
     return false;
   }
 
   async listTags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
-    const lists = await this.#all(caller, image, (member) => member.listTags(caller, image, page));
+    const lists = await this.#all(caller, image, (member, own) => member.listTags(caller, own, page));
     return lists.length === 0 ? undefined : mergePages(lists, page.limit, ({ name }) => name);
   }
 
@@ -116,7 +124,7 @@ export class VirtualRepository implements Repository {
     subject: Digest,
     page: ReferrerPageRequest,
   ): Promise<Listed<Referrer>> {
-    const lists = await this.#all(caller, image, (member) => member.listReferrers(caller, image, subject, page));
+    const lists = await this.#all(caller, image, (member, own) => member.listReferrers(caller, own, subject, page));
     return cutByBytes(
       mergePages(lists, page.limit, ({ digest }) => digest),
       page,
@@ -147,9 +155,10 @@ export class VirtualRepository implements Repository {
     // Does not reveal members that the caller may not pull from.
     for (const repository of await this.#members.permitted(caller, image)) {
       const { name, type } = repository.config;
+      const own = repository.canonicalImage(image);
       const reason = 'excluded by its include, exclude or the reserved patterns';
-      if (askable.has(name)) members.push(await repository.explain(caller, image, reference));
-      else members.push({ repository: name, type, image, answer: 'left out', reason });
+      if (askable.has(name)) members.push(await repository.explain(caller, own, reference));
+      else members.push({ repository: name, type, image: own, answer: 'left out', reason });
     }
     const answering = members.find(({ answer }) => answer !== 'absent' && answer !== 'left out');
     const common = { repository: this.config.name, type: this.config.type, image, members };
@@ -165,7 +174,7 @@ export class VirtualRepository implements Repository {
     caller: Caller,
     image: string,
     reference: Reference,
-    ask: (member: Repository) => Promise<T | undefined>,
+    ask: Ask<T>,
   ): Promise<T | undefined> {
     let failure: unknown;
     const askable = await this.#members.askable(caller, image);
@@ -180,7 +189,7 @@ export class VirtualRepository implements Repository {
       }
       if (isTaken && type === 'remote') continue;
       try {
-        const answer = await ask(repository);
+        const answer = await ask(repository, repository.canonicalImage(image));
         const provenance: Provenance = { repository: repository.config.name, cache: 'hit' };
         if (answer !== undefined) return { provenance, ...answer };
       } catch (error) {
@@ -196,11 +205,11 @@ export class VirtualRepository implements Repository {
   /**
    * Returns the answers of the members that have something. Fails when one member fails: a list must not be incomplete.
    */
-  async #all<T>(caller: Caller, image: string, ask: (member: Repository) => Promise<T | undefined>): Promise<T[]> {
+  async #all<T>(caller: Caller, image: string, ask: Ask<T>): Promise<T[]> {
     const asked = await this.#members.askable(caller, image);
     const answers = await Promise.all(
       asked.map((repository) =>
-        ask(repository).catch((error: unknown) => {
+        ask(repository, repository.canonicalImage(image)).catch((error: unknown) => {
           if (isFailure(error)) throw error;
           return undefined;
         }),

@@ -2,8 +2,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Client } from '../../support/clients/client.js';
 import { digest, imageManifest, pushManifest } from '../../support/content/content.js';
 import { Cleanups, startRemote } from '../../support/upstreams/remote.js';
-import { callerWho } from '../../support/access/callers.js';
-import { anyTarget } from '../../support/upstreams/targets.js';
 
 const cleanups = new Cleanups();
 let client: Client;
@@ -26,6 +24,7 @@ beforeEach(async () => {
       await pushManifest(client, `${name}/${image}`, 'v1', imageManifest(name));
     }
   }
+  await pushManifest(client, 'by-ns/only', 'v1', imageManifest('by-ns'));
 });
 afterEach(() => cleanups.run());
 
@@ -48,6 +47,11 @@ describe('resolution of a read to a repository', () => {
     ['team/app/manifests/v1?ns=Docker.IO', {}, 'by-ns'],
     ['team/app/manifests/v1?ns=ghcr.io', {}, 'by-ns'],
     ['local/team/app/manifests/v1?ns=docker.io', { Host: 'hub.example.com' }, 'by-ns'],
+    // BuildKit, and containerd with override_path, send the mirror's path and the namespace.
+    ['by-ns/app/manifests/v1?ns=docker.io', {}, 'by-ns'],
+    ['by-ns/only/manifests/v1?ns=docker.io', {}, 'by-ns'],
+    ['by-ns/only/manifests/v1?ns=ghcr.io', { Host: 'hub.example.com' }, 'by-ns'],
+    ['by-ns/by-ns/app/manifests/v1?ns=docker.io', {}, 'by-ns'],
     ['local/team/app/manifests/v1?ns=quay.io', {}, 'local'],
     ['team/app/manifests/v1?ns=127.0.0.1:1', { Host: 'hub.example.com' }, 'by-host'],
     ['team/app/manifests/v1?ns=', {}, 'by-default'],
@@ -101,30 +105,4 @@ it('explains the form of names when a name matches no repository', async () => {
     expect(answer.body.toString()).toMatch(/<repository>\/<image>.*hub.*local/);
   }
   expect((await bare.get(`/v2/hub/${digest('x').slice(7)}/manifests/v1`)).status).toBe(404);
-});
-
-it('prefixes official images of Docker Hub with library/', async () => {
-  const { PassthroughRepository } = await import('../../../src/repositories/passthrough/passthrough-repository.js');
-  const { ListCache } = await import('../../../src/repositories/remote/list-cache.js');
-  const { resolveOptions } = await import('../../../src/options/resolve-options.js');
-  const { repositories } = resolveOptions({
-    storage: 'x',
-    repositories: [{ name: 'hub', type: 'remote', url: 'https://registry-1.docker.io', cache: false }],
-  });
-  const [config] = repositories;
-  if (config?.type !== 'remote') throw new Error('it is a remote');
-  const { ScriptedUpstream } = await import('../../support/upstreams/scripted-upstream.js');
-  const upstream = Object.assign(new ScriptedUpstream([]), { via: () => '1.1 me' });
-  const repository = new PassthroughRepository(config, {
-    upstream,
-    lists: new ListCache(),
-    now: Date.now,
-    outgoing: { targets: anyTarget, findProxy: () => undefined, connectTimeoutMs: 1000, responseTimeoutMs: 1000 },
-  });
-  const caller = callerWho('anyone', () => true);
-  const forward = repository.forward(caller, 'alpine', '/manifests/3');
-  expect(forward.url.href).toBe('https://registry-1.docker.io/v2/library/alpine/manifests/3');
-  expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/alpine/blobs/x?y=1'))).toBe('/blobs/x?y=1');
-  expect(forward.mapBack(new URL('https://registry-1.docker.io/v2/library/other/blobs/x'))).toBeUndefined();
-  expect(repository.forward(caller, 'team/app', '/tags/list').url.pathname).toBe('/v2/team/app/tags/list');
 });

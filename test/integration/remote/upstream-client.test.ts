@@ -143,13 +143,12 @@ describe('the upstream client', () => {
   });
 
   it.each([
-    ['', false, 'alpine', '/v2/alpine/'],
-    ['', true, 'alpine', '/v2/library/alpine/'],
-    ['/', true, 'team/app', '/v2/team/app/'],
-    ['/proxy/hub/', false, 'alpine', '/v2/proxy/hub/alpine/'],
-    ['/proxy', true, 'alpine', '/v2/proxy/alpine/'],
-  ])('with url %s and Docker Hub %s requests %s at %s', async (path, dockerHub, asked, expected) => {
-    const upstream = create({ url: fault.url + path, dockerHub });
+    ['', 'alpine', '/v2/alpine/'],
+    ['/', 'team/app', '/v2/team/app/'],
+    ['/proxy/hub/', 'alpine', '/v2/proxy/hub/alpine/'],
+    ['/proxy', 'team/app', '/v2/proxy/team/app/'],
+  ])('with url %s requests %s at %s', async (path, asked, expected) => {
+    const upstream = create({ url: fault.url + path });
     expect(upstream.host).toBe(new URL(fault.url).host);
     await upstream.statManifest(asked, latest, []);
     expect(fault.requests[0]?.path).toBe(`${expected}manifests/latest`);

@@ -3,6 +3,7 @@ import type { Caller, Repository } from '../../../src/ports/repository.js';
 import type { ImageKey } from '../../../src/ports/images.js';
 import { repositoryConfigSchema, type RepositoryConfig } from '../../../src/protocol/settings/repository-config.js';
 import { checkTogether } from '../../../src/protocol/settings/repository-graph.js';
+import { toCanonicalImage } from '../../../src/protocol/docker-hub.js';
 import { VirtualMembers } from '../../../src/repositories/virtual/virtual-members.js';
 
 const configOf = (config: object): RepositoryConfig => repositoryConfigSchema.parse(config);
@@ -10,6 +11,8 @@ const virtual = (name: string, members: readonly unknown[], more: object = {}): 
   configOf({ name, type: 'virtual', members, ...more });
 const local = (name: string): RepositoryConfig => configOf({ name, type: 'local' });
 const remote = (name: string): RepositoryConfig => configOf({ name, type: 'remote', url: 'http://127.0.0.1:1' });
+const hub = (name: string): RepositoryConfig =>
+  configOf({ name, type: 'remote', url: 'http://127.0.0.1:1', dockerHub: true });
 
 /** Levels of two virtual repositories, each with both of the next level: 2^levels paths to the local below. */
 function diamonds(levels: number): RepositoryConfig[] {
@@ -28,7 +31,12 @@ function scene(configs: readonly RepositoryConfig[], permits: (at: ImageKey) => 
   const asked: ImageKey[] = [];
   const reached: string[] = [];
   let looked = 0;
-  const byName = new Map(configs.map((config) => [config.name, { config } as Repository]));
+  const repositoryOf = (config: RepositoryConfig): Repository => {
+    const isHub = config.type === 'remote' && config.dockerHub === true;
+    const canonicalImage = (image: string): string => (isHub ? toCanonicalImage(image) : image);
+    return { config, canonicalImage } as Repository;
+  };
+  const byName = new Map(configs.map((config) => [config.name, repositoryOf(config)]));
   const caller = {
     mayPull: async (at: ImageKey) => {
       asked.push(at);
@@ -162,5 +170,79 @@ describe('checkTogether', () => {
     const problems = checkTogether([local('leaf'), ...ring, virtual('beside', ['v0'])], (n) => `${n}.`);
     expect(problems.length).toBe(10);
     expect(problems[1]?.problem).toMatch(/^form a cycle: v1 → v2 → .* → v0 → v1$/);
+  });
+});
+
+describe('the members that are asked for an official image of Docker Hub', () => {
+  const members = ['mine', 'hub', 'other'];
+  const only = (name: string, patterns: object) => members.map((one) => (one === name ? { name, ...patterns } : one));
+  const leaves = [local('mine'), hub('hub'), remote('other')];
+  const all = ['mine', 'hub', 'other'];
+  const nested = (patterns: object) => [
+    ...leaves,
+    virtual('inner', ['hub', 'other']),
+    virtual('top', ['mine', { name: 'inner', ...patterns }]),
+  ];
+
+  it.each<[title: string, configs: RepositoryConfig[], image: string, asked: string[]]>([
+    ['without patterns', [...leaves, virtual('top', members)], 'alpine', all],
+    [
+      'with the hub excluded',
+      [...leaves, virtual('top', only('hub', { exclude: ['library/**'] }))],
+      'alpine',
+      ['mine', 'other'],
+    ],
+    [
+      'with its short name excluded',
+      [...leaves, virtual('top', only('hub', { exclude: ['alpine'] }))],
+      'library/alpine',
+      ['mine', 'other'],
+    ],
+    [
+      'with its short name excluded',
+      [...leaves, virtual('top', only('hub', { exclude: ['alpine'] }))],
+      'library/busybox',
+      all,
+    ],
+    [
+      'with another member excluded',
+      [...leaves, virtual('top', only('other', { exclude: ['library/**'] }))],
+      'alpine',
+      all,
+    ],
+    ['with the hub for it alone', [...leaves, virtual('top', only('hub', { include: ['library/*'] }))], 'alpine', all],
+    [
+      'with the hub for it alone',
+      [...leaves, virtual('top', only('hub', { include: ['library/*'] }))],
+      'team/app',
+      ['mine', 'other'],
+    ],
+    [
+      'with the hub for its short name',
+      [...leaves, virtual('top', only('hub', { include: ['alpine'] }))],
+      'library/alpine',
+      all,
+    ],
+    ['reserved', [...leaves, virtual('top', members, { reserved: ['library/**'] })], 'alpine', ['mine', 'other']],
+    ['reserved by its short name', [...leaves, virtual('top', members, { reserved: ['alpine'] })], 'alpine', ['mine']],
+    [
+      'reserved by its short name',
+      [...leaves, virtual('top', members, { reserved: ['alpine'] })],
+      'library/alpine',
+      ['mine', 'other'],
+    ],
+    ['excluded above', nested({ exclude: ['library/**'] }), 'alpine', ['mine', 'other']],
+    ['included above', nested({ include: ['library/**'] }), 'alpine', ['mine', 'hub']],
+  ])('follow patterns by either name: %s', async (_title, configs, image, expected) => {
+    const { members: found, caller, names, asked } = scene(configs);
+    const askable = await names(found.askable(caller, image));
+    expect(askable.toSorted()).toEqual(expected.toSorted());
+    // Rules see the name that each member has for the image.
+    const own = asked.filter(({ repository }) => repository === 'hub').map((at) => at.image);
+    expect(own).toEqual(askable.includes('hub') ? [image.includes('/') ? image : `library/${image}`] : []);
+    const hubMember = (await found.all()).find(({ config }) => config.name === 'hub');
+    if (hubMember === undefined) throw new Error('it has no hub');
+    const reach = await found.askableOf(caller, hubMember);
+    expect(reach.has(image.includes('/') ? image : `library/${image}`)).toBe(askable.includes('hub'));
   });
 });
