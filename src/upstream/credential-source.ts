@@ -30,7 +30,7 @@ export class CredentialSource {
   readonly #asking = new SingleFlight<HeldCredentials | undefined>();
   /** Absent when the configuration contains the credentials themselves. */
   readonly #ask: (() => Promise<HeldCredentials | undefined>) | undefined;
-  #kept: { readonly value: HeldCredentials | undefined; readonly until: number } | undefined;
+  #kept: { readonly value: HeldCredentials | undefined; readonly at: number } | undefined;
 
   constructor(options: CredentialSourceOptions) {
     const { credentials, upstream } = options;
@@ -39,7 +39,7 @@ export class CredentialSource {
     else if (credentials !== undefined && 'exec' in credentials) {
       const server = upstream === 'registry-1.docker.io' ? dockerHubServer : upstream;
       this.#ask = () => askCredentialHelper(credentials.exec, server);
-    } else this.#kept = { value: credentials, until: Infinity };
+    } else this.#kept = { value: credentials, at: 0 };
   }
 
   /** The credentials that were obtained last. */
@@ -51,10 +51,11 @@ export class CredentialSource {
   async get(): Promise<HeldCredentials | undefined> {
     const ask = this.#ask;
     if (ask === undefined) return this.#kept?.value;
-    if (this.#kept !== undefined && this.#options.now() < this.#kept.until) return this.#kept.value;
+    const ageMs = this.#options.now() - (this.#kept?.at ?? 0);
+    if (this.#kept !== undefined && ageMs >= 0 && ageMs < this.#lifeMs) return this.#kept.value;
     return this.#asking.run('', async () => {
       const value = await this.#obtain(ask);
-      this.#kept = { value, until: this.#options.now() + this.#lifeMs };
+      this.#kept = { value, at: this.#options.now() };
       return value;
     });
   }

@@ -59,12 +59,13 @@ export class CredentialTrials {
    * @throws UpstreamVerdict failed, without sending it, when the request that tried the credentials failed.
    */
   async run<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T | undefined> {
+    if (this.findRefusal(value, image) !== undefined) return undefined;
     while (!isAhead(this.#acceptedUntil.get(value) ?? 0, this.#options.now())) {
-      if (this.findRefusal(value, image) !== undefined) return undefined;
       const running = this.#running.get(value);
       if (running === undefined) return this.#try(value, image, send);
       const verdict = await running;
       if (verdict !== undefined) throw verdict;
+      if (this.findRefusal(value, image) !== undefined) return undefined;
     }
     const { result, verdict } = await send();
     this.#note(value, image, verdict);

@@ -30,6 +30,7 @@ type Own = Pick<Authorization, 'withheld'> & { readonly credentials?: HeldCreden
 const maxImages = 10_000;
 /** Realm, service and scope together, because they are kept for many images. */
 const maxChallengeChars = 2048;
+const openMs = 300_000;
 
 /** Decides what to send with a request, as the upstream's challenges ask, and keeps passwords within its domain. */
 export class UpstreamAuth {
@@ -40,6 +41,8 @@ export class UpstreamAuth {
   /** The scopes that challenges for images asked for. The next request for the image is sent with a token at once. */
   readonly #scopes = new LRUCache<string, TokenScope>({ maxSize: maxImages, sizeCalculation: () => 1 });
   #isBasic = false;
+  /** Until when the upstream is assumed to hide nothing, because its ping needs no authentication. */
+  #openUntil = 0;
 
   constructor(options: AuthOptions) {
     const { now, log, credentials, upstream } = options;
@@ -49,6 +52,11 @@ export class UpstreamAuth {
     this.#source = new CredentialSource({ credentials, upstream: upstream.host, now, log });
     this.#trials = new CredentialTrials({ now, onRefused });
     this.#tokens = new Tokens({ ...options, trials: this.#trials });
+  }
+
+  /** The configured URL. */
+  get upstream(): URL {
+    return this.#options.upstream;
   }
 
   /** Why the present credentials are not sent; `undefined` unless the upstream refused them within the last minute. */
@@ -80,10 +88,31 @@ export class UpstreamAuth {
     if (challenge === undefined) return undefined;
     if (own.withheld !== undefined) throw own.withheld;
     if (own.credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
-    if ('identityToken' in own.credentials)
-      throw failed('it requires a password, but the credential helper returned an identity token', { status });
-    this.#isBasic = challenge.scheme === 'basic';
-    return sendOwn(own);
+    return challenge.scheme === 'basic' ? this.#sendBasic(own.credentials) : sendOwn(own);
+  }
+
+  /**
+   * Returns what to send after a 404 to a request without `Authorization`: some registries hide private images from anonymous
+   * users. Asks with a ping for authentication; `undefined` when there is nothing else to try.
+   */
+  async reveal(
+    image: string,
+    sent: Authorization,
+    ping: () => Promise<UpstreamAnswer>,
+  ): Promise<Authorization | undefined> {
+    const openForMs = this.#openUntil - this.#options.now();
+    if (sent.kind !== 'none' || (openForMs > 0 && openForMs <= openMs)) return undefined;
+    const own = await this.#obtain(image);
+    if (own.credentials === undefined) return undefined;
+    const { status, headers } = await ping();
+    const challenge = status === 401 ? chooseChallenge(headers['www-authenticate']) : undefined;
+    if (status === 200) this.#openUntil = this.#options.now() + openMs;
+    if (challenge === undefined) return undefined;
+    if (challenge.scheme === 'basic') return this.#sendBasic(own.credentials);
+    if (isToken(own.credentials)) return sendOwn(own);
+    // The scope of a ping names no image, or another one.
+    const met = await this.#meetBearer(image, { ...challenge, scope: undefined }, sent);
+    return { ...met, isFinal: false };
   }
 
   /**
@@ -107,13 +136,23 @@ export class UpstreamAuth {
    */
   async meetElsewhere({ status, headers, hop }: UpstreamAnswer, not?: string): Promise<string | undefined> {
     const challenge = status === 401 ? chooseChallenge(headers['www-authenticate']) : undefined;
-    if (challenge?.scheme !== 'bearer' || challenge.scope === undefined) return undefined;
+    const image = /^\/v2\/(.+)\/(?:manifests|blobs|tags|referrers)\//.exec(hop.url.pathname)?.[1];
+    const scope =
+      challenge?.scheme === 'bearer' ? (challenge.scope ?? (image && `repository:${image}:pull`)) : undefined;
+    if (challenge?.scheme !== 'bearer' || scope === undefined) return undefined;
     try {
-      return await this.#tokens.get({ ...challenge, scope: challenge.scope }, { from: hop.url, not });
+      return await this.#tokens.get({ ...challenge, scope }, { from: hop.url, not });
     } catch (error) {
       if (!(error instanceof UpstreamVerdict)) throw error;
       throw failed(`access was refused where it redirected to: ${error.message}`, { ...error.fields, status });
     }
+  }
+
+  #sendBasic(credentials: HeldCredentials): Authorization {
+    if ('identityToken' in credentials)
+      throw failed('it requires a password, but the credential helper returned an identity token', { status: 401 });
+    this.#isBasic = true;
+    return sendOwn({ credentials });
   }
 
   async #meetBearer(

@@ -64,12 +64,26 @@ export class Exchange {
         continue;
       }
       if (answer.hop.elsewhere) return this.#follow(answer, send);
+      if (answer.status === 404) {
+        const revealing = await this.#auth.reveal(image, sent, () => this.#ping());
+        if (revealing === undefined) return answer;
+        discard(answer.body);
+        sent = revealing;
+        continue;
+      }
       if (!isRefusal(answer)) return answer;
       discard(answer.body);
       const next = refusals < maxRefusals ? await this.#auth.meet(image, answer, sent) : undefined;
       if (next === undefined) throw sent.withheld ?? this.#judge(answer, sent);
       sent = next;
     }
+  }
+
+  async #ping(): Promise<Answer> {
+    const url = new URL('/v2/', this.#auth.upstream);
+    const answer = await this.#transport.send({ method: 'GET', url, headers: {}, credentials: {}, elsewhere: false });
+    discard(answer.body);
+    return answer;
   }
 
   #attempt<A extends UpstreamAnswer>(image: string, sent: Authorization, send: SendAttempt<A>): Promise<A | undefined> {

@@ -52,6 +52,25 @@ describe.each(names)('the scope of a challenge, in "%s"', (name) => {
   });
 });
 
+describe.each(names)('an upstream that hides private images from anonymous users, in "%s"', (name) => {
+  it.each(['basic', 'token'] as const)('gets the configured credentials after a 404: %s', async (type) => {
+    const { fault, client } = await start({ credentials: mine, negativeTtlSeconds: 0 });
+    fault.auth =
+      type === 'basic'
+        ? { type, ...mine, hides: true }
+        : { type, users: { robot: 'secret' }, hides: true, pingScope: 'repository:user/image:pull' };
+    expect((await client.get(path(name))).status).toBe(200);
+    expect((await client.get(`/v2/${name}/team/app/manifests/none`)).status).toBe(404);
+    expect(fault.count(/^\/v2\/$/)).toBe(1);
+  });
+
+  it('is not asked for authentication again when its ping needs none', async () => {
+    const { fault, client } = await start({ credentials: mine, negativeTtlSeconds: 0 });
+    for (let i = 0; i < 3; i++) expect((await client.get(`/v2/${name}/team/app/manifests/none`)).status).toBe(404);
+    expect(fault.count(/^\/v2\/$/)).toBe(1);
+  });
+});
+
 describe.each(names)('an https upstream that speaks of itself as http, in "%s"', (name) => {
   it('is asked over https: redirects and the token realm', async () => {
     const secure = await startFaultUpstream({ tls: true });
@@ -69,26 +88,38 @@ describe.each(names)('an https upstream that speaks of itself as http, in "%s"',
 });
 
 describe.each(names)('a redirect to another registry, in "%s"', (name) => {
-  it.each(['manifests', 'blobs'] as const)('is followed with an anonymous token of that registry: %s', async (kind) => {
-    const other = await startFaultUpstream();
-    cleanups.add(() => other.close());
-    const { fault, client } = await start({ credentials: mine });
-    fault.auth = { type: 'token', users: { robot: 'secret' } };
-    const { layers } = other.images.addImage('team/app', 'v1', [1000]);
-    other.auth = { type: 'token', users: { robot: 'secret' }, open: ['team/app'] };
-    const rest = kind === 'manifests' ? 'manifests/v1' : `blobs/${layers[0]?.digest}`;
-    fault.fault(`/${kind}/`, { redirect: { to: `${other.url}/v2/team/app/${rest}` } });
-    for (let i = 0; i < 2; i++) expect((await client.get(`/v2/${name}/team/app/${rest}`)).status).toBe(200);
-    expect(other.count('/token')).toBeGreaterThan(0);
-    const basic = other.requests.filter(({ headers }) => headers.authorization?.startsWith('Basic') === true);
-    expect(basic).toEqual([]);
-    other.auth = { type: 'token', users: { robot: 'secret' }, open: [] };
-    other.revokeTokens();
-    fault.images.addImage('team/app', 'v9');
-    fault.fault('/v9', { redirect: { to: `${other.url}/v2/team/app/${rest}` } });
-    const refused = await client.get(`/v2/${name}/team/app/manifests/v9`);
-    expect([refused.status, refused.codes]).toEqual([503, ['UNAVAILABLE']]);
-  });
+  it.each([
+    ['manifests', true],
+    ['blobs', true],
+    ['blobs', false],
+  ] as const)(
+    'is followed with an anonymous token of that registry: %s, scope in the challenge: %s',
+    async (kind, isScoped) => {
+      const other = await startFaultUpstream();
+      cleanups.add(() => other.close());
+      const { fault, client } = await start({ credentials: mine });
+      fault.auth = { type: 'token', users: { robot: 'secret' } };
+      const { layers } = other.images.addImage('team/app', 'v1', [1000]);
+      other.auth = {
+        type: 'token',
+        users: { robot: 'secret' },
+        open: ['team/app'],
+        ...(isScoped ? {} : { scope: null }),
+      };
+      const rest = kind === 'manifests' ? 'manifests/v1' : `blobs/${layers[0]?.digest}`;
+      fault.fault(`/${kind}/`, { redirect: { to: `${other.url}/v2/team/app/${rest}` } });
+      for (let i = 0; i < 2; i++) expect((await client.get(`/v2/${name}/team/app/${rest}`)).status).toBe(200);
+      expect(other.count('/token')).toBeGreaterThan(0);
+      const basic = other.requests.filter(({ headers }) => headers.authorization?.startsWith('Basic') === true);
+      expect(basic).toEqual([]);
+      other.auth = { type: 'token', users: { robot: 'secret' }, open: [] };
+      other.revokeTokens();
+      fault.images.addImage('team/app', 'v9');
+      fault.fault('/v9', { redirect: { to: `${other.url}/v2/team/app/${rest}` } });
+      const refused = await client.get(`/v2/${name}/team/app/manifests/v9`);
+      expect([refused.status, refused.codes]).toEqual([503, ['UNAVAILABLE']]);
+    },
+  );
 });
 
 describe.each(names)('a realm in another domain, in "%s"', (name) => {

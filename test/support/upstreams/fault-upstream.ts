@@ -13,7 +13,10 @@ import { FaultImages } from './fault-upstream-images.js';
 export type { Fault, RequestRecord } from './fault-upstream-answer.js';
 
 /** How the registry authenticates requests. May change at any time. */
-export type FaultAuth =
+export type FaultAuth = {
+  /** Hides images from anonymous users: 404 instead of a challenge. */
+  readonly hides?: boolean;
+} & (
   | {
       readonly type: 'basic';
       readonly username: string;
@@ -42,7 +45,8 @@ export type FaultAuth =
       readonly expiresIn?: number;
       /** The field of the token in the answer. @default token */
       readonly field?: 'token' | 'access_token';
-    };
+    }
+);
 
 type FaultServer = ReturnType<typeof createHttpServer>;
 
@@ -187,6 +191,8 @@ export class FaultUpstream {
     const { auth } = this;
     if (auth === undefined) return undefined;
     const image = nameIn(url);
+    if (auth.hides === true && image !== undefined && headers.authorization === undefined)
+      return problem(404, 'NAME_UNKNOWN');
     if (auth.type === 'basic') {
       if (headers.authorization === formatBasic(auth.username, auth.password)) return undefined;
       if (headers.authorization === undefined && image !== undefined && auth.open?.includes(image) === true)
