@@ -45,7 +45,8 @@ export function keepSecure(url: URL, from: URL): URL {
  */
 export function readLocation(headers: AnswerHeaders, from: URL): URL {
   const location = firstOf(headers, 'location');
-  if (location === undefined || !URL.canParse(location, from.href))
+  // An empty one would lead to the same URL again.
+  if (location === undefined || location === '' || !URL.canParse(location, from.href))
     throw failed('it redirects without a valid Location');
   const url = keepSecure(new URL(location, from), from);
   if (url.protocol !== 'https:' && url.protocol !== from.protocol) throw failed('it redirects from https to http');
