@@ -9,13 +9,17 @@ import type { UpstreamReason } from '../protocol/upstream/verdict.js';
 import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
 
 /**
- * The result of a request to an upstream. `absent`: 404. `denied`: 401 or 403 after the realm issued a token for this
+ * The result of a request to an upstream. `absent`: 404, 410 or 451. `denied`: 401 or 403 after the realm issued a token for this
  * scope, or refused an anonymous one. `failed`: everything else, such as refused credentials, a bare 401 or 403, 429, 5xx,
  * a loop, a timeout, a refused connection or wrong content: the answer could not be determined.
  */
 export type UpstreamResult<T> =
   | { readonly type: 'found'; readonly value: T }
-  | { readonly type: 'absent' }
+  | {
+      readonly type: 'absent';
+      /** Set when the upstream gave another reason than 404. */
+      readonly reason?: UpstreamReason;
+    }
   | { readonly type: 'denied'; readonly reason: UpstreamReason }
   | { readonly type: 'failed'; readonly reason: UpstreamReason };
 

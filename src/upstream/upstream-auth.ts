@@ -92,8 +92,8 @@ export class UpstreamAuth {
   }
 
   /**
-   * Returns what to send after a 404 to a request without `Authorization`: some registries hide private images from anonymous
-   * users. Asks with a ping for authentication; `undefined` when there is nothing else to try.
+   * Returns what to send after a 404, or a refusal without a challenge, to a request without `Authorization`: some registries
+   * hide private images from anonymous users. Asks for a challenge by a ping; `undefined` when there is nothing else to try.
    */
   async reveal(
     image: string,

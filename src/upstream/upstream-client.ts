@@ -262,7 +262,8 @@ class UndiciUpstream implements Upstream {
       return { type: 'found', value: await this.#guard(call, judge) };
     } catch (error) {
       if (!(error instanceof UpstreamVerdict)) throw error;
-      return error.type === 'absent' ? { type: 'absent' } : { type: error.type, reason: reasonOf(error, this.host) };
+      const reason = reasonOf(error, this.host);
+      return error.type === 'absent' && reason.status === 404 ? { type: 'absent' } : { type: error.type, reason };
     }
   }
 

@@ -64,19 +64,21 @@ export class Exchange {
         continue;
       }
       if (answer.hop.elsewhere) return this.#follow(answer, send);
-      if (answer.status === 404) {
-        const revealing = await this.#auth.reveal(image, sent, () => this.#ping());
-        if (revealing === undefined) return answer;
-        discard(answer.body);
-        sent = revealing;
-        continue;
-      }
-      if (!isRefusal(answer)) return answer;
+      const isRefused = isRefusal(answer);
+      if (!isRefused && answer.status !== 404) return answer;
+      // Releases the connection first: the realm may take long to answer.
+      if (isRefused) discard(answer.body);
+      const next = refusals < maxRefusals ? await this.#meet(image, answer, sent) : undefined;
+      if (next === undefined && !isRefused) return answer;
       discard(answer.body);
-      const next = refusals < maxRefusals ? await this.#auth.meet(image, answer, sent) : undefined;
       if (next === undefined) throw sent.withheld ?? this.#judge(answer, sent);
       sent = next;
     }
+  }
+
+  async #meet(image: string, answer: UpstreamAnswer, sent: Authorization): Promise<Authorization | undefined> {
+    const met = isRefusal(answer) ? await this.#auth.meet(image, answer, sent) : undefined;
+    return met ?? this.#auth.reveal(image, sent, () => this.#ping());
   }
 
   async #ping(): Promise<Answer> {

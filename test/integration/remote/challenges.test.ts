@@ -53,12 +53,17 @@ describe.each(names)('the scope of a challenge, in "%s"', (name) => {
 });
 
 describe.each(names)('an upstream that hides private images from anonymous users, in "%s"', (name) => {
-  it.each(['basic', 'token'] as const)('gets the configured credentials after a 404: %s', async (type) => {
+  it.each([
+    ['basic', 404],
+    ['token', 404],
+    ['basic', 403],
+    ['token', 401],
+  ] as const)('gets the configured credentials, with %s after a %i without a challenge', async (type, hides) => {
     const { fault, client } = await start({ credentials: mine, negativeTtlSeconds: 0 });
     fault.auth =
       type === 'basic'
-        ? { type, ...mine, hides: true }
-        : { type, users: { robot: 'secret' }, hides: true, pingScope: 'repository:user/image:pull' };
+        ? { type, ...mine, hides }
+        : { type, users: { robot: 'secret' }, hides, pingScope: 'repository:user/image:pull' };
     expect((await client.get(path(name))).status).toBe(200);
     expect((await client.get(`/v2/${name}/team/app/manifests/none`)).status).toBe(404);
     expect(fault.count(/^\/v2\/$/)).toBe(1);

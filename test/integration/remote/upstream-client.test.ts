@@ -129,6 +129,13 @@ describe('the upstream client', () => {
     expect([size, (await read(body)).length]).toEqual([0, 0]);
   });
 
+  it.each([410, 451])('reports absent with the reason for %i', async (status) => {
+    fault.fault('/manifests/', { status });
+    const result = await create().getManifest(name, latest, []);
+    const reason = expect.stringContaining(`it answered ${status}`) as unknown;
+    expect(result).toEqual({ type: 'absent', reason: { upstream: new URL(fault.url).host, reason, status } });
+  });
+
   it('reports absent for 404', async () => {
     const upstream = create();
     const other = parseDigest(digest('nothing'));

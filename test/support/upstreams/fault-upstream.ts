@@ -14,8 +14,8 @@ export type { Fault, RequestRecord } from './fault-upstream-answer.js';
 
 /** How the registry authenticates requests. May change at any time. */
 export type FaultAuth = {
-  /** Hides images from anonymous users: 404 instead of a challenge. */
-  readonly hides?: boolean;
+  /** Answers anonymous users with this status instead of a challenge, except at `/v2/`. */
+  readonly hides?: number;
 } & (
   | {
       readonly type: 'basic';
@@ -191,8 +191,8 @@ export class FaultUpstream {
     const { auth } = this;
     if (auth === undefined) return undefined;
     const image = nameIn(url);
-    if (auth.hides === true && image !== undefined && headers.authorization === undefined)
-      return problem(404, 'NAME_UNKNOWN');
+    if (auth.hides !== undefined && image !== undefined && headers.authorization === undefined)
+      return problem(auth.hides, 'NAME_UNKNOWN');
     if (auth.type === 'basic') {
       if (headers.authorization === formatBasic(auth.username, auth.password)) return undefined;
       if (headers.authorization === undefined && image !== undefined && auth.open?.includes(image) === true)
