@@ -229,7 +229,7 @@ const origin = { enum: ['declared', 'managed'], readOnly: true };
 /** Fields that the API adds to the settings. They are ignored on input. */
 export const shownWith = {
   repository: { origin, created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
-  remote: { has_credentials: { type: 'boolean', readOnly: true }, status: { type: 'object', readOnly: true } },
+  remote: { has_credentials: { type: 'boolean', readOnly: true }, status: { ...ref('CacheStatus'), readOnly: true } },
   account: { created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
   rule: { id: { ...text, readOnly: true }, origin },
 };
@@ -280,12 +280,29 @@ export const answerSchemas = {
       digest: ref('Digest'),
       upstream: text,
       problem: text,
+      breaker: ref('CircuitBreaker'),
       checked_at: time,
       fresh_until: time,
       members: { type: 'array', items: ref('Explanation') },
     },
     ['repository', 'type', 'image', 'answer', 'reason'],
   ),
+  CircuitBreaker: object({ state: { enum: ['closed', 'open', 'probing'] }, failures: count, last_failure: text }, [
+    'state',
+    'failures',
+  ]),
+  CacheStatus: object({
+    upstream: text,
+    breaker: ref('CircuitBreaker'),
+    budget: { type: 'number', minimum: 0, maximum: 1 },
+    counted_since: {
+      ...time,
+      description: 'When `counters` and `upstream_bytes` began. They do not survive a restart.',
+    },
+    counters: object({ hit: count, miss: count, stale: count, refresh: count }),
+    upstream_bytes: count,
+    used_bytes: count,
+  }),
   CollectionReport: object({
     dry_run: { type: 'boolean' },
     started_at: time,

@@ -16,6 +16,7 @@ import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import { createHostMatcher } from '../http/clients/web-pages.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
+import { Upstreams } from './upstreams.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { Archives } from '../ports/archives.js';
@@ -23,9 +24,7 @@ import type { MetadataStore } from '../ports/metadata.js';
 import type { Quarantine } from '../ports/garbage.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
-import type { Outgoing, Upstream } from '../ports/upstream.js';
-import { toRegistryUrl } from '../protocol/docker-hub.js';
-import type { RemoteRepositoryConfig, RepositoryConfig } from '../protocol/settings/repository-config.js';
+import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
@@ -39,11 +38,9 @@ import { PassthroughRepository } from '../repositories/passthrough/passthrough-r
 import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { checkStoredTypes } from '../repositories/stored-types.js';
 import { VirtualRepository } from '../repositories/virtual/virtual-repository.js';
-import { createUpstream } from '../upstream/upstream-client.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 import { CustomerCounts } from '../util/scheduling/customer-counts.js';
-import { createOutgoing } from '../util/outgoing/outgoing.js';
 
 /** The parts of a registry whose stores are open. */
 export interface OpenRegistry extends Core {
@@ -117,19 +114,24 @@ async function openOn(
     collect: () => garbage.collect(),
   });
   closers.add('caches', () => caches.close());
-  const create = (config: RepositoryConfig): Repository => {
+  const upstreams = new Upstreams(runtime, instanceId);
+  closers.add('upstreams', () => upstreams.close());
+  const create = (config: RepositoryConfig, before?: Repository): Repository => {
     if (config.type === 'local') return new LocalRepository(config, local);
     if (config.type === 'virtual') return new VirtualRepository(config, (name) => directory.get(name)?.repository);
-    const outgoing = outgoingOf(config, runtime);
-    const upstream = connectUpstream(config, outgoing, instanceId, runtime);
+    const { upstream, outgoing } = upstreams.connect(config);
     if (!config.cache)
       return new PassthroughRepository(config, { upstream, lists, outgoing, now: () => runtime.now() });
-    return caches.create(config, upstream);
+    return caches.create(config, upstream, before);
   };
   const background = new BackgroundCollection(garbage, runtime);
+  const onDeleted = async (name: string): Promise<void> => {
+    background.purge();
+    await upstreams.forget(name);
+  };
   const directory: Directory = await Directory.open(
     { ...options, declared: options.repositories },
-    { metadata: stores.metadata, runtime, create, onDeleted: () => background.purge() },
+    { metadata: stores.metadata, runtime, create, onDeleted },
   );
   closers.add('repositories', () => directory.close());
   // Closed before the repositories: a transfer would mistake the end of its connection for a failure of the upstream.
@@ -184,31 +186,4 @@ async function openAccessControl(
   if (typeof access === 'string') return createLocalAccess(access);
   const { openAccess } = await import('../access/open-access.js');
   return openAccess(access, { metadata, runtime, prefix });
-}
-
-function outgoingOf(config: RemoteRepositoryConfig, { log }: Runtime): Outgoing {
-  return createOutgoing({
-    ...config,
-    url: new URL(toRegistryUrl(config.url)),
-    connectTimeoutMs: config.connectTimeoutSeconds * 1000,
-    responseTimeoutMs: config.responseTimeoutSeconds * 1000,
-    log,
-  });
-}
-
-function connectUpstream(
-  config: RemoteRepositoryConfig,
-  outgoing: Outgoing,
-  instanceId: string,
-  runtime: Runtime,
-): Upstream {
-  return createUpstream({
-    url: toRegistryUrl(config.url),
-    outgoing,
-    credentials: config.credentials,
-    trustedRealms: config.trustedRealms,
-    instanceId,
-    log: runtime.log,
-    now: () => runtime.now(),
-  });
 }

@@ -75,17 +75,21 @@ export interface Explanation {
   readonly upstream?: string;
   /** Why the upstream cannot be asked as configured: it refused our credentials. */
   readonly problem?: string;
+  /** The circuit breaker of the upstream, unless it is closed. */
+  readonly breaker?: Upstream['breaker'];
   readonly checkedAt?: number;
   readonly freshUntil?: number;
   /** The members of a virtual repository, in the order in which they are asked. */
   readonly members?: readonly Explanation[];
 }
 
-/** The status of a remote repository, with counts since the start. */
+/** The status of a cache. */
 export interface RemoteStatus {
   readonly upstream: string;
   readonly breaker: Upstream['breaker'];
   readonly budget: number;
+  /** When the counts below began: at the start of the process, or when the repository was created. */
+  readonly countedSince: number;
   readonly counters: Readonly<Record<CacheOutcome, number>>;
   readonly upstreamBytes: number;
   readonly usedBytes: number;
@@ -132,6 +136,7 @@ export interface Repository {
   status?(): Promise<RemoteStatus>;
   /** In a cache: evicts this many bytes because the disk is full. Returns the evicted bytes. */
   makeRoom?(bytes: number): Promise<number>;
+  /** Ends background work. Requests in progress go on. */
   close?(): Promise<void>;
 }
 

@@ -4,7 +4,13 @@
  * they share. Imported by the composition root only.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { AddressedRepository, Addressing, Repository, RepositoryDirectory, Resolved } from '../ports/repository.js';
+import type {
+  AddressedRepository,
+  Addressing,
+  Repository,
+  RepositoryDirectory,
+  Resolved,
+} from '../ports/repository.js';
 import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { canonicalNamespace } from '../protocol/docker-hub.js';
@@ -27,9 +33,10 @@ interface Entry {
 export interface DirectoryParts {
   readonly metadata: RepositoryRecords & MetadataWriter;
   readonly runtime: Runtime;
-  readonly create: (config: RepositoryConfig) => Repository;
-  /** Called after a repository was deleted from the index; starts the removal of its content. */
-  readonly onDeleted: () => void;
+  /** `before` is the repository with the previous settings. It is closed afterwards, and its running requests go on. */
+  readonly create: (config: RepositoryConfig, before?: Repository) => Repository;
+  /** Called after a repository was deleted from the index and closed. Starts the removal of its content. */
+  readonly onDeleted: (name: string) => void | Promise<void>;
 }
 
 /** Decides which repository a name means, besides its first part. */
@@ -154,7 +161,7 @@ export class Directory implements RepositoryDirectory {
       refuseTypeChange(record.config, config);
       this.#refuseMisfits(config);
       const replaced = await this.#put(config, 'managed');
-      await repository.close?.();
+      if (this.#entries.get(config.name)?.repository !== repository) await repository.close?.();
       this.#parts.runtime.emit('repository.replaced', { name: config.name });
       return replaced;
     });
@@ -180,7 +187,7 @@ export class Directory implements RepositoryDirectory {
       });
       this.#entries.delete(name);
       await repository?.close?.();
-      this.#parts.onDeleted();
+      await this.#parts.onDeleted(name);
       this.#parts.runtime.emit('repository.deleted', { name });
     });
   }
@@ -233,7 +240,11 @@ export class Directory implements RepositoryDirectory {
   }
 
   #remember(record: RepositoryRecord): void {
-    this.#entries.set(record.config.name, { record, repository: this.#parts.create(record.config) });
+    const { config } = record;
+    const before = this.#entries.get(config.name)?.repository;
+    const isSame =
+      before !== undefined && isSameDocument({ ...before.config, description: '' }, { ...config, description: '' });
+    this.#entries.set(config.name, { record, repository: isSame ? before : this.#parts.create(config, before) });
   }
 
   #changeable(name: string): Entry {

@@ -259,9 +259,9 @@ function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string
   return isSameOrigin && isSameRealms && now['proxy'] === before.proxy && now['ca'] === before.ca;
 }
 
-/** Returns the status of a remote repository as the API shows it. */
-export function encodeStatus(status: object): unknown {
-  return mapKeys(status, toSnakeCase);
+/** Returns the status of a remote repository as the API shows it, with times in RFC 3339 format. */
+export function encodeStatus(status: { readonly countedSince: number }): unknown {
+  return mapKeys({ ...status, countedSince: encodeTime(status.countedSince) }, toSnakeCase);
 }
 
 /** Returns a health report as the API shows it, with times in RFC 3339 format. */
@@ -277,7 +277,7 @@ export function encodeExplanation(explanation: object): unknown {
   const { members, ...own } = explanation as { members?: readonly object[] };
   const times = Object.entries(own).map(([key, value]): [string, unknown] => {
     const isTime = typeof value === 'number' && (key === 'checkedAt' || key === 'freshUntil');
-    return [toSnakeCase(key), isTime ? encodeTime(value) : value];
+    return [toSnakeCase(key), isTime ? encodeTime(value) : mapKeys(value, toSnakeCase)];
   });
   return {
     ...Object.fromEntries(times),

@@ -20,7 +20,20 @@ import type { CacheFills } from './fills/cache-fills.js';
 import { RunningFill, type Fill } from './fills/fill.js';
 import { NegativeCache } from './negative-cache.js';
 
-/** The parts that all caches of one registry share. */
+/** What a cache counts, in memory. It outlives changes of the settings. */
+export interface CacheStatistics {
+  readonly counters: Record<CacheOutcome, number>;
+  upstreamBytes: number;
+  /** When the counts began. */
+  readonly countedSince: number;
+}
+
+/** Begins to count. */
+export function createStatistics(now: number): CacheStatistics {
+  return { counters: { hit: 0, miss: 0, stale: 0, refresh: 0 }, upstreamBytes: 0, countedSince: now };
+}
+
+/** The parts of a cache. All but the statistics are shared by the caches of one registry. */
 export interface CacheParts {
   readonly blobs: BlobStore;
   readonly metadata: MetadataWriter &
@@ -34,6 +47,7 @@ export interface CacheParts {
   readonly fills: CacheFills;
   readonly accessTimes: AccessTimes;
   readonly lists: ListCache;
+  readonly statistics: CacheStatistics;
 }
 
 /** The state of one cache that its parts share: upstream, eviction, counters and known absences. */
@@ -43,8 +57,6 @@ export class CacheContext {
   readonly parts: CacheParts;
   readonly eviction: CacheEviction;
   readonly negatives: NegativeCache;
-  readonly counters: Record<CacheOutcome, number> = { hit: 0, miss: 0, stale: 0, refresh: 0 };
-  upstreamBytes = 0;
   readonly #counted = new WeakSet<Fill>();
 
   constructor(config: RemoteRepositoryConfig, upstream: Upstream, eviction: CacheEviction, parts: CacheParts) {
@@ -60,8 +72,8 @@ export class CacheContext {
   }
 
   count(image: string, what: 'manifest' | 'blob' | 'list', outcome: CacheOutcome): void {
-    this.counters[outcome]++;
-    const { runtime } = this.parts;
+    const { runtime, statistics } = this.parts;
+    statistics.counters[outcome]++;
     if (runtime.events.listenerCount('cache.answered') === 0) return;
     runtime.emit('cache.answered', { repository: this.config.name, image, what, outcome });
   }
@@ -74,13 +86,13 @@ export class CacheContext {
 
   /** Records bytes that came from the upstream and were stored. */
   noteFetched(image: string, digest: Digest, bytes: number): void {
-    this.upstreamBytes += bytes;
+    this.parts.statistics.upstreamBytes += bytes;
     this.parts.runtime.emit('cache.filled', { repository: this.config.name, image, digest, bytes });
   }
 
   /** Records bytes that came from the upstream and were not stored. */
   noteUncached(bytes: number): void {
-    this.upstreamBytes += bytes;
+    this.parts.statistics.upstreamBytes += bytes;
   }
 
   /** Counts a transfer once, however many readers join it. Does not count content that was already stored. */

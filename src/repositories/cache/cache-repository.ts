@@ -25,9 +25,9 @@ import { hasOfficialImages, toCanonicalImage } from '../../protocol/docker-hub.j
 import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { Closers } from '../../util/closers.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
-import type { CacheContext } from './cache-context.js';
+import { explainUpstream } from '../remote/explain-upstream.js';
+import type { CacheContext, CacheStatistics } from './cache-context.js';
 import { CachedLists } from './cached-lists.js';
 import { CachedManifests, type Resolved } from './cached-manifests.js';
 import type { Fill } from './fills/fill.js';
@@ -50,6 +50,10 @@ export class CacheRepository implements Repository {
     this.#store = new ManifestStore(context);
     this.#manifests = new CachedManifests(context, this.#store);
     this.#lists = new CachedLists(context);
+  }
+
+  get statistics(): CacheStatistics {
+    return this.#context.parts.statistics;
   }
 
   canonicalImage(image: string): string {
@@ -143,9 +147,9 @@ export class CacheRepository implements Repository {
   }
 
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
-    const { host: upstream, refusal } = this.#context.upstream;
-    const problem = refusal === undefined ? {} : { problem: refusal };
-    const common = { repository: this.config.name, type: this.config.type, image, upstream, ...problem };
+    const state = explainUpstream(this.#context.upstream);
+    const { upstream } = state;
+    const common = { repository: this.config.name, type: this.config.type, image, ...state };
     const tag = 'tag' in reference ? await this.#store.tag(image, reference.tag) : undefined;
     const digest = 'digest' in reference ? reference.digest : tag?.digest;
     const record = digest && (await this.#store.manifest(image, digest));
@@ -179,11 +183,13 @@ export class CacheRepository implements Repository {
   }
 
   async status(): Promise<RemoteStatus> {
-    const { upstream, counters, upstreamBytes, parts } = this.#context;
+    const { upstream, parts } = this.#context;
+    const { counters, upstreamBytes, countedSince } = parts.statistics;
     return {
       upstream: upstream.host,
       breaker: upstream.breaker,
       budget: upstream.budget,
+      countedSince,
       counters: { ...counters },
       upstreamBytes,
       usedBytes: await parts.metadata.usage(this.config.name),
@@ -195,12 +201,8 @@ export class CacheRepository implements Repository {
   }
 
   async close(): Promise<void> {
-    const { upstream, eviction } = this.#context;
     this.#lists.forget();
-    const closers = new Closers();
-    closers.add('connections', () => upstream.close());
-    closers.add('eviction', () => eviction.close());
-    await closers.close();
+    await this.#context.eviction.close();
   }
 
   /** Returns the size of a linked, undamaged blob and records the access. A damaged blob counts as missing. */

@@ -8,13 +8,13 @@ import type { Repository } from '../../ports/repository.js';
 import type { Upstream } from '../../ports/upstream.js';
 import { hasOfficialImages, withCanonicalPatterns } from '../../protocol/docker-hub.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { CacheContext, type CacheParts } from './cache-context.js';
+import { CacheContext, createStatistics, type CacheParts } from './cache-context.js';
 import { CacheRepository } from './cache-repository.js';
 import { AccessTimes } from './eviction/access-times.js';
 import { CacheEviction } from './eviction/cache-eviction.js';
 import { CacheFills } from './fills/cache-fills.js';
 
-export interface CachesParts extends Omit<CacheParts, 'fills' | 'accessTimes'> {
+export interface CachesParts extends Omit<CacheParts, 'fills' | 'accessTimes' | 'statistics'> {
   /** All repositories; their caches make room when the disk is full. */
   readonly repositories: () => readonly Repository[];
   /** Frees bytes that nothing refers to. Evictions wait for it. */
@@ -33,11 +33,13 @@ export class Caches {
     this.#accessTimes = new AccessTimes(parts);
   }
 
-  create(config: RemoteRepositoryConfig, upstream: Upstream): Repository {
+  /** @param before the repository with the previous settings, whose statistics are continued. */
+  create(config: RemoteRepositoryConfig, upstream: Upstream, before?: Repository): Repository {
     const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes };
     const pins = hasOfficialImages(config) ? withCanonicalPatterns(config.pins) : config.pins;
     const eviction = new CacheEviction(parts, { ...config, pins });
-    return new CacheRepository(new CacheContext(config, upstream, eviction, parts));
+    const statistics = before instanceof CacheRepository ? before.statistics : createStatistics(parts.runtime.now());
+    return new CacheRepository(new CacheContext(config, upstream, eviction, { ...parts, statistics }));
   }
 
   /**

@@ -26,6 +26,7 @@ import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { pipeRange } from '../../util/streams/pipe-range.js';
 import { verifiedBody } from './verified-body.js';
+import { explainUpstream } from '../remote/explain-upstream.js';
 import { FetchedLists } from '../remote/fetched-lists.js';
 import type { ListCache } from '../remote/list-cache.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
@@ -146,9 +147,8 @@ export class PassthroughRepository implements Repository {
   }
 
   explain(_caller: Caller, image: string): Promise<Explanation> {
-    const { host: upstream, refusal } = this.#parts.upstream;
-    const problem = refusal === undefined ? {} : { problem: refusal };
-    const common = { repository: this.config.name, type: this.config.type, image, upstream, ...problem };
+    const state = explainUpstream(this.#parts.upstream);
+    const common = { repository: this.config.name, type: this.config.type, image, ...state };
     return Promise.resolve({
       ...common,
       answer: 'upstream',
@@ -156,9 +156,8 @@ export class PassthroughRepository implements Repository {
     });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#lists.forget('');
-    return this.#parts.upstream.close();
   }
 
   /** A first page shows the upstream's present list; the pages after it are cut from the list that was kept then. */

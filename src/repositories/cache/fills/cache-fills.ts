@@ -6,7 +6,7 @@ import type { BlobInfo } from '../../../ports/bytes.js';
 import type { ImageKey } from '../../../ports/images.js';
 import type { ImageRecords, RepositoryRecords } from '../../../ports/metadata.js';
 import type { Repository } from '../../../ports/repository.js';
-import type { UpstreamBlob, UpstreamResult } from '../../../ports/upstream.js';
+import type { Upstream, UpstreamBlob, UpstreamResult } from '../../../ports/upstream.js';
 import type { UpstreamReason } from '../../../protocol/upstream/verdict.js';
 import { algorithmOf, type Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
@@ -39,6 +39,7 @@ type Refusal = Exclude<UpstreamResult<never>, { type: 'found' }>;
 /** A digest that is being fetched, from the first upstream request to the link. */
 interface Entry {
   readonly at: ImageKey;
+  readonly upstream: Upstream;
   readonly opening: Opening;
   fill: RunningFill | undefined;
 }
@@ -88,13 +89,15 @@ export class CacheFills {
       this.#closing.signal.throwIfAborted();
       const entry = this.#entries.get(request.digest);
       if (entry === undefined) return this.#start(request);
-      const isMine = isSame(entry.at, request.at);
+      // After a change of the repository's settings, its present upstream is another one.
+      const isReplaced = isSame(entry.at, request.at) && entry.upstream !== request.upstream;
+      const isMine = isSame(entry.at, request.at) && !isReplaced;
       const opened = await (isMine ? entry.opening : entry.opening.catch(() => undefined));
       if (isMine && opened !== undefined) return opened;
       // The answer of another image's upstream does not count for this image. Its entry is gone: ask this image's
       // upstream.
       if (entry.fill === undefined) continue;
-      const refusal = entry.fill.isFor(request.at) ? undefined : await this.#ask(request);
+      const refusal = entry.fill.isFor(request.at) && !isReplaced ? undefined : await this.#ask(request);
       if (refusal !== undefined) return refusal;
       if (entry.fill.hasFailed) continue;
       this.join(entry.fill, request.at, request.onLinked);
@@ -118,7 +121,8 @@ export class CacheFills {
 
   #start(request: FillRequest): Opening {
     const opening = this.#open(request, (fill) => (entry.fill = fill));
-    const entry: Entry = { at: request.at, opening, fill: undefined };
+    const { at, upstream } = request;
+    const entry: Entry = { at, upstream, opening, fill: undefined };
     this.#entries.set(request.digest, entry);
     const settle = (): void => {
       if (entry.fill === undefined) this.#entries.delete(request.digest);

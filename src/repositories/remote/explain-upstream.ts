@@ -1,0 +1,13 @@
+import type { Explanation } from '../../ports/repository.js';
+import type { Upstream } from '../../ports/upstream.js';
+
+type State = Pick<Explanation, 'problem' | 'breaker'> & { readonly upstream: string };
+
+/** Returns what an explanation says about the upstream: refused credentials, and the circuit breaker unless it is closed. */
+export function explainUpstream({ host, refusal, breaker }: Upstream): State {
+  return {
+    upstream: host,
+    ...(refusal === undefined ? {} : { problem: refusal }),
+    ...(breaker.state === 'closed' ? {} : { breaker }),
+  };
+}
