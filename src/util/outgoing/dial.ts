@@ -8,13 +8,15 @@ import { failed } from '../../protocol/upstream/verdict.js';
 export type Target = TcpNetConnectOpts & { readonly host: string };
 
 /** Options of `dial`. */
-export interface DialOptions extends Omit<Target, 'lookup'> {
+export interface DialOptions extends Omit<Target, 'lookup' | 'signal'> {
   /** @default dns.lookup */
   readonly lookup?: LookupFunction | undefined;
   /** For all addresses together. */
   readonly timeoutMs: number;
   /** How long an address is tried alone before the next one is tried beside it (RFC 8305, 5). @default 250 */
   readonly attemptDelayMs?: number;
+  /** Gives up. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -23,11 +25,11 @@ export interface DialOptions extends Omit<Target, 'lookup'> {
  * @throws UpstreamVerdict failed after the timeout. @throws Error the error of the first address when all have failed.
  */
 export async function dial(options: DialOptions, connectTo: typeof connect = connect): Promise<Socket> {
-  const { host, port, lookup = dns.lookup, timeoutMs, attemptDelayMs = 250, ...more } = options;
+  const { host, port, lookup = dns.lookup, timeoutMs, attemptDelayMs = 250, signal, ...more } = options;
   const open = ({ address, family }: LookupAddress): Socket => connectTo({ ...more, host: address, port, family });
   const started = Date.now();
   const addresses = isIP(host) === 0 ? await resolve(host, lookup) : [{ address: host, family: isIP(host) }];
-  return new Race(addresses, open, attemptDelayMs).run(timeoutMs - (Date.now() - started));
+  return new Race(addresses, open, attemptDelayMs).run(timeoutMs - (Date.now() - started), signal);
 }
 
 /** Makes an agent open its connections with a function. An https agent speaks TLS over them. */
@@ -77,17 +79,21 @@ class Race {
   }
 
   /** Returns the first connection. Rejects with the first error when all addresses have failed, and after the timeout. */
-  run(timeoutMs: number): Promise<Socket> {
+  run(timeoutMs: number, signal?: AbortSignal): Promise<Socket> {
     return new Promise((done, fail) => {
       const timer = setTimeout(() => this.#end(failed('no connection in time', { trouble: true })), timeoutMs);
+      const onAbort = (): void => this.#end(failed('the connections are being closed'));
       this.#end = (error, winner) => {
         clearTimeout(timer);
         clearTimeout(this.#delay);
+        signal?.removeEventListener('abort', onAbort);
         for (const socket of this.#attempts) if (socket !== winner) socket.destroy();
         if (winner === undefined) fail(error ?? failed('its host name has no address'));
         else done(winner);
       };
-      this.#next();
+      if (signal?.aborted === true) return onAbort();
+      signal?.addEventListener('abort', onAbort);
+      return this.#next();
     });
   }
 

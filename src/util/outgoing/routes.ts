@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
@@ -25,10 +26,12 @@ export type RouteSettings = Pick<Outgoing, 'targets' | 'ca' | 'findProxy' | 'con
 export class Routes {
   readonly #agents = new Map<string, HttpAgent>();
   readonly #keepAliveMs: number;
+  readonly #closing = new AbortController();
 
   /** @param keepAliveMs 0: connections are not reused. */
   constructor(keepAliveMs: number) {
     this.#keepAliveMs = keepAliveMs;
+    setMaxListeners(0, this.#closing.signal);
   }
 
   /**
@@ -54,8 +57,9 @@ export class Routes {
     };
   }
 
-  /** Cuts all connections. */
+  /** Cuts all connections, also those that are being opened. */
   close(): void {
+    this.#closing.abort();
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
   }
@@ -71,7 +75,8 @@ export class Routes {
     return this.#keep(key, () => {
       const options = this.#options(isFresh);
       const agent = isSecure ? new HttpsAgent({ ...options, ...trust(ca) }) : new HttpAgent(options);
-      return dialWith(agent, (target) => dial({ ...target, lookup: targets?.lookup, timeoutMs }));
+      const { signal } = this.#closing;
+      return dialWith(agent, (target) => dial({ ...target, lookup: targets?.lookup, timeoutMs, signal }));
     });
   }
 

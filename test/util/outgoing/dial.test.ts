@@ -65,6 +65,16 @@ it('dial gives up all addresses after the timeout', async () => {
   expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true]);
 });
 
+it('dial gives up when the connections are closed', async () => {
+  const closing = new AbortController();
+  const { dialed, sockets, until } = start(['10.0.0.1'], { signal: closing.signal });
+  await until(1);
+  closing.abort();
+  await expect(dialed).rejects.toThrow('the connections are being closed');
+  expect(sockets[0]?.destroyed).toBe(true);
+  await expect(start(['10.0.0.1'], { signal: closing.signal }).dialed).rejects.toThrow('are being closed');
+});
+
 it('dial tries IPv6 and IPv4 in turn', async () => {
   const { dialed, sockets, hosts, until } = start(['fd00::1', 'fd00::2', 'fd00::3', '10.0.0.1']);
   await until(4);
