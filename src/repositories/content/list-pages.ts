@@ -90,7 +90,7 @@ function describeReferrer({ mediaType, digest, size, artifactType, annotations }
 }
 
 /** Returns the size of a descriptor as JSON. */
-export function weightOf(item: Referrer): number {
+function weightOf(item: Referrer): number {
   return Buffer.byteLength(JSON.stringify(item));
 }
 

@@ -1,12 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import type { Referrer } from '../../ports/images.js';
 import type { Tag } from '../../protocol/names.js';
-import { weightOf } from '../content/list-pages.js';
 
-/** The limit for all remote repositories together. */
-const maxBytes = 32 * 1024 * 1024;
-/** The memory of a string or object besides its text. */
-const overheadBytes = 60;
+/**
+ * The limit for all remote repositories together. Holds a few lists of the largest size that is read: the members of a virtual
+ * repository must not drive out each other's lists while a client reads page after page.
+ */
+const maxBytes = 64 * 1024 * 1024;
+/** The memory of a string besides its text, and of a referrer besides its JSON, as measured. */
+const overheadBytes = { tag: 60, referrer: 120 };
 
 /** A list from an upstream. It is sorted once, when it arrives, and served in many pages. */
 export interface KeptList {
@@ -19,7 +21,7 @@ export class ListCache {
   readonly #lists = new LRUCache<string, KeptList>({
     maxSize: maxBytes,
     sizeCalculation: ({ items }, key) =>
-      items.reduce<number>((sum, item) => sum + weigh(item), key.length + overheadBytes),
+      items.reduce<number>((sum, item) => sum + weigh(item), key.length + overheadBytes.tag),
   });
 
   /** The total size of the lists. */
@@ -43,5 +45,9 @@ export class ListCache {
 }
 
 function weigh(item: Tag | Referrer): number {
-  return typeof item === 'string' ? item.length + overheadBytes : weightOf(item) * 2 + overheadBytes * 6;
+  if (typeof item === 'string') return item.length + overheadBytes.tag;
+  const json = JSON.stringify(item);
+  // V8 keeps a string in one byte per character, or in two if a character needs them.
+  const isAscii = Buffer.byteLength(json) === json.length;
+  return json.length * (isAscii ? 1 : 2) + overheadBytes.referrer;
 }

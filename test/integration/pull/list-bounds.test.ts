@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { digest, imageManifest, types } from '../../support/content/content.js';
+import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -55,6 +56,41 @@ describe('a page of 200 referrers', () => {
     expect(found).toEqual(names.toSorted());
     expect(Math.max(...sizes)).toBeLessThan(1.1 * 1024 * 1024);
     expect(sizes.length).toBe(3);
+  });
+});
+
+describe('referrers of several pass-throughs in a virtual repository', () => {
+  it.each([['one'], ['both']])('are read from each upstream page once: %s', async (repository) => {
+    const other = await startFaultUpstream();
+    cleanups.add(() => other.close());
+    const { fault, client } = await startRemote(
+      cleanups,
+      {},
+      {
+        others: (url) => [
+          { name: 'first', type: 'remote', url, cache: false },
+          { name: 'second', type: 'remote', url: other.url, cache: false },
+          { name: 'one', type: 'virtual', members: ['first', 'local'] },
+          { name: 'both', type: 'virtual', members: ['first', 'second'] },
+        ],
+      },
+    );
+    // A page for a client holds 16 of these.
+    const annotations = { text: 'x'.repeat(60_000) };
+    const upstreams = repository === 'one' ? [fault] : [fault, other];
+    for (const { images } of upstreams) {
+      images.pageSize = 50;
+      for (let i = 0; i < 150; i++)
+        images.addManifest('team/app', imageManifest(`${images === fault.images} ${i}`, { subject, annotations }));
+    }
+    let found = 0;
+    for (let next: string | undefined = `/v2/${repository}/team/app/referrers/${subject.digest}`; next !== undefined;) {
+      const answer = await client.get(next);
+      found += (answer.json() as { manifests: unknown[] }).manifests.length;
+      next = answer.next;
+    }
+    expect(found).toBe(150 * upstreams.length);
+    for (const upstream of upstreams) expect(upstream.count('/referrers/')).toBe(3);
   });
 });
 

@@ -9,11 +9,11 @@ const tags = (count: number): Tag[] => Array.from({ length: count }, (_, i) => `
 const kept = (items: readonly (Tag | Referrer)[]) => ({ items, checkedAt: 1 });
 
 describe('the lists that are kept of upstreams', () => {
-  it('hold 32 MiB together, of whatever repositories: the longest unused go', () => {
+  it('hold 64 MiB together, of whatever repositories: the longest unused go', () => {
     const cache = new ListCache();
     const list = tags(100_000);
     for (let i = 0; i < 20; i++) cache.set(`hub-${i}`, 'app\0tags', kept(list));
-    expect(cache.bytes).toBeLessThanOrEqual(32 * mebibyte);
+    expect(cache.bytes).toBeLessThanOrEqual(64 * mebibyte);
     expect([cache.get('hub-0', 'app\0tags'), cache.get('hub-19', 'app\0tags')?.items]).toEqual([undefined, list]);
   });
 
@@ -23,10 +23,22 @@ describe('the lists that are kept of upstreams', () => {
     const referrer = { digest: digestOf(Buffer.from('')), mediaType: 'a/b', size: 1, annotations };
     const list = 100;
     for (let i = 0; i < list; i++) cache.set('hub', `app\0${i}`, kept([referrer]));
-    expect(cache.bytes).toBeLessThanOrEqual(32 * mebibyte);
+    expect(cache.bytes).toBeLessThanOrEqual(64 * mebibyte);
     expect(cache.get('hub', `app\0${list - 1}`)).toBeDefined();
-    cache.set('hub', 'app\0huge', kept(Array.from({ length: 40 }, () => referrer)));
+    cache.set('hub', 'app\0huge', kept(Array.from({ length: 70 }, () => referrer)));
     expect(cache.get('hub', 'app\0huge')).toBeUndefined();
+  });
+
+  it.each([
+    ['ASCII', 'x', 3],
+    ['other characters, which take two bytes in memory', '漢', 1],
+  ])('hold several of the largest lists that are read: %s', (_title, character, count) => {
+    const cache = new ListCache();
+    const annotations = { text: character.repeat(60_000) };
+    const referrer = { digest: digestOf(Buffer.from('')), mediaType: 'a/b', size: 1, annotations };
+    const list = Array.from({ length: 275 }, () => referrer);
+    for (let i = 0; i < count; i++) cache.set(`hub-${i}`, 'app\0x', kept(list));
+    for (let i = 0; i < count; i++) expect(cache.get(`hub-${i}`, 'app\0x')).toBeDefined();
   });
 
   it('are forgotten by image or repository', () => {
