@@ -117,8 +117,8 @@ export class Tokens {
   async #send(hop: Hop, withSecret: boolean): Promise<TrialOutcome<Token | UpstreamVerdict>> {
     const { transport, timeoutMs, now } = this.#options;
     const fetchedAt = now();
-    // No redirects: the secret goes only to the realm that was checked.
-    const answer = await transport.send(hop, { maxRedirects: 0 });
+    // The secret goes only to the realm that was checked.
+    const answer = await transport.send(hop, { maxRedirects: 3, staysInOrigin: true });
     const { status, body } = answer;
     if (status === 200)
       return { result: parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };

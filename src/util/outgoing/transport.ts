@@ -28,6 +28,8 @@ export interface TravelOptions {
   readonly responseTimeoutMs: number;
   /** @default 5 */
   readonly maxRedirects?: number | undefined;
+  /** Refuses redirects to another origin. @default false */
+  readonly staysInOrigin?: boolean | undefined;
   /** Gives up; the promise rejects with its reason. */
   readonly signal: AbortSignal;
   /** Called with the head of every answer, redirects included, from the origin of the first request. */
@@ -50,7 +52,7 @@ const retryDelayMs = { min: 50, spread: 50 };
  * @throws UpstreamVerdict failed.
  */
 export async function travel(first: Hop, start: Start, options: TravelOptions): Promise<Answer> {
-  const { maxRedirects = maxRedirectsDefault, responseTimeoutMs, onHead, handOver } = options;
+  const { maxRedirects = maxRedirectsDefault, staysInOrigin = false, responseTimeoutMs, onHead, handOver } = options;
   let hop = first;
   for (let redirects = 0; ; redirects++) {
     const body = await sendWithRetries(hop, start, options.signal);
@@ -63,6 +65,7 @@ export async function travel(first: Hop, start: Start, options: TravelOptions): 
     }
     discard(body);
     const url = readLocation(headers, hop.url);
+    if (staysInOrigin && url.origin !== hop.url.origin) throw failed('it redirects to another host');
     const location = handOver?.(url);
     if (location !== undefined) return { ...answer, location };
     if (redirects >= maxRedirects) throw failed('it redirects too often');
@@ -114,7 +117,7 @@ export class Transport {
    * Returns the first answer that is not a redirect.
    * @throws UpstreamVerdict failed.
    */
-  send(hop: Hop, options: Pick<TravelOptions, 'maxRedirects' | 'onHead'> = {}): Promise<Answer> {
+  send(hop: Hop, options: Pick<TravelOptions, 'maxRedirects' | 'staysInOrigin' | 'onHead'> = {}): Promise<Answer> {
     const { responseTimeoutMs } = this.#outgoing;
     return travel(hop, (next, isFresh) => this.#start(next, isFresh), {
       responseTimeoutMs,
