@@ -12,6 +12,7 @@ import { CacheContext, createStatistics, type CacheParts } from './cache-context
 import { CacheRepository } from './cache-repository.js';
 import { AccessTimes } from './eviction/access-times.js';
 import { CacheEviction } from './eviction/cache-eviction.js';
+import { ShortNames } from './eviction/short-names.js';
 import { CacheFills } from './fills/cache-fills.js';
 
 export interface CachesParts extends Omit<CacheParts, 'fills' | 'accessTimes' | 'statistics'> {
@@ -26,6 +27,8 @@ export class Caches {
   readonly #parts: CachesParts;
   readonly #fills: CacheFills;
   readonly #accessTimes: AccessTimes;
+  readonly #moves = new Set<Promise<void>>();
+  #isClosed = false;
 
   constructor(parts: CachesParts) {
     this.#parts = parts;
@@ -37,6 +40,7 @@ export class Caches {
   create(config: RemoteRepositoryConfig, upstream: Upstream, before?: Repository): Repository {
     const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes };
     const pins = hasOfficialImages(config) ? withCanonicalPatterns(config.pins) : config.pins;
+    if (hasOfficialImages(config)) this.#moveShortNames(config.name);
     const eviction = new CacheEviction(parts, { ...config, pins });
     const statistics = before instanceof CacheRepository ? before.statistics : createStatistics(parts.runtime.now());
     return new CacheRepository(new CacheContext(config, upstream, eviction, { ...parts, statistics }));
@@ -50,7 +54,23 @@ export class Caches {
   }
 
   /** Writes the access times. Call it after the repositories are closed. */
-  close(): Promise<void> {
-    return this.#accessTimes.close();
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#moves);
+    await this.#accessTimes.close();
+  }
+
+  #moveShortNames(repository: string): void {
+    const { metadata, runtime } = this.#parts;
+    const names = new ShortNames(metadata, repository, () => this.#isClosed);
+    const move = names.move().then(
+      (images) => {
+        if (images > 0) runtime.log.info({ repository, images }, 'official images moved to their whole names');
+      },
+      (error: unknown) =>
+        runtime.log.warn({ err: error, repository }, 'failed to move official images to their whole names'),
+    );
+    this.#moves.add(move);
+    void move.finally(() => this.#moves.delete(move));
   }
 }

@@ -1,9 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Client } from '../../support/clients/client.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Client } from '../../support/clients/client.js';
 import { basic, startAccess } from '../../support/access/access.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { Cleanups, startRemote } from '../../support/upstreams/remote.js';
-import { startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { startMemoryRegistry, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 
 const cleanups = new Cleanups();
 let dockerHub: FaultUpstream;
@@ -92,6 +93,25 @@ describe.each(['real', 'mirror'])('an official image that is cached in %s', (nam
   });
 });
 
+it.each(['alpine', 'alpine:3', 'library/alpine'])('a pin protects an official image: %s', async (pin) => {
+  const hub = { url: 'http://docker.io', proxy: dockerHub.url, maxCacheBytes: 20_000, pins: [pin] };
+  const scene = await startRemote(cleanups, {}, { others: () => [{ name: 'pinned', type: 'remote', ...hub }] });
+  const pull = async (image: string): Promise<string> => {
+    const { layers } = dockerHub.images.addImage(image.includes('/') ? image : `library/${image}`, '3', [8000]);
+    await scene.client.get(`/v2/pinned/${image}/manifests/3`);
+    return (await scene.client.get(`/v2/pinned/${image}/blobs/${layers[0]?.digest}`)).header('x-cache');
+  };
+  const used = async (): Promise<unknown> => {
+    const shown = (await scene.client.get('/api/v1/repositories/pinned')).json();
+    return (shown as { status: { used_bytes: number } }).status.used_bytes;
+  };
+  for (const image of ['alpine', 'team/a', 'team/b', 'team/c']) {
+    await pull(image);
+    await vi.waitFor(async () => expect(await used()).toBeLessThanOrEqual(20_000));
+  }
+  expect([await pull('alpine'), await pull('team/a')]).toEqual(['hit', 'miss']);
+});
+
 it('an image with one name is not an official image of another registry', async () => {
   dockerHub.images.addImage('library/busybox', '3');
   expect(await status('not/busybox')).toBe(404);
@@ -127,4 +147,74 @@ it('access rules see the whole name of an official image, and tokens the name th
     expect([await pull('some', image), await pull('other', image)]).toEqual([200, 401]);
   }
   expect(await pull('some', 'alpine', 'library/alpine')).toBe(401);
+});
+
+describe('content that a cache holds under the short name of an official image', () => {
+  /** Starts a cache on a folder; without `dockerHub` as earlier releases, which stored what clients named. */
+  async function open(storage: string, hub: { readonly dockerHub: boolean; readonly tagTtlSeconds?: number }) {
+    const opened = await startRegistry({
+      storage,
+      repositories: [{ name: 'hub', type: 'remote', url: dockerHub.url, ...hub }],
+    });
+    const at = new Client(opened.url);
+    return {
+      at,
+      log: opened.log,
+      catalog: async () => ((await at.get('/v2/_catalog')).json() as { repositories: string[] }).repositories,
+      close: async () => {
+        await at.close();
+        await opened.close();
+      },
+    };
+  }
+
+  it('is moved to its whole name when the registry starts, and served although the upstream is down', async () => {
+    const storage = await makeScratchFolder();
+    cleanups.add(() => removeScratchFolder(storage));
+    const { manifest, layers } = dockerHub.images.addImage('alpine', '3', [5000], 'old');
+    const newer = dockerHub.images.addImage('library/busybox', '1');
+    dockerHub.images.addImage('busybox', '1', [6], 'old');
+    const before = await open(storage, { dockerHub: false });
+    for (const path of [`alpine/blobs/${layers[0]?.digest}`, 'alpine/manifests/3', 'busybox/manifests/1'])
+      expect((await before.at.get(`/v2/hub/${path}`)).status).toBe(200);
+    for (const path of ['library/busybox/manifests/1', 'team/app/manifests/3'])
+      expect((await before.at.get(`/v2/hub/${path}`)).status).toBe(200);
+    await before.close();
+
+    await dockerHub.down();
+    for (let start = 0; start < 2; start++) {
+      const after = await open(storage, { dockerHub: true });
+      await vi.waitFor(async () =>
+        expect(await after.catalog()).toEqual(['hub/library/alpine', 'hub/library/busybox', 'hub/team/app']),
+      );
+      for (const image of ['alpine', 'library/alpine']) {
+        const pulled = await after.at.get(`/v2/hub/${image}/manifests/3`);
+        expect([pulled.status, pulled.header('docker-content-digest')]).toEqual([200, manifest.digest]);
+        expect((await after.at.get(`/v2/hub/${image}/blobs/${layers[0]?.digest}`)).status).toBe(200);
+      }
+      // A tag that the whole name had already stays as it is.
+      const kept = await after.at.get('/v2/hub/busybox/manifests/1');
+      expect(kept.header('docker-content-digest')).toBe(newer.manifest.digest);
+      await vi.waitFor(() => {
+        const moves = after.log.filter(({ message }) => message === 'official images moved to their whole names');
+        expect(moves.map(({ fields }) => fields)).toEqual(start === 0 ? [{ repository: 'hub', images: 2 }] : []);
+      });
+      await after.close();
+    }
+  });
+
+  it('is evicted and purged under its whole name alone', async () => {
+    const storage = await makeScratchFolder();
+    cleanups.add(() => removeScratchFolder(storage));
+    dockerHub.images.addImage('alpine', '3', [5000], 'old');
+    const before = await open(storage, { dockerHub: false });
+    await before.at.get('/v2/hub/alpine/manifests/3');
+    await before.close();
+    const after = await open(storage, { dockerHub: true });
+    await vi.waitFor(async () => expect(await after.catalog()).toEqual(['hub/library/alpine']));
+    const purged = await after.at.delete('/api/v1/repositories/hub/cache?image=alpine');
+    expect(purged.json()).toMatchObject({ manifests: 1, tags: 1 });
+    expect((await after.at.get('/api/v1/repositories/hub')).json()).toMatchObject({ status: { used_bytes: 0 } });
+    await after.close();
+  });
 });
