@@ -50,9 +50,10 @@ export function dialWith<A extends HttpAgent>(agent: A, open: (target: Target) =
 /** Returns the addresses of a host, in the order of the resolver but IPv6 and IPv4 in turn. */
 function resolve(host: string, lookup: LookupFunction): Promise<readonly LookupAddress[]> {
   return new Promise((done, fail) => {
-    lookup(host, { all: true }, (error, found) => {
+    lookup(host, { all: true }, (error, found, family = 4) => {
       if (error !== null) return fail(error);
-      const all = found as unknown as LookupAddress[];
+      // A custom resolver may ignore `all`.
+      const all = typeof found === 'string' ? [{ address: found, family }] : found;
       const firsts = all.filter(({ family }) => family === all[0]?.family);
       const others = all.filter(({ family }) => family !== all[0]?.family);
       const longest = Math.max(firsts.length, others.length);

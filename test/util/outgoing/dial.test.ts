@@ -94,6 +94,16 @@ it('dial connects to an address without a lookup', async () => {
   server.close();
 });
 
+it('dial accepts a resolver that returns one address', async () => {
+  const lookup = ((_host: string, _options: object, callback: (error: null, address: string, family: number) => void) =>
+    callback(null, '10.0.0.1', 4)) as LookupFunction;
+  const { dialed, sockets, hosts, until } = start([], { lookup });
+  await until(1);
+  sockets[0]?.emit('connect');
+  await dialed;
+  expect(hosts).toEqual(['10.0.0.1']);
+});
+
 it('dial rejects when a host has no address', async () => {
   await expect(start([]).dialed).rejects.toThrow('its host name has no address');
 });
