@@ -1,11 +1,11 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
 import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
 import { createFaults, failingLevel, type LevelFaults } from '../support/storage/failing-level.js';
 import { at, collect, digest, link, repository, session } from '../contracts/metadata-samples.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const full = 'IO error: /data/index/000005.log: No space left on device';
 const broken = 'IO error: /data/index/000005.log: Input/output error';
@@ -38,7 +38,7 @@ describe('LevelMetadataStore with a failing index', () => {
     events = [];
     now = 0;
     released = 0;
-    parent = await mkdtemp(path.join(tmpdir(), 'level-database-'));
+    parent = await makeScratchFolder();
     folder = path.join(parent, 'index');
     await openStore();
     await store.apply([repository('r'), link('a', 1)], durable);

@@ -1,5 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +6,7 @@ import { IndexDamageError } from '../../src/storage/level/database/level-damage.
 import type { IndexEvent } from '../../src/storage/level/database/level-database.js';
 import { LevelMetadataStore, type LevelMetadataStoreOptions } from '../../src/storage/level/level-metadata-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const durable = { durable: true };
 
@@ -80,7 +80,7 @@ describe('an index at a start', () => {
     expect(await store?.link(at, digest(name)), name).toMatchObject({ size: 10 });
 
   beforeEach(async () => {
-    parent = await mkdtemp(path.join(tmpdir(), 'level-identity-'));
+    parent = await makeScratchFolder();
     folder = path.join(parent, 'index');
     holdsContent = false;
     events = [];

@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Level } from 'level';
@@ -22,11 +21,12 @@ import {
   touched,
   unlink,
 } from '../contracts/metadata-samples.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const whole = { limit: 10_000 };
 
 metadataStoreContract('LevelMetadataStore', async () => {
-  const folder = await makeFolder();
+  const folder = await makeScratchFolder();
   const store = await LevelMetadataStore.open(join(folder, 'index'));
   return {
     store,
@@ -36,10 +36,6 @@ metadataStoreContract('LevelMetadataStore', async () => {
     },
   };
 });
-
-function makeFolder(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'level-index-'));
-}
 
 describe('LevelMetadataStore', () => {
   let parent: string;
@@ -57,7 +53,7 @@ describe('LevelMetadataStore', () => {
     return child;
   };
   beforeEach(async () => {
-    parent = await makeFolder();
+    parent = await makeScratchFolder();
     folder = join(parent, 'not', 'there', 'index');
   });
   afterEach(async () => {

@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +6,7 @@ import { IndexDamageError } from '../../src/storage/level/database/level-damage.
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { repairIndex } from '../../src/storage/level/database/level-repair.js';
 import { at, digest, link, putManifest, repository, tagName } from '../contracts/metadata-samples.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const durable = { durable: true };
 
@@ -28,7 +28,7 @@ describe('repairIndex', () => {
   };
 
   beforeEach(async () => {
-    parent = await mkdtemp(path.join(tmpdir(), 'level-repair-'));
+    parent = await makeScratchFolder();
     folder = path.join(parent, 'index');
     const store = await LevelMetadataStore.open(folder);
     open.push(store);

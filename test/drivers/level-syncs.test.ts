@@ -1,15 +1,15 @@
-import { mkdtemp, open, readlink, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open, readlink, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
 
 describe.skipIf(process.platform !== 'linux')('opening an index syncs', () => {
   let parent: string;
   let synced: string[];
 
   beforeEach(async () => {
-    parent = await mkdtemp(path.join(tmpdir(), 'level-syncs-'));
+    parent = await makeScratchFolder();
     synced = [];
     const handle = await open(parent);
     const prototype = Object.getPrototypeOf(handle) as { fd: number; sync: () => Promise<void> };

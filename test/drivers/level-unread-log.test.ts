@@ -1,12 +1,12 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Level } from 'level';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { at, digest, link, repository } from '../contracts/metadata-samples.js';
 import { createFaults, failingLevel, type LevelFaults } from '../support/storage/failing-level.js';
+import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const durable = { durable: true };
 let parent: string;
@@ -17,7 +17,7 @@ let faults: LevelFaults;
 let unreadable: boolean;
 
 beforeEach(async () => {
-  parent = await mkdtemp(path.join(tmpdir(), 'level-unread-'));
+  parent = await makeScratchFolder();
   folder = path.join(parent, 'index');
   faults = createFaults();
   unreadable = false;

@@ -10,7 +10,8 @@ import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store
 import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
 import { Client } from '../support/clients/client.js';
 import { describeBytes, digest, imageManifest, types } from '../support/content/content.js';
-import { listen, makeFolder, recordingLogger, removeFolder, type LogLine } from '../support/servers/registry.js';
+import { listen, recordingLogger, type LogLine } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 import { Cleanups } from '../support/upstreams/remote.js';
 import { RecordingUpstream } from './recording-upstream.js';
 
@@ -55,8 +56,8 @@ export function basic({ name, password }: { readonly name: string; readonly pass
 /** Opens it, with something in each repository. */
 export async function openScene(): Promise<Scene> {
   const cleanups = new Cleanups();
-  const folder = await makeFolder();
-  cleanups.add(() => removeFolder(folder));
+  const folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
   const passed = await new RecordingUpstream().start();
   cleanups.add(() => passed.close());
   const cached = await new RecordingUpstream().start();

@@ -4,7 +4,8 @@ import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store
 import { MemoryBlobStore } from '../../src/storage/memory/memory-blob-store.js';
 import { Client } from '../support/clients/client.js';
 import { pushBlob, someBytes } from '../support/content/content.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../support/servers/registry.js';
+import { startRegistry, type TestRegistry } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 let folder: string;
 let server: TestRegistry;
@@ -12,7 +13,7 @@ let client: Client;
 let failure: Error | undefined;
 
 beforeAll(async () => {
-  folder = await makeFolder();
+  folder = await makeScratchFolder();
   const blobs = new MemoryBlobStore();
   const read = blobs.read.bind(blobs);
   blobs.read = async (...of) => {
@@ -27,7 +28,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await client.close();
   await server.close();
-  await removeFolder(folder);
+  await removeScratchFolder(folder);
 });
 
 it('GET of a blob whose file cannot be opened answers 500 with an OCI error and keeps the connection', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { chooseChallenge, parseChallenges } from '../../src/upstream/upstream-challenge.js';
+import { Watchdog } from '../fuzz/watchdog.js';
 
 const bearer = (realm: string, service?: string, scope?: string) => ({ scheme: 'bearer', realm, service, scope });
 
@@ -33,10 +34,12 @@ describe('chooseChallenge', () => {
     expect(chooseChallenge(header)).toEqual(expected);
   });
 
-  it('takes no time over hostile headers', () => {
-    const before = performance.now();
-    for (const unit of ['a', '\\"', ' ,', '=', 'a=', 'a="'])
-      parseChallenges(`Bearer realm="${unit.repeat(16_000 / unit.length)}`);
-    expect(performance.now() - before).toBeLessThan(500);
+  it('parses hostile headers of 16,000 characters without blocking the process', async () => {
+    const { problems } = await new Watchdog().watch(() => {
+      for (const unit of ['a', '\\"', ' ,', '=', 'a=', 'a="'])
+        parseChallenges(`Bearer realm="${unit.repeat(16_000 / unit.length)}`);
+      return Promise.resolve();
+    });
+    expect(problems).toEqual([]);
   });
 });

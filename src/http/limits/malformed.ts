@@ -16,6 +16,8 @@ export function findMalformation({ httpVersion, rawHeaders, url = '' }: Incoming
     return malformed(505, 'only HTTP/1.1 and HTTP/1.0 are supported');
   }
   if (url.length > maxUrlChars) return malformed(414, 'the URL is too long');
+  // Hosts would pass it to url.parse, which throws or prints a warning.
+  if (!url.startsWith('/') && url !== '*' && !URL.canParse(url)) return malformed(400, 'invalid URL');
   if (rawHeaders.length / 2 > maxHeaders) return malformed(431, 'too many headers');
   let hosts = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {

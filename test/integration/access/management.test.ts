@@ -9,7 +9,7 @@ import {
   type Ask,
 } from '../../support/access/access.js';
 import type { Answer } from '../../support/clients/client.js';
-import { makeFolder, removeFolder } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -72,8 +72,8 @@ it('the log tells who changed what, and of nothing else', async () => {
 });
 
 it('rules and accounts that are made are in force at once and after a restart; declared ones are fixed', async () => {
-  const storage = await makeFolder();
-  cleanups.add(() => removeFolder(storage));
+  const storage = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(storage));
   const first = await start({ storage });
   const root = first.as(basic('root'));
   const reads = (ask: Ask): Promise<number> => statusOf(ask('GET', '/v2/mine/app/manifests/v1'));

@@ -19,7 +19,7 @@ import {
 import type { Answer } from '../../support/clients/client.js';
 import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
-import { makeFolder, removeFolder } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -47,8 +47,8 @@ const remember = (answer: Answer): Answer => {
 };
 
 beforeAll(async () => {
-  folder = await makeFolder();
-  cleanups.add(() => removeFolder(folder));
+  folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
   const fault = await startFaultUpstream();
   cleanups.add(() => fault.close());
   fault.auth = { type: 'basic', username: 'robot', password: 'something else' };

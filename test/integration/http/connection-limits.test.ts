@@ -12,13 +12,8 @@ import { createRegistryServer, type ServerOptions } from '../../../src/command/s
 import { Client } from '../../support/clients/client.js';
 import { digest, someBytes, startUpload } from '../../support/content/content.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
-import {
-  listenOn,
-  makeFolder,
-  recordingLogger,
-  removeFolder,
-  startMemoryRegistry,
-} from '../../support/servers/registry.js';
+import { listenOn, recordingLogger, startMemoryRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 type Refusal = RegistryEvents['client.refused'][0];
 
@@ -29,8 +24,8 @@ afterEach(async () => {
 
 /** Starts the standalone server of a registry in which `/hangs` is never answered, and records what it refuses. */
 async function serve(options: Partial<ServerOptions>) {
-  const folder = await makeFolder();
-  cleanups.push(() => removeFolder(folder));
+  const folder = await makeScratchFolder();
+  cleanups.push(() => removeScratchFolder(folder));
   const registry = createRegistry({ storage: folder, access: 'open', repositories: [], logger: recordingLogger() });
   const refusals: Refusal[] = [];
   registry.events.on('client.refused', (refusal) => refusals.push(refusal));
@@ -186,13 +181,13 @@ describe('incomplete request heads', () => {
 
 describe('downloads that clients do not read', () => {
   it('hold 64 buffers of 1 MiB together, and 128 KiB each beyond that', async () => {
-    const folder = await makeFolder();
+    const folder = await makeScratchFolder();
     const registry = createRegistry({
       storage: folder,
       access: 'open',
       repositories: [{ name: 'local', type: 'local' }],
     });
-    cleanups.push(() => removeFolder(folder));
+    cleanups.push(() => removeScratchFolder(folder));
     await registry.ready();
     const server = createRegistryServer({ registry, log: recordingLogger() });
     cleanups.push(() => server.stop(0));

@@ -11,7 +11,8 @@ import { createRegistryServer, type RegistryServer, type ServerOptions } from '.
 import { Client } from '../../support/clients/client.js';
 import { imageManifest, pushManifest, startUpload } from '../../support/content/content.js';
 import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/clients/raw.js';
-import { makeFolder, recordingLogger, removeFolder, type LogLine } from '../../support/servers/registry.js';
+import { recordingLogger, type LogLine } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { shown } from '../../support/shown.js';
 
 /** Returns what a client receives: a status, and an error that explains it. */
@@ -33,7 +34,7 @@ let client: Client;
 let port: number;
 const log = recordingLogger();
 beforeAll(async () => {
-  folder = await makeFolder();
+  folder = await makeScratchFolder();
   registry = createRegistry({
     storage: folder,
     access: 'open',
@@ -47,7 +48,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop(0);
   await client.close();
-  await removeFolder(folder);
+  await removeScratchFolder(folder);
 });
 
 const invalid = 'invalid HTTP/1.1 request';

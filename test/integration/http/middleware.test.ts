@@ -23,12 +23,11 @@ import {
   answerNotOurs,
   hostFor,
   listen,
-  makeFolder,
   recordingLogger,
-  removeFolder,
   startMemoryRegistry,
   type Listening,
 } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 /** What each test starts, closed afterwards in reverse order. */
 const started: (() => Promise<void>)[] = [];
@@ -50,7 +49,7 @@ let one: Opened;
 let prefixed: Opened;
 
 async function openRegistry(prefix: string): Promise<Opened> {
-  const folder = await makeFolder();
+  const folder = await makeScratchFolder();
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
   const registry = createRegistry({
     storage: { blobs: new MemoryBlobStore(), metadata },
@@ -70,7 +69,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const { registry, folder } of [one, prefixed]) {
     await registry.close();
-    await removeFolder(folder);
+    await removeScratchFolder(folder);
   }
 });
 
@@ -326,8 +325,8 @@ describe('two registries in one process', () => {
   });
 
   it('cannot share a folder: the second answers 503, and the first keeps working', async () => {
-    const folder = await makeFolder();
-    started.push(() => removeFolder(folder));
+    const folder = await makeScratchFolder();
+    started.push(() => removeScratchFolder(folder));
     const options = {
       storage: folder,
       access: 'open' as const,
@@ -347,8 +346,8 @@ describe('two registries in one process', () => {
 
 describe('a registry that is not ready', () => {
   it('holds requests until it is, and loses none', async () => {
-    const folder = await makeFolder();
-    started.push(() => removeFolder(folder));
+    const folder = await makeScratchFolder();
+    started.push(() => removeScratchFolder(folder));
     const registry = later(
       createRegistry({ storage: folder, access: 'open', repositories: [{ name: 'local', type: 'local' }] }),
     );
@@ -369,8 +368,8 @@ describe('a registry that is not ready', () => {
 
 describe('a registry whose storage cannot be opened', () => {
   it('answers 503 to all of its requests, logs the reason, and does not end the process', async () => {
-    const folder = await makeFolder();
-    started.push(() => removeFolder(folder));
+    const folder = await makeScratchFolder();
+    started.push(() => removeScratchFolder(folder));
     const file = path.join(folder, 'a-file');
     await writeFile(file, 'in the way');
     const unhandled: unknown[] = [];
@@ -406,8 +405,8 @@ describe('a registry whose storage cannot be opened', () => {
   });
 
   it('includes one whose folder was written by a newer version', async () => {
-    const folder = await makeFolder();
-    started.push(() => removeFolder(folder));
+    const folder = await makeScratchFolder();
+    started.push(() => removeScratchFolder(folder));
     await writeFile(path.join(folder, 'VERSION'), '999\n');
     const registry = later(createRegistry({ storage: folder, logger: recordingLogger() }));
     await expect(registry.ready()).rejects.toThrow(/999|version/i);
@@ -417,7 +416,7 @@ describe('a registry whose storage cannot be opened', () => {
 describe('close', () => {
   it('makes later requests fail with 503, and has no effect when called twice', async () => {
     const { registry, folder } = await openRegistry('');
-    started.push(() => removeFolder(folder));
+    started.push(() => removeScratchFolder(folder));
     const { client } = await serve(hostFor(registry));
     expect((await client.get('/v2/')).status).toBe(200);
     await registry.close();
@@ -427,8 +426,8 @@ describe('close', () => {
   });
 
   it('leaves nothing open when called before ready', async () => {
-    const folder = await makeFolder();
-    started.push(() => removeFolder(folder));
+    const folder = await makeScratchFolder();
+    started.push(() => removeScratchFolder(folder));
     const options = { storage: folder, repositories: [{ name: 'local', type: 'local' as const }] };
     await createRegistry(options).close();
     const again = createRegistry(options);
@@ -545,9 +544,9 @@ describe('events', () => {
 
 describe('an unexpected error', () => {
   it('is answered with a 500 that leaks nothing, is logged, and does not stop the server', async () => {
-    const folder = await makeFolder();
+    const folder = await makeScratchFolder();
     const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
-    started.push(() => removeFolder(folder));
+    started.push(() => removeScratchFolder(folder));
     const blobs = new MemoryBlobStore();
     const logger = recordingLogger();
     const registry = later(
@@ -573,9 +572,9 @@ describe('an unexpected error', () => {
   });
 
   it('cuts the connection after the headers are sent, so that a truncated blob does not look complete', async () => {
-    const folder = await makeFolder();
+    const folder = await makeScratchFolder();
     const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
-    started.push(() => removeFolder(folder));
+    started.push(() => removeScratchFolder(folder));
     const blobs = new MemoryBlobStore();
     const registry = later(
       createRegistry({

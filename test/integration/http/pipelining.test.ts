@@ -6,14 +6,8 @@ import { Client } from '../../support/clients/client.js';
 import { digest, someBytes } from '../../support/content/content.js';
 import { openFilesUnder } from '../../support/storage/open-files.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
-import {
-  hostFor,
-  listenOn,
-  makeFolder,
-  recordingLogger,
-  removeFolder,
-  type Listening,
-} from '../../support/servers/registry.js';
+import { hostFor, listenOn, recordingLogger, type Listening } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const large = someBytes('pipelined', 12 * 1024 * 1024);
 const small = someBytes('small', 1000);
@@ -28,7 +22,7 @@ let host: Listening;
 const ports: { own: () => number; host: () => number } = { own: () => ownPort, host: () => host.port };
 
 beforeAll(async () => {
-  folder = await makeFolder();
+  folder = await makeScratchFolder();
   registry = createRegistry({ storage: folder, access: 'open', repositories: [{ name: 'local', type: 'local' }] });
   await registry.ready();
   own = createRegistryServer({ registry, log: recordingLogger() });
@@ -43,7 +37,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await host.close();
   await own.stop(0);
-  await removeFolder(folder);
+  await removeScratchFolder(folder);
 });
 
 const blobPath = (bytes: Buffer) => `/v2/local/app/blobs/${digest(bytes)}`;

@@ -5,7 +5,8 @@ import { createRegistry } from '../../../src/index.js';
 import { Client } from '../../support/clients/client.js';
 import { imageManifest, pushManifest } from '../../support/content/content.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
-import { hostFor, listenOn, makeFolder, removeFolder } from '../../support/servers/registry.js';
+import { hostFor, listenOn } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
 /** Accepts no bytes, like a system whose buffers are full. */
@@ -15,8 +16,8 @@ const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
 it('Unread answers of one client hold at most 64 MiB of manifests; further ones get 429 until they are closed', async () => {
-  const folder = await makeFolder();
-  cleanups.add(() => removeFolder(folder));
+  const folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
   const registry = createRegistry({
     storage: folder,
     access: 'open',

@@ -16,14 +16,15 @@ import {
   types,
 } from '../../support/content/content.js';
 import { exchangeRaw, rawHead } from '../../support/clients/raw.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 let folder: string;
 let server: TestRegistry;
 let client: Client;
 
 beforeAll(async () => {
-  folder = await makeFolder();
+  folder = await makeScratchFolder();
   server = await startRegistry({
     storage: folder,
     repositories: [{ name: 'declared', type: 'local', description: 'in code' }],
@@ -33,7 +34,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await client.close();
   await server.close();
-  await removeFolder(folder);
+  await removeScratchFolder(folder);
 });
 
 const api = '/api/v1/repositories';
@@ -132,7 +133,7 @@ describe('a repository', () => {
   });
 
   it('that the API made outlives a restart; a declared one that is declared no more is not seen, nor lost', async () => {
-    const own = await makeFolder();
+    const own = await makeScratchFolder();
     const declared = [{ name: 'code', type: 'local' as const, sparse: true }];
     const first = await startRegistry({ storage: own, repositories: declared });
     await request(first.url)
@@ -157,7 +158,7 @@ describe('a repository', () => {
     const third = await startRegistry({ storage: own, repositories: declared });
     expect((await request(third.url).head('/v2/code/app/manifests/latest')).status).toBe(200);
     await third.close();
-    await removeFolder(own);
+    await removeScratchFolder(own);
   });
 });
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, get, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
+import { get, type IncomingMessage } from 'node:http';
 import { connect, createServer as createRawServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -15,6 +15,7 @@ import { createOutgoing } from '../../../src/util/outgoing/outgoing.js';
 import { MiB, patternBytes } from '../../support/content/bytes.js';
 import { Client } from '../../support/clients/client.js';
 import { digest, types } from '../../support/content/content.js';
+import { startForwardProxy } from '../../support/upstreams/forward-proxy.js';
 import type { FaultImage } from '../../support/upstreams/fault-upstream-images.js';
 import {
   readTestCertificate,
@@ -575,7 +576,7 @@ describe('ways there', () => {
   });
 
   it('http through a proxy: the absolute URL, with its password, which stays there', async () => {
-    const proxy = await startProxy();
+    const proxy = await startForwardProxy();
     settings = { findProxy: () => proxy.url.replace('//', '//user:pass@') };
     fault.fault('/blobs/', { redirect: 'elsewhere' });
     expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
@@ -584,11 +585,11 @@ describe('ways there', () => {
       `GET ${fault.elsewhereUrl}/v2/${name}/blobs/${layer.digest}`,
     ]);
     expect(new Set(proxy.passwords)).toEqual(new Set(['Basic dXNlcjpwYXNz']));
-    proxy.close();
+    await proxy.close();
   });
 
   it('https through a proxy: one tunnel for many exchanges, TLS within it', async () => {
-    const proxy = await startProxy();
+    const proxy = await startForwardProxy();
     const secure = await startFaultUpstream({ tls: true });
     const blob = secure.images.addBlob(name, layer.bytes);
     mirrored = secure.url;
@@ -599,7 +600,7 @@ describe('ways there', () => {
     settings = { findProxy: () => proxy.url };
     expect((await client.get(`${local}/blobs/${blob}`)).body.toString()).toContain('certificate or TLS');
     await secure.close();
-    proxy.close();
+    await proxy.close();
   });
 
   it.each([
@@ -642,45 +643,4 @@ async function listenRaw(
     server.close();
   };
   return { port: (server.address() as AddressInfo).port, sockets, close };
-}
-
-/** A forward proxy: CONNECT for https, absolute URLs for http. */
-async function startProxy(): Promise<{
-  url: string;
-  seen: string[];
-  passwords: (string | undefined)[];
-  close(): void;
-}> {
-  const seen: string[] = [];
-  const passwords: (string | undefined)[] = [];
-  const note = ({ method, url, headers }: IncomingMessage): void => {
-    seen.push(`${method} ${url}`);
-    passwords.push(headers['proxy-authorization']);
-  };
-  const server: Server = createServer((req, res) => {
-    note(req);
-    const { 'proxy-authorization': _mine, ...headers } = req.headers;
-    const onward = httpRequest(req.url ?? '', { method: req.method, headers }, (answer) => {
-      res.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(res);
-    });
-    onward.on('error', () => res.destroy());
-    req.pipe(onward);
-  });
-  server.on('connect', (req, socket) => {
-    note(req);
-    const target = connect(Number(req.url?.split(':')[1]), '127.0.0.1', () => {
-      socket.write('HTTP/1.1 200 OK\r\n\r\n');
-      target.pipe(socket).pipe(target);
-    });
-    target.on('error', () => socket.destroy());
-    socket.on('error', () => target.destroy());
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const close = (): void => {
-    server.closeAllConnections();
-    server.close();
-  };
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen, passwords, close };
 }

@@ -8,7 +8,8 @@ import { MiB, patternBytes } from '../../support/content/bytes.js';
 import { entriesOf, tarOf } from '../../support/content/archives.js';
 import { Client, type Answer } from '../../support/clients/client.js';
 import { digest, imageManifest, pushBlob, pushManifest, startUpload } from '../../support/content/content.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { SmallDisk } from '../../support/storage/small-disk.js';
 
 const name = 'local/team/app';
@@ -20,7 +21,7 @@ let disk: SmallDisk;
 let server: TestRegistry;
 let client: Client;
 beforeEach(async () => {
-  disk = await SmallDisk.open(await makeFolder(), diskBytes, reserveBytes);
+  disk = await SmallDisk.open(await makeScratchFolder(), diskBytes, reserveBytes);
   server = await startRegistry({
     storage: disk.storage,
     garbageCollection: { graceSeconds: 0, intervalSeconds: 0 },
@@ -31,7 +32,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await client.close();
   await server.close();
-  await removeFolder(disk.folder);
+  await removeScratchFolder(disk.folder);
 });
 
 function expectFull(answer: Answer): void {

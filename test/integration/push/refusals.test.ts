@@ -12,7 +12,8 @@ import {
   types,
 } from '../../support/content/content.js';
 import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/clients/raw.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { shown } from '../../support/shown.js';
 
 let server: TestRegistry;
@@ -547,7 +548,7 @@ describe('a read-only registry', () => {
   const blob = someBytes('kept', 10);
 
   beforeAll(async () => {
-    folder = await makeFolder();
+    folder = await makeScratchFolder();
     const writable = await startRegistry({
       storage: folder,
       repositories: [{ name: 'local', type: 'local', sparse: true }],
@@ -563,7 +564,7 @@ describe('a read-only registry', () => {
   afterAll(async () => {
     await reader.close();
     await readOnly.close();
-    await removeFolder(folder);
+    await removeScratchFolder(folder);
   });
 
   it.each<[Method, string]>([

@@ -5,14 +5,8 @@ import { createRegistry, type Registry } from '../../../src/index.js';
 import { createRegistryServer, type RegistryServer } from '../../../src/command/serve/server.js';
 import { openFilesUnder } from '../../support/storage/open-files.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
-import {
-  hostFor,
-  listen,
-  listenOn,
-  makeFolder,
-  recordingLogger,
-  removeFolder,
-} from '../../support/servers/registry.js';
+import { hostFor, listen, listenOn, recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const endless = { 'Content-Length': '1000000000', Connection: 'keep-alive' };
 
@@ -93,7 +87,7 @@ describe('a refused upload of 64 MiB and more', () => {
   let close: () => Promise<void>;
   const ports = { own: 0, host: 0 };
   beforeAll(async () => {
-    folder = await makeFolder();
+    folder = await makeScratchFolder();
     registry = createRegistry({ storage: folder, repositories: [{ name: 'local', type: 'local' }] });
     await registry.ready();
     own = createRegistryServer({ registry, log: recordingLogger() });
@@ -106,7 +100,7 @@ describe('a refused upload of 64 MiB and more', () => {
   afterAll(async () => {
     await close();
     await own.stop(0);
-    await removeFolder(folder);
+    await removeScratchFolder(folder);
   });
 
   it.each(['own', 'host'] as const)(

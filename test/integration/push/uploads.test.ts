@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client, type Answer } from '../../support/clients/client.js';
 import { digest, pushBlob, someBytes, startUpload, type HashName } from '../../support/content/content.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
-import { makeFolder, removeFolder, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 let server: TestRegistry;
 let client: Client;
@@ -368,9 +369,9 @@ describe('an upload whose connection is cut', () => {
 describe('a restart during an upload', () => {
   let folder: string;
   beforeAll(async () => {
-    folder = await makeFolder();
+    folder = await makeScratchFolder();
   });
-  afterAll(() => removeFolder(folder));
+  afterAll(() => removeScratchFolder(folder));
 
   it('loses neither the session nor any received byte, whichever digest completes it', async () => {
     const content = someBytes('restart', 60_000);

@@ -6,7 +6,8 @@ import { parseTag } from '../../../src/protocol/names.js';
 import { MiB, patternBytes } from '../../support/content/bytes.js';
 import type { Answer, Client } from '../../support/clients/client.js';
 import type { FaultUpstream } from '../../support/upstreams/fault-upstream.js';
-import { makeFolder, removeFolder, type TestRegistry } from '../../support/servers/registry.js';
+import { type TestRegistry } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
 import { SmallDisk } from '../../support/storage/small-disk.js';
 
@@ -28,8 +29,8 @@ let refused: RegExp | undefined;
 beforeEach(async () => {
   clock = new MovableClock();
   refused = undefined;
-  const folder = await makeFolder();
-  cleanups.add(() => removeFolder(folder));
+  const folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
   disk = await SmallDisk.open(folder, diskBytes, reserveBytes);
   const storage = { ...disk.storage, metadata: refusing(disk.storage.metadata) };
   ({ fault, server, client } = await startRemote(cleanups, { tagTtlSeconds: 60 }, { onDisk: true, storage }));

@@ -1,8 +1,8 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DiskReserve, type DiskReserveOptions, type FileSystemStats } from '../../../src/storage/files/disk-reserve.js';
+import { makeScratchFolder } from '../../support/storage/scratch.js';
 
 const mebibyte = 1024 * 1024;
 const reserveBytes = 16 * mebibyte;
@@ -19,7 +19,7 @@ let measurements: number;
 let reserve: DiskReserve;
 
 beforeEach(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'artifactapi-test-'));
+  folder = await makeScratchFolder();
   [freeBytes, sizeBytes, now, measurements] = [1000 * mebibyte, 2000 * mebibyte, 0, 0];
   inodes = { files: 1000, ffree: 1000 };
   reserve = await open();

@@ -1,14 +1,13 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Logger, Registry, RegistryOptions } from '../../../src/index.js';
 import type { RepositoryDirectory } from '../../../src/ports/repository.js';
 import { buildRegistry } from '../../../src/registry.js';
 import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../../src/storage/memory/memory-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
+import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';
 
 /** A recorded log line. */
 export interface LogLine {
@@ -58,16 +57,6 @@ export async function listenOn(server: Server): Promise<Listening> {
   };
 }
 
-/** Creates a temporary folder. */
-export async function makeFolder(): Promise<string> {
-  return mkdtemp(path.join(tmpdir(), 'artifactapi-test-'));
-}
-
-/** Removes a folder and its content. */
-export async function removeFolder(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true });
-}
-
 /** Answers 418, as the host behind the registry. */
 export function answerNotOurs(_req: IncomingMessage, res: ServerResponse): void {
   res.writeHead(418, { 'Content-Type': 'text/plain', 'Content-Length': 8 }).end('not ours');
@@ -98,7 +87,7 @@ export interface TestRegistry extends Omit<Listening, 'server'> {
  */
 export async function startRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
   const given = typeof options.storage === 'string' ? options.storage : undefined;
-  const folder = given ?? (await makeFolder());
+  const folder = given ?? (await makeScratchFolder());
   const logger = recordingLogger();
   const { registry, life } = buildRegistry({
     storage: folder,
@@ -111,7 +100,7 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
   const close = async (): Promise<void> => {
     await listening.close();
     await registry.close();
-    if (given === undefined) await removeFolder(folder);
+    if (given === undefined) await removeScratchFolder(folder);
   };
   try {
     await registry.ready();
@@ -125,7 +114,7 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
 
 /** Starts a registry with blobs in memory, which opens faster. */
 export async function startMemoryRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
-  const folder = await makeFolder();
+  const folder = await makeScratchFolder();
   const metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
   const disk = createMemoryDisk();
   const started = await startRegistry({ ...options, storage: { blobs: new MemoryBlobStore(disk), metadata } });
@@ -135,7 +124,7 @@ export async function startMemoryRegistry(options: Partial<RegistryOptions> = {}
     disk,
     close: async () => {
       await started.close();
-      await removeFolder(folder);
+      await removeScratchFolder(folder);
     },
   };
 }

@@ -1,11 +1,17 @@
-import { access, constants, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Creates an empty folder, in memory where possible, since a blob store creates hundreds of folders. */
+/** Containers often have a /dev/shm of 64 MiB, which some tests would fill. */
+const minMemoryBytes = 1024 ** 3;
+
+/**
+ * Creates an empty folder, in memory where possible: a blob store creates hundreds of folders, and an index syncs every
+ * change.
+ */
 export async function makeScratchFolder(): Promise<string> {
-  const inMemory = await access('/dev/shm', constants.W_OK).then(
-    () => true,
+  const inMemory = await statfs('/dev/shm').then(
+    ({ bavail, bsize }) => bavail * bsize >= minMemoryBytes,
     () => false,
   );
   return mkdtemp(join(inMemory ? '/dev/shm' : tmpdir(), 'artifactapi-test-'));

@@ -1,10 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as fc from 'fast-check';
 import { Level } from 'level';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readBatch, readLog, readLogNumber, type LogEntry } from '../../../../src/storage/level/database/level-log.js';
+import { makeScratchFolder } from '../../../support/storage/scratch.js';
 
 const firstKey = '!\0batch';
 const batchCount = 24;
@@ -30,7 +30,7 @@ describe('readLog', () => {
   };
   /** Returns the batches that LevelDB itself recovers from these bytes. */
   const recover = async (content: Buffer): Promise<number[]> => {
-    const copy = await mkdtemp(path.join(tmpdir(), 'level-log-'));
+    const copy = await makeScratchFolder();
     try {
       const level = new Level(copy);
       await level.open();
@@ -47,7 +47,7 @@ describe('readLog', () => {
   };
 
   beforeAll(async () => {
-    folder = await mkdtemp(path.join(tmpdir(), 'level-log-'));
+    folder = await makeScratchFolder();
     const level = new Level(folder);
     await level.open();
     for (let i = 1; i <= batchCount; i++) {
