@@ -66,7 +66,10 @@ export class LoginThrottle {
 class Meter {
   readonly #limits: typeof userLimits;
   readonly #now: () => number;
-  readonly #counts = new LRUCache<string, { readonly count: number; readonly at: number }>({ max: maxEntries });
+  readonly #counts = new LRUCache<string, { readonly count: number; readonly at: number }>({
+    maxSize: maxEntries,
+    sizeCalculation: () => 1,
+  });
   readonly #waiting = new Map<string, number>();
 
   constructor(limits: typeof userLimits, now: () => number) {

@@ -58,7 +58,7 @@ interface Bucket {
 
 /** Token buckets that hold a minute's worth of requests. */
 class Allowance {
-  readonly #buckets = new LRUCache<string, Bucket>({ max: maxBuckets });
+  readonly #buckets = new LRUCache<string, Bucket>({ maxSize: maxBuckets, sizeCalculation: () => 1 });
   readonly #perMinute: number;
   readonly #now: () => number;
 

@@ -18,7 +18,7 @@ export interface UnsavedManifest {
  * Bounded: the least recently used are forgotten and requested from the upstream again.
  */
 export class UnsavedManifests {
-  readonly #tags = new LRUCache<string, TagRecord>({ max: maxTags });
+  readonly #tags = new LRUCache<string, TagRecord>({ maxSize: maxTags, sizeCalculation: () => 1 });
   readonly #manifests = new LRUCache<string, UnsavedManifest>({
     maxSize: maxManifestBytes,
     sizeCalculation: ({ content }) => content.bytes.length + 500,

@@ -16,7 +16,13 @@ export class FinishedUploads {
   readonly #blobs: LRUCache<SessionId, string>;
 
   constructor(now: () => number) {
-    this.#blobs = new LRUCache({ max: maxUploads, ttl: repeatableMs, ttlResolution: 0, perf: { now } });
+    this.#blobs = new LRUCache({
+      maxSize: maxUploads,
+      sizeCalculation: () => 1,
+      ttl: repeatableMs,
+      ttlResolution: 0,
+      perf: { now },
+    });
   }
 
   note(id: SessionId, at: ImageKey, digest: Digest): void {

@@ -34,7 +34,7 @@ export class FetchedLists {
   readonly #parts: FetchedListsParts;
   readonly #flights = new SingleFlight<UpstreamResult<KeptList>>();
   readonly #fetches = new Semaphore(maxFetches);
-  readonly #unreadable = new LRUCache<string, Unreadable>({ max: maxUnreadable });
+  readonly #unreadable = new LRUCache<string, Unreadable>({ maxSize: maxUnreadable, sizeCalculation: () => 1 });
 
   constructor(parts: FetchedListsParts) {
     this.#parts = parts;

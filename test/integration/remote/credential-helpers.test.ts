@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createRegistry, OptionsError, type RegistryOptions } from '../../../src/index.js';
 import { parseConfigFile } from '../../../src/command/config-file.js';
 import { resolveOptions } from '../../../src/options/resolve-options.js';
-import { makeFolder, recordingLogger, removeFolder } from '../../support/servers/registry.js';
+import { recordingLogger } from '../../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups, MovableClock, startRemote, type RemoteScene } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -24,14 +25,14 @@ process.stdout.write(fs.readFileSync(path.join(__dirname, 'answer.json')));
 
 beforeEach(async () => {
   clock = new MovableClock();
-  folder = await makeFolder();
+  folder = await makeScratchFolder();
   const script = path.join(folder, 'docker-credential-test.cjs');
   await writeFile(script, helper);
   exec = [process.execPath, script, 'get'];
 });
 afterEach(async () => {
   await cleanups.run();
-  await removeFolder(folder);
+  await removeScratchFolder(folder);
   clock.restore();
 });
 
