@@ -11,6 +11,8 @@ import type { RealmSecret } from './upstream-tokens.js';
 export interface HelperBounds {
   /** @default 30000 */
   readonly timeoutMs?: number;
+  /** Kills the program. */
+  readonly signal?: AbortSignal;
 }
 
 const timeoutDefaultMs = 30_000;
@@ -25,11 +27,16 @@ const maxOutputBytes = 64 * 1024;
 export async function askCredentialHelper(
   [program = '', ...args]: readonly string[],
   server: string,
-  { timeoutMs = timeoutDefaultMs }: HelperBounds = {},
+  { timeoutMs = timeoutDefaultMs, signal }: HelperBounds = {},
 ): Promise<RealmSecret> {
   const refuse = (why: string): UpstreamVerdict =>
     failed(`its credentials could not be obtained: the helper ${JSON.stringify(path.basename(program))} ${why}`);
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'], windowsHide: true });
+  const child = spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    windowsHide: true,
+    killSignal: 'SIGKILL',
+    signal,
+  });
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;

@@ -30,6 +30,7 @@ export class CredentialSource {
   readonly #asking = new SingleFlight<HeldCredentials | undefined>();
   /** Absent when the configuration contains the credentials themselves. */
   readonly #ask: (() => Promise<HeldCredentials | undefined>) | undefined;
+  readonly #closing = new AbortController();
   #kept: { readonly value: HeldCredentials | undefined; readonly at: number } | undefined;
 
   constructor(options: CredentialSourceOptions) {
@@ -38,7 +39,7 @@ export class CredentialSource {
     if (typeof credentials === 'function') this.#ask = credentials;
     else if (credentials !== undefined && 'exec' in credentials) {
       const server = upstream === 'registry-1.docker.io' ? dockerHubServer : upstream;
-      this.#ask = () => askCredentialHelper(credentials.exec, server);
+      this.#ask = () => askCredentialHelper(credentials.exec, server, { signal: this.#closing.signal });
     } else this.#kept = { value: credentials, at: 0 };
   }
 
@@ -64,6 +65,11 @@ export class CredentialSource {
   async renew(refused: HeldCredentials): Promise<HeldCredentials | undefined> {
     if (this.#ask !== undefined && this.#kept?.value === refused) this.#kept = undefined;
     return this.get();
+  }
+
+  /** Ends a program that is running. */
+  close(): void {
+    this.#closing.abort();
   }
 
   get #lifeMs(): number {

@@ -65,6 +65,11 @@ export class UpstreamAuth {
     return current && this.#trials.findRefusal(formatOwn(current), '')?.message;
   }
 
+  /** Ends a credential helper that is running. */
+  close(): void {
+    this.#source.close();
+  }
+
   /** Returns what to send with a first request, as far as it is known. @throws UpstreamVerdict as `Tokens.get` does. */
   async recall(image: string): Promise<Authorization> {
     const scope = this.#scopes.get(image);

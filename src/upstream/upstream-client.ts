@@ -198,6 +198,7 @@ class UndiciUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
+    this.#auth.close();
     this.#transport.close();
   }
 

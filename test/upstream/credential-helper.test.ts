@@ -41,6 +41,15 @@ it('a credential helper that does not end is killed', async () => {
   await expect(ask('setInterval(() => {}, 1000)', 300)).rejects.toThrow('"node" did not end within 0.3 s');
 });
 
+it('a credential helper is killed when the upstream client is closed', async () => {
+  const closing = new AbortController();
+  const started = askCredentialHelper([process.execPath, '-e', 'setInterval(() => {}, 1000)'], 'x', {
+    signal: closing.signal,
+  });
+  closing.abort();
+  await expect(started).rejects.toThrow('"node" failed (ABORT_ERR)');
+});
+
 it('a credential helper that does not exist is named', async () => {
   await expect(askCredentialHelper(['/nowhere/docker-credential-none', 'get'], 'x')).rejects.toThrow(
     'the helper "docker-credential-none" was not found',
