@@ -3,6 +3,7 @@ import type { Digest } from '../digest.js';
 import type { Reference, SessionId, WireName } from '../names.js';
 import {
   imagePageQuery,
+  namespaceQuery,
   manifestPutQuery,
   pageQuery,
   referrerQuery,
@@ -56,8 +57,8 @@ export const endpoints = [
     path: '/v2/_catalog',
     access: 'catalog',
     spec: 'extension',
-    query: imagePageQuery,
-    summary: 'Lists the images of all repositories; `n`, `last`.',
+    query: [...imagePageQuery, namespaceQuery],
+    summary: 'Lists the images of all repositories, or of the one that the host or `ns` names; `n`, `last`.',
   },
   {
     op: 'upload.start',

@@ -22,7 +22,7 @@ export const imagePageQuery: Query = [
   { name: 'cursor', description: 'The position where the next page begins, from the `Link` of the previous page.' },
 ];
 
-/** The parameter of all operations that pull. */
+/** The parameter of all operations that pull, and of the catalog. */
 export const namespaceQuery: QueryParameter = {
   name: 'ns',
   description: 'The registry that the client uses this one as a mirror of: `docker.io`.',
