@@ -146,7 +146,11 @@ function hostApp(registry: Registry, left: string[]): RequestListener {
     left.push(req.originalUrl);
     res.writeHead(418, { 'Content-Length': 8 }).end('not ours');
   });
-  return app;
+  return (req, res) => {
+    // Express passes an absolute URL to url.parse, which throws for some that are not valid and warns about others.
+    if (/^[a-z]+:/i.test(req.url ?? '') && !URL.canParse(req.url ?? '')) res.writeHead(400).end();
+    else app(req, res);
+  };
 }
 
 async function pushImage(client: Client, name: string, tag: string, text: string): Promise<SceneImage> {

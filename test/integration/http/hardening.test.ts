@@ -98,6 +98,7 @@ const refused: readonly (readonly [request: string, status: number, message: str
     expect.stringMatching(/headers are too large|too many headers/) as string,
   ],
   [`GET /v2/?n=${'1'.repeat(8192)} HTTP/1.1\r\n${host}\r\n`, 414, 'the URL is too long'],
+  [`GET ftp://registry.example:80:80/v2/ HTTP/1.1\r\n${host}\r\n`, 400, 'invalid URL'],
   // Unsupported features.
   ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 405, 'CONNECT is not supported: this server is not a proxy'],
   [

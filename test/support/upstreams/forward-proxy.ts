@@ -42,14 +42,14 @@ export async function startForwardProxy(): Promise<ForwardProxy> {
     target.on('error', end).on('close', end);
     socket.on('error', end);
   });
-  const { url, close } = await listenOn(server);
+  const listening = await listenOn(server);
   return {
-    url,
+    url: listening.url,
     seen,
     passwords,
     close: async () => {
       for (const end of tunnels) end();
-      await close();
+      await listening.close();
     },
   };
 }
