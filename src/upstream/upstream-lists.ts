@@ -88,7 +88,7 @@ function unreadable(reason: string): UpstreamVerdict {
 function nextPage({ headers }: Answer, first: URL): URL | undefined {
   const link = linksOf(headers).find(({ isNext }) => isNext);
   if (link === undefined) return undefined;
-  const query = /\?([^#]+)/.exec(link.target)?.[1];
+  const query = /\?([^#]+)/.exec(link.target)?.[1]?.trim();
   if (query === undefined) throw unreadable('the URL of the next page of its list has no query');
   const url = new URL(first);
   url.search = query;

@@ -75,6 +75,8 @@ describe.each(names)('a list read as %s', (name) => {
     ['that is only a query', '<?n=2&last=a>; rel="next"'],
     ['with the scheme https', '<https://127.0.0.1:1/v2/team/app/tags/list?n=2&last=a>; rel="next"'],
     ['to another host', '<http://internal.example/v2/team/app/tags/list?n=2&last=a>; rel="next"'],
+    ['with spaces and a fragment', '< /v2/team/app/tags/list?n=2&last=a#top > ; title="x"; rel = next'],
+    ['after another one', '</v2/team/app/tags/list?n=2&last=z>; rel="prev", </v2/x?n=2&last=a>; rel="next"'],
     ['to an invalid host', '<http://[/v2/team/app/tags/list?n=2&last=a>; rel="next"'],
     ['to another path', '</artifactory/api/docker/x/v2/team/app/tags/list?n=2&last=a>; rel="next"'],
   ])('goes on at its own path with the query of a Link %s', async (_title, link) => {
