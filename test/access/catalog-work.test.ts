@@ -26,7 +26,7 @@ function scene(names: readonly string[], leaveAfter = Infinity) {
     return Promise.resolve({ items, more: fitting.length > limit });
   };
   const repository = { config: { name: 'docker' }, listImages } as unknown as Repository;
-  const directory = { list: () => [{ repository }] } as unknown as RepositoryDirectory;
+  const directory = { listAt: () => [{ repository, prefix: 'docker/' }] } as unknown as RepositoryDirectory;
   const rules = new RuleSet(names.map((name): AccessRule => ({ names: [name], anonymous: true, allow: ['pull'] })));
   const caller = {
     hasLeft: () => work.read >= leaveAfter,
@@ -38,7 +38,13 @@ function scene(names: readonly string[], leaveAfter = Infinity) {
   const catalog = createListCatalog(() => ({ directory }));
   const get = async (search: string): Promise<{ names: string[]; next: string | undefined }> => {
     const query = new URLSearchParams(search);
-    const { body, headers } = await catalog({ query, caller, path: '/v2/_catalog', turn: async () => {} } as never);
+    const { body, headers } = await catalog({
+      query,
+      caller,
+      client: {},
+      path: '/v2/_catalog',
+      turn: async () => {},
+    } as never);
     const { repositories } = JSON.parse((body as Buffer).toString()) as { repositories: string[] };
     return { names: repositories, next: /\?([^>]*)>/.exec(headers?.['Link']?.toString() ?? '')?.[1] };
   };

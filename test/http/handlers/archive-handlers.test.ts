@@ -15,7 +15,7 @@ it('An export counts while its files are collected and while it is sent', async 
         collected.push(() => resolve({ size: 1, writeTo: () => new Promise(() => undefined) }));
       }),
   } as unknown as Archives;
-  const repository = { config: { name: 'local' } } as Repository;
+  const repository = { config: { name: 'local' }, canonicalImage: (image: string) => image } as Repository;
   const exchange = {
     caller: {},
     query: new URLSearchParams({ name: 'app:1' }),

@@ -124,7 +124,7 @@ describe('content that an upstream labels as a web page', () => {
   it.each<[what: string, path: string | (() => string), status: number, type: string]>([
     ['manifest of a pass-through', '/v2/pass/team/app/manifests/v1', 200, octets],
     ['blob of a pass-through', () => `/v2/pass/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
-    ['referrers of a pass-through', `/v2/pass/team/app/referrers/${missing}`, 200, octets],
+    ['referrers of a pass-through', `/v2/pass/team/app/referrers/${missing}`, 200, types.ociIndex],
     ['manifest of a virtual over it', '/v2/through/team/app/manifests/v1', 200, types.ociImage],
     ['blob of a virtual over it', () => `/v2/through/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
     ['blob of a cache', () => `/v2/hub/team/app/blobs/${image.layers[0]?.digest}`, 200, octets],
