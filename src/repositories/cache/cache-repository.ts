@@ -27,7 +27,7 @@ import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { explainUpstream } from '../remote/explain-upstream.js';
-import type { CacheContext, CacheStatistics } from './cache-context.js';
+import type { CacheContext } from './cache-context.js';
 import { CachedLists } from './cached-lists.js';
 import { CachedManifests, type Resolved } from './cached-manifests.js';
 import type { Fill } from './fills/fill.js';
@@ -52,8 +52,8 @@ export class CacheRepository implements Repository {
     this.#lists = new CachedLists(context);
   }
 
-  get statistics(): CacheStatistics {
-    return this.#context.parts.statistics;
+  get context(): CacheContext {
+    return this.#context;
   }
 
   canonicalImage(image: string): string {

@@ -42,7 +42,9 @@ export class Caches {
     const pins = hasOfficialImages(config) ? withCanonicalPatterns(config.pins) : config.pins;
     if (hasOfficialImages(config)) this.#moveShortNames(config.name);
     const eviction = new CacheEviction(parts, { ...config, pins });
-    const statistics = before instanceof CacheRepository ? before.statistics : createStatistics(parts.runtime.now());
+    const previous = before instanceof CacheRepository ? before.context : undefined;
+    if (previous?.upstream !== upstream) this.#fills.forgetFailures(config.name);
+    const statistics = previous?.parts.statistics ?? createStatistics(parts.runtime.now());
     return new CacheRepository(new CacheContext(config, upstream, eviction, { ...parts, statistics }));
   }
 

@@ -142,6 +142,19 @@ describe('the statistics of a cache', () => {
   });
 });
 
+it('a change of the URL allows a blob at once that the previous upstream could not send', async () => {
+  await create({});
+  const pull = (): Promise<Answer> => client.get(`/v2/made/team/app/blobs/${image.layers[0]?.digest}`);
+  fault.fault('/blobs/', { wrongBytes: true });
+  await expect(pull()).rejects.toThrow();
+  expect((await pull()).status).toBe(503);
+  const next = await startFaultUpstream();
+  cleanups.add(() => next.close());
+  next.images.addImage('team/app', 'v1', [300_000]);
+  await change({ url: next.url });
+  expect(readWhole(await pull())).toEqual(whole());
+});
+
 it('a change applies to the next request', async () => {
   await create({ tag_ttl_seconds: 300 });
   const ask = (): Promise<Answer> => client.get('/v2/made/team/app/manifests/v1');

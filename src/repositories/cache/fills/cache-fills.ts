@@ -112,6 +112,11 @@ export class CacheFills {
     this.#track(linking.catch((error: unknown) => this.#log(error, fill.digest, 'failed to link a cached blob')));
   }
 
+  /** Allows all blobs of a repository to be fetched again. */
+  forgetFailures(repository: string): void {
+    this.#failures.forgetAll(repository);
+  }
+
   /** Aborts and discards running fills. Resolves when all of them have ended. */
   async close(): Promise<void> {
     this.#closing.abort(new RegistryError('UNAVAILABLE', { message: 'the registry is closing' }));

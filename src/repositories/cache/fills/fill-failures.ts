@@ -73,6 +73,11 @@ export class FillFailures {
   forget(at: ImageKey, digest: Digest): void {
     this.#failures.delete(keyOf(at, digest));
   }
+
+  /** Forgets the failures of all images of a repository. */
+  forgetAll(repository: string): void {
+    for (const key of this.#failures.keys()) if (key.startsWith(`${repository}/`)) this.#failures.delete(key);
+  }
 }
 
 /** Returns what clients are answered, without the cause and the stack, which hold much memory and were logged. */
