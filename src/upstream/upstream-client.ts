@@ -57,10 +57,10 @@ const hostsWithoutBlobHead = new Set(['public.ecr.aws']);
 
 /** Creates a client of one registry. It does not connect before the first call. */
 export function createUpstream(config: UpstreamConfig): Upstream {
-  return new UndiciUpstream(config);
+  return new RegistryClient(config);
 }
 
-class UndiciUpstream implements Upstream {
+class RegistryClient implements Upstream {
   readonly host: string;
   readonly #gate = new TurnGate();
   readonly #config: UpstreamConfig;
