@@ -6,11 +6,11 @@ import { openRegistry } from './composition/open-registry.js';
 import { resolveOptions } from './options/resolve-options.js';
 import type { RegistryOptions } from './options/generated/registry-options.js';
 import type { GarbageReport } from './ports/garbage.js';
-import type { HealthReport, RegistryEvents } from './ports/runtime.js';
+import type { HealthReport, RegistryEvents, ReportRefusal } from './ports/runtime.js';
 import { RegistryLife } from './composition/registry-life.js';
 import { viewRepositories, type Repositories } from './composition/repository-views.js';
 import { createRuntime } from './composition/runtime.js';
-import { countRefusals } from './composition/refusal-counts.js';
+import { Refusals } from './composition/refusal-counts.js';
 import { Closers } from './util/closers.js';
 
 /**
@@ -54,8 +54,15 @@ export function createRegistry(options: RegistryOptions): Registry {
   return buildRegistry(options).registry;
 }
 
-/** Creates a registry and returns its internal parts too, for tests. */
-export function buildRegistry(options: RegistryOptions): { readonly registry: Registry; readonly life: RegistryLife } {
+/** A registry with its internal parts. */
+export interface BuiltRegistry {
+  readonly registry: Registry;
+  readonly life: RegistryLife;
+  readonly reportRefusal: ReportRefusal;
+}
+
+/** Creates a registry and returns its internal parts too, for the standalone server and for tests. */
+export function buildRegistry(options: RegistryOptions): BuiltRegistry {
   const resolved = resolveOptions(options);
   const runtime = createRuntime(resolved.logger);
   const { storage } = resolved;
@@ -64,20 +71,20 @@ export function buildRegistry(options: RegistryOptions): { readonly registry: Re
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
-  const readRefusals = countRefusals(runtime.events);
-  const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: readRefusals() });
+  const refusals = new Refusals(runtime);
+  const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: refusals.counts() });
   const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
     health,
     () => resolved.access === 'open',
   );
-  const pipelines = new Pipelines((address) =>
-    runtime.emit('client.refused', { reason: 'pipelined_requests', address }),
-  );
+  const reportRefusal = refusals.report;
+  const pipelines = new Pipelines((address) => reportRefusal('pipelined_requests', address));
+  const parts = { source: life, runtime, pipelines, reportRefusal };
   const registry: Registry = {
-    middleware: createHandler(registrySurface, life, runtime, pipelines),
-    management: createHandler(managementSurface, life, runtime, pipelines),
+    middleware: createHandler(registrySurface, parts),
+    management: createHandler(managementSurface, parts),
     ready: () => life.whenOpened(),
     health,
     events: runtime.events,
@@ -87,7 +94,7 @@ export function buildRegistry(options: RegistryOptions): { readonly registry: Re
     collectGarbage: async (collectOptions) => (await life.ready()).garbage.collect(collectOptions),
     close: () => life.close(),
   };
-  return { registry, life };
+  return { registry, life, reportRefusal };
 }
 
 async function closeGivenStores(storage: RegistryOptions['storage']): Promise<void> {

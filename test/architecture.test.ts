@@ -275,8 +275,6 @@ describe('architecture: source files', () => {
     {
       name: 'public events do not trigger internal work',
       files: /^src\/(?!command\/)/,
-      // Only counts, for the health report: the standalone server emits its refusals there too.
-      except: /^src\/composition\/refusal-counts\.ts$/,
       pattern: /\bevents\.(?:on|once|addListener|prependListener)\(/,
     },
     {

@@ -1,5 +1,5 @@
 /** The parsed form of an `Authorization` header. */
-export type Credentials =
+export type ParsedAuthorization =
   | { readonly scheme: 'none' }
   | { readonly scheme: 'basic'; readonly username: string; readonly password: string }
   | { readonly scheme: 'bearer'; readonly token: string }
@@ -11,7 +11,7 @@ const maxHeaderLength = 32 * 1024;
  * Parses an `Authorization` header. The scheme is case-insensitive (RFC 9110, 11.1). A header that cannot be parsed is
  * `unusable`; it never counts as anonymous.
  */
-export function parseAuthorization(header: string | undefined): Credentials {
+export function parseAuthorization(header: string | undefined): ParsedAuthorization {
   if (header === undefined) return { scheme: 'none' };
   if (header.length > maxHeaderLength) return { scheme: 'unusable' };
   const [, scheme = '', value = ''] = /^([A-Za-z]+) +([^\s]+)\s*$/.exec(header) ?? [];

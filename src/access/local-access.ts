@@ -11,15 +11,15 @@ const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'token', 
  */
 export function createLocalAccess(mode: 'open' | 'read-only'): AccessControl {
   return {
-    openToAll: mode === 'open',
+    isOpen: mode === 'open',
     isPublic: true,
-    asksFirst: false,
+    challengesFirst: false,
     authenticate: () => Promise.resolve(anonymous),
     permits: (_principal, access) => Promise.resolve(mode === 'open' || readOnly.has(access)),
     permitted: (_principal, actions) =>
       Promise.resolve(actions.filter((action) => mode === 'open' || readOnly.has(action))),
     reach: () => Promise.resolve(everyImage),
-    knows: () => Promise.resolve(true),
+    mayKnow: () => Promise.resolve(true),
     // There is no login here: after a 401, clients would ask for a password that nothing accepts.
     refusal: () =>
       new RegistryError('DENIED', {

@@ -11,7 +11,6 @@ import type {
   AccessQuestion,
   AccessTarget,
   Credentials,
-  HostIdentity,
   Identity,
   IdentitySource,
   ImageAction,
@@ -19,6 +18,7 @@ import type {
   Reach,
   TokenIssuer,
 } from '../ports/access.js';
+import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import { toCanonicalImage } from '../protocol/docker-hub.js';
@@ -62,9 +62,9 @@ export interface RuledAccessParts {
 
 /** Decides by rules, for users from all identity sources. */
 export class RuledAccess implements AccessControl {
-  readonly openToAll = false;
+  readonly isOpen = false;
   readonly isPublic = false;
-  readonly asksFirst: boolean;
+  readonly challengesFirst: boolean;
   readonly administration: AccessAdministration;
   readonly tokens: TokenIssuer | undefined;
   readonly #parts: RuledAccessParts;
@@ -72,7 +72,7 @@ export class RuledAccess implements AccessControl {
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
     this.administration = parts.administration;
-    this.asksFirst = parts.challenge.scheme === 'bearer';
+    this.challengesFirst = parts.challenge.scheme === 'bearer';
     this.tokens = parts.tokens && {
       login: (username, password, client) =>
         this.#login(username, password, { access: 'token', client, requiredGrants: [] }),
@@ -120,7 +120,7 @@ export class RuledAccess implements AccessControl {
     return (await this.#parts.rules()).permitted(principal, granted, target.at);
   }
 
-  async knows(principal: Principal, repository: string, permission?: ImageAction): Promise<boolean> {
+  async mayKnow(principal: Principal, repository: string, permission?: ImageAction): Promise<boolean> {
     const isOf = ({ type, name }: TokenGrant): boolean => type === 'repository' && name.startsWith(`${repository}/`);
     if (this.#parts.needsGrants && principal.grants?.some(isOf) !== true) return false;
     return (await this.#parts.rules()).mayKnow(principal, repository, permission && [permission]);

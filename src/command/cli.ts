@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The entry point. Checks the limit of open files before it loads the rest, because Node opens many files at the same time. */
-import { explainLoadFailure, explainLowLimit, readOpenFileLimit } from './open-file-limit.js';
+import { explainLoadFailure, explainLowLimit, readOpenFileLimit } from '../util/open-file-limit.js';
 
 function fail(message: string): never {
   process.stderr.write(`artifactapi: ${message}\n`);

@@ -12,8 +12,9 @@ import { addArchiveCommands } from './archives/archive-commands.js';
 import { addRepairCommand } from './repair-command.js';
 import { logLevels, type LogLevel } from './config-file.js';
 import { formatGreeting } from './serve/greeting.js';
-import { createRegistry, type Logger as RegistryLogger, type Registry, type RepositoryView } from '../index.js';
-import { defaultMaxConnections, readOpenFileLimit } from './open-file-limit.js';
+import type { Logger as RegistryLogger, RepositoryView } from '../index.js';
+import { buildRegistry, type BuiltRegistry } from '../registry.js';
+import { defaultMaxConnections, readOpenFileLimit } from '../util/open-file-limit.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve/serve-settings.js';
 import { handleSignals, ignoreHangUp } from './serve/serve-signals.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from './serve/server.js';
@@ -101,12 +102,13 @@ async function start(settings: ServeSettings): Promise<void> {
   ignoreHangUp(log);
   let isOpening = true;
   const logger = muteErrors(log, () => isOpening);
-  const registry = createRegistry({ ...settings.registry, access, storage, logger });
+  const built = buildRegistry({ ...settings.registry, access, storage, logger });
+  const { registry } = built;
   await registry.ready().catch((cause: unknown) => {
     throw explainDataFolderError(cause, storage);
   });
   isOpening = false;
-  const { server, port } = await listen(settings, registry, log, tls).catch(async (cause: unknown) => {
+  const { server, port } = await listen(settings, built, log, tls).catch(async (cause: unknown) => {
     await registry.close();
     throw cause;
   });
@@ -141,13 +143,14 @@ async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls'
 
 async function listen(
   { host, port, logLevel, idleTimeoutSeconds, maxConnections, registry: settings }: ServeSettings,
-  registry: Registry,
+  { registry, reportRefusal }: BuiltRegistry,
   log: Logger,
   tls: ServerOptions['tls'],
 ): Promise<{ readonly server: RegistryServer; readonly port: number }> {
   const accessLog = logLevel === 'info' || logLevel === 'debug';
   const options = {
     registry,
+    reportRefusal,
     log,
     accessLog,
     idleTimeoutSeconds,

@@ -15,7 +15,7 @@ const reasons: readonly (readonly [codes: readonly string[], reason: string])[] 
 ];
 
 /** Returns why a registry cannot be opened or does not work. Names no paths, because clients may read it. */
-export function describeFailure(cause: unknown): string {
+export function publicReasonOf(cause: unknown): string {
   if (cause instanceof RegistryError) return cause.message;
   const codes = codesOf(cause);
   return reasons.find(([known]) => known.some((code) => codes.includes(code)))?.[1] ?? 'see the log of the registry';

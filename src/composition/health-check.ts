@@ -1,4 +1,4 @@
-import { describeFailure } from './failure-reason.js';
+import { publicReasonOf } from './failure-reason.js';
 import type { BlobsHealth, ComponentHealth, Condition, IndexHealth, Runtime } from '../ports/runtime.js';
 import type { BlobStore } from '../ports/bytes.js';
 import type { MetadataStore } from '../ports/metadata.js';
@@ -56,7 +56,7 @@ export class HealthCheck {
       if (!isFull(error)) throw error;
       // If the index still answers reads, pulls work.
       await metadata.candidates(0, 1);
-      return { status: 'degraded', reason: describeFailure(error) };
+      return { status: 'degraded', reason: publicReasonOf(error) };
     }
   }
 
@@ -69,7 +69,7 @@ export class HealthCheck {
       return { status: 'ok', ...space };
     } catch (error) {
       if (!isFull(error)) throw error;
-      return { status: 'degraded', reason: describeFailure(error), ...space };
+      return { status: 'degraded', reason: publicReasonOf(error), ...space };
     }
   }
 }
@@ -102,7 +102,7 @@ class Probe<Health extends ComponentHealth> {
     try {
       return await this.#check();
     } catch (error) {
-      const health: ComponentHealth = { status: 'failed', reason: describeFailure(error) };
+      const health: ComponentHealth = { status: 'failed', reason: publicReasonOf(error) };
       this.#log(health, error);
       return health;
     } finally {

@@ -1,9 +1,9 @@
-import { divideOpenFiles, readOpenFileLimit } from '../command/open-file-limit.js';
 import type { RegistryOptions } from '../options/generated/registry-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { Runtime } from '../ports/runtime.js';
 import { blobsFolderIn, openFolderStores, type FolderStores, type IndexEvent } from '../storage/folder-stores.js';
 import type { Closers } from '../util/closers.js';
+import { divideOpenFiles, readOpenFileLimit } from '../util/open-file-limit.js';
 
 /** The two stores of a registry. */
 export type Stores = FolderStores;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoreSource } from '../http/core.js';
-import { describeFailure, isInUse } from './failure-reason.js';
+import { publicReasonOf, isInUse } from './failure-reason.js';
 import { healthTimeoutMs, withTimeout } from './health-check.js';
 import type { OpenRegistry } from './open-registry.js';
 import type { Condition, Runtime } from '../ports/runtime.js';
@@ -66,7 +66,7 @@ export class RegistryLife implements CoreSource {
       return await this.#attempt;
     } catch (cause) {
       throw new RegistryError('UNAVAILABLE', {
-        message: `the registry could not be opened: ${describeFailure(cause)}`,
+        message: `the registry could not be opened: ${publicReasonOf(cause)}`,
         headers: { 'Retry-After': String(Math.ceil(this.#delayMs / 1000)) },
         cause,
       });
@@ -78,7 +78,7 @@ export class RegistryLife implements CoreSource {
     if (this.opened !== undefined) return this.opened.health.report();
     const opening = this.ready().then(
       ({ health }) => health.report(),
-      (error: unknown): Condition => ({ status: 'unavailable', reason: describeFailure(error) }),
+      (error: unknown): Condition => ({ status: 'unavailable', reason: publicReasonOf(error) }),
     );
     return withTimeout(opening, healthTimeoutMs, { status: 'unavailable', reason: 'the registry is still opening' });
   }

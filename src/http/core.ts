@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import type { AccessControl, ClientInfo, HostIdentity } from '../ports/access.js';
+import type { AccessControl, ClientInfo } from '../ports/access.js';
+import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
 import type { CustomerCounts } from '../util/scheduling/customer-counts.js';

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type { AccessQuestion, ClientInfo, Principal } from '../ports/access.js';
 import type { ImageKey } from '../ports/images.js';
-import type { Resolved } from '../ports/repository.js';
+import type { ResolvedName } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
@@ -113,7 +113,7 @@ function resolveName(
   { row, params }: Match<Endpoint>,
   client: ClientInfo,
   query: URLSearchParams,
-): Resolved | undefined {
+): ResolvedName | undefined {
   const name = params['name'] as WireName | undefined;
   const namespace = row.access === 'pull' ? (query.get('ns') ?? undefined) : undefined;
   return name && directory.resolve(name, { host: client.host, namespace });
@@ -125,12 +125,12 @@ async function admit(
   { row, params }: Match<Endpoint>,
   req: IncomingMessage,
   question: AccessQuestion,
-  resolved: Resolved | undefined,
+  resolved: ResolvedName | undefined,
   facts: RequestFacts,
 ): Promise<Principal> {
   const { access, rates } = core;
   if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
-  if (access.openToAll) refuseForeignPages(req, row, question.client, core.isKnownHost);
+  if (access.isOpen) refuseForeignPages(req, row, question.client, core.isKnownHost);
   // Health checks need no login, and work with expired credentials too.
   const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question);
   facts.principal = principal.id;
@@ -154,7 +154,7 @@ function permits(
   principal: Principal,
   row: Endpoint,
   params: Readonly<Record<string, unknown>>,
-  resolved: Resolved | undefined,
+  resolved: ResolvedName | undefined,
 ): Promise<boolean> {
   // The credentials may be in the body: the handler decides.
   if (row.access === 'token') return Promise.resolve(true);

@@ -7,7 +7,7 @@ import type { RequestBody } from './bodies/body-reader.js';
 import type { Reply } from './reply.js';
 
 /** The image that a request names, resolved and permitted. */
-export interface Target {
+export interface RequestTarget {
   /** The name as the client wrote it. Names and URLs in responses have the same form. */
   readonly name: WireName;
   readonly at: ImageKey;
@@ -31,7 +31,7 @@ export interface Exchange<Params> {
   readonly turn: (bytes: number) => Promise<void>;
   /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */
   require(permission: 'pull' | 'push', at: ImageKey): Promise<void>;
-  readonly target: Params extends { readonly name: WireName } ? Target : undefined;
+  readonly target: Params extends { readonly name: WireName } ? RequestTarget : undefined;
 }
 
 /** Answers the requests of one operation. */

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provenance } from '../ports/images.js';
-import type { Runtime } from '../ports/runtime.js';
+import type { ReportRefusal, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import { discardEarly, discardRest } from './bodies/body.js';
@@ -19,30 +19,33 @@ import { shownUrl } from './clients/shown-url.js';
 /** Middleware for Connect, Express or a plain Node server. The type is structural, so no framework is required. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void;
 
+/** The dependencies of `createHandler`. */
+export interface HandlerParts {
+  readonly source: CoreSource;
+  readonly runtime: Runtime;
+  readonly pipelines: Pipelines;
+  readonly reportRefusal: ReportRefusal;
+}
+
 /**
  * Creates the middleware of a surface. It calls `next` synchronously for requests that are not for the registry. Errors are
  * answered: it never throws or rejects.
  */
-export function createHandler<Row extends Endpoint>(
-  surface: Surface<Row>,
-  source: CoreSource,
-  runtime: Runtime,
-  pipelines: Pipelines,
-): Middleware {
+export function createHandler<Row extends Endpoint>(surface: Surface<Row>, parts: HandlerParts): Middleware {
+  const { source, pipelines } = parts;
   return (req, res, next) => {
     const location = surface.locate(req);
     if (location === undefined) {
       next();
       return;
     }
-    source.track(pipelines.runInTurn(req, res, () => answer(surface, source, runtime, req, res, location)));
+    source.track(pipelines.runInTurn(req, res, () => answer(surface, parts, req, res, location)));
   };
 }
 
 async function answer<Row extends Endpoint>(
   surface: Surface<Row>,
-  source: CoreSource,
-  runtime: Runtime,
+  { source, runtime, reportRefusal }: HandlerParts,
   req: IncomingMessage,
   res: ServerResponse,
   location: Location,
@@ -57,7 +60,7 @@ async function answer<Row extends Endpoint>(
       { ...facts, ...describeRequest(req, id) },
       'connection closed: client read the response too slowly',
     );
-    runtime.emit('client.refused', { reason: 'slow_download', address: facts.clientAddress });
+    reportRefusal('slow_download', facts.clientAddress);
   };
   const delivery: Delivery = { id, runtime, source, location, onSlow };
   const discarding = discardEarly(req);
@@ -75,15 +78,13 @@ async function answer<Row extends Endpoint>(
       runtime.log.info(refused, 'login refused');
       runtime.emit('login.refused', refused);
     }
-    if (error.refusal !== undefined) {
-      runtime.emit('client.refused', { reason: error.refusal, address: facts.clientAddress });
-    }
+    if (error.refusal !== undefined) reportRefusal(error.refusal, facts.clientAddress);
     outcome = await deliver(req, res, errorReply(error), delivery);
     outcome = { ...outcome, errorCode: error.code };
   }
   if (discarding !== undefined) await discarding;
   const isRead = await discardRest(req);
-  if (!isRead) runtime.emit('client.refused', { reason: 'unread_body', address: facts.clientAddress });
+  if (!isRead) reportRefusal('unread_body', facts.clientAddress);
   leave();
   const method = req.method ?? '';
   const { status, errorCode, provenance } = outcome;

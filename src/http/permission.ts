@@ -1,5 +1,5 @@
 import type { AccessControl, AccessQuestion, ImageAction, Principal, Reach } from '../ports/access.js';
-import type { Caller, Resolved } from '../ports/repository.js';
+import type { Caller, ResolvedName } from '../ports/repository.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
 import { tryParseName, type WireName } from '../protocol/names.js';
@@ -23,7 +23,7 @@ export async function mayUse(
   access: AccessControl,
   principal: Principal,
   action: ImageAction,
-  resolved: Resolved,
+  resolved: ResolvedName,
   name?: string,
 ): Promise<boolean> {
   return (await permittedActions(access, principal, [action], resolved, name)).length > 0;
@@ -37,7 +37,7 @@ export async function permittedActions(
   access: AccessControl,
   principal: Principal,
   actions: readonly ImageAction[],
-  { at, repository }: Resolved,
+  { at, repository }: ResolvedName,
   name?: string,
 ): Promise<readonly ImageAction[]> {
   const permitted = await access.permitted(principal, actions, { at, name });
@@ -73,7 +73,7 @@ export function createCaller(
     },
     mayPull: async (at) => {
       const isPermitted = await access.permits(principal, 'pull', { at });
-      if (!isPermitted && isAnonymousPull && access.asksFirst) throw access.refusal(principal, question);
+      if (!isPermitted && isAnonymousPull && access.challengesFirst) throw access.refusal(principal, question);
       return isPermitted;
     },
     mayMountFrom: (at, name) => access.permits(principal, 'pull', { at, name: name ?? `${at.repository}/${at.image}` }),

@@ -1,17 +1,17 @@
 import type { Principal } from '../ports/access.js';
-import type { Caller, Repository, Resolved } from '../ports/repository.js';
+import type { Caller, Repository, ResolvedName } from '../ports/repository.js';
 import type { Forward } from '../ports/upstream.js';
 import { RegistryError } from '../protocol/errors.js';
 import { manifestTypes } from '../protocol/manifest.js';
 import type { Reference, WireName } from '../protocol/names.js';
 import { buildPath, type Endpoint, type Match } from '../protocol/tables/route-table.js';
-import type { Target } from './exchange.js';
+import type { RequestTarget } from './exchange.js';
 import type { Core } from './core.js';
 import type { ForwardReply } from './reply.js';
 import { refuseWrites } from './writer.js';
 
 /** The target of a request and the namespace that selected it. */
-export interface FoundTarget extends Target {
+export interface FoundTarget extends RequestTarget {
   /** The `ns` parameter that was used. */
   readonly namespace?: string;
 }
@@ -24,7 +24,7 @@ export async function findTarget(
   core: Core,
   principal: Principal,
   { row, params }: Match<Endpoint>,
-  { repository, ...resolved }: Resolved,
+  { repository, ...resolved }: ResolvedName,
 ): Promise<FoundTarget> {
   const name = params['name'] as WireName;
   if (repository === undefined) throw nameUnknown(name, await listKnown(core, principal));
@@ -76,7 +76,7 @@ function keepNamespace(forward: Forward, namespace: string | undefined): Forward
 async function listKnown({ access, directory }: Core, principal: Principal): Promise<readonly Repository[]> {
   const known: Repository[] = [];
   for (const { repository } of directory.list()) {
-    if (await access.knows(principal, repository.config.name)) known.push(repository);
+    if (await access.mayKnow(principal, repository.config.name)) known.push(repository);
   }
   return known;
 }

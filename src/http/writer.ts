@@ -1,9 +1,9 @@
 import type { Repository, RepositoryWriter } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
-import type { Target } from './exchange.js';
+import type { RequestTarget } from './exchange.js';
 
 /** Returns the writer of a target. @throws RegistryError UNSUPPORTED for a read-only repository. */
-export function writerOf({ repository }: Target): RepositoryWriter {
+export function writerOf({ repository }: RequestTarget): RepositoryWriter {
   return repository.writer ?? refuseWrites(repository, []);
 }
 

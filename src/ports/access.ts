@@ -1,5 +1,6 @@
 /** Access control: principals, rules, identities, tokens and their administration. */
 import type { AccessLimit, AccessRule } from '../protocol/settings/access-config.js';
+import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { LoginProblem } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 
@@ -21,12 +22,6 @@ export interface ClientInfo {
   readonly host?: string | undefined;
   /** The registry's origin as this client reaches it: `https://registry.example`. Absent without a usable `Host`. */
   readonly origin?: string | undefined;
-}
-
-/** A user that the host application authenticated. */
-export interface HostIdentity {
-  readonly id: string;
-  readonly groups?: readonly string[];
 }
 
 /** What a request shows to authenticate itself. */
@@ -102,18 +97,18 @@ export interface AccessControl {
    * Returns whether the principal may do something, or this action, to some image and so learn that the repository
    * exists.
    */
-  knows(principal: Principal, repository: string, action?: ImageAction): Promise<boolean>;
+  mayKnow(principal: Principal, repository: string, action?: ImageAction): Promise<boolean>;
   /** Returns the error to answer a refused request with, including its challenge. */
   refusal(principal: Principal, question: AccessQuestion): Error;
   /** True when anyone may administer. The management API then refuses requests from foreign web pages. */
-  readonly openToAll: boolean;
+  readonly isOpen: boolean;
   /** True when anyone may read everything. Otherwise shared caches must not store answers. */
   readonly isPublic: boolean;
   /**
    * True when a client without credentials is challenged before it gets a reduced answer. Some clients send credentials
    * only after a challenge; one that has none gets an anonymous token.
    */
-  readonly asksFirst: boolean;
+  readonly challengesFirst: boolean;
   /** Absent when the registry issues no tokens. */
   readonly tokens?: TokenIssuer | undefined;
   /** Absent when access is open or read-only, because there are no users. */

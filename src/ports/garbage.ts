@@ -1,23 +1,9 @@
 /** Garbage collection and the quarantine of orphans. */
 import type { Digest } from '../protocol/digest.js';
+import type { GarbageReport, QuarantinedBlob } from '../protocol/tables/garbage-documents.js';
 import type { Page, PageRequest } from './pages.js';
 
-export interface GarbageReport {
-  readonly dryRun: boolean;
-  readonly startedAt: number;
-  readonly finishedAt: number;
-  /** The number of candidates examined. */
-  readonly examined: number;
-  readonly unlinked: number;
-  readonly blobsDeleted: number;
-  readonly bytesFreed: number;
-  /** The number of orphans moved to the quarantine: blobs with neither a reference nor a candidate. */
-  readonly quarantined: number;
-  readonly quarantinedBytes: number;
-  /** The number of blobs that left the quarantine because the index refers to them again. */
-  readonly restored: number;
-  readonly uploadsExpired: number;
-}
+export type { GarbageReport, QuarantinedBlob };
 
 export interface GarbageCollector {
   /** Runs one pass that starts after the call. Calls made while a pass runs share the next pass. */
@@ -37,13 +23,6 @@ export interface Quarantine {
    * Returns false if the blob is not in quarantine. @throws RegistryError CONFLICT when the index refers to the digest.
    */
   delete(digest: Digest): Promise<boolean>;
-}
-
-export interface QuarantinedBlob {
-  readonly digest: Digest;
-  readonly size: number;
-  readonly quarantinedAt: number;
-  readonly expiresAt: number;
 }
 
 export interface RestoreReport {

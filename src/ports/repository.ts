@@ -234,7 +234,7 @@ export interface AddressedRepository {
 }
 
 /** What a name means: an image, by its canonical name, and its repository if it exists. */
-export interface Resolved {
+export interface ResolvedName {
   readonly at: ImageKey;
   readonly repository: Repository | undefined;
   /** The `ns` query parameter, if it decided the repository. */
@@ -243,9 +243,9 @@ export interface Resolved {
 
 /** Maps names to repositories. Reveals nothing to clients and does not decide access. */
 export interface RepositoryDirectory {
-  resolve(name: WireName, addressing?: Addressing): Resolved;
+  resolve(name: WireName, addressing?: Addressing): ResolvedName;
   /** Returns everything that the name may mean: at this host, at each configured one, and under each namespace. */
-  resolveAll(name: WireName, host: string | undefined): readonly Resolved[];
+  resolveAll(name: WireName, host: string | undefined): readonly ResolvedName[];
   /** Returns the repositories that can be addressed so. */
   listAt(addressing: Addressing): readonly AddressedRepository[];
   get(name: string): { readonly repository: Repository; readonly record: RepositoryRecord } | undefined;

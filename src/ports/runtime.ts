@@ -28,6 +28,9 @@ export interface BlobsHealth extends ComponentHealth, Partial<SpaceStatus> {}
 /** The number of clients refused for each limit since the process started. */
 export type RefusalCounts = Readonly<Record<RefusalReason, number>>;
 
+/** Reports a client that a limit refused. */
+export type ReportRefusal = (reason: RefusalReason, address: string) => void;
+
 /** What `registry.health()` and the health documents report. */
 export interface HealthReport extends Condition {
   readonly refusals: RefusalCounts;

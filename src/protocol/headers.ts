@@ -26,7 +26,7 @@ export function parseContentRange(text: string): Span {
  * Formats the `Range` header that reports the progress of an upload. For an empty session, a 202 has `0-0`, because Docker
  * fails on `0--1`. Status and 416 responses have `0--1`, because clients resume at the end plus 1.
  */
-export function formatProgress(size: number, answer: '202' | 'status'): string {
+export function formatUploadRange(size: number, answer: '202' | 'status'): string {
   return size === 0 && answer === '202' ? '0-0' : `0-${size - 1}`;
 }
 

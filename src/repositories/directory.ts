@@ -9,7 +9,7 @@ import type {
   Addressing,
   Repository,
   RepositoryDirectory,
-  Resolved,
+  ResolvedName,
 } from '../ports/repository.js';
 import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
@@ -84,7 +84,7 @@ export class Directory implements RepositoryDirectory {
   }
 
   /** Resolves by `ns`, else by host, else by the first part of the name, else to the default repository. */
-  resolve(name: WireName, { host, namespace }: Addressing = {}): Resolved {
+  resolve(name: WireName, { host, namespace }: Addressing = {}): ResolvedName {
     const byNamespace = this.#findNamespace(namespace);
     if (byNamespace !== undefined && namespace !== undefined)
       return { ...this.#inNamespace(byNamespace, name), namespace };
@@ -96,7 +96,7 @@ export class Directory implements RepositoryDirectory {
     return isKnown || this.#defaultRepository === undefined ? byPath : this.#at(this.#defaultRepository, name);
   }
 
-  resolveAll(name: WireName, host: string | undefined): readonly Resolved[] {
+  resolveAll(name: WireName, host: string | undefined): readonly ResolvedName[] {
     const byNamespace = [...this.#namespaces.values()].map((repository) => this.#inNamespace(repository, name));
     const byHost = [...this.#hosts.values()].map((repository) => this.#at(repository, name));
     return [this.resolve(name, { host }), ...byNamespace, ...byHost];
@@ -122,13 +122,13 @@ export class Directory implements RepositoryDirectory {
   }
 
   /** BuildKit, and containerd with `override_path`, send the namespace and the path of the mirror, which names the repository. */
-  #inNamespace(repository: string, name: string): Resolved {
+  #inNamespace(repository: string, name: string): ResolvedName {
     const own = `${repository}/`;
     return this.#at(repository, name.startsWith(own) ? name.slice(own.length) : name);
   }
 
   /** Returns no repository for a name without an image. */
-  #at(repository: string, image: string): Resolved {
+  #at(repository: string, image: string): ResolvedName {
     const found = image === '' ? undefined : this.#entries.get(repository)?.repository;
     return { repository: found, at: { repository, image: found?.canonicalImage(image) ?? image } };
   }

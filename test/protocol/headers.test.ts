@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   formatNextLink,
-  formatProgress,
+  formatUploadRange,
   matchesEntityTag,
   parseContentRange,
   parsePageSize,
@@ -63,13 +63,13 @@ describe('formatProgress', () => {
     [512, '202', '0-511'],
     [512, 'status', '0-511'],
   ] as const)('formats %i bytes in a %s response as %s', (size, answer, expected) => {
-    expect(formatProgress(size, answer)).toBe(expected);
+    expect(formatUploadRange(size, answer)).toBe(expected);
   });
 
   it('returns a range whose end plus 1 is the next offset', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 40 }), fc.constantFrom('202', 'status'), (size, answer) => {
-        const { start, end } = parseContentRange(formatProgress(size, answer));
+        const { start, end } = parseContentRange(formatUploadRange(size, answer));
         expect([start, end + 1]).toEqual([0, size]);
       }),
     );
@@ -78,7 +78,7 @@ describe('formatProgress', () => {
   it('never returns 0--1 for a 202, because Docker fails on it', () => {
     fc.assert(
       fc.property(fc.nat(), (size) => {
-        expect(formatProgress(size, '202')).toMatch(/^0-[0-9]+$/);
+        expect(formatUploadRange(size, '202')).toMatch(/^0-[0-9]+$/);
       }),
     );
   });

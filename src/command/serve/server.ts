@@ -15,7 +15,7 @@ import { announcesBody } from '../../http/bodies/body.js';
 import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from '../../http/limits/malformed.js';
 import { shownUrl } from '../../http/clients/shown-url.js';
 import type { Registry } from '../../index.js';
-import type { Logger, RequestEvent } from '../../ports/runtime.js';
+import type { Logger, ReportRefusal, RequestEvent } from '../../ports/runtime.js';
 import type { RefusalReason } from '../../protocol/refusal-reasons.js';
 import { encodeError, RegistryError } from '../../protocol/errors.js';
 import { encodeHealth } from '../../protocol/tables/management.js';
@@ -28,6 +28,11 @@ const refusalLogSeconds = 60;
 /** The registry to serve, and the limits of the server. */
 export interface ServerOptions {
   readonly registry: Registry;
+  /**
+   * Called for each refused connection.
+   * @default nothing
+   */
+  readonly reportRefusal?: ReportRefusal;
   readonly log: Logger;
   /**
    * Logs every request.
@@ -92,7 +97,7 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
     maxConnections: options.maxConnections,
     maxPerClient: options.maxConnectionsPerClient ?? 1000,
     isShared: createAddressMatcher(options.trustedProxies ?? []),
-    onRefused: reportRefusals(options),
+    onRefused: logRefusals(options),
   });
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     connections.note(res);
@@ -222,16 +227,12 @@ function answer(res: ServerResponse, status: number, body: object | string, requ
   res.end(text);
 }
 
-/** Emits an event for each refused connection. Logs each reason at most once a minute, with a count. */
-function reportRefusals(options: ServerOptions): (reason: RefusalReason, address: string) => void {
-  const { registry, log, maxConnections, maxConnectionsPerClient } = options;
+/** Returns a function that reports each refused connection, and logs each reason at most once a minute, with a count. */
+function logRefusals(options: ServerOptions): ReportRefusal {
+  const { reportRefusal, log, maxConnections, maxConnectionsPerClient } = options;
   const counts = new Map<RefusalReason, number>();
   return (reason, address) => {
-    try {
-      registry.events.emit('client.refused', { reason, address });
-    } catch (err) {
-      log.error({ err, event: 'client.refused' }, 'event listener failed');
-    }
+    reportRefusal?.(reason, address);
     const count = counts.get(reason);
     counts.set(reason, (count ?? 0) + 1);
     if (count !== undefined) return;

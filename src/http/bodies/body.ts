@@ -21,7 +21,7 @@ export function openBody(req: IncomingMessage): IncomingMessage {
 }
 
 /** Returns the Content-Length in bytes, or `undefined` for a chunked body. */
-export function contentLengthOf(req: IncomingMessage): number | undefined {
+export function declaredLength(req: IncomingMessage): number | undefined {
   const text = req.headers['content-length'];
   return text === undefined ? undefined : Number(text);
 }

@@ -17,7 +17,7 @@ import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 
 /** The dependencies of `createAccessHandlers`. */
-export interface AccessParts {
+export interface AdministrationParts {
   /** Absent if access control is off. */
   readonly administration: AccessAdministration | undefined;
   /** Returns the time in ms since the epoch. */
@@ -29,7 +29,7 @@ type Handlers = { readonly [O in AccessOp]: Handler<ManagementParams<O>> };
 type HandlersOf<Noun extends string> = Pick<Handlers, Extract<AccessOp, `${Noun}.${string}`>>;
 
 /** Creates the management API handlers for accounts, tokens, rules and keys. `parts` is called for each request. */
-export function createAccessHandlers(parts: () => AccessParts): Handlers {
+export function createAccessHandlers(parts: () => AdministrationParts): Handlers {
   const administration = (): AccessAdministration => {
     const found = parts().administration;
     if (found !== undefined) return found;

@@ -22,7 +22,7 @@ const aliasPattern = /^[A-Za-z0-9._:/-]{1,512}$/;
 const platformPattern = /^[a-z0-9]+\/[a-z0-9_]+(?:\/[a-z0-9.]+)?$/;
 
 /** Imports a tar archive from the body or from the file of a form, whose fields add to the query parameters. */
-export async function importArchive(
+export async function receiveArchive(
   repository: Repository,
   archives: Archives,
   exchange: Exchange<ManagementParams<'archive.import'>>,
@@ -45,7 +45,7 @@ export async function importArchive(
 }
 
 /** Exports images as a tar archive. Its size is known before the first byte. */
-export async function exportArchive(
+export async function sendArchive(
   repository: Repository,
   archives: Archives,
   exchange: Exchange<ManagementParams<'archive.export'>>,

@@ -20,7 +20,7 @@ import { readDocument } from '../bodies/document.js';
 import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { errorReply, jsonReply, type Reply } from '../reply.js';
-import { createAccessHandlers, type AccessParts } from './access.js';
+import { createAccessHandlers, type AdministrationParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
@@ -34,7 +34,7 @@ const maxImports = 8;
 const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
-export interface ManagementParts extends AccessParts, GarbageParts {
+export interface ManagementParts extends AdministrationParts, GarbageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
@@ -83,13 +83,13 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
       const repository = await findKnown(parts(), exchange);
       await requireSomePush(parts(), exchange);
       if (repository.writer === undefined) refuseWrites(repository, []);
-      const [archives, { importArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
-      return imports.run(exchange.client.address, () => importArchive(repository, archives, exchange));
+      const [archives, { receiveArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
+      return imports.run(exchange.client.address, () => receiveArchive(repository, archives, exchange));
     },
     'archive.export': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
-      const [archives, { exportArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
-      return exportArchive(repository, archives, exchange, exports);
+      const [archives, { sendArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
+      return sendArchive(repository, archives, exchange, exports);
     },
     'cache.purge': async ({ params, query }) => {
       const { repository } = find(params.repository);
@@ -110,7 +110,7 @@ async function findKnown(
   { params: { repository: name }, caller }: Exchange<{ readonly repository: string }>,
 ): Promise<Repository> {
   const found = directory.get(name);
-  if (found !== undefined && (await access.knows(caller.principal, name))) return found.repository;
+  if (found !== undefined && (await access.mayKnow(caller.principal, name))) return found.repository;
   throw new RegistryError('NAME_UNKNOWN', { detail: { repository: name } });
 }
 
@@ -122,7 +122,7 @@ async function requireSomePush(
   { access }: ManagementParts,
   { params: { repository }, caller: { principal }, client }: Exchange<{ readonly repository: string }>,
 ): Promise<void> {
-  if (await access.knows(principal, repository, 'push')) return;
+  if (await access.mayKnow(principal, repository, 'push')) return;
   throw access.refusal(principal, { access: 'push', client, requiredGrants: [] });
 }
 
@@ -133,7 +133,7 @@ async function listShown({ directory, access }: ManagementParts, { principal }: 
     const { name } = record.config;
     const whole = encodeRepository(record);
     if (await access.permits(principal, 'admin', { at: { repository: name } })) shown.push(whole);
-    else if (await access.knows(principal, name)) {
+    else if (await access.mayKnow(principal, name)) {
       const { package_type, repo_type, description } = whole;
       shown.push({ name, package_type, repo_type, description });
     }

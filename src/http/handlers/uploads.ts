@@ -4,10 +4,10 @@ import type { ImageKey } from '../../ports/images.js';
 import { parseAlgorithm, parseDigest, type Digest } from '../../protocol/digest.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { formatProgress, parseContentRange } from '../../protocol/headers.js';
+import { formatUploadRange, parseContentRange } from '../../protocol/headers.js';
 import { tryParseName, type SessionId } from '../../protocol/names.js';
-import { contentLengthOf, openBody } from '../bodies/body.js';
-import type { Exchange, Handler, Target } from '../exchange.js';
+import { declaredLength, openBody } from '../bodies/body.js';
+import type { Exchange, Handler, RequestTarget } from '../exchange.js';
 import type { Reply } from '../reply.js';
 import { writerOf } from '../writer.js';
 
@@ -30,7 +30,7 @@ export function createStartUpload(directory: () => RepositoryDirectory): Handler
     const whole = query.get('digest');
     if (whole !== null && mount === null) {
       const digest = parseDigest(whole);
-      await writer.putBlob(image, digest, openBody(req), contentLengthOf(req));
+      await writer.putBlob(image, digest, openBody(req), declaredLength(req));
       return blobCreated(exchange, digest);
     }
     const algorithm = parseAlgorithm(query.get('digest-algorithm') ?? 'sha256');
@@ -73,7 +73,7 @@ export const cancelUpload: Handler<RegistryParams<'upload.cancel'>> = async ({ t
 function readChunk(req: IncomingMessage): UploadChunk {
   const source = openBody(req);
   const header = req.headers['content-range'];
-  const announced = contentLengthOf(req);
+  const announced = declaredLength(req);
   if (header === undefined) return { source, announcedBytes: announced };
   const range = parseContentRange(header);
   if (announced === undefined || announced === range.end - range.start + 1) return { source, range };
@@ -101,12 +101,12 @@ async function withProgress<T>(exchange: Place, session: SessionId, task: () => 
 function describe({ prefix, target }: Place, status: UploadStatus, answer: '202' | 'status'): Record<string, string> {
   return {
     Location: prefix + locations.upload(target.name, status.id),
-    Range: formatProgress(status.size, answer),
+    Range: formatUploadRange(status.size, answer),
     'Docker-Upload-UUID': status.id,
   };
 }
 
-function blobCreated({ prefix, target }: { prefix: string; target: Target }, digest: Digest): Reply {
+function blobCreated({ prefix, target }: { prefix: string; target: RequestTarget }, digest: Digest): Reply {
   return {
     status: 201,
     headers: { Location: prefix + locations.blob(target.name, digest), 'Docker-Content-Digest': digest },

@@ -4,20 +4,34 @@ import { RegistryError } from '../errors.js';
 import { encodeTime, problemsFound } from './management.js';
 import { describeProblems, strictOptions } from '../settings/option-schema.js';
 
-/** Returns the report of a garbage collection as the API shows it. */
-export function encodeCollection(report: {
+/** The result of a garbage collection. Times are in milliseconds since the epoch. */
+export interface GarbageReport {
   readonly dryRun: boolean;
   readonly startedAt: number;
   readonly finishedAt: number;
+  /** The number of candidates examined. */
   readonly examined: number;
   readonly unlinked: number;
   readonly blobsDeleted: number;
   readonly bytesFreed: number;
+  /** The number of orphans moved to the quarantine: blobs with neither a reference nor a candidate. */
   readonly quarantined: number;
   readonly quarantinedBytes: number;
+  /** The number of blobs that left the quarantine because the index refers to them again. */
   readonly restored: number;
   readonly uploadsExpired: number;
-}): Record<string, unknown> {
+}
+
+/** A blob in quarantine. Times are in milliseconds since the epoch. */
+export interface QuarantinedBlob {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly quarantinedAt: number;
+  readonly expiresAt: number;
+}
+
+/** Returns the report of a garbage collection as the API shows it. */
+export function encodeCollection(report: GarbageReport): Record<string, unknown> {
   return {
     dry_run: report.dryRun,
     started_at: encodeTime(report.startedAt),
@@ -34,12 +48,7 @@ export function encodeCollection(report: {
 }
 
 /** Returns a quarantined blob as the API shows it. */
-export function encodeQuarantined(blob: {
-  readonly digest: Digest;
-  readonly size: number;
-  readonly quarantinedAt: number;
-  readonly expiresAt: number;
-}): Record<string, unknown> {
+export function encodeQuarantined(blob: QuarantinedBlob): Record<string, unknown> {
   return {
     digest: blob.digest,
     size_bytes: blob.size,

@@ -29,7 +29,7 @@ import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { explainUpstream } from '../remote/explain-upstream.js';
 import type { CacheContext } from './cache-context.js';
 import { CachedLists } from './cached-lists.js';
-import { CachedManifests, type Resolved } from './cached-manifests.js';
+import { CachedManifests, type CachedManifest } from './cached-manifests.js';
 import type { Fill } from './fills/fill.js';
 import { ManifestStore } from './manifest-store.js';
 
@@ -226,7 +226,7 @@ export class CacheRepository implements Repository {
   }
 }
 
-function describe({ record, provenance }: Resolved): ManifestInfo {
+function describe({ record, provenance }: CachedManifest): ManifestInfo {
   const { digest, mediaType, size, contentBytes } = record;
   return { digest, mediaType, size, contentBytes, provenance };
 }

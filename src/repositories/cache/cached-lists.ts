@@ -6,7 +6,7 @@ import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import { FetchedLists } from '../remote/fetched-lists.js';
 import type { KeptList } from '../remote/list-cache.js';
-import { cutByBytes, readReferrers, sliceSorted } from '../content/list-pages.js';
+import { cutByBytes, collectReferrers, sliceSorted } from '../content/list-pages.js';
 import type { CacheContext } from './cache-context.js';
 import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 
@@ -50,7 +50,7 @@ export class CachedLists {
       ask: () => this.#context.upstream.listReferrers(image, subject, caller.trail),
       fallBack: async () => {
         const { metadata } = this.#context.parts;
-        const { items } = await readReferrers(metadata, this.#context.at(image), subject, maxStoredReferrers);
+        const { items } = await collectReferrers(metadata, this.#context.at(image), subject, maxStoredReferrers);
         return items.length === 0 ? undefined : items;
       },
     });

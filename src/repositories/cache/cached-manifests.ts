@@ -12,7 +12,7 @@ import type { ManifestStore } from './manifest-store.js';
 import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 
 /** A cached manifest and where the answer came from. */
-export interface Resolved {
+export interface CachedManifest {
   readonly record: ManifestRecord;
   readonly provenance: Provenance;
 }
@@ -27,7 +27,7 @@ const maxStretch = 10;
 export class CachedManifests {
   readonly #context: CacheContext;
   readonly #store: ManifestStore;
-  readonly #flights = new SingleFlight<Resolved | undefined>();
+  readonly #flights = new SingleFlight<CachedManifest | undefined>();
 
   constructor(context: CacheContext, store: ManifestStore) {
     this.#context = context;
@@ -38,7 +38,7 @@ export class CachedManifests {
    * @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is
    * cached.
    */
-  async resolve(caller: Caller, image: string, reference: Reference): Promise<Resolved | undefined> {
+  async resolve(caller: Caller, image: string, reference: Reference): Promise<CachedManifest | undefined> {
     const resolved = await ('digest' in reference
       ? this.#resolveDigest(caller, image, reference.digest)
       : this.#resolveTag(caller, image, reference.tag));
@@ -67,13 +67,13 @@ export class CachedManifests {
     return (tag.checkedAt ?? 0) + seconds * 1000 * stretch;
   }
 
-  async #resolveDigest(caller: Caller, image: string, digest: Digest): Promise<Resolved | undefined> {
+  async #resolveDigest(caller: Caller, image: string, digest: Digest): Promise<CachedManifest | undefined> {
     const record = await this.#store.manifest(image, digest);
     if (record !== undefined) return { record, provenance: this.#provenance('hit') };
     return this.#fly(caller, image, { digest }, undefined);
   }
 
-  async #resolveTag(caller: Caller, image: string, tag: Tag): Promise<Resolved | undefined> {
+  async #resolveTag(caller: Caller, image: string, tag: Tag): Promise<CachedManifest | undefined> {
     const known = await this.#store.tag(image, tag);
     if (known !== undefined && this.#context.parts.runtime.now() < this.freshUntil(known)) {
       const record = await this.#store.manifest(image, known.digest);
@@ -91,7 +91,7 @@ export class CachedManifests {
     image: string,
     reference: Reference,
     known: TagRecord | undefined,
-  ): Promise<Resolved | undefined> {
+  ): Promise<CachedManifest | undefined> {
     const name = formatReference(reference);
     if (this.#context.negatives.has(image, name)) return Promise.resolve(undefined);
     return this.#flights.run([image, name, ...caller.trail].join('\0'), async () => {
@@ -101,7 +101,7 @@ export class CachedManifests {
   }
 
   /** Asks by HEAD, which most rate limits do not count, and sends a GET only when the tag names another digest. */
-  async #revalidate(caller: Caller, image: string, known: TagRecord): Promise<Resolved | undefined> {
+  async #revalidate(caller: Caller, image: string, known: TagRecord): Promise<CachedManifest | undefined> {
     const { upstream, parts } = this.#context;
     const record = await this.#store.manifest(image, known.digest);
     const answer = await upstream.statManifest(image, { tag: known.name }, caller.trail);
@@ -120,7 +120,7 @@ export class CachedManifests {
     image: string,
     reference: Reference,
     known: TagRecord | undefined,
-  ): Promise<Resolved | undefined> {
+  ): Promise<CachedManifest | undefined> {
     const answer = await this.#context.upstream.getManifest(image, reference, caller.trail);
     if (answer.type !== 'found') return this.#withoutContent(image, known, answer, reference);
     try {
@@ -143,7 +143,7 @@ export class CachedManifests {
     known: TagRecord | undefined,
     answer: Exclude<UpstreamResult<unknown>, { type: 'found' }>,
     reference: Reference | undefined = known && { tag: known.name },
-  ): Promise<Resolved | undefined> {
+  ): Promise<CachedManifest | undefined> {
     if (answer.type === 'absent') {
       if (reference !== undefined) this.#context.negatives.note(image, formatReference(reference));
       if (known !== undefined) await this.#store.deleteTag(image, known.name);

@@ -54,7 +54,7 @@ export function cutByBytes(page: Listed<Referrer>, { maxBytes = Infinity }: Refe
 }
 
 /** Reads a page of referrers from the index. Does not hold more of them in memory than requested. */
-export async function readReferrers(
+export async function collectReferrers(
   metadata: ImageRecords,
   at: ImageKey,
   subject: Digest,

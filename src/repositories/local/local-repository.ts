@@ -29,7 +29,7 @@ import { readBytes } from '../../util/streams/streams.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
 import { LocalWriter } from './local-writer.js';
-import { readReferrers } from '../content/list-pages.js';
+import { collectReferrers } from '../content/list-pages.js';
 
 /** A repository whose content this registry owns. */
 export class LocalRepository implements Repository {
@@ -104,7 +104,7 @@ export class LocalRepository implements Repository {
   }
 
   listReferrers(_caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>> {
-    return readReferrers(this.#parts.metadata, this.#at(image), subject, page);
+    return collectReferrers(this.#parts.metadata, this.#at(image), subject, page);
   }
 
   listImages(_caller: Caller, page: ImagePageRequest): Promise<ImagePage> {

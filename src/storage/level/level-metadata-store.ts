@@ -46,7 +46,7 @@ import {
   type Place,
   type StoredSession,
 } from './level-keys.js';
-import { readHolders, readImages, readReferrers, readTags } from './level-pages.js';
+import { readHolders, readImages, readReferrerPage, readTagPage } from './level-pages.js';
 import { requireAll } from './writes/level-preconditions.js';
 import { LevelPurge } from './writes/level-purge.js';
 import { readOldest } from './writes/level-touches.js';
@@ -120,7 +120,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>> {
-    return (await this.#readPlace(at, (place, index) => readTags(index, place, page))) ?? emptyPage;
+    return (await this.#readPlace(at, (place, index) => readTagPage(index, place, page))) ?? emptyPage;
   }
 
   async image(at: ImageKey): Promise<ImageRecord | undefined> {
@@ -134,7 +134,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async referrers(at: ImageKey, subject: Digest, page: PageRequest): Promise<Page<ManifestRecord>> {
-    const read = () => this.#readPlace(at, (place, index) => readReferrers(index, place, subject, page));
+    const read = () => this.#readPlace(at, (place, index) => readReferrerPage(index, place, subject, page));
     return (await this.#referrerReads.run(read)) ?? emptyPage;
   }
 

@@ -35,7 +35,7 @@ export async function readPage<T>(
 }
 
 /** Returns a page of the tags of an image. */
-export async function readTags(index: LevelIndex, place: Place, page: PageRequest): Promise<Page<TagRecord>> {
+export async function readTagPage(index: LevelIndex, place: Place, page: PageRequest): Promise<Page<TagRecord>> {
   const count = index.get(imageKey(place))?.record.tags ?? 0;
   if (count === 0) return emptyPage;
   const prefix = tagPrefix(place);
@@ -46,7 +46,7 @@ export async function readTags(index: LevelIndex, place: Place, page: PageReques
 }
 
 /** Returns a page of the manifests that refer to a subject. */
-export async function readReferrers(
+export async function readReferrerPage(
   index: LevelIndex,
   place: Place,
   subject: Digest,

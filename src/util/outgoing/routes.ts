@@ -4,12 +4,12 @@ import { Agent as HttpsAgent } from 'node:https';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import type { Outgoing, TargetPolicy } from '../../ports/upstream.js';
 import { dial, dialWith } from './dial.js';
-import { authorizeTo, endpointOf, openTunnel, parseProxy, type Endpoint } from './tunnel.js';
+import { authorizeTo, endpointOf, openTunnel, parseProxy, type ServerAddress } from './tunnel.js';
 
 /** How a request reaches one URL. */
 export interface Route {
   /** The other end of the connection: the host of the URL, or a proxy that is asked with the absolute URL. */
-  readonly target: Endpoint;
+  readonly target: ServerAddress;
   /** The target of the request line. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;

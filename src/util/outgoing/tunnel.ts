@@ -5,7 +5,7 @@ import { verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { failed } from '../../protocol/upstream/verdict.js';
 
 /** The host and port of a connection, in the form of node:http. */
-export interface Endpoint {
+export interface ServerAddress {
   readonly protocol: string;
   readonly host: string;
   readonly hostname: string;
@@ -13,7 +13,7 @@ export interface Endpoint {
 }
 
 /** Returns the host and port of a URL. */
-export function endpointOf(url: URL): Endpoint {
+export function endpointOf(url: URL): ServerAddress {
   const hostname = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
   return { protocol: url.protocol, host: hostname, hostname, port };
@@ -39,7 +39,7 @@ export function authorizeTo({ username, password }: URL): Record<string, string>
 /** Opens a connection to a host through the proxy by CONNECT (RFC 9110, 9.3.6). */
 export function openTunnel(
   proxy: URL,
-  { host, port }: Pick<Endpoint, 'host' | 'port'>,
+  { host, port }: Pick<ServerAddress, 'host' | 'port'>,
   { timeoutMs, agent }: { readonly timeoutMs: number; readonly agent: Agent },
 ): Promise<Socket> {
   const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { expect, it } from 'vitest';
-import { exportArchive } from '../../../src/http/handlers/archives.js';
+import { sendArchive } from '../../../src/http/handlers/archives.js';
 import { BoundedTasks } from '../../../src/http/limits/bounded-tasks.js';
 import { isBlobBody } from '../../../src/http/reply.js';
 import type { Archives } from '../../../src/ports/archives.js';
@@ -21,8 +21,8 @@ it('An export counts while its files are collected and while it is sent', async 
     query: new URLSearchParams({ name: 'app:1' }),
     client: { address: '192.0.2.1' },
     require: () => Promise.resolve(),
-  } as unknown as Parameters<typeof exportArchive>[2];
-  const start = () => exportArchive(repository, archives, exchange, tasks);
+  } as unknown as Parameters<typeof sendArchive>[2];
+  const start = () => sendArchive(repository, archives, exchange, tasks);
   const refused = { code: 'TOOMANYREQUESTS', status: 429, refusal: 'exports' };
 
   const started = [start(), start()];

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createRegistry, type RefusalReason, type RegistryOptions } from '../../../src/index.js';
+import type { RefusalReason, RegistryOptions } from '../../../src/index.js';
 import { refusalReasons } from '../../../src/protocol/refusal-reasons.js';
+import { buildRegistry } from '../../../src/registry.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
@@ -25,7 +26,7 @@ async function serve(limits: RegistryOptions['limits'], options: Partial<ServerO
   const storage = await makeScratchFolder();
   cleanups.add(() => removeScratchFolder(storage));
   const logger = recordingLogger();
-  const registry = createRegistry({
+  const { registry, reportRefusal } = buildRegistry({
     storage,
     access: 'open',
     repositories: [{ name: 'local', type: 'local' }],
@@ -34,7 +35,7 @@ async function serve(limits: RegistryOptions['limits'], options: Partial<ServerO
     ...(limits === undefined ? {} : { limits }),
   });
   await registry.ready();
-  const server = createRegistryServer({ registry, log: logger, ...options });
+  const server = createRegistryServer({ registry, reportRefusal, log: logger, ...options });
   const { port } = await server.listen(0, '127.0.0.1');
   const client = new Client(`http://127.0.0.1:${port}`);
   cleanups.add(() => server.stop(0));

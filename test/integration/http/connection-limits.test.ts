@@ -8,6 +8,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Connections, type ConnectionOptions } from '../../../src/command/serve/connections.js';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
+import { buildRegistry } from '../../../src/registry.js';
 import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
 import { digest, someBytes, startUpload } from '../../support/content/content.js';
@@ -26,14 +27,19 @@ afterEach(async () => {
 async function serve(options: Partial<ServerOptions>) {
   const folder = await makeScratchFolder();
   cleanups.push(() => removeScratchFolder(folder));
-  const registry = createRegistry({ storage: folder, access: 'open', repositories: [], logger: recordingLogger() });
+  const { registry, reportRefusal } = buildRegistry({
+    storage: folder,
+    access: 'open',
+    repositories: [],
+    logger: recordingLogger(),
+  });
   const refusals: Refusal[] = [];
   registry.events.on('client.refused', (refusal) => refusals.push(refusal));
   const middleware: Middleware = (req, res, next) => {
     if (req.url !== '/hangs') registry.middleware(req, res, next);
   };
   const hanging = Object.create(registry, { middleware: { value: middleware } }) as Registry;
-  const server = createRegistryServer({ registry: hanging, log: recordingLogger(), ...options });
+  const server = createRegistryServer({ registry: hanging, reportRefusal, log: recordingLogger(), ...options });
   cleanups.push(() => server.stop(0));
   const { port } = await server.listen(0, '127.0.0.1');
   return { port, server, refusals };

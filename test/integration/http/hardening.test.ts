@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRegistry, type Middleware, type Registry, type RegistryEvents } from '../../../src/index.js';
-import { countRefusals } from '../../../src/composition/refusal-counts.js';
+import { Refusals } from '../../../src/composition/refusal-counts.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
 import { imageManifest, pushManifest, startUpload } from '../../support/content/content.js';
@@ -175,7 +175,7 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
     middleware,
     management: (_req, _res, next) => next(),
     ready: async () => {},
-    health: async () => ({ status: 'ok', refusals: countRefusals(events)() }),
+    health: async () => ({ status: 'ok', refusals: new Refusals({ emit: () => {} }).counts() }),
     events,
     get repositories(): never {
       throw new Error('not here');

@@ -12,7 +12,7 @@ import {
   type Registry,
   type RegistryEvents,
 } from '../../../src/index.js';
-import { countRefusals } from '../../../src/composition/refusal-counts.js';
+import { Refusals } from '../../../src/composition/refusal-counts.js';
 import { createRegistryServer, type ServerOptions } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
 import { startUpload } from '../../support/content/content.js';
@@ -60,7 +60,7 @@ function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusa
     middleware,
     management: (_req, _res, next) => next(),
     ready: async () => {},
-    health: async () => ({ ...health, refusals: countRefusals(events)() }),
+    health: async () => ({ ...health, refusals: new Refusals({ emit: () => {} }).counts() }),
     events,
     get repositories(): never {
       throw new Error('not here');

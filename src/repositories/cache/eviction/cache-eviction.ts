@@ -6,10 +6,10 @@ import type { Runtime } from '../../../ports/runtime.js';
 import type { Tag } from '../../../protocol/names.js';
 import { dropCached } from './drop-cached.js';
 import { CachePins } from './cache-pins.js';
-import { CachePurge, type PurgeReport } from './cache-purge.js';
+import { CachePurge, type PurgeTotals } from './cache-purge.js';
 import type { AccessTimes } from './access-times.js';
 
-export type { PurgeReport } from './cache-purge.js';
+export type { PurgeTotals } from './cache-purge.js';
 
 export interface EvictionParts {
   readonly metadata: ImageRecords & CacheRecords & MetadataWriter;
@@ -105,7 +105,7 @@ export class CacheEviction {
    * Drops a tag, with its manifest and blobs when nothing else in the image needs them; or an image; or all images.
    * Drops pinned content too. Content that arrives during the purge may stay.
    */
-  purge(image?: string, tag?: Tag): Promise<PurgeReport> {
+  purge(image?: string, tag?: Tag): Promise<PurgeTotals> {
     return this.#inTurn(async () => {
       const { metadata, runtime } = this.#parts;
       const { name } = this.#limits;

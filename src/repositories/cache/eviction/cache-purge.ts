@@ -5,7 +5,7 @@ import type { Tag } from '../../../protocol/names.js';
 import { dropCached, type CachedContent } from './drop-cached.js';
 
 /** The items that a purge dropped. */
-export interface PurgeReport {
+export interface PurgeTotals {
   readonly tags: number;
   readonly manifests: number;
   readonly blobs: number;
@@ -29,7 +29,7 @@ export class CachePurge {
     this.#isStopped = isStopped;
   }
 
-  get report(): PurgeReport {
+  get report(): PurgeTotals {
     return { ...this.#tally };
   }
 

@@ -5,7 +5,7 @@ import {
   explainLoadFailure,
   explainLowLimit,
   readOpenFileLimit,
-} from '../../src/command/open-file-limit.js';
+} from '../../src/util/open-file-limit.js';
 
 describe('the limit of open files', () => {
   it.skipIf(process.platform === 'win32')('is read from the system', () => {
