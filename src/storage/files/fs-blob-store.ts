@@ -73,7 +73,11 @@ export class FsBlobStore implements BlobStore {
   readonly #buffers = new BufferPool(maxKeptBuffers, maxLentBuffers);
   readonly #handles: FolderHandles;
   readonly #quarantine: FsQuarantine;
-  readonly #memo = new LRUCache<Digest, BlobInfo>({ max: maxMemoEntries, ttl: maxMemoAgeMs });
+  readonly #memo = new LRUCache<Digest, BlobInfo>({
+    maxSize: maxMemoEntries,
+    sizeCalculation: () => 1,
+    ttl: maxMemoAgeMs,
+  });
   /** Counts changes to blobs, so that the result of an older stat is not cached. */
   #changes = 0;
   /** Ids of staged files that an earlier process left and no one has requested yet. All other ids are new. */

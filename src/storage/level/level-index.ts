@@ -40,7 +40,7 @@ export class LevelIndex implements LevelTarget {
   readonly database: LevelDatabase;
   readonly #records: LRUCache<string, object>;
   /** Prefixes of member lists that are known to be non-empty. */
-  readonly #nonEmpty = new LRUCache<string, true>({ max: 50_000 });
+  readonly #nonEmpty = new LRUCache<string, true>({ maxSize: 50_000, sizeCalculation: () => 1 });
   #writes = 0;
 
   private constructor(database: LevelDatabase, cacheBytes: number) {
