@@ -68,15 +68,16 @@ export async function sendArchiveRequest({ method, url, headers, body }: Archive
     // A failure to read the body ends the request. If it cannot be sent, an answer may say why.
     await Promise.race([answered, sending]);
     const [answer] = await answered;
-    if (answer.statusCode !== undefined && answer.statusCode < 300) return answer;
-    throw await explainRefusal(answer);
+    if (answer.statusCode === undefined || answer.statusCode >= 300) throw await explainRefusal(answer);
+    // The registry has read the whole body. Stopping the pipeline before it notices would cut off the answer.
+    await sending.catch(() => undefined);
+    return answer;
   } catch (error) {
     req.destroy();
-    if (error instanceof ArchiveCommandError) throw error;
-    throw new ArchiveCommandError(`no answer from ${url.origin}: ${messageOf(error)}`, { cause: error });
-  } finally {
     stop.abort();
     await sending.catch(() => undefined);
+    if (error instanceof ArchiveCommandError) throw error;
+    throw new ArchiveCommandError(`no answer from ${url.origin}: ${messageOf(error)}`, { cause: error });
   }
 }
 

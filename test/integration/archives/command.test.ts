@@ -73,6 +73,22 @@ describe('artifactapi import', () => {
     );
   });
 
+  it('reads the whole answer of a registry that starts to answer before the archive is sent', async () => {
+    await writeFile(path.join(folder, 'long.tar'), Buffer.alloc(8 * 1024 * 1024));
+    const report = { images: [], blobs: { total: 3, bytes: 1, already_present: 0, already_present_bytes: 0 } };
+    const server = createServer((req, res) => {
+      res.writeHead(201).flushHeaders();
+      req.resume().once('end', () => res.end(JSON.stringify(report)));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const { code, stdout, stderr } = await run(['import', 'long.tar', '--to', `http://127.0.0.1:${port}/local`]);
+    server.close();
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('3 blobs (');
+  });
+
   it.each<[string, readonly string[], Record<string, string>, string | undefined]>([
     ['nobody', [], {}, undefined],
     [
