@@ -63,6 +63,7 @@ export class StoredRuleBook implements RuleBook {
     const revision = await this.#metadata.documentRevision('rule');
     if (this.#snapshot?.revision !== revision) {
       const stored = await this.#metadata.documents('rule');
+      // Only this class writes documents of the kind `rule`.
       const managed = stored.map(({ id, value }): RuleRecord => ({ id, origin: 'managed', rule: value as AccessRule }));
       const list = [...this.#declared, ...managed];
       this.#snapshot = { revision, list, rules: new RuleSet(list.map(({ rule }) => rule)) };

@@ -85,6 +85,7 @@ function given<P extends Permission>(
   for (const { names, allow } of allowances) {
     if (found.size === wanted.length) break;
     const more = wanted.filter((one) => !found.has(one) && (allow.includes(one) || allow.includes('admin')));
+    // P may exclude 'admin', which `includes` then cannot find.
     if (more.length === 0 || !isAbout(names, subject, wanted.includes('admin' as P))) continue;
     for (const one of more) found.add(one);
   }

@@ -174,6 +174,7 @@ function createArchiveLoader(): () => Promise<Archives> {
 }
 
 function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | undefined {
+  // The schema checks only that it is a function: zod cannot check its signature.
   return typeof access === 'string' ? undefined : (access.authenticate as AuthenticateHost | undefined);
 }
 

@@ -53,6 +53,7 @@ export class Upstreams {
       this.#replaced = this.#replaced.filter((one) => one.deref() !== undefined);
       this.#replaced.push(new WeakRef(current.upstream));
     }
+    // `Object.fromEntries` loses the names, which are those of `connectionSettings`.
     const created = { ...this.#create(config.name, config), settings: settings as ConnectionSettings };
     this.#current.set(config.name, created);
     return created;

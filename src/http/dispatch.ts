@@ -114,6 +114,7 @@ function resolveName(
   client: ClientInfo,
   query: URLSearchParams,
 ): ResolvedName | undefined {
+  // The route table parsed the parameter.
   const name = params['name'] as WireName | undefined;
   const namespace = row.access === 'pull' ? (query.get('ns') ?? undefined) : undefined;
   return name && directory.resolve(name, { host: client.host, namespace });

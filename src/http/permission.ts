@@ -10,6 +10,7 @@ import { tryParseName, type WireName } from '../protocol/names.js';
  */
 export function requiredGrants({ row, params }: Match<Endpoint>, query: URLSearchParams): readonly TokenGrant[] {
   if (row.access === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }];
+  // The route table parsed the parameter.
   const name = params['name'] as WireName | undefined;
   if (name === undefined) return [];
   if (row.access === 'pull') return [grant(name, 'pull')];

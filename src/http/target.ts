@@ -26,6 +26,7 @@ export async function findTarget(
   { row, params }: Match<Endpoint>,
   { repository, ...resolved }: ResolvedName,
 ): Promise<FoundTarget> {
+  // The route table parsed the parameter.
   const name = params['name'] as WireName;
   if (repository === undefined) throw nameUnknown(name, await listKnown(core, principal));
   const isWrite = row.access === 'push' || row.access === 'delete';

@@ -25,6 +25,7 @@ function readLinuxLimit(): number | undefined {
 
 /** Reads the limit on systems without /proc, such as macOS. Windows has no limit. */
 function readReportedLimit(): number | undefined {
+  // Node's types declare the report as `object`.
   const report = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
   return toLimit(report.userLimits?.open_files?.soft);
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import { digestOf } from '../../src/protocol/digest.js';
 import { parseTag } from '../../src/protocol/names.js';
@@ -7,7 +7,6 @@ import { someBytes } from '../support/content/content.js';
 import {
   anyone,
   changesOf,
-  Domain,
   grace,
   hour,
   imageOf,
@@ -21,45 +20,34 @@ import {
   uploadExpiry,
   type Hook,
 } from '../support/storage/domain.js';
+import { app, layer, layerDigest, useCollectorScene } from '../support/storage/collector-scene.js';
 
-const layer = someBytes('layer', 3000);
-const layerDigest = digestOf(layer);
-const app = keyOf('local', 'team/app');
 const other = keyOf('local', 'team/other');
 
 describe('reclaiming space', () => {
-  let domain: Domain;
-  beforeEach(async () => {
-    domain = await Domain.open();
-    await domain.addRepository('local');
-  });
-  afterEach(() => domain.dispose());
-
-  const writer = () => domain.writer('local');
-  const collect = () => domain.collector.collect();
-  const advance = (ms: number) => domain.runtime.advance(ms);
-
+  const scene = useCollectorScene();
+  const { advance, collect, writer } = scene;
   it('took a blob that was examined while it was shared for referenced ever after', async () => {
     for (const { image } of [app, other]) await pushBlobs(writer(), image, [layer]);
     await writer().deleteBlob(app.image, layerDigest);
     advance(grace / 2);
-    await domain.repository('local').statBlob(anyone, other.image, layerDigest);
+    await scene.domain.repository('local').statBlob(anyone, other.image, layerDigest);
     advance(grace / 2 + hour);
     await collect();
-    expect(domain.has(layerDigest)).toBe(true);
-    await domain.collectAll();
-    expect(domain.has(layerDigest)).toBe(false);
+    expect(scene.domain.has(layerDigest)).toBe(true);
+    await scene.domain.collectAll();
+    expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
   it('lost the candidate of bytes whose last link was dropped while they were examined', async () => {
-    const unlink = { type: 'blob.unlink', at: other, digest: layerDigest, when: domain.runtime.now() } as const;
+    const unlink = { type: 'blob.unlink', at: other, digest: layerDigest, when: scene.domain.runtime.now() } as const;
     let armed = false;
     const verdict: Hook = async (method, args) => {
       if (!armed || method !== 'apply' || changesOf(args)[0] !== 'candidate.delete') return;
       armed = false;
-      await domain.metadata.apply([unlink], { durable: false });
+      await scene.domain.metadata.apply([unlink], { durable: false });
     };
-    const { collector } = domain.actor(async (method, args) => {
+    const { collector } = scene.domain.actor(async (method, args) => {
       // The other link's turn comes when the bytes were examined.
       if (armed && method === 'apply' && changesOf(args)[0] === 'blob.unlink')
         await Promise.reject(new ConflictError('later'));
@@ -76,16 +64,16 @@ describe('reclaiming space', () => {
       await collector.collect();
       advance(grace + hour);
     }
-    expect(await domain.metadata.isReferenced(layerDigest)).toBe(false);
-    expect(domain.has(layerDigest)).toBe(false);
+    expect(await scene.domain.metadata.isReferenced(layerDigest)).toBe(false);
+    expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
   it('lost the candidate of a link whose manifest was deleted while it was examined', async () => {
     const image = imageOf('image', [layer]);
     await pushImage(writer(), app.image, image, 'v1');
     // A deletion that took its time before, and is written only now.
-    const deletedAt = domain.runtime.now();
-    await domain.metadata.apply(
+    const deletedAt = scene.domain.runtime.now();
+    await scene.domain.metadata.apply(
       [{ type: 'candidate.put', candidate: { kind: 'link', at: app, digest: layerDigest, since: deletedAt } }],
       { durable: false },
     );
@@ -93,13 +81,16 @@ describe('reclaiming space', () => {
     const deleting = once(
       (method, args) => method === 'apply' && changesOf(args)[0] === 'candidate.delete',
       () =>
-        domain.metadata.apply([{ type: 'manifest.delete', at: app, digest: image.manifest.digest, when: deletedAt }], {
-          durable: true,
-        }),
+        scene.domain.metadata.apply(
+          [{ type: 'manifest.delete', at: app, digest: image.manifest.digest, when: deletedAt }],
+          {
+            durable: true,
+          },
+        ),
     );
-    await domain.actor(deleting).collector.collect();
-    await domain.collectAll();
-    expect(domain.disk.blobs.size).toBe(0);
+    await scene.domain.actor(deleting).collector.collect();
+    await scene.domain.collectAll();
+    expect(scene.domain.disk.blobs.size).toBe(0);
   });
 
   it('failed when a repository was deleted while one of its links was examined', async () => {
@@ -107,11 +98,11 @@ describe('reclaiming space', () => {
     advance(grace + hour);
     const deleting = once(
       (method) => method === 'link',
-      () => domain.deleteRepository('local'),
+      () => scene.domain.deleteRepository('local'),
     );
-    await expect(domain.actor(deleting).collector.collect()).resolves.toMatchObject({ dryRun: false });
-    await domain.collectAll();
-    expect(domain.has(layerDigest)).toBe(false);
+    await expect(scene.domain.actor(deleting).collector.collect()).resolves.toMatchObject({ dryRun: false });
+    await scene.domain.collectAll();
+    expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
   describe('where one blob cannot be deleted', () => {
@@ -127,12 +118,12 @@ describe('reclaiming space', () => {
 
     it('stopped at it, and never came to the rest', async () => {
       const blobs = Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`));
-      await domain.seedBlobs('local', app.image, blobs);
+      await scene.domain.seedBlobs('local', app.image, blobs);
       advance(grace + hour);
-      const { collector } = domain.actor(failing);
+      const { collector } = scene.domain.actor(failing);
       // Whether the run then fails or tells of it otherwise is free.
       for (let run = 0; run < 3; run++) await collector.collect().catch(() => undefined);
-      expect([...domain.disk.blobs.keys()]).toEqual([stuckDigest]);
+      expect([...scene.domain.disk.blobs.keys()]).toEqual([stuckDigest]);
     });
 
     it('was at work still when it had said that it is closed', async () => {
@@ -149,7 +140,7 @@ describe('reclaiming space', () => {
           });
         }
       };
-      const { collector } = domain.actor(slow);
+      const { collector } = scene.domain.actor(slow);
       await collector.collect().catch(() => undefined);
       await collector.close();
       over = true;
@@ -161,20 +152,22 @@ describe('reclaiming space', () => {
 
     it('told who pushed it again that the repository is gone', async () => {
       advance(grace + hour);
-      await domain
+      await scene.domain
         .actor(failing)
         .collector.collect()
         .catch(() => undefined);
       const refusal: unknown = await pushBlobs(writer(), app.image, [stuck]).catch((error: unknown) => error);
       expect(refusal).not.toMatchObject({ code: 'NAME_UNKNOWN' });
       if (refusal === undefined) {
-        expect(await pullBlob(domain.repository('local'), app.image, stuckDigest)).toEqual(stuck);
+        expect(await pullBlob(scene.domain.repository('local'), app.image, stuckDigest)).toEqual(stuck);
       }
       // The disk is well again, and so is everything else.
       await collect();
       await pushImage(writer(), app.image, imageOf('again', [stuck]), 'v1');
-      await domain.collectAll();
-      expect(await missingOf(domain.repository('local'), app.image, imageOf('again', [stuck]).manifest)).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await missingOf(scene.domain.repository('local'), app.image, imageOf('again', [stuck]).manifest)).toEqual(
+        [],
+      );
     });
   });
 
@@ -182,21 +175,21 @@ describe('reclaiming space', () => {
     const image = imageOf('image', [layer]);
     await pushImage(writer(), app.image, image, 'v1');
     // `bytes.forget` is not synced: a power cut may take it back, and leave the durable push that came after it.
-    await domain.metadata.apply([{ type: 'bytes.condemn', digest: layerDigest }], { durable: true });
-    await domain.restart();
-    await domain.collector.recover();
-    expect(await missingOf(domain.repository('local'), app.image, image.manifest)).toEqual([]);
-    expect(await domain.metadata.condemned()).toEqual([]);
+    await scene.domain.metadata.apply([{ type: 'bytes.condemn', digest: layerDigest }], { durable: true });
+    await scene.domain.restart();
+    await scene.domain.collector.recover();
+    expect(await missingOf(scene.domain.repository('local'), app.image, image.manifest)).toEqual([]);
+    expect(await scene.domain.metadata.condemned()).toEqual([]);
     await pushBlobs(writer(), other.image, [layer]);
   });
 
   it('never ended where a store told a time with fractions of a millisecond', async () => {
-    domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: 0 });
-    await domain.metadata.apply(
+    scene.domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: 0 });
+    await scene.domain.metadata.apply(
       [
         {
           type: 'candidate.put',
-          candidate: { kind: 'bytes', digest: layerDigest, since: domain.runtime.now() + 0.25 },
+          candidate: { kind: 'bytes', digest: layerDigest, since: scene.domain.runtime.now() + 0.25 },
         },
       ],
       { durable: false },
@@ -207,8 +200,8 @@ describe('reclaiming space', () => {
       if (method === 'candidates') pages += 1;
       return pages > 20 ? Promise.reject(new Error('it goes round and round')) : Promise.resolve();
     };
-    await domain.actor(bounded).collector.collect();
-    expect(await domain.candidates()).toEqual([]);
+    await scene.domain.actor(bounded).collector.collect();
+    expect(await scene.domain.candidates()).toEqual([]);
   });
 
   it('ended an upload that was appended to after it had been found old', async () => {
@@ -219,13 +212,13 @@ describe('reclaiming space', () => {
       (method) => method === 'sessions',
       () => writer().appendUpload(app.image, id, { source: Readable.from([layer]) }),
     );
-    expect(await domain.actor(appending).collector.collect()).toMatchObject({ uploadsExpired: 0 });
+    expect(await scene.domain.actor(appending).collector.collect()).toMatchObject({ uploadsExpired: 0 });
     expect(await writer().uploadStatus(app.image, id)).toMatchObject({ size: 2 * layer.length });
   });
 
   describe('a dry run counted other than the real run did', () => {
     const same = async (): Promise<void> => {
-      const counted = await domain.collector.collect({ dryRun: true });
+      const counted = await scene.domain.collector.collect({ dryRun: true });
       const done = await collect();
       for (const key of ['unlinked', 'blobsDeleted', 'bytesFreed', 'uploadsExpired'] as const) {
         expect({ [key]: counted[key] }).toEqual({ [key]: done[key] });
@@ -241,7 +234,7 @@ describe('reclaiming space', () => {
     it('for a link that was renewed, and whose new time is up too', async () => {
       await pushBlobs(writer(), app.image, [layer]);
       advance(grace / 2);
-      await domain.repository('local').statBlob(anyone, app.image, layerDigest);
+      await scene.domain.repository('local').statBlob(anyone, app.image, layerDigest);
       advance(grace + hour);
       await same();
     });
@@ -255,7 +248,7 @@ describe('reclaiming space', () => {
     });
 
     it('for bytes that were published and never linked', async () => {
-      domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: domain.runtime.now() });
+      scene.domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: scene.domain.runtime.now() });
       advance(grace + hour);
       await same();
     });
@@ -265,27 +258,27 @@ describe('reclaiming space', () => {
     it('a manifest was put there', async () => {
       const image = imageOf('image', [layer]);
       await pushBlobs(writer(), app.image, image.blobs);
-      const deleting = once(isApplyOf('manifest.put'), () => domain.deleteRepository('local'));
-      const put = domain
+      const deleting = once(isApplyOf('manifest.put'), () => scene.domain.deleteRepository('local'));
+      const put = scene.domain
         .actor(deleting)
         .writer('local')
         .putManifest(app.image, image.manifest, [parseTag('v1')]);
       await expect(put).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
-      await domain.collectAll();
-      expect(domain.disk.blobs.size).toBe(0);
-      expect(await domain.candidates()).toEqual([]);
+      await scene.domain.collectAll();
+      expect(scene.domain.disk.blobs.size).toBe(0);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('an upload ended there, and which was made again, shows nothing of it', async () => {
       const { id } = await writer().startUpload(app.image, 'sha256');
       const replacing = once(isApplyOf('session.delete'), async () => {
-        await domain.deleteRepository('local');
-        await domain.addRepository('local');
+        await scene.domain.deleteRepository('local');
+        await scene.domain.addRepository('local');
       });
-      const ending = domain.actor(replacing).writer('local');
+      const ending = scene.domain.actor(replacing).writer('local');
       const complete = ending.completeUpload(app.image, id, layerDigest, { source: Readable.from([layer]) });
       await expect(complete).rejects.toMatchObject({ name: 'RegistryError', status: 404 });
-      expect(await domain.metadata.link(app, layerDigest)).toBeUndefined();
+      expect(await scene.domain.metadata.link(app, layerDigest)).toBeUndefined();
     });
   });
 });

@@ -87,6 +87,7 @@ async function describeLayer(path: string, file: ReceivedBlob, diffId: Digest | 
 
 /** Checks the digest in the name of a file. @throws RegistryError DIGEST_INVALID if it differs. */
 function checkNamed(path: string, found: Digest): void {
+  // The pattern accepts 64 hexadecimal digits only.
   const hex = hexPattern.exec(path)?.[1];
   if (hex !== undefined && found !== `sha256:${hex}`) throw digestDiffers(path, `sha256:${hex}` as Digest, found);
 }

@@ -77,6 +77,7 @@ async function encodeHeader({ path, size }: TarFile): Promise<Buffer> {
   const packer = pack();
   packer.entry({ name: path, size, mode: 0o644, mtime: new Date(0) });
   let header: Buffer = Buffer.alloc(0);
+  // Streams without an encoding yield buffers; their type says `any`.
   for await (const block of packer as AsyncIterable<Buffer>) {
     header = Buffer.concat([header, block]);
     if (header.length >= headerLength(header)) break;

@@ -22,6 +22,7 @@ export async function* unpackBy(
     failure = error;
   });
   try {
+    // Streams without an encoding yield buffers; their type says `any`.
     yield* unpacker as AsyncIterable<Buffer>;
     await feeding;
   } catch (error) {

@@ -111,5 +111,6 @@ function endsEarly(): Error {
 }
 
 function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  // fzstd does not use shared memory.
   return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 }

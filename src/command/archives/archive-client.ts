@@ -61,6 +61,7 @@ export async function sendArchiveRequest({ method, url, headers, body }: Archive
   const send = url.protocol === 'https:' ? requestHttps : requestHttp;
   const req = send(url, { method, headers });
   const stop = new AbortController();
+  // `once` does not know the type of the event.
   const answered = once(req, 'response', { signal: stop.signal }) as Promise<[IncomingMessage]>;
   answered.catch(() => undefined);
   const sending = sendBody(req, body, stop.signal);

@@ -81,6 +81,7 @@ async function importFile(file: string, flags: ImportFlags): Promise<void> {
   };
   const body = [source, new ProgressStream(process.stderr, size)] as const;
   const answer = await sendArchiveRequest({ method: 'POST', url, headers, body });
+  // An answer with a status below 300 comes from the import operation.
   process.stdout.write(formatReport((await json(answer)) as Report));
 }
 

@@ -116,6 +116,7 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
     async listen(port, host) {
       server.listen(port, host);
       await once(server, 'listening');
+      // A string only for a pipe or a Unix socket.
       return server.address() as AddressInfo;
     },
     async stop(graceSeconds) {

@@ -90,7 +90,7 @@ async function parse(body: IncomingMessage, form: busboy.Busboy): Promise<void> 
       form.end();
     });
   } catch (error) {
-    form.destroy(error as Error);
+    form.destroy(error instanceof Error ? error : new Error(String(error)));
     throw failure ?? error;
   } finally {
     writer.release();

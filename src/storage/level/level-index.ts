@@ -76,6 +76,7 @@ export class LevelIndex implements LevelTarget {
    * because it goes through a worker thread.
    */
   get<T>(key: Key<T>): T | undefined {
+    // The type of the key says what was written under it; the three casts rely on this.
     if (LevelResidents.isResident(key)) return this.residents.get(key) as T | undefined;
     const kept = this.#records.get(key);
     if (kept !== undefined) return kept as T;

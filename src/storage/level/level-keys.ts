@@ -173,6 +173,7 @@ export function dueBefore(before: number): { readonly gt: string; readonly lt: s
 
 /** Parses a key; the inverse of `dueKey`. */
 export function parseDueKey(key: string): { readonly target: CandidateTarget; readonly since: number } {
+  // The casts follow the form that `dueKey` builds.
   const [, , time, kind, ...rest] = key.split('\0') as [string, string, string, string, ...string[]];
   const digest = rest.at(-1) as Digest;
   if (kind === 'bytes') return { since: Number(time), target: { kind, digest } };
@@ -211,6 +212,7 @@ export function parseOldestKey(key: string): {
   readonly digest: Digest;
   readonly touchedAt: number;
 } {
+  // The casts follow the form that `oldestKey` builds.
   const [id, , time, image, digest] = key.split('\0') as [string, string, string, string, string];
   return { place: { id: id as RepositoryId, image }, digest: digest as Digest, touchedAt: Number(time) };
 }
@@ -252,6 +254,7 @@ export function imagePrefix(id: RepositoryId): string {
 
 /** Returns the parts of a key: owner, family and the rest. */
 export function splitKey(key: string): readonly [owner: string, family: string, ...rest: string[]] {
+  // Every key has an owner and a family.
   return key.split('\0') as [string, string, ...string[]];
 }
 

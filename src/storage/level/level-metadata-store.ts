@@ -160,6 +160,7 @@ export class LevelMetadataStore implements MetadataStore {
   /** Reads in pages: a read that stayed open while its caller works would block reopening the index. */
   async *sessions(): AsyncGenerator<SessionRecord> {
     let after = sessionPrefix;
+    // Only sessions are stored under this prefix.
     let page: { readonly key: string; readonly stored: StoredSession }[];
     do {
       const range = { gt: after, lt: rangeEnd(sessionPrefix) };

@@ -39,6 +39,7 @@ export async function readTagPage(index: LevelIndex, place: Place, page: PageReq
   const count = index.get(imageKey(place))?.record.tags ?? 0;
   if (count === 0) return emptyPage;
   const prefix = tagPrefix(place);
+  // Only tags are stored under this prefix.
   const decode = (_key: string, text: string) => JSON.parse(text) as TagRecord;
   if (count > maxCachedListTags) return readPage(index, prefix, page, decode);
   const range = { gt: prefix, lt: rangeEnd(prefix) };

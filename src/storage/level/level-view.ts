@@ -50,6 +50,7 @@ export class LevelView {
   get<T>(key: Key<T>): T | undefined {
     for (const layer of [this.#draft, this.#kept]) {
       const value = layer.values.get(key);
+      // `put` accepts only values of the key's type.
       if (value !== undefined || layer.values.has(key)) return value as T | undefined;
     }
     return this.#base.get(key);

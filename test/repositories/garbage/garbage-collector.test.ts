@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { someBytes } from '../../support/content/content.js';
@@ -7,7 +7,6 @@ import {
   anyone,
   changesOf,
   day,
-  Domain,
   grace,
   hour,
   imageOf,
@@ -22,28 +21,16 @@ import {
   uploadExpiry,
   type Hook,
 } from '../../support/storage/domain.js';
+import { app, layer, layerDigest, useCollectorScene } from '../../support/storage/collector-scene.js';
 
-const layer = someBytes('layer', 3000);
 const shared = someBytes('shared layer', 2000);
-const layerDigest = digestOf(layer);
 const sharedDigest = digestOf(shared);
-const app = keyOf('local', 'team/app');
 
 describe('the garbage collector', () => {
-  let domain: Domain;
-  beforeEach(async () => {
-    domain = await Domain.open();
-    await domain.addRepository('local');
-  });
-  afterEach(() => domain.dispose());
-
-  const { advance, collect, writer } = {
-    advance: (ms: number): void => domain.runtime.advance(ms),
-    collect: () => domain.collector.collect(),
-    writer: () => domain.writer('local'),
-  };
+  const scene = useCollectorScene();
+  const { advance, collect, writer } = scene;
   const linkedAt = async (digest: Digest): Promise<number | undefined> =>
-    (await domain.metadata.link(app, digest))?.linkedAt;
+    (await scene.domain.metadata.link(app, digest))?.linkedAt;
 
   describe('what is referenced', () => {
     it('keeps a tagged image through any number of passes', async () => {
@@ -54,25 +41,25 @@ describe('the garbage collector', () => {
         const report = await collect();
         expect(report).toMatchObject({ dryRun: false, unlinked: 0, blobsDeleted: 0, bytesFreed: 0 });
       }
-      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
-      expect(await domain.candidates()).toEqual([]);
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('keeps an image without tags: only a delete ends a manifest', async () => {
       const image = imageOf('untagged', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await writer().deleteTag('team/app', parseTag('v1'));
-      await domain.collectAll();
-      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
     });
 
     it('keeps what a tag pointed to before it was moved', async () => {
       const [before, after] = [imageOf('before', [layer]), imageOf('after', [shared])];
       await pushImage(writer(), 'team/app', before, 'latest');
       await pushImage(writer(), 'team/app', after, 'latest');
-      await domain.collectAll();
-      expect(await missingOf(domain.repository('local'), 'team/app', before.manifest)).toEqual([]);
-      expect(await missingOf(domain.repository('local'), 'team/app', after.manifest)).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', before.manifest)).toEqual([]);
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', after.manifest)).toEqual([]);
     });
 
     it('keeps nested indexes, their children, a subject and its referrers without any tag', async () => {
@@ -85,9 +72,9 @@ describe('the garbage collector', () => {
       const subject = { mediaType: inner.mediaType, digest: inner.digest, size: inner.bytes.length };
       const signature = imageOf('signature', [someBytes('signature', 100)], { subject });
       await pushImage(writer(), 'team/app', signature);
-      await domain.collectAll();
-      await domain.collectAll();
-      const repository = domain.repository('local');
+      await scene.domain.collectAll();
+      await scene.domain.collectAll();
+      const repository = scene.domain.repository('local');
       for (const manifest of [amd64.manifest, arm64.manifest, inner, outer, signature.manifest]) {
         expect(await missingOf(repository, 'team/app', manifest)).toEqual([]);
       }
@@ -104,9 +91,9 @@ describe('the garbage collector', () => {
       const signature = imageOf('signature', [], { subject });
       await pushImage(writer(), 'team/app', signature);
       await writer().deleteManifest('team/app', index.digest);
-      await domain.collectAll();
-      expect(domain.has(index.digest)).toBe(false);
-      const repository = domain.repository('local');
+      await scene.domain.collectAll();
+      expect(scene.domain.has(index.digest)).toBe(false);
+      const repository = scene.domain.repository('local');
       expect(await missingOf(repository, 'team/app', child.manifest)).toEqual([]);
       expect(await missingOf(repository, 'team/app', signature.manifest)).toEqual([]);
       const referrers = await repository.listReferrers(anyone, 'team/app', index.digest, { limit: 10 });
@@ -117,17 +104,17 @@ describe('the garbage collector', () => {
       const child = imageOf('cache', [layer]).manifest;
       await pushBlobs(writer(), 'team/app', [child.bytes]);
       await writer().putManifest('team/app', indexOf([child]), []);
-      await domain.collectAll();
-      expect(await pullBlob(domain.repository('local'), 'team/app', child.digest)).toEqual(child.bytes);
+      await scene.domain.collectAll();
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', child.digest)).toEqual(child.bytes);
     });
 
     it('keeps the bytes of a manifest whose blob of the same digest goes', async () => {
       const image = imageOf('both', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await pushBlobs(writer(), 'other', [image.manifest.bytes]);
-      await domain.collectAll();
-      expect(await domain.metadata.link(keyOf('local', 'other'), image.manifest.digest)).toBeUndefined();
-      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await scene.domain.metadata.link(keyOf('local', 'other'), image.manifest.digest)).toBeUndefined();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
     });
   });
 
@@ -137,19 +124,19 @@ describe('the garbage collector', () => {
       await pushImage(writer(), 'team/app', image, 'v1');
       advance(10 * day);
       await writer().deleteManifest('team/app', image.manifest.digest);
-      expect(await domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
+      expect(await scene.domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
       advance(grace - hour);
       expect(await collect()).toMatchObject({ unlinked: 0, blobsDeleted: 0 });
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
       advance(2 * hour);
       const report = await collect();
       expect(report.unlinked).toBe(2);
-      expect(domain.has(image.manifest.digest)).toBe(false);
+      expect(scene.domain.has(image.manifest.digest)).toBe(false);
       await collect();
-      expect(domain.disk.blobs.size).toBe(0);
-      expect(await domain.candidates()).toEqual([]);
-      expect(await domain.metadata.condemned()).toEqual([]);
-      expect(await domain.metadata.image(app)).toBeUndefined();
+      expect(scene.domain.disk.blobs.size).toBe(0);
+      expect(await scene.domain.candidates()).toEqual([]);
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
+      expect(await scene.domain.metadata.image(app)).toBeUndefined();
     });
 
     it('counts what it frees', async () => {
@@ -168,60 +155,60 @@ describe('the garbage collector', () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace);
       await collect();
-      expect(domain.has(layerDigest)).toBe(true);
+      expect(scene.domain.has(layerDigest)).toBe(true);
       advance(1);
       await collect();
-      expect(domain.has(layerDigest)).toBe(false);
-      expect(await domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
+      expect(scene.domain.has(layerDigest)).toBe(false);
+      expect(await scene.domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
     });
 
     it('goes when its last image lets go of it, however many shared it', async () => {
       const names = ['a', 'b', 'c'];
-      await domain.addRepository('second');
+      await scene.domain.addRepository('second');
       for (const repository of ['local', 'second']) {
         for (const name of names) {
-          await pushImage(domain.writer(repository), name, imageOf(`${repository}/${name}`, [shared]), 'v1');
+          await pushImage(scene.domain.writer(repository), name, imageOf(`${repository}/${name}`, [shared]), 'v1');
         }
       }
       for (const repository of ['local', 'second']) {
         for (const name of names) {
-          expect(domain.has(sharedDigest)).toBe(true);
+          expect(scene.domain.has(sharedDigest)).toBe(true);
           const image = imageOf(`${repository}/${name}`, [shared]);
-          expect(await missingOf(domain.repository(repository), name, image.manifest)).toEqual([]);
-          await domain.writer(repository).deleteManifest(name, image.manifest.digest);
-          await domain.collectAll();
+          expect(await missingOf(scene.domain.repository(repository), name, image.manifest)).toEqual([]);
+          await scene.domain.writer(repository).deleteManifest(name, image.manifest.digest);
+          await scene.domain.collectAll();
         }
       }
-      expect(domain.disk.blobs.size).toBe(0);
+      expect(scene.domain.disk.blobs.size).toBe(0);
     });
 
     it('goes when thousands share one time', async () => {
       const blobs = Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`));
-      await domain.seedBlobs('local', 'team/app', blobs);
+      await scene.domain.seedBlobs('local', 'team/app', blobs);
       advance(grace + 1);
       const report = await collect();
       expect(report.unlinked).toBe(600);
       await collect();
-      expect(domain.disk.blobs.size).toBe(0);
-      expect(await domain.candidates()).toEqual([]);
+      expect(scene.domain.disk.blobs.size).toBe(0);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('goes where an upload ended and its repository was gone meanwhile', async () => {
-      const pushing = domain.actor(once(isApplyOf('blob.link'), () => domain.deleteRepository('local')));
+      const pushing = scene.domain.actor(once(isApplyOf('blob.link'), () => scene.domain.deleteRepository('local')));
       await expect(pushBlobs(pushing.writer('local'), 'team/app', [layer])).rejects.toMatchObject({
         code: 'NAME_UNKNOWN',
       });
-      await domain.collectAll();
-      expect(domain.disk.blobs.size).toBe(0);
-      expect(await domain.candidates()).toEqual([]);
+      await scene.domain.collectAll();
+      expect(scene.domain.disk.blobs.size).toBe(0);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
   });
 
   describe('leases', () => {
     it('renews the time of an unnamed blob at most once in a quarter of the grace, by HEAD', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
-      const start = domain.runtime.now();
-      const stat = () => domain.repository('local').statBlob(anyone, 'team/app', layerDigest);
+      const start = scene.domain.runtime.now();
+      const stat = () => scene.domain.repository('local').statBlob(anyone, 'team/app', layerDigest);
       advance(grace / 4 - 1);
       expect(await stat()).toMatchObject({ size: layer.length });
       expect(await linkedAt(layerDigest)).toBe(start);
@@ -241,12 +228,12 @@ describe('the garbage collector', () => {
       for (let i = 0; i < 10; i++) {
         advance(grace / 2);
         await collect();
-        expect(await domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeDefined();
+        expect(await scene.domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeDefined();
       }
       advance(grace + 1);
       await collect();
       await collect();
-      expect(domain.has(layerDigest)).toBe(false);
+      expect(scene.domain.has(layerDigest)).toBe(false);
     });
 
     it('keeps a blob for a whole grace period after the last present, whenever that was said', async () => {
@@ -254,26 +241,26 @@ describe('the garbage collector', () => {
         const bytes = someBytes(`said after ${saidAfter}`, 500);
         await pushBlobs(writer(), 'team/app', [bytes]);
         advance(saidAfter);
-        await domain.repository('local').statBlob(anyone, 'team/app', digestOf(bytes));
+        await scene.domain.repository('local').statBlob(anyone, 'team/app', digestOf(bytes));
         // Three quarters are what the rare renewals leave at least.
         advance((grace * 3) / 4);
         await collect();
-        expect(await pullBlob(domain.repository('local'), 'team/app', digestOf(bytes))).toEqual(bytes);
+        expect(await pullBlob(scene.domain.repository('local'), 'team/app', digestOf(bytes))).toEqual(bytes);
       }
     });
 
     it('writes nothing for a blob that a manifest names', async () => {
       await pushImage(writer(), 'team/app', imageOf('named', [layer]), 'v1');
       const writes: string[] = [];
-      const watching = domain.actor((method, args) => {
+      const watching = scene.domain.actor((method, args) => {
         if (method === 'apply') writes.push(...changesOf(args));
         return Promise.resolve();
       });
       advance(10 * day);
       expect(await watching.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeDefined();
       expect(writes).toEqual([]);
-      await domain.collectAll();
-      expect(domain.has(layerDigest)).toBe(true);
+      await scene.domain.collectAll();
+      expect(scene.domain.has(layerDigest)).toBe(true);
     });
 
     it('begins a new grace period when the manifest that named a blob is deleted', async () => {
@@ -284,19 +271,19 @@ describe('the garbage collector', () => {
       await writer().deleteManifest('team/app', image.manifest.digest);
       advance(grace);
       await collect();
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
     it('begins a new grace period for the target of a mount, and none for its source', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
-      const start = domain.runtime.now();
+      const start = scene.domain.runtime.now();
       advance(grace - hour);
       expect(await writer().mountBlob(anyone, 'other', layerDigest, app)).toBe(true);
       expect(await linkedAt(layerDigest)).toBe(start);
       advance(2 * hour);
       await collect();
-      expect(await domain.metadata.link(app, layerDigest)).toBeUndefined();
-      expect(await pullBlob(domain.repository('local'), 'other', layerDigest)).toEqual(layer);
+      expect(await scene.domain.metadata.link(app, layerDigest)).toBeUndefined();
+      expect(await pullBlob(scene.domain.repository('local'), 'other', layerDigest)).toEqual(layer);
     });
   });
 
@@ -304,40 +291,40 @@ describe('the garbage collector', () => {
     it('is gone at once, and what it held goes with the passes', async () => {
       const image = imageOf('doomed', [layer, shared]);
       await pushImage(writer(), 'team/app', image, 'v1');
-      await domain.addRepository('second');
-      await pushImage(domain.writer('second'), 'team/app', imageOf('survivor', [shared]), 'v1');
-      await domain.deleteRepository('local');
-      expect(await domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
-      await domain.collectAll();
-      expect(domain.has(layerDigest)).toBe(false);
-      expect(domain.has(image.manifest.digest)).toBe(false);
+      await scene.domain.addRepository('second');
+      await pushImage(scene.domain.writer('second'), 'team/app', imageOf('survivor', [shared]), 'v1');
+      await scene.domain.deleteRepository('local');
+      expect(await scene.domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
+      await scene.domain.collectAll();
+      expect(scene.domain.has(layerDigest)).toBe(false);
+      expect(scene.domain.has(image.manifest.digest)).toBe(false);
       const survivor = imageOf('survivor', [shared]).manifest;
-      expect(await missingOf(domain.repository('second'), 'team/app', survivor)).toEqual([]);
-      expect(await domain.candidates()).toEqual([]);
-      expect(domain.disk.blobs.size).toBe(3);
+      expect(await missingOf(scene.domain.repository('second'), 'team/app', survivor)).toEqual([]);
+      expect(await scene.domain.candidates()).toEqual([]);
+      expect(scene.domain.disk.blobs.size).toBe(3);
     });
 
     it('keeps the bytes for a grace period, for pushes that are on their way', async () => {
       await pushImage(writer(), 'team/app', imageOf('doomed', [layer]), 'v1');
       advance(10 * day);
-      await domain.deleteRepository('local');
+      await scene.domain.deleteRepository('local');
       await collect();
       advance(grace - hour);
       await collect();
-      expect(domain.disk.blobs.size).toBe(3);
+      expect(scene.domain.disk.blobs.size).toBe(3);
       advance(2 * hour);
       await collect();
-      expect(domain.disk.blobs.size).toBe(0);
+      expect(scene.domain.disk.blobs.size).toBe(0);
     });
 
     it('shows nothing old when it is made again, before the purge and after it', async () => {
       const image = imageOf('doomed', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       const { id } = await writer().startUpload('team/app', 'sha256');
-      await domain.deleteRepository('local');
-      await domain.addRepository('local');
+      await scene.domain.deleteRepository('local');
+      await scene.domain.addRepository('local');
       const expectNothing = async (): Promise<void> => {
-        const repository = domain.repository('local');
+        const repository = scene.domain.repository('local');
         expect(await repository.getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
         expect(await repository.getManifest(anyone, 'team/app', { tag: parseTag('v1') })).toBeUndefined();
         expect(await repository.statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
@@ -354,23 +341,23 @@ describe('the garbage collector', () => {
     it('leaves alone what was pushed after it was made again', async () => {
       const image = imageOf('again', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
-      await domain.deleteRepository('local');
-      await domain.addRepository('local');
+      await scene.domain.deleteRepository('local');
+      await scene.domain.addRepository('local');
       await pushImage(writer(), 'team/app', image, 'v1');
-      await domain.collectAll();
-      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
-      expect(await domain.candidates()).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('is purged in many steps, and what is left after a stop goes after the restart', async () => {
       const blobs = Array.from({ length: 1200 }, (_, i) => Buffer.from(`blob ${i}`));
-      await domain.seedBlobs('local', 'team/app', blobs);
-      await domain.deleteRepository('local');
-      expect(await domain.metadata.purge(domain.runtime.now())).toBe(true);
-      await domain.restart();
-      await domain.collectAll();
-      expect(domain.disk.blobs.size).toBe(0);
-      expect(await domain.candidates()).toEqual([]);
+      await scene.domain.seedBlobs('local', 'team/app', blobs);
+      await scene.domain.deleteRepository('local');
+      expect(await scene.domain.metadata.purge(scene.domain.runtime.now())).toBe(true);
+      await scene.domain.restart();
+      await scene.domain.collectAll();
+      expect(scene.domain.disk.blobs.size).toBe(0);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
   });
 
@@ -379,14 +366,14 @@ describe('the garbage collector', () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + 1);
       const stop = new Error('the process was killed');
-      const dying = domain.actor((method) => (method === 'delete' ? Promise.reject(stop) : Promise.resolve()));
+      const dying = scene.domain.actor((method) => (method === 'delete' ? Promise.reject(stop) : Promise.resolve()));
       await dying.collector.collect().catch(() => undefined);
-      await domain.restart();
-      if ((await domain.metadata.condemned()).length > 0) await domain.collector.recover();
-      await domain.collectAll();
-      expect(domain.has(layerDigest)).toBe(false);
-      expect(await domain.metadata.condemned()).toEqual([]);
-      expect(await domain.candidates()).toEqual([]);
+      await scene.domain.restart();
+      if ((await scene.domain.metadata.condemned()).length > 0) await scene.domain.collector.recover();
+      await scene.domain.collectAll();
+      expect(scene.domain.has(layerDigest)).toBe(false);
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('ends what stopped between deleting and forgetting', async () => {
@@ -395,42 +382,44 @@ describe('the garbage collector', () => {
       const stop = new Error('the process was killed');
       const dies: Hook = (method, args) =>
         isApplyOf('bytes.forget')(method, args) ? Promise.reject(stop) : Promise.resolve();
-      await domain
+      await scene.domain
         .actor(dies)
         .collector.collect()
         .catch(() => undefined);
-      expect(await domain.metadata.condemned()).toEqual([layerDigest]);
-      await domain.restart();
-      await domain.collector.recover();
-      expect(await domain.metadata.condemned()).toEqual([]);
+      expect(await scene.domain.metadata.condemned()).toEqual([layerDigest]);
+      await scene.domain.restart();
+      await scene.domain.collector.recover();
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
       await pushImage(writer(), 'team/app', imageOf('again', [layer]), 'v1');
-      await domain.collectAll();
-      expect(await missingOf(domain.repository('local'), 'team/app', imageOf('again', [layer]).manifest)).toEqual([]);
-      expect(await domain.candidates()).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', imageOf('again', [layer]).manifest)).toEqual(
+        [],
+      );
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('finds bytes that were published and never linked', async () => {
       const stop = new Error('the process was killed');
       const dies: Hook = (method) => (method === 'apply' ? Promise.reject(stop) : Promise.resolve());
-      await expect(pushBlobs(domain.actor(dies).writer('local'), 'team/app', [layer])).rejects.toThrow(stop);
-      expect(domain.has(layerDigest)).toBe(true);
-      await domain.restart();
+      await expect(pushBlobs(scene.domain.actor(dies).writer('local'), 'team/app', [layer])).rejects.toThrow(stop);
+      expect(scene.domain.has(layerDigest)).toBe(true);
+      await scene.domain.restart();
       advance(grace + hour);
       const report = await collect();
       expect(report).toMatchObject({ blobsDeleted: 0, quarantined: 1, quarantinedBytes: layer.length });
-      expect(domain.has(layerDigest)).toBe(false);
+      expect(scene.domain.has(layerDigest)).toBe(false);
     });
 
     it('spares an orphan for a grace period, and one that is linked meanwhile for good', async () => {
-      domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: domain.runtime.now() });
-      domain.disk.blobs.set(sharedDigest, { bytes: shared, modifiedAt: domain.runtime.now() });
+      scene.domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: scene.domain.runtime.now() });
+      scene.domain.disk.blobs.set(sharedDigest, { bytes: shared, modifiedAt: scene.domain.runtime.now() });
       await collect();
       await pushImage(writer(), 'team/app', imageOf('linked', [shared]), 'v1');
-      expect(domain.has(layerDigest)).toBe(true);
+      expect(scene.domain.has(layerDigest)).toBe(true);
       advance(grace + hour);
       await collect();
-      expect(domain.has(layerDigest)).toBe(false);
-      expect(domain.has(sharedDigest)).toBe(true);
+      expect(scene.domain.has(layerDigest)).toBe(false);
+      expect(scene.domain.has(sharedDigest)).toBe(true);
     });
   });
 
@@ -444,7 +433,7 @@ describe('the garbage collector', () => {
       advance(1);
       expect(await collect()).toMatchObject({ uploadsExpired: 1 });
       await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
-      expect(domain.disk.staged.size).toBe(0);
+      expect(scene.domain.disk.staged.size).toBe(0);
     });
 
     it('expire when nothing was ever sent', async () => {
@@ -475,50 +464,50 @@ describe('the garbage collector', () => {
       source.push(null);
       expect(await appending).toEqual({ id, size: layer.length });
       await writer().completeUpload('team/app', id, layerDigest, { source: Readable.from([]) });
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
     it('leave no staged bytes behind whose session is lost', async () => {
-      await (await domain.blobs.stage('of-a-session-that-a-power-cut-took')).append(Readable.from([layer]));
-      await domain.restart();
+      await (await scene.domain.blobs.stage('of-a-session-that-a-power-cut-took')).append(Readable.from([layer]));
+      await scene.domain.restart();
       advance(uploadExpiry - hour);
       await collect();
-      expect(domain.disk.staged.size).toBe(1);
+      expect(scene.domain.disk.staged.size).toBe(1);
       advance(2 * hour);
       await collect();
-      expect(domain.disk.staged.size).toBe(0);
+      expect(scene.domain.disk.staged.size).toBe(0);
     });
 
     it('expire though another one cannot be discarded, which is retried', async () => {
       const ids = [];
       for (let i = 0; i < 3; i++) ids.push((await writer().startUpload('team/app', 'sha256')).id);
-      await (await domain.blobs.stage('without-a-session')).append(Readable.from([layer]));
+      await (await scene.domain.blobs.stage('without-a-session')).append(Readable.from([layer]));
       advance(uploadExpiry + 1);
       const failing = [ids[0], 'without-a-session'];
       const hook: Hook = (method, args) =>
         method === 'stage' && failing.includes(String(args[0])) ? Promise.reject(new Error('EIO')) : Promise.resolve();
-      expect(await domain.actor(hook).collector.collect()).toMatchObject({ uploadsExpired: 2 });
+      expect(await scene.domain.actor(hook).collector.collect()).toMatchObject({ uploadsExpired: 2 });
       expect(await collect()).toMatchObject({ uploadsExpired: 1 });
-      expect(domain.disk.staged.size).toBe(0);
+      expect(scene.domain.disk.staged.size).toBe(0);
     });
 
     it('of a deleted repository leave nothing behind', async () => {
       const { id } = await writer().startUpload('team/app', 'sha256');
       await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
-      await domain.deleteRepository('local');
+      await scene.domain.deleteRepository('local');
       advance(uploadExpiry + 1);
       await collect();
-      expect(domain.disk.staged.size).toBe(0);
+      expect(scene.domain.disk.staged.size).toBe(0);
     });
   });
 
   describe('a dry run', () => {
     const snapshot = async () => ({
-      candidates: await domain.candidates(),
-      condemned: await domain.metadata.condemned(),
-      image: await domain.metadata.image(app),
-      blobs: [...domain.disk.blobs.keys()].sort(),
-      staged: [...domain.disk.staged.keys()].sort(),
+      candidates: await scene.domain.candidates(),
+      condemned: await scene.domain.metadata.condemned(),
+      image: await scene.domain.metadata.image(app),
+      blobs: [...scene.domain.disk.blobs.keys()].sort(),
+      staged: [...scene.domain.disk.staged.keys()].sort(),
     });
 
     it('counts what the real run then frees, and changes nothing', async () => {
@@ -531,7 +520,7 @@ describe('the garbage collector', () => {
       await writer().deleteBlob('other', sharedDigest);
       advance(grace + hour);
       const before = await snapshot();
-      const counted = await domain.collector.collect({ dryRun: true });
+      const counted = await scene.domain.collector.collect({ dryRun: true });
       expect(await snapshot()).toEqual(before);
       expect(counted).toMatchObject({ dryRun: true, unlinked: 3, blobsDeleted: 4 });
       const { unlinked, blobsDeleted, bytesFreed } = await collect();
@@ -545,7 +534,7 @@ describe('the garbage collector', () => {
     it('counts nothing that is still in its grace period', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace);
-      expect(await domain.collector.collect({ dryRun: true })).toMatchObject({
+      expect(await scene.domain.collector.collect({ dryRun: true })).toMatchObject({
         unlinked: 0,
         blobsDeleted: 0,
         bytesFreed: 0,
@@ -555,7 +544,7 @@ describe('the garbage collector', () => {
     it('does not join a real run', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + 1);
-      const [real, dry] = await Promise.all([collect(), domain.collector.collect({ dryRun: true })]);
+      const [real, dry] = await Promise.all([collect(), scene.domain.collector.collect({ dryRun: true })]);
       expect(real.dryRun).toBe(false);
       expect(dry.dryRun).toBe(true);
     });
@@ -563,7 +552,7 @@ describe('the garbage collector', () => {
 
   describe('runs', () => {
     it('starts anew after a run that failed', async () => {
-      const failing = domain.actor(
+      const failing = scene.domain.actor(
         once(
           (method) => method === 'candidates',
           () => Promise.reject(new Error('disk')),
@@ -574,14 +563,14 @@ describe('the garbage collector', () => {
     });
 
     it('closes when the run that is under way has ended, and leaves the rest to the next process', async () => {
-      await domain.seedBlobs(
+      await scene.domain.seedBlobs(
         'local',
         'team/app',
         Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`)),
       );
       advance(grace + 1);
       let calls = 0;
-      const { collector } = domain.actor(() => Promise.resolve(void (calls += 1)));
+      const { collector } = scene.domain.actor(() => Promise.resolve(void (calls += 1)));
       const running = collector.collect();
       await collector.close();
       const callsAtClose = calls;
@@ -590,16 +579,16 @@ describe('the garbage collector', () => {
         setTimeout(resolve, 20);
       });
       expect(calls).toBe(callsAtClose);
-      await domain.restart();
-      await domain.collectAll();
-      expect(domain.disk.blobs.size).toBe(0);
+      await scene.domain.restart();
+      await scene.domain.collectAll();
+      expect(scene.domain.disk.blobs.size).toBe(0);
     });
 
     it('ends though new garbage comes as fast as it goes', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + 1);
       let pushed = 0;
-      const busy = domain.actor(async (method, args) => {
+      const busy = scene.domain.actor(async (method, args) => {
         if (pushed > 500 || !isApplyOf('blob.unlink')(method, args)) return;
         pushed += 1;
         await pushBlobs(writer(), 'team/app', [Buffer.from(`new ${pushed}`)]);

@@ -1,16 +1,14 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { BlobQuarantine } from '../../../src/repositories/garbage/quarantine.js';
 import { someBytes } from '../../support/content/content.js';
 import {
   changesOf,
   day,
-  Domain,
   grace,
   hour,
   imageOf,
   isApplyOf,
-  keyOf,
   missingOf,
   once,
   orphanRetention,
@@ -19,34 +17,24 @@ import {
   pushImage,
   type Hook,
 } from '../../support/storage/domain.js';
+import { app, layer, layerDigest, useCollectorScene } from '../../support/storage/collector-scene.js';
 
-const layer = someBytes('layer', 3000);
 const other = someBytes('other layer', 2000);
-const layerDigest = digestOf(layer);
 const otherDigest = digestOf(other);
-const app = keyOf('local', 'team/app');
 
 describe('orphans', () => {
-  let domain: Domain;
-  beforeEach(async () => {
-    domain = await Domain.open();
-    await domain.addRepository('local');
-  });
-  afterEach(() => domain.dispose());
-
-  const collect = () => domain.collector.collect();
-  const advance = (ms: number): void => domain.runtime.advance(ms);
-  const writer = () => domain.writer('local');
-  const held = (): Digest[] => [...domain.disk.quarantine.keys()].sort();
+  const scene = useCollectorScene();
+  const { advance, collect, writer } = scene;
+  const held = (): Digest[] => [...scene.domain.disk.quarantine.keys()].sort();
   /** As a process that dies between publishing and linking leaves them, or the loss of the index. */
   const orphan = (...all: Buffer[]): void => {
-    for (const bytes of all) domain.disk.blobs.set(digestOf(bytes), { bytes, modifiedAt: 0 });
+    for (const bytes of all) scene.domain.disk.blobs.set(digestOf(bytes), { bytes, modifiedAt: 0 });
   };
   const quarantine = () =>
     new BlobQuarantine({
-      blobs: domain.blobs,
-      metadata: domain.metadata,
-      runtime: domain.runtime,
+      blobs: scene.domain.blobs,
+      metadata: scene.domain.metadata,
+      runtime: scene.domain.runtime,
       orphanRetentionMs: orphanRetention,
     });
 
@@ -62,12 +50,14 @@ describe('orphans', () => {
         quarantinedBytes: layer.length,
       });
       expect(held()).toEqual([layerDigest]);
-      expect(domain.log).toEqual([
+      expect(scene.domain.log).toEqual([
         { level: 'warn', fields: { quarantined: 1, bytes: layer.length }, message: 'orphans moved to quarantine' },
       ]);
-      expect(domain.has(layerDigest)).toBe(false);
-      expect(await domain.metadata.condemned()).toEqual([]);
-      expect(await missingOf(domain.repository('local'), 'team/app', imageOf('kept', [other]).manifest)).toEqual([]);
+      expect(scene.domain.has(layerDigest)).toBe(false);
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', imageOf('kept', [other]).manifest)).toEqual(
+        [],
+      );
     });
 
     it('all of them, however many', async () => {
@@ -75,7 +65,7 @@ describe('orphans', () => {
       orphan(...blobs);
       advance(grace + hour);
       expect(await collect()).toMatchObject({ quarantined: 600 });
-      expect([domain.disk.blobs.size, held().length]).toEqual([0, 600]);
+      expect([scene.domain.disk.blobs.size, held().length]).toEqual([0, 600]);
     });
 
     it('by a later audit of the same process when they were too young for the first one', async () => {
@@ -93,7 +83,9 @@ describe('orphans', () => {
 
     it('by one audit in a process that left nothing behind', async () => {
       let listings = 0;
-      const { collector } = domain.actor((method) => Promise.resolve(void (listings += method === 'list' ? 1 : 0)));
+      const { collector } = scene.domain.actor((method) =>
+        Promise.resolve(void (listings += method === 'list' ? 1 : 0)),
+      );
       for (let pass = 0; pass < 3; pass++) {
         await collector.collect();
         advance(grace + hour);
@@ -115,13 +107,13 @@ describe('orphans', () => {
       orphan(layer);
       advance(grace + hour);
       const pushing = once(isApplyOf('bytes.condemn'), () =>
-        domain.metadata.apply(
-          [{ type: 'blob.link', at: app, digest: layerDigest, size: layer.length, when: domain.runtime.now() }],
+        scene.domain.metadata.apply(
+          [{ type: 'blob.link', at: app, digest: layerDigest, size: layer.length, when: scene.domain.runtime.now() }],
           { durable: false },
         ),
       );
-      expect(await domain.actor(pushing).collector.collect()).toMatchObject({ quarantined: 0 });
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await scene.domain.actor(pushing).collector.collect()).toMatchObject({ quarantined: 0 });
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
     it('after a push of the same bytes, which waits for the move and succeeds', async () => {
@@ -132,15 +124,15 @@ describe('orphans', () => {
         if (method === 'quarantine') pushed = pushBlobs(writer(), 'team/app', [layer]);
         await Promise.resolve();
       };
-      await domain.actor(hook).collector.collect();
+      await scene.domain.actor(hook).collector.collect();
       await pushed;
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
       expect(held()).toEqual([layerDigest]);
       advance(day);
-      await domain.restart();
+      await scene.domain.restart();
       expect(await collect()).toMatchObject({ restored: 1 });
       expect(held()).toEqual([]);
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
     it('the rest too when one cannot be moved, which the next audit tries again', async () => {
@@ -150,9 +142,9 @@ describe('orphans', () => {
         (method, args) => method === 'quarantine' && args[0] === layerDigest,
         () => Promise.reject(new Error('EIO')),
       );
-      const { collector } = domain.actor(failing);
+      const { collector } = scene.domain.actor(failing);
       expect(await collector.collect()).toMatchObject({ quarantined: 1 });
-      expect(await domain.metadata.condemned()).toEqual([]);
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
       expect(held()).toEqual([otherDigest]);
       advance(grace);
       expect(await collector.collect()).toMatchObject({ quarantined: 1 });
@@ -163,16 +155,16 @@ describe('orphans', () => {
     orphan(layer);
     advance(grace + hour);
     let isFailing = true;
-    const { collector } = domain.actor(async (_method, args) => {
+    const { collector } = scene.domain.actor(async (_method, args) => {
       if (isFailing && changesOf(args)[0] === 'bytes.forget') throw new Error('EIO');
     });
     await expect(collector.collect()).rejects.toThrow('EIO');
-    expect(await domain.metadata.condemned()).toEqual([layerDigest]);
+    expect(await scene.domain.metadata.condemned()).toEqual([layerDigest]);
     isFailing = false;
     await collector.collect();
-    expect(await domain.metadata.condemned()).toEqual([]);
+    expect(await scene.domain.metadata.condemned()).toEqual([]);
     await pushBlobs(writer(), 'team/app', [layer]);
-    expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+    expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
   });
 
   describe('after a crash', () => {
@@ -190,25 +182,25 @@ describe('orphans', () => {
     it.each(afterwards)('%s, are in quarantine and can be pushed again', async (_title, dies) => {
       orphan(layer);
       advance(grace + hour);
-      await domain
+      await scene.domain
         .actor(killed(dies))
         .collector.collect()
         .catch(() => undefined);
-      expect(await domain.metadata.condemned()).toEqual([layerDigest]);
-      await domain.restart();
-      await domain.collector.recover();
-      expect(await domain.metadata.condemned()).toEqual([]);
-      expect([domain.has(layerDigest), held()]).toEqual([false, [layerDigest]]);
+      expect(await scene.domain.metadata.condemned()).toEqual([layerDigest]);
+      await scene.domain.restart();
+      await scene.domain.collector.recover();
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
+      expect([scene.domain.has(layerDigest), held()]).toEqual([false, [layerDigest]]);
       await pushBlobs(writer(), 'team/app', [layer]);
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
     it('do not stop the start when the move fails again', async () => {
       orphan(layer);
-      await domain.metadata.apply([{ type: 'bytes.condemn', digest: layerDigest }], { durable: true });
-      await domain.actor(killed((method) => method === 'quarantine')).collector.recover();
-      expect(await domain.metadata.condemned()).toEqual([]);
-      expect(domain.has(layerDigest)).toBe(true);
+      await scene.domain.metadata.apply([{ type: 'bytes.condemn', digest: layerDigest }], { durable: true });
+      await scene.domain.actor(killed((method) => method === 'quarantine')).collector.recover();
+      expect(await scene.domain.metadata.condemned()).toEqual([]);
+      expect(scene.domain.has(layerDigest)).toBe(true);
     });
   });
 
@@ -220,9 +212,9 @@ describe('orphans', () => {
     });
     /** As an index that was restored from a backup does. */
     const refer = (digest: Digest, size: number) =>
-      domain.metadata.apply(
+      scene.domain.metadata.apply(
         [
-          { type: 'blob.link', at: app, digest, size, when: domain.runtime.now() },
+          { type: 'blob.link', at: app, digest, size, when: scene.domain.runtime.now() },
           {
             type: 'manifest.put',
             at: app,
@@ -232,7 +224,7 @@ describe('orphans', () => {
               size: 10,
               references: [digest],
               contentBytes: size,
-              pushedAt: domain.runtime.now(),
+              pushedAt: scene.domain.runtime.now(),
             },
           },
         ],
@@ -246,42 +238,43 @@ describe('orphans', () => {
       advance(1);
       expect(await collect()).toMatchObject({ blobsDeleted: 2, bytesFreed: layer.length + other.length });
       expect(held()).toEqual([]);
-      expect(await domain.candidates()).toEqual([]);
+      expect(await scene.domain.candidates()).toEqual([]);
     });
 
     it('are restored by the first collection of a process when the index refers to them', async () => {
       await refer(layerDigest, layer.length);
       expect(await collect()).toMatchObject({ restored: 0 });
-      await domain.restart();
+      await scene.domain.restart();
       expect(await collect()).toMatchObject({ restored: 1, quarantined: 0 });
-      expect([domain.has(layerDigest), held()]).toEqual([true, [otherDigest]]);
+      expect([scene.domain.has(layerDigest), held()]).toEqual([true, [otherDigest]]);
     });
 
     it('are restored instead of deleted when their time is up and the index refers to them', async () => {
       await refer(layerDigest, layer.length);
       advance(orphanRetention + 1);
       expect(await collect()).toMatchObject({ restored: 1, blobsDeleted: 1 });
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
     it('are restored by the first read that misses them, a manifest too', async () => {
       const image = imageOf('lost', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
-      for (const digest of domain.disk.blobs.keys()) await domain.blobs.quarantine(digest, domain.runtime.now());
-      await domain.restart();
-      expect(await missingOf(domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
+      for (const digest of scene.domain.disk.blobs.keys())
+        await scene.domain.blobs.quarantine(digest, scene.domain.runtime.now());
+      await scene.domain.restart();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
       expect(held()).toEqual([otherDigest]);
     });
 
     it('stay there when they are read by an image that does not link them', async () => {
-      expect(await pullBlob(domain.repository('local'), 'team/app', layerDigest)).toBeUndefined();
+      expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toBeUndefined();
       expect(held()).toHaveLength(2);
     });
 
     it('cost nothing to a read that finds its bytes', async () => {
       await pushBlobs(writer(), 'team/app', [someBytes('here', 100)]);
       const calls: string[] = [];
-      const watching = domain.actor((method) => Promise.resolve(void calls.push(method)));
+      const watching = scene.domain.actor((method) => Promise.resolve(void calls.push(method)));
       await pullBlob(watching.repository('local'), 'team/app', digestOf(someBytes('here', 100)));
       expect(calls).not.toContain('restoreQuarantined');
       expect(calls).not.toContain('isReferenced');
@@ -291,10 +284,10 @@ describe('orphans', () => {
       orphan(someBytes('a third', 500));
       await refer(layerDigest, layer.length);
       advance(orphanRetention + 1);
-      await domain.restart();
-      const before = [held(), [...domain.disk.blobs.keys()]];
-      const counted = await domain.collector.collect({ dryRun: true });
-      expect([held(), [...domain.disk.blobs.keys()]]).toEqual(before);
+      await scene.domain.restart();
+      const before = [held(), [...scene.domain.disk.blobs.keys()]];
+      const counted = await scene.domain.collector.collect({ dryRun: true });
+      expect([held(), [...scene.domain.disk.blobs.keys()]]).toEqual(before);
       const done = await collect();
       expect(counted).toMatchObject({ quarantined: 1, quarantinedBytes: 500, restored: 1, blobsDeleted: 1 });
       for (const key of ['quarantined', 'quarantinedBytes', 'restored', 'blobsDeleted', 'bytesFreed'] as const) {
@@ -303,7 +296,7 @@ describe('orphans', () => {
     });
 
     it('are listed with the end of their time, and restored by hand for a grace period', async () => {
-      const quarantinedAt = domain.runtime.now();
+      const quarantinedAt = scene.domain.runtime.now();
       const expiresAt = quarantinedAt + orphanRetention;
       const { items } = await quarantine().list({ limit: 10 });
       expect(items.find(({ digest }) => digest === layerDigest)).toEqual({
@@ -318,14 +311,18 @@ describe('orphans', () => {
         restored: 1,
         missing: [unknown],
       });
-      await domain.restart();
+      await scene.domain.restart();
       expect(await collect()).toMatchObject({ quarantined: 0 });
-      expect(await domain.candidates()).toEqual([{ kind: 'bytes', digest: layerDigest, since: domain.runtime.now() }]);
+      expect(await scene.domain.candidates()).toEqual([
+        { kind: 'bytes', digest: layerDigest, since: scene.domain.runtime.now() },
+      ]);
       await pushImage(writer(), 'team/app', imageOf('back', [layer]), 'v1');
-      await domain.collectAll();
-      expect(await missingOf(domain.repository('local'), 'team/app', imageOf('back', [layer]).manifest)).toEqual([]);
+      await scene.domain.collectAll();
+      expect(await missingOf(scene.domain.repository('local'), 'team/app', imageOf('back', [layer]).manifest)).toEqual(
+        [],
+      );
       expect(await quarantine().restore('all')).toEqual({ restored: 1, missing: [] });
-      expect(domain.has(otherDigest)).toBe(true);
+      expect(scene.domain.has(otherDigest)).toBe(true);
     });
 
     it('are deleted by hand, but not what the index refers to', async () => {

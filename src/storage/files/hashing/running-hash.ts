@@ -125,5 +125,6 @@ export class RunningHash {
 }
 
 function toDigest(algorithm: Algorithm, hex: string): Digest {
+  // Node's digest has the length of the algorithm.
   return `${algorithm}:${hex}` as Digest;
 }

@@ -113,6 +113,7 @@ function batchesOf(entries: readonly LogEntry[]): FoundBatch[] {
       afterGap ||= !entry.whole;
       continue;
     }
+    // Only heads of batches are written under `batchKey`.
     batches.push({ head: JSON.parse(batch.value) as BatchHead, whole: entry.whole, afterGap });
     afterGap = false;
   }

@@ -91,6 +91,7 @@ export class FolderLock {
 
 async function readOwner(folder: string): Promise<StoredOwner | undefined> {
   try {
+    // Only this class writes the file.
     return JSON.parse(await readFile(join(folder, ownerFile), 'utf8')) as StoredOwner;
   } catch {
     // Missing, or unreadable after a power cut: LevelDB's lock alone decides.

@@ -171,7 +171,7 @@ function readString(buffer: Buffer, offset: number): { readonly text: string; re
 function readVarint(buffer: Buffer, offset: number): { readonly value: number; readonly end: number } | undefined {
   let value = 0;
   for (let at = offset, factor = 1; at < buffer.length && factor <= 2 ** 49; at++, factor *= 128) {
-    const byte = buffer[at] as number;
+    const byte = buffer.readUInt8(at);
     value += (byte & 127) * factor;
     if (byte < 128) return { value, end: at + 1 };
   }

@@ -133,6 +133,7 @@ async function writeUnread(
 
 async function readHead(level: Level): Promise<BatchHead | undefined> {
   const text = await level.get(batchKey);
+  // Only heads of batches are written under `batchKey`.
   return text === undefined ? undefined : (decodeValue(text) as BatchHead);
 }
 

@@ -100,6 +100,7 @@ export class IndexSurvey {
     return corrections;
   }
 
+  // The family of a key determines the type of its value, here and in `#addOwned`.
   #addGlobal(key: string, value: unknown): void {
     if (key === nextIdKey) this.#nextId = Number(value);
     if (key.startsWith(purgingPrefix)) this.#owners.set(key.slice(purgingPrefix.length) as RepositoryId, '');

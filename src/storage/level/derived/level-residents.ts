@@ -18,6 +18,7 @@ export const residentPrefixes = [repositoryPrefix, purgingPrefix, condemnedPrefi
 
 /** The resident part of the index, as last written. */
 export class LevelResidents {
+  // Its keys have no static type. The casts below follow their prefixes, as level-keys.ts declares them.
   readonly #values = new Map<string, unknown>();
   readonly #nameById = new Map<RepositoryId, string>();
   #sorted: readonly RepositoryRecord[] | undefined;

@@ -50,6 +50,7 @@ export class LevelUsage {
       const { key } = operation;
       const id = key.slice(0, key.indexOf('\0')) as RepositoryId;
       if (!this.#totals.has(id) || !key.startsWith(imagePrefix(id))) continue;
+      // Under `imagePrefix` there are only records of images.
       const after = operation.type === 'put' ? (operation.value as StoredImage).record.bytes : 0;
       const change = after - (before(key as Key<StoredImage>)?.record.bytes ?? 0);
       this.#coming.set(id, (this.#coming.get(id) ?? 0) + change);

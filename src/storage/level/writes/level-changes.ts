@@ -195,6 +195,7 @@ async function deleteManifest(view: LevelView, place: Place, change: ChangeOf<'m
   const tagged = taggedPrefix(place, digest);
   const tags = await view.members(tagged);
   for (const tag of tags) {
+    // The members of `taggedPrefix` are tags.
     view.delete(tagKey(place, tag as TagRecord['name']));
     view.removeMember(tagged, tag);
   }

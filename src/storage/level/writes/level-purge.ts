@@ -61,6 +61,7 @@ export class LevelPurge {
 
 /** Removes what a key of a repository left outside of the range of the repository. */
 function purgeBeyond(view: LevelView, key: string, text: string, when: number): void {
+  // The casts follow the layout in level-keys.ts: the family determines the parts of a key.
   const [owner, family, ...rest] = splitKey(key);
   const id = owner as RepositoryId;
   if (family === 'session') return view.delete(sessionKey(rest[0] as SessionId));
