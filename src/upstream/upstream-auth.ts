@@ -31,6 +31,7 @@ const maxImages = 10_000;
 /** Realm, service and scope together, because they are kept for many images. */
 const maxChallengeChars = 2048;
 const openMs = 300_000;
+const minAgeToReplaceMs = 60_000;
 
 /** Decides what to send with a request, as the upstream's challenges ask, and keeps passwords within its domain. */
 export class UpstreamAuth {
@@ -94,6 +95,19 @@ export class UpstreamAuth {
     if (own.withheld !== undefined) throw own.withheld;
     if (own.credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
     return challenge.scheme === 'basic' ? this.#sendBasic(own.credentials) : sendOwn(own);
+  }
+
+  /**
+   * Returns another token after a 400: public.ecr.aws answers an expired token with it. `undefined` for a young token, because
+   * other faults of a request have this status too.
+   * @throws UpstreamVerdict as `Tokens.get` does.
+   */
+  async replace(image: string, { kind, value, isFinal }: Authorization): Promise<Authorization | undefined> {
+    const scope = this.#scopes.get(image);
+    if (kind !== 'token' || isFinal === true || scope === undefined) return undefined;
+    const token = value?.slice('Bearer '.length) ?? '';
+    if (this.#tokens.ageOf(scope, token) < minAgeToReplaceMs) return undefined;
+    return { ...(await this.#withToken(image, scope, token)), isFinal: true };
   }
 
   /**

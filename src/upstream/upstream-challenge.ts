@@ -11,11 +11,12 @@ export type Challenge =
 
 const maxChallengeLength = 16 * 1024;
 /**
- * Matches one element of a header: `name=value` with a token or a quoted string, or a word that begins a challenge
- * (RFC 9110, 11.6.1). Commas separate both challenges and parameters, so only the next "=" distinguishes them.
+ * Matches one element of a header: `name=value` with a token or a quoted string, a word that begins a challenge, or the bare
+ * token of a scheme such as Negotiate, which is skipped (RFC 9110, 11.6.1). Commas separate both challenges and parameters, so
+ * only the next "=" distinguishes them.
  */
 const stepPattern =
-  /[\s,]*(?:([!#$%&'*+.^_`|~\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)(?=[\s,]|$))|([!#$%&'*+.^_`|~\w-]+)(?=[\s,]|$))/y;
+  /[\s,]*(?:([!#$%&'*+.^_`|~\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)(?=[\s,]|$))|([!#$%&'*+.^_`|~\w-]+)(?=[\s,]|$)|[\w.~+/-]+=*(?=[\s,]|$))/y;
 
 /**
  * Chooses among the challenges of one or more `WWW-Authenticate` headers: the first Bearer that has a realm, else Basic.

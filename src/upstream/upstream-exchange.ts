@@ -57,15 +57,21 @@ export class Exchange {
    */
   async run<A extends UpstreamAnswer>(image: string, send: SendAttempt<A>): Promise<A> {
     let sent = await this.#auth.recall(image);
+    let isRepeated = false;
     for (let refusals = 0; ; refusals++) {
       const answer = await this.#attempt(image, sent, send);
       if (answer === undefined) {
         sent = await this.#auth.recall(image);
         continue;
       }
-      if (answer.hop.elsewhere) return this.#follow(answer, send);
+      if (answer.hop.elsewhere) {
+        if (isRepeated || !isExpired(answer)) return this.#follow(answer, send);
+        isRepeated = true;
+        discard(answer.body);
+        continue;
+      }
       const isRefused = isRefusal(answer);
-      if (!isRefused && answer.status !== 404) return answer;
+      if (!isRefused && answer.status !== 404 && answer.status !== 400) return answer;
       // Releases the connection first: the realm may take long to answer.
       if (isRefused) discard(answer.body);
       const next = refusals < maxRefusals ? await this.#meet(image, answer, sent) : undefined;
@@ -77,6 +83,7 @@ export class Exchange {
   }
 
   async #meet(image: string, answer: UpstreamAnswer, sent: Authorization): Promise<Authorization | undefined> {
+    if (answer.status === 400) return this.#auth.replace(image, sent);
     const met = isRefusal(answer) ? await this.#auth.meet(image, answer, sent) : undefined;
     return met ?? this.#auth.reveal(image, sent, () => this.#ping());
   }
@@ -112,6 +119,11 @@ export class Exchange {
     const sent = kind === 'none' ? undefined : kind;
     return judgeAnswer({ status, headers, elsewhere: hop.elsewhere, sent }, this.#now());
   }
+}
+
+/** Tells whether a storage service refused a signed URL. It may have expired, and the upstream may give another one. */
+function isExpired({ status, headers }: UpstreamAnswer): boolean {
+  return [400, 401, 403].includes(status) && headers['www-authenticate'] === undefined;
 }
 
 function isRefusal({ status }: UpstreamAnswer): boolean {

@@ -53,6 +53,7 @@ export interface TokensOptions {
 
 interface Token {
   readonly value: string;
+  readonly fetchedAt: number;
   readonly renewAt: number;
 }
 
@@ -83,6 +84,13 @@ export class Tokens {
   find(scope: TokenScope, withSecret: boolean, not?: string): string | undefined {
     const kept = this.#tokens.get(keyOf(scope, withSecret));
     return kept !== undefined && kept.value !== not && this.#options.now() < kept.renewAt ? kept.value : undefined;
+  }
+
+  /** Returns the age of a token in milliseconds; Infinity when it is not kept any more. */
+  ageOf(scope: TokenScope, value: string): number {
+    const kept = [true, false].map((withSecret) => this.#tokens.get(keyOf(scope, withSecret)));
+    const token = kept.find((one) => one?.value === value);
+    return token === undefined ? Infinity : this.#options.now() - token.fetchedAt;
   }
 
   /**
@@ -120,7 +128,7 @@ export class Tokens {
     // The secret goes only to the realm that was checked.
     const answer = await transport.send(hop, { maxRedirects: 3, staysInOrigin: true });
     const { status, body } = answer;
-    if (status === 200)
+    if (status >= 200 && status < 300)
       return { result: parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };
     discard(body);
     const verdict = judgeRealm(answer, withSecret, now());
@@ -184,5 +192,5 @@ function parseToken(bytes: Buffer, fetchedAt: number): Token {
   const life =
     typeof expiresIn === 'number' && expiresIn > minLifeSeconds ? Math.min(expiresIn, maxLifeSeconds) : minLifeSeconds;
   const margin = Math.min(life * marginShare, maxMarginSeconds);
-  return { value, renewAt: fetchedAt + (life - margin) * 1000 };
+  return { value, fetchedAt, renewAt: fetchedAt + (life - margin) * 1000 };
 }

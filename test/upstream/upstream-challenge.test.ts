@@ -27,6 +27,7 @@ describe('chooseChallenge', () => {
     ['the first of two Bearers', ['Bearer realm="1"', 'Bearer realm="2"'], bearer('1')],
     ['Bearer without a realm, then Basic', 'Bearer service="s", Basic realm="x"', { scheme: 'basic' }],
     ['a token68 before it', 'Negotiate YWJj==, Basic realm="x"', { scheme: 'basic' }],
+    ['a token68 with a slash before it', 'Negotiate oYH/a+b==, Bearer realm="r"', bearer('r')],
     ['an unknown scheme', 'Digest realm="r", nonce="n"', undefined],
     ['a quote that never ends', 'Bearer realm="r', undefined],
     ['one that is absurdly long', `Bearer realm="r",x="${'y'.repeat(20_000)}"`, undefined],

@@ -46,6 +46,8 @@ const clientLeft: PassthroughOutcome = { status: 499 };
 export async function passOn(passage: Passage, { body, status, hop }: Answer): Promise<PassthroughOutcome> {
   const { req, res, forward, context } = passage;
   const headers = cleanAnswerHeaders(body.headers);
+  // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
+  if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
   const extra = context.extraHeaders ?? {};
   for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
   passage.left.throwIfAborted();

@@ -56,15 +56,17 @@ export function contentRangeOf(headers: AnswerHeaders): ContentRange | undefined
   return start === undefined ? size : { span: { start: Number(start), end: Number(end) }, ...size };
 }
 
-/** Returns `Retry-After` in seconds from now. It may be a number or a date (RFC 9110, 10.2.3). */
+const maxRetryAfterSeconds = 24 * 3600;
+
+/** Returns `Retry-After` in seconds from now, at most a day. It may be a number or a date (RFC 9110, 10.2.3). */
 export function retryAfterOf(headers: AnswerHeaders, now: number): number | undefined {
   const text = firstOf(headers, 'retry-after');
   if (text === undefined) return undefined;
   const seconds = /^[0-9]{1,12}$/.test(text) ? Number(text) : undefined;
   // Some servers send seconds since the epoch instead of a duration.
   const until = seconds === undefined ? Date.parse(text) : seconds > 1_000_000_000 ? seconds * 1000 : undefined;
-  if (until === undefined) return seconds;
-  return Number.isNaN(until) ? undefined : Math.max(0, Math.ceil((until - now) / 1000));
+  const left = until === undefined ? seconds : Math.ceil((until - now) / 1000);
+  return left === undefined || Number.isNaN(left) ? undefined : Math.min(Math.max(0, left), maxRetryAfterSeconds);
 }
 
 /** The rest of a rate limit, from 1 (all) to 0, and the length of its window. */

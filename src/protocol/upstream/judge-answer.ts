@@ -20,7 +20,7 @@ const absences: Readonly<Record<number, string>> = {
 
 /**
  * Returns what an unexpected answer means. 401 and 403 are *denied* only with a token of the upstream's realm; other refusals
- * concern our credentials or cannot be explained.
+ * concern our credentials or cannot be explained. 412 is *denied* too.
  */
 export function judgeAnswer({ status, headers, elsewhere, sent }: UnexpectedAnswer, now: number): UpstreamVerdict {
   const where = elsewhere ? ' where it redirected to' : '';
@@ -31,6 +31,8 @@ export function judgeAnswer({ status, headers, elsewhere, sent }: UnexpectedAnsw
     return elsewhere
       ? failed(`access was refused (${status})${where}`, { status })
       : judgeRefusal(status, headers, sent);
+  // Harbor answers so when a scan or a missing signature blocks an image. We send no preconditions of our own.
+  if (status === 412 && !elsewhere) return denied('its policy blocks the content (412)', { status });
   if (status === 407) return failed('the outgoing proxy refuses our credentials (407)', { status });
   const retryAfterSeconds = retryAfterOf(headers, now);
   const fields = retryAfterSeconds === undefined ? { status } : { status, retryAfterSeconds };

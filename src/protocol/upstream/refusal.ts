@@ -28,7 +28,11 @@ export function describeFailure({ upstream, reason }: UpstreamReason): string {
   return `upstream ${upstream} failed: ${reason}`;
 }
 
-/** Tells whether an error means "could not tell", in contrast to "absent" and "denied". */
+/**
+ * Tells whether an error keeps other members of a virtual repository from answering: it means "could not tell", in contrast to
+ * "absent" and "denied", or a policy blocks content that exists (412).
+ */
 export function isFailure(error: unknown): boolean {
-  return !(error instanceof RegistryError) || error.code !== 'DENIED';
+  if (!(error instanceof RegistryError) || error.code !== 'DENIED') return true;
+  return (error.detail as Partial<UpstreamReason> | undefined)?.status === 412;
 }

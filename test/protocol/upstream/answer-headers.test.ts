@@ -48,6 +48,8 @@ describe("an upstream's headers", () => {
     ['Thu, 01 Jan 2020 00:00:00 GMT', 0],
     [String(now / 1000 + 90), 90],
     ['soon', undefined],
+    ['999999999', 86_400],
+    ['Thu, 01 Jan 2099 00:00:00 GMT', 86_400],
     [undefined, undefined],
   ])('Retry-After %s', (text, expected) => {
     expect(retryAfterOf({ 'retry-after': text }, now)).toBe(expected);
