@@ -10,6 +10,7 @@ import { commonHeaders, safeContentType, type AnswerContext } from '../answer-he
 import { shownUrl } from '../clients/shown-url.js';
 import { errorReply, send, type Reply } from '../reply.js';
 import { relay } from './passthrough-body.js';
+import { readUntypedManifest } from './passthrough-manifest.js';
 import { cleanAnswerHeaders } from './passthrough-headers.js';
 
 /** What the answer to our client depends on. */
@@ -43,8 +44,10 @@ export interface Passage {
 const clientLeft: PassthroughOutcome = { status: 499 };
 
 /** Passes a good answer on to the client, with its body. */
-export async function passOn(passage: Passage, { body, status, hop }: Answer): Promise<PassthroughOutcome> {
+export async function passOn(passage: Passage, answer: Answer): Promise<PassthroughOutcome> {
   const { req, res, forward, context } = passage;
+  const { body, status, hop } = answer;
+  const manifest = await readUntypedManifest(answer, forward, context.contentTypes);
   const headers = cleanAnswerHeaders(body.headers);
   // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
   if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
@@ -52,9 +55,10 @@ export async function passOn(passage: Passage, { body, status, hop }: Answer): P
   for (const name of Object.keys(extra)) delete headers[name.toLowerCase()];
   passage.left.throwIfAborted();
   const isBare = status === 204 || status === 304;
-  const type = safeContentType(body.headers['content-type'], context.contentTypes);
+  const type = manifest?.mediaType ?? safeContentType(body.headers['content-type'], context.contentTypes);
   res.writeHead(status, {
     ...headers,
+    ...(manifest && { 'content-length': manifest.bytes.length }),
     ...(isBare ? {} : { 'Content-Type': type }),
     ...extra,
     ...commonHeaders(context),
@@ -63,6 +67,10 @@ export async function passOn(passage: Passage, { body, status, hop }: Answer): P
     res.end();
     // The body of a GET that replaces a HEAD may be of any size.
     if (hop.method !== req.method) body.destroy();
+    return { status };
+  }
+  if (manifest !== undefined) {
+    res.end(manifest.bytes);
     return { status };
   }
   try {

@@ -454,7 +454,8 @@ describe('redirects', () => {
     fault.fault('/manifests/', { redirect: 'here', times: 1 });
     const answer = await client.get(manifestPath);
     expect([answer.status, answer.header('location')]).toEqual([307, `/registry${manifestPath}?signature=1`]);
-    fault.fault('/manifests/', { redirect: { to: '/v2/' }, times: 1 });
+    fault.images.addImage('another', 'latest');
+    fault.fault('/manifests/', { redirect: { to: '/v2/another/manifests/latest' }, times: 1 });
     expect((await client.get(manifestPath)).status).toBe(200);
   });
 });

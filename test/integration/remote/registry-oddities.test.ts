@@ -335,7 +335,6 @@ const redirects: readonly Row[] = [
       odd.on(/^\/login/, (_req, res) => res.writeHead(200, { 'Content-Type': 'text/html' }).end('<form>log in</form>'));
     },
     expectRefused(503, 'UNAVAILABLE', 'text/html'),
-    ['hub', 'all'],
   ],
 ];
 
@@ -380,10 +379,8 @@ const manifests: readonly Row[] = [
   [
     'manifests of the type application/json (Artifactory)',
     manifestHeaders({ 'Content-Type': 'application/json;charset=ISO-8859-1' }),
-    expectPull,
-    ['hub', 'all'],
   ],
-  ['manifests without a Content-Type', manifestHeaders({ 'Content-Type': undefined }), expectPull, ['hub', 'all']],
+  ['manifests without a Content-Type', manifestHeaders({ 'Content-Type': undefined })],
   [
     'Content-Length 0 for every HEAD',
     ({ odd }) =>
@@ -422,7 +419,6 @@ const manifests: readonly Row[] = [
     'a manifest of the first schema',
     ({ odd }) => void (odd.manifest = firstSchema()),
     expectRefused(503, 'UNAVAILABLE', /manifest\.v1\+prettyjws/),
-    ['hub', 'all'],
   ],
   [
     'a manifest larger than 4 MiB',
@@ -492,7 +488,6 @@ const manifests: readonly Row[] = [
     'an error with the status 200',
     answered(200, { 'Content-Type': 'application/json' }, '{"errors":[{"code":"UNAUTHORIZED"}]}'),
     expectRefused(503, 'UNAVAILABLE', 'instead of a manifest'),
-    ['hub', 'all'],
   ],
   ...(
     [

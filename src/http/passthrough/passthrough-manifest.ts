@@ -1,0 +1,34 @@
+import type { Forward } from '../../ports/upstream.js';
+import { maxManifestBytes, parseManifest } from '../../protocol/manifest.js';
+import { mediaTypeOf } from '../../protocol/upstream/answer-headers.js';
+import { failed } from '../../protocol/upstream/verdict.js';
+import { readWhole } from '../../util/outgoing/answer-body.js';
+import type { Answer } from '../../util/outgoing/transport.js';
+
+/** A manifest that was read whole. */
+export interface ReadManifest {
+  readonly mediaType: string;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Reads a manifest whose `Content-Type` is not the type of one: some registries send `application/json` or nothing, and only the
+ * manifest itself tells its type. Returns `undefined` when the answer is something else, or needs no reading.
+ * @param types the media types of manifests.
+ * @throws UpstreamVerdict failed when the content is not a manifest, such as a login page.
+ */
+export async function readUntypedManifest(
+  { status, headers, body, hop }: Answer,
+  { url, responseTimeoutMs: timeoutMs }: Pick<Forward, 'url' | 'responseTimeoutMs'>,
+  types: readonly string[],
+): Promise<ReadManifest | undefined> {
+  const type = mediaTypeOf(headers);
+  const isTyped = type !== undefined && types.includes(type);
+  if (isTyped || status !== 200 || hop.method === 'HEAD' || !/\/manifests\/[^/]+$/.test(url.pathname)) return undefined;
+  const bytes = await readWhole(body, { maxBytes: maxManifestBytes, timeoutMs });
+  try {
+    return { mediaType: parseManifest(bytes, undefined).mediaType, bytes };
+  } catch {
+    throw failed(`it sent content of the type "${type?.slice(0, 100) ?? ''}" instead of a manifest`);
+  }
+}
