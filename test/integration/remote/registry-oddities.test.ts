@@ -58,6 +58,7 @@ async function expectBlob(scene: Scene, bytes = scene.odd.layer): Promise<void> 
   const path = at(scene, `blobs/${digest(bytes)}`);
   const answer = await scene.client.get(path);
   expect([answer.status, digest(answer.body)]).toEqual([200, digest(bytes)]);
+  expect(answer.header('content-type')).toBe('application/octet-stream');
   expect((await scene.client.head(path)).status).toBe(200);
 }
 
@@ -161,6 +162,17 @@ const authentication: readonly Row[] = [
   ['a token with an absurd lifetime', tokenBody('{"token":"T","expires_in":1e99}')],
   ['both fields of a token', tokenBody('{"token":"T","access_token":"T","refresh_token":"R"}')],
   [
+    'a token of 8 kB (Entra ID)',
+    ({ odd }) => {
+      const long = 't'.repeat(8000);
+      odd.on(/^\/token/, (_req, res) => res.end(JSON.stringify({ access_token: long })));
+      odd.on(/^\/v2\//, ({ headers: { authorization } }, res) => {
+        const challenge = { 'WWW-Authenticate': `Bearer realm="${odd.url}/token"` };
+        return authorization === `Bearer ${long}` ? false : refuse(res, 401, 'UNAUTHORIZED', challenge);
+      });
+    },
+  ],
+  [
     'a token with the status 201',
     token(
       (realm) => `Bearer realm="${realm}"`,
@@ -263,6 +275,28 @@ const redirects: readonly Row[] = [
     'signed URLs of 10 kB (quay.io)',
     toStorage(302, (odd) => `${odd.storageUrl}/signed?s=${'a'.repeat(10_000)}`),
     expectStored(/a{10000}$/),
+  ],
+  [
+    'two slashes in the path of its storage (mcr.microsoft.com)',
+    toStorage(307, (odd) => `${odd.storageUrl}/signed//docker/registry/v2//data`),
+    expectStored(/^\/signed\/\/docker\/registry\/v2\/\/data$/),
+  ],
+  [
+    'a user name and a fragment in a Location',
+    toStorage(302, (odd) => `${odd.storageUrl.replace('//', '//user:pw@')}/signed?a=1#part`),
+    expectStored(/^\/signed\?a=1$/),
+  ],
+  [
+    'storage that asks for a password',
+    (scene) => {
+      toStorage(302)(scene);
+      scene.odd.on(/^\/signed/, (_req, res) => refuse(res, 401, 'X', { 'WWW-Authenticate': 'Basic realm="storage"' }));
+    },
+    async (scene) => {
+      const answer = await scene.client.get(at(scene, `blobs/${digest(scene.odd.layer)}`));
+      expect([answer.status, answer.headers['www-authenticate']]).toEqual([503, undefined]);
+      expect(scene.odd.received(/^\/signed/).every(({ headers: sent }) => sent.authorization === undefined)).toBe(true);
+    },
   ],
   [
     'two redirects in a row',
@@ -461,6 +495,19 @@ const manifests: readonly Row[] = [
       expect(again.header('content-encoding')).toBe(scene.name === 'through' ? 'x-gzip' : '');
     },
   ],
+  ['304 to a request without a condition', answered(304, {}), expectRefused(503, 'UNAVAILABLE', '304')],
+  [
+    'a text 404 and 401 for /v2/ (Gitea)',
+    ({ odd }) => {
+      odd.on(/\/manifests\//, (_req, res) => res.writeHead(404, { 'Content-Type': 'text/plain' }).end('Not found.'));
+      odd.on(/^\/v2\/$/, ({ method }, res) =>
+        method === 'HEAD'
+          ? refuse(res, 405, 'UNSUPPORTED')
+          : refuse(res, 401, 'UNAUTHORIZED', { 'WWW-Authenticate': 'Basic realm="Gitea"' }),
+      );
+    },
+    expectRefused(404, 'MANIFEST_UNKNOWN', ''),
+  ],
   [
     '412 for an image that its policy blocks (Harbor)',
     answered(412, { 'Content-Type': 'application/json' }, '{"errors":[{"code":"PROJECTPOLICYVIOLATION"}]}'),
@@ -549,6 +596,21 @@ const lists: readonly Row[] = [
     expectNextPage,
   ]),
   [
+    'fields of its own in a list (GCR)',
+    tagsOf('{"child":[],"manifest":{"sha256:1":{"tag":["v1"],"imageSizeBytes":"1"}},"name":"a","tags":["v1"]}'),
+    expectTags('v1'),
+  ],
+  ...['[]', 'null'].map((last): Row => [
+    `a last page of ${last}`,
+    ({ odd }) =>
+      odd.on(/\/tags\/list/, ({ url = '' }, res) => {
+        if (url.includes('last=v1')) return res.end(`{"name":"team/app","tags":${last}}`);
+        res.setHeader('Link', '</v2/team/app/tags/list?last=v1&n=1>; rel="next"');
+        return res.end('{"name":"team/app","tags":["v1"]}');
+      }),
+    expectTags('v1'),
+  ]),
+  [
     '406 for lists unless they are asked for as JSON (Artifactory)',
     ({ odd }) =>
       odd.on(/\/tags\/list/, (req, res) =>
@@ -627,6 +689,21 @@ const connections: readonly Row[] = [
     expectManifest,
   ],
   [
+    'a body after the head of a HEAD',
+    ({ odd }) =>
+      odd.on(/\/manifests\//, ({ method, socket }) => {
+        const { bytes, digest: own } = odd.manifest;
+        if (method !== 'HEAD') return false;
+        const head = ['HTTP/1.1 200 OK', typed, length(odd), `Docker-Content-Digest: ${own}`];
+        return socket.write(`${head.join('\r\n')}\r\n\r\n${bytes.toString()}`);
+      }),
+    async (scene) => {
+      const path = at(scene, `manifests/${scene.odd.manifest.digest}`);
+      for (let i = 0; i < 3; i++) expect((await scene.client.head(path)).status).toBe(200);
+      await expectPull(scene);
+    },
+  ],
+  [
     'two different lengths',
     wire((odd) => ['HTTP/1.1 200 OK', typed, length(odd), 'Content-Length: 3']),
     expectRefused(503, 'UNAVAILABLE', 'not HTTP'),
@@ -640,13 +717,44 @@ const connections: readonly Row[] = [
 
 const rows = { authentication, redirects, manifests, lists, connections };
 const cases = Object.entries<readonly Row[]>(rows).flatMap(([kind, own]) =>
-  own.map(([title, script, check = expectPull, where = names]) => ({ kind, title, script, check, where })),
+  own.map(([title, script, check = expectPull, where = names]) => ({
+    title: `${title} (${kind})`,
+    script,
+    check,
+    where,
+  })),
 );
 
 describe.each(names)('"%s" pulls from a registry with', (name) => {
-  it.each(cases.filter(({ where }) => where.includes(name)))('$title ($kind)', async ({ script, check }) => {
+  const own = cases.filter(({ where }) => where.includes(name)).map((one) => [one.title, one] as const);
+  it.each(own)('%s', async (_title, { script, check }) => {
     const scene = await start(name, user);
     await script(scene);
     await check(scene);
   });
+});
+
+it('a virtual repository does not ask another member for an image that a policy of the first one blocks', async () => {
+  const upstreams = [new OddUpstream(), new OddUpstream()] as const;
+  for (const one of upstreams) {
+    await one.up();
+    cleanups.add(() => one.close());
+  }
+  const [blocking, other] = upstreams;
+  blocking.on(/\/manifests\//, (_req, res) => refuse(res, 412, 'PROJECTPOLICYVIOLATION'));
+  for (const cache of [true, false]) {
+    const server = await startMemoryRegistry({
+      repositories: [
+        { name: 'first', type: 'remote', url: blocking.url, cache },
+        { name: 'second', type: 'remote', url: other.url, cache },
+        { name: 'both', type: 'virtual', members: ['first', 'second'] },
+      ],
+    });
+    cleanups.add(() => server.close());
+    const client = new Client(server.url);
+    cleanups.add(() => client.close());
+    const answer = await client.get('/v2/both/team/app/manifests/v1');
+    expect([answer.status, answer.codes]).toEqual([403, ['DENIED']]);
+    expect(other.received(/manifests/)).toEqual([]);
+  }
 });
