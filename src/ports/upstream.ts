@@ -6,7 +6,7 @@ import type { Reference, Tag } from '../protocol/names.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import type { Hop } from '../protocol/upstream/redirects.js';
 import type { UpstreamReason } from '../protocol/upstream/verdict.js';
-import type { ManifestContent, ManifestInfo, Referrer } from './images.js';
+import type { ManifestContent, Referrer } from './images.js';
 
 /**
  * The result of a request to an upstream. `absent`: 404, 410 or 451. `denied`: 401 or 403 after the realm issued a token for this
@@ -49,6 +49,19 @@ export interface UpstreamAnswer {
  */
 export type SendAttempt<A extends UpstreamAnswer> = (credentials: Hop['credentials'], from?: Hop) => Promise<A>;
 
+/** Like `SendAttempt`, with the method: a client's HEAD is sent as GET to an upstream that does not support HEAD. */
+export type ForwardAttempt<A extends UpstreamAnswer> = (
+  method: Hop['method'],
+  ...attempt: Parameters<SendAttempt<A>>
+) => Promise<A>;
+
+/** What a forwarded request asks for. */
+export interface ForwardedRequest {
+  readonly image: string;
+  readonly kind: 'manifest' | 'blob' | 'list';
+  readonly method: Hop['method'];
+}
+
 /**
  * Another registry at one configured URL. Handles authentication, timeouts, the circuit breaker, redirects and one
  * retry of a request that failed before an answer. `image` is the upstream's name of the image. `trail` is the Via
@@ -58,15 +71,18 @@ export type SendAttempt<A extends UpstreamAnswer> = (credentials: Hop['credentia
 export interface Upstream {
   /** The host of the configured URL, with its port if it has one. */
   readonly host: string;
-  /** Sends HEAD. Omits fields that the upstream does not report; a GET determines them. */
+  /**
+   * Sends HEAD; GET when the upstream does not answer HEAD with 200, and then returns the whole manifest. Omits fields that
+   * the upstream does not report.
+   */
   statManifest(
     image: string,
     reference: Reference,
     trail: readonly string[],
-  ): Promise<UpstreamResult<Partial<ManifestInfo>>>;
+  ): Promise<UpstreamResult<Partial<ManifestContent>>>;
   /** Sends GET and reads at most 4 MiB. Verifies the requested digest, else the one that the upstream reports. */
   getManifest(image: string, reference: Reference, trail: readonly string[]): Promise<UpstreamResult<ManifestContent>>;
-  /** Sends HEAD. If it redirects to a URL that is signed for GET only, sends GET and discards the body. */
+  /** Sends HEAD; GET, whose body is discarded, when the upstream does not answer HEAD with 200. */
   statBlob(
     image: string,
     digest: Digest,
@@ -92,10 +108,12 @@ export interface Upstream {
    * reason than the upstream's behavior.
    */
   exchange<A extends UpstreamAnswer>(
-    image: string,
+    request: ForwardedRequest,
     trail: readonly string[],
-    send: SendAttempt<A>,
+    send: ForwardAttempt<A>,
   ): Promise<UpstreamResult<A>>;
+  /** Returns whether a registry answers at the URL: otherwise a 404 without the error of a registry means nothing. */
+  checkRegistry(): Promise<UpstreamResult<true>>;
   /** Returns the `Via` header for a request with this trail. */
   via(trail: readonly string[]): string;
   /** The unused part of the upstream's rate limit, from 1 (all, or unknown) to 0. */
@@ -144,7 +162,9 @@ export interface Forward extends Outgoing {
    * Returns the answer to the request, which `send` sends as often as authentication needs.
    * @throws RegistryError when the upstream refuses access or fails.
    */
-  exchange<A extends UpstreamAnswer>(send: SendAttempt<A>): Promise<A>;
+  exchange<A extends UpstreamAnswer>(method: Hop['method'], send: ForwardAttempt<A>): Promise<A>;
+  /** Checks a 404 without the error of a registry. @throws RegistryError when no registry answers there now. */
+  confirmAbsence(): Promise<void>;
   /** Returns the path and query by which the client reaches a URL of the upstream; `undefined` for other images. */
   mapBack(url: URL): string | undefined;
   /** Whether to follow redirects or to pass them to the client. */

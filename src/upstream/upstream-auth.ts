@@ -90,7 +90,10 @@ export class UpstreamAuth {
     if (sent.kind === 'token' && challenge === undefined) return undefined;
     const own = await this.#obtain(image);
     if (challenge?.scheme === 'bearer' && !isToken(own.credentials)) return this.#meetBearer(image, challenge, sent);
-    if (sent.kind === 'credentials') return sendOwn(own);
+    if (sent.kind === 'credentials') {
+      const next = sendOwn(own);
+      return next.value === sent.value ? undefined : next;
+    }
     if (challenge === undefined) return undefined;
     if (own.withheld !== undefined) throw own.withheld;
     if (own.credentials === undefined) throw failed('it requires credentials, but none are configured', { status });
@@ -238,5 +241,7 @@ function judgeCredentials(answer: UpstreamAnswer, value: string, now: number): U
   // A registry that wants tokens has not looked at the password.
   const wantsToken = status === 401 && chooseChallenge(headers['www-authenticate'])?.scheme === 'bearer';
   if (wantsToken && value.startsWith('Basic ')) return undefined;
+  if (hop.method === 'HEAD' && status < 429)
+    return failed('it refused a HEAD, which shows nothing about the credentials');
   return judgeAnswer({ status, headers, elsewhere: false, sent: 'credentials' }, now);
 }

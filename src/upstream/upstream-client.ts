@@ -3,18 +3,19 @@
  * breaker. The composition root imports it; it imports ports/, protocol/ and util/.
  */
 import type { Logger } from '../ports/runtime.js';
-import type { ManifestContent, ManifestInfo, Referrer } from '../ports/images.js';
+import type { ManifestContent, Referrer } from '../ports/images.js';
 import type {
   Outgoing,
-  SendAttempt,
+  ForwardAttempt,
+  ForwardedRequest,
   Upstream,
   UpstreamAnswer,
   UpstreamBlob,
   UpstreamResult,
 } from '../ports/upstream.js';
+import type { Hop } from '../protocol/upstream/redirects.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
 import type { Digest } from '../protocol/digest.js';
-import { manifestLimits } from '../protocol/json.js';
 import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
@@ -25,11 +26,13 @@ import type { CredentialsConfig } from './credential-source.js';
 import { UpstreamAuth } from './upstream-auth.js';
 import { readBlob, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
+import { HeadRequests } from './upstream-heads.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
-import { budgetOf, formatVia, mediaTypeOf, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
-import { fallbackTag, PageSize, readPages, readReferrers, readTags } from './upstream-lists.js';
-import { parseObject, readManifest, readManifestHead } from './upstream-manifest.js';
-import { absent, failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { budgetOf, formatVia, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
+import { PageSize, readPages, readTags } from './upstream-lists.js';
+import { readManifest, readManifestHead } from './upstream-manifest.js';
+import { readAllReferrers } from './upstream-referrers.js';
+import { failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
 /** The URL of another registry, and how to reach it. */
 export interface UpstreamConfig {
@@ -52,8 +55,6 @@ const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactap
 const manifestAccept = manifestTypes.join(', ');
 /** The deadline for reading a body into memory, as a multiple of the response timeout. */
 const wholeBodyFactor = 6;
-/** Hosts that refuse HEAD of a blob even with a valid token. */
-const hostsWithoutBlobHead = new Set(['public.ecr.aws']);
 
 /** Creates a client of one registry. It does not connect before the first call. */
 export function createUpstream(config: UpstreamConfig): Upstream {
@@ -71,6 +72,7 @@ class RegistryClient implements Upstream {
   readonly #breaker: Breaker;
   readonly #wholeBodyMs: number;
   readonly #pageSize = new PageSize();
+  readonly #heads: HeadRequests;
   #budget: { readonly left: number; readonly until: number } | undefined;
 
   constructor(config: UpstreamConfig) {
@@ -90,7 +92,12 @@ class RegistryClient implements Upstream {
       now,
       log,
     });
-    this.#exchange = new Exchange(this.#transport, this.#auth, now, (headers) => this.#noteBudget(headers));
+    this.#exchange = new Exchange(this.#transport, this.#auth, {
+      now,
+      timeoutMs: this.#wholeBodyMs,
+      onHead: (headers) => this.#noteBudget(headers),
+    });
+    this.#heads = new HeadRequests(now);
     this.#breaker = new Breaker({ upstream: this.host, now, log });
   }
 
@@ -110,9 +117,12 @@ class RegistryClient implements Upstream {
     image: string,
     reference: Reference,
     trail: readonly string[],
-  ): Promise<UpstreamResult<Partial<ManifestInfo>>> {
+  ): Promise<UpstreamResult<Partial<ManifestContent>>> {
     return this.#judge(trail, async () => {
-      const answer = await this.#exchange.ask(this.#askManifest('HEAD', image, reference, trail));
+      const answer = await this.#heads.ask('manifest', (method) =>
+        this.#exchange.ask(this.#askManifest(method, image, reference, trail)),
+      );
+      if (answer.hop.method === 'GET') return readManifest(answer, reference, this.#wholeBodyMs, this.#gate);
       discard(answer.body);
       return readManifestHead(answer, reference);
     });
@@ -128,8 +138,9 @@ class RegistryClient implements Upstream {
     trail: readonly string[],
   ): Promise<UpstreamResult<{ readonly size?: number }>> {
     return this.#judge(trail, async () => {
-      const method = hostsWithoutBlobHead.has(this.#base.hostname) ? 'GET' : 'HEAD';
-      const answer = await this.#exchange.ask(this.#ask(method, image, `blobs/${digest}`, { trail }));
+      const answer = await this.#heads.ask('blob', (method) =>
+        this.#exchange.ask(this.#ask(method, image, `blobs/${digest}`, { trail })),
+      );
       discard(answer.body);
       return readBlobHead(answer, digest);
     });
@@ -169,20 +180,20 @@ class RegistryClient implements Upstream {
     return this.#judge(trail, async () => {
       const headers = { accept: `${ociIndexType}, application/json` };
       const first = this.#ask('GET', image, `referrers/${subject}`, { trail, headers });
-      try {
-        const getPage = (url: URL): Promise<Answer> => this.#askReferrers({ ...first, url });
-        return await sortReferrers(await readPages(first.url, getPage, readReferrers, this.#wholeBodyMs));
-      } catch (error) {
-        if (!isAbsent(error)) throw error;
-        return await this.#readFallbackTag(image, subject, trail);
-      }
+      return readAllReferrers({
+        subject,
+        first: first.url,
+        getPage: (url) => this.#exchange.ask({ ...first, url }),
+        getManifest: (tag) => this.#fetchManifest(image, { tag }, trail),
+        timeoutMs: this.#wholeBodyMs,
+      });
     });
   }
 
   exchange<A extends UpstreamAnswer>(
-    image: string,
+    { image, kind, method }: ForwardedRequest,
     trail: readonly string[],
-    send: SendAttempt<A>,
+    send: ForwardAttempt<A>,
   ): Promise<UpstreamResult<A>> {
     const judge = (answer: A): UpstreamVerdict | undefined => {
       const { status, headers, hop } = answer;
@@ -190,7 +201,16 @@ class RegistryClient implements Upstream {
       const isTrouble = status === 429 || status >= 500;
       return isTrouble ? judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, this.#config.now()) : undefined;
     };
-    return this.#judge(trail, () => this.#exchange.run(this.#nameOf(image), send), judge);
+    const ask = (by: Hop['method']): Promise<A> =>
+      this.#exchange.run(this.#nameOf(image), (...args) => send(by, ...args));
+    return this.#judge(trail, () => (method === 'HEAD' ? this.#heads.ask(kind, ask) : ask(method)), judge);
+  }
+
+  checkRegistry(): Promise<UpstreamResult<true>> {
+    return this.#judge([], async () => {
+      await this.#exchange.confirmAbsence();
+      return true as const;
+    });
   }
 
   via(trail: readonly string[]): string {
@@ -205,24 +225,6 @@ class RegistryClient implements Upstream {
   async #fetchManifest(image: string, reference: Reference, trail: readonly string[]): Promise<ManifestContent> {
     const answer = await this.#exchange.ask(this.#askManifest('GET', image, reference, trail));
     return readManifest(answer, reference, this.#wholeBodyMs, this.#gate);
-  }
-
-  /** Treats a web page as 404: some servers without the API answer 200 with one. */
-  async #askReferrers(ask: Ask): Promise<Answer> {
-    const answer = await this.#exchange.ask(ask);
-    if (mediaTypeOf(answer.headers)?.endsWith('json') === true) return answer;
-    discard(answer.body);
-    throw absent('no referrers API');
-  }
-
-  async #readFallbackTag(image: string, subject: Digest, trail: readonly string[]): Promise<readonly Referrer[]> {
-    try {
-      const { bytes } = await this.#fetchManifest(image, { tag: fallbackTag(subject) }, trail);
-      return await sortReferrers(readReferrers(parseObject(bytes, manifestLimits) ?? {}) ?? []);
-    } catch (error) {
-      if (isAbsent(error)) return [];
-      throw error;
-    }
   }
 
   #askManifest(method: Ask['method'], image: string, reference: Reference, trail: readonly string[]): Ask {
@@ -286,12 +288,4 @@ class RegistryClient implements Upstream {
     if (budget === undefined) return;
     this.#budget = { left: budget.left, until: this.#config.now() + budget.windowSeconds * 1000 };
   }
-}
-
-function sortReferrers(referrers: readonly Referrer[]): Promise<Referrer[]> {
-  return sortInTurns(referrers, ({ digest }) => digest);
-}
-
-function isAbsent(error: unknown): boolean {
-  return error instanceof UpstreamVerdict && error.type === 'absent';
 }

@@ -1,9 +1,11 @@
 import type { SendAttempt, UpstreamAnswer } from '../ports/upstream.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
-import type { UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { discard } from '../util/outgoing/answer-body.js';
+import { readErrorBody } from '../util/outgoing/error-body.js';
 import type { Answer, Transport } from '../util/outgoing/transport.js';
+import { RegistryCheck } from './registry-check.js';
 import type { Authorization, UpstreamAuth } from './upstream-auth.js';
 
 /** One request for content of an image. */
@@ -22,19 +24,27 @@ const maxRefusals = 5;
 /** Challenges of registries that a redirect leads to. */
 const maxRefusalsElsewhere = 3;
 
+/** Options of `Exchange`. */
+export interface ExchangeOptions {
+  readonly now: () => number;
+  /** The time limit for reading an error body. */
+  readonly timeoutMs: number;
+  /** Called with the headers of every answer of the upstream itself. */
+  readonly onHead: (headers: AnswerHeaders) => void;
+}
+
 /** Sends requests with the authentication that the upstream asks for. */
 export class Exchange {
   readonly #transport: Transport;
   readonly #auth: UpstreamAuth;
-  readonly #now: () => number;
-  readonly #onHead: (headers: AnswerHeaders) => void;
+  readonly #options: ExchangeOptions;
+  readonly #check: RegistryCheck;
 
-  /** @param onHead called with the headers of every answer of the upstream itself. */
-  constructor(transport: Transport, auth: UpstreamAuth, now: () => number, onHead: (headers: AnswerHeaders) => void) {
-    this.#onHead = onHead;
+  constructor(transport: Transport, auth: UpstreamAuth, options: ExchangeOptions) {
     this.#transport = transport;
     this.#auth = auth;
-    this.#now = now;
+    this.#options = options;
+    this.#check = new RegistryCheck(() => this.#ping(), options.now);
   }
 
   /**
@@ -44,11 +54,23 @@ export class Exchange {
   async ask({ method, image, url, headers, acceptedStatuses }: Ask): Promise<Answer> {
     const answer = await this.run(image, (credentials, from) => {
       const hop = from ?? { method, url, headers, elsewhere: false };
-      return this.#transport.send({ ...hop, credentials }, { onHead: this.#onHead });
+      return this.#transport.send({ ...hop, credentials }, { onHead: this.#options.onHead });
     });
     if (answer.status === 200 || acceptedStatuses?.includes(answer.status) === true) return answer;
+    if (answer.status === 404 && answer.hop.method === 'GET') await this.#doubt(answer);
     discard(answer.body);
     throw this.#judge(answer);
+  }
+
+  /** @throws UpstreamVerdict failed when no registry answers at the URL, and when there is no answer. */
+  async confirmAbsence(): Promise<void> {
+    if (await this.#check.isRegistry()) return;
+    throw failed('it answered 404 without the error of a registry, and /v2/ is not a registry', { status: 404 });
+  }
+
+  /** An ingress without a backend answers everything with 404: this must not make content look deleted. */
+  async #doubt({ body }: Answer): Promise<void> {
+    if ((await readErrorBody(body, this.#options.timeoutMs)) === undefined) await this.confirmAbsence();
   }
 
   /**
@@ -117,7 +139,7 @@ export class Exchange {
   #judge(answer: UpstreamAnswer, { kind }: Pick<Authorization, 'kind'> = { kind: 'none' }): UpstreamVerdict {
     const { status, headers, hop } = answer;
     const sent = kind === 'none' ? undefined : kind;
-    return judgeAnswer({ status, headers, elsewhere: hop.elsewhere, sent }, this.#now());
+    return judgeAnswer({ status, headers, elsewhere: hop.elsewhere, sent }, this.#options.now());
   }
 }
 

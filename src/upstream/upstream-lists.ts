@@ -1,7 +1,4 @@
-import type { Referrer } from '../ports/images.js';
-import { hexOf, algorithmOf, isDigest, type Digest } from '../protocol/digest.js';
-import { isTag, parseTag, type Tag } from '../protocol/names.js';
-import { isTextRecord } from '../protocol/schemas.js';
+import { isTag, type Tag } from '../protocol/names.js';
 import { linksOf } from '../protocol/upstream/answer-headers.js';
 import { parseObject } from './upstream-manifest.js';
 import { readWhole } from '../util/outgoing/answer-body.js';
@@ -101,31 +98,4 @@ export function readTags(page: Readonly<Record<string, unknown>>): readonly Tag[
   if (tags === null || (tags === undefined && 'name' in page)) return [];
   if (!Array.isArray(tags)) return undefined;
   return tags.filter((tag): tag is Tag => typeof tag === 'string' && isTag(tag));
-}
-
-/** Returns the valid descriptors of an index. Skips those whose digest algorithm is not supported. */
-export function readReferrers(page: Readonly<Record<string, unknown>>): readonly Referrer[] | undefined {
-  const manifests = page['manifests'];
-  if (manifests === null) return [];
-  return Array.isArray(manifests) ? manifests.flatMap((item) => readDescriptor(item) ?? []) : undefined;
-}
-
-function readDescriptor(item: unknown): Referrer | undefined {
-  if (typeof item !== 'object' || item === null) return undefined;
-  const { digest, mediaType, size, artifactType, annotations } = item as Record<string, unknown>;
-  if (typeof digest !== 'string' || !isDigest(digest)) return undefined;
-  if (typeof mediaType !== 'string' || typeof size !== 'number') return undefined;
-  if (!Number.isSafeInteger(size) || size < 0) return undefined;
-  return {
-    digest,
-    mediaType,
-    size,
-    ...(typeof artifactType === 'string' && artifactType !== '' ? { artifactType } : {}),
-    ...(isTextRecord(annotations) ? { annotations } : {}),
-  };
-}
-
-/** Returns the tag that lists a subject's referrers on registries without the API (OCI "Referrers Tag Schema"). */
-export function fallbackTag(subject: Digest): Tag {
-  return parseTag(`${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}`);
 }

@@ -1,15 +1,11 @@
-import type { Readable } from 'node:stream';
 import { errorTable, RegistryError, type ErrorCode } from '../../protocol/errors.js';
-import { parseJson, smallLimits } from '../../protocol/json.js';
 import type { Forward } from '../../ports/upstream.js';
 import { firstOf } from '../../protocol/upstream/answer-headers.js';
 import { judgeAnswer } from '../../protocol/upstream/judge-answer.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { reasonOf } from '../../protocol/upstream/verdict.js';
-import { readWhole } from '../../util/outgoing/answer-body.js';
+import { readErrorBody, type ErrorBody } from '../../util/outgoing/error-body.js';
 import type { Answer } from '../../util/outgoing/transport.js';
-
-const maxErrorBytes = 64 * 1024;
 
 /**
  * Returns the error for our client when an upstream's answer is not one that the client may expect. The upstream's messages,
@@ -18,12 +14,15 @@ const maxErrorBytes = 64 * 1024;
  */
 export async function refuseAnswer(
   { status, headers, body, hop }: Answer,
-  { url, responseTimeoutMs }: Pick<Forward, 'url' | 'responseTimeoutMs'>,
+  { url, responseTimeoutMs, confirmAbsence }: Pick<Forward, 'url' | 'responseTimeoutMs' | 'confirmAbsence'>,
 ): Promise<RegistryError> {
   const upstream = url.host;
   if (status === 416) return refuseRange(firstOf(headers, 'content-range'), upstream);
   const verdict = judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, Date.now());
-  const code = hop.elsewhere ? undefined : await readCode(body, status, responseTimeoutMs);
+  const isOurs = status >= 400 && status < 500;
+  const error = isOurs ? await readErrorBody(body, responseTimeoutMs) : undefined;
+  if (status === 404 && error === undefined) await confirmAbsence();
+  const code = hop.elsewhere ? undefined : codeOf(error, status);
   if (code !== undefined) return new RegistryError(code, { detail: { upstream } });
   const reason = reasonOf(verdict, upstream);
   if (verdict.type === 'absent')
@@ -45,17 +44,11 @@ function missingAt(path: string): ErrorCode {
   return path.endsWith('/tags/list') ? 'NAME_UNKNOWN' : 'MANIFEST_UNKNOWN';
 }
 
-/** Reads the code of an OCI error body, if it belongs to this status. Refusals and limits have a verdict of their own. */
-async function readCode(body: Readable, status: number, timeoutMs: number): Promise<ErrorCode | undefined> {
-  if (status < 400 || status >= 500 || [401, 403, 407, 429].includes(status)) return undefined;
-  try {
-    const bytes = await readWhole(body, { maxBytes: maxErrorBytes, timeoutMs });
-    const document = parseJson(bytes, smallLimits) as { errors?: { code?: unknown }[] } | null;
-    const code = document?.errors?.[0]?.code;
-    return typeof code === 'string' && isCode(code) && errorTable[code].status === status ? code : undefined;
-  } catch {
-    return undefined;
-  }
+/** Returns the code if it belongs to this status. Refusals and limits have a verdict of their own. */
+function codeOf(error: ErrorBody | undefined, status: number): ErrorCode | undefined {
+  const code = error?.code;
+  if (code === undefined || [401, 403, 407, 429].includes(status)) return undefined;
+  return isCode(code) && errorTable[code].status === status ? code : undefined;
 }
 
 function isCode(code: string): code is ErrorCode {

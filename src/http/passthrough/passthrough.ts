@@ -107,8 +107,8 @@ class HttpProxyPassthrough implements Passthrough {
     const headers = { ...buildRequestHeaders(req), ...forward.headers };
     const handOver = forward.redirects === 'pass' ? (url: URL) => locationOf(url, forward, context.prefix) : undefined;
     const options = { ...forward, signal: left, handOver };
-    return forward.exchange(async (credentials, from) => {
-      const hop = from ?? { method, url: forward.url, headers, elsewhere: false };
+    return forward.exchange(method, async (by, credentials, from) => {
+      const hop = from ?? { method: by, url: forward.url, headers, elsewhere: false };
       try {
         return await travel({ ...hop, credentials }, (next, isFresh) => this.#start(passage, next, isFresh), options);
       } catch (error) {

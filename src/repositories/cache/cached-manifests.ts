@@ -1,5 +1,5 @@
 import type { Caller } from '../../ports/repository.js';
-import type { Provenance } from '../../ports/images.js';
+import type { ManifestContent, Provenance } from '../../ports/images.js';
 import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -107,7 +107,8 @@ export class CachedManifests {
     const answer = await upstream.statManifest(image, { tag: known.name }, caller.trail);
     if (answer.type !== 'found') return this.#withoutContent(image, known, answer);
     if (answer.value.digest !== known.digest || record === undefined) {
-      return this.#fetch(caller, image, { tag: known.name }, known);
+      const whole = isWhole(answer.value) ? ({ type: 'found', value: answer.value } as const) : undefined;
+      return this.#fetch(caller, image, { tag: known.name }, known, whole);
     }
     const checked: TagRecord = { ...known, checkedAt: parts.runtime.now() };
     await this.#store.putTag(image, checked);
@@ -120,8 +121,9 @@ export class CachedManifests {
     image: string,
     reference: Reference,
     known: TagRecord | undefined,
+    given?: UpstreamResult<ManifestContent>,
   ): Promise<CachedManifest | undefined> {
-    const answer = await this.#context.upstream.getManifest(image, reference, caller.trail);
+    const answer = given ?? (await this.#context.upstream.getManifest(image, reference, caller.trail));
     if (answer.type !== 'found') return this.#withoutContent(image, known, answer, reference);
     try {
       const now = this.#context.parts.runtime.now();
@@ -160,4 +162,8 @@ export class CachedManifests {
       ? { repository: name, cache }
       : { repository: name, cache, checkedAt: tag.checkedAt };
   }
+}
+
+function isWhole(value: Partial<ManifestContent>): value is ManifestContent {
+  return value.bytes !== undefined;
 }

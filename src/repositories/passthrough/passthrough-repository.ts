@@ -3,10 +3,6 @@
  * composition root; imports content/ and remote/ of the other folders.
  */
 import { Readable } from 'node:stream';
-/**
- * Remote repositories without a cache. `forward` describes the exchange that http/passthrough/ carries. Imported by the
- * composition root; imports content/ and remote/ of the other folders.
- */
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import type { Caller, Explanation, Listed, Repository, RepositoryBlob, TagEntry } from '../../ports/repository.js';
 import type {
@@ -17,7 +13,7 @@ import type {
   ImagePage,
   ReferrerPageRequest,
 } from '../../ports/images.js';
-import type { Forward, Outgoing, Upstream, UpstreamResult } from '../../ports/upstream.js';
+import type { Forward, ForwardedRequest, Outgoing, Upstream, UpstreamResult } from '../../ports/upstream.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { hasOfficialImages, toCanonicalImage, toRegistryUrl } from '../../protocol/docker-hub.js';
@@ -74,7 +70,9 @@ export class PassthroughRepository implements Repository {
       ...this.#parts.outgoing,
       url,
       headers: { via: this.#parts.upstream.via(trail) },
-      exchange: async (send) => unwrapFound(await this.#parts.upstream.exchange(image, trail, send)),
+      exchange: async (method, send) =>
+        unwrapFound(await this.#parts.upstream.exchange({ image, kind: kindOf(rest), method }, trail, send)),
+      confirmAbsence: async () => void unwrapFound(await this.#parts.upstream.checkRegistry()),
       mapBack: ({ origin, pathname, search }) =>
         origin === base.origin && pathname.startsWith(`/v2${root}/`)
           ? pathname.slice(`/v2${root}`.length) + search
@@ -201,4 +199,10 @@ function unwrap<T>(result: UpstreamResult<T>): T | undefined {
   if (result.type === 'found') return result.value;
   if (result.type === 'absent') return undefined;
   throw toRefusal(result);
+}
+
+/** Returns what the end of a path asks for. */
+function kindOf(rest: string): ForwardedRequest['kind'] {
+  if (rest.startsWith('/manifests/')) return 'manifest';
+  return rest.startsWith('/blobs/') ? 'blob' : 'list';
 }

@@ -17,7 +17,8 @@ const from = new URL('https://registry.example/v2/library/alpine/tags/list');
 const forward: Forward = {
   url: from,
   headers: {},
-  exchange: (send) => send({}),
+  exchange: (method, send) => send(method, {}),
+  confirmAbsence: () => Promise.resolve(),
   mapBack: ({ origin, pathname, search }) =>
     origin === from.origin && pathname.startsWith('/v2/library/alpine/')
       ? pathname.replace('/v2/library/alpine/', '/v2/hub/alpine/') + search
@@ -142,7 +143,7 @@ describe('what an answer means', () => {
     const url = new URL(path, 'https://up.example');
     const hop = { method: 'GET', url, headers: {}, credentials: {}, elsewhere } as const;
     const stream = Object.assign(Readable.from([Buffer.from(body)]), { complete: true }) as unknown as Answer['body'];
-    return refuseAnswer({ status, headers: {}, body: stream, hop }, { url, responseTimeoutMs: 1000 });
+    return refuseAnswer({ status, headers: {}, body: stream, hop }, { ...forward, url, responseTimeoutMs: 1000 });
   };
 
   it.each([

@@ -70,7 +70,8 @@ function forwardOf(req: IncomingMessage): Forward {
   return {
     url: new URL((req.url ?? '').replace(local, there), mirrored),
     headers: { via: '1.1 me' },
-    exchange: (send) => send(credentials),
+    exchange: (method, send) => send(method, credentials),
+    confirmAbsence: () => Promise.resolve(),
     mapBack: ({ origin, pathname, search }) =>
       origin === new URL(mirrored).origin && pathname.startsWith(`${there}/`)
         ? pathname.replace(there, local) + search
@@ -337,11 +338,11 @@ describe('credentials', () => {
   it('are sent, and others after a refusal', async () => {
     fault.auth = password;
     settings = {
-      exchange: async (send) => {
-        const refused = await send({ authorization: 'Bearer old' });
+      exchange: async (method, send) => {
+        const refused = await send(method, { authorization: 'Bearer old' });
         expect(refused.status).toBe(401);
         refused.body.destroy();
-        return send(right);
+        return send(method, right);
       },
     };
     expect((await client.get(manifestPath)).status).toBe(200);
@@ -352,11 +353,11 @@ describe('credentials', () => {
     fault.fault('/blobs/', { redirect: 'elsewhere', times: 1 });
     fault.fault('/blobs/', { at: 'elsewhere', status: 401, times: 1 });
     settings = {
-      exchange: async (send) => {
-        const refused = await send({});
+      exchange: async (method, send) => {
+        const refused = await send(method, {});
         expect([refused.status, refused.hop.elsewhere]).toEqual([401, true]);
         refused.body.destroy();
-        return send({}, refused.hop);
+        return send(method, {}, refused.hop);
       },
     };
     expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);

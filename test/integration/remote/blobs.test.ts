@@ -177,7 +177,7 @@ describe('a blob that is cached for another image', () => {
     fault.images.addBlob('team/other', bytes);
     const other = await client.get(`/v2/hub/team/other/blobs/${key}`);
     expect(other.body.equals(bytes)).toBe(true);
-    expect(fault.bytes('/blobs/')).toBe(bytes.length);
+    expect(fault.bytes('/team/app/blobs/')).toBe(bytes.length);
     const { status } = (await client.get('/api/v1/repositories/hub')).json() as { status: object };
     expect(status).toMatchObject({ upstream_bytes: bytes.length });
   });

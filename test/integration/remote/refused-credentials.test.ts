@@ -130,7 +130,10 @@ describe('a cache whose credentials were refused', () => {
       expect([answer.status, answer.header('x-cache')]).toEqual([200, 'stale']);
       expect(answer.header('warning')).toContain('refuses our credentials');
     }
-    expect(offered(scene)).toHaveLength(1);
+    // A HEAD that is refused shows nothing about the credentials, so a GET follows.
+    const methods = offered(scene).map(({ method }) => method);
+    expect(methods.filter((method) => method === 'GET')).toHaveLength(1);
+    expect(methods.length).toBeLessThanOrEqual(2);
     const other = await client.get('/v2/hub/team/app-1/manifests/v1');
     expect(JSON.stringify(other.json())).toContain('refuses our credentials');
     const explained = await client.get('/api/v1/explain?name=hub/team/app-0&reference=v1');

@@ -603,8 +603,8 @@ describe('exchange', () => {
   function exchange(upstream: Upstream, one = name): Promise<UpstreamResult<Answer>> {
     const url = new URL(`${fault.url}/v2/${one}/manifests/latest`);
     const transport = new Transport(createOutgoing({ ...impatient, url, log: recordingLogger() }), 0);
-    return upstream.exchange(one, [], async (credentials, from) => {
-      const hop = from ?? { method: 'GET', url, headers: {}, elsewhere: false };
+    return upstream.exchange({ image: one, kind: 'manifest', method: 'GET' }, [], async (method, credentials, from) => {
+      const hop = from ?? { method, url, headers: {}, elsewhere: false };
       const answer = await transport.send({ ...hop, credentials });
       answer.body.resume();
       return answer;
@@ -649,7 +649,11 @@ describe('exchange', () => {
   it('rejects when the request was given up', async () => {
     const upstream = create();
     for (let i = 0; i < 6; i++)
-      await expect(upstream.exchange(name, [], () => Promise.reject(new Error('left')))).rejects.toThrow('left');
+      await expect(
+        upstream.exchange({ image: name, kind: 'manifest', method: 'GET' }, [], () =>
+          Promise.reject(new Error('left')),
+        ),
+      ).rejects.toThrow('left');
     expect(upstream.breaker).toEqual({ state: 'closed', failures: 0 });
   });
 });
@@ -665,13 +669,13 @@ describe('the limits of an upstream', () => {
       type: 'failed',
       reason: { reason: 'requests are paused: it answered 500', status: 500 },
     });
-    expect(fault.requests).toHaveLength(5);
+    expect(fault.requests.map(({ method }) => method)).toEqual(Array(5).fill(['HEAD', 'GET']).flat());
     now += 10_000;
     fault.heal();
     const results = await Promise.all(Array.from({ length: 5 }, () => upstream.statBlob(name, layerDigest, [])));
     expect(results.map(({ type }) => type)).toEqual(['found', 'failed', 'failed', 'failed', 'failed']);
     expect(upstream.breaker.state).toBe('closed');
-    expect(fault.requests).toHaveLength(6);
+    expect(fault.requests).toHaveLength(11);
   });
 
   it('hold back every request for as long as a 429 says', async () => {
@@ -752,7 +756,8 @@ describe('a list of an upstream', () => {
   });
 
   it.each([
-    ['404', { status: 404 }],
+    ...[400, 401, 404, 405, 406, 501].map((status) => [String(status), { status }] as const),
+    ['a text 404', { status: 404, body: '404 page not found', headers: { 'content-type': 'text/plain' } }],
     ['a web page', { body: '<html>', headers: { 'content-type': 'text/html' } }],
   ])(
     'reads the fallback tag when there is no referrers API (%s), and that tag may be absent',
@@ -769,6 +774,28 @@ describe('a list of an upstream', () => {
       expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
     },
   );
+
+  it('lists no referrers when the fallback tag is the subject itself or an image', async () => {
+    fault.images.hasReferrers = false;
+    const tag = (one: string): string => one.replace(':', '-');
+    const index = indexManifest([{ mediaType: types.ociImage, digest: digest('platform'), size: 3 }]);
+    fault.images.addManifest(name, index, tag(index.digest));
+    const upstream = create();
+    expect(valueOf(await upstream.listReferrers(name, parseDigest(index.digest), []))).toEqual([]);
+    for (const other of [imageManifest('x'), manifestOf(types.dockerIndex, { manifests: [] })]) {
+      fault.images.addManifest(name, other, tag(subject.digest));
+      expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([]);
+    }
+  });
+
+  it('reports a refusal with 403 unless there is a fallback tag', async () => {
+    fault.fault('/referrers/', { status: 403 });
+    const upstream = create();
+    expect((await upstream.listReferrers(name, subjectDigest, [])).type).toBe('failed');
+    const descriptor = { mediaType: types.ociImage, digest: digest('sig'), size: 3 };
+    fault.images.addManifest(name, indexManifest([descriptor]), subject.digest.replace(':', '-'));
+    expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
+  });
 
   it('fails when the API or the fallback tag answers 500', async () => {
     const upstream = create();

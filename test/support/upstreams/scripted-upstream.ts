@@ -70,6 +70,7 @@ export class ScriptedUpstream implements Upstream {
   readonly listTags = notAsked;
   readonly listReferrers = notAsked;
   readonly exchange = notAsked;
+  readonly checkRegistry = notAsked;
   readonly via = notAsked;
 
   constructor(script: readonly Act[], host = 'up.example') {
