@@ -56,10 +56,10 @@ function refuseWebPage(answer: Answer): Answer {
 }
 
 /** Returns `undefined` without a tag that lists referrers. GitLab answers with the subject itself. */
-async function readFallbackTag({ subject, getManifest }: ReferrersRequests): Promise<readonly Referrer[] | undefined> {
+async function readFallbackTag(requests: ReferrersRequests): Promise<readonly Referrer[] | undefined> {
   try {
-    const { bytes, digest, mediaType } = await getManifest(fallbackTag(subject));
-    if (digest === subject || mediaType !== ociIndexType) return undefined;
+    const { bytes, digest, mediaType } = await requests.getManifest(fallbackTag(requests.subject));
+    if (digest === requests.subject || mediaType !== ociIndexType) return undefined;
     return await sort(readReferrers(parseObject(bytes, manifestLimits) ?? {}) ?? []);
   } catch (error) {
     if (error instanceof UpstreamVerdict && error.type === 'absent') return undefined;

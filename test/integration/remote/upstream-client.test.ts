@@ -669,7 +669,7 @@ describe('the limits of an upstream', () => {
       type: 'failed',
       reason: { reason: 'requests are paused: it answered 500', status: 500 },
     });
-    expect(fault.requests.map(({ method }) => method)).toEqual(Array(5).fill(['HEAD', 'GET']).flat());
+    expect(fault.requests.map(({ method }) => method)).toEqual(Array.from({ length: 5 }, () => ['HEAD', 'GET']).flat());
     now += 10_000;
     fault.heal();
     const results = await Promise.all(Array.from({ length: 5 }, () => upstream.statBlob(name, layerDigest, [])));
@@ -755,25 +755,22 @@ describe('a list of an upstream', () => {
     ]);
   });
 
-  it.each([
-    ...[400, 401, 404, 405, 406, 501].map((status) => [String(status), { status }] as const),
+  it.each<[string, Fault]>([
+    ...[400, 401, 404, 405, 406, 501].map((status): [string, Fault] => [String(status), { status }]),
     ['a text 404', { status: 404, body: '404 page not found', headers: { 'content-type': 'text/plain' } }],
     ['a web page', { body: '<html>', headers: { 'content-type': 'text/html' } }],
-  ])(
-    'reads the fallback tag when there is no referrers API (%s), and that tag may be absent',
-    async (_what, how: Fault) => {
-      fault.fault('/referrers/', how);
-      const upstream = create();
-      expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([]);
-      const descriptor = { mediaType: types.ociImage, digest: digest('sig'), size: 3, artifactType: 'sig' };
-      const strays = [
-        { ...descriptor, digest: 'md5:1' },
-        { ...descriptor, size: -1 },
-      ] as const;
-      fault.images.addManifest(name, indexManifest([descriptor, ...strays]), subject.digest.replace(':', '-'));
-      expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
-    },
-  );
+  ])('reads the fallback tag when there is no referrers API (%s), and that tag may be absent', async (_what, how) => {
+    fault.fault('/referrers/', how);
+    const upstream = create();
+    expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([]);
+    const descriptor = { mediaType: types.ociImage, digest: digest('sig'), size: 3, artifactType: 'sig' };
+    const strays = [
+      { ...descriptor, digest: 'md5:1' },
+      { ...descriptor, size: -1 },
+    ] as const;
+    fault.images.addManifest(name, indexManifest([descriptor, ...strays]), subject.digest.replace(':', '-'));
+    expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
+  });
 
   it('lists no referrers when the fallback tag is the subject itself or an image', async () => {
     fault.images.hasReferrers = false;
