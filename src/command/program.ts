@@ -11,6 +11,7 @@ import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { addArchiveCommands } from './archives/archive-commands.js';
 import { addRepairCommand } from './repair-command.js';
 import { logLevels, type LogLevel } from './config-file.js';
+import { formatUsageError } from './usage-error.js';
 import { formatGreeting } from './serve/greeting.js';
 import type { Logger as RegistryLogger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
@@ -37,8 +38,11 @@ export async function run(): Promise<void> {
 export function buildProgram(): Command {
   const program = new Command('artifactapi')
     .description('Docker and OCI registry')
-    .version(version)
-    .showHelpAfterError('(run with --help for usage)');
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .configureOutput({ outputError: (text, write) => write(formatUsageError(text)) })
+    .showHelpAfterError('Run with --help for usage');
   program
     .command('serve')
     .description('Run a registry; flags override the config file')
@@ -67,7 +71,7 @@ export function buildProgram(): Command {
 
 function parsePort(text: string): number {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new InvalidArgumentError('It must be a number from 0 to 65535.');
+  throw new InvalidArgumentError('must be a number from 0 to 65535');
 }
 
 async function serve(flags: ServeFlags): Promise<void> {

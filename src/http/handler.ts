@@ -90,7 +90,7 @@ async function answer<Row extends Endpoint>(
   const { status, errorCode, provenance } = outcome;
   const url = shownUrl(req.url ?? '');
   if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
-    runtime.log.info({ id, ...facts, method, url, status, made: outcome.made }, 'changed');
+    runtime.log.info({ id, ...facts, method, url, status, made: outcome.made }, 'changed through the management API');
   }
   if (runtime.events.listenerCount('request') === 0) return;
   const event = { id, ...facts, method, url, status, durationMs: performance.now() - startedAt, remoteAddress };

@@ -92,7 +92,9 @@ describe('the log told not who was made', () => {
   it('tells where it is', async () => {
     const { as, server } = await startAccess(cleanups, { access: { rules: [{ users: ['root'], allow: ['admin'] }] } });
     await manage(as(basic('root')), 'POST', 'accounts', { name: 'mallory' });
-    const changed = server.log.filter(({ message }) => message === 'changed').map(({ fields }) => fields);
+    const changed = server.log
+      .filter(({ message }) => message === 'changed through the management API')
+      .map(({ fields }) => fields);
     expect(changed).toEqual([
       expect.objectContaining({ principal: 'root', op: 'account.create', made: '/api/v1/accounts/mallory' }),
     ]);

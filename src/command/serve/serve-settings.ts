@@ -137,8 +137,8 @@ function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefin
     return { value: { cert: resolve(tlsCert), key: resolve(tlsKey) }, problems: [] };
   }
   if (tlsCert !== undefined || tlsKey !== undefined) {
-    const path = tlsCert === undefined ? '--tls-key' : '--tls-cert';
-    return { value: undefined, problems: [{ path, problem: '--tls-cert and --tls-key must be used together' }] };
+    const [path, missing] = tlsCert === undefined ? ['--tls-key', '--tls-cert'] : ['--tls-cert', '--tls-key'];
+    return { value: undefined, problems: [{ path, problem: `must be used together with ${missing}` }] };
   }
   if (section.tls === undefined) return { value: undefined, problems: [] };
   return { value: { cert: fromFile(file, section.tls.cert), key: fromFile(file, section.tls.key) }, problems: [] };

@@ -26,7 +26,7 @@ export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (ind
     const cycle = cyclic.has(config.name) && cycles < maxCycles ? findCycle(config, cyclic) : undefined;
     if (cycle !== undefined) {
       cycles++;
-      report('members', `form a cycle: ${cycle.join(' → ')}`);
+      report('members', `must not form a cycle: ${cycle.join(' → ')}`);
     }
     const { pushTo } = config;
     if (pushTo === undefined) return;

@@ -58,7 +58,7 @@ it('the log tells who changed what, and of nothing else', async () => {
   await as(basic('keeper'))('DELETE', '/api/v1/rules/declared-1');
   await root('GET', '/api/v1/rules');
   await manage(root, 'POST', 'keys', {});
-  const changed = server.log.filter(({ message }) => message === 'changed');
+  const changed = server.log.filter(({ message }) => message === 'changed through the management API');
   const told = (op: string, status: number): object => ({
     level: 'info',
     fields: expect.objectContaining({ op, status, principal: 'root', clientAddress: '127.0.0.1' }) as object,

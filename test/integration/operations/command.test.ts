@@ -72,10 +72,10 @@ describe('artifactapi', () => {
   });
 
   it.each([
-    ['an unknown flag', ['--prot', '1'], /unknown option '--prot'/],
-    ['a port that is none', ['--port', '70000'], /a number from 0 to 65535/],
-    ['an unknown log level', ['--log-level', 'loud'], /Allowed choices are debug, info/],
-    ['a certificate without its key', tlsFlags.slice(0, 2), /--tls-cert and --tls-key must be used together/],
+    ['an unknown flag', ['--prot', '1'], /^artifactapi: unknown option "--prot": did you mean --port\?\n/],
+    ['a port that is none', ['--port', '70000'], /--port: "70000" must be a number from 0 to 65535/],
+    ['an unknown log level', ['--log-level', 'loud'], /--log-level: "loud" must be one of debug, info/],
+    ['a certificate without its key', tlsFlags.slice(0, 2), /--tls-cert: must be used together with --tls-key/],
     ['a certificate that is none', ['--tls-cert', 'a-file', '--tls-key', 'a-file'], /TLS certificate and key cannot/],
     ['a config file that is not there', ['--config', 'none.yaml'], /cannot read the config file.*none\.yaml/],
     ['a host that is not found', ['--host', 'nowhere.invalid'], /cannot resolve the host "nowhere\.invalid"/],

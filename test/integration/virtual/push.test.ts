@@ -149,9 +149,9 @@ describe('configuration', () => {
     expect(problems).toEqual([
       'repositories[2].members[1]: unknown repository "none"',
       'repositories[2].members[3]: "local" is a member already',
-      'repositories[2].members: form a cycle: a → b → a',
-      'repositories[3].members: form a cycle: b → a → b',
-      'repositories[4].members: form a cycle: c → c',
+      'repositories[2].members: must not form a cycle: a → b → a',
+      'repositories[3].members: must not form a cycle: b → a → b',
+      'repositories[4].members: must not form a cycle: c → c',
       'repositories[4].pushTo: "hub" is not a local repository',
       'repositories[5].pushTo: "local" is not a member',
     ]);

@@ -169,7 +169,7 @@ describe('checkTogether', () => {
     const ring = Array.from({ length: 30 }, (_, n) => virtual(`v${n}`, [`v${(n + 1) % 30}`, 'leaf']));
     const problems = checkTogether([local('leaf'), ...ring, virtual('beside', ['v0'])], (n) => `${n}.`);
     expect(problems.length).toBe(10);
-    expect(problems[1]?.problem).toMatch(/^form a cycle: v1 → v2 → .* → v0 → v1$/);
+    expect(problems[1]?.problem).toMatch(/^must not form a cycle: v1 → v2 → .* → v0 → v1$/);
   });
 });
 

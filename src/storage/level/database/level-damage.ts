@@ -22,8 +22,8 @@ export class IndexDamageError extends Error {
         : `the index ${folder} is damaged: ${finding}. Nothing was changed. Choose one:`,
       `  restore ${data} from a backup`,
       ...(isMissing ? [] : [`  run artifactapi repair-index --data ${data}, which keeps all readable entries`]),
-      '  start once with --accept-empty-index, or the option acceptEmptyIndex: true, which moves the rest of the index aside',
-      '  and starts with an empty one: blobs move to the quarantine, and images must be pushed again',
+      '  run artifactapi serve --accept-empty-index once, or set the option acceptEmptyIndex: true for one start: the rest of',
+      '  the index is moved aside, an empty one is created, blobs move to the quarantine, and images must be pushed again',
     ];
     super(lines.join('\n'), cause === undefined ? undefined : { cause });
     this.finding = finding;
