@@ -1,7 +1,7 @@
 /**
  * Access control. `permits` in this file makes the access decision, and `rules.ts` evaluates the rules. `identities/` verifies
- * users; `tokens/` issues and verifies tokens. Imported by the composition root through `open-access.ts` and `local-access.ts`; imports ports/, protocol/
- * and util/.
+ * users; `tokens/` issues and verifies tokens. The composition root imports this folder through `open-access.ts` and
+ * `local-access.ts`. It imports ports/, protocol/ and util/.
  */
 import { anonymous } from '../util/anonymous.js';
 import type {
@@ -273,13 +273,13 @@ function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['k
 
 /**
  * Takes only the documented properties of the host's answer.
- * @throws Error if the id is not a text, so that a mistake in the host application lets no one in.
+ * @throws Error if the id is not a string, so that a mistake in the host application lets no one in.
  */
 function toHostPrincipal({ id, groups }: HostIdentity): Principal {
   if (typeof id !== 'string' || id === '') {
     throw new Error('access.authenticate must return a user with an id, or undefined for an unknown user');
   }
-  // `includes` would search a text for a part of it.
+  // On a string, `includes` would find a part of a name.
   const list: unknown = groups ?? [];
   if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) {
     throw new Error('access.authenticate must return groups as an array of strings');

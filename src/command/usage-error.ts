@@ -1,4 +1,4 @@
-/** Commander's messages, and ours. An unknown message is shown as it is. */
+/** Patterns of commander's messages, and what the command prints instead. Other messages are printed unchanged. */
 const wordings: readonly (readonly [pattern: RegExp, wording: string])[] = [
   [
     /^option '(--[a-z-]+)[^']*' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s,

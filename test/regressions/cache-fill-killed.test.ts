@@ -13,7 +13,7 @@ import { makeScratchFolder, removeScratchFolder } from '../support/storage/scrat
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
-it('kill -9 in the middle of fills: nothing wrong is ever served after', async () => {
+it('a cache serves only right bytes after kill -9 in the middle of fills', async () => {
   const folder = await makeScratchFolder();
   cleanups.add(() => removeScratchFolder(folder));
   await mkdir(path.join(folder, 'data'));

@@ -43,8 +43,8 @@ describe('a virtual repository whose local member the caller may not pull from',
       404,
       0,
     ],
-    ['goes on to the remote for a tag that the local member does not have', 'acme/app/manifests/v2', 200, 1],
-    ['goes on to the remote for an image that only the remote has', 'library/alpine/manifests/3', 200, 1],
+    ['asks the remote for a tag that the local member does not have', 'acme/app/manifests/v2', 200, 1],
+    ['asks the remote for an image that only the remote has', 'library/alpine/manifests/3', 200, 1],
   ])('%s', async (_title, path, status, asked) => {
     for (const name of ['docker', 'outer']) {
       const image = path.split('/manifests/')[0] ?? '';

@@ -94,7 +94,7 @@ const restore = (): void => {
 };
 afterEach(restore);
 
-it('a failed start leaves nothing open, whichever step fails', async () => {
+it('a failed start leaves nothing open, for every step that can fail', async () => {
   // So that a start has something to clean up.
   const first = await makeRegistry();
   await first.ready();
@@ -131,7 +131,7 @@ it('a failed start leaves nothing open, whichever step fails', async () => {
   await again.close();
 });
 
-it('close runs every step although some fail, tells of each, and frees the folder', async () => {
+it('close runs every step even if some fail, reports each failure, and frees the folder', async () => {
   const opened = vi.spyOn(Directory, 'open');
   const registry = await makeRegistry();
   await registry.ready();

@@ -24,10 +24,10 @@ import { app, layer, layerDigest, useCollectorScene } from '../support/storage/c
 
 const other = keyOf('local', 'team/other');
 
-describe('reclaiming space', () => {
+describe('the garbage collector', () => {
   const scene = useCollectorScene();
   const { advance, collect, writer } = scene;
-  it('took a blob that was examined while it was shared for referenced ever after', async () => {
+  it('frees a blob that was shared when it was first examined', async () => {
     for (const { image } of [app, other]) await pushBlobs(writer(), image, [layer]);
     await writer().deleteBlob(app.image, layerDigest);
     advance(grace / 2);
@@ -39,7 +39,7 @@ describe('reclaiming space', () => {
     expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
-  it('lost the candidate of bytes whose last link was dropped while they were examined', async () => {
+  it('keeps the candidate of bytes whose last link is dropped while they are examined', async () => {
     const unlink = { type: 'blob.unlink', at: other, digest: layerDigest, when: scene.domain.runtime.now() } as const;
     let armed = false;
     const verdict: Hook = async (method, args) => {
@@ -68,7 +68,7 @@ describe('reclaiming space', () => {
     expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
-  it('lost the candidate of a link whose manifest was deleted while it was examined', async () => {
+  it('keeps the candidate of a link whose manifest is deleted while it is examined', async () => {
     const image = imageOf('image', [layer]);
     await pushImage(writer(), app.image, image, 'v1');
     // A deletion that took its time before, and is written only now.
@@ -93,7 +93,7 @@ describe('reclaiming space', () => {
     expect(scene.domain.disk.blobs.size).toBe(0);
   });
 
-  it('failed when a repository was deleted while one of its links was examined', async () => {
+  it('continues when a repository is deleted while one of its links is examined', async () => {
     await pushBlobs(writer(), app.image, [layer]);
     advance(grace + hour);
     const deleting = once(
@@ -105,7 +105,7 @@ describe('reclaiming space', () => {
     expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
-  describe('where one blob cannot be deleted', () => {
+  describe('when one blob cannot be deleted', () => {
     const stuck = someBytes('stuck', 100);
     const stuckDigest = digestOf(stuck);
     const failing: Hook = (method, args) =>
@@ -116,7 +116,7 @@ describe('reclaiming space', () => {
       advance(1);
     });
 
-    it('stopped at it, and never came to the rest', async () => {
+    it('continues with the others', async () => {
       const blobs = Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`));
       await scene.domain.seedBlobs('local', app.image, blobs);
       advance(grace + hour);
@@ -126,7 +126,7 @@ describe('reclaiming space', () => {
       expect([...scene.domain.disk.blobs.keys()]).toEqual([stuckDigest]);
     });
 
-    it('was at work still when it had said that it is closed', async () => {
+    it('has stopped once its close resolves', async () => {
       await pushBlobs(writer(), app.image, [layer]);
       advance(grace + hour);
       let late = 0;
@@ -150,7 +150,7 @@ describe('reclaiming space', () => {
       expect(late).toBe(0);
     });
 
-    it('told who pushed it again that the repository is gone', async () => {
+    it('does not report a missing repository to a client that pushes the blob again', async () => {
       advance(grace + hour);
       await scene.domain
         .actor(failing)
@@ -171,7 +171,7 @@ describe('reclaiming space', () => {
     });
   });
 
-  it('deleted what a manifest had been given again when the note of the first deletion outlived its end', async () => {
+  it('keeps bytes that a manifest names again after an unfinished deletion', async () => {
     const image = imageOf('image', [layer]);
     await pushImage(writer(), app.image, image, 'v1');
     // `bytes.forget` is not synced: a power cut may take it back, and leave the durable push that came after it.
@@ -183,7 +183,7 @@ describe('reclaiming space', () => {
     await pushBlobs(writer(), other.image, [layer]);
   });
 
-  it('never ended where a store told a time with fractions of a millisecond', async () => {
+  it('ends when a store reports times with fractions of a millisecond', async () => {
     scene.domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: 0 });
     await scene.domain.metadata.apply(
       [
@@ -204,7 +204,7 @@ describe('reclaiming space', () => {
     expect(await scene.domain.candidates()).toEqual([]);
   });
 
-  it('ended an upload that was appended to after it had been found old', async () => {
+  it('keeps an upload that was appended to after it was found expired', async () => {
     const { id } = await writer().startUpload(app.image, 'sha256');
     await writer().appendUpload(app.image, id, { source: Readable.from([layer]) });
     advance(uploadExpiry + hour);
@@ -216,7 +216,7 @@ describe('reclaiming space', () => {
     expect(await writer().uploadStatus(app.image, id)).toMatchObject({ size: 2 * layer.length });
   });
 
-  describe('a dry run counted other than the real run did', () => {
+  describe('a dry run counts the same as the real run', () => {
     const same = async (): Promise<void> => {
       const counted = await scene.domain.collector.collect({ dryRun: true });
       const done = await collect();
@@ -231,7 +231,7 @@ describe('reclaiming space', () => {
       await same();
     });
 
-    it('for a link that was renewed, and whose new time is up too', async () => {
+    it('for a link that was renewed and has expired again', async () => {
       await pushBlobs(writer(), app.image, [layer]);
       advance(grace / 2);
       await scene.domain.repository('local').statBlob(anyone, app.image, layerDigest);
@@ -239,7 +239,7 @@ describe('reclaiming space', () => {
       await same();
     });
 
-    it('for a blob that is the bytes of a manifest too', async () => {
+    it('for a blob with the bytes of a manifest', async () => {
       const image = imageOf('image', [layer]);
       await pushImage(writer(), app.image, image, 'v1');
       await pushBlobs(writer(), other.image, [image.manifest.bytes]);
@@ -254,8 +254,8 @@ describe('reclaiming space', () => {
     });
   });
 
-  describe('a repository that was deleted while', () => {
-    it('a manifest was put there', async () => {
+  describe('frees the content of a repository that was deleted while', () => {
+    it('a manifest was pushed to it', async () => {
       const image = imageOf('image', [layer]);
       await pushBlobs(writer(), app.image, image.blobs);
       const deleting = once(isApplyOf('manifest.put'), () => scene.domain.deleteRepository('local'));
@@ -269,7 +269,7 @@ describe('reclaiming space', () => {
       expect(await scene.domain.candidates()).toEqual([]);
     });
 
-    it('an upload ended there, and which was made again, shows nothing of it', async () => {
+    it('an upload completed, and shows nothing of it when it is created again', async () => {
       const { id } = await writer().startUpload(app.image, 'sha256');
       const replacing = once(isApplyOf('session.delete'), async () => {
         await scene.domain.deleteRepository('local');

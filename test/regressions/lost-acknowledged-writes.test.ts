@@ -162,7 +162,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     prepare: dueBytes,
     plays: [collect, pushAsClient],
   },
-  'a collector at due links and a client that pushes an image of them, where nothing may be missing': {
+  'a collector at due links and a client that pushes an image of them, in a strict repository': {
     sparse: false,
     prepare: dueLinks,
     plays: [collect, pushAsClient],
@@ -175,7 +175,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       (actor, { repository, image }) => actor.writer(repository).putManifest(name, image.manifest, [parseTag('v1')]),
     ],
   },
-  'a collector at due links and a manifest that names them, where nothing may be missing': {
+  'a collector at due links and a manifest that names them, in a strict repository': {
     sparse: false,
     prepare: dueLinks,
     plays: [collect, putManifest],
@@ -205,11 +205,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       },
     ],
   },
-  'a collector and the end of the image that holds its bytes': {
+  'a collector and the deletion of the image that holds the bytes': {
     prepare: wholeImage,
     plays: [(actor, stage) => collect(actor, stage), deleteManifest],
   },
-  'a collector at due links and the end of an image that shares them': {
+  'a collector at due links and the deletion of an image that shares them': {
     prepare: async ({ domain, repository, image, layer }) => {
       await pushImage(domain.writer(repository), 'other', image, 'v1');
       await pushBlobs(domain.writer(repository), name, [layer]);
@@ -220,11 +220,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       async (actor, { repository, image }) => actor.writer(repository).deleteManifest('other', image.manifest.digest),
     ],
   },
-  'a collector at due links and the end of their repository': {
+  'a collector at due links and the deletion of their repository': {
     prepare: dueLinks,
     plays: [collect, (_actor, { domain, repository }) => domain.deleteRepository(repository)],
   },
-  'a collector and a repository that is deleted, made again and pushed to': {
+  'a collector and a repository that is deleted, created again and pushed to': {
     prepare: dueLinks,
     plays: [
       collect,
@@ -245,7 +245,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     ],
   },
   'a push and a deletion of one manifest': { prepare: wholeImage, plays: [putManifest, deleteManifest] },
-  'a manifest and the deletion of a blob that it names, where nothing may be missing': {
+  'a manifest and the deletion of a blob that it names, in a strict repository': {
     sparse: false,
     prepare: async ({ domain, repository, image }) => pushBlobs(domain.writer(repository), name, image.blobs),
     plays: [
@@ -257,7 +257,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       },
     ],
   },
-  'an index and the deletion of its child, where nothing may be missing': {
+  'an index and the deletion of its child, in a strict repository': {
     sparse: false,
     prepare: wholeImage,
     plays: [
@@ -271,7 +271,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       },
     ],
   },
-  'a mount and the end of its source': {
+  'a mount and the deletion of its source': {
     prepare: dueLinks,
     plays: [
       async (actor, { repository, layer, domain }) => {
@@ -286,7 +286,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       },
     ],
   },
-  'an upload and a collector that finds it old': {
+  'an upload and a collector that finds it expired': {
     prepare: async ({ domain, repository }) => {
       await domain.writer(repository).startUpload(name, 'sha256');
       domain.runtime.advance(8 * 24 * hour);
@@ -297,7 +297,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'two collectors': { prepare: dueBytes, plays: [collect, collect] },
 };
 
-describe('whatever two users of the stores do to each other', () => {
+describe('no acknowledged write is lost and no garbage remains', () => {
   let domain: Domain;
   let runs = 0;
   beforeAll(async () => {
@@ -379,7 +379,7 @@ describe('whatever two users of the stores do to each other', () => {
     return reached === undefined ? undefined : wrong.map((text) => `${roles[0] + 1} stopped at ${reached}: ${text}`);
   }
 
-  it.each(Object.entries(scenarios))('%s', async (_title, scenario) => {
+  it.each(Object.entries(scenarios))('when these interrupt each other: %s', async (_title, scenario) => {
     const wrong: string[] = [];
     let interruptions = 0;
     for (const roles of [

@@ -31,7 +31,7 @@ describe('a local repository', () => {
 
   const writer = () => domain.writer('local');
 
-  it('answered HEAD with an internal error when the blob went while its lease was renewed', async () => {
+  it('answers HEAD with 404 when the blob disappears while its lease is renewed', async () => {
     for (const gone of ['blob', 'repository'] as const) {
       await pushBlobs(writer(), app.image, [layer]);
       domain.runtime.advance(grace / 2);
@@ -43,7 +43,7 @@ describe('a local repository', () => {
     }
   });
 
-  it('renewed a link with every mount', async () => {
+  it('renews a link at most once in a while, not with every mount', async () => {
     await pushBlobs(writer(), 'source', [layer]);
     const mount = () => writer().mountBlob(anyone, app.image, layerDigest, keyOf('local', 'source'));
     const linkedAt = async () => (await domain.metadata.link(app, layerDigest))?.linkedAt;
@@ -57,7 +57,7 @@ describe('a local repository', () => {
     expect(await linkedAt()).toBe(start + grace / 4);
   });
 
-  it('wrote for the mount of a blob that a manifest of the image names', async () => {
+  it('does not write for the mount of a blob that a manifest of the image names', async () => {
     await pushImage(writer(), app.image, imageOf('image', [layer]), 'v1');
     await pushBlobs(writer(), 'source', [layer]);
     const writes: string[] = [];
@@ -72,7 +72,7 @@ describe('a local repository', () => {
     expect(writes).toEqual([]);
   });
 
-  describe('where nothing may be missing, acknowledged a manifest', () => {
+  describe('that is strict refuses a manifest', () => {
     const image = imageOf('image', [layer]);
     const whole = () => domain.writer('whole');
 
@@ -108,7 +108,7 @@ describe('a local repository', () => {
       await expect(put).rejects.toMatchObject({ code: 'MANIFEST_BLOB_UNKNOWN' });
     });
 
-    it('after its repository was made again with nothing in it', async () => {
+    it('after its repository was created again and is empty', async () => {
       await pushBlobs(whole(), app.image, image.blobs);
       const replacing = once(isApplyOf('manifest.put'), async () => {
         await domain.deleteRepository('whole');

@@ -27,7 +27,7 @@ function failNextFolderSync(): void {
   );
 }
 
-describe('bytes that were published and not linked', () => {
+describe('bytes that were published but not linked', () => {
   let folder: string;
   let started: TestRegistry;
   let client: Client;

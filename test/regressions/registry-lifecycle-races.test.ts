@@ -30,7 +30,7 @@ describe('a registry', () => {
     await removeScratchFolder(folder);
   });
 
-  it('said that it is closed to a second caller while it was closing', async () => {
+  it('resolves every call of close only once it is closed', async () => {
     const first = open();
     await first.ready();
     let isClosed = false;
@@ -41,7 +41,7 @@ describe('a registry', () => {
     await expect(open().ready()).resolves.toBeUndefined();
   });
 
-  it('kept its folder locked after it could not be opened', async () => {
+  it('frees its folder after it could not be opened', async () => {
     // Bytes that cannot be deleted, of which a stopped process left a note.
     const digest = digestOf(Buffer.from('stuck'));
     await open().ready();
@@ -59,7 +59,7 @@ describe('a registry', () => {
     await expect(open().ready()).resolves.toBeUndefined();
   });
 
-  it('answered the second of two deletions of one repository with an internal error', async () => {
+  it('answers the second of two deletions of one repository with success or NAME_UNKNOWN', async () => {
     const registry = open();
     await registry.ready();
     await registry.repositories.create(config('twice'));
@@ -73,7 +73,7 @@ describe('a registry', () => {
   });
 
   it.each(['delete first', 'replace first'])(
-    'brought a repository back that was deleted while it was replaced (%s)',
+    'does not restore a repository that is deleted while it is replaced (%s)',
     async (order) => {
       const registry = open();
       await registry.ready();

@@ -18,7 +18,7 @@ const half = 1024 * 1024;
 const layer = someBytes('layer', 2 * half);
 const layerDigest = digestOf(layer);
 
-describe('what one request stages', () => {
+describe('the staged bytes of one request', () => {
   let domain: Domain;
   beforeEach(async () => {
     domain = await Domain.open();
@@ -42,7 +42,7 @@ describe('what one request stages', () => {
     ['a whole blob', (writer, source) => writer.putBlob('team/app', layerDigest, source)],
   ];
 
-  it.each(takes)('was discarded by the collector while the request went on: %s', async (_title, take) => {
+  it.each(takes)('are not discarded by the collector during the request: %s', async (_title, take) => {
     const [source, taking] = await takeHalf((from) => take(domain.writer('local'), from));
     domain.runtime.advance(uploadExpiry + hour);
     await domain.collector.collect();
@@ -52,7 +52,7 @@ describe('what one request stages', () => {
     expect([...stagedSizes(), (await domain.blobs.stat(layerDigest))?.size]).toContain(layer.length);
   });
 
-  it('was discarded between the files of an archive and their publication', async () => {
+  it('are not discarded between the files of an archive and their publication', async () => {
     const received = await domain.writer('local').receiveBlob(Readable.from([layer]), 'sha256');
     domain.runtime.advance(uploadExpiry + hour);
     await domain.collector.collect();
@@ -61,7 +61,7 @@ describe('what one request stages', () => {
     expect(pulled?.equals(layer)).toBe(true);
   });
 
-  it.each(takes)('stayed for a week when the process was killed: %s', async (_title, take) => {
+  it.each(takes)('are discarded by the next start after the process was killed: %s', async (_title, take) => {
     const [source, taking] = await takeHalf((from) => take(domain.writer('local'), from));
     const disk = createMemoryDisk();
     for (const [id, file] of domain.disk.staged) disk.staged.set(id, file);
@@ -71,7 +71,7 @@ describe('what one request stages', () => {
     await taking;
   });
 
-  it('has an id that tells so, also that of a manifest', async () => {
+  it('have an id that marks them, also for a manifest', async () => {
     const ids: string[] = [];
     const actor = domain.actor(async (method, [id]) => {
       if (method === 'stage') ids.push(id as string);
@@ -84,14 +84,14 @@ describe('what one request stages', () => {
   });
 });
 
-describe('a start', () => {
+describe('a start of the registry', () => {
   let folder: string;
   beforeEach(async () => {
     folder = await makeScratchFolder();
   });
   afterEach(() => removeScratchFolder(folder));
 
-  it('drops what nobody can go on with, and keeps the bytes of sessions', async () => {
+  it('discards bytes that no client can resume, and keeps the bytes of sessions', async () => {
     const first = await startRegistry({ storage: folder });
     const pusher = new Client(first.url);
     const location = await startUpload(pusher, 'local/team/app');

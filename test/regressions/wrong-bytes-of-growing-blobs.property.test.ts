@@ -221,7 +221,7 @@ function expectRight({ how, found, wanted, needsLast, isVerified, left, truncate
   } else if (isVerified && !left && !truncated) expect(how).toBe('whole');
 }
 
-describe('readers of growing bytes, in any interleaving, have the right bytes or a rejection', () => {
+describe('readers of growing bytes, in any interleaving, get the right bytes or a rejection', () => {
   let root: string;
   beforeAll(async () => void (root = await makeScratchFolder()));
   afterAll(() => removeScratchFolder(root));

@@ -192,13 +192,13 @@ afterAll(async () => {
   clock.restore();
 });
 
-it('says what each caller gets of each operation there is', () => {
+it('the access table has every operation and every caller', () => {
   expect(Object.keys(expected).sort()).toEqual(rows.map(({ op }) => op).sort());
   expect(Object.values(expected).every((statuses) => statuses.length === callers.length)).toBe(true);
 });
 
-describe('each caller, each operation', () => {
-  it.each(rows)('$op', async (row) => {
+describe('the answers to all callers', () => {
+  it.each(rows)('match the access table for $op', async (row) => {
     const got: Record<string, number> = {};
     for (const caller of callers) {
       const content = await makeContent(row);

@@ -50,23 +50,23 @@ const refresh = (token: string): Promise<Answer> => {
 const pulls = async (token: string, name = 'local/app'): Promise<number> =>
   (await scene.as(`Bearer ${token}`)('GET', `/v2/${name}/manifests/v1`)).status;
 
-describe("an account's token", () => {
+describe('a token of an account', () => {
   const make = async (settings: object = {}): Promise<{ id: string; token: string }> =>
     (await manage(root, 'POST', 'accounts/robot/tokens', settings)) as { id: string; token: string };
   beforeEach(async () => void (await manage(root, 'POST', 'accounts', { name: 'robot' })));
 
   it.each<[what: string, end: (id: string) => Promise<unknown>]>([
-    ['is deleted', (id) => root('DELETE', `/api/v1/accounts/robot/tokens/${id}`)],
-    ['loses its account', () => root('DELETE', '/api/v1/accounts/robot')],
-    ['has its account disabled', () => manage(root, 'PUT', 'accounts/robot', { disabled: true }, 200)],
+    ['it is deleted', (id) => root('DELETE', `/api/v1/accounts/robot/tokens/${id}`)],
+    ['its account is deleted', () => root('DELETE', '/api/v1/accounts/robot')],
+    ['its account is disabled', () => manage(root, 'PUT', 'accounts/robot', { disabled: true }, 200)],
     [
-      'has its account made anew',
+      'its account is deleted and created again',
       async () => {
         await root('DELETE', '/api/v1/accounts/robot');
         await manage(root, 'POST', 'accounts', { name: 'robot' });
       },
     ],
-  ])('ends at once when it %s, and so do the tokens made with it', async (_what, end) => {
+  ])('stops working at once when %s, and so do the access tokens obtained with it', async (_what, end) => {
     const { id, token } = await make();
     const made = await given(get(`offline_token=true&scope=${pull}`, basic('robot', token)));
     const works = async (): Promise<number[]> => [
@@ -80,7 +80,7 @@ describe("an account's token", () => {
     expect(await works()).toEqual([401, 401, 401, 401]);
   });
 
-  it('is for its own name alone, and for what it is limited to', async () => {
+  it('works only with the name of its account, and only within its limits', async () => {
     const { token } = await make({ limits: [{ names: 'local/other', allow: ['pull'] }], expires_in_seconds: 100 });
     expect((await scene.as(basic('root', token))('GET', '/v2/')).status).toBe(401);
     const made = await given(get(`scope=${pull}+repository:local/other:pull`, basic('robot', token)));

@@ -36,9 +36,9 @@ beforeAll(async () => {
 });
 afterAll(() => cleanups.run());
 
-describe('whoever shows nothing, of a virtual repository with a member that is not for everybody', () => {
+describe('a client without credentials, in a virtual repository with a private member', () => {
   it.each(['manifests/v1', 'manifests/absent', 'tags/list', `referrers/sha256:${'0'.repeat(64)}`])(
-    'is asked who it is: %s',
+    'is challenged for %s',
     async (rest) => {
       const answer = await bearer.ask('GET', `/v2/all/app/${rest}`);
       expect([answer.status, answer.codes]).toEqual([401, ['UNAUTHORIZED']]);
@@ -46,22 +46,22 @@ describe('whoever shows nothing, of a virtual repository with a member that is n
     },
   );
 
-  it('gets the public part with a token for nobody', async () => {
+  it('gets the public images with an anonymous token', async () => {
     const nobody = bearer.as(`Bearer ${await bearer.token('repository:all/app:pull')}`);
     expect((await nobody('HEAD', '/v2/all/app/manifests/v1')).header('docker-content-digest')).toBe(outer);
   });
 
-  it('gets its own image once it shows who it is', async () => {
+  it('gets the private image after it logs in', async () => {
     const ana = bearer.as(`Bearer ${await bearer.token('repository:all/app:pull', basic('ana'))}`);
     for (const ask of [ana, bearer.as(basic('ana'))])
       expect((await ask('HEAD', '/v2/all/app/manifests/v1')).header('docker-content-digest')).toBe(inner);
   });
 
-  it('is not asked where clients without credentials could not go on', async () => {
+  it('is not challenged with Basic, where an anonymous client could not continue', async () => {
     expect((await byBasic.ask('HEAD', '/v2/all/app/manifests/v1')).header('docker-content-digest')).toBe(outer);
   });
 
-  it('is not asked by the catalog, nor for what is public alone', async () => {
+  it('is challenged neither by the catalog nor for a public repository', async () => {
     expect((await bearer.ask('GET', '/v2/_catalog')).json()).toEqual({
       repositories: ['all/app', 'all/other', 'outer/app', 'outer/other'],
     });
@@ -69,11 +69,11 @@ describe('whoever shows nothing, of a virtual repository with a member that is n
   });
 });
 
-describe('a page from elsewhere', () => {
+describe('a web page of another origin', () => {
   const origin = { Origin: 'https://evil.example' };
 
   it.each(['/api/v1/keys', '/api/v1/gc', '/v2/inner/app/blobs/uploads/'])(
-    'may not use a password that the browser knows: POST %s',
+    'may not POST %s with a password that the browser remembers',
     async (path) => {
       const root = bearer.as(basic('root'));
       const answer = await root('POST', path, { headers: origin });
@@ -81,7 +81,7 @@ describe('a page from elsewhere', () => {
     },
   );
 
-  it('may read, if something else lets it see the answer', async () => {
+  it('may send reads, whose answers the browser hides from it', async () => {
     expect((await bearer.as(basic('root'))('GET', '/api/v1/repositories', { headers: origin })).status).toBe(200);
   });
 });

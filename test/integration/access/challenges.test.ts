@@ -5,20 +5,20 @@ import { Cleanups } from '../../support/upstreams/remote.js';
 const cleanups = new Cleanups();
 afterAll(() => cleanups.run());
 
-describe.each(['bearer', 'basic'] as const)('where anybody may pull of one repository, asked by %s', (challenge) => {
+describe.each(['bearer', 'basic'] as const)('a registry with one public repository and %s challenges', (challenge) => {
   it.each<[what: string, path: string, authorization: string | undefined, bearer: number, basic: number]>([
-    ['the ping of nobody', '/v2/', undefined, 401, 401],
-    ['the ping of an empty password', '/v2/', basic('', ''), 401, 200],
-    ['the ping of a user', '/v2/', basic('reader'), 200, 200],
-    ['a pull of nobody', '/v2/open/app/manifests/v1', undefined, 200, 200],
-    ['a pull of an empty password', '/v2/open/app/manifests/v1', basic('', ''), 200, 200],
-    ['a pull of a wrong password', '/v2/open/app/manifests/v1', basic('reader', 'guess'), 401, 401],
-    ['a pull of an unknown scheme', '/v2/open/app/manifests/v1', 'Digest username="reader"', 401, 401],
-    ['a pull of nobody elsewhere', '/v2/closed/app/manifests/v1', undefined, 401, 401],
-    ['a pull of an empty password elsewhere', '/v2/closed/app/manifests/v1', basic('', ''), 401, 401],
-    ['a pull of a user elsewhere', '/v2/closed/app/manifests/v1', basic('reader'), 403, 403],
-    ['a token for nobody', '/v2/token', undefined, 200, 404],
-  ])('%s', async (_what, path, authorization, ...statuses) => {
+    ['a ping without credentials', '/v2/', undefined, 401, 401],
+    ['a ping with an empty password', '/v2/', basic('', ''), 401, 200],
+    ['a ping by a user', '/v2/', basic('reader'), 200, 200],
+    ['a public pull without credentials', '/v2/open/app/manifests/v1', undefined, 200, 200],
+    ['a public pull with an empty password', '/v2/open/app/manifests/v1', basic('', ''), 200, 200],
+    ['a public pull with a wrong password', '/v2/open/app/manifests/v1', basic('reader', 'guess'), 401, 401],
+    ['a public pull with an unknown scheme', '/v2/open/app/manifests/v1', 'Digest username="reader"', 401, 401],
+    ['a private pull without credentials', '/v2/closed/app/manifests/v1', undefined, 401, 401],
+    ['a private pull with an empty password', '/v2/closed/app/manifests/v1', basic('', ''), 401, 401],
+    ['a private pull by a user without permission', '/v2/closed/app/manifests/v1', basic('reader'), 403, 403],
+    ['a request for an anonymous token', '/v2/token', undefined, 200, 404],
+  ])('answers %s with the expected status', async (_what, path, authorization, ...statuses) => {
     const { ask, as } = await startOpen(challenge);
     const answer = await (authorization === undefined ? ask : as(authorization))('GET', path);
     expect(answer.status).toBe(statuses[challenge === 'bearer' ? 0 : 1]);

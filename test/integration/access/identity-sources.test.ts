@@ -59,7 +59,7 @@ describe('an external token server', () => {
       access: { tokenServer: { ...server, keys: [await exportSPKI(pair.publicKey)] }, rules },
     });
 
-  it('alone decides where there are no rules, and nothing is done without a token of it', async () => {
+  it('decides alone when there are no rules, and every operation needs its token', async () => {
     const { ask, as } = await start();
     const all = as(await tokenFor('ann', ['local/app', '*'], ['secret/app', 'pull', 'push']));
     await pushImage(all, 'local/app');
@@ -88,7 +88,7 @@ describe('an external token server', () => {
     expect(await statusOf(as(basic('root'))('GET', '/api/v1/explain?name=secret/app'))).toBe(404);
   });
 
-  it('tells nobody of repositories that the token does not name', async () => {
+  it('hides repositories that the token does not name', async () => {
     const { as } = await start();
     const ask = as(await tokenFor('ann', ['ghost/app', 'pull'], ['local/app', 'pull']));
     const answer = await ask('GET', '/v2/ghost/app/tags/list');
@@ -97,7 +97,7 @@ describe('an external token server', () => {
     expect((await as(basic('root'))('GET', '/api/v1/repositories')).body.toString()).not.toContain('secret');
   });
 
-  it('and rules decide together where there are both', async () => {
+  it('and the rules must both allow an access when both are configured', async () => {
     const { as } = await start([
       { names: 'local', users: ['ann'], allow: ['pull', 'push'] },
       { users: ['root'], allow: ['admin'] },
@@ -137,7 +137,7 @@ describe('a token of an OIDC issuer', () => {
       pair.privateKey,
     );
 
-  it('is a password, gives tokens, and is itself a bearer token', async () => {
+  it('works as a password, to obtain tokens, and as a bearer token', async () => {
     const { issuer, as, token } = await start();
     const identity = await sign(issuer);
     for (const authorization of [
@@ -156,10 +156,10 @@ describe('a token of an OIDC issuer', () => {
   });
 
   it.each<[what: string, change: object, status: number]>([
-    ['for somebody else', { aud: 'other.example' }, 401],
-    ['of nobody that is known', { repository: 'evil/app' }, 401],
+    ['for another audience', { aud: 'other.example' }, 401],
+    ['with claims that match no identity', { repository: 'evil/app' }, 401],
     ['that has expired', { exp: nowSeconds() - 100 }, 401],
-    ['that is of another issuer', { iss: 'http://127.0.0.1:1' }, 401],
+    ['of another issuer', { iss: 'http://127.0.0.1:1' }, 401],
   ])('%s is refused', async (_what, change, status) => {
     const { issuer, as } = await start();
     const identity = await sign(issuer, change);
@@ -167,7 +167,7 @@ describe('a token of an OIDC issuer', () => {
       expect(await statusOf(as(authorization)('GET', '/v2/local/app/manifests/v1'))).toBe(status);
   });
 
-  it('cannot be judged when the keys cannot be fetched', async () => {
+  it('gets 503 when the keys of the issuer cannot be fetched', async () => {
     const { issuer, as } = await start();
     issuer.instead.set('/jwks', { status: 500, body: 'no' });
     const answer = await as(`Bearer ${await sign(issuer)}`)('GET', '/v2/');
@@ -175,7 +175,7 @@ describe('a token of an OIDC issuer', () => {
   });
 });
 
-describe('the identity of the host app', () => {
+describe('the identity from the host application', () => {
   const rules: Rules = [
     { names: 'local', users: ['ann'], groups: ['staff'], allow: ['pull', 'push'] },
     { names: 'local', authenticated: true, allow: ['pull'] },
@@ -184,16 +184,16 @@ describe('the identity of the host app', () => {
   const path = '/v2/local/app/manifests/v1';
 
   it.each<[what: string, authenticate: () => unknown, pull: number, push: number]>([
-    ['at once', () => ({ id: 'ann' }), 200, 202],
-    ['later', async () => Promise.resolve({ id: 'ann' }), 200, 202],
+    ['synchronously', () => ({ id: 'ann' }), 200, 202],
+    ['as a promise', async () => Promise.resolve({ id: 'ann' }), 200, 202],
     ['with groups', () => ({ id: 'ben', groups: ['staff'] }), 200, 202],
-    ['without the right', () => ({ id: 'ben' }), 200, 403],
-    ['with no groups at all', () => ({ id: 'ben', groups: undefined }), 200, 403],
-    ['with more than is asked for', () => ({ id: 'ben', via: 'basic', limits: [], grants: [], stamp: 'x' }), 200, 403],
-    ['as nobody', () => undefined, 401, 401],
+    ['without permission', () => ({ id: 'ben' }), 200, 403],
+    ['with undefined groups', () => ({ id: 'ben', groups: undefined }), 200, 403],
+    ['with undocumented properties', () => ({ id: 'ben', via: 'basic', limits: [], grants: [], stamp: 'x' }), 200, 403],
+    ['as undefined', () => undefined, 401, 401],
     ['as null', () => null, 401, 401],
     ['as anonymous', () => ({ id: 'anonymous' }), 401, 401],
-  ])('counts when it is told %s', async (_what, authenticate, pull, push) => {
+  ])('is used when authenticate returns it %s', async (_what, authenticate, pull, push) => {
     const scene = await startWithContent({
       rules,
       authenticate: authenticate as AccessOptions['authenticate'] & object,
@@ -207,14 +207,14 @@ describe('the identity of the host app', () => {
     ['null', null],
     ['an empty id', ''],
     ['a number', 7],
-  ])('that has %s is nobody who logged in', async (_what, id) => {
+  ])('with %s does not log anyone in', async (_what, id) => {
     const authenticate = (() => ({ id })) as unknown as AccessOptions['authenticate'] & object;
     const scene = await startWithContent({ rules, authenticate });
     const answer = await scene.ask('GET', path);
     expect([answer.status, answer.codes]).toEqual([500, ['UNKNOWN']]);
   });
 
-  it('stands above credentials, which count where the host does not know', async () => {
+  it('takes precedence over credentials, which apply when the host returns no user', async () => {
     const authenticate: AccessOptions['authenticate'] = ({ headers: { 'x-user': id } }) =>
       typeof id === 'string' ? { id } : undefined;
     const { as } = await startWithContent({ rules, authenticate });
@@ -232,7 +232,7 @@ describe('the identity of the host app', () => {
       },
     ],
     ['rejects', () => Promise.reject(new Error('the session store said hunter2'))],
-  ])('that %s is a failure of ours, told to the log alone', async (_what, authenticate) => {
+  ])('gets 500 and a log line, without the message, when authenticate %s', async (_what, authenticate) => {
     const scene = await startAccess(cleanups, { repositories, access: { rules, authenticate } });
     const answer = await scene.ask('GET', path);
     expect([answer.status, answer.codes]).toEqual([500, ['UNKNOWN']]);
@@ -241,7 +241,7 @@ describe('the identity of the host app', () => {
     expect(await statusOf(scene.ask('GET', '/api/v1/health'))).toBe(200);
   });
 
-  it('is not for pages from elsewhere', async () => {
+  it('is not used for web pages of another origin', async () => {
     const authenticate: AccessOptions['authenticate'] = ({ headers: { cookie } }) =>
       cookie === 'session=root' ? { id: 'root' } : undefined;
     const { ask, server } = await startWithContent({ rules, authenticate });

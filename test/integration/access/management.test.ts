@@ -26,7 +26,7 @@ const statusOf = async (answer: Promise<Answer>): Promise<number> => (await answ
 const start = (options: { readonly storage?: string } = {}): Promise<AccessScene> =>
   startAccess(cleanups, { users, repositories, access: { rules }, ...options });
 
-it('a repository is administered by its own admin, and nothing else is', async () => {
+it('the admin of a repository administers this repository only', async () => {
   const { as } = await start();
   const [root, keeper] = [as(basic('root')), as(basic('keeper'))];
   await manage(root, 'POST', 'repositories', managed);
@@ -48,7 +48,7 @@ it('a repository is administered by its own admin, and nothing else is', async (
   expect(await statusOf(keeper('PUT', '/api/v1/repositories/managed', again))).toBe(404);
 });
 
-it('the log tells who changed what, and of nothing else', async () => {
+it('the log has a line for each change, with the user, and for nothing else', async () => {
   const { as, server } = await start();
   const root = as(basic('root'));
   const { id } = (await manage(root, 'POST', 'rules', { users: ['reader'], allow: ['pull'] })) as { id: string };
@@ -71,7 +71,7 @@ it('the log tells who changed what, and of nothing else', async () => {
   ]);
 });
 
-it('rules and accounts that are made are in force at once and after a restart; declared ones are fixed', async () => {
+it('created rules and accounts apply at once and after a restart, and declared rules cannot be changed', async () => {
   const storage = await makeScratchFolder();
   cleanups.add(() => removeScratchFolder(storage));
   const first = await start({ storage });

@@ -66,7 +66,7 @@ const rows: readonly Row[] = [
 ];
 
 describe('a refused login', () => {
-  it.each(rows)('says in the log and in an event: %s, "%s"', async (reason, username, credentials) => {
+  it.each(rows)('is logged and emitted with the reason %s and the name "%s"', async (reason, username, credentials) => {
     const authorization = await credentials();
     const answer = await scene.as(authorization)('GET', '/v2/');
     expect(answer.status).toBe(401);
@@ -86,7 +86,7 @@ describe('a refused login', () => {
     for (const text of ['secret-a', robot.token, secret]) expect(JSON.stringify(scene.server.log)).not.toContain(text);
   });
 
-  it('tells an account that is disabled, and its token that is deleted', async () => {
+  it('has the reason disabled for a disabled account and revoked for a deleted token', async () => {
     const root = scene.as(basic('root'));
     await manage(root, 'PUT', 'accounts/robot', { disabled: true }, 200);
     await scene.as(basic('robot', robot.token))('GET', '/v2/');
@@ -98,7 +98,7 @@ describe('a refused login', () => {
     ]);
   });
 
-  it('tells of the token endpoint and of refresh tokens', async () => {
+  it('is logged for the token endpoint and for refresh tokens', async () => {
     const send = (fields: Record<string, string>) =>
       scene.ask('POST', '/v2/token', { headers: form, body: new URLSearchParams(fields).toString() });
     await send({ grant_type: 'password', username: 'root', password: 'secret-a' });
@@ -109,7 +109,7 @@ describe('a refused login', () => {
     ]);
   });
 
-  it('says throttled, and is counted, after a burst of wrong passwords', async () => {
+  it('has the reason throttled, and is counted, after a burst of wrong passwords', async () => {
     const logins = Array.from({ length: 26 }, (_, i) => scene.as(basic('root', `wrong-${i}`))('GET', '/v2/'));
     await expect.poll(() => refused.filter(({ reason }) => reason === 'throttled').length).toBe(2);
     const throttled = refused.find(({ reason }) => reason === 'throttled');
@@ -125,14 +125,14 @@ describe('a refused login', () => {
     expect(statuses.toSorted((a, b) => a - b)).toEqual([...Array.from({ length: 24 }, () => 401), 429, 429]);
   });
 
-  it('gives clients the same answer whatever the reason', async () => {
+  it('gets the same answer for every reason', async () => {
     const answers = await Promise.all(
       rows.slice(0, 3).map(async ([, , credentials]) => scene.as(await credentials())('GET', '/v2/')),
     );
     expect(new Set(answers.map((answer) => JSON.stringify(comparable(answer)))).size).toBe(1);
   });
 
-  it('is not what a client without credentials, or without the right, meets', async () => {
+  it('is not logged for a client without credentials or without permission', async () => {
     await scene.ask('GET', '/v2/');
     await scene.as(basic('', ''))('GET', '/v2/');
     await scene.as(basic('robot', robot.token))('GET', '/api/v1/keys');

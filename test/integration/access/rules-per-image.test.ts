@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => cleanups.run());
 
-describe('rules are about the image that is meant', () => {
+describe('rules apply to the resolved image', () => {
   const hub = { Host: 'hub.example' };
   it.each<[path: string, headers: Record<string, string>, whoMay: string]>([
     ['app/manifests/v1', {}, 'bydefault'],
@@ -64,7 +64,7 @@ describe('rules are about the image that is meant', () => {
     ['app', {}, 'bydefault'],
     ['app', hub, 'byhost'],
     ['by-ns/app', {}, 'byns'],
-  ])('POST %s %j, where ns means nothing', async (name, headers, whoMay) => {
+  ])('POST %s %j, which ignores ns', async (name, headers, whoMay) => {
     for (const user of ['byhost', 'byns', 'bydefault']) {
       const path = `/v2/${name}/blobs/uploads/?ns=docker.io`;
       expect([user, await statusOf(scene.as(basic(user))('POST', path, { headers }))]).toEqual([
@@ -74,7 +74,7 @@ describe('rules are about the image that is meant', () => {
     }
   });
 
-  it('a token opens nothing under another name of the same image', async () => {
+  it('a token allows nothing under another name of the same image', async () => {
     const ask = scene.as(`Bearer ${await scene.token('repository:app:pull', basic('bydefault'))}`);
     expect(await statusOf(ask('GET', '/v2/app/manifests/v1'))).toBe(200);
     expect(await statusOf(ask('GET', '/v2/by-default/app/manifests/v1'))).toBe(401);

@@ -158,7 +158,7 @@ async function useWrongly(
   remember(await root('DELETE', `/api/v1/accounts/robot/tokens/${account.token}`));
 }
 
-it('no secret is in a log line, an event, an error or an answer of the management API', () => {
+it('no secret appears in a log line, an event, an error or an answer of the management API', () => {
   for (const { level, fields, message } of scene.server.log)
     seen.push(`${level} ${message} ${inspect(fields, { depth: 10 })}`);
   expect(scene.server.log.some(({ message }) => message === 'changed through the management API')).toBe(true);
@@ -173,7 +173,7 @@ it('no secret is in a log line, an event, an error or an answer of the managemen
   }
 });
 
-it('no password and no token is in the data folder', async () => {
+it('the data folder contains no password and no token', async () => {
   await scene.server.registry.close();
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile());

@@ -79,7 +79,7 @@ const rewriteHtpasswd = async (text: string): Promise<void> => {
 };
 
 describe('a token', () => {
-  it('is given by GET and by POST alike, for as long as it says', async () => {
+  it('is issued by GET and by POST, and is valid for the announced time', async () => {
     const byGet = await get(`service=artifactapi&client_id=docker&account=root&extra=1&scope=${pull}`, basic('reader'));
     const byPost = await post({ ...password('reader'), service: 'artifactapi', client_id: 'x', scope: pull });
     for (const answer of [byGet, byPost]) {
@@ -106,18 +106,18 @@ describe('a token', () => {
   });
 
   it.each<[what: string, scopes: string[], granted: string]>([
-    ['nothing asked for', [], ''],
-    ['all that is allowed', ['repository:local/app:*'], 'repository:local/app:pull,push'],
-    ['the part that is allowed', ['repository:local/app:push,pull,delete'], 'repository:local/app:pull,push'],
-    ['nothing that is allowed', ['repository:secret/app:pull'], ''],
+    ['no scope', [], ''],
+    ['all actions', ['repository:local/app:*'], 'repository:local/app:pull,push'],
+    ['more actions than the rules allow', ['repository:local/app:push,pull,delete'], 'repository:local/app:pull,push'],
+    ['a repository that the rules do not allow', ['repository:secret/app:pull'], ''],
     ['several scopes', [pull, 'repository:local/other:push'], `${pull} repository:local/other:push`],
-    ['several in one', [`${pull} repository:local/other:push`], `${pull} repository:local/other:push`],
-    ['the same twice', [pull, pull], pull],
+    ['several scopes in one parameter', [`${pull} repository:local/other:push`], `${pull} repository:local/other:push`],
+    ['the same scope twice', [pull, pull], pull],
     ['the catalog', ['registry:catalog:*'], 'registry:catalog:*'],
-    ['what nobody knows', ['artifact:local/app:pull', 'repository:local/app:explode', 'repository', ':::'], ''],
-    ['a class', ['repository(plugin):local/app:pull'], pull],
-    ['a name that is none', ['repository:LOCAL/../app:pull', 'repository:local:pull'], ''],
-  ])('grants, of %s, what the rules allow', async (_what, scopes, granted) => {
+    ['unknown types and actions', ['artifact:local/app:pull', 'repository:local/app:explode', 'repository', ':::'], ''],
+    ['a resource class', ['repository(plugin):local/app:pull'], pull],
+    ['an invalid name', ['repository:LOCAL/../app:pull', 'repository:local:pull'], ''],
+  ])('requested with %s grants what the rules allow', async (_what, scopes, granted) => {
     const fields = scopes.map((scope): [string, string] => ['scope', scope]);
     const byGet = await given(get(new URLSearchParams(fields).toString(), basic('writer')));
     const byPost = await given(post([...Object.entries(password('writer')), ...fields]));
@@ -126,7 +126,7 @@ describe('a token', () => {
     expect((await scene.as(`bEaReR ${byGet.token}`)('GET', '/v2/')).status).toBe(200);
   });
 
-  it('does nothing that it was not made for, whatever its bearer may', async () => {
+  it('allows only what it grants, even if its user may do more', async () => {
     const { token } = await given(get(`scope=${pull}`, basic('root')));
     const ask = scene.as(`Bearer ${token}`);
     for (const [method, path] of [
@@ -142,7 +142,7 @@ describe('a token', () => {
     expect((await ask('GET', '/v2/token')).status).toBe(401);
   });
 
-  it('is refused when it was tampered with, or is no token', async () => {
+  it('is refused when it was modified or is not a token', async () => {
     const { token } = await given(get(`scope=${pull}`, basic('reader')));
     const [header = '', payload = '', signature = ''] = token.split('.');
     const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -162,24 +162,24 @@ describe('a token', () => {
   });
 });
 
-describe('who asks for a token', () => {
+describe('a request for a token', () => {
   it.each<[what: string, authorization: string | undefined]>([
-    ['nobody', undefined],
-    ['an empty password', basic('', '')],
-    ['a wrong password', basic('reader', 'guess')],
-    ['an unknown user', basic('nobody-knows', 'guess')],
-    ['a name alone', basic('reader', '')],
-    ['a password alone', basic('', 'password of reader')],
-    ['what is no base64', 'Basic !!!'],
-    ['what has no colon', 'Basic cmVhZGVy'],
-  ])('is refused as %s, where no rule is for everybody', async (_what, authorization) => {
+    ['without credentials', undefined],
+    ['with an empty name and password', basic('', '')],
+    ['with a wrong password', basic('reader', 'guess')],
+    ['with an unknown user', basic('nobody-knows', 'guess')],
+    ['with only a name', basic('reader', '')],
+    ['with only a password', basic('', 'password of reader')],
+    ['with invalid base64', 'Basic !!!'],
+    ['with a missing colon', 'Basic cmVhZGVy'],
+  ])('%s is refused when no rule allows anonymous users', async (_what, authorization) => {
     const answer = await get(`scope=${pull}`, authorization);
     expect([answer.status, answer.codes]).toEqual([401, ['UNAUTHORIZED']]);
     expect(answer.header('www-authenticate')).toMatch(/^Basic realm="/);
   });
 
   it.each<[what: string, contentType: string, body: string, status: number]>([
-    ['no form', 'application/json', '{"grant_type":"password"}', 415],
+    ['JSON instead of a form', 'application/json', '{"grant_type":"password"}', 415],
     [
       'a form with a charset',
       'application/x-www-form-urlencoded; charset=utf-8',
@@ -189,16 +189,16 @@ describe('who asks for a token', () => {
     ['no grant type', form['Content-Type'], 'username=reader', 400],
     ['another grant type', form['Content-Type'], 'grant_type=client_credentials', 400],
     ['a wrong password', form['Content-Type'], 'grant_type=password&username=reader&password=guess', 401],
-    ['nobody', form['Content-Type'], 'grant_type=password&username=&password=', 401],
+    ['empty credentials', form['Content-Type'], 'grant_type=password&username=&password=', 401],
     ['no refresh token', form['Content-Type'], 'grant_type=refresh_token', 401],
-    ['too much', form['Content-Type'], `grant_type=password&more=${'x'.repeat(70_000)}`, 413],
-  ])('is answered by POST with %s', async (_what, contentType, body, status) => {
+    ['a form over 64 KiB', form['Content-Type'], `grant_type=password&more=${'x'.repeat(70_000)}`, 413],
+  ])('by POST with %s gets the expected status', async (_what, contentType, body, status) => {
     const answer = await scene.ask('POST', '/v2/token', { headers: { 'Content-Type': contentType }, body });
     expect(answer.status).toBe(status);
     if (status !== 200) expect(answer.codes).toHaveLength(1);
   });
 
-  it('is given to an account at once after many wrong tokens of it, which count for no one', async () => {
+  it('of an account succeeds at once after many wrong tokens, which are not counted', async () => {
     await manage(root, 'POST', 'accounts', { name: 'robot' });
     const made = await manage(root, 'POST', 'accounts/robot/tokens', { description: 'ci' });
     const { token } = made as { token: string };
@@ -208,7 +208,7 @@ describe('who asks for a token', () => {
     expect((await get('', basic('robot', token))).status).toBe(200);
   });
 
-  it('may be nobody where a rule is for everybody, and gets what nobody may', async () => {
+  it('may be anonymous when a rule allows anonymous users, and grants what they may do', async () => {
     await manage(root, 'POST', 'rules', { names: 'local/app', anonymous: true, allow: ['pull'] });
     for (const answer of [
       get(`scope=${pull},push`),
@@ -225,7 +225,7 @@ describe('who asks for a token', () => {
 });
 
 describe('a refresh token', () => {
-  it('is given when asked for, and gives access tokens in place of a password', async () => {
+  it('is issued on request, and obtains access tokens without a password', async () => {
     const byGet = await given(get(`offline_token=true&scope=${pull}`, basic('reader')));
     const byPost = await given(post({ ...password('reader'), access_type: 'offline' }));
     for (const { refresh_token: token = '' } of [byGet, byPost]) {
@@ -239,7 +239,7 @@ describe('a refresh token', () => {
     expect((await post(refresh(byPost.refresh_token ?? ''))).status).toBe(401);
   });
 
-  it('is no access token, and an access token is none', async () => {
+  it('is not accepted as an access token, nor an access token as a refresh token', async () => {
     const { token, refresh_token: refreshToken = '' } = await given(
       get(`offline_token=true&scope=${pull}`, basic('root')),
     );
@@ -252,8 +252,8 @@ describe('a refresh token', () => {
 
   it.each<[what: string, change: () => Promise<void>]>([
     ['password changed', () => rewriteHtpasswd(htpasswdOf(users, (user) => `new password of ${user}`))],
-    ['line went', () => rewriteHtpasswd(htpasswdOf(['writer']))],
-  ])('ends, with the access tokens, for a user whose %s', async (_what, change) => {
+    ['line was removed', () => rewriteHtpasswd(htpasswdOf(['writer']))],
+  ])('becomes invalid, as do access tokens, for a user whose %s', async (_what, change) => {
     const { token, refresh_token: refreshToken = '' } = await given(
       get(`offline_token=true&scope=${pull}`, basic('reader')),
     );
@@ -263,7 +263,7 @@ describe('a refresh token', () => {
     expect((await get('', basic('reader'))).status).toBe(401);
   });
 
-  it('and access tokens outlive the rotation of keys', async () => {
+  it('and access tokens stay valid after the keys are rotated', async () => {
     const { token, refresh_token: refreshToken = '' } = await given(
       get(`offline_token=true&scope=${pull}`, basic('reader')),
     );

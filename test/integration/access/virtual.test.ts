@@ -58,7 +58,7 @@ const blobOf = (name: string): string => pushed.get(name)?.digest ?? '';
 const manifestDigestOf = (name: string): string => pushed.get(name)?.manifest.digest ?? '';
 const statusOf = async (answer: Promise<Answer>): Promise<number> => (await answer).status;
 
-describe('a name that one must not know is answered as one that does not exist', () => {
+describe('a hidden name is answered like one that does not exist', () => {
   const known = { name: 'secret/app', repository: 'secret' };
   const unknown = { name: 'nosuch/app', repository: 'nosuch' };
   const rows = [...endpoints, ...managementEndpoints].filter(({ path }) => /:name|:repository/.test(path));
@@ -96,7 +96,7 @@ describe('a name that one must not know is answered as one that does not exist',
     }
   });
 
-  it('in the scope of a token', async () => {
+  it('in the scope of a token request', async () => {
     for (const { name } of [known, unknown]) {
       const answer = await scene.as(basic('viewer'))('GET', `/v2/token?scope=repository:${name}:pull,push`);
       expect([answer.status, answer.json()]).toEqual([200, expect.objectContaining({ scope: '' })]);
@@ -120,7 +120,7 @@ describe('a name that one must not know is answered as one that does not exist',
     expect(await mount(scene.ask, 'drop/to2', '', digest('layer of drop/from'))).toBe(201);
   });
 
-  it('as the source of a mount by a token that was not made for it', async () => {
+  it('as the source of a mount by a token without a grant for it', async () => {
     const shared = blobOf('shared/app');
     const mount = async (...scopes: string[]): Promise<number[]> => {
       const ask = scene.as(`Bearer ${await scene.token(scopes, basic('pusher'))}`);
@@ -132,7 +132,7 @@ describe('a name that one must not know is answered as one that does not exist',
     expect(await mount(scope('2'), 'repository:shared/app:pull')).toEqual([201, 201]);
   });
 
-  it('in a manifest that names what another image holds', async () => {
+  it('in a manifest that names a blob of another image', async () => {
     const put = async (blob: Buffer): Promise<object> => {
       const manifest = manifestOf(types.ociImage, { config: describeBytes(types.ociConfig, blob), layers: [] });
       const send = { headers: { 'Content-Type': manifest.type }, body: manifest.bytes };
@@ -177,7 +177,7 @@ describe('a virtual repository', () => {
     ['member', 'outer/app/manifests/v1', 'shared/app'],
     ['member', 'outer/only/manifests/v1', 404],
     ['half', 'outer/app/manifests/v1', 403],
-  ])('is answered to %s for %s: %s', async (user, path, expected) => {
+  ])('answers %s for %s with %s', async (user, path, expected) => {
     for (const method of ['GET', 'HEAD'] as const) {
       const answer = await scene.as(basic(user))(method, `/v2/${path}`);
       const found = images.find((name) => manifestDigestOf(name) === answer.header('docker-content-digest'));
@@ -186,7 +186,7 @@ describe('a virtual repository', () => {
     }
   });
 
-  it('shows of its members only what the caller may pull', async () => {
+  it('shows only those images of its members that the caller may pull', async () => {
     const viewer = scene.as(basic('viewer'));
     const tags = async (ask: Ask): Promise<unknown> => (await ask('GET', '/v2/all/app/tags/list')).json();
     expect(await tags(viewer)).toEqual({ name: 'all/app', tags: ['v1'] });
@@ -209,23 +209,26 @@ describe('a virtual repository', () => {
     ['half', 403, 403],
     ['target', 403, 202],
     ['pusher', 202, 202],
-  ])('takes writes of %s only with the right on both: %i, %i', async (user, onVirtual, onTarget) => {
-    const ask = scene.as(basic(user));
-    const scopes = (name: string): string => `repository:${name}:*`;
-    const byToken = scene.as(`Bearer ${await scene.token([scopes('all/app'), scopes('target/app')], basic(user))}`);
-    for (const [repository, expected] of [
-      ['all', onVirtual],
-      ['target', onTarget],
-    ] as const) {
-      expect(await statusOf(ask('POST', `/v2/${repository}/app/blobs/uploads/`))).toBe(expected);
-      const whenRefused = expected === 403 ? 401 : expected;
-      expect(await statusOf(byToken('POST', `/v2/${repository}/app/blobs/uploads/`))).toBe(whenRefused);
-      await pushImage(root, 'target/app', `fresh ${user}`, 'fresh');
-      expect(await statusOf(ask('DELETE', `/v2/${repository}/app/manifests/fresh`))).toBe(expected);
-    }
-  });
+  ])(
+    'accepts writes of %s only with permission for itself and its target: %i, %i',
+    async (user, onVirtual, onTarget) => {
+      const ask = scene.as(basic(user));
+      const scopes = (name: string): string => `repository:${name}:*`;
+      const byToken = scene.as(`Bearer ${await scene.token([scopes('all/app'), scopes('target/app')], basic(user))}`);
+      for (const [repository, expected] of [
+        ['all', onVirtual],
+        ['target', onTarget],
+      ] as const) {
+        expect(await statusOf(ask('POST', `/v2/${repository}/app/blobs/uploads/`))).toBe(expected);
+        const whenRefused = expected === 403 ? 401 : expected;
+        expect(await statusOf(byToken('POST', `/v2/${repository}/app/blobs/uploads/`))).toBe(whenRefused);
+        await pushImage(root, 'target/app', `fresh ${user}`, 'fresh');
+        expect(await statusOf(ask('DELETE', `/v2/${repository}/app/manifests/fresh`))).toBe(expected);
+      }
+    },
+  );
 
-  it('hands a session of its target to nobody without the right on it', async () => {
+  it('hides upload sessions of its target from users without permission for the target', async () => {
     const started = await scene.as(basic('pusher'))('POST', '/v2/all/app/blobs/uploads/');
     const path = started.header('location');
     for (const method of ['GET', 'PATCH', 'PUT', 'DELETE'] as const) {

@@ -32,10 +32,10 @@ function run(args: readonly string[], options: CommandOptions = {}): Promise<End
 
 describe('artifactapi import', () => {
   it.each([
-    ['as the archive says', '', 'team/app:1'],
-    ['as asked', '/other/app:2', 'other/app:2'],
-    ['with the tag of the archive', '/third/app', 'third/app:1'],
-  ])('brings an archive, %s', async (_name, place, name) => {
+    ['under the name in the archive', '', 'team/app:1'],
+    ['under the requested name', '/other/app:2', 'other/app:2'],
+    ['with the tag in the archive', '/third/app', 'third/app:1'],
+  ])('imports an archive %s', async (_name, place, name) => {
     const { code, stdout, stderr } = await run(['import', 'image.tar', '--to', `${started.url}/local${place}`]);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout.split('\n')[0]).toBe(`local/${name}  ${image.manifest.digest}  linux/amd64`);
@@ -50,21 +50,21 @@ describe('artifactapi import', () => {
       ['nothing.tar', '--to', 'http://127.0.0.1:9/local'],
       /the archive cannot be read: ENOENT/,
     ],
-    ['no address', ['image.tar', '--to', 'local/app'], /invalid address "local\/app"/],
+    ['an invalid address', ['image.tar', '--to', 'local/app'], /invalid address "local\/app"/],
     ['a digest', ['image.tar', '--to', 'http://127.0.0.1:9/local/app@sha256:0'], /takes a tag, not a digest/],
     [
       'a registry that is not there',
       ['image.tar', '--to', 'http://127.0.0.1:9/local'],
       /no answer from .*ECONNREFUSED/,
     ],
-  ])('ends with 1 and says why: %s', async (_name, args, message) => {
+  ])('exits with 1 and an explanation for %s', async (_name, args, message) => {
     const { code, stderr } = await run(['import', ...args]);
     expect(code).toBe(1);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split('\n')).toHaveLength(1);
   });
 
-  it('tells a refusal as the registry words it, though it comes before the end of the file', async () => {
+  it('prints the refusal of the registry, even when it arrives before the end of the file', async () => {
     await writeFile(path.join(folder, 'noise.tar'), Buffer.alloc(200 * 1024 * 1024, 'x'));
     const { code, stderr } = await run(['import', 'noise.tar', '--to', `${started.url}/local/x`]);
     expect(code).toBe(1);
@@ -90,7 +90,7 @@ describe('artifactapi import', () => {
   });
 
   it.each<[string, readonly string[], Record<string, string>, string | undefined]>([
-    ['nobody', [], {}, undefined],
+    ['an anonymous user', [], {}, undefined],
     [
       'a user',
       ['--user', 'me:secret'],
@@ -133,10 +133,10 @@ describe('artifactapi export', () => {
   });
 
   it.each([
-    ['what is not there', ['/local/out/app:9'], /refused: manifest unknown/],
-    ['no image', ['/local'], /the address has no image/],
+    ['a missing image', ['/local/out/app:9'], /refused: manifest unknown/],
+    ['an address without an image', ['/local'], /the address has no image/],
     ['two repositories', ['/local/a:1', '/other/a:1'], /an archive can only contain images of one repository/],
-  ])('ends with 1, says why and leaves no file: %s', async (_name, places, message) => {
+  ])('exits with 1 and an explanation, and leaves no file, for %s', async (_name, places, message) => {
     const own = path.join(folder, 'refused');
     await mkdir(own, { recursive: true });
     const addresses = places.map((place) => started.url + place);
@@ -146,7 +146,7 @@ describe('artifactapi export', () => {
     expect(await readdir(own)).toEqual([]);
   });
 
-  it('leaves no file when the archive breaks off', async () => {
+  it('leaves no file when the transfer is interrupted', async () => {
     const server = createServer((_req, res) => {
       res.writeHead(200, { 'Content-Length': 1000 }).write('a part', () => res.destroy());
     });

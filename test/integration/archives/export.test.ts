@@ -72,7 +72,7 @@ describe('an export', () => {
   const image = buildImage('exported');
   beforeAll(() => push('local/team/app', '1.2', image));
 
-  it('is an OCI layout that docker load takes too, of a size that is told before, and always the same', async () => {
+  it('is an OCI layout that docker load accepts, with an announced size and always the same bytes', async () => {
     const answer = await ask('name=team/app:1.2');
     expect([answer.status, answer.header('content-type')]).toEqual([200, 'application/x-tar']);
     expect(answer.header('content-disposition')).toBe('attachment; filename="team-app-1.2.tar"');
@@ -97,7 +97,7 @@ describe('an export', () => {
     expect((await ask('image=team/app&reference=1.2')).body.equals(answer.body)).toBe(true);
   });
 
-  it('comes back in as it was', async () => {
+  it('can be imported again unchanged', async () => {
     const { body } = await ask('name=team/app:1.2');
     const imported = await client.post('/api/v1/repositories/local/import', { body });
     expect(imported.json()).toMatchObject({
@@ -116,19 +116,19 @@ describe('an export', () => {
       'localhost:5000/other:latest',
       'latest',
     ],
-  ])('is called %s', async (_name, query, full, ref) => {
+  ])('gets its name %s', async (_name, query, full, ref) => {
     const files = await unpack((await ask(query)).body);
     expect(json(files, 'index.json')).toMatchObject({ manifests: [names(full, ref)] });
     expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: [full] }]);
   });
 
-  it('by digest has no name', async () => {
+  it('by digest contains no name', async () => {
     const files = await unpack((await ask(`name=team/app@${image.manifest.digest}`)).body);
     expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(image.manifest)] });
     expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: [] }]);
   });
 
-  it('of several images has what they share once, and full names', async () => {
+  it('of several images contains shared blobs once, and full names', async () => {
     const other = buildImage('exported beside');
     await push('local/team/other', 'latest', other);
     await push('local/team/app', 'again', image);
@@ -141,7 +141,7 @@ describe('an export', () => {
     expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: full.slice(0, 2) }, { RepoTags: full.slice(2) }]);
   });
 
-  it('goes through a virtual repository', async () => {
+  it('works through a virtual repository', async () => {
     const files = await unpack((await ask('name=team/app:1.2', 'all')).body);
     expect(json(files, 'manifest.json')).toMatchObject([{ RepoTags: ['all/team/app:1.2'] }]);
   });
@@ -160,7 +160,7 @@ describe('an export of several platforms', () => {
     await pushManifest(client, 'local/multi', '1', index);
   });
 
-  it('has all that are here, and for docker load the usual one', async () => {
+  it('contains all stored platforms, and linux/amd64 for docker load', async () => {
     const files = await unpack((await ask('name=multi:1')).body);
     expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(index)] });
     for (const built of [amd, arm]) expect(files.has(blobFile(built.manifest.bytes))).toBe(true);
@@ -171,7 +171,7 @@ describe('an export of several platforms', () => {
     ['linux/arm64', arm],
     ['linux/arm64/v8', arm],
     ['linux/amd64', amd],
-  ])('has only what fits %s when that is asked for', async (platform, built) => {
+  ])('contains only the image for %s when this platform is requested', async (platform, built) => {
     const files = await unpack((await ask(`name=multi:1&platform=${platform}`)).body);
     expect(json(files, 'index.json')).toMatchObject({ manifests: [describeManifest(built.manifest)] });
     expect(json(files, 'manifest.json')).toMatchObject([{ Config: blobFile(built.config) }]);
@@ -219,7 +219,7 @@ describe('an export is refused', () => {
     expect([answer.status, answer.codes]).toEqual([status, [code]]);
   });
 
-  it('when a layer of it is not here', async () => {
+  it('when a layer is missing', async () => {
     const lacking = buildImage('lacking');
     await push('local/lacking', '1', lacking);
     await client.delete(`/v2/local/lacking/blobs/${digest(lacking.layers[0] ?? '')}`);
@@ -228,14 +228,14 @@ describe('an export is refused', () => {
   });
 });
 
-describe('bytes that are damaged', () => {
+describe('an export of damaged bytes', () => {
   async function fileOf(bytes: Buffer): Promise<string> {
     const hex = digest(bytes).slice('sha256:'.length);
     const found = (await readdir(started.folder, { recursive: true })).find((file) => file.endsWith(hex));
     return path.join(started.folder, found ?? '');
   }
 
-  it('never look whole', async () => {
+  it('never looks complete', async () => {
     const built = buildImage('damaged');
     await push('local/damaged', '1', built);
     const [layer = Buffer.alloc(0)] = built.layers;
@@ -244,7 +244,7 @@ describe('bytes that are damaged', () => {
     expect(started.log).toContainEqual(expect.objectContaining({ message: 'sending a blob failed' }));
   });
 
-  it('that are too few are found before the first is sent', async () => {
+  it('fails before the first byte is sent when a file is too short', async () => {
     const built = buildImage('shortened');
     await push('local/shortened', '1', built);
     const file = await fileOf(built.layers[0] ?? Buffer.alloc(0));
@@ -256,7 +256,7 @@ describe('bytes that are damaged', () => {
   });
 });
 
-describe('a client that leaves', () => {
+describe('a client that disconnects', () => {
   it('ends the export', async () => {
     const layers = [someBytes('a large layer', 30_000_000)];
     const config = Buffer.from('{"os":"linux","architecture":"amd64"}');

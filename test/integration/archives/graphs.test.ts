@@ -78,7 +78,7 @@ function exportOf(query: string, repository = 'local'): Promise<Answer> {
 }
 
 describe('an export of nested indexes', () => {
-  it('reads each manifest twice at most, whatever the number of paths to it', async () => {
+  it('reads each manifest at most twice, for any number of paths to it', async () => {
     const indexes = nest(8, 30, describeBytes(types.ociLayer, Buffer.from('absent')));
     const { repository, asked } = countingRepository(indexes);
     const names = [{ image: 'nested', reference: { tag: 'top' } }];
@@ -89,7 +89,7 @@ describe('an export of nested indexes', () => {
     expect(asked()).toBeLessThanOrEqual(1 + 2 * indexes.length);
   });
 
-  it('is refused before it is answered when they are too deep', async () => {
+  it('is refused before the answer begins when they are nested too deeply', async () => {
     const indexes = nest(24, 2, describeBytes(types.ociLayer, Buffer.from('absent')));
     for (const index of indexes) await pushManifest(client, 'local/deep', index.digest, index);
     const answer = await exportOf(`name=deep@${indexes.at(-1)?.digest}`);
@@ -97,7 +97,7 @@ describe('an export of nested indexes', () => {
     expect(answer.body.toString()).toContain('nested deeper than 9 levels');
   });
 
-  it('passes over children of an algorithm that nobody can store', async () => {
+  it('skips children with an unsupported digest algorithm', async () => {
     const image = buildImage('beside a foreign child');
     for (const bytes of [image.config, ...image.layers]) await pushBlob(client, 'local/foreign', bytes);
     await pushManifest(client, 'local/foreign', image.manifest.digest, image.manifest);
@@ -146,7 +146,7 @@ describe('an export of sha512 content', () => {
     );
   });
 
-  it('comes back in as it was', async () => {
+  it('can be imported again unchanged', async () => {
     const imported = await client.post('/api/v1/repositories/copy/import?image=long&tag=1', { body: answer.body });
     expect(imported.json()).toMatchObject({
       images: [{ image: 'long', digest: manifest.sha512 }],
@@ -157,7 +157,7 @@ describe('an export of sha512 content', () => {
 });
 
 describe('an import of nested indexes', () => {
-  it('takes seven levels of thirty equal children each', async () => {
+  it('accepts seven levels of thirty equal children each', async () => {
     const image = buildImage('at the bottom');
     const indexes = nest(7, 30, describeManifest(image.manifest));
     const manifests = [image.manifest, ...indexes].map(({ bytes }) => bytes);
@@ -172,7 +172,7 @@ describe('an import of nested indexes', () => {
     });
   });
 
-  it('refuses indexes that follow more references together than an archive may', async () => {
+  it('refuses indexes with more references in total than the limit', async () => {
     const image = buildImage('shared by many');
     const children = Array.from({ length: 2000 }, () => describeManifest(image.manifest));
     const wide = indexManifest(children);

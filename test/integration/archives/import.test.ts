@@ -91,7 +91,7 @@ describe('an OCI layout', () => {
   ];
 
   it.each(packings)(
-    'comes in, %s, as the body and as the file of a form, and the answer tells what',
+    'can be imported, %s, as the body and as the file of a form, and the answer lists its content',
     async (kind, pack) => {
       const image = buildImage(`packed ${kind}`);
       const tar = pack(await tarOf(entriesOf(layoutOf(image, `registry.example/team/${kind}:1.2`))));
@@ -122,7 +122,7 @@ describe('an OCI layout', () => {
     },
   );
 
-  it('for several platforms comes in whole, with what is about its images, and by sha512 too', async () => {
+  it('for several platforms is imported completely, with referrers, also by sha512', async () => {
     const [amd, arm] = [buildImage('amd'), buildImage('arm')];
     const nested = indexManifest([describeTop(arm.manifest, { platform: { os: 'linux', architecture: 'arm64' } })]);
     const attestation = { platform: { os: 'unknown', architecture: 'unknown' } };
@@ -168,11 +168,17 @@ describe('an OCI layout', () => {
   });
 
   it.each<[string, string, string, string, readonly string[]]>([
-    ['a tag alone, and an image that is asked for', '1.0', '?image=team/asked', 'team/asked', ['1.0']],
-    ['a name, and another that is asked for', 'team/own:1', '?image=team/asked&tag=a&tag=b', 'team/asked', ['a', 'b']],
-    ['a name, and tags that are asked for', 'team/own:1', '?tag=c', 'team/own', ['c']],
-    ['no tag: by digest alone', 'team/untagged@sha256:0', '', 'team/untagged', []],
-    ['our own name in front', '127.0.0.1:5000/local/team/back:1', '', 'team/back', ['1']],
+    ['a tag in the archive and a requested image', '1.0', '?image=team/asked', 'team/asked', ['1.0']],
+    [
+      'a requested name instead of the one in the archive',
+      'team/own:1',
+      '?image=team/asked&tag=a&tag=b',
+      'team/asked',
+      ['a', 'b'],
+    ],
+    ['a name in the archive and requested tags', 'team/own:1', '?tag=c', 'team/own', ['c']],
+    ['a digest only', 'team/untagged@sha256:0', '', 'team/untagged', []],
+    ['a name with our own address', '127.0.0.1:5000/local/team/back:1', '', 'team/back', ['1']],
   ])('is named by %s', async (label, name, query, image, tags) => {
     const built = buildImage(label);
     const answer = await send(await tarOf(entriesOf(layoutOf(built, name))), query);
@@ -181,7 +187,7 @@ describe('an OCI layout', () => {
     await pullable(`local/${image}`, tags[0] ?? built.manifest.digest, built);
   });
 
-  it('may be named by fields of the form', async () => {
+  it('gets its name from fields of the form', async () => {
     const tar = await tarOf(entriesOf(layoutOf(buildImage('fields'), 'x')));
     const fields = [
       { head: 'name="image"', body: 'team/fields' },
@@ -191,7 +197,7 @@ describe('an OCI layout', () => {
     expect((answer.json() as Report).images).toMatchObject([{ image: 'team/fields', tags: ['7'] }]);
   });
 
-  it('under several names is there under each', async () => {
+  it('with several names is stored under each', async () => {
     const image = buildImage('names');
     const tops = ['a/x:1', 'a/x:2', 'b/y:1'].map((name) => describeTop(image.manifest, refName(name)));
     const answer = await send(await tarOf(entriesOf({ ...blobFiles(image), ...layoutFiles(tops) })));
@@ -203,7 +209,7 @@ describe('an OCI layout', () => {
     await pullable('local/b/y', '1', image);
   });
 
-  it('may lack a layer that the image has, and be read through a virtual repository into its target', async () => {
+  it('may lack a layer that the image already has, also through a virtual repository', async () => {
     const image = buildImage('lacking');
     const [layer = Buffer.alloc(0)] = image.layers;
     await pushBlob(client, 'local/team/lacking', layer);
@@ -243,8 +249,8 @@ describe('an OCI layout', () => {
   });
 });
 
-describe('what docker save writes', () => {
-  it('gets a manifest of its config and its layers as they are', async () => {
+describe('an archive of docker save', () => {
+  it('gets a manifest with its config and layers unchanged', async () => {
     const image = buildImage('saved');
     const answer = await send(await tarOf(savedEntries(image, ['team/saved:1', 'docker.io/team/saved:2'])));
     expect(answer.status).toBe(201);
@@ -260,7 +266,7 @@ describe('what docker save writes', () => {
     }
   });
 
-  it('may have a layer once and links to it, before it and after it', async () => {
+  it('may have links to a layer before and after it', async () => {
     const image = buildImage('linked');
     const [first, second] = ['a', 'b'].map((letter) => `${letter.repeat(64)}/layer.tar`) as [string, string];
     const config = 'config.json';
@@ -278,7 +284,7 @@ describe('what docker save writes', () => {
     expect(answer.status).toBe(201);
   });
 
-  it('may have packed layers that are named after their digest', async () => {
+  it('may have compressed layers that are named after their digest', async () => {
     const image = buildImage('packed layers');
     const packed = image.layers.map((bytes) => gzipSync(bytes));
     const names = packed.map((bytes) => `${digest(bytes).slice(7)}.tar.gz`);
@@ -346,14 +352,14 @@ describe('a broken or hostile archive', () => {
   };
 
   it.each<[string, string, () => TarEntry[] | Buffer, string?]>([
-    ['a path that goes up', 'ARCHIVE_INVALID', () => withFile({ name: '../x', bytes: 'x' })],
-    ['a path that goes up further in', 'ARCHIVE_INVALID', () => withFile({ name: 'blobs/../../x', bytes: 'x' })],
+    ['a path with .. at its start', 'ARCHIVE_INVALID', () => withFile({ name: '../x', bytes: 'x' })],
+    ['a path with .. inside', 'ARCHIVE_INVALID', () => withFile({ name: 'blobs/../../x', bytes: 'x' })],
     ['an absolute path', 'ARCHIVE_INVALID', () => withFile({ name: '/etc/passwd', bytes: 'x' })],
     ['a path that is too long', 'ARCHIVE_INVALID', () => withFile({ name: `${'a/'.repeat(600)}b`, bytes: 'x' })],
     ['a symbolic link', 'ARCHIVE_INVALID', () => withFile({ name: 'x', type: 'symlink', linkname: 'index.json' })],
     ['a hard link', 'ARCHIVE_INVALID', () => withFile({ name: 'x', type: 'link', linkname: 'index.json' })],
     [
-      'a link that leads out',
+      'a link that leaves the archive',
       'ARCHIVE_INVALID',
       () => withFile({ name: 'a/layer.tar', type: 'symlink', linkname: '../../x' }),
     ],
@@ -366,18 +372,18 @@ describe('a broken or hostile archive', () => {
     ['a pipe', 'ARCHIVE_INVALID', () => withFile({ name: 'x', type: 'fifo' })],
     ['a sparse file', 'ARCHIVE_INVALID', () => withFile({ name: 'x', bytes: 'x', pax: { 'GNU.sparse.major': '1' } })],
     [
-      'many attributes',
+      'too many attributes',
       'ARCHIVE_INVALID',
       () => withFile({ name: 'x', pax: Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`k${i}`, 'v'])) }),
     ],
     [
-      'a path twice that differs',
+      'two different files with one path',
       'ARCHIVE_INVALID',
       () => [...good, { name: 'x', bytes: '1' }, { name: './x', bytes: '2' }],
     ],
     ['a layer of another digest', 'DIGEST_INVALID', () => replaced(blobFile(layer), changed)],
     ['a manifest of another digest', 'DIGEST_INVALID', () => replaced(blobFile(image.manifest.bytes), '{}')],
-    ['a blob under no digest', 'DIGEST_INVALID', () => withFile({ name: 'blobs/sha256/abc', bytes: 'x' })],
+    ['a blob whose name is not a digest', 'DIGEST_INVALID', () => withFile({ name: 'blobs/sha256/abc', bytes: 'x' })],
     [
       'a blob of an unknown algorithm',
       'DIGEST_INVALID',
@@ -393,8 +399,12 @@ describe('a broken or hostile archive', () => {
       'ARCHIVE_INVALID',
       () => replaced('oci-layout', '{"imageLayoutVersion":"2.0.0"}'),
     ],
-    ['an index.json that is no JSON', 'ARCHIVE_INVALID', () => replaced('index.json', '{')],
-    ['an index.json of another shape', 'ARCHIVE_INVALID', () => replaced('index.json', '{"manifests":[{"digest":1}]}')],
+    ['an index.json that is not JSON', 'ARCHIVE_INVALID', () => replaced('index.json', '{')],
+    [
+      'an index.json with an invalid descriptor',
+      'ARCHIVE_INVALID',
+      () => replaced('index.json', '{"manifests":[{"digest":1}]}'),
+    ],
     ['an index.json without manifests', 'ARCHIVE_INVALID', () => replaced('index.json', '{"manifests":[]}')],
     ['a large index.json', 'SIZE_INVALID', () => replaced('index.json', ' '.repeat(4 * 1024 * 1024 + 1))],
     [
@@ -403,20 +413,20 @@ describe('a broken or hostile archive', () => {
       () => layout([top, describeTop(other.manifest, refName('evil/app:1'))]),
     ],
     [
-      'two manifests for the tag that is asked for',
+      'two manifests for the requested tag',
       'OPTIONS_INVALID',
       () => layout([top, describeTop(other.manifest)]),
       '?tag=1&image=x',
     ],
     ['an entry of another size', 'SIZE_INVALID', () => layout([{ ...top, size: 1 }])],
     ['an entry of another type', 'MANIFEST_INVALID', () => layout([{ ...top, mediaType: types.ociIndex }])],
-    ['an entry that is no manifest', 'MANIFEST_INVALID', () => layout([describeBytes(types.ociLayer, layer)])],
-    ['a name that cannot be one', 'NAME_INVALID', () => layout([describeTop(image.manifest, refName('Evil/App:1'))])],
-    ['a tag that cannot be one', 'TAG_INVALID', () => layout([describeTop(image.manifest, refName('evil/app:-'))])],
-    ['no name, and none asked for', 'OPTIONS_INVALID', () => layout([describeTop(image.manifest)])],
-    ['indexes in indexes in indexes', 'ARCHIVE_INVALID', deep],
+    ['an entry that is not a manifest', 'MANIFEST_INVALID', () => layout([describeBytes(types.ociLayer, layer)])],
+    ['an invalid name', 'NAME_INVALID', () => layout([describeTop(image.manifest, refName('Evil/App:1'))])],
+    ['an invalid tag', 'TAG_INVALID', () => layout([describeTop(image.manifest, refName('evil/app:-'))])],
+    ['no name, and no requested name', 'OPTIONS_INVALID', () => layout([describeTop(image.manifest)])],
+    ['indexes that are nested too deeply', 'ARCHIVE_INVALID', deep],
     [
-      'a saved layer that is missing',
+      'a missing saved layer',
       'ARCHIVE_INVALID',
       () => savedEntries(image, ['evil/app:1']).filter(({ bytes }) => bytes !== layer),
     ],
@@ -429,22 +439,22 @@ describe('a broken or hostile archive', () => {
         ),
     ],
     [
-      'a saved layer that is packed and not named by digest',
+      'a compressed saved layer that is not named by digest',
       'DIGEST_INVALID',
       () =>
         savedEntries(image, ['evil/app:1']).map((entry) =>
           entry.bytes === layer ? { ...entry, bytes: gzipSync(layer) } : entry,
         ),
     ],
-    ['a saved layer too few', 'ARCHIVE_INVALID', () => saved({ Layers: [] })],
-    ['a saved config that is missing', 'ARCHIVE_INVALID', () => saved({ Config: 'x.json' })],
+    ['fewer saved layers than diff ids', 'ARCHIVE_INVALID', () => saved({ Layers: [] })],
+    ['a missing saved config', 'ARCHIVE_INVALID', () => saved({ Config: 'x.json' })],
     [
       'a saved config of another digest',
       'DIGEST_INVALID',
       () => [...saved({ Config: `${'0'.repeat(64)}.json` }), { name: `${'0'.repeat(64)}.json`, bytes: image.config }],
     ],
     [
-      'a link in a circle',
+      'links that form a cycle',
       'ARCHIVE_INVALID',
       () => [
         ...saved({ Layers: ['a/layer.tar', 'b/layer.tar'] }),
@@ -453,12 +463,12 @@ describe('a broken or hostile archive', () => {
       ],
     ],
     ['a saved image without a name', 'OPTIONS_INVALID', () => savedEntries(image, null)],
-    ['nothing in it', 'ARCHIVE_INVALID', () => []],
+    ['no entries', 'ARCHIVE_INVALID', () => []],
     ['no bytes', 'ARCHIVE_INVALID', () => Buffer.alloc(0)],
-    ['no tar', 'ARCHIVE_INVALID', () => someBytes('noise', 5000)],
-    ['an image that cannot be one', 'NAME_INVALID', () => good, '?image=No'],
-    ['a tag that is asked for and cannot be one', 'TAG_INVALID', () => good, '?tag=-'],
-    ['two images that are asked for', 'OPTIONS_INVALID', () => good, '?image=a&image=b'],
+    ['bytes that are not a tar archive', 'ARCHIVE_INVALID', () => someBytes('noise', 5000)],
+    ['an invalid requested image', 'NAME_INVALID', () => good, '?image=No'],
+    ['an invalid requested tag', 'TAG_INVALID', () => good, '?tag=-'],
+    ['two requested images', 'OPTIONS_INVALID', () => good, '?image=a&image=b'],
   ])('with %s is refused with %s and leaves nothing', async (_name, code, make, query = '') => {
     const made = make();
     const tar = Buffer.isBuffer(made) ? made : await tarOf(made);
@@ -469,7 +479,7 @@ describe('a broken or hostile archive', () => {
   });
 
   it.each([0.1, 0.5, 0.9])(
-    'that is cut at %d of it leaves nothing, cut in the file, the gzip or the wire',
+    'that ends after %d of its bytes, of the gzip data or of the request leaves nothing',
     async (part) => {
       const large = buildImage('cut');
       const files = layoutOf(large, 'evil/cut:1');
@@ -497,9 +507,9 @@ describe('a broken or hostile archive', () => {
   it.each<[string, Buffer]>([
     ['no file', form([{ head: 'name="image"', body: 'x' }])],
     ['two files', form([filePart(Buffer.from('a')), filePart(Buffer.from('b'))])],
-    ['a field behind its file', form([filePart(Buffer.alloc(1024)), { head: 'name="image"', body: 'x' }])],
-    ['no end', form([filePart(Buffer.alloc(1024))]).subarray(0, 500)],
-    ['nothing', Buffer.alloc(0)],
+    ['a field after its file', form([filePart(Buffer.alloc(1024)), { head: 'name="image"', body: 'x' }])],
+    ['a missing end', form([filePart(Buffer.alloc(1024))]).subarray(0, 500)],
+    ['an empty body', Buffer.alloc(0)],
   ])('in a form with %s is refused and leaves nothing', async (_name, body) => {
     const before = await remains();
     const answer = await sendForm(body);
@@ -508,8 +518,8 @@ describe('a broken or hostile archive', () => {
   });
 
   it.each<[string, readonly string[], readonly string[]]>([
-    ['a misspelt field', ['tags'], ['tags']],
-    ['a field of another case', ['Image'], ['Image']],
+    ['a misspelled field', ['tags'], ['tags']],
+    ['a field in another case', ['Image'], ['Image']],
     ['a parameter of the export', ['tag', 'reference'], ['reference']],
     ['several unknown fields', ['a', 'b', 'a'], ['a', 'b']],
     ['a long name', ['x'.repeat(99)], ['x'.repeat(99)]],
@@ -538,7 +548,7 @@ describe('a broken or hostile archive', () => {
     ]);
   });
 
-  it('is answered before all of it was sent', async () => {
+  it('is refused before all of it was sent', async () => {
     const tar = await tarOf([{ name: '/etc/passwd', bytes: 'x' }]);
     const long = Readable.from(
       Array.from({ length: 500 }, (_, index) => (index === 0 ? tar : Buffer.alloc(64 * 1024))),
@@ -549,7 +559,7 @@ describe('a broken or hostile archive', () => {
 });
 
 describe('an import', () => {
-  it('is refused where nobody can log in, and so is an export', async () => {
+  it('is refused by a read-only registry, and so is an export', async () => {
     const own = await startRegistry({ access: 'read-only' });
     const other = new Client(own.url);
     try {

@@ -129,7 +129,7 @@ describe('the statistics of a cache', () => {
     expect(await statusOf()).toMatchObject({ counters: { hit: 2, miss: 1 } });
   });
 
-  it('begin again when the repository is created again, and tell since when they count', async () => {
+  it('restart when the repository is created again, with the time since when they count', async () => {
     await create({});
     await pull();
     clock.advance(60);

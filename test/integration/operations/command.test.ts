@@ -65,20 +65,20 @@ describe('artifactapi', () => {
     ['--version', /^\d+\.\d+\.\d+\n$/],
     ['--help', /serve \[options\]/],
     ['serve --help', /--host <address>[\s\S]*--port <number>[\s\S]*--tls-key <file>[\s\S]*--log-level <level>/],
-  ])('%s', async (args, expected) => {
+  ])('prints its version or help for %s', async (args, expected) => {
     const { code, stdout } = await run(args.split(' ')).ended();
     expect(code).toBe(0);
     expect(stdout).toMatch(expected);
   });
 
   it.each([
-    ['an unknown flag', ['--prot', '1'], /^artifactapi: unknown option "--prot": did you mean --port\?\n/],
-    ['a port that is none', ['--port', '70000'], /--port: "70000" must be a number from 0 to 65535/],
+    ['an unknown option', ['--prot', '1'], /^artifactapi: unknown option "--prot": did you mean --port\?\n/],
+    ['an invalid port', ['--port', '70000'], /--port: "70000" must be a number from 0 to 65535/],
     ['an unknown log level', ['--log-level', 'loud'], /--log-level: "loud" must be one of debug, info/],
     ['a certificate without its key', tlsFlags.slice(0, 2), /--tls-cert: must be used together with --tls-key/],
-    ['a certificate that is none', ['--tls-cert', 'a-file', '--tls-key', 'a-file'], /TLS certificate and key cannot/],
-    ['a config file that is not there', ['--config', 'none.yaml'], /cannot read the config file.*none\.yaml/],
-    ['a host that is not found', ['--host', 'nowhere.invalid'], /cannot resolve the host "nowhere\.invalid"/],
+    ['an invalid certificate', ['--tls-cert', 'a-file', '--tls-key', 'a-file'], /TLS certificate and key cannot/],
+    ['a missing config file', ['--config', 'none.yaml'], /cannot read the config file.*none\.yaml/],
+    ['an unknown host', ['--host', 'nowhere.invalid'], /cannot resolve the host "nowhere\.invalid"/],
     [
       'an address of another machine',
       ['--host', '203.0.113.1', '--open'],
@@ -92,7 +92,7 @@ describe('artifactapi', () => {
     ['a data folder that is a file', ['--data', 'a-file'], /data folder ".*a-file" cannot be created/],
     ['a data folder under a file', ['--data', 'a-file/data'], /data folder ".*a-file\/data" cannot be created/],
     ['a data folder of another release', ['--data', 'newer'], /newer has layout version "99"/],
-  ])('refuses %s in words, with status 1', async (_what, args, expected) => {
+  ])('refuses %s with an explanation and status 1', async (_what, args, expected) => {
     await writeFile(path.join(folder, 'a-file'), 'text');
     await mkdir(path.join(folder, 'newer'), { recursive: true });
     await writeFile(path.join(folder, 'newer/VERSION'), '99\n');
@@ -102,7 +102,7 @@ describe('artifactapi', () => {
     expect(stderr).not.toMatch(/\n\s+at |"level"/);
   });
 
-  it('is not open by itself where a proxy lets others in', async () => {
+  it('is not open by default when a proxy is trusted', async () => {
     const file = await writeConfig('trustedProxies: [127.0.0.1]\n');
     const { code, stderr } = await run(['serve', '--port', '0', '--config', file]).ended();
     expect(code).toBe(1);
@@ -111,7 +111,7 @@ describe('artifactapi', () => {
     );
   });
 
-  it('tells every problem of the config file at once', async () => {
+  it('reports all problems of the config file at once', async () => {
     const file = await writeConfig(
       "access: all\nrepositories: [{ name: A, type: local }, { name: '${ABSENT_IN_TESTS}', type: local }]\nserver: { port: x }\n",
     );
@@ -127,7 +127,7 @@ describe('artifactapi', () => {
     ]);
   });
 
-  it('refuses a repository whose type changed in the config file, and says how to go on', async () => {
+  it('refuses a repository whose type changed in the config file, and says what to do', async () => {
     const data = path.join(await makeOwnFolder(), 'data');
     const first = await serve(['--data', data]);
     first.command.kill('SIGTERM');
@@ -153,7 +153,7 @@ describe('artifactapi', () => {
 });
 
 describe('the greeting', () => {
-  it('tells the address and commands to try, on stdout', async () => {
+  it('has the address and commands to try, on stdout', async () => {
     const { command, port, client } = await serve([]);
     await command.waitFor(/--tls-verify=false/);
     expect(command.stdout).toContain(`docker push 127.0.0.1:${port}/local/app:1\n`);
@@ -161,25 +161,25 @@ describe('the greeting', () => {
     await pushAndPull(client, 'local/app');
   });
 
-  it('names a repository that is there', async () => {
+  it('names an existing repository', async () => {
     const file = await writeConfig('repositories: [{ name: team, type: local }]');
     const { command, client } = await serve(['--config', file]);
     expect(await command.waitFor(/docker push .*/)).toMatch(/\/team\/app:1$/);
     expect((await client.get('/v2/local/app/tags/list')).codes).toEqual(['NAME_UNKNOWN']);
   });
 
-  it('tells how to make a repository where there is none', async () => {
+  it('says how to create a repository when there is none', async () => {
     const { command } = await serve(['--config', await writeConfig('repositories: []')]);
     await command.waitFor(/curl .*\/api\/v1\/repositories/);
   });
 
-  it('tells what plain http needs on an address that others can reach', async () => {
+  it('says what plain http needs on an address that others can reach', async () => {
     const { command, port } = await serve(['--host', '0.0.0.0', '--open']);
     expect(await command.waitFor(/"insecure-registries": \["[^"]+"\]/)).not.toContain('0.0.0.0');
     expect(await command.waitFor(/location = ".*"/)).toContain(`:${port}"`);
   });
 
-  it('says nothing of it with TLS', async () => {
+  it('does not mention plain http with TLS', async () => {
     const { command, port, origin } = await serve(['--host', '0.0.0.0', '--open', ...tlsFlags]);
     expect(command.stdout).not.toContain('insecure');
     const ca = await readFile(`${tls}/test-only-certificate.pem`);
@@ -192,7 +192,7 @@ describe('the greeting', () => {
 });
 
 describe('the config file', () => {
-  it('is read with the environment filled in, as JSON too', async () => {
+  it('may be YAML or JSON, and environment variables are filled in', async () => {
     const config = { access: 'read-only', storage: './kept', server: { host: '${BIND}', stopSeconds: 1 } };
     const file = await writeConfig(JSON.stringify(config, null, '\t'), 'config.json');
     const command = run(['serve', '--port', '0', '--config', file], { env: { BIND: '0.0.0.0' } });
@@ -231,14 +231,14 @@ describe('the log', () => {
     ]);
   });
 
-  it('is silent about them at warn', async () => {
+  it('has no request lines at warn', async () => {
     const { command, client } = await serve(['--log-level', 'warn']);
     await client.get('/v2/');
     expect(await command.stop()).toMatchObject({ code: 0, stderr: '' });
   });
 });
 
-describe('a stop', () => {
+describe('a shutdown', () => {
   const layer = Buffer.from('0123456789');
 
   async function beginUpload(port: number, location: string): Promise<RawConnection> {
@@ -248,14 +248,14 @@ describe('a stop', () => {
     return upload;
   }
 
-  it.each(['SIGTERM', 'SIGINT'] as const)('by %s with nothing to do is quick and in order', async (signal) => {
+  it.each(['SIGTERM', 'SIGINT'] as const)('by %s is quick and clean when no requests are in flight', async (signal) => {
     const { command, client } = await serve([]);
     await client.get('/v2/');
     command.kill(signal);
     expect((await command.ended()).code).toBe(0);
   });
 
-  it('lets an upload come to its end', async () => {
+  it('lets an upload complete', async () => {
     const { command, client, port } = await serve([]);
     const location = await startUpload(client, 'local/app');
     const upload = await beginUpload(port, location);
@@ -268,7 +268,7 @@ describe('a stop', () => {
     expect((await command.ended()).code).toBe(0);
   });
 
-  it('cuts an upload off after the grace, and it goes on after the next start', async () => {
+  it('interrupts an upload after the grace period, and it resumes after the next start', async () => {
     const data = path.join(await makeOwnFolder(), 'data');
     const config = await writeConfig('server: { stopSeconds: 0.3 }');
     const first = await serve(['--data', data, '--config', config]);
@@ -286,7 +286,7 @@ describe('a stop', () => {
     expect((await client.get(`/v2/local/app/blobs/${digest(layer)}`)).body).toEqual(layer);
   });
 
-  it('by Ctrl-C tells what it waits for, and a second Ctrl-C ends it at once', async () => {
+  it('by Ctrl-C says what it waits for, and a second Ctrl-C ends the process at once', async () => {
     const { command, client, port } = await serve(['--log-level', 'error']);
     await beginUpload(port, await startUpload(client, 'local/app'));
     command.kill('SIGINT');
@@ -298,7 +298,7 @@ describe('a stop', () => {
     expect((await command.ended()).code).toBe(1);
   });
 
-  it('does not come by SIGHUP, which is logged', async () => {
+  it('is not caused by SIGHUP, which is logged', async () => {
     const { command, client } = await serve([]);
     command.kill('SIGHUP');
     await command.waitFor(/"SIGHUP ignored: reload is not supported"/, 'stderr');
@@ -317,7 +317,7 @@ describe('a stop', () => {
   });
 });
 
-describe('the signals that stop it', () => {
+describe('the signals that stop the server', () => {
   it.each([
     ['linux', ['SIGTERM', 'SIGINT']],
     ['darwin', ['SIGTERM', 'SIGINT']],
@@ -327,8 +327,8 @@ describe('the signals that stop it', () => {
   });
 });
 
-describe('what is said when it cannot start', () => {
-  it('a wrong line of the htpasswd file, with its file and number, is no fault of the data folder', async () => {
+describe('the explanation of a failed start', () => {
+  it('names the file and the line for an invalid htpasswd file, and not the data folder', async () => {
     const folder = await makeOwnFolder();
     const htpasswd = path.join(folder, 'users');
     const config = path.join(folder, 'config.json');
@@ -359,12 +359,12 @@ describe('what is said when it cannot start', () => {
     ['EROFS', /read-only file system/],
     ['ENOSPC', /disk is full/],
     ['EIO', /the data folder "\/srv\/data" cannot be opened: failed with EIO/],
-  ])('the data folder: %s', (code, expected) => {
+  ])('says why the data folder cannot be used: %s', (code, expected) => {
     expect(explainDataFolderError(failed(code), '/srv/data').message).toMatch(expected);
   });
 });
 
-it('tells a port that another program has', async () => {
+it('a port that another program uses is reported', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address() as AddressInfo;

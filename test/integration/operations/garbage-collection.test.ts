@@ -53,7 +53,7 @@ function fileOf(folder: string, of: string): string {
   return path.join(folder, 'blobs', algorithm, hex.slice(0, 2), hex);
 }
 
-describe('reclaiming space', () => {
+describe('garbage collection in a running registry', () => {
   let folder: string;
   let started: TestRegistry;
   let client: Client;
@@ -132,7 +132,7 @@ describe('reclaiming space', () => {
       }),
     );
 
-    it('takes nothing of an image, moved tags and shared layers included', async () => {
+    it('keeps all images, with moved tags and shared layers', async () => {
       const [first, second] = [imageOf('first', [layer, shared]), imageOf('second', [shared])];
       await push('local/app', first, 'latest');
       await push('local/app', second, 'latest');
@@ -143,7 +143,7 @@ describe('reclaiming space', () => {
       await expectWhole('second/app', 'v1', second);
     });
 
-    it('frees an image after its deletion, but for what another shares', async () => {
+    it('frees a deleted image except the layers that another shares', async () => {
       const [going, staying] = [imageOf('going', [layer, shared]), imageOf('staying', [shared])];
       await push('local/app', going, 'v1');
       await push('second/app', staying, 'v1');
@@ -159,7 +159,7 @@ describe('reclaiming space', () => {
       await expectNothingLeft();
     });
 
-    it('frees a blob that was deleted, and takes it again', async () => {
+    it('frees a deleted blob, which can be pushed again', async () => {
       await pushBlob(client, 'local/app', layer);
       expect((await client.delete(`/v2/local/app/blobs/${digest(layer)}`)).status).toBe(202);
       await collect();
@@ -171,7 +171,7 @@ describe('reclaiming space', () => {
     });
   });
 
-  describe('while a client sleeps in the middle of a push', () => {
+  describe('while a client pauses in the middle of a push', () => {
     let clock: MovableClock;
     beforeEach(async () => {
       clock = new MovableClock();
@@ -179,7 +179,7 @@ describe('reclaiming space', () => {
     });
     afterEach(() => clock.restore());
 
-    it('frees its layers; the manifest gets 400 and names them, and the push that follows is whole', async () => {
+    it('frees its layers: the manifest gets 400 with their digests, and a second push succeeds', async () => {
       const image = imageOf('interrupted', [layer, shared]);
       const [config = Buffer.alloc(0)] = image.blobs;
       for (const bytes of [layer, shared]) await pushBlob(client, 'local/app', bytes);
@@ -215,7 +215,7 @@ describe('reclaiming space', () => {
     const headers = { 'Content-Type': 'application/json' };
     const create = () => client.post('/api/v1/repositories', { headers, body: repository });
 
-    it('counts, then frees the same', async () => {
+    it('frees what the dry run counted', async () => {
       await create();
       const image = imageOf('image', [layer]);
       await push('docker-internal/app', image, 'v1');
@@ -231,7 +231,7 @@ describe('reclaiming space', () => {
       expect(await blobFiles(folder)).toEqual([]);
     });
 
-    it('frees what a deleted repository held; made again it shows nothing old', async () => {
+    it('frees the content of a deleted repository, which is empty when it is created again', async () => {
       await create();
       const image = imageOf('image', [layer]);
       await push('docker-internal/app', image, 'v1');
@@ -273,7 +273,7 @@ describe('reclaiming space', () => {
     ];
 
     it.each(damages)(
-      'answers 404 for a blob whose file was %s, says so in the log, and is healed by a push',
+      'answers 404 for a blob whose file was %s, logs it, and serves it again after a push',
       async (_how, damage) => {
         await damage(fileOf(folder, digest(layer)));
         await start();
@@ -291,7 +291,7 @@ describe('reclaiming space', () => {
     );
 
     it.each(damages)(
-      'answers 404 for a manifest whose file was %s, says so in the log, and is healed by a push',
+      'answers 404 for a manifest whose file was %s, logs it, and serves it again after a push',
       async (_how, damage) => {
         await damage(fileOf(folder, image.manifest.digest));
         await start();
@@ -311,7 +311,7 @@ describe('reclaiming space', () => {
       },
     );
 
-    it.each(damages)('never sends a blob as whole whose file was %s a moment ago', async (_how, damage) => {
+    it.each(damages)('never sends a complete blob just after its file was %s', async (_how, damage) => {
       await start();
       await expectWhole('local/app', 'v1', image);
       await damage(fileOf(folder, digest(layer)));
@@ -426,7 +426,7 @@ describe('reclaiming space', () => {
       return mine;
     }
 
-    it('takes no image from under four clients that push, retag and delete, and leaves nothing behind', async () => {
+    it('keeps the images of four clients that push, retag and delete, and leaves no garbage', async () => {
       await start({
         repositories: repositories.map((name) => ({ name, type: 'local', sparse: false })),
         garbageCollection: { graceSeconds: 0.04, intervalSeconds: 0, uploadExpirySeconds: 60 },

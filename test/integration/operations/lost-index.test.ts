@@ -59,7 +59,7 @@ describe('artifactapi on a data folder whose index is lost', () => {
     expect(await blobs()).toBe(before);
   });
 
-  it('starts empty when that is accepted, moves the index aside, and starts as usual from then on', async () => {
+  it('starts empty with --accept-empty-index, moves the index aside, and then starts as usual', async () => {
     const accepting = serve('--accept-empty-index');
     const client = await connect(accepting);
     expect(await (await client.get('/v2/_catalog')).json()).toEqual({ repositories: [] });

@@ -65,7 +65,7 @@ function expectRefusal({ status, text, headers }: Refusal, expected: number, cod
 }
 
 describe('a repository', () => {
-  it('is made, read, listed, replaced and deleted', async () => {
+  it('can be created, read, listed, replaced and deleted', async () => {
     const made = await request(server.url)
       .post(api)
       .send({ name: 'docker-internal', package_type: 'docker', repo_type: 'local' });
@@ -110,7 +110,7 @@ describe('a repository', () => {
     expectRefusal(await request(server.url).delete(`${api}/docker-internal`), 404, 'NAME_UNKNOWN');
   });
 
-  it('serves at once, and obeys its new settings at once', async () => {
+  it('serves at once, and applies new settings at once', async () => {
     await create('prompt', { sparse: false });
     const manifest = imageManifest('prompt');
     const put = () =>
@@ -126,13 +126,13 @@ describe('a repository', () => {
     expect((await client.get('/v2/prompt/app/manifests/x')).codes).toEqual(['NAME_UNKNOWN']);
   });
 
-  it('of one name is made once, however many ask at once', async () => {
+  it('is created once by concurrent requests for one name', async () => {
     const document = { name: 'contested', package_type: 'docker', repo_type: 'local' };
     const answers = await Promise.all(Array.from({ length: 6 }, () => request(server.url).post(api).send(document)));
     expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 409, 409, 409, 409, 409]);
   });
 
-  it('that the API made outlives a restart; a declared one that is declared no more is not seen, nor lost', async () => {
+  it('created by the API survives a restart, and one that is no longer declared is hidden but not lost', async () => {
     const own = await makeScratchFolder();
     const declared = [{ name: 'code', type: 'local' as const, sparse: true }];
     const first = await startRegistry({ storage: own, repositories: declared });
@@ -162,25 +162,25 @@ describe('a repository', () => {
   });
 });
 
-describe('what is refused', () => {
+describe('the management API refuses', () => {
   const good = { name: 'refused', package_type: 'docker', repo_type: 'local' };
 
   it.each<[string, unknown, string[]]>([
-    ['nothing said', {}, ['package_type', 'repo_type']],
+    ['an empty document', {}, ['package_type', 'repo_type']],
     ['a bad name', { ...good, name: 'Team/App' }, ['name']],
     ['another package_type', { ...good, package_type: 'npm' }, ['package_type']],
     ['an unknown repo_type', { ...good, repo_type: 'distant' }, ['repo_type']],
     ['an unknown option', { ...good, tag_ttl_seconds: 'x' }, ['tag_ttl_seconds']],
-    ['camel case', { ...good, repoType: 'local' }, ['repoType']],
-    ['a list', [good], ['']],
-    ['a text', 'local', ['']],
+    ['an option in camel case', { ...good, repoType: 'local' }, ['repoType']],
+    ['an array', [good], ['']],
+    ['a string', 'local', ['']],
     ['null', null, ['']],
     [
-      'everything at once',
+      'all problems at once',
       { ...good, name: '..', sparse: 1, description: 2, package_type: 3, max_size: 4 },
       ['description', 'max_size', 'name', 'package_type', 'sparse'],
     ],
-  ])('%s: 400 with every problem and its path', async (_title, document, paths) => {
+  ])('%s with 400 and every problem with its path', async (_title, document, paths) => {
     const answer = await request(server.url)
       .post(api)
       .set('Content-Type', 'application/json')
@@ -191,10 +191,10 @@ describe('what is refused', () => {
   });
 
   it.each([
-    ['no JSON', '{'],
-    ['nothing', ''],
+    ['invalid JSON', '{'],
+    ['an empty body', ''],
     ['two documents', '{}{}'],
-  ])('%s: 400', async (_title, body) => {
+  ])('%s with 400', async (_title, body) => {
     const answer = await request(server.url).post(api).set('Content-Type', 'application/json').send(body);
     expectRefusal(answer, 400, 'OPTIONS_INVALID');
   });
@@ -206,7 +206,7 @@ describe('what is refused', () => {
     'application/jsonp',
     'text/json',
     '',
-  ])('Content-Type %j: 415', async (type) => {
+  ])('the Content-Type %j with 415', async (type) => {
     for (const [method, path] of [
       ['POST', api],
       ['PUT', `${api}/declared`],
@@ -218,14 +218,14 @@ describe('what is refused', () => {
   });
 
   it.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON ;x=y'])(
-    'Content-Type %s is taken',
+    'not the Content-Type %s',
     async (type) => {
       const answer = await request(server.url).post(api).set('Content-Type', type).send('{}');
       expectRefusal(answer, 400, 'OPTIONS_INVALID');
     },
   );
 
-  it('a document of more than 1 MiB: 413', async () => {
+  it('a document over 1 MiB with 413', async () => {
     const answer = await request(server.url)
       .post(api)
       .send({ ...good, description: 'x'.repeat(1_100_000) });
@@ -269,12 +269,12 @@ describe('what is refused', () => {
     '/api/v2/repositories',
     '/api/v1/repositories.evil',
     '/API/v1/repositories',
-  ])('%s is not ours', async (path) => {
+  ])('no request for %s, which belongs to the host', async (path) => {
     expect((await client.get(path)).status).toBe(418);
   });
 });
 
-describe('a query parameter that an operation does not know', () => {
+describe('an unknown query parameter', () => {
   it.each(managementEndpoints.map(({ op, method, path }) => [op, method, path] as const))(
     'is refused by name: %s',
     async (op, method, path) => {
@@ -294,7 +294,7 @@ describe('a query parameter that an operation does not know', () => {
     },
   );
 
-  it('is passed over under /v2, as clients need', async () => {
+  it('is ignored under /v2, as clients need', async () => {
     expect((await client.get('/v2/?grace_seconds=0')).status).toBe(200);
     expect((await client.post('/v2/declared/app/blobs/uploads/?grace_seconds=0')).status).toBe(202);
   });
@@ -308,15 +308,15 @@ describe('web pages may not administer an open registry', () => {
     ['a foreign Origin', { Origin: 'http://evil.example' }],
     ['an Origin on another port', { Host: '127.0.0.1:1', Origin: 'http://127.0.0.1:2' }],
     ['an opaque Origin', { Origin: 'null' }],
-    ['an Origin that begins like ours', { Origin: 'http://127.0.0.1.evil.example' }],
+    ['an Origin that begins with our address', { Origin: 'http://127.0.0.1.evil.example' }],
     ['the Origin of a file', { Origin: 'file://' }],
-    ['a Host that is made to point here', { Host: 'evil.example' }],
-    ['such a Host and its Origin', { Host: 'evil.example', Origin: 'http://evil.example' }],
+    ['a foreign Host that resolves to this machine', { Host: 'evil.example' }],
+    ['a foreign Host and the same Origin', { Host: 'evil.example', Origin: 'http://evil.example' }],
     ['a Host that begins like loopback', { Host: '127.0.0.1.evil.example' }],
     ['a Host that begins like localhost', { Host: 'localhost.evil.example' }],
     ['an empty Host', { Host: '' }],
     ['a Host with a user in front', { Host: 'localhost@evil.example' }],
-  ])('%s: 403, for each of its endpoints', async (_title, headers) => {
+  ])('%s gets 403 from every endpoint', async (_title, headers) => {
     for (const [method, path] of [
       ['GET', api],
       ['POST', api],
@@ -329,7 +329,7 @@ describe('web pages may not administer an open registry', () => {
     }
   });
 
-  it('nor without a Host, as HTTP/1.0 allows', async () => {
+  it('a request without a Host gets 403', async () => {
     expect((await exchangeRaw(server.port, `GET ${api} HTTP/1.0\r\n\r\n`)).status).toBe(403);
   });
 
@@ -341,17 +341,17 @@ describe('web pages may not administer an open registry', () => {
     { Host: '[::1]:5000' },
     { Host: 'localhost:5000', Origin: 'http://localhost:5000' },
     { Host: '[::1]', Origin: 'http://[::1]' },
-  ])('but %j may', async (headers) => {
+  ])('a request with %j is allowed', async (headers) => {
     expect((await ask(headers)).status).toBe(200);
   });
 
-  it('and no answer invites other origins', async () => {
+  it('no answer has a CORS header', async () => {
     const answer = await ask({}, 'GET');
     expect(answer.headers['access-control-allow-origin']).toBeUndefined();
     expect((await ask({ 'Access-Control-Request-Method': 'POST' }, 'OPTIONS')).status).toBe(405);
   });
 
-  it('/v2 takes no push or delete from a page whose name is made to point here', async () => {
+  it('/v2 refuses pushes and deletes from a page whose host name resolves to this machine', async () => {
     const headers = { Host: 'evil.example:5000', Origin: 'http://evil.example:5000' };
     const own = { Host: 'localhost:5000', Origin: 'http://localhost:5000' };
     const path = '/v2/declared/app/blobs/uploads/';
@@ -363,12 +363,12 @@ describe('web pages may not administer an open registry', () => {
   });
 
   it.each<[title: string, status: number, headers: Record<string, string>]>([
-    ['a client by any name', 200, { Host: 'registry.example' }],
+    ['a client under any host name', 200, { Host: 'registry.example' }],
     ['a foreign page, which does not see the answer', 200, { Host: 'localhost:5000', Origin: 'http://evil.example' }],
-    ['a browser by loopback', 200, { Host: 'localhost:5000', 'Accept-Language': 'en' }],
-    ['a page whose name is made to point here', 403, { Host: 'evil.example:5000', 'Accept-Language': 'en' }],
-    ['such a page, with its Origin', 403, { Host: 'evil.example', Origin: 'http://evil.example' }],
-  ])('/v2 is read by %s: %i', async (_title, status, headers) => {
+    ['a browser on loopback', 200, { Host: 'localhost:5000', 'Accept-Language': 'en' }],
+    ['a page whose host name resolves to this machine', 403, { Host: 'evil.example:5000', 'Accept-Language': 'en' }],
+    ['a page of a foreign host, with its Origin', 403, { Host: 'evil.example', Origin: 'http://evil.example' }],
+  ])('/v2 answers reads of %s with %i', async (_title, status, headers) => {
     const paths = ['/v2/', '/v2/_catalog', '/v2/declared/app/blobs/sha256:' + '0'.repeat(64)];
     const answers = await Promise.all(paths.map((path) => ask(headers, 'GET', path)));
     expect(answers.map((answer) => answer.status)).toEqual(
@@ -395,7 +395,7 @@ describe('images and tags', () => {
     await pushManifest(client, 'sized/whole', 'multi', index);
   });
 
-  it('an image is listed with what it weighs', async () => {
+  it('an image is listed with its sizes', async () => {
     const { body } = await request(server.url).get(`${api}/sized/images?last=team/app`);
     expect(body).toEqual({
       images: [

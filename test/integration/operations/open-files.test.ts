@@ -46,7 +46,7 @@ async function openIdle(port: number, count: number): Promise<{ readonly open: (
 }
 
 describe.skipIf(process.platform === 'win32')('with few open files', () => {
-  it('says which limit there is and how to raise it, where it is too low to start', async () => {
+  it('refuses to start below the minimum, with the limit and how to raise it', async () => {
     const { code, stdout, stderr } = await (await run(['serve', '--port', '0'], { openFiles: 128 })).ended();
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(
@@ -54,7 +54,7 @@ describe.skipIf(process.platform === 'win32')('with few open files', () => {
     );
   });
 
-  it('takes pushes while more connections are open than there may be files', async () => {
+  it('accepts pushes while clients open more connections than the limit', async () => {
     const command = await run(['serve', '--port', '0', '--data', 'data'], { openFiles: 256 });
     const origin = await originOf(command);
     const { open } = await openIdle(Number(new URL(origin).port), 300);
@@ -70,8 +70,8 @@ describe.skipIf(process.platform === 'win32')('with few open files', () => {
   });
 });
 
-describe('the cap on connections', () => {
-  it('closes the connections that are idle for longest, and refuses and logs what comes when all are busy', async () => {
+describe('the limit on connections', () => {
+  it('closes the connections that have been idle for longest, and refuses and logs new ones when all are busy', async () => {
     const folder = await makeFolder();
     const registry = createRegistry({ storage: folder, access: 'open', repositories: [], logger: recordingLogger() });
     const middleware: Middleware = (req, res, next) => {
@@ -100,7 +100,7 @@ describe('the cap on connections', () => {
 });
 
 describe.skipIf(process.platform === 'win32')('npm start', () => {
-  it('passes a SIGTERM on to the server, which stops in order', async () => {
+  it('forwards SIGTERM to the server, which stops cleanly', async () => {
     const data = path.join(await makeFolder(), 'data');
     const args = ['start', '--ignore-scripts', '--', '--port', '0', '--data', data];
     const npm = spawn('npm', args, { cwd: path.resolve('.'), stdio: ['ignore', 'pipe', 'pipe'] });

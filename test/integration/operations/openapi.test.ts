@@ -110,7 +110,7 @@ describe('docs/openapi.json', () => {
   const put = (url: string, value: object): Promise<Answer> =>
     exchange('PUT', api + url, 200, { headers: json, body: JSON.stringify(value) });
 
-  it('says of the registry what it does', async () => {
+  it('describes the answers of the registry', async () => {
     await exchange('GET', '/v2/', 200);
     await exchange('HEAD', '/v2/', 200);
     await exchange('GET', '/v2/token?scope=repository:local/team/app:pull&service=x&offline_token=true', 200);
@@ -142,7 +142,7 @@ describe('docs/openapi.json', () => {
     await exchange('DELETE', layer, 202);
   });
 
-  it('says of the management API what it does', async () => {
+  it('describes the answers of the management API', async () => {
     await exchange('GET', `${api}/health`, 200);
     for (const repository of [local, remote, virtual]) await post('/repositories', repository);
     await exchange('GET', `${api}/repositories`, 200);
@@ -166,7 +166,7 @@ describe('docs/openapi.json', () => {
     for (const { name } of [virtual, remote, local]) await exchange('DELETE', `${api}/repositories/${name}`, 204);
   });
 
-  it('says of accounts, tokens, rules and keys what they are', async () => {
+  it('describes accounts, tokens, rules and keys', async () => {
     await post('/accounts', { name: 'robot', groups: ['team'] });
     await exchange('GET', `${api}/accounts`, 200);
     await put('/accounts/robot', (await exchange('GET', `${api}/accounts/robot`, 200)).json() as object);
@@ -184,7 +184,7 @@ describe('docs/openapi.json', () => {
     await exchange('POST', `${api}/keys`, 201);
   });
 
-  it('says of the quarantine what it is', async () => {
+  it('describes the quarantine', async () => {
     for (const label of ['one', 'two', 'three']) {
       const bytes = Buffer.from(label);
       scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: 0 });
@@ -196,7 +196,7 @@ describe('docs/openapi.json', () => {
     await post('/quarantine/restore', { all: true }, 200);
   });
 
-  it('was held to every operation that there is', () => {
+  it('was compared with every operation', () => {
     expect([...seen].toSorted()).toEqual([...endpoints, ...managementEndpoints].map(({ op }) => op).toSorted());
   });
 
@@ -225,7 +225,7 @@ describe('docs/openapi.json', () => {
     ['/accounts', 'account.create', { name: 'a b' }],
     ['/rules', 'rule.create', { users: ['a'], allow: ['write'] }],
     ['/rules', 'rule.create', { users: ['a'] }],
-  ])('refuses for %s what the registry refuses: %s %j', async (url, op, value) => {
+  ])('refuses the same documents as the registry: %s %s %j', async (url, op, value) => {
     const answer = await ask('POST', api + url, { headers: json, body: JSON.stringify(value) });
     expect(answer.codes).toEqual(['OPTIONS_INVALID']);
     const schema = operations.get(op)?.requestBody?.content?.['application/json']?.schema ?? {};

@@ -67,7 +67,7 @@ describe('the quarantine', () => {
   const collect = async () => (await client.post('/api/v1/gc')).json();
   const restore = (body: object) => client.post('/api/v1/quarantine/restore', { headers, body: JSON.stringify(body) });
 
-  it('takes orphans, tells when they expire, and gives them back or deletes them on request', async () => {
+  it('receives orphans, lists when they expire, and restores or deletes them on request', async () => {
     await pushImage();
     await leaveOrphan(orphan);
     await leaveOrphan(another);
@@ -115,7 +115,7 @@ describe('the quarantine', () => {
     },
   );
 
-  it('gives back what the index refers to, as it is read: an index that was restored from a backup', async () => {
+  it('restores blobs on their first read when the index of a backup refers to them', async () => {
     await pushImage();
     await stop();
     // What the audit does while the index is lost.
@@ -131,7 +131,7 @@ describe('the quarantine', () => {
     expect(started.log).toContainEqual(expect.objectContaining({ message: 'blob restored from quarantine' }));
   });
 
-  it('is not stopped by stray files, which are logged once', async () => {
+  it('ignores stray files, which are logged once', async () => {
     await pushImage();
     for (const place of ['blobs', 'blobs/sha256', 'blobs/sha256/ab', 'staged', 'quarantine', 'quarantine/sha256']) {
       await writeFile(path.join(folder, place, '.DS_Store'), 'stray');

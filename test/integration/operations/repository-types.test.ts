@@ -186,7 +186,7 @@ describe('the type of a repository', () => {
     });
   });
 
-  it('of a remote may change between cache and pass-through: what was cached is hidden meanwhile, and kept', async () => {
+  it('of a remote may change between cache and pass-through, which hides and keeps the cached content', async () => {
     upstream.images.addBlob('team/app', layer);
     upstream.images.addManifest('team/app', manifest, 'v1');
     await withRegistry([remote('hub')], async (client) => {

@@ -76,7 +76,7 @@ it('a second registry of the same process serves once the first has closed', asy
   expect(told.map(({ message }) => message)).toEqual(['registry open failed', 'registry opened after failed attempts']);
 });
 
-it('a registry serves once the process that had its folder has ended', async () => {
+it('a registry serves once the process that used its folder has ended', async () => {
   const folder = await makeFolder();
   const command = new Command('dist/src/command/cli.js', ['serve', '--port', '0', '--data', folder]);
   cleanups.push(async () => {
@@ -93,7 +93,7 @@ it('a registry serves once the process that had its folder has ended', async () 
   await pushAndPull(client, 'local/team/app');
 });
 
-it('tells on stderr why it does not open where no logger is given', async () => {
+it('a registry without a logger prints on stderr why it cannot open', async () => {
   const folder = path.join(await makeFolder(), 'data');
   await mkdir(folder);
   const first = create(folder);

@@ -92,7 +92,7 @@ describe('the server', () => {
     expect((await client.get('/')).codes).toEqual(['NOT_FOUND']);
   });
 
-  it('takes pushes and answers pulls', async () => {
+  it('accepts pushes and answers pulls', async () => {
     const { client } = await serveRegistry();
     await pushAndPull(client, 'local/team/app');
   });
@@ -130,7 +130,7 @@ describe('the server', () => {
   it.each<[string, Middleware]>([
     ['throws', () => fail()],
     ['passes an error on', (_req, _res, next) => next(new Error('secret'))],
-  ])('shows no stack to clients when something %s', async (_what, middleware) => {
+  ])('shows no stack to clients when a middleware %s', async (_what, middleware) => {
     const { client, log } = await serve(fakeRegistry(middleware));
     const answer = await client.get('/v2/');
     expect([answer.status, answer.codes]).toEqual([500, ['UNKNOWN']]);
@@ -140,14 +140,14 @@ describe('the server', () => {
     expect(log).toMatchObject([{ level: 'error', fields: { id, err: { message: 'secret' } } }]);
   });
 
-  it('does not take in a body that nobody reads', async () => {
+  it('does not read a body that no handler needs', async () => {
     const { port } = await serveRegistry();
     const head = rawHead('POST', '/nowhere', { 'Content-Length': '1000000000000', Connection: 'keep-alive' });
     const answer = await exchangeRaw(port, head);
     expect([answer.status, answer.headers['connection']]).toEqual([404, 'close']);
   });
 
-  it('logs requests when asked to, and probes only for debugging', async () => {
+  it('logs requests if configured, and probes only at the debug level', async () => {
     const { client, log } = await serveRegistry({ accessLog: true });
     const id = (await client.get('/v2/local/app/tags/list?n=1')).header('x-request-id');
     await client.get('/api/v1/health');
@@ -164,7 +164,7 @@ function fail(): never {
 }
 
 describe('the timeouts', () => {
-  it('cut off an upload that rests, which then goes on where it was', async () => {
+  it('close the connection of an idle upload, which then resumes', async () => {
     const { client, port } = await serveRegistry({ idleTimeoutSeconds: 0.3 });
     const location = await startUpload(client, 'local/app');
     const upload = await RawConnection.open(port);
@@ -173,7 +173,7 @@ describe('the timeouts', () => {
     await expect.poll(async () => (await client.get(location)).header('range')).toBe('0-9');
   });
 
-  it('let an upload take its time as long as bytes come', async () => {
+  it('do not affect a slow upload while bytes arrive', async () => {
     const { client, port } = await serveRegistry({ idleTimeoutSeconds: 0.4 });
     const location = await startUpload(client, 'local/app');
     const upload = await RawConnection.open(port);
@@ -185,7 +185,7 @@ describe('the timeouts', () => {
     expect((await upload.untilClosed()).headers).toMatchObject({ range: '0-7' });
   });
 
-  it('let the registry take its time', async () => {
+  it('do not affect a request that the registry answers slowly', async () => {
     const { client } = await serve(
       fakeRegistry((_req, res) => void setTimeout(() => res.end('late'), 500)),
       { idleTimeoutSeconds: 0.1 },
@@ -193,7 +193,7 @@ describe('the timeouts', () => {
     expect((await client.get('/v2/')).body.toString()).toBe('late');
   });
 
-  it('cut off a client that does not take its answer', async () => {
+  it('close the connection of a client that does not read its answer', async () => {
     const left = new EventEmitter();
     const { port } = await serve(
       fakeRegistry((_req, res) => {
@@ -208,19 +208,19 @@ describe('the timeouts', () => {
     client.destroy();
   });
 
-  it('cut off headers that do not come to an end', async () => {
+  it('close a connection whose headers remain incomplete', async () => {
     const { port } = await serveRegistry({ headersTimeoutSeconds: 0.2 });
     const answer = await exchangeRaw(port, 'GET /v2/ HTTP/1.1\r\nHost: x\r\n');
     expect(answer.status).toBe(408);
   });
 
-  it('end a connection that is kept for nothing', async () => {
+  it('close an unused keep-alive connection', async () => {
     const { port } = await serveRegistry({ keepAliveTimeoutSeconds: 0.1 });
     const head = rawHead('GET', '/v2/', { Connection: 'keep-alive' });
     expect(await exchangeRaw(port, head)).toMatchObject({ status: 200, headers: { connection: 'keep-alive' } });
   });
 
-  it('take long headers, as tokens are', async () => {
+  it('are not reached by long headers, such as large tokens', async () => {
     const { client } = await serveRegistry();
     expect((await client.get('/v2/', { Authorization: `Bearer ${'x'.repeat(40_000)}` })).status).toBe(200);
   });
@@ -233,7 +233,7 @@ async function begin(upload: RawConnection, location: string, headers: Record<st
 }
 
 describe('stopping', () => {
-  it('lets an upload in flight come to its end, and takes nobody new', async () => {
+  it('lets an upload in flight complete, and refuses new connections', async () => {
     const { client, port, server } = await serveRegistry();
     const location = await startUpload(client, 'local/app');
     const [upload, idle] = [await RawConnection.open(port), await RawConnection.open(port)];
@@ -247,7 +247,7 @@ describe('stopping', () => {
     await stopped;
   });
 
-  it('cuts off what is left after the grace', async () => {
+  it('closes the remaining connections after the grace period', async () => {
     const { client, port, server } = await serveRegistry();
     const location = await startUpload(client, 'local/app');
     const upload = await RawConnection.open(port);
@@ -256,7 +256,7 @@ describe('stopping', () => {
     expect((await upload.untilClosed()).body).toBe('');
   });
 
-  it('does not truncate an answer that a slow client has yet to take', async () => {
+  it('does not truncate an answer that a slow client is still reading', async () => {
     const size = 8 * 1024 * 1024;
     const { port, server } = await serve(
       fakeRegistry((_req, res) => {

@@ -18,7 +18,7 @@ afterEach(() => cleanups.run());
 const json = { 'Content-Type': 'application/json' };
 
 describe.each([true, false])('a push through a virtual repository, whose target is sparse: %s', (sparse) => {
-  it('is whole in the target, though a layer was held by another member alone', async () => {
+  it('is complete in the target, even if only another member had a layer', async () => {
     const { fault, client } = await startRemote(
       cleanups,
       {},
@@ -109,7 +109,7 @@ describe('writes through a virtual repository', () => {
     expect((await client.get(`/v2/local/to/blobs/${digest(bytes)}`)).body.equals(bytes)).toBe(true);
   });
 
-  it('are 405 where there is no target, and for a remote; each names where to push', async () => {
+  it('get 405 without a push target and for a remote repository, with the repositories that accept pushes', async () => {
     const { fault, client } = await start();
     for (const name of ['closed/app', 'hub/app']) {
       for (const answer of [
@@ -126,7 +126,7 @@ describe('writes through a virtual repository', () => {
   });
 });
 
-describe('configuration', () => {
+describe('the configuration of virtual repositories', () => {
   const problemsOf = (repositories: NonNullable<RegistryOptions['repositories']>): string[] => {
     try {
       createRegistry({ storage: '/nowhere/at/all', repositories });
@@ -137,7 +137,7 @@ describe('configuration', () => {
     throw new Error('it was taken');
   };
 
-  it('tells every unknown member, cycle and bad target at once', () => {
+  it('is refused with every unknown member, cycle and invalid target at once', () => {
     const problems = problemsOf([
       { name: 'local', type: 'local' },
       { name: 'hub', type: 'remote', url: 'https://up.example' },

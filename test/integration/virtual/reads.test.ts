@@ -53,8 +53,8 @@ const read = async (path: string): Promise<[number, string]> => {
   return [answer.status, answer.status === 200 ? answer.header('docker-content-digest') : answer.codes.join()];
 };
 
-describe('which member answers', () => {
-  it('the first that has it: locals first, or as listed', async () => {
+describe('a read of a virtual repository', () => {
+  it('is answered by the first member that has the content: local members first, or in the listed order', async () => {
     const ours = imageManifest('ours');
     await pushManifest(client, 'local/team/app', 'v1', ours);
     const { manifest } = fault.images.addImage('team/app', 'v1');
@@ -71,7 +71,7 @@ describe('which member answers', () => {
     expect(second.requests).toEqual([]);
   });
 
-  it('absent and denied go on to the next', async () => {
+  it('continues with the next member after absent and denied', async () => {
     const { manifest } = second.images.addImage('team/app', 'v1');
     expect(await read('all/team/app/manifests/v1')).toEqual([200, manifest.digest]);
     fault.auth = { type: 'token', closed: ['team/app'] };
@@ -80,7 +80,7 @@ describe('which member answers', () => {
     expect(await read('all/team/app/manifests/v3')).toEqual([404, 'MANIFEST_UNKNOWN']);
   });
 
-  it.each(['500', '429', 'down'])('a failing member above ends a search by tag: %s', async (how) => {
+  it.each(['500', '429', 'down'])('by tag ends at a member that fails: %s', async (how) => {
     second.images.addImage('team/app', 'v1');
     if (how === 'down') await fault.down();
     else fault.fault('/v2/', { status: Number(how), headers: { 'retry-after': '1' } });
@@ -89,7 +89,7 @@ describe('which member answers', () => {
     expect(second.requests).toEqual([]);
   });
 
-  it('a member that is stale answers all the same, and the next is not asked', async () => {
+  it('is answered by a member with a stale copy, and the next is not asked', async () => {
     const { manifest } = fault.images.addImage('team/app', 'v1');
     second.images.addImage('team/app', 'v1', [7]);
     await read('all/team/app/manifests/v1');
@@ -100,7 +100,7 @@ describe('which member answers', () => {
     expect(second.requests).toEqual([]);
   });
 
-  it('by digest a failing member is passed over: the bytes prove themselves', async () => {
+  it('by digest skips a member that fails, because the digest proves the bytes', async () => {
     const { manifest, layers } = second.images.addImage('team/app', 'v1', [500]);
     await fault.down();
     expect(await read(`all/team/app/manifests/${manifest.digest}`)).toEqual([200, manifest.digest]);
@@ -113,7 +113,7 @@ describe('which member answers', () => {
     expect(await read(`all/team/app/blobs/${digest('none')}`)).toEqual([404, 'BLOB_UNKNOWN']);
   });
 
-  it('reserved names are never asked of a remote, nested or not', async () => {
+  it('of a reserved name never reaches a remote, nested or not', async () => {
     const { manifest, layers } = fault.images.addImage('team/app', 'v1');
     fault.images.addImage('secret', 'v1');
     second.images.addImage('other', 'v1');
@@ -132,7 +132,7 @@ describe('which member answers', () => {
     expect((await read('nested/other/manifests/v1'))[0]).toBe(200);
   });
 
-  it('members are asked for what their patterns say', async () => {
+  it('asks members only for images that match their patterns', async () => {
     await pushManifest(client, 'local/ours/app', 'v1', imageManifest('ours'));
     await pushManifest(client, 'local/theirs/app', 'v1', imageManifest('hidden'));
     fault.images.addImage('ours/app', 'v2');
@@ -154,7 +154,7 @@ describe('which member answers', () => {
 });
 
 describe('merged lists', () => {
-  it('tags, each once, in pages, and no short list when a member cannot tell', async () => {
+  it('have each tag once, in pages, and fail when a member fails', async () => {
     for (const tag of ['a', 'c', 'e']) await pushManifest(client, 'local/app', tag, imageManifest(tag));
     for (const tag of ['b', 'c', 'f']) fault.images.addManifest('app', imageManifest(`hub ${tag}`), tag);
     for (const tag of ['d', 'f', 'Z']) second.images.addManifest('app', imageManifest(`public ${tag}`), tag);
@@ -182,7 +182,7 @@ describe('merged lists', () => {
     expect([stale.status, stale.header('x-cache')]).toEqual([200, 'stale']);
   });
 
-  it('referrers of all members', async () => {
+  it('have the referrers of all members', async () => {
     const subject = imageManifest('subject');
     const [one, two] = ['one', 'two'].map((label) => imageManifest(label, { subject: describeManifest(subject) }));
     if (one === undefined || two === undefined) throw new Error('two were made');
@@ -196,7 +196,7 @@ describe('merged lists', () => {
     expect((await client.get(`/v2/all/app/referrers/${digest('another')}`)).status).toBe(503);
   });
 
-  it('the catalog, whole although a member has much that is left out', async () => {
+  it('have the complete catalog, even if many images of a member are excluded', async () => {
     for (let i = 0; i < 12; i++) {
       await pushManifest(client, `local/hidden/i${String(i).padStart(2, '0')}`, 'v1', imageManifest('x'));
     }
@@ -216,7 +216,7 @@ describe('merged lists', () => {
 });
 
 describe('a caller who may not pull from a member', () => {
-  it('gets nothing of it, and is told nothing of it', async () => {
+  it('gets none of its content and does not learn that it exists', async () => {
     const key = await pushBlob(client, 'local/app', someBytes('hidden', 100));
     await pushManifest(client, 'local/app', 'v1', imageManifest('hidden'));
     fault.images.addManifest('app', imageManifest('seen'), 'v2');

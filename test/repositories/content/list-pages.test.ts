@@ -33,7 +33,7 @@ function walk(members: readonly (readonly Item[])[], limit: number, after?: stri
 }
 
 describe('mergePages', () => {
-  it('gives, page by page, the sorted union, each name as the first member has it', () => {
+  it('returns the sorted union page by page, with each name from the first member that has it', () => {
     fc.assert(
       fc.property(fc.array(names, { maxLength: 4 }), fc.integer({ min: 1, max: 7 }), (lists, limit) => {
         const members = lists.map((list, from) => list.map((name) => ({ name, from })));
@@ -46,7 +46,7 @@ describe('mergePages', () => {
     );
   });
 
-  it('begins anywhere', () => {
+  it('starts at any name', () => {
     fc.assert(
       fc.property(
         fc.array(names, { maxLength: 3 }),
@@ -61,7 +61,7 @@ describe('mergePages', () => {
     );
   });
 
-  it('never goes beyond where a member ended that has more', () => {
+  it('ends where a member with more items ended', () => {
     const short = { items: [{ name: 'c', from: 0 }], more: true };
     const long = { items: ['b', 'c', 'd'].map((name) => ({ name, from: 1 })), more: false };
     const merged = mergePages([short, long], 10, nameOf);
@@ -90,7 +90,7 @@ describe('sliceSorted', () => {
     [2, 'a.', ['b'], false],
     [2, 'z', [], false],
     [0, undefined, [], true],
-  ])('%i after %s', (limit, after, expected, more) => {
+  ])('returns %i items after %s', (limit, after, expected, more) => {
     const items = ['b', 'a-1', 'A', 'a'].map((name) => ({ name, from: 0 }));
     const page = sliceSorted(sorted(items), after === undefined ? { limit } : { limit, after }, nameOf);
     expect(page.items.map(nameOf)).toEqual(expected);
@@ -98,7 +98,7 @@ describe('sliceSorted', () => {
     expect(items.map(nameOf)).toEqual(['b', 'a-1', 'A', 'a']);
   });
 
-  it('looks at as many items of a long list as halving it takes', () => {
+  it('finds its start in a long list by binary search', () => {
     let looked = 0;
     const sorted = Array.from({ length: 100_000 }, (_, n) => ({ name: String(n).padStart(6, '0'), from: 0 }));
     const counting = (item: Item): string => {

@@ -32,7 +32,7 @@ describe('the garbage collector', () => {
   const linkedAt = async (digest: Digest): Promise<number | undefined> =>
     (await scene.domain.metadata.link(app, digest))?.linkedAt;
 
-  describe('what is referenced', () => {
+  describe('with referenced content', () => {
     it('keeps a tagged image through any number of passes', async () => {
       const image = imageOf('kept', [layer, shared]);
       await pushImage(writer(), 'team/app', image, 'v1');
@@ -45,7 +45,7 @@ describe('the garbage collector', () => {
       expect(await scene.domain.candidates()).toEqual([]);
     });
 
-    it('keeps an image without tags: only a delete ends a manifest', async () => {
+    it('keeps an image without tags, because only a DELETE removes a manifest', async () => {
       const image = imageOf('untagged', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await writer().deleteTag('team/app', parseTag('v1'));
@@ -53,7 +53,7 @@ describe('the garbage collector', () => {
       expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
     });
 
-    it('keeps what a tag pointed to before it was moved', async () => {
+    it('keeps the manifest that a tag pointed to before it was moved', async () => {
       const [before, after] = [imageOf('before', [layer]), imageOf('after', [shared])];
       await pushImage(writer(), 'team/app', before, 'latest');
       await pushImage(writer(), 'team/app', after, 'latest');
@@ -82,7 +82,7 @@ describe('the garbage collector', () => {
       expect(referrers.items.map(({ digest }) => digest)).toEqual([signature.manifest.digest]);
     });
 
-    it('keeps the children and the referrers of what was deleted', async () => {
+    it('keeps the children and the referrers of a deleted manifest', async () => {
       const child = imageOf('child', [layer]);
       await pushImage(writer(), 'team/app', child);
       const index = indexOf([child.manifest]);
@@ -108,7 +108,7 @@ describe('the garbage collector', () => {
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', child.digest)).toEqual(child.bytes);
     });
 
-    it('keeps the bytes of a manifest whose blob of the same digest goes', async () => {
+    it('keeps the bytes of a manifest when the blob with the same digest is deleted', async () => {
       const image = imageOf('both', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await pushBlobs(writer(), 'other', [image.manifest.bytes]);
@@ -118,8 +118,8 @@ describe('the garbage collector', () => {
     });
   });
 
-  describe('what is not referenced', () => {
-    it('goes over the passes: manifest, then the links it named, then their bytes', async () => {
+  describe('with unreferenced content', () => {
+    it('frees over several passes the links that a deleted manifest named, then their bytes', async () => {
       const image = imageOf('going', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       advance(10 * day);
@@ -151,7 +151,7 @@ describe('the garbage collector', () => {
       expect(reports.reduce((sum, { unlinked }) => sum + unlinked, 0)).toBe(3);
     });
 
-    it('goes when it was uploaded and never named', async () => {
+    it('frees a blob that was uploaded and never named', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace);
       await collect();
@@ -162,7 +162,7 @@ describe('the garbage collector', () => {
       expect(await scene.domain.repository('local').statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
     });
 
-    it('goes when its last image lets go of it, however many shared it', async () => {
+    it('frees a shared blob when its last image no longer references it', async () => {
       const names = ['a', 'b', 'c'];
       await scene.domain.addRepository('second');
       for (const repository of ['local', 'second']) {
@@ -182,7 +182,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.blobs.size).toBe(0);
     });
 
-    it('goes when thousands share one time', async () => {
+    it('frees thousands of blobs with the same time', async () => {
       const blobs = Array.from({ length: 600 }, (_, i) => Buffer.from(`blob ${i}`));
       await scene.domain.seedBlobs('local', 'team/app', blobs);
       advance(grace + 1);
@@ -193,7 +193,7 @@ describe('the garbage collector', () => {
       expect(await scene.domain.candidates()).toEqual([]);
     });
 
-    it('goes where an upload ended and its repository was gone meanwhile', async () => {
+    it('frees an upload that completed after its repository was deleted', async () => {
       const pushing = scene.domain.actor(once(isApplyOf('blob.link'), () => scene.domain.deleteRepository('local')));
       await expect(pushBlobs(pushing.writer('local'), 'team/app', [layer])).rejects.toMatchObject({
         code: 'NAME_UNKNOWN',
@@ -204,8 +204,8 @@ describe('the garbage collector', () => {
     });
   });
 
-  describe('leases', () => {
-    it('renews the time of an unnamed blob at most once in a quarter of the grace, by HEAD', async () => {
+  describe('with leases', () => {
+    it('renews an unnamed blob at most once in a quarter of the grace period, by HEAD', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       const start = scene.domain.runtime.now();
       const stat = () => scene.domain.repository('local').statBlob(anyone, 'team/app', layerDigest);
@@ -223,7 +223,7 @@ describe('the garbage collector', () => {
       expect(await linkedAt(layerDigest)).toBe(start + grace / 2);
     });
 
-    it('keeps a blob as long as clients are told that it is there, and no longer', async () => {
+    it('keeps a blob as long as clients are told that it exists, and no longer', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       for (let i = 0; i < 10; i++) {
         advance(grace / 2);
@@ -236,7 +236,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.has(layerDigest)).toBe(false);
     });
 
-    it('keeps a blob for a whole grace period after the last present, whenever that was said', async () => {
+    it('keeps a blob for a whole grace period after it was last reported as present', async () => {
       for (const saidAfter of [0, grace / 4 - 1, grace / 4, grace / 2]) {
         const bytes = someBytes(`said after ${saidAfter}`, 500);
         await pushBlobs(writer(), 'team/app', [bytes]);
@@ -288,7 +288,7 @@ describe('the garbage collector', () => {
   });
 
   describe('a deleted repository', () => {
-    it('is gone at once, and what it held goes with the passes', async () => {
+    it('disappears at once, and its content is freed by later passes', async () => {
       const image = imageOf('doomed', [layer, shared]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await scene.domain.addRepository('second');
@@ -304,7 +304,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.blobs.size).toBe(3);
     });
 
-    it('keeps the bytes for a grace period, for pushes that are on their way', async () => {
+    it('keeps its bytes for a grace period, for pushes in progress', async () => {
       await pushImage(writer(), 'team/app', imageOf('doomed', [layer]), 'v1');
       advance(10 * day);
       await scene.domain.deleteRepository('local');
@@ -317,7 +317,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.blobs.size).toBe(0);
     });
 
-    it('shows nothing old when it is made again, before the purge and after it', async () => {
+    it('is empty when it is created again, before and after the purge', async () => {
       const image = imageOf('doomed', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       const { id } = await writer().startUpload('team/app', 'sha256');
@@ -338,7 +338,7 @@ describe('the garbage collector', () => {
       await expectNothing();
     });
 
-    it('leaves alone what was pushed after it was made again', async () => {
+    it('keeps what was pushed after it was created again', async () => {
       const image = imageOf('again', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       await scene.domain.deleteRepository('local');
@@ -349,7 +349,7 @@ describe('the garbage collector', () => {
       expect(await scene.domain.candidates()).toEqual([]);
     });
 
-    it('is purged in many steps, and what is left after a stop goes after the restart', async () => {
+    it('is purged in many steps, which continue after a restart', async () => {
       const blobs = Array.from({ length: 1200 }, (_, i) => Buffer.from(`blob ${i}`));
       await scene.domain.seedBlobs('local', 'team/app', blobs);
       await scene.domain.deleteRepository('local');
@@ -362,7 +362,7 @@ describe('the garbage collector', () => {
   });
 
   describe('after a crash', () => {
-    it('ends what stopped between condemning and deleting', async () => {
+    it('finishes a deletion that stopped between condemning and deleting', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + 1);
       const stop = new Error('the process was killed');
@@ -376,7 +376,7 @@ describe('the garbage collector', () => {
       expect(await scene.domain.candidates()).toEqual([]);
     });
 
-    it('ends what stopped between deleting and forgetting', async () => {
+    it('finishes a deletion that stopped between deleting and forgetting', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + 1);
       const stop = new Error('the process was killed');
@@ -410,7 +410,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.has(layerDigest)).toBe(false);
     });
 
-    it('spares an orphan for a grace period, and one that is linked meanwhile for good', async () => {
+    it('keeps an orphan for a grace period, and for good if it is linked by then', async () => {
       scene.domain.disk.blobs.set(layerDigest, { bytes: layer, modifiedAt: scene.domain.runtime.now() });
       scene.domain.disk.blobs.set(sharedDigest, { bytes: shared, modifiedAt: scene.domain.runtime.now() });
       await collect();
@@ -424,7 +424,7 @@ describe('the garbage collector', () => {
   });
 
   describe('uploads', () => {
-    it('expire when they rest for too long', async () => {
+    it('expire when they are idle for too long', async () => {
       const { id } = await writer().startUpload('team/app', 'sha256');
       await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
       advance(uploadExpiry);
@@ -436,14 +436,14 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.staged.size).toBe(0);
     });
 
-    it('expire when nothing was ever sent', async () => {
+    it('expire when no byte was sent', async () => {
       const { id } = await writer().startUpload('team/app', 'sha256');
       advance(uploadExpiry + 1);
       expect(await collect()).toMatchObject({ uploadsExpired: 1 });
       await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
     });
 
-    it('live on while they are appended to', async () => {
+    it('do not expire while they are appended to', async () => {
       const { id } = await writer().startUpload('team/app', 'sha256');
       for (let i = 1; i <= 4; i++) {
         advance(uploadExpiry - hour);
@@ -453,7 +453,7 @@ describe('the garbage collector', () => {
       }
     });
 
-    it('live on while a request is at them, however long it takes', async () => {
+    it('do not expire during a request, however long it takes', async () => {
       const { id } = await writer().startUpload('team/app', 'sha256');
       const source = new Readable({ read() {} });
       source.push(layer.subarray(0, 1000));
@@ -467,7 +467,7 @@ describe('the garbage collector', () => {
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
-    it('leave no staged bytes behind whose session is lost', async () => {
+    it('leave no staged bytes of lost sessions', async () => {
       await (await scene.domain.blobs.stage('of-a-session-that-a-power-cut-took')).append(Readable.from([layer]));
       await scene.domain.restart();
       advance(uploadExpiry - hour);
@@ -478,7 +478,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.staged.size).toBe(0);
     });
 
-    it('expire though another one cannot be discarded, which is retried', async () => {
+    it('expire even if another one cannot be discarded, which is retried', async () => {
       const ids = [];
       for (let i = 0; i < 3; i++) ids.push((await writer().startUpload('team/app', 'sha256')).id);
       await (await scene.domain.blobs.stage('without-a-session')).append(Readable.from([layer]));
@@ -491,7 +491,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.staged.size).toBe(0);
     });
 
-    it('of a deleted repository leave nothing behind', async () => {
+    it('of a deleted repository leave no bytes', async () => {
       const { id } = await writer().startUpload('team/app', 'sha256');
       await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
       await scene.domain.deleteRepository('local');
@@ -510,7 +510,7 @@ describe('the garbage collector', () => {
       staged: [...scene.domain.disk.staged.keys()].sort(),
     });
 
-    it('counts what the real run then frees, and changes nothing', async () => {
+    it('counts what the real run frees, and changes nothing', async () => {
       const [going, staying] = [imageOf('going', [layer, shared]), imageOf('staying', [shared])];
       await pushImage(writer(), 'team/app', going, 'v1');
       await pushImage(writer(), 'team/app', staying, 'v2');
@@ -531,7 +531,7 @@ describe('the garbage collector', () => {
       });
     });
 
-    it('counts nothing that is still in its grace period', async () => {
+    it('does not count content in its grace period', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace);
       expect(await scene.domain.collector.collect({ dryRun: true })).toMatchObject({
@@ -550,8 +550,8 @@ describe('the garbage collector', () => {
     });
   });
 
-  describe('runs', () => {
-    it('starts anew after a run that failed', async () => {
+  describe('in several runs', () => {
+    it('runs again after a failed run', async () => {
       const failing = scene.domain.actor(
         once(
           (method) => method === 'candidates',
@@ -562,7 +562,7 @@ describe('the garbage collector', () => {
       expect(await failing.collect()).toMatchObject({ dryRun: false });
     });
 
-    it('closes when the run that is under way has ended, and leaves the rest to the next process', async () => {
+    it('closes when the current run has ended, and leaves the rest to the next process', async () => {
       await scene.domain.seedBlobs(
         'local',
         'team/app',
@@ -584,7 +584,7 @@ describe('the garbage collector', () => {
       expect(scene.domain.disk.blobs.size).toBe(0);
     });
 
-    it('ends though new garbage comes as fast as it goes', async () => {
+    it('ends even if garbage appears as fast as it is freed', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + 1);
       let pushed = 0;

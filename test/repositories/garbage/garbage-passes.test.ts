@@ -10,7 +10,7 @@ describe('a collection pass', () => {
   const drop = () =>
     dropCached(scene.domain.metadata, [{ kind: 'link', at: app, digest: layerDigest, size: layer.length }]);
 
-  it('starts after the call that asked for it, and calls that wait share it', async () => {
+  it('starts after the call that requested it, and waiting calls share it', async () => {
     const reports: object[] = [];
     scene.domain.runtime.events.on('garbage.collected', (report) => void reports.push(report));
     const [first, second, third] = await Promise.all([collect(), collect(), collect()]);
@@ -31,7 +31,7 @@ describe('a collection pass', () => {
     expect([first.status, second.status]).toEqual(['rejected', 'fulfilled']);
   });
 
-  it('frees what was dropped while another pass was at its end', async () => {
+  it('frees content that was dropped while the previous pass was ending', async () => {
     await pushBlobs(scene.writer(), app.image, [layer]);
     let asked: Promise<unknown> | undefined;
     const dropAtEnd = once(
@@ -47,13 +47,13 @@ describe('a collection pass', () => {
     expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
-  it('ends with the collector that closes, one that waits included', async () => {
+  it('ends before the collector is closed, and so does a waiting one', async () => {
     const passes = [collect(), collect()];
     await scene.domain.collector.close();
     expect((await Promise.all(passes)).map(({ dryRun }) => dryRun)).toEqual([false, false]);
   });
 
-  it('that audits leaves candidates where they are', async () => {
+  it('with an audit does not touch candidates', async () => {
     await pushBlobs(scene.writer(), app.image, [layer]);
     advance(hour);
     const deletedAt = scene.domain.runtime.now();
@@ -72,7 +72,7 @@ describe('a collection pass', () => {
     expect(await scene.domain.candidates()).toContainEqual({ kind: 'bytes', digest: layerDigest, since: deletedAt });
   });
 
-  it('that audits frees bytes of a cache that were dropped meanwhile in the next pass', async () => {
+  it('with an audit leaves bytes that a cache drops meanwhile to the next pass', async () => {
     await pushBlobs(scene.writer(), app.image, [layer]);
     const { collector } = scene.domain.actor(once((method) => method === 'list', drop));
     await collector.collect();
@@ -80,7 +80,7 @@ describe('a collection pass', () => {
     expect(scene.domain.has(layerDigest)).toBe(false);
   });
 
-  it('retries what failed in the pass before, once in each pass', async () => {
+  it('retries what failed in the previous pass, once per pass', async () => {
     await pushBlobs(scene.writer(), app.image, [layer]);
     advance(grace + hour);
     await collect();
@@ -102,7 +102,7 @@ describe('a collection pass', () => {
     expect(await scene.domain.metadata.condemned()).toEqual([]);
   });
 
-  it('retries a link that could not be dropped in the next pass', async () => {
+  it('retries a link that the previous pass could not drop', async () => {
     await pushBlobs(scene.writer(), app.image, [layer]);
     advance(grace + hour);
     const failing = once(

@@ -39,7 +39,7 @@ describe('orphans', () => {
     });
 
   describe('are quarantined', () => {
-    it('instead of deleted, when they are older than the grace period', async () => {
+    it('instead of deleted when they are older than the grace period', async () => {
       orphan(layer);
       await pushImage(writer(), 'team/app', imageOf('kept', [other]), 'v1');
       advance(grace + hour);
@@ -60,7 +60,7 @@ describe('orphans', () => {
       );
     });
 
-    it('all of them, however many', async () => {
+    it('in any number', async () => {
       const blobs = Array.from({ length: 600 }, (_, i) => Buffer.from(`orphan ${i}`));
       orphan(...blobs);
       advance(grace + hour);
@@ -93,7 +93,7 @@ describe('orphans', () => {
       expect(listings).toBe(1);
     });
 
-    it('unless they have a candidate, which ends by deletion', async () => {
+    it('unless they have a candidate: then they are deleted', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + hour);
       await writer().deleteBlob('team/app', layerDigest);
@@ -103,7 +103,7 @@ describe('orphans', () => {
       expect(held()).toEqual([]);
     });
 
-    it('unless they are pushed while the audit reaches for them', async () => {
+    it('unless they are pushed just before the audit moves them', async () => {
       orphan(layer);
       advance(grace + hour);
       const pushing = once(isApplyOf('bytes.condemn'), () =>
@@ -135,7 +135,7 @@ describe('orphans', () => {
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
-    it('the rest too when one cannot be moved, which the next audit tries again', async () => {
+    it('even if one of them cannot be moved, which the next audit retries', async () => {
       orphan(layer, other);
       advance(grace + hour);
       const failing = once(
@@ -151,7 +151,7 @@ describe('orphans', () => {
     });
   });
 
-  it('that the index did not forget when it failed are finished by the next pass', async () => {
+  it('that the index failed to forget are forgotten by the next pass', async () => {
     orphan(layer);
     advance(grace + hour);
     let isFailing = true;
@@ -179,7 +179,7 @@ describe('orphans', () => {
       ],
       ['between moving and forgetting', (_method, args) => changesOf(args)[0] === 'bytes.forget'],
     ];
-    it.each(afterwards)('%s, are in quarantine and can be pushed again', async (_title, dies) => {
+    it.each(afterwards)('%s are in quarantine and can be pushed again', async (_title, dies) => {
       orphan(layer);
       advance(grace + hour);
       await scene.domain
@@ -195,7 +195,7 @@ describe('orphans', () => {
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
-    it('do not stop the start when the move fails again', async () => {
+    it('do not prevent the start when the move fails again', async () => {
       orphan(layer);
       await scene.domain.metadata.apply([{ type: 'bytes.condemn', digest: layerDigest }], { durable: true });
       await scene.domain.actor(killed((method) => method === 'quarantine')).collector.recover();
@@ -231,7 +231,7 @@ describe('orphans', () => {
         { durable: false },
       );
 
-    it('are deleted by a later collection when their time is up', async () => {
+    it('are deleted by a later collection when they expire', async () => {
       advance(orphanRetention);
       expect(await collect()).toMatchObject({ blobsDeleted: 0 });
       expect(held()).toHaveLength(2);
@@ -249,14 +249,14 @@ describe('orphans', () => {
       expect([scene.domain.has(layerDigest), held()]).toEqual([true, [otherDigest]]);
     });
 
-    it('are restored instead of deleted when their time is up and the index refers to them', async () => {
+    it('are restored instead of deleted when they expire and the index refers to them', async () => {
       await refer(layerDigest, layer.length);
       advance(orphanRetention + 1);
       expect(await collect()).toMatchObject({ restored: 1, blobsDeleted: 1 });
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
-    it('are restored by the first read that misses them, a manifest too', async () => {
+    it('are restored by the first read, also of a manifest', async () => {
       const image = imageOf('lost', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       for (const digest of scene.domain.disk.blobs.keys())
@@ -266,12 +266,12 @@ describe('orphans', () => {
       expect(held()).toEqual([otherDigest]);
     });
 
-    it('stay there when they are read by an image that does not link them', async () => {
+    it('stay there when an image that does not link them reads them', async () => {
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toBeUndefined();
       expect(held()).toHaveLength(2);
     });
 
-    it('cost nothing to a read that finds its bytes', async () => {
+    it('do not slow down a read that finds its bytes', async () => {
       await pushBlobs(writer(), 'team/app', [someBytes('here', 100)]);
       const calls: string[] = [];
       const watching = scene.domain.actor((method) => Promise.resolve(void calls.push(method)));
@@ -280,7 +280,7 @@ describe('orphans', () => {
       expect(calls).not.toContain('isReferenced');
     });
 
-    it('are counted by a dry run as by the real one', async () => {
+    it('are counted by a dry run as by a real one', async () => {
       orphan(someBytes('a third', 500));
       await refer(layerDigest, layer.length);
       advance(orphanRetention + 1);
@@ -295,7 +295,7 @@ describe('orphans', () => {
       }
     });
 
-    it('are listed with the end of their time, and restored by hand for a grace period', async () => {
+    it('are listed with the time of their expiry, and restored on request for a grace period', async () => {
       const quarantinedAt = scene.domain.runtime.now();
       const expiresAt = quarantinedAt + orphanRetention;
       const { items } = await quarantine().list({ limit: 10 });
@@ -325,7 +325,7 @@ describe('orphans', () => {
       expect(scene.domain.has(otherDigest)).toBe(true);
     });
 
-    it('are deleted by hand, but not what the index refers to', async () => {
+    it('are deleted on request unless the index refers to them', async () => {
       await refer(layerDigest, layer.length);
       await expect(quarantine().delete(layerDigest)).rejects.toMatchObject({ code: 'CONFLICT' });
       expect(await quarantine().delete(otherDigest)).toBe(true);

@@ -43,7 +43,7 @@ async function mount(repositories: readonly string[], reaches: Readonly<Record<s
 }
 
 describe('a mount without a source', () => {
-  it('skips repositories of which nothing is in reach, and asks the rules of the images that are', async () => {
+  it('skips repositories that the caller cannot pull from, and checks the rules for images of the others', async () => {
     const reaches = { e: { prefixes: [''], has: () => true } };
     const asked = await mount(['a', 'b', 'c', 'd', 'e'], reaches);
     expect(asked.permits).toEqual([{ repository: 'e', image: 'app-000' }]);
@@ -51,7 +51,7 @@ describe('a mount without a source', () => {
     expect([asked.read, asked.rules]).toEqual([500, 5]);
   });
 
-  it('looks at 1,000 images at most', async () => {
+  it('examines at most 1,000 images', async () => {
     const none = { prefixes: ['x'], has: () => false };
     const asked = await mount(['a', 'b', 'c', 'd', 'e'], { a: none, b: none, c: none, d: none, e: none });
     expect([asked.permits, asked.read, asked.images]).toEqual([[], 1000, 1000]);
