@@ -42,6 +42,8 @@ export class UpstreamAuth {
   /** The scopes that challenges for images asked for. The next request for the image is sent with a token at once. */
   readonly #scopes = new LRUCache<string, TokenScope>({ maxSize: maxImages, sizeCalculation: () => 1 });
   #isBasic = false;
+  /** When a token of our own was last renewed because of a 400. */
+  #renewedAt = 0;
   /** Until when the upstream is assumed to hide nothing, because its ping needs no authentication. */
   #openUntil = 0;
 
@@ -101,13 +103,15 @@ export class UpstreamAuth {
   }
 
   /**
-   * Returns another token after a 400: public.ecr.aws answers an expired token with it. `undefined` for a young token, because
-   * other faults of a request have this status too.
+   * Returns another token after a 400: public.ecr.aws answers an expired token with it. `undefined` within a minute, because other
+   * faults of a request have this status too.
    * @throws UpstreamVerdict as `Tokens.get` does.
    */
   async replace(image: string, { kind, value, isFinal }: Authorization): Promise<Authorization | undefined> {
     const scope = this.#scopes.get(image);
-    if (kind !== 'token' || isFinal === true || scope === undefined) return undefined;
+    if (isFinal === true) return undefined;
+    if (kind === 'credentials') return this.#renewToken(value);
+    if (kind === 'none' || scope === undefined) return undefined;
     const token = value?.slice('Bearer '.length) ?? '';
     if (this.#tokens.ageOf(scope, token) < minAgeToReplaceMs) return undefined;
     return { ...(await this.#withToken(image, scope, token)), isFinal: true };
@@ -168,6 +172,19 @@ export class UpstreamAuth {
       if (!(error instanceof UpstreamVerdict)) throw error;
       throw failed(`access was refused where it redirected to: ${error.message}`, { ...error.fields, status });
     }
+  }
+
+  /** Asks the callback or helper for another token; `undefined` when there is none. */
+  async #renewToken(value: string | undefined): Promise<Authorization | undefined> {
+    const { current } = this.#source;
+    const sinceMs = this.#options.now() - this.#renewedAt;
+    if (!isToken(current) || formatOwn(current) !== value) return undefined;
+    if (sinceMs >= 0 && sinceMs < minAgeToReplaceMs) return undefined;
+    this.#renewedAt = this.#options.now();
+    const renewed = await this.#source.renew(current);
+    return renewed === undefined || formatOwn(renewed) === value
+      ? undefined
+      : { ...sendOwn({ credentials: renewed }), isFinal: true };
   }
 
   #sendBasic(credentials: HeldCredentials): Authorization {

@@ -758,3 +758,34 @@ it('a virtual repository does not ask another member for an image that a policy 
     expect(other.received(/manifests/)).toEqual([]);
   }
 });
+
+it.each([true, false])(
+  'a token of a callback is renewed when it is refused with 400 (ECR Public), with cache: %s',
+  async (cache) => {
+    const odd = new OddUpstream();
+    await odd.up();
+    cleanups.add(() => odd.close());
+    let valid = 'first';
+    let calls = 0;
+    odd.on(/^\/v2\//, ({ headers: { authorization } }, res) =>
+      authorization === `Bearer ${valid}` ? false : refuse(res, 400, 'BAD_REQUEST'),
+    );
+    const credentials = async (): Promise<{ token: string }> => {
+      calls += 1;
+      return { token: valid };
+    };
+    const server = await startMemoryRegistry({
+      repositories: [{ name: 'hub', type: 'remote', url: odd.url, cache, credentials }],
+    });
+    cleanups.add(() => server.close());
+    const client = new Client(server.url);
+    cleanups.add(() => client.close());
+    expect((await client.get('/v2/hub/team/app/manifests/v1')).status).toBe(200);
+    valid = 'second';
+    const blob = await client.get(`/v2/hub/team/app/blobs/${digest(odd.layer)}`);
+    expect([blob.status, digest(blob.body), calls]).toEqual([200, digest(odd.layer), 2]);
+    valid = 'third';
+    const other = await client.get(`/v2/hub/team/app/blobs/${digest(odd.config)}`);
+    expect([other.status, calls]).toEqual([503, 2]);
+  },
+);
