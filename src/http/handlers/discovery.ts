@@ -18,9 +18,9 @@ export const bytesPerItem = 100;
 export const checkVersion: Handler<RegistryParams<'version.check'>> = () => Promise.resolve(jsonReply(200, {}));
 
 /**
- * Creates the handler of the catalog, an extension: the images of all repositories in byte order of their names, with `n` and
- * `last`. Under a host or namespace that stands for a repository: the images of that repository, without its name. It examines a bounded number of images: if the caller may see few of them, a page has fewer than `n` entries and
- * links to the next page by a cursor.
+ * Creates the handler of the catalog, an extension: the images of all repositories in byte order of their names, with `n`
+ * and `last`. A host or namespace that is mapped to a repository lists the images of that repository, without its name. The
+ * handler examines a bounded number of images: if the caller may see few of them, a page links to the next one by a cursor.
  */
 export function createListCatalog(
   parts: () => { readonly directory: RepositoryDirectory },
