@@ -27,6 +27,7 @@ import {
   StartError,
 } from './serve/start-error.js';
 
+// npm requires every package to have a version.
 const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
 
 /** Runs the command that the arguments of the process name. */

@@ -69,6 +69,7 @@ export async function dispatch<Row extends Endpoint>(
   const turn = (bytes: number): Promise<void> => core.answers.turn(bytes);
   const { params } = match;
   const exchange = { req, prefix, path: prefix + path, query, params, caller, client, target, turn, require };
+  // The type of `target` depends on the parameters, which only the row of the handler knows.
   const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
   // A body that arrives too slowly is refused while the handler still waits for it.
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
@@ -162,6 +163,7 @@ function permits(
   if (resolved !== undefined && (row.access === 'pull' || row.access === 'push' || row.access === 'delete')) {
     return mayUse(access, principal, row.access, resolved, params['name'] as WireName);
   }
+  // A row with this placeholder has a parsed repository name.
   const repository = params['repository'] as string | undefined;
   return access.permits(principal, row.access, repository === undefined ? {} : { at: { repository } });
 }

@@ -164,6 +164,7 @@ function parseObject(bytes: Buffer): Record<string, unknown> {
     }
     throw new RegistryError('MANIFEST_INVALID', { message: 'the manifest is not JSON in UTF-8', cause });
   }
+  // Parsed JSON: an object has string keys only.
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
   throw invalid('the manifest is not a JSON object');
 }

@@ -161,6 +161,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
 
   // -------------------------------------------------------------------------------------------- the index
 
+  // Only this class writes documents of these two kinds, so their types are known.
   async #account(name: string): Promise<StoredAccount | undefined> {
     return (await this.#metadata.document('account', name)) as StoredAccount | undefined;
   }

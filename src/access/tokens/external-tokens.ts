@@ -69,6 +69,7 @@ export class ExternalTokens {
 }
 
 function findKeysOf({ issuer, jwksUrl, keys }: ExternalTokensConfig, runtime: Pick<Runtime, 'now' | 'log'>): FindKeys {
+  // The schema accepts a list of PEM texts or a JWK Set. `Array.isArray` does not narrow a readonly array.
   if (Array.isArray(keys)) return keysOfPems(keys as readonly string[]);
   if (keys !== undefined) return keysOfSet(keys as PublicKeySet);
   const remote = new IssuerKeys({ issuer, jwksUrl, runtime });

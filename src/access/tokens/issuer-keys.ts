@@ -87,6 +87,7 @@ export class IssuerKeys {
 
   async #fetch(): Promise<PublicKeySet> {
     const { jwksUrl } = this.#options;
+    // jose checks the set when it looks for a key.
     return (await fetchJson(new URL(jwksUrl ?? (await this.#discover())), this.#transport, timeoutMs)) as PublicKeySet;
   }
 
@@ -94,6 +95,7 @@ export class IssuerKeys {
     const { issuer } = this.#options;
     const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
     const found = await fetchJson(url, this.#transport, timeoutMs);
+    // Both are checked below.
     const { issuer: named, jwks_uri: keys } = found as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
     // OpenID Connect Discovery 1.0, section 4.3: must equal the configured issuer.
     if (named !== issuer) throw new Error('its discovery document is for another issuer');

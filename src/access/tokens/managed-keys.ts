@@ -120,6 +120,7 @@ export class ManagedKeys implements SigningKeys {
   }
 
   #read(documents: readonly Document[]): readonly ManagedKey[] {
+    // Only this class writes documents of the kind `signing-key`.
     const keys = documents.map(({ id, value }): ManagedKey => ({ id, ...(value as KeyRecord) }));
     for (const id of this.#imported.keys()) if (!keys.some((key) => key.id === id)) this.#imported.delete(id);
     keys.sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
@@ -139,5 +140,6 @@ export class ManagedKeys implements SigningKeys {
 async function importPair(privateKey: JWK): Promise<Imported> {
   const { d: _secret, ...publicKey } = privateKey;
   const [secret, open] = await Promise.all([importJWK(privateKey, 'ES256'), importJWK(publicKey, 'ES256')]);
+  // `importJWK` returns bytes for symmetric keys only.
   return { private: secret as CryptoKey, public: open as CryptoKey };
 }

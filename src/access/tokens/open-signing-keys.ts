@@ -40,5 +40,6 @@ async function importPublic(key: KeyObject): Promise<{ readonly id: string; read
 }
 
 async function importEs256(jwk: JWK): Promise<CryptoKey> {
+  // `importJWK` returns bytes for symmetric keys only.
   return (await importJWK(jwk, 'ES256')) as CryptoKey;
 }

@@ -106,6 +106,7 @@ async function explainRefusal(answer: IncomingMessage): Promise<ArchiveCommandEr
 
 function readFirstError(body: string): { code: string; message: string; detail?: unknown } | undefined {
   try {
+    // An answer of another form comes from something else than a registry; its fields then print as undefined.
     return (JSON.parse(body) as { errors?: { code: string; message: string; detail?: unknown }[] }).errors?.[0];
   } catch {
     return undefined;

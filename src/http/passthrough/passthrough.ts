@@ -172,6 +172,7 @@ function loadHttpProxy(): typeof HttpProxy {
   const before = Object.getOwnPropertyDescriptor(util, '_extend');
   Object.defineProperty(util, '_extend', { value: Object.assign, configurable: true, writable: true });
   try {
+    // `require` has no types.
     return createRequire(import.meta.url)('http-proxy') as typeof HttpProxy;
   } finally {
     if (before === undefined) Reflect.deleteProperty(util, '_extend');

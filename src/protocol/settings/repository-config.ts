@@ -38,6 +38,7 @@ const localSchema = strictOptions({
     }),
 }).meta({ title: 'LocalRepositoryOptions', description: 'A repository that the registry stores itself.' });
 
+// `Object.keys` returns strings.
 const presetNames = Object.keys(upstreamPresets) as UpstreamPreset[];
 const hostsSchema = z.array(z.string().min(1).max(255)).max(100);
 

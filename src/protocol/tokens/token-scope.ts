@@ -51,6 +51,7 @@ export function readGrants(access: unknown): TokenGrant[] {
   if (!Array.isArray(access)) return [];
   const grants = access.slice(0, maxGrants).flatMap((entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return [];
+    // Each field is checked below.
     const { type, name, actions } = entry as Record<string, unknown>;
     if (typeof type !== 'string' || typeof name !== 'string' || !Array.isArray(actions)) return [];
     return makeGrant(type, name, actions) ?? [];

@@ -26,6 +26,7 @@ async function readOrClaim(file: string): Promise<string> {
     await writeFile(file, `${layoutVersion}\n`, { flag: 'wx', flush: true });
     return layoutVersion;
   } catch (error) {
+    // `writeFile` rejects with errors of the system only.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     return (await readFile(file, 'utf8')).trim();
   }

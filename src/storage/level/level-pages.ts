@@ -54,6 +54,7 @@ export async function readReferrerPage(
   page: PageRequest,
 ): Promise<Page<ManifestRecord>> {
   const prefix = referrerPrefix(place, subject);
+  // The members of `referrerPrefix` are digests.
   const { items, more } = await readPage(index, prefix, page, (key) => key.slice(prefix.length) as Digest);
   const records = items.map((digest) => index.get(manifestKey(place, digest)));
   // Skips manifests that were deleted since the list was read.
@@ -74,6 +75,7 @@ export async function readImages(
   const items: ImageRecord[] = [];
   for (let read = 0; read < maxImagesRead;) {
     const count = Math.min(limit + 1 - items.length, maxImagesRead - read);
+    // Only images are stored under this prefix.
     const records = await index.scan(range, count, (_key, text) => (JSON.parse(text) as StoredImage).record);
     items.push(...records.filter(({ manifests }) => manifests > 0));
     read += records.length;
@@ -91,6 +93,7 @@ export async function readHolders(index: LevelIndex, digest: Digest, page: PageR
   const prefix = `${holderPrefix(digest)}link\0`;
   const [afterRepository, afterImage] = splitImageName(page.after ?? '');
   const holders = (await index.distinctParts(prefix))
+    // After `link`, the keys of holders have the id of a repository.
     .map((id) => ({ id, repository: index.residents.nameOf(id as RepositoryId) ?? '' }))
     .filter(({ repository }) => repository !== '' && repository >= afterRepository)
     .sort((a, b) => (a.repository < b.repository ? -1 : 1));

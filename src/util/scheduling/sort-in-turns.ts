@@ -18,6 +18,7 @@ export async function sortInTurns<T>(items: readonly T[], nameOf: (item: T) => s
     for (let i = 0; i < runs.length; i += 2) merged.push(await merge(runs[i] ?? [], runs[i + 1] ?? [], nameOf));
     runs = merged;
   }
+  // `at` is above 0 here, so the item exists.
   return (runs[0] ?? []).filter((item, at, all) => at === 0 || nameOf(item) !== nameOf(all[at - 1] as T));
 }
 
@@ -31,6 +32,7 @@ async function merge<T>(left: T[], right: T[], nameOf: (item: T) => string): Pro
   for (let [l, r] = [0, 0]; l < left.length || r < right.length;) {
     const pause = turn();
     if (pause !== undefined) await pause;
+    // The indexes are below the lengths, here and in the next line.
     const isLeft = r >= right.length || (l < left.length && nameOf(left[l] as T) <= nameOf(right[r] as T));
     merged.push((isLeft ? left[l++] : right[r++]) as T);
   }

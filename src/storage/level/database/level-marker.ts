@@ -48,6 +48,7 @@ function markerOf(folder: string): string {
 
 function parseMarker(text: string): IndexMarker | undefined {
   try {
+    // Only this module writes the file; a file without an id is unreadable.
     const marker = JSON.parse(text) as Partial<IndexMarker> | null;
     return typeof marker?.id === 'string' ? (marker as IndexMarker) : undefined;
   } catch {

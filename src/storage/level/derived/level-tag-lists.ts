@@ -43,13 +43,10 @@ export class LevelTagLists {
     if (list === undefined) return;
     const index = indexAfter(list, name);
     const present = list[index - 1]?.name === name;
-    if (operation.type === 'del') {
-      if (present) list.splice(index - 1, 1);
-    } else if (present) {
-      list[index - 1] = operation.value as TagRecord;
-    } else {
-      list.splice(index, 0, operation.value as TagRecord);
-    }
+    // The key of a tag has a record as its value.
+    const records = operation.type === 'del' ? [] : [operation.value as TagRecord];
+    if (present) list.splice(index - 1, 1, ...records);
+    else list.splice(index, 0, ...records);
     // Updates its size in the cache.
     this.#lists.set(prefix, list);
   }
@@ -72,6 +69,7 @@ function indexAfter(list: readonly TagRecord[], name: string): number {
   let high = list.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
+    // `middle` is below the length.
     if ((list[middle] as TagRecord).name <= name) low = middle + 1;
     else high = middle;
   }

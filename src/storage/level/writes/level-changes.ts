@@ -106,6 +106,7 @@ function putRepository(view: LevelView, { config, origin, when }: ChangeOf<'repo
   }
   const next = view.get(nextIdKey) ?? 1;
   view.put(nextIdKey, next + 1);
+  // The only place that creates an id.
   const id = next.toString(36) as RepositoryId;
   view.put(key, { id, record: { config, origin, createdAt: when, updatedAt: when } });
 }
