@@ -4,6 +4,7 @@ import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import { SingleFlight } from '../util/scheduling/concurrency.js';
 import { askCredentialHelper } from './credential-helper.js';
 import type { RealmSecret } from './upstream-tokens.js';
+import { isRecent } from '../protocol/recent.js';
 
 /** Configured credentials, or what returns them: a callback, or a program. */
 export type CredentialsConfig =
@@ -52,8 +53,8 @@ export class CredentialSource {
   async get(): Promise<HeldCredentials | undefined> {
     const ask = this.#ask;
     if (ask === undefined) return this.#kept?.value;
-    const ageMs = this.#options.now() - (this.#kept?.at ?? 0);
-    if (this.#kept !== undefined && ageMs >= 0 && ageMs < this.#lifeMs) return this.#kept.value;
+    const kept = this.#kept;
+    if (kept !== undefined && isRecent(kept.at, this.#lifeMs, this.#options.now())) return kept.value;
     return this.#asking.run('', async () => {
       const value = await this.#obtain(ask);
       this.#kept = { value, at: this.#options.now() };

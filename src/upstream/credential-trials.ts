@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { timeLeft } from '../protocol/recent.js';
 
 /** How a request with our credentials ended: its result, and the verdict if it was not a good answer. */
 export interface TrialOutcome<T> {
@@ -46,7 +47,7 @@ export class CredentialTrials {
   findRefusal(value: string, image: string): UpstreamVerdict | undefined {
     const now = this.#options.now();
     const refusal = [this.#refusals.get(value), this.#refusals.get(`${value}\0${image}`)].find(
-      (one) => one !== undefined && isAhead(one.until, now),
+      (one) => one !== undefined && timeLeft(one.until, memoryMs, now) > 0,
     );
     if (refusal === undefined) return undefined;
     const seconds = Math.ceil((refusal.until - now) / 1000);
@@ -60,7 +61,7 @@ export class CredentialTrials {
    */
   async run<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T | undefined> {
     if (this.findRefusal(value, image) !== undefined) return undefined;
-    while (!isAhead(this.#acceptedUntil.get(value) ?? 0, this.#options.now())) {
+    while (timeLeft(this.#acceptedUntil.get(value) ?? 0, memoryMs, this.#options.now()) === 0) {
       const running = this.#running.get(value);
       if (running === undefined) return this.#try(value, image, send);
       const verdict = await running;
@@ -100,11 +101,6 @@ export class CredentialTrials {
     this.#refusals.set(status === 401 ? value : `${value}\0${image}`, { until: now + memoryMs, verdict });
     this.#options.onRefused(verdict);
   }
-}
-
-/** Returns whether a time is within the next minute. A clock that was set back must not freeze a memory. */
-function isAhead(until: number, now: number): boolean {
-  return now < until && until - now <= memoryMs;
 }
 
 /** Returns whether the outcome shows nothing about the credentials. */

@@ -7,6 +7,7 @@ import { CredentialSource, isToken, type CredentialsConfig, type HeldCredentials
 import { CredentialTrials } from './credential-trials.js';
 import { chooseChallenge, type Challenge } from './upstream-challenge.js';
 import { formatSecret, Tokens, type TokenScope, type TokensOptions } from './upstream-tokens.js';
+import { timeLeft } from '../protocol/recent.js';
 
 /** Options of `UpstreamAuth`. */
 export interface AuthOptions extends Omit<TokensOptions, 'trials'> {
@@ -126,8 +127,8 @@ export class UpstreamAuth {
     sent: Authorization,
     ping: () => Promise<UpstreamAnswer>,
   ): Promise<Authorization | undefined> {
-    const openForMs = this.#openUntil - this.#options.now();
-    if (sent.kind !== 'none' || (openForMs > 0 && openForMs <= openMs)) return undefined;
+    const isOpen = timeLeft(this.#openUntil, openMs, this.#options.now()) > 0;
+    if (sent.kind !== 'none' || isOpen) return undefined;
     const own = await this.#obtain(image);
     if (own.credentials === undefined) return undefined;
     const { status, headers } = await ping();

@@ -1,6 +1,7 @@
 import type { Logger } from '../ports/runtime.js';
 import type { Upstream } from '../ports/upstream.js';
 import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { timeLeft } from '../protocol/recent.js';
 
 const minFailuresToOpen = 5;
 const minPauseMs = 10_000;
@@ -24,6 +25,7 @@ export interface Pass {
 
 interface Pause {
   readonly until: number;
+  readonly waitMs: number;
   /** The length of the next pause if the probe fails. */
   readonly nextMs: number;
   readonly cause: UpstreamVerdict;
@@ -56,8 +58,8 @@ export class Breaker {
   enter(): Pass {
     const pause = this.#pause;
     if (pause === undefined) return this.#pass(false);
-    const remainingMs = pause.until - this.#options.now();
-    if (remainingMs <= 0 && !this.#probing) {
+    const remainingMs = timeLeft(pause.until, pause.waitMs, this.#options.now());
+    if (remainingMs === 0 && !this.#probing) {
       this.#probing = true;
       return this.#pass(true);
     }
@@ -103,7 +105,7 @@ export class Breaker {
   }
 
   #open(cause: UpstreamVerdict, waitMs: number, nextMs: number): void {
-    this.#pause = { until: this.#options.now() + waitMs, nextMs, cause };
+    this.#pause = { until: this.#options.now() + waitMs, waitMs, nextMs, cause };
     const { upstream, log } = this.#options;
     log.warn({ upstream, reason: cause.message, waitMs }, 'circuit breaker opened');
   }

@@ -33,6 +33,7 @@ import { PageSize, readPages, readTags } from './upstream-lists.js';
 import { readManifest, readManifestHead } from './upstream-manifest.js';
 import { readAllReferrers } from './upstream-referrers.js';
 import { failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { isRecent } from '../protocol/recent.js';
 
 /** The URL of another registry, and how to reach it. */
 export interface UpstreamConfig {
@@ -73,7 +74,7 @@ class RegistryClient implements Upstream {
   readonly #wholeBodyMs: number;
   readonly #pageSize = new PageSize();
   readonly #heads: HeadRequests;
-  #budget: { readonly left: number; readonly until: number } | undefined;
+  #budget: { readonly left: number; readonly at: number; readonly windowMs: number } | undefined;
 
   constructor(config: UpstreamConfig) {
     const { now, log } = config;
@@ -102,7 +103,8 @@ class RegistryClient implements Upstream {
   }
 
   get budget(): number {
-    return this.#budget === undefined || this.#config.now() >= this.#budget.until ? 1 : this.#budget.left;
+    const budget = this.#budget;
+    return budget !== undefined && isRecent(budget.at, budget.windowMs, this.#config.now()) ? budget.left : 1;
   }
 
   get breaker(): Upstream['breaker'] {
@@ -286,6 +288,6 @@ class RegistryClient implements Upstream {
   #noteBudget(headers: AnswerHeaders): void {
     const budget = budgetOf(headers);
     if (budget === undefined) return;
-    this.#budget = { left: budget.left, until: this.#config.now() + budget.windowSeconds * 1000 };
+    this.#budget = { left: budget.left, at: this.#config.now(), windowMs: budget.windowSeconds * 1000 };
   }
 }

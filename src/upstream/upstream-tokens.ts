@@ -9,6 +9,7 @@ import type { Answer, Transport } from '../util/outgoing/transport.js';
 import type { Hop } from '../protocol/upstream/redirects.js';
 import { denied, failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import type { CredentialTrials, TrialOutcome } from './credential-trials.js';
+import { isRecent } from '../protocol/recent.js';
 
 /** What a challenge asks a token for. */
 export interface TokenScope {
@@ -83,7 +84,8 @@ export class Tokens {
   /** Returns a kept token that is not about to expire and differs from `not`, fetched with our credentials or anonymously. */
   find(scope: TokenScope, withSecret: boolean, not?: string): string | undefined {
     const kept = this.#tokens.get(keyOf(scope, withSecret));
-    return kept !== undefined && kept.value !== not && this.#options.now() < kept.renewAt ? kept.value : undefined;
+    if (kept === undefined || kept.value === not) return undefined;
+    return isRecent(kept.fetchedAt, kept.renewAt - kept.fetchedAt, this.#options.now()) ? kept.value : undefined;
   }
 
   /** Returns the age of a token in milliseconds; Infinity when it is not kept any more. */

@@ -60,11 +60,13 @@ export class CachedManifests {
    * Returns until when a tag is served without revalidation. The window grows as the upstream's rate limit is used up.
    */
   freshUntil(tag: TagRecord): number {
-    const { config, upstream } = this.#context;
+    const { config, upstream, parts } = this.#context;
     const rule = config.tagTtlRules.find(({ tags }) => matchesPattern(tags, tag.name));
     const seconds = rule?.ttlSeconds ?? config.tagTtlSeconds;
     const stretch = upstream.budget >= 0.5 ? 1 : 1 + (maxStretch - 1) * (1 - upstream.budget / 0.5);
-    return (tag.checkedAt ?? 0) + seconds * 1000 * stretch;
+    const checkedAt = tag.checkedAt ?? 0;
+    // A time in the future is from before the clock was set back.
+    return (checkedAt > parts.runtime.now() ? 0 : checkedAt) + seconds * 1000 * stretch;
   }
 
   async #resolveDigest(caller: Caller, image: string, digest: Digest): Promise<CachedManifest | undefined> {
@@ -129,7 +131,7 @@ export class CachedManifests {
       const now = this.#context.parts.runtime.now();
       const { digest } = answer.value;
       const tag = 'tag' in reference ? { name: reference.tag, digest, updatedAt: now, checkedAt: now } : undefined;
-      const record = await this.#store.put(image, answer.value, tag);
+      const record = await this.#store.put(image, answer.value, tag, known);
       return { record, provenance: this.#provenance('miss') };
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_INVALID') throw error;
@@ -148,7 +150,7 @@ export class CachedManifests {
   ): Promise<CachedManifest | undefined> {
     if (answer.type === 'absent') {
       if (reference !== undefined) this.#context.negatives.note(image, formatReference(reference));
-      if (known !== undefined) await this.#store.deleteTag(image, known.name);
+      if (known !== undefined) await this.#store.deleteTag(image, known);
       return undefined;
     }
     const record = known && (await this.#store.manifest(image, known.digest));

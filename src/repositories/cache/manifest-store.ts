@@ -7,7 +7,7 @@ import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams/streams.js';
 import { TurnGate } from '../../util/scheduling/turns.js';
-import { recordManifest, toRecord } from '../content/manifest-record.js';
+import { recordManifest, toRecord, type TagState } from '../content/manifest-record.js';
 import type { CacheContext } from './cache-context.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { UnsavedManifests } from './unsaved-manifests.js';
@@ -56,14 +56,19 @@ export class ManifestStore {
     return bytes;
   }
 
-  /** Stores a manifest unchanged under its digest. @throws RegistryError MANIFEST_INVALID. */
-  async put(image: string, content: ManifestContent, tag?: TagRecord): Promise<ManifestRecord> {
+  /**
+   * Stores a manifest unchanged under its digest, and the tag unless it changed since the upstream was asked.
+   * @param known the tag when the upstream was asked
+   * @throws RegistryError MANIFEST_INVALID.
+   */
+  async put(image: string, content: ManifestContent, tag?: TagRecord, known?: TagRecord): Promise<ManifestRecord> {
     const { parts } = this.#context;
     await this.#gate.pass(content.bytes.length);
     const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
     const isNew = this.#unsaved.manifest(image, manifest.digest) === undefined;
     try {
-      const record = await this.#write(image, manifest, tag);
+      const expected = tag === undefined ? undefined : this.#stateOf(image, tag.name, known);
+      const record = await this.#write(image, manifest, tag, expected);
       this.#unsaved.forgetManifest(image, manifest.digest);
       if (tag !== undefined) this.#unsaved.forgetTag(image, tag.name);
       if (isNew) this.#context.noteFetched(image, manifest.digest, manifest.bytes.length);
@@ -79,17 +84,23 @@ export class ManifestStore {
     }
   }
 
-  /** Stores a tag that names a stored manifest. Does nothing when the manifest was evicted in the meantime. */
+  /**
+   * Stores a tag that names a stored manifest. Does nothing when the manifest was evicted or the tag changed in the
+   * meantime: an answer to an older question must not move a tag back.
+   */
   async putTag(image: string, tag: TagRecord): Promise<void> {
     const { metadata, blobs } = this.#context.parts;
+    const at = this.#context.at(image);
     const unsaved = this.#unsaved.manifest(image, tag.digest);
     if (unsaved !== undefined) {
-      await this.put(image, unsaved.content, tag);
+      await this.put(image, unsaved.content, tag, tag);
       return;
     }
     try {
       await blobs.ensureRoom(0);
-      await metadata.tryApply([{ type: 'tag.put', at: this.#context.at(image), tag }], { durable: false });
+      const is = this.#stateOf(image, tag.name, tag);
+      const require = is === undefined ? [] : [{ type: 'tag', at, tag: tag.name, is } as const];
+      await metadata.tryApply([{ type: 'tag.put', at, tag }], { durable: false, require });
       this.#unsaved.forgetTag(image, tag.name);
     } catch (error) {
       if (!isInsufficientStorage(error)) throw error;
@@ -97,12 +108,18 @@ export class ManifestStore {
     }
   }
 
-  /** Deletes a tag. On a full disk the index may keep it: then the upstream is asked about it again. */
-  async deleteTag(image: string, tag: Tag): Promise<void> {
-    this.#unsaved.forgetTag(image, tag);
+  /**
+   * Deletes a tag unless it changed since it was read. On a full disk the index may keep it: then the upstream is asked
+   * about it again.
+   */
+  async deleteTag(image: string, known: TagRecord): Promise<void> {
+    const at = this.#context.at(image);
+    const is = this.#stateOf(image, known.name, known);
+    const require = is === undefined ? [] : [{ type: 'tag', at, tag: known.name, is } as const];
+    this.#unsaved.forgetTag(image, known.name);
     try {
-      const at = this.#context.at(image);
-      await this.#context.parts.metadata.apply([{ type: 'tag.delete', at, tag }], { durable: false });
+      const change = { type: 'tag.delete', at, tag: known.name } as const;
+      await this.#context.parts.metadata.tryApply([change], { durable: false, require });
     } catch (error) {
       if (!isInsufficientStorage(error)) throw error;
     }
@@ -113,7 +130,18 @@ export class ManifestStore {
     this.#unsaved.forget(image);
   }
 
-  async #write(image: string, manifest: ParsedManifest, tag: TagRecord | undefined): Promise<ManifestRecord> {
+  /** Returns what the index must still say about a tag; `undefined` when memory has a newer record than the index. */
+  #stateOf(image: string, tag: Tag, known: TagRecord | undefined): TagState | undefined {
+    if (this.#unsaved.tag(image, tag) !== undefined) return undefined;
+    return known === undefined ? 'absent' : { digest: known.digest };
+  }
+
+  async #write(
+    image: string,
+    manifest: ParsedManifest,
+    tag: TagRecord | undefined,
+    expected: TagState | undefined,
+  ): Promise<ManifestRecord> {
     const { parts } = this.#context;
     const at = this.#context.at(image);
     const checkedAt = tag?.checkedAt ?? parts.runtime.now();
@@ -122,7 +150,7 @@ export class ManifestStore {
     try {
       await staged.append(Readable.from([manifest.bytes]));
       await publish(parts, staged, manifest.digest, () =>
-        recordManifest(parts, at, manifest, { tags, sparse: true, checkedAt }),
+        recordManifest(parts, at, manifest, { tags, sparse: true, checkedAt, expected }),
       );
     } catch (error) {
       await staged.discard();

@@ -33,12 +33,17 @@ export interface RecordParts {
   readonly runtime: Runtime;
 }
 
+/** What a tag names, in the form of a precondition. */
+export type TagState = Extract<Precondition, { type: 'tag' }>['is'];
+
 export interface RecordOptions {
   readonly tags: readonly Tag[];
   /** The missing content that the manifest may name. */
   readonly sparse: Sparse;
   /** In a cache: when the upstream confirmed that the tags name the manifest. */
   readonly checkedAt?: number | undefined;
+  /** In a cache: what the tags named when the upstream was asked. Tags that changed since then stay as they are. */
+  readonly expected?: TagState | undefined;
   /** Finds an image to link a named blob from when this image lacks it. */
   readonly findSource?: FindSource | undefined;
 }
@@ -60,7 +65,8 @@ export async function recordManifest(
   for (let attempt = 0; ; attempt++) {
     const when = runtime.now();
     const named = await lookAtReferences(parts, at, manifest.references, options, when);
-    const tagChanges = options.tags.map((name): Change => {
+    const tags = await findUnmoved(parts, at, options);
+    const tagChanges = tags.map((name): Change => {
       const { checkedAt } = options;
       const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
       return { type: 'tag.put', at, tag };
@@ -72,10 +78,20 @@ export async function recordManifest(
     const touched: Change[] =
       checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
     const changes = [record, ...named.changes, ...tagChanges, ...touched];
-    if (await metadata.tryApply(changes, { durable: true, require: named.require })) return;
+    const { expected } = options;
+    const guards = expected === undefined ? [] : tags.map((tag) => ({ type: 'tag', at, tag, is: expected }) as const);
+    if (await metadata.tryApply(changes, { durable: true, require: [...named.require, ...guards] })) return;
     if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
     if (attempt === maxRetries) throw busy();
   }
+}
+
+async function findUnmoved({ metadata }: RecordParts, at: ImageKey, options: RecordOptions): Promise<readonly Tag[]> {
+  const { tags, expected } = options;
+  if (expected === undefined) return tags;
+  const records = await Promise.all(tags.map((tag) => metadata.tag(at, tag)));
+  const digest = typeof expected === 'object' ? expected.digest : undefined;
+  return tags.filter((_, position) => records[position]?.digest === digest);
 }
 
 /** The error of a push to a repository that was deleted in the meantime. */

@@ -7,6 +7,7 @@ import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Tag } from '../../protocol/names.js';
 import { Semaphore, SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { KeptList, ListCache } from './list-cache.js';
+import { isRecent, timeLeft } from '../../protocol/recent.js';
 
 /** How many lists are fetched at a time: each may be large. */
 const maxFetches = 4;
@@ -43,7 +44,8 @@ export class FetchedLists {
   /** Returns the list as last fetched, if it is not older than `maxAgeMs`. */
   kept(key: string, maxAgeMs = Infinity): KeptList | undefined {
     const kept = this.#parts.lists.get(this.#parts.repository, key);
-    return kept !== undefined && this.#parts.now() < kept.checkedAt + maxAgeMs ? kept : undefined;
+    if (kept === undefined || maxAgeMs === Infinity) return kept;
+    return isRecent(kept.checkedAt, maxAgeMs, this.#parts.now()) ? kept : undefined;
   }
 
   fetch(
@@ -53,7 +55,8 @@ export class FetchedLists {
   ): Promise<UpstreamResult<KeptList>> {
     const { repository, lists, now } = this.#parts;
     const unreadable = this.#unreadable.get(key);
-    if (unreadable !== undefined && now() < unreadable.until) return Promise.resolve(unreadable.result);
+    if (unreadable !== undefined && timeLeft(unreadable.until, unreadableSeconds * 1000, now()) > 0)
+      return Promise.resolve(unreadable.result);
     // Per trail, for the same reason as in `CachedManifests`.
     return this.#flights.run([key, ...trail].join('\0'), async () => {
       const result = await this.#fetches.run(ask);

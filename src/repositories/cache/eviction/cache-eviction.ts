@@ -8,6 +8,7 @@ import { dropCached } from './drop-cached.js';
 import { CachePins } from './cache-pins.js';
 import { CachePurge, type PurgeTotals } from './cache-purge.js';
 import type { AccessTimes } from './access-times.js';
+import { timeLeft } from '../../../protocol/recent.js';
 
 export type { PurgeTotals } from './cache-purge.js';
 
@@ -68,7 +69,8 @@ export class CacheEviction {
   noteGrowth(bytes: number): void {
     if (this.#limits.maxCacheBytes === undefined || this.#closed) return;
     this.#headroom -= bytes;
-    if (this.#headroom >= 0 || this.#checking || this.#parts.runtime.now() < this.#restUntil) return;
+    if (this.#headroom >= 0 || this.#checking || timeLeft(this.#restUntil, restMs, this.#parts.runtime.now()) > 0)
+      return;
     this.#checking = true;
     void this.#evictInBackground().finally(() => {
       this.#checking = false;

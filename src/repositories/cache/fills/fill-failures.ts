@@ -3,6 +3,7 @@ import type { ImageKey } from '../../../ports/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage, RegistryError } from '../../../protocol/errors.js';
+import { timeLeft } from '../../../protocol/recent.js';
 
 const firstRefusalMs = 1000;
 const maxRefusalMs = 60_000;
@@ -50,8 +51,8 @@ export class FillFailures {
   /** Returns the current refusal, if any. */
   refusal(at: ImageKey, digest: Digest): FillRefusal | undefined {
     const failure = this.#failures.get(keyOf(at, digest));
-    const leftMs = (failure?.until ?? 0) - this.#runtime.now();
-    if (failure === undefined || leftMs <= 0) return undefined;
+    const leftMs = timeLeft(failure?.until ?? 0, maxRefusalMs, this.#runtime.now());
+    if (failure === undefined || leftMs === 0) return undefined;
     return { error: failure.error, retryAfterSeconds: Math.ceil(leftMs / 1000) };
   }
 

@@ -2,6 +2,7 @@ import type { BlobStore } from '../../../ports/bytes.js';
 import type { Repository } from '../../../ports/repository.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import { isInsufficientStorage, type RegistryError } from '../../../protocol/errors.js';
+import { timeLeft } from '../../../protocol/recent.js';
 
 /** The pause after an attempt without success: evicting scans the whole cache. */
 const restMs = 60_000;
@@ -56,7 +57,7 @@ export class FillRoom {
     const { runtime, repositories } = this.#parts;
     const lacking = await this.#missingBytes(bytes);
     if (lacking === 0 && !isDoubted) return;
-    if (runtime.now() >= this.#restUntil) this.#unavailableBytes = Infinity;
+    if (timeLeft(this.#restUntil, restMs, runtime.now()) === 0) this.#unavailableBytes = Infinity;
     if (lacking >= this.#unavailableBytes) return;
     const missingBytes = (lacking || bytes) + slackBytes;
     let leftBytes = missingBytes;
