@@ -200,6 +200,15 @@ const authentication: readonly Row[] = [
     expectRefused(503, 'UNAVAILABLE', 'gave no token'),
   ],
   [
+    'a text 404 and a login page in place of /v2/',
+    ({ odd }) => {
+      odd.on(/\/manifests\//, (_req, res) => res.writeHead(404, { 'Content-Type': 'text/html' }).end('<h1>404</h1>'));
+      odd.on(/^\/v2\/$/, (_req, res) => go(res, 302, '/login'));
+      odd.on(/^\/login/, (_req, res) => res.writeHead(200, { 'Content-Type': 'text/html' }).end('<form>'));
+    },
+    expectRefused(503, 'UNAVAILABLE', '404'),
+  ],
+  [
     '400 for a token that has expired (ECR Public)',
     ({ odd }) => {
       let issued = 0;
