@@ -4,7 +4,7 @@ import { digestOf, type Digest } from '../protocol/digest.js';
 import { claimedDigestOf, contentLengthOf, contentRangeOf, differs } from '../protocol/upstream/answer-headers.js';
 import { discard } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';
-import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { failed } from '../protocol/upstream/verdict.js';
 
 /**
  * Returns the size in bytes that the answer to a HEAD, or to a GET without a range, reports.
@@ -19,43 +19,50 @@ export function readBlobHead({ headers }: Answer, digest: Digest): { readonly si
 }
 
 /**
- * Returns the blob's size and the offset of the body from an answer with 200, 206 or 416 to a GET from `offset` on.
- * @throws UpstreamVerdict failed when headers contradict each other or the request. Destroys the body in this case.
+ * Returns the whole blob from an answer with 200.
+ * @throws UpstreamVerdict failed when the answer reports another digest. Destroys the body in this case.
  */
-export function readBlob(answer: Answer, digest: Digest, offset: number): UpstreamBlob {
-  const claimed = claimedDigestOf(answer.headers);
-  if (differs(digest, claimed)) throw refuse(answer, `the content does not match: it reports ${claimed}`);
-  if (answer.status === 206) return readPart(answer, offset);
-  if (answer.status === 416) return readEnd(answer, offset);
+export function readBlob(answer: Answer, digest: Digest): UpstreamBlob {
+  refuseOtherDigest(answer, digest);
   const size = contentLengthOf(answer.headers);
   return { ...(size === undefined ? {} : { size }), offset: 0, body: answer.body };
 }
 
-function readPart(answer: Answer, offset: number): UpstreamBlob {
-  const { span, size } = contentRangeOf(answer.headers) ?? {};
-  const length = contentLengthOf(answer.headers);
-  if (span === undefined) throw refuse(answer, 'it sent a range without a valid Content-Range');
-  if (span.start !== offset)
-    throw refuse(answer, `it answered a range from byte ${offset} with one from byte ${span.start}`);
-  if (span.end < span.start || (size !== undefined && span.end !== size - 1))
-    throw refuse(answer, `it sent only a part of the range from byte ${offset}`);
-  if (length !== undefined && length !== span.end - span.start + 1)
-    throw refuse(answer, 'its Content-Length and Content-Range differ');
-  return { ...(size === undefined ? {} : { size }), offset, body: answer.body };
+/**
+ * Returns the blob from an answer to a GET from `offset` on: the whole blob, or a part that starts at the offset or before
+ * and may end early. Returns `undefined`, and closes the connection, when the answer is of no use.
+ * @throws UpstreamVerdict failed when the answer reports another digest. Destroys the body in this case.
+ */
+export function readBlobFrom(answer: Answer, digest: Digest, offset: number): UpstreamBlob | undefined {
+  if (answer.status === 200) return readBlob(answer, digest);
+  refuseOtherDigest(answer, digest);
+  const blob = answer.status === 206 ? readPart(answer, offset) : readEnd(answer, offset);
+  if (blob === undefined) answer.body.destroy();
+  return blob;
+}
+
+function readPart({ headers, body }: Answer, offset: number): UpstreamBlob | undefined {
+  const { span, size } = contentRangeOf(headers) ?? {};
+  const length = contentLengthOf(headers);
+  if (span === undefined || span.start > offset || span.end < span.start) return undefined;
+  if (length !== undefined && length !== span.end - span.start + 1) return undefined;
+  return { ...(size === undefined ? {} : { size }), offset: span.start, body };
 }
 
 /** Reads a 416. If the blob ends at the offset, the rest of it is empty. */
-function readEnd(answer: Answer, offset: number): UpstreamBlob {
-  const size = contentRangeOf(answer.headers)?.size;
-  if (size !== offset) throw refuse(answer, `it answered 416 to a range from byte ${offset}`);
-  discard(answer.body);
+function readEnd({ status, headers, body }: Answer, offset: number): UpstreamBlob | undefined {
+  const size = contentRangeOf(headers)?.size;
+  if (status !== 416 || size !== offset) return undefined;
+  discard(body);
   return { size, offset, body: Readable.from([], { objectMode: false }) };
 }
 
-/** Closes the connection, because its content cannot be trusted. */
-function refuse({ body, status }: Answer, reason: string): UpstreamVerdict {
+/** Closes the connection of an answer with another digest, because its content cannot be trusted. */
+function refuseOtherDigest({ headers, status, body }: Answer, digest: Digest): void {
+  const claimed = claimedDigestOf(headers);
+  if (!differs(digest, claimed)) return;
   body.destroy();
-  return failed(reason, { status });
+  throw failed(`the content does not match: it reports ${claimed}`, { status });
 }
 
 function isEmpty(digest: Digest): boolean {

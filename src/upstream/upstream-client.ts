@@ -24,7 +24,7 @@ import { Transport, type Answer } from '../util/outgoing/transport.js';
 import { TurnGate } from '../util/scheduling/turns.js';
 import type { CredentialsConfig } from './credential-source.js';
 import { UpstreamAuth } from './upstream-auth.js';
-import { readBlob, readBlobHead } from './upstream-blob.js';
+import { readBlob, readBlobFrom, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
 import { HeadRequests } from './upstream-heads.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
@@ -56,6 +56,9 @@ const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactap
 const manifestAccept = manifestTypes.join(', ');
 /** The deadline for reading a body into memory, as a multiple of the response timeout. */
 const wholeBodyFactor = 6;
+
+/** Answers to a range. After one that is of no use, the blob is requested without a range. */
+const rangeStatuses = [206, 400, 405, 412, 416, 501];
 
 /** Creates a client of one registry. It does not connect before the first call. */
 export function createUpstream(config: UpstreamConfig): Upstream {
@@ -155,10 +158,13 @@ class RegistryClient implements Upstream {
     trail: readonly string[],
   ): Promise<UpstreamResult<UpstreamBlob>> {
     return this.#judge(trail, async () => {
-      const range = offset === 0 ? {} : { range: `bytes=${offset}-` };
-      const ask = this.#ask('GET', image, `blobs/${digest}`, { trail, headers: range });
-      const answer = await this.#exchange.ask(offset === 0 ? ask : { ...ask, acceptedStatuses: [206, 416] });
-      return readBlob(answer, digest, offset);
+      const ask = (headers: Ask['headers']): Ask => this.#ask('GET', image, `blobs/${digest}`, { trail, headers });
+      if (offset > 0) {
+        const ranged = { ...ask({ range: `bytes=${offset}-` }), acceptedStatuses: rangeStatuses };
+        const blob = readBlobFrom(await this.#exchange.ask(ranged), digest, offset);
+        if (blob !== undefined) return blob;
+      }
+      return readBlob(await this.#exchange.ask(ask({})), digest);
     });
   }
 

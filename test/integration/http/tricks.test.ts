@@ -10,6 +10,7 @@ import { ana, basic, marker, openScene, secretTag, type Scene } from '../../fuzz
 import { exchangeRaw, RawConnection, rawHead, type RawAnswer } from '../../support/clients/raw.js';
 import { answerNotOurs, listen, startMemoryRegistry, type TestRegistry } from '../../support/servers/registry.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
+import { types } from '../../support/content/content.js';
 
 let scene: Scene;
 let untouched: string;
@@ -326,7 +327,7 @@ describe('a malicious upstream', () => {
 
   it('cannot set a cookie, a policy or a file for a web server in front', async () => {
     const headers = {
-      'Content-Type': 'application/json',
+      'Content-Type': types.ociImage,
       'Set-Cookie': 'a=b',
       'X-Accel-Redirect': '/etc/passwd',
       'X-Sendfile': '/etc/passwd',
@@ -365,7 +366,7 @@ describe('a malicious upstream', () => {
       line.includes('/manifests/')
         ? rawAnswer('307 Temporary Redirect', { Location: `${elsewhere.url}/here` })
         : undefined;
-    elsewhere.script = () => rawAnswer('200 OK', { 'Content-Type': 'application/json' }, '{}');
+    elsewhere.script = () => rawAnswer('200 OK', { 'Content-Type': types.ociImage }, '{}');
     expect((await get('pass')).status).toBe(200);
     const names = elsewhere.requests.flatMap(({ headers }) => headers.map(([name]) => name));
     expect(elsewhere.lines).toEqual(['GET /here HTTP/1.1']);
@@ -392,16 +393,12 @@ describe('a malicious upstream', () => {
   });
 
   it('cannot answer a later request by sending two answers', async () => {
-    const second = rawAnswer('200 OK', { 'Content-Type': 'application/json' }, '{"poisoned":1}');
+    const second = rawAnswer('200 OK', { 'Content-Type': types.ociImage }, '{"poisoned":1}');
     upstream.script = ({ line }) =>
-      line.includes('/manifests/')
-        ? rawAnswer('200 OK', { 'Content-Type': 'application/json' }, '{}') + second
-        : undefined;
+      line.includes('/manifests/') ? rawAnswer('200 OK', { 'Content-Type': types.ociImage }, '{}') + second : undefined;
     expect((await get('pass')).body).toBe('{}');
     upstream.script = ({ line }) =>
-      line.includes('/manifests/')
-        ? rawAnswer('200 OK', { 'Content-Type': 'application/json' }, '{"fresh":1}')
-        : undefined;
+      line.includes('/manifests/') ? rawAnswer('200 OK', { 'Content-Type': types.ociImage }, '{"fresh":1}') : undefined;
     expect((await get('pass')).body).toBe('{"fresh":1}');
   });
 });

@@ -7,6 +7,7 @@ import { Client } from '../../support/clients/client.js';
 import { describeBytes, digest, manifestOf, someBytes, types } from '../../support/content/content.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
 import { Cleanups, MovableClock, startRemote } from '../../support/upstreams/remote.js';
+import type { Fault } from '../../support/upstreams/fault-upstream.js';
 import { startRegistry } from '../../support/servers/registry.js';
 
 const cleanups = new Cleanups();
@@ -125,6 +126,31 @@ describe('a blob that is not cached', () => {
     expect(again?.headers.range).toMatch(/^bytes=[0-9]+-$/);
     if (!('noRange' in more)) expect(fault.bytes('/blobs/')).toBeLessThan(310_000);
   });
+
+  it.each<[string, Fault, number]>([
+    ['416 without a Content-Range', { rangeStatus: 416 }, 3],
+    ['400', { rangeStatus: 400 }, 3],
+    ['501', { rangeStatus: 501 }, 3],
+    ['the whole blob', { noRange: true }, 2],
+    ['at most 30,000 bytes', { partBytes: 30_000 }, 8],
+    ['a range that starts later', { rangeOff: 7 }, 3],
+    ['a range that starts earlier', { rangeOff: -1000 }, 2],
+  ])(
+    'is whole for its readers when the upstream cuts it and answers a range with %s',
+    async (_title, faultOfRanges, asked) => {
+      const virtual = { name: 'all', type: 'virtual', members: ['hub'] } as const;
+      for (const repository of ['hub', 'all']) {
+        const { fault, client } = await startRemote(cleanups, {}, { others: () => [virtual] });
+        const bytes = someBytes('cut', 300_000);
+        const key = fault.images.addBlob('team/app', bytes);
+        fault.fault('/blobs/', faultOfRanges);
+        fault.fault('/blobs/', { cutAfterBytes: 100_000, times: 1, ...faultOfRanges });
+        const answers = await Promise.all([1, 2].map(() => client.get(`/v2/${repository}/team/app/blobs/${key}`)));
+        for (const { body } of answers) expect(body.equals(bytes)).toBe(true);
+        expect(fault.count('/blobs/', 'GET')).toBe(asked);
+      }
+    },
+  );
 
   it('may be empty or have no announced length', async () => {
     const { fault, client } = await startRemote(cleanups);

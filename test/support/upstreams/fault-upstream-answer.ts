@@ -30,8 +30,12 @@ export interface Fault {
 
   /** Ignores `Range`, and answers 200 with the whole blob. */
   readonly noRange?: boolean;
-  /** Answers with a range that starts this many bytes later. */
+  /** Answers with a range that starts this many bytes later, or earlier when it is negative. */
   readonly rangeOff?: number;
+  /** Answers a range with at most this many bytes. */
+  readonly partBytes?: number;
+  /** Refuses ranges with this status, without a Content-Range. */
+  readonly rangeStatus?: number;
   /** Sends the body chunked, without a Content-Length. */
   readonly noLength?: boolean;
   /** Announces this many bytes more (or fewer) than it sends. */

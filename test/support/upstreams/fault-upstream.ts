@@ -252,16 +252,19 @@ export class FaultUpstream {
     };
   }
 
-  #blob(name: string, key: string, range: string | undefined, { noRange, rangeOff = 0 }: Fault): Answer {
+  #blob(name: string, key: string, range: string | undefined, fault: Fault): Answer {
+    const { noRange, rangeOff = 0, partBytes = Infinity, rangeStatus } = fault;
     const bytes = this.images.blobs.get(`${name}@${key}`);
     if (bytes === undefined) return problem(404, 'BLOB_UNKNOWN');
     const headers = { 'content-type': 'application/octet-stream', 'docker-content-digest': key };
     const from = /^bytes=([0-9]+)-$/.exec(range ?? '')?.[1];
     if (from === undefined || noRange === true) return { status: 200, headers, body: bytes };
-    const start = Number(from) + rangeOff;
+    if (rangeStatus !== undefined) return problem(rangeStatus, 'UNSUPPORTED');
+    const start = Math.max(0, Number(from) + rangeOff);
     if (start >= bytes.length) return problem(416, 'RANGE_INVALID', { 'content-range': `bytes */${bytes.length}` });
-    const contentRange = `bytes ${start}-${bytes.length - 1}/${bytes.length}`;
-    return { status: 206, headers: { ...headers, 'content-range': contentRange }, body: bytes.subarray(start) };
+    const end = Math.min(bytes.length, start + partBytes);
+    const contentRange = `bytes ${start}-${end - 1}/${bytes.length}`;
+    return { status: 206, headers: { ...headers, 'content-range': contentRange }, body: bytes.subarray(start, end) };
   }
 
   #tagPage(name: string, pathname: string, query: URLSearchParams): Answer {

@@ -9,10 +9,17 @@ import { SourceClosedError } from '../../../util/streams/source-listener.js';
 
 /** The maximum number of consecutive attempts without progress. */
 const maxRetries = 5;
-/** The maximum number of attempts in total, for an upstream that makes little progress each time. */
+/** The maximum number of attempts that bring less than 1 MiB, for an upstream that makes little progress each time. */
 const maxAttempts = 100;
+const progressBytes = 1024 * 1024;
 /** A transfer fails when the upstream asks for a longer wait. */
 const maxWaitMs = 10_000;
+
+/** Why a transfer is not over, when another attempt may help. */
+type Problem = Pick<UpstreamReason, 'reason' | 'retryAfterSeconds'>;
+const interrupted: Problem = { reason: 'the connection was interrupted' };
+/** Some upstreams answer a range with as many bytes as they like. The rest is requested at once. */
+const shortPart: Problem = { reason: 'it sent only a part of the requested range' };
 
 /** What is fetched, and from where. */
 export interface TransferSource {
@@ -97,35 +104,31 @@ export class Transfer {
   async run(first: UpstreamBlob): Promise<void> {
     let answer: UpstreamResult<UpstreamBlob> = { type: 'found', value: first };
     let fruitless = 0;
-    for (let attempt = 1; ; attempt++) {
+    for (let attempts = 0; ;) {
       const before = this.#target.size;
       const problem = await this.#take(answer);
       if (problem === undefined) return;
-      fruitless = this.#target.size > before ? 0 : fruitless + 1;
-      const waitMs = this.#waitMs(fruitless, problem);
-      if (fruitless > maxRetries || attempt >= maxAttempts || waitMs > maxWaitMs) throw this.#error(problem.reason);
-      await sleep(waitMs, undefined, { signal: this.#options.signal });
+      const gained = this.#target.size - before;
+      if (gained < progressBytes) attempts += 1;
+      fruitless = gained > 0 ? 0 : fruitless + 1;
+      const waitMs = problem === shortPart && gained > 0 ? 0 : this.#waitMs(fruitless, problem);
+      if (fruitless > maxRetries || attempts >= maxAttempts || waitMs > maxWaitMs) throw this.#error(problem.reason);
+      if (waitMs > 0) await sleep(waitMs, undefined, { signal: this.#options.signal });
       answer = await askForBlob(this.#source, this.#target.size, this.#options.signal);
     }
   }
 
   /** `undefined` when all is there; else why not, when another attempt may help. */
-  async #take(answer: UpstreamResult<UpstreamBlob>): Promise<UpstreamReason | undefined> {
-    const upstream = this.#source.upstream.host;
+  async #take(answer: UpstreamResult<UpstreamBlob>): Promise<Problem | undefined> {
     if (answer.type === 'absent') throw this.#error('it no longer has the blob');
     if (answer.type === 'denied') throw this.#error(answer.reason.reason);
-    if (answer.type === 'failed') {
-      // The upstream has nothing after this offset, although it announced more.
-      if (answer.reason.status === 416) throw this.#error('its content is shorter than announced');
-      return answer.reason;
-    }
+    if (answer.type === 'failed') return answer.reason;
     const { body } = answer.value;
     const onAbort = (): void => destroyBody(body);
     this.#options.signal.addEventListener('abort', onAbort);
     try {
       this.#checkAnnouncement(answer.value);
-      const isOver = await this.#pour(answer.value);
-      return isOver ? undefined : { upstream, reason: 'the connection was interrupted' };
+      return await this.#pour(answer.value);
     } finally {
       this.#options.signal.removeEventListener('abort', onAbort);
       destroyBody(body);
@@ -139,8 +142,8 @@ export class Transfer {
     if (size !== this.#size) throw this.#error(`it announced ${this.#size} bytes first and ${size} later`);
   }
 
-  /** Returns true when all bytes arrived, false when the body was interrupted. */
-  async #pour({ body, offset, size }: UpstreamBlob): Promise<boolean> {
+  /** Returns `undefined` when all bytes arrived. */
+  async #pour({ body, offset, size }: UpstreamBlob): Promise<Problem | undefined> {
     const skip = this.#target.size - offset;
     const source = skip === 0 ? body : Readable.from(skipBytes(body, skip));
     try {
@@ -148,14 +151,15 @@ export class Transfer {
     } catch (error) {
       this.#options.signal.throwIfAborted();
       if (!(error instanceof SourceClosedError)) throw this.#storageError(error);
-      return this.#target.size === this.#size;
+      return this.#target.size === this.#size ? undefined : interrupted;
     } finally {
       if (source !== body) destroyBody(source);
     }
-    if (this.#size === undefined || this.#target.size === this.#size) return true;
-    // Without an announced size, the end of the body is the end of the content.
-    if (size === undefined) throw this.#error(`its content has ${this.#target.size} bytes instead of ${this.#size}`);
-    return false;
+    if (this.#size === undefined || this.#target.size === this.#size) return undefined;
+    // Without an announced size, the end of a whole body is the end of the content.
+    if (size === undefined && offset === 0)
+      throw this.#error(`its content has ${this.#target.size} bytes instead of ${this.#size}`);
+    return shortPart;
   }
 
   #storageError(error: unknown): RegistryError {
@@ -166,7 +170,7 @@ export class Transfer {
     return this.#error('its content could not be stored', error);
   }
 
-  #waitMs(fruitless: number, { retryAfterSeconds = 0 }: UpstreamReason): number {
+  #waitMs(fruitless: number, { retryAfterSeconds = 0 }: Problem): number {
     const backoffMs = this.#options.backoffMs * 2 ** Math.max(0, fruitless - 1);
     return Math.max(backoffMs * (0.5 + Math.random() / 2), retryAfterSeconds * 1000);
   }
