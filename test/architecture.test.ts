@@ -49,7 +49,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   jose: [/^src\/access\//],
   bcryptjs: [/^src\/access\/identities\/password-/],
   'http-proxy': [/^src\/http\/passthrough\/passthrough\.ts$/],
-  tldts: [/^src\/upstream\/upstream-realm\.ts$/],
+  tldts: [/^src\/upstream\/credentials\/upstream-realm\.ts$/],
   busboy: [/^src\/http\/bodies\/archive-body\.ts$/],
   'tar-stream': [/^src\/archives\//],
   fzstd: [/^src\/archives\/tar\/zstd-unpack\.ts$/],

@@ -6,7 +6,7 @@ import { discard } from '../util/outgoing/answer-body.js';
 import { readErrorBody } from '../util/outgoing/error-body.js';
 import type { Answer, Transport } from '../util/outgoing/transport.js';
 import { RegistryCheck } from './registry-check.js';
-import type { Authorization, UpstreamAuth } from './upstream-auth.js';
+import type { Authorization, UpstreamAuth } from './credentials/upstream-auth.js';
 
 /** One request for content of an image. */
 export interface Ask {

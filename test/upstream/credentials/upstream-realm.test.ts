@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkRealm } from '../../src/upstream/upstream-realm.js';
+import { checkRealm } from '../../../src/upstream/credentials/upstream-realm.js';
 
 describe('a realm', () => {
   it.each([

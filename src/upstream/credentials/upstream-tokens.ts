@@ -1,15 +1,15 @@
 import { LRUCache } from 'lru-cache';
-import { smallLimits } from '../protocol/json.js';
-import { SingleFlight } from '../util/scheduling/concurrency.js';
-import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
-import { parseObject } from './upstream-manifest.js';
+import { smallLimits } from '../../protocol/json.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
+import { judgeAnswer } from '../../protocol/upstream/judge-answer.js';
+import { parseObject } from '../upstream-manifest.js';
 import { checkRealm } from './upstream-realm.js';
-import { discard, readWhole } from '../util/outgoing/answer-body.js';
-import type { Answer, Transport } from '../util/outgoing/transport.js';
-import type { Hop } from '../protocol/upstream/redirects.js';
-import { denied, failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { discard, readWhole } from '../../util/outgoing/answer-body.js';
+import type { Answer, Transport } from '../../util/outgoing/transport.js';
+import type { Hop } from '../../protocol/upstream/redirects.js';
+import { denied, failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import type { CredentialTrials, TrialOutcome } from './credential-trials.js';
-import { isRecent } from '../protocol/recent.js';
+import { isRecent } from '../../protocol/recent.js';
 
 /** What a challenge asks a token for. */
 export interface TokenScope {

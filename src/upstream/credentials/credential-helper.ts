@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
-import { smallLimits } from '../protocol/json.js';
-import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
-import { readBounded } from '../util/streams/streams.js';
-import { parseObject } from './upstream-manifest.js';
+import { smallLimits } from '../../protocol/json.js';
+import { failed, type UpstreamVerdict } from '../../protocol/upstream/verdict.js';
+import { readBounded } from '../../util/streams/streams.js';
+import { parseObject } from '../upstream-manifest.js';
 import type { RealmSecret } from './upstream-tokens.js';
 
 /** Bounds of a run. */

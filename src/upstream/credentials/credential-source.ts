@@ -1,10 +1,10 @@
-import type { Logger } from '../ports/runtime.js';
-import type { CredentialHelper, UpstreamCredentials } from '../protocol/settings/upstream-credentials.js';
-import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
-import { SingleFlight } from '../util/scheduling/concurrency.js';
+import type { Logger } from '../../ports/runtime.js';
+import type { CredentialHelper, UpstreamCredentials } from '../../protocol/settings/upstream-credentials.js';
+import { failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { askCredentialHelper } from './credential-helper.js';
 import type { RealmSecret } from './upstream-tokens.js';
-import { isRecent } from '../protocol/recent.js';
+import { isRecent } from '../../protocol/recent.js';
 
 /** Configured credentials, or what returns them: a callback, or a program. */
 export type CredentialsConfig =

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { failed, type UpstreamVerdict } from '../../src/protocol/upstream/verdict.js';
-import { CredentialTrials, type TrialOutcome } from '../../src/upstream/credential-trials.js';
+import { failed, type UpstreamVerdict } from '../../../src/protocol/upstream/verdict.js';
+import { CredentialTrials, type TrialOutcome } from '../../../src/upstream/credentials/credential-trials.js';
 
 const value = 'Basic eDp5';
 const image = 'team/app';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { askCredentialHelper } from '../../src/upstream/credential-helper.js';
+import { askCredentialHelper } from '../../../src/upstream/credentials/credential-helper.js';
 
 /** Runs a script of Node as a helper. `server` is what it reads. */
 function ask(script: string, timeoutMs = 30_000) {

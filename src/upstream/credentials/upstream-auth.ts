@@ -1,13 +1,18 @@
+/**
+ * How requests to another registry are authenticated: challenges, realms and tokens, where credentials come from, and which
+ * of them were refused. Only the exchange and the client in the parent folder import it.
+ */
+
 import { LRUCache } from 'lru-cache';
-import type { Logger } from '../ports/runtime.js';
-import type { UpstreamAnswer } from '../ports/upstream.js';
-import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
-import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import type { Logger } from '../../ports/runtime.js';
+import type { UpstreamAnswer } from '../../ports/upstream.js';
+import { judgeAnswer } from '../../protocol/upstream/judge-answer.js';
+import { failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import { CredentialSource, isToken, type CredentialsConfig, type HeldCredentials } from './credential-source.js';
 import { CredentialTrials } from './credential-trials.js';
 import { chooseChallenge, type Challenge } from './upstream-challenge.js';
 import { formatSecret, Tokens, type TokenScope, type TokensOptions } from './upstream-tokens.js';
-import { timeLeft } from '../protocol/recent.js';
+import { timeLeft } from '../../protocol/recent.js';
 
 /** Options of `UpstreamAuth`. */
 export interface AuthOptions extends Omit<TokensOptions, 'trials'> {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
-import { timeLeft } from '../protocol/recent.js';
+import { failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
+import { timeLeft } from '../../protocol/recent.js';
 
 /** How a request with our credentials ended: its result, and the verdict if it was not a good answer. */
 export interface TrialOutcome<T> {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { chooseChallenge, parseChallenges } from '../../src/upstream/upstream-challenge.js';
-import { Watchdog } from '../fuzz/watchdog.js';
+import { chooseChallenge, parseChallenges } from '../../../src/upstream/credentials/upstream-challenge.js';
+import { Watchdog } from '../../fuzz/watchdog.js';
 
 const bearer = (realm: string, service?: string, scope?: string) => ({ scheme: 'bearer', realm, service, scope });
 

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
-import { keepSecure } from '../protocol/upstream/redirects.js';
-import { failed } from '../protocol/upstream/verdict.js';
+import { keepSecure } from '../../protocol/upstream/redirects.js';
+import { failed } from '../../protocol/upstream/verdict.js';
 
 /**
  * Domains that give each customer a subdomain but are not in the public suffix list. Customers must not receive each
