@@ -82,17 +82,26 @@ export interface RemoteRepositoryOptions {
    */
   readonly tagTtlSeconds?: number;
   /**
-   * The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies.
+   * The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match, every
+   * request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and `sha256-<hex>`.
    * @default []
    */
   readonly tagTtlRules?: readonly { readonly tags: string; readonly ttlSeconds: number }[];
   /**
-   * How long a "not found" response of the upstream is cached.
+   * How long a "not found" response of the upstream is cached. Those for tags of signatures are not, unless
+   * `tagTtlRules` match.
    * @default 30
    */
   readonly negativeTtlSeconds?: number;
   /**
-   * How long lists of tags and referrers are served without revalidation.
+   * What happens to a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404 names
+   * the digest that is still cached. `'keep'`: it is served as stale.
+   * @default 'drop'
+   */
+  readonly whenAbsent?: 'drop' | 'keep';
+  /**
+   * How long lists of tags are served without revalidation. Lists of referrers are revalidated by every request,
+   * unless `tagTtlRules` match `sha256-<hex>`.
    * @default 60
    */
   readonly listTtlSeconds?: number;

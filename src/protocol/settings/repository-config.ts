@@ -78,14 +78,21 @@ const remoteSchema = strictOptions({
     .array(strictOptions({ tags: patternSchema, ttlSeconds: secondsSchema }))
     .default([])
     .meta({
-      description: "The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies.",
+      description:
+        "The same by pattern: `[{ tags: '*-snapshot', ttlSeconds: 10 }]`. The first match applies. Without a match, every request revalidates tags of signatures, attestations and SBOMs: `*.sig`, `*.att`, `*.sbom` and `sha256-<hex>`.",
     }),
-  negativeTtlSeconds: secondsSchema
-    .default(30)
-    .meta({ description: 'How long a "not found" response of the upstream is cached.' }),
-  listTtlSeconds: secondsSchema
-    .default(60)
-    .meta({ description: 'How long lists of tags and referrers are served without revalidation.' }),
+  negativeTtlSeconds: secondsSchema.default(30).meta({
+    description:
+      'How long a "not found" response of the upstream is cached. Those for tags of signatures are not, unless `tagTtlRules` match.',
+  }),
+  whenAbsent: z.enum(['drop', 'keep'], { error: 'must be "drop" or "keep"' }).default('drop').meta({
+    description:
+      "What happens to a cached tag that the upstream reports as absent. `'drop'`: the tag is removed, and the 404 names the digest that is still cached. `'keep'`: it is served as stale.",
+  }),
+  listTtlSeconds: secondsSchema.default(60).meta({
+    description:
+      'How long lists of tags are served without revalidation. Lists of referrers are revalidated by every request, unless `tagTtlRules` match `sha256-<hex>`.',
+  }),
   maxCacheBytes: bytesSchema.optional().meta({
     description: 'The maximum size of the cache. It evicts the least recently used content.',
     unset: 'no limit',

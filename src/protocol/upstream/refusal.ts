@@ -28,11 +28,34 @@ export function describeFailure({ upstream, reason }: UpstreamReason): string {
   return `upstream ${upstream} failed: ${reason}`;
 }
 
+/** Describes in one line that an upstream does not have something. */
+export function describeAbsence({ upstream, reason }: UpstreamReason): string {
+  return `upstream ${upstream} reports it as absent: ${reason}`;
+}
+
+/**
+ * Returns the error for a tag that an upstream reports as absent.
+ * @param digest what the tag named, if that manifest is still cached
+ */
+export function toMissing(tag: string, reason: UpstreamReason, digest: string | undefined): RegistryError {
+  const cached = digest === undefined ? '' : `; the manifest that the tag named is still cached: pull ${digest}`;
+  return new RegistryError('MANIFEST_UNKNOWN', {
+    message: `manifest unknown: ${describeAbsence(reason)}${cached}`,
+    detail: { reference: tag, ...reason, digest },
+  });
+}
+
 /**
  * Tells whether an error keeps other members of a virtual repository from answering: it means "could not tell", in contrast to
  * "absent" and "denied", or a policy blocks content that exists (412).
  */
 export function isFailure(error: unknown): boolean {
+  if (isMissing(error)) return false;
   if (!(error instanceof RegistryError) || error.code !== 'DENIED') return true;
   return (error.detail as Partial<UpstreamReason> | undefined)?.status === 412;
+}
+
+/** Tells whether an error is that of `toMissing`: another member of a virtual repository may have the tag. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN';
 }

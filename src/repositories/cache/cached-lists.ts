@@ -4,10 +4,11 @@ import type { PageRequest } from '../../ports/pages.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
-import { FetchedLists } from '../remote/fetched-lists.js';
+import { FetchedLists, listingMs } from '../remote/fetched-lists.js';
 import type { KeptList } from '../remote/list-cache.js';
 import { cutByBytes, collectReferrers, sliceSorted } from '../content/list-pages.js';
 import type { CacheContext } from './cache-context.js';
+import { freshnessOf } from './freshness.js';
 import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
 
 const maxStoredTags = 10_000;
@@ -29,6 +30,7 @@ export class CachedLists {
   /** Returns `undefined` when the upstream does not have the image. */
   async tags(caller: Caller, image: string, page: PageRequest): Promise<Listed<TagEntry> | undefined> {
     const list = await this.#list<Tag>(`${image}\0tags`, image, caller, {
+      maxAgeMs: maxAgeOf(page, this.#context.config.listTtlSeconds),
       ask: () => this.#context.upstream.listTags(image, caller.trail),
       fallBack: async () => {
         const { items } = await this.#context.parts.metadata.tags(this.#context.at(image), { limit: maxStoredTags });
@@ -46,7 +48,10 @@ export class CachedLists {
     subject: Digest,
     page: ReferrerPageRequest,
   ): Promise<Listed<Referrer>> {
+    // A signature that was just made must be found. A rule for the fallback tag of the referrers applies to the list too.
+    const { seconds } = freshnessOf(this.#context.config, subject.replace(':', '-'));
     const list = await this.#list<Referrer>(`${image}\0${subject}`, image, caller, {
+      maxAgeMs: maxAgeOf(page, seconds),
       ask: () => this.#context.upstream.listReferrers(image, subject, caller.trail),
       fallBack: async () => {
         const { metadata } = this.#context.parts;
@@ -66,12 +71,16 @@ export class CachedLists {
     key: string,
     image: string,
     { trail }: Caller,
-    source: { ask(): Promise<UpstreamResult<readonly T[]>>; fallBack(): Promise<readonly T[] | undefined> },
+    source: {
+      readonly maxAgeMs: number;
+      ask(): Promise<UpstreamResult<readonly T[]>>;
+      fallBack(): Promise<readonly T[] | undefined>;
+    },
   ): Promise<Listed<T> | undefined> {
     // A key always holds the same kind of list.
     const answer = (list: KeptList, cache: Provenance['cache'], reason?: string): Listed<T> =>
       this.#answer(image, list, cache, reason) as Listed<T>;
-    const fresh = this.#lists.kept(key, this.#context.config.listTtlSeconds * 1000);
+    const fresh = this.#lists.kept(key, source.maxAgeMs);
     if (fresh !== undefined) return answer(fresh, 'hit');
     const result = await this.#lists.fetch(key, trail, () => source.ask());
     if (result.type === 'absent') return undefined;
@@ -97,6 +106,11 @@ export class CachedLists {
     };
     return { items, more: false, provenance };
   }
+}
+
+/** Returns how old the list of a page may be. The pages after the first are cut from the list that was kept for it. */
+function maxAgeOf({ after }: PageRequest, ttlSeconds: number): number {
+  return after === undefined ? ttlSeconds * 1000 : Math.max(ttlSeconds * 1000, listingMs);
 }
 
 function nameOf(item: Tag | Referrer): string {

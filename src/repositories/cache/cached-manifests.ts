@@ -5,11 +5,11 @@ import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatReference, type Reference, type Tag } from '../../protocol/names.js';
-import { matchesPattern } from '../../protocol/patterns.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { CacheContext } from './cache-context.js';
+import { freshnessOf } from './freshness.js';
 import type { ManifestStore } from './manifest-store.js';
-import { describeFailure, toRefusal } from '../../protocol/upstream/refusal.js';
+import { describeAbsence, describeFailure, toMissing, toRefusal } from '../../protocol/upstream/refusal.js';
 
 /** A cached manifest and where the answer came from. */
 export interface CachedManifest {
@@ -35,8 +35,9 @@ export class CachedManifests {
   }
 
   /**
-   * @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is
-   * cached.
+   * Returns `undefined` when the upstream does not have the manifest.
+   * @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is cached;
+   * MANIFEST_UNKNOWN for a tag of which more is known than that it is absent.
    */
   async resolve(caller: Caller, image: string, reference: Reference): Promise<CachedManifest | undefined> {
     const resolved = await ('digest' in reference
@@ -61,8 +62,7 @@ export class CachedManifests {
    */
   freshUntil(tag: TagRecord): number {
     const { config, upstream, parts } = this.#context;
-    const rule = config.tagTtlRules.find(({ tags }) => matchesPattern(tags, tag.name));
-    const seconds = rule?.ttlSeconds ?? config.tagTtlSeconds;
+    const { seconds } = freshnessOf(config, tag.name);
     const stretch = upstream.budget >= 0.5 ? 1 : 1 + (maxStretch - 1) * (1 - upstream.budget / 0.5);
     const checkedAt = tag.checkedAt ?? 0;
     // A time in the future is from before the clock was set back.
@@ -95,7 +95,9 @@ export class CachedManifests {
     known: TagRecord | undefined,
   ): Promise<CachedManifest | undefined> {
     const name = formatReference(reference);
-    if (this.#context.negatives.has(image, name)) return Promise.resolve(undefined);
+    const { config, negatives } = this.#context;
+    const remembersAbsence = !('tag' in reference) || freshnessOf(config, reference.tag).remembersAbsence;
+    if (remembersAbsence && negatives.has(image, name)) return this.#answerAbsent(image, reference, known);
     return this.#flights.run([image, name, ...caller.trail].join('\0'), async () => {
       if (known !== undefined && 'tag' in reference) return this.#revalidate(caller, image, known);
       return this.#fetch(caller, image, reference, known);
@@ -107,7 +109,7 @@ export class CachedManifests {
     const { upstream, parts } = this.#context;
     const record = await this.#store.manifest(image, known.digest);
     const answer = await upstream.statManifest(image, { tag: known.name }, caller.trail);
-    if (answer.type !== 'found') return this.#withoutContent(image, known, answer);
+    if (answer.type !== 'found') return this.#withoutContent(image, { tag: known.name }, known, answer);
     if (answer.value.digest !== known.digest || record === undefined) {
       const whole = isWhole(answer.value) ? ({ type: 'found', value: answer.value } as const) : undefined;
       return this.#fetch(caller, image, { tag: known.name }, known, whole);
@@ -126,7 +128,7 @@ export class CachedManifests {
     given?: UpstreamResult<ManifestContent>,
   ): Promise<CachedManifest | undefined> {
     const answer = given ?? (await this.#context.upstream.getManifest(image, reference, caller.trail));
-    if (answer.type !== 'found') return this.#withoutContent(image, known, answer, reference);
+    if (answer.type !== 'found') return this.#withoutContent(image, reference, known, answer);
     try {
       const now = this.#context.parts.runtime.now();
       const { digest } = answer.value;
@@ -137,25 +139,45 @@ export class CachedManifests {
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_INVALID') throw error;
       const { host } = this.#context.upstream;
       const reason = { upstream: host, reason: `it sent a manifest that is not accepted here: ${error.message}` };
-      return this.#withoutContent(image, known, { type: 'failed', reason });
+      return this.#withoutContent(image, reference, known, { type: 'failed', reason });
     }
   }
 
-  /** Absent: remembers it and deletes the tag. Denied: throws. Failed: serves the cached manifest as stale. */
+  /** Absent: remembers it. Denied: throws. Failed: serves the cached manifest as stale. */
   async #withoutContent(
     image: string,
+    reference: Reference,
     known: TagRecord | undefined,
     answer: Exclude<UpstreamResult<unknown>, { type: 'found' }>,
-    reference: Reference | undefined = known && { tag: known.name },
   ): Promise<CachedManifest | undefined> {
     if (answer.type === 'absent') {
-      if (reference !== undefined) this.#context.negatives.note(image, formatReference(reference));
-      if (known !== undefined) await this.#store.deleteTag(image, known);
-      return undefined;
+      const { reason } = answer;
+      this.#context.negatives.note(image, formatReference(reference), { reason, digest: known?.digest });
+      return this.#answerAbsent(image, reference, known);
     }
     const record = known && (await this.#store.manifest(image, known.digest));
     if (answer.type === 'denied' || record === undefined) throw toRefusal(answer);
     return { record, provenance: { ...this.#provenance('stale', known), reason: describeFailure(answer.reason) } };
+  }
+
+  /** Serves the cached manifest of a tag if it is to be kept. Otherwise deletes the tag, and names what is cached. */
+  async #answerAbsent(
+    image: string,
+    reference: Reference,
+    known: TagRecord | undefined,
+  ): Promise<CachedManifest | undefined> {
+    if (!('tag' in reference)) return undefined;
+    const { config, negatives, upstream } = this.#context;
+    const { tag } = reference;
+    const absence = negatives.find(image, tag);
+    const digest = known?.digest ?? absence?.digest;
+    const record = digest && (await this.#store.manifest(image, digest));
+    const reason = absence?.reason ?? { upstream: upstream.host, reason: 'not found', status: 404 };
+    if (config.whenAbsent === 'keep' && known !== undefined && record !== undefined)
+      return { record, provenance: { ...this.#provenance('stale', known), reason: describeAbsence(reason) } };
+    if (known !== undefined) await this.#store.deleteTag(image, known);
+    if (record === undefined && absence?.reason === undefined) return undefined;
+    throw toMissing(tag, reason, record?.digest);
   }
 
   #provenance(cache: Provenance['cache'], tag?: TagRecord): Provenance {

@@ -1,14 +1,26 @@
 import { LRUCache } from 'lru-cache';
+import type { Digest } from '../../protocol/digest.js';
 import { isRecent } from '../../protocol/recent.js';
+import type { UpstreamReason } from '../../protocol/upstream/verdict.js';
 
 /** The limit for one repository. */
 const maxBytes = 2 * 1024 * 1024;
-const sizeCalculation = (_at: number, key: string): number => key.length + 100;
+/** The memory of an entry besides its key: at most one digest, and a reason, whose texts are shared. */
+const entryBytes = 400;
+const sizeCalculation = (_entry: unknown, key: string): number => key.length + entryBytes;
 
-/** Remembers in memory, for a short time, what an upstream reported as absent. */
+/** What is known about something absent. */
+export interface Absence {
+  /** The upstream's reason, if it is another than 404. */
+  readonly reason?: UpstreamReason | undefined;
+  /** What the tag named when it was last there. */
+  readonly digest?: Digest | undefined;
+}
+
+/** Remembers in memory what an upstream reported as absent: for a short time that it is, and longer what is known about it. */
 export class NegativeCache {
-  /** When the upstream reported each as absent. */
-  readonly #absent = new LRUCache<string, number>({ maxSize: maxBytes, sizeCalculation });
+  /** With the time of the report. */
+  readonly #absent = new LRUCache<string, Absence & { readonly at: number }>({ maxSize: maxBytes, sizeCalculation });
   readonly #ttlMs: number;
   readonly #now: () => number;
 
@@ -18,12 +30,18 @@ export class NegativeCache {
   }
 
   has(image: string, what: string): boolean {
-    const at = this.#absent.get(keyOf(image, what));
-    return at !== undefined && isRecent(at, this.#ttlMs, this.#now());
+    const entry = this.#absent.get(keyOf(image, what));
+    return entry !== undefined && isRecent(entry.at, this.#ttlMs, this.#now());
   }
 
-  note(image: string, what: string): void {
-    if (this.#ttlMs > 0) this.#absent.set(keyOf(image, what), this.#now());
+  /** Returns what is known about the last absence, however long ago it was reported. */
+  find(image: string, what: string): Absence | undefined {
+    return this.#absent.get(keyOf(image, what));
+  }
+
+  /** Remembers an absence. Without a digest, the one that is known stays. */
+  note(image: string, what: string, { reason, digest = this.find(image, what)?.digest }: Absence = {}): void {
+    this.#absent.set(keyOf(image, what), { at: this.#now(), reason, digest });
   }
 
   /** Forgets the absences of one image, or of all. */

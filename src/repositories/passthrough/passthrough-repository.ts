@@ -23,13 +23,10 @@ import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-
 import { pipeRange } from '../../util/streams/pipe-range.js';
 import { verifiedBody } from './verified-body.js';
 import { explainUpstream } from '../remote/explain-upstream.js';
-import { FetchedLists } from '../remote/fetched-lists.js';
+import { FetchedLists, listingMs } from '../remote/fetched-lists.js';
 import type { ListCache } from '../remote/list-cache.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
 import { cutByBytes, sliceSorted } from '../content/list-pages.js';
-
-/** How long a client may take for the pages of a list. */
-const listingMs = 60_000;
 
 type OpenedBlob = Omit<BlobContent, 'size'>;
 

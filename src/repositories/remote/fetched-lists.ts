@@ -14,6 +14,8 @@ const maxFetches = 4;
 /** How long a list that is too long or malformed is not fetched again, because each attempt reads up to the bound. */
 const unreadableSeconds = 60;
 const maxUnreadable = 1000;
+/** How long a client may take for the pages of a list. */
+export const listingMs = 60_000;
 
 export interface FetchedListsParts {
   /** The name of the repository whose lists these are. */

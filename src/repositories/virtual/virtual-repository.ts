@@ -26,7 +26,7 @@ import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';
 import type { VirtualRepositoryConfig } from '../../protocol/settings/repository-config.js';
-import { isFailure } from '../../protocol/upstream/refusal.js';
+import { isFailure, isMissing } from '../../protocol/upstream/refusal.js';
 import { listInReach } from '../../util/reach-listing.js';
 import { cutByBytes, mergePages } from '../content/list-pages.js';
 import { VirtualMembers } from './virtual-members.js';
@@ -177,6 +177,7 @@ export class VirtualRepository implements Repository {
     ask: Ask<T>,
   ): Promise<T | undefined> {
     let failure: unknown;
+    let absence: unknown;
     const askable = await this.#members.askable(caller, image);
     const names = new Set(askable.map(({ config }) => config.name));
     const ordered = 'tag' in reference ? await this.#members.admitting(image) : askable;
@@ -193,12 +194,13 @@ export class VirtualRepository implements Repository {
         const provenance: Provenance = { repository: repository.config.name, cache: 'hit' };
         if (answer !== undefined) return { provenance, ...answer };
       } catch (error) {
+        if (isMissing(error)) absence ??= error;
         if (!isFailure(error)) continue;
         if ('tag' in reference) throw error;
         failure ??= error;
       }
     }
-    if (failure !== undefined) throw failure;
+    if ((failure ?? absence) !== undefined) throw failure ?? absence;
     return undefined;
   }
 

@@ -98,6 +98,102 @@ describe('tags', () => {
   });
 });
 
+describe('tags of signatures', () => {
+  const hex = 'a'.repeat(64);
+
+  it.each([`sha256-${hex}.sig`, `sha256-${hex}.att`, `sha256-${hex}.sbom`, `sha256-${hex}`, 'v1.sig', 'v1.sbom'])(
+    'are revalidated by every request, and their absence is not remembered: %s',
+    async (tag) => {
+      const { fault, client } = await startRemote(cleanups);
+      const statuses = async (): Promise<number> => (await client.get(`${path}/manifests/${tag}`)).status;
+      expect([await statuses(), await statuses(), fault.count(tag)]).toEqual([404, 404, 2]);
+      fault.images.addImage('team/app', tag);
+      expect(await statuses()).toBe(200);
+      const { manifest } = fault.images.addImage('team/app', tag, [10], 'signed again');
+      expect((await client.get(`${path}/manifests/${tag}`)).body.equals(manifest.bytes)).toBe(true);
+      await fault.down();
+      expect((await client.get(`${path}/manifests/${tag}`)).header('x-cache')).toBe('stale');
+    },
+  );
+
+  it.each(['v1', 'sig', 'v1.signed', 'sha256-latest', 'sha-abc123'])('are no others, such as %s', async (tag) => {
+    const { fault, client } = await startRemote(cleanups);
+    for (let i = 0; i < 2; i++) await client.get(`${path}/manifests/${tag}`);
+    expect(fault.count(tag)).toBe(1);
+  });
+
+  it('take the window of a pattern that matches, and their absence is remembered then', async () => {
+    const rules = [{ tags: '*.sig', ttlSeconds: 100 }];
+    const { fault, client } = await startRemote(cleanups, { tagTtlRules: rules, negativeTtlSeconds: 20 });
+    fault.images.addImage('team/app', 'v1.sig');
+    for (const tag of ['v1.sig', 'v2.sig']) for (let i = 0; i < 2; i++) await client.get(`${path}/manifests/${tag}`);
+    expect([fault.count('v1.sig'), fault.count('v2.sig')]).toEqual([1, 1]);
+  });
+});
+
+describe('a cached tag that the upstream deleted', () => {
+  const start = async (whenAbsent: 'drop' | 'keep', status: number) => {
+    const scene = await startRemote(
+      cleanups,
+      { tagTtlSeconds: 60, negativeTtlSeconds: 20, whenAbsent },
+      { others: () => [{ name: 'all', type: 'virtual', members: ['hub', 'local'], order: 'as-listed' }] },
+    );
+    const { manifest } = scene.fault.images.addImage('team/app', 'v1');
+    await scene.client.get(`${path}/manifests/v1`);
+    scene.fault.fault('/team/app/', { status });
+    clock.advance(61);
+    return { ...scene, manifest };
+  };
+
+  it.each([
+    [404, 'not found'],
+    [410, 'it answered 410: the content was removed'],
+    [451, 'it answered 451: the content is unavailable for legal reasons'],
+  ])('is 404 after a %i, and the detail names the digest that is still cached', async (status, reason) => {
+    const { fault, client, manifest } = await start('drop', status);
+    const upstream = new URL(fault.url).host;
+    for (const repository of ['hub', 'all', 'hub']) {
+      const answer = await client.get(`/v2/${repository}/team/app/manifests/v1`);
+      expect([answer.status, answer.codes]).toEqual([404, ['MANIFEST_UNKNOWN']]);
+      expect(answer.json()).toMatchObject({
+        errors: [{ detail: { reference: 'v1', upstream, reason, status, digest: manifest.digest } }],
+      });
+      clock.advance(15);
+    }
+    expect((await client.head(`${path}/manifests/v1`)).status).toBe(404);
+    expect((await client.get(`${path}/manifests/${manifest.digest}`)).status).toBe(200);
+    await client.delete('/api/v1/repositories/hub/cache');
+    expect((await client.get(`${path}/manifests/v1`)).body.toString()).not.toContain(manifest.digest);
+  });
+
+  it('does not keep another member of a virtual repository from having the tag', async () => {
+    const { client } = await start('drop', 410);
+    const { bytes, type, digest } = imageManifest('own');
+    await client.put('/v2/local/team/app/manifests/v1', { body: bytes, headers: { 'Content-Type': type } });
+    const answer = await client.get('/v2/all/team/app/manifests/v1');
+    expect([answer.status, answer.header('docker-content-digest')]).toEqual([200, digest]);
+  });
+
+  it.each([404, 410, 451])('is served stale after a %i where it is kept, and asked about again', async (status) => {
+    const { fault, client, manifest } = await start('keep', status);
+    const asked = fault.count('/manifests/v1');
+    for (const repository of ['hub', 'hub', 'all']) {
+      const answer = await client.get(`/v2/${repository}/team/app/manifests/v1`);
+      expect([answer.status, answer.header('x-cache')]).toEqual([200, 'stale']);
+      expect(answer.header('warning')).toContain('reports it as absent');
+      expect(answer.body.equals(manifest.bytes)).toBe(true);
+    }
+    const asking = fault.count('/manifests/v1') - asked;
+    clock.advance(21);
+    expect((await client.head(`${path}/manifests/v1`)).header('x-cache')).toBe('stale');
+    expect(fault.count('/manifests/v1') - asked).toBe(2 * asking);
+    expect((await client.get(`${path}/manifests/v2`)).status).toBe(404);
+    fault.heal();
+    clock.advance(21);
+    expect((await client.get(`${path}/manifests/v1`)).header('x-cache')).toBe('hit');
+  });
+});
+
 describe('manifests', () => {
   it.each([types.ociImage, types.dockerImage, types.ociIndex, types.dockerIndex])(
     'of the type %s pass through byte for byte',
@@ -214,12 +310,18 @@ describe('lists', () => {
       expect(await read()).toMatchObject([{ digest: signature.digest, artifactType: 'application/sig' }]);
       const asked = fault.requests.length;
       await read();
-      expect(fault.requests.length).toBe(asked);
-      clock.advance(61);
+      expect(fault.requests.length).toBe(2 * asked);
       await fault.down();
       expect(await read()).toHaveLength(1);
     },
   );
+
+  it('of referrers are kept for the time of a rule that matches the fallback tag', async () => {
+    const { fault, client } = await startRemote(cleanups, { tagTtlRules: [{ tags: 'sha256-*', ttlSeconds: 60 }] });
+    const { manifest } = fault.images.addImage('team/app', 'v1');
+    for (let i = 0; i < 2; i++) await client.get(`${path}/referrers/${manifest.digest}`);
+    expect(fault.count('/referrers/')).toBe(1);
+  });
 
   it('of referrers answer 503, not an empty list, when the upstream cannot answer', async () => {
     const { fault, client } = await startRemote(cleanups);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { digestOf } from '../../../src/protocol/digest.js';
 import { NegativeCache } from '../../../src/repositories/cache/negative-cache.js';
 
 function create(ttlSeconds: number): { negatives: NegativeCache; advance: (ms: number) => void } {
@@ -59,5 +60,18 @@ describe('NegativeCache', () => {
     expect(negatives.has('app', 'v1')).toBe(false);
     advance(1000);
     expect(negatives.has('app', 'v1')).toBe(false);
+  });
+
+  it('knows the last digest and reason after its time, until it forgets the image', () => {
+    const { negatives, advance } = create(30);
+    const digest = digestOf(Buffer.from('app'));
+    const reason = { upstream: 'host', reason: 'it answered 410' };
+    negatives.note('app', 'v1', { digest });
+    negatives.note('app', 'v1', { reason });
+    advance(31_000);
+    expect(negatives.has('app', 'v1')).toBe(false);
+    expect(negatives.find('app', 'v1')).toMatchObject({ digest, reason });
+    negatives.forget('app');
+    expect(negatives.find('app', 'v1')).toBeUndefined();
   });
 });
