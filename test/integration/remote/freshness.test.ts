@@ -131,6 +131,37 @@ describe('tags of signatures', () => {
   });
 });
 
+describe('a tag that clients ask for by HEAD', () => {
+  it('keeps its layers in a cache that is full', async () => {
+    const { fault, client } = await startRemote(cleanups, { maxCacheBytes: 25_000 });
+    const pull = async (image: string, size: number): Promise<string> => {
+      clock.advance(1);
+      const { layers } = fault.images.addImage(image, 'v1', [size], image);
+      const blob = `/v2/hub/${image}/blobs/${layers[0]?.digest}`;
+      await client.get(`/v2/hub/${image}/manifests/v1`);
+      await client.get(blob);
+      return blob;
+    };
+    const usage = async (): Promise<number> => {
+      const { status } = (await client.get('/api/v1/repositories/hub')).json() as { status: { used_bytes: number } };
+      return Math.floor(status.used_bytes / 4000);
+    };
+    await pull('team/oldest', 8000);
+    const hot = await pull('team/hot', 8000);
+    const cold = await pull('team/cold', 8000);
+    await pull('team/first', 1000);
+    // Evicting writes the access times, so that the next access counts.
+    await expect.poll(usage).toBe(4);
+    clock.advance(1);
+    await client.head('/v2/hub/team/hot/manifests/v1');
+    await pull('team/large', 11_000);
+    await expect.poll(usage).toBe(5);
+    // Does not ask the upstream, unless the blob is gone.
+    expect((await client.head(hot)).header('x-cache')).toBe('hit');
+    expect((await client.head(cold)).header('x-cache')).toBe('miss');
+  });
+});
+
 describe('a cached tag that the upstream deleted', () => {
   const start = async (whenAbsent: 'drop' | 'keep', status: number) => {
     const scene = await startRemote(

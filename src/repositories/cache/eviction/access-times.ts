@@ -1,12 +1,12 @@
 import type { BlobStore } from '../../../ports/bytes.js';
-import type { Change, MetadataWriter } from '../../../ports/metadata.js';
+import type { Change, ImageRecords, MetadataWriter } from '../../../ports/metadata.js';
 import type { ImageKey } from '../../../ports/images.js';
 import type { Runtime } from '../../../ports/runtime.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { isInsufficientStorage } from '../../../protocol/errors.js';
 
 export interface AccessTimesParts {
-  readonly metadata: MetadataWriter;
+  readonly metadata: MetadataWriter & Pick<ImageRecords, 'manifest'>;
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly runtime: Runtime;
   /** The interval between writes. @default 60 000 */
@@ -21,10 +21,12 @@ export interface AccessTimesParts {
 const batchSize = 500;
 
 type Entries = Map<string, number>;
+type Entry = readonly [key: string, when: number];
 
 /**
  * Collects the access times of cached content in memory and writes them to the index at intervals, so that a request
  * costs one map entry. A time is that of the first access since the last write, which is accurate enough for eviction.
+ * An access to a manifest counts for everything that it names: a client that has the layers asks for the manifest only.
  * A crash loses the unwritten times without harm. A registry has one instance.
  */
 export class AccessTimes {
@@ -110,12 +112,33 @@ export class AccessTimes {
   }
 
   /** Returns false when the repository does not exist. */
-  async #write(repository: string, entries: readonly (readonly [string, number])[]): Promise<boolean> {
-    for (let start = 0; start < entries.length; start += batchSize) {
-      const changes = toChanges(repository, entries.slice(start, start + batchSize));
-      if (!(await this.#parts.metadata.tryApply(changes, { durable: false }))) return false;
+  async #write(repository: string, entries: readonly Entry[]): Promise<boolean> {
+    let batch: Entry[] = [];
+    const apply = (): Promise<boolean> => {
+      const changes = toChanges(repository, batch);
+      batch = [];
+      return this.#parts.metadata.tryApply(changes, { durable: false });
+    };
+    for (const entry of entries) {
+      for await (const each of this.#withNamed(entry)) {
+        batch.push(each);
+        if (batch.length === batchSize && !(await apply())) return false;
+      }
     }
-    return true;
+    return batch.length === 0 || apply();
+  }
+
+  /** Returns the entry and, for a manifest, what it names, directly or through other manifests of the image. */
+  async *#withNamed([key, when]: Entry): AsyncGenerator<Entry> {
+    const [repository, image, digest] = key.split('\0') as [string, string, Digest];
+    const at = { repository, image };
+    const found = new Set([digest]);
+    // The set grows during the loop, because a named manifest may name more.
+    for (const each of found) {
+      yield [keyOf(at, each), when];
+      const manifest = await this.#parts.metadata.manifest(at, each);
+      for (const named of manifest?.references ?? []) found.add(named);
+    }
   }
 }
 
@@ -136,7 +159,7 @@ function byRepository(entries: Entries): Map<string, [string, number][]> {
 }
 
 /** Returns one change for each image and time. */
-function toChanges(repository: string, entries: readonly (readonly [string, number])[]): Change[] {
+function toChanges(repository: string, entries: readonly Entry[]): Change[] {
   const groups = new Map<string, { at: ImageKey; digests: Digest[]; when: number }>();
   for (const [key, when] of entries) {
     const [, image, digest] = key.split('\0') as [string, string, Digest];

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AccessTimes, type AccessTimesParts } from '../../../../src/repositories/cache/eviction/access-times.js';
 import { LevelMetadataStore } from '../../../../src/storage/level/level-metadata-store.js';
 import { MemoryBlobStore } from '../../../../src/storage/memory/memory-blob-store.js';
-import { at, digest, link, repository } from '../../../contracts/metadata-samples.js';
+import { at, digest, link, manifest, repository } from '../../../contracts/metadata-samples.js';
 import { hooked, TestRuntime } from '../../../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../../../support/storage/scratch.js';
 
@@ -56,6 +56,23 @@ describe('access times', () => {
     touch(log, 'a');
     await log.flush();
     expect(await written()).toEqual({ a: 1010, b: 1005 });
+  });
+
+  it('counts an access to a manifest for what it names, directly or through others', async () => {
+    const log = open();
+    const named = (name: string, ...references: string[]) =>
+      ({ type: 'manifest.put', at, manifest: { ...manifest(name), references: references.map(digest) } }) as const;
+    await metadata.apply([named('c', 'd', 'e'), named('d', 'a', 'c', 'x')], { durable: false });
+    touch(log, 'b');
+    runtime.advance(5);
+    touch(log, 'c');
+    expect(log.isTouched(at, digest('a'))).toBe(false);
+    await log.flush();
+    expect(await written()).toEqual({ a: 1005, b: 1000, c: 1005, d: 1005, e: 1005 });
+    runtime.advance(5);
+    touch(log, 'a');
+    await log.flush();
+    expect(await written()).toEqual({ a: 1010, b: 1000, c: 1005, d: 1005, e: 1005 });
   });
 
   it('writes every minute', async () => {

@@ -104,6 +104,19 @@ describe('evicting', () => {
     expect(collections).toBe(1);
   });
 
+  it('takes cold images before the layers of a tag that is asked for, of which the clients have everything', async () => {
+    await cacheBlobs(alpine, 'layer', 'config');
+    await cacheManifest(alpine, 'child', ['config', 'layer']);
+    await cacheManifest(alpine, 'index', ['child'], 'v1');
+    await cacheBlobs(debian, 'cold layer');
+    await cacheManifest(debian, 'cold', ['cold layer'], 'v1');
+    domain.runtime.advance(1);
+    accessTimes.touch(alpine, idOf('index'));
+    expect(await open({ maxCacheBytes: 5 * size }).evict()).toEqual({ evicted: 2, bytes: 2 * size });
+    expect(await held(alpine, 'index', 'child', 'config', 'layer')).toBe('index, child, config, layer');
+    expect(await held(debian, 'cold', 'cold layer')).toBe('');
+  });
+
   it('does nothing without a limit', async () => {
     await cacheBlobs(alpine, 'a');
     const eviction = open();
