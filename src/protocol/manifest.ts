@@ -25,8 +25,17 @@ const indexTypes = {
 /** The media type of an OCI index. */
 export const ociIndexType = indexTypes.oci;
 
+/** Manifests of artifacts that ORAS 1.0 wrote, before OCI 1.1 dropped the type. Many registries still have some. */
+const artifactManifestType = 'application/vnd.oci.artifact.manifest.v1+json';
+
 /** The supported media types of manifests. Docker's schema 1 is refused, as current clients do too. */
-export const manifestTypes: readonly string[] = [imageTypes.oci, indexTypes.oci, imageTypes.docker, indexTypes.docker];
+export const manifestTypes: readonly string[] = [
+  imageTypes.oci,
+  indexTypes.oci,
+  imageTypes.docker,
+  indexTypes.docker,
+  artifactManifestType,
+];
 
 /** Returns whether a manifest of this type lists other manifests. */
 export function isIndexType(mediaType: string): boolean {
@@ -72,6 +81,12 @@ const commonShape = {
 };
 const imageSchema = z.looseObject({ ...commonShape, config: descriptorSchema, layers: descriptorsSchema });
 const indexSchema = z.looseObject({ ...commonShape, manifests: descriptorsSchema });
+const artifactSchema = z.looseObject({
+  ...commonShape,
+  schemaVersion: z.literal(2).optional(),
+  artifactType: z.string().min(1).max(255),
+  blobs: descriptorsSchema.nullish(),
+});
 
 type Descriptor = z.infer<typeof descriptorSchema>;
 type CommonFields = Pick<z.infer<typeof indexSchema>, 'artifactType' | 'subject' | 'annotations'>;
@@ -81,9 +96,16 @@ type CommonFields = Pick<z.infer<typeof indexSchema>, 'artifactType' | 'subject'
  * @param contentType the Content-Type of the request, whose parameters are ignored. Absent: the mediaType in the body, or the
  * type that its structure suggests.
  * @param expected the digest in the URL. Absent for a push by tag, which uses sha256.
+ * @param options.lenient accepts what clients accept from other registries: missing or `null` lists and annotations, and no
+ * schemaVersion.
  * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID when the bytes do not have the expected digest.
  */
-export function parseManifest(bytes: Buffer, contentType: string | undefined, expected?: Digest): ParsedManifest {
+export function parseManifest(
+  bytes: Buffer,
+  contentType: string | undefined,
+  expected?: Digest,
+  { lenient = false }: { readonly lenient?: boolean } = {},
+): ParsedManifest {
   const digest = digestOf(bytes, expected?.startsWith('sha512:') ? 'sha512' : 'sha256');
   if (expected !== undefined && digest !== expected) {
     throw new RegistryError('DIGEST_INVALID', {
@@ -93,7 +115,14 @@ export function parseManifest(bytes: Buffer, contentType: string | undefined, ex
   }
   const json = parseObject(bytes);
   const mediaType = chooseMediaType(json, contentType);
-  return { bytes, digest, mediaType, ...(isIndexType(mediaType) ? readIndex(json) : readImage(json)) };
+  return { bytes, digest, mediaType, ...readFacts(mediaType, lenient ? relax(json) : json) };
+}
+
+/** Returns the manifest with what is missing or `null` in its lists, and without annotations that are not texts. */
+function relax(json: Record<string, unknown>): Record<string, unknown> {
+  const { annotations, ...kept } = Object.fromEntries(Object.entries(json).filter(([, value]) => value !== null));
+  const texts = Object.entries(annotations ?? {}).filter(([, value]) => typeof value === 'string');
+  return { schemaVersion: 2, layers: [], manifests: [], ...kept, annotations: Object.fromEntries(texts) };
 }
 
 /** The bytes of all names and values. */
@@ -105,6 +134,11 @@ export function measureAnnotations(annotations: Readonly<Record<string, string>>
 }
 
 type Facts = Omit<ParsedManifest, 'bytes' | 'digest' | 'mediaType'>;
+
+function readFacts(mediaType: string, json: unknown): Facts {
+  if (isIndexType(mediaType)) return readIndex(json);
+  return mediaType === artifactManifestType ? readArtifact(json) : readImage(json);
+}
 
 function readIndex(json: unknown): Facts {
   const index = check(indexSchema, json);
@@ -119,6 +153,16 @@ function readImage(json: unknown): Facts {
     references: collectReferences(contents, 'blob'),
     contentBytes: contents.reduce((sum, { size }) => sum + size, 0),
     ...readCommon(image, image.config.mediaType),
+  };
+}
+
+function readArtifact(json: unknown): Facts {
+  const artifact = check(artifactSchema, json);
+  const contents = artifact.blobs ?? [];
+  return {
+    references: collectReferences(contents, 'blob'),
+    contentBytes: contents.reduce((sum, { size }) => sum + size, 0),
+    ...readCommon(artifact, undefined),
   };
 }
 
@@ -179,7 +223,7 @@ function chooseMediaType(json: Record<string, unknown>, contentType: string | un
     });
   }
   if (json['schemaVersion'] === 1) throw invalid('Docker schema 1 manifests are not supported: push schema 2 or OCI');
-  const mediaType = declared ?? inBody ?? sniffMediaType(json);
+  const mediaType = declared ?? inBody ?? sniffManifestType(json);
   if (mediaType !== undefined && manifestTypes.includes(mediaType)) return mediaType;
   throw invalid('unsupported manifest media type', {
     mediaType,
@@ -195,8 +239,9 @@ function parseMediaType(header: string): string | undefined {
   }
 }
 
-function sniffMediaType(json: Record<string, unknown>): string | undefined {
-  if ('config' in json && 'layers' in json) return imageTypes.oci;
+/** Returns the OCI type that the structure of a manifest suggests, if any. */
+export function sniffManifestType(json: Readonly<Record<string, unknown>>): string | undefined {
+  if ('config' in json) return imageTypes.oci;
   return 'manifests' in json ? indexTypes.oci : undefined;
 }
 

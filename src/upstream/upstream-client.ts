@@ -161,7 +161,7 @@ class RegistryClient implements Upstream {
       const ask = (headers: Ask['headers']): Ask => this.#ask('GET', image, `blobs/${digest}`, { trail, headers });
       if (offset > 0) {
         const ranged = { ...ask({ range: `bytes=${offset}-` }), acceptedStatuses: rangeStatuses };
-        const blob = readBlobFrom(await this.#exchange.ask(ranged), digest, offset);
+        const blob = await readBlobFrom(await this.#exchange.ask(ranged), digest, offset);
         if (blob !== undefined) return blob;
       }
       return readBlob(await this.#exchange.ask(ask({})), digest);

@@ -1,7 +1,7 @@
 import { isTag, type Tag } from '../protocol/names.js';
 import { linksOf } from '../protocol/upstream/answer-headers.js';
 import { parseObject } from './upstream-manifest.js';
-import { readWhole } from '../util/outgoing/answer-body.js';
+import { readDocument } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';
 import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 
@@ -34,7 +34,7 @@ export async function readPages<T>(first: URL, getPage: GetPage, read: ReadPage<
     const answer = await (visited.size === 0 ? getPage(url) : getLaterPage(url, getPage));
     visited.add(url.href);
     const maxBytes = Math.min(leftBytes, maxPageBytes);
-    const bytes = await readWhole(answer.body, { maxBytes, timeoutMs });
+    const bytes = await readDocument(answer.body, { maxBytes, timeoutMs });
     leftBytes -= bytes.length;
     const page = parseObject(bytes, pageLimits);
     const pageItems = page === undefined ? undefined : read(page);

@@ -1,11 +1,11 @@
 import type { ManifestContent, ManifestInfo } from '../ports/images.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
-import { maxManifestBytes, manifestTypes } from '../protocol/manifest.js';
+import { maxManifestBytes, manifestTypes, sniffManifestType } from '../protocol/manifest.js';
 import type { Reference } from '../protocol/names.js';
 import type { TurnGate } from '../util/scheduling/turns.js';
 import { claimedDigestOf, contentLengthOf, differs, mediaTypeOf } from '../protocol/upstream/answer-headers.js';
-import { readWhole } from '../util/outgoing/answer-body.js';
+import { readWhole, unpackGzip } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';
 import { failed } from '../protocol/upstream/verdict.js';
 
@@ -39,23 +39,35 @@ export async function readManifest(
   timeoutMs: number,
   gate: TurnGate,
 ): Promise<ManifestContent> {
-  const bytes = await readWhole(answer.body, { maxBytes: maxManifestBytes, timeoutMs });
+  const received = await readWhole(answer.body, { maxBytes: maxManifestBytes, timeoutMs });
   const expected = 'digest' in reference ? reference.digest : claimedDigestOf(answer.headers);
-  const digest = digestOf(bytes, expected === undefined ? 'sha256' : algorithmOf(expected));
+  const algorithm = expected === undefined ? 'sha256' : algorithmOf(expected);
+  const isRaw = expected !== undefined && digestOf(received, algorithm) === expected;
+  const bytes = isRaw ? received : await unpackGzip(received, maxManifestBytes);
+  const digest = digestOf(bytes, algorithm);
   if (expected !== undefined && digest !== expected)
     throw failed(`the content does not match: expected ${expected}, received ${digest}`);
   await gate.pass(bytes.length);
   return { digest, mediaType: chooseMediaType(answer, bytes), size: bytes.length, bytes };
 }
 
+/** Content-Types that do not say what the content is. */
+const genericTypes = new Set<string | undefined>([
+  undefined,
+  'application/json',
+  'application/octet-stream',
+  'text/plain',
+]);
+
 /**
- * Returns `Content-Type` if it is a manifest type, else `mediaType` of the body.
- * @throws UpstreamVerdict failed when neither is a manifest type, as for a login page.
+ * Returns `Content-Type` if it is a manifest type, else `mediaType` of the body, else the type that its structure suggests.
+ * @throws UpstreamVerdict failed when there is none, as for a login page.
  */
 function chooseMediaType({ headers }: Answer, bytes: Buffer): string {
   const type = mediaTypeOf(headers);
   if (type !== undefined && manifestTypes.includes(type)) return type;
-  const inBody = (parseObject(bytes, manifestLimits) ?? {})['mediaType'];
+  const json = parseObject(bytes, manifestLimits) ?? {};
+  const inBody = json['mediaType'] ?? (genericTypes.has(type) ? sniffManifestType(json) : undefined);
   if (typeof inBody === 'string' && manifestTypes.includes(inBody)) return inBody;
   const claimed = typeof inBody === 'string' ? inBody : type;
   if (claimed === undefined) throw failed('it sent a manifest without a media type');

@@ -1,6 +1,6 @@
 import { parseJson, smallLimits } from '../../protocol/json.js';
 import type { Hop } from '../../protocol/upstream/redirects.js';
-import { discard, readWhole } from '../../util/outgoing/answer-body.js';
+import { discard, readDocument } from '../../util/outgoing/answer-body.js';
 import type { Transport } from '../../util/outgoing/transport.js';
 
 const maxBytes = 512 * 1024;
@@ -17,7 +17,7 @@ export async function fetchJson(url: URL, transport: Transport, timeoutMs: numbe
     discard(body);
     throw new Error(`${url.host} answered ${status}`);
   }
-  const json: unknown = parseJson(await readWhole(body, { maxBytes, timeoutMs }), smallLimits);
+  const json: unknown = parseJson(await readDocument(body, { maxBytes, timeoutMs }), smallLimits);
   if (typeof json !== 'object' || json === null) throw new Error(`${url.host} did not answer with a JSON object`);
   return json;
 }

@@ -64,7 +64,7 @@ export class ManifestStore {
   async put(image: string, content: ManifestContent, tag?: TagRecord, known?: TagRecord): Promise<ManifestRecord> {
     const { parts } = this.#context;
     await this.#gate.pass(content.bytes.length);
-    const manifest = parseManifest(content.bytes, content.mediaType, content.digest);
+    const manifest = parseManifest(content.bytes, content.mediaType, content.digest, { lenient: true });
     const isNew = this.#unsaved.manifest(image, manifest.digest) === undefined;
     try {
       const expected = tag === undefined ? undefined : this.#stateOf(image, tag.name, known);

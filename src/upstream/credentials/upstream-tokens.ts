@@ -4,7 +4,7 @@ import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { judgeAnswer } from '../../protocol/upstream/judge-answer.js';
 import { parseObject } from '../upstream-manifest.js';
 import { checkRealm } from './upstream-realm.js';
-import { discard, readWhole } from '../../util/outgoing/answer-body.js';
+import { discard, readDocument } from '../../util/outgoing/answer-body.js';
 import type { Answer, Transport } from '../../util/outgoing/transport.js';
 import type { Hop } from '../../protocol/upstream/redirects.js';
 import { denied, failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
@@ -131,7 +131,7 @@ export class Tokens {
     const answer = await transport.send(hop, { maxRedirects: 3, staysInOrigin: true });
     const { status, body } = answer;
     if (status >= 200 && status < 300)
-      return { result: parseToken(await readWhole(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };
+      return { result: parseToken(await readDocument(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };
     discard(body);
     const verdict = judgeRealm(answer, withSecret, now());
     return { result: verdict, verdict };

@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { verdictOf } from '../../protocol/upstream/connection-errors.js';
 import { failed } from '../../protocol/upstream/verdict.js';
 import { drain, readBounded } from '../streams/streams.js';
@@ -57,4 +59,27 @@ export async function readWhole(
   }
   body.destroy();
   throw failed(`the answer is larger than ${bounds.maxBytes} bytes`, { isLasting: true });
+}
+
+/** Reads a whole JSON document like `readWhole`, and unpacks it. `bounds.maxBytes` holds for both forms. */
+export async function readDocument(
+  body: Readable,
+  bounds: { readonly maxBytes: number; readonly timeoutMs: number },
+): Promise<Buffer> {
+  return unpackGzip(await readWhole(body, bounds), bounds.maxBytes);
+}
+
+const unpack = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
+
+/**
+ * Unpacks gzip, which some upstreams send in spite of `Accept-Encoding: identity`. Returns other bytes as they are.
+ * @throws UpstreamVerdict failed when the bytes are damaged or too many.
+ */
+export async function unpackGzip(bytes: Buffer, maxBytes: number): Promise<Buffer> {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  try {
+    return await unpack(bytes, { maxOutputLength: maxBytes });
+  } catch {
+    throw failed(`the answer is damaged gzip, or larger than ${maxBytes} bytes when unpacked`);
+  }
 }

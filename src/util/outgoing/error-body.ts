@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { parseJson, smallLimits } from '../../protocol/json.js';
-import { readWhole } from './answer-body.js';
+import { readDocument } from './answer-body.js';
 
 const maxErrorBytes = 64 * 1024;
 
@@ -13,7 +13,7 @@ export interface ErrorBody {
 /** Reads the error body that registries write (OCI "Error Codes"): an object with `errors`. Returns `undefined` for others. */
 export async function readErrorBody(body: Readable, timeoutMs: number): Promise<ErrorBody | undefined> {
   try {
-    const bytes = await readWhole(body, { maxBytes: maxErrorBytes, timeoutMs });
+    const bytes = await readDocument(body, { maxBytes: maxErrorBytes, timeoutMs });
     const document = parseJson(bytes, smallLimits) as { errors?: unknown } | null;
     if (!Array.isArray(document?.errors)) return undefined;
     const code = (document.errors[0] as { code?: unknown } | null | undefined)?.code;

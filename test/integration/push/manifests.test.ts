@@ -532,3 +532,29 @@ it('answers HEAD without a body and keeps the connection open', async () => {
   const second = answer.body.indexOf('HTTP/1.1 200');
   expect([second, answer.body.endsWith('\r\n\r\n{}')]).toEqual([0, true]);
 });
+
+describe('an artifact manifest of ORAS 1.0', () => {
+  it('is accepted, needs its blobs, and is listed among the referrers of its subject', async () => {
+    const subject = { mediaType: types.ociImage, digest: digest('signed'), size: 6 };
+    const blob = Buffer.from('a signature');
+    const blobs = [describeBytes('application/octet-stream', blob)];
+    const bytes = Buffer.from(
+      JSON.stringify({ mediaType: types.ociArtifact, artifactType: 'example/signature', blobs, subject }),
+    );
+    const send = { headers: { 'Content-Type': types.ociArtifact }, body: bytes };
+    const refused = await client.put(url('plain/old', digest(bytes)), send);
+    expect([refused.status, refused.json()]).toMatchObject([400, { errors: [{ code: 'MANIFEST_BLOB_UNKNOWN' }] }]);
+    await pushBlob(client, 'plain/old', blob);
+    const pushed = await client.put(url('plain/old', digest(bytes)), send);
+    expect([pushed.status, pushed.header('oci-subject')]).toEqual([201, subject.digest]);
+    const pulled = await client.get(url('plain/old', digest(bytes)));
+    expect([pulled.header('content-type'), pulled.body.equals(bytes)]).toEqual([types.ociArtifact, true]);
+    const listed = await client.get(`/v2/plain/old/referrers/${subject.digest}`);
+    expect(listed.json()).toMatchObject({
+      manifests: [{ mediaType: types.ociArtifact, digest: digest(bytes), artifactType: 'example/signature' }],
+    });
+    const untyped = Buffer.from(JSON.stringify({ mediaType: types.ociArtifact, blobs: [] }));
+    const answer = await client.put(url('plain/old', 'untyped'), { ...send, body: untyped });
+    expect([answer.status, answer.json()]).toMatchObject([400, { errors: [{ code: 'MANIFEST_INVALID' }] }]);
+  });
+});

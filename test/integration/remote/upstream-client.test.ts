@@ -22,7 +22,7 @@ import { recordingLogger } from '../../support/servers/registry.js';
 
 const name = 'team/app';
 const latest: Reference = { tag: parseTag('latest') };
-const accept = [types.ociImage, types.ociIndex, types.dockerImage, types.dockerIndex].join(', ');
+const accept = [types.ociImage, types.ociIndex, types.dockerImage, types.dockerIndex, types.ociArtifact].join(', ');
 
 let fault: FaultUpstream;
 let image: FaultImage;

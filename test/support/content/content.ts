@@ -8,6 +8,7 @@ export const types = {
   ociIndex: 'application/vnd.oci.image.index.v1+json',
   dockerImage: 'application/vnd.docker.distribution.manifest.v2+json',
   dockerIndex: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  ociArtifact: 'application/vnd.oci.artifact.manifest.v1+json',
   ociConfig: 'application/vnd.oci.image.config.v1+json',
   ociLayer: 'application/vnd.oci.image.layer.v1.tar+gzip',
   foreignLayer: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
