@@ -55,9 +55,9 @@ describeClient("Debian's docker-registry as upstream", ['docker-registry'], () =
     );
     await pullByFour(mirror, 'hub/team/app');
     await pullByFour(mirror, 'hub/team/app');
-    expect(blobsSent(upstream)).toEqual(blobsOf(image));
+    await expect.poll(() => blobsSent(upstream)).toEqual(blobsOf(image));
     await mirror.pullImage('direct/team/app', '1', image);
-    expect(blobsSent(upstream)).toEqual([...blobsOf(image), ...blobsOf(image)].toSorted());
+    await expect.poll(() => blobsSent(upstream)).toEqual([...blobsOf(image), ...blobsOf(image)].toSorted());
   });
 
   test('may have a URL with a path, which precedes every name', async () => {
@@ -121,7 +121,7 @@ describeClient("Debian's docker-registry as upstream, with Basic", ['docker-regi
     const { origin } = await startCache(workspace, { config, env });
     const mirror = new RegistryHttp(origin);
     await mirror.pullImage('hub/team/app', '1', image);
-    expect(blobsSent(upstream)).toEqual(blobsOf(image));
+    await expect.poll(() => blobsSent(upstream)).toEqual(blobsOf(image));
     const shown = await mirror.send('/api/v1/repositories/hub');
     expect(JSON.parse(shown.body.toString())).toMatchObject({ has_credentials: true });
     expect(shown.body.toString()).not.toContain(account.password);
@@ -172,8 +172,8 @@ describe('our own registry as an upstream', () => {
     const found = await mirror.send('/v2/hub/team/app/manifests/1', { method: 'HEAD' });
     expect(header(found, 'docker-content-digest')).toBe(image.manifest.digest);
     await pullByFour(mirror, 'hub/team/app');
-    expect(blobsSent(middle)).toEqual(blobsOf(image));
-    expect(blobsSent(upstream)).toEqual(blobsOf(image));
+    await expect.poll(() => blobsSent(middle)).toEqual(blobsOf(image));
+    await expect.poll(() => blobsSent(upstream)).toEqual(blobsOf(image));
     const least = blobBytes(image);
     const most = least + 4 * image.manifest.bytes.length;
     for (const [origin, repository] of [

@@ -98,7 +98,7 @@ function readOwnLog(log: string): UpstreamRequest[] {
     .map((line) => JSON.parse(line) as UpstreamRequest);
 }
 
-/** Returns the sorted digests of the blobs that the upstream sent, once per transfer. */
+/** Returns the sorted digests of the blobs that the upstream sent, once per transfer. Poll it: the log follows the answer. */
 export function blobsSent(upstream: Upstream, image = ''): string[] {
   return upstream
     .requests()
