@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { isDescriptorDigest, parseDigest, type Digest } from './digest.js';
 import { RegistryError } from './errors.js';
 import { JsonLimitError, manifestLimits, parseJson } from './json.js';
-import { isIndexType, ociIndexType } from './manifest.js';
+import { artifactManifestType, isIndexType, ociIndexType } from './manifest.js';
 import { listOf, maxDescriptors, textRecordSchema, textsSchema } from './schemas.js';
 
 /** The tag or full name of an entry of index.json (image-spec, "annotations"). */
@@ -46,7 +46,7 @@ const descriptorSchema = z.looseObject({
   platform: platformSchema.nullish(),
 });
 const layoutSchema = z.looseObject({ imageLayoutVersion: z.string().regex(/^1\./, 'must be 1.x') });
-const indexSchema = z.looseObject({ manifests: listOf(descriptorSchema).optional() });
+const indexSchema = z.looseObject({ manifests: listOf(descriptorSchema).nullish() });
 const savedSchema = z.looseObject({
   Config: z.string().min(1),
   RepoTags: textsSchema.nullish(),
@@ -54,7 +54,13 @@ const savedSchema = z.looseObject({
 });
 const saveSchema = listOf(savedSchema).refine((images) => images.length > 0, 'must name at least one image');
 const configSchema = z.looseObject({ rootfs: z.looseObject({ diff_ids: textsSchema.nullish() }) });
-const imageSchema = z.looseObject({ config: descriptorSchema, layers: listOf(descriptorSchema).optional() });
+/** A push does not check the annotations and the platform of a config or layer, and nothing here needs them. */
+const partSchema = descriptorSchema.extend({
+  annotations: textRecordSchema.nullish().catch(undefined),
+  platform: platformSchema.nullish().catch(undefined),
+});
+const imageSchema = z.looseObject({ config: partSchema, layers: listOf(partSchema).nullish() });
+const artifactSchema = z.looseObject({ blobs: listOf(partSchema).nullish() });
 
 /** A descriptor in an OCI layout. */
 export type ArchiveDescriptor = z.infer<typeof descriptorSchema>;
@@ -114,17 +120,31 @@ export function readPlatform(config: Buffer): string | undefined {
   }
 }
 
-/** Returns the config and layers of a valid manifest, or `undefined` for an index. */
+/** The content that a manifest names. An artifact manifest has no config; its blobs are the layers. */
+export interface ImageParts {
+  readonly config?: ArchiveDescriptor;
+  readonly layers: readonly ArchiveDescriptor[];
+}
+
+/** Returns the content of a valid manifest, or `undefined` for an index. @throws RegistryError ARCHIVE_INVALID */
 export function readImageParts({
   bytes,
   mediaType,
+  digest,
 }: {
   readonly bytes: Buffer;
   readonly mediaType: string;
-}): { readonly config: ArchiveDescriptor; readonly layers: readonly ArchiveDescriptor[] } | undefined {
+  readonly digest: Digest;
+}): ImageParts | undefined {
   if (isIndexType(mediaType)) return undefined;
-  const checked = imageSchema.safeParse(parseJson(bytes, manifestLimits));
-  return checked.success ? { config: checked.data.config, layers: checked.data.layers ?? [] } : undefined;
+  if (mediaType === artifactManifestType) return { layers: parse(artifactSchema, bytes, digest).blobs ?? [] };
+  const { config, layers } = parse(imageSchema, bytes, digest);
+  return { config, layers: layers ?? [] };
+}
+
+/** Returns everything that an image names, the config first. */
+export function listParts({ config, layers }: ImageParts): readonly ArchiveDescriptor[] {
+  return config === undefined ? layers : [config, ...layers];
 }
 
 /** Formats a platform: `linux/arm64`, `linux/arm/v7`. */

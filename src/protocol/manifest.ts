@@ -26,7 +26,7 @@ const indexTypes = {
 export const ociIndexType = indexTypes.oci;
 
 /** Manifests of artifacts that ORAS 1.0 wrote, before OCI 1.1 dropped the type. Many registries still have some. */
-const artifactManifestType = 'application/vnd.oci.artifact.manifest.v1+json';
+export const artifactManifestType = 'application/vnd.oci.artifact.manifest.v1+json';
 
 /** The supported media types of manifests. Docker's schema 1 is refused, as current clients do too. */
 export const manifestTypes: readonly string[] = [

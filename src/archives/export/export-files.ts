@@ -1,6 +1,6 @@
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { ManifestContent, ManifestInfo } from '../../ports/images.js';
-import { blobPath, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
+import { blobPath, listParts, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
 import { parseKnownDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { manifestTypes } from '../../protocol/manifest.js';
@@ -65,7 +65,7 @@ async function collectNode(source: ExportSource, node: ExportNode, files: Export
   if (parts === undefined) {
     return parseIndex(manifest.bytes, digest).map((child) => ({ descriptor: child, namedBy: 'index' }));
   }
-  return [parts.config, ...parts.layers].map((part) => ({ descriptor: part, namedBy: 'image' }));
+  return listParts(parts).map((part) => ({ descriptor: part, namedBy: 'image' }));
 }
 
 function isManifest({ descriptor, namedBy }: ExportNode): boolean {

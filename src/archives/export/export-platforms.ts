@@ -93,7 +93,7 @@ export async function chooseLoadable(source: ExportSource, top: ManifestContent)
   });
   for await (const manifest of walk) {
     const parts = readImageParts(manifest);
-    if (parts === undefined || !configTypes.has(parts.config.mediaType)) continue;
+    if (parts?.config === undefined || !configTypes.has(parts.config.mediaType)) continue;
     // `parseManifest` has parsed the digests.
     const layers = parts.layers.map(({ digest }) => digest as Digest);
     return { digest: manifest.digest, config: parts.config.digest as Digest, layers };

@@ -8,6 +8,7 @@ import {
   indexFile,
   layoutFile,
   parseIndex,
+  listParts,
   readImageParts,
   readPlatform,
   refNameAnnotation,
@@ -107,7 +108,7 @@ class LayoutPlanner {
     const bytes = await this.#contents.readDocument(blobPath(digest));
     const manifest = parseManifest(bytes, descriptor.mediaType, digest);
     const parts = readImageParts(manifest);
-    const below = parts === undefined ? parseIndex(bytes, blobPath(digest)) : [parts.config, ...parts.layers];
+    const below = parts === undefined ? parseIndex(bytes, blobPath(digest)) : listParts(parts);
     const { children, blobs, lacks } = this.#sort(below, new Set(optionalOf(manifest.references)));
     const platforms = parts === undefined ? below.flatMap(platformOf) : await this.#readPlatform(parts.config);
     const read = { manifest, children, planned: { manifest, blobs, lacks, platforms } };
@@ -140,7 +141,9 @@ class LayoutPlanner {
     return { children, blobs, lacks: [...lacks] };
   }
 
-  async #readPlatform({ digest }: ArchiveDescriptor): Promise<readonly string[]> {
+  async #readPlatform(config: ArchiveDescriptor | undefined): Promise<readonly string[]> {
+    if (config === undefined) return [];
+    const { digest } = config;
     const known = this.#platforms.get(digest);
     if (known !== undefined) return known;
     const path = `blobs/${digest.replace(':', '/')}`;

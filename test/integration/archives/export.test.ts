@@ -274,3 +274,36 @@ describe('a client that disconnects', () => {
     expect(event.op).toBe('archive.export');
   });
 });
+
+describe('an export of what clients rarely push', () => {
+  const layer = Buffer.from('a layer');
+  const config = Buffer.from('{}');
+  const described = { ...describeBytes(types.ociLayer, layer), annotations: { odd: 1 }, platform: 'none' };
+  const artifact = { artifactType: 'example/signature', blobs: [described] };
+  const image = { config: describeBytes(types.ociConfig, config), layers: [described] };
+  it.each([
+    ['an artifact manifest of ORAS 1.0', types.ociArtifact, artifact, [layer]],
+    ['an image whose layer has odd annotations', types.ociImage, image, [config, layer]],
+  ])('has the content of %s, and can be imported', async (what, type, document, contents) => {
+    const name = `rare/${what.length}`;
+    for (const bytes of contents) await pushBlob(client, `local/${name}`, bytes);
+    const manifest = manifestOf(type, document);
+    await pushManifest(client, `local/${name}`, 'v1', manifest);
+    const archive = await ask(`name=${name}:v1`);
+    const files = await unpack(archive.body);
+    for (const bytes of [manifest.bytes, ...contents]) {
+      const hex = digest(bytes).slice('sha256:'.length);
+      expect(files.get(`blobs/sha256/${hex}`)?.equals(bytes)).toBe(true);
+    }
+    const imported = await client.post(`/api/v1/repositories/copy/import?image=${name}&tag=v1`, {
+      headers: { 'Content-Type': 'application/x-tar' },
+      body: archive.body,
+    });
+    expect(imported.status, imported.body.toString()).toBe(201);
+    const pulled = await client.get(`/v2/copy/${name}/manifests/v1`);
+    expect([pulled.header('content-type'), pulled.body.equals(manifest.bytes)]).toEqual([type, true]);
+    for (const bytes of contents) {
+      expect((await client.get(`/v2/copy/${name}/blobs/${digest(bytes)}`)).body.equals(bytes)).toBe(true);
+    }
+  });
+});
