@@ -124,8 +124,8 @@ export interface Upstream {
     readonly failures: number;
     readonly lastFailure?: string;
   };
-  /** Why the credentials are not sent: the upstream refused them within the last minute. */
-  readonly refusal?: string | undefined;
+  /** Returns why the credentials are not sent for an image: the upstream refused them within the last minute. */
+  refusalFor(image: string): string | undefined;
   /** Closes the connections. */
   close(): Promise<void>;
 }

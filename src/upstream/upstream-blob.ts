@@ -65,7 +65,9 @@ async function unpackSmall(body: Readable, digest: Digest): Promise<Buffer | Rea
   } catch (error) {
     throw verdictOf(error);
   }
-  return Readable.from(continueWith(chunks, source), { objectMode: false });
+  const whole = Readable.from(continueWith(chunks, source), { objectMode: false });
+  // A generator that never ran would leave the connection open.
+  return whole.once('close', () => body.destroy());
 }
 
 async function* continueWith(chunks: readonly Buffer[], source: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {

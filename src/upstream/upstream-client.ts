@@ -30,7 +30,7 @@ import { HeadRequests } from './upstream-heads.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
 import { budgetOf, formatVia, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { PageSize, readPages, readTags } from './upstream-lists.js';
-import { readManifest, readManifestHead } from './upstream-manifest.js';
+import { hasManifestType, readManifest, readManifestHead } from './upstream-manifest.js';
 import { readAllReferrers } from './upstream-referrers.js';
 import { failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import { isRecent } from '../protocol/recent.js';
@@ -56,7 +56,6 @@ const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactap
 const manifestAccept = manifestTypes.join(', ');
 /** The deadline for reading a body into memory, as a multiple of the response timeout. */
 const wholeBodyFactor = 6;
-
 /** Answers to a range. After one that is of no use, the blob is requested without a range. */
 const rangeStatuses = [206, 400, 405, 412, 416, 501];
 
@@ -99,6 +98,7 @@ class RegistryClient implements Upstream {
     this.#exchange = new Exchange(this.#transport, this.#auth, {
       now,
       timeoutMs: this.#wholeBodyMs,
+      headers: { ...commonHeaders, via: this.via([]) },
       onHead: (headers) => this.#noteBudget(headers),
     });
     this.#heads = new HeadRequests(now);
@@ -114,8 +114,8 @@ class RegistryClient implements Upstream {
     return this.#breaker.status;
   }
 
-  get refusal(): string | undefined {
-    return this.#auth.refusal;
+  refusalFor(image: string): string | undefined {
+    return this.#auth.refusalFor(this.#nameOf(image));
   }
 
   statManifest(
@@ -209,16 +209,14 @@ class RegistryClient implements Upstream {
       const isTrouble = status === 429 || status >= 500;
       return isTrouble ? judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, this.#config.now()) : undefined;
     };
-    const ask = (by: Hop['method']): Promise<A> =>
-      this.#exchange.run(this.#nameOf(image), (...args) => send(by, ...args));
-    return this.#judge(trail, () => (method === 'HEAD' ? this.#heads.ask(kind, ask) : ask(method)), judge);
+    const name = this.#nameOf(image);
+    const ask = (by: Hop['method']): Promise<A> => this.#exchange.run(name, (...args) => send(by, ...args));
+    const isUseful = kind === 'manifest' ? hasManifestType : undefined;
+    return this.#judge(trail, () => (method === 'HEAD' ? this.#heads.ask(kind, ask, isUseful) : ask(method)), judge);
   }
 
   checkRegistry(): Promise<UpstreamResult<true>> {
-    return this.#judge([], async () => {
-      await this.#exchange.confirmAbsence();
-      return true as const;
-    });
+    return this.#judge([], () => this.#exchange.confirmAbsence().then(() => true as const));
   }
 
   via(trail: readonly string[]): string {

@@ -29,6 +29,8 @@ export interface ExchangeOptions {
   readonly now: () => number;
   /** The time limit for reading an error body. */
   readonly timeoutMs: number;
+  /** Sent with a ping. */
+  readonly headers: Ask['headers'];
   /** Called with the headers of every answer of the upstream itself. */
   readonly onHead: (headers: AnswerHeaders) => void;
 }
@@ -112,7 +114,8 @@ export class Exchange {
 
   async #ping(): Promise<Answer> {
     const url = new URL('/v2/', this.#auth.upstream);
-    const answer = await this.#transport.send({ method: 'GET', url, headers: {}, credentials: {}, elsewhere: false });
+    const { headers } = this.#options;
+    const answer = await this.#transport.send({ method: 'GET', url, headers, credentials: {}, elsewhere: false });
     discard(answer.body);
     return answer;
   }

@@ -31,10 +31,17 @@ export class HeadRequests {
     this.#now = now;
   }
 
-  /** @param send sends one request. It may throw an `UpstreamVerdict` instead of returning an answer. */
-  async ask<A extends UpstreamAnswer>(kind: HeadKind, send: (method: 'HEAD' | 'GET') => Promise<A>): Promise<A> {
+  /**
+   * @param send sends one request. It may throw an `UpstreamVerdict` instead of returning an answer.
+   * @param isUseful returns whether the headers of a 200 have what the caller needs.
+   */
+  async ask<A extends UpstreamAnswer>(
+    kind: HeadKind,
+    send: (method: 'HEAD' | 'GET') => Promise<A>,
+    isUseful: (answer: A) => boolean = () => true,
+  ): Promise<A> {
     if (this.#isRefused(kind)) return send('GET');
-    const refused = await this.#askByHead(send);
+    const refused = await this.#askByHead(send, isUseful);
     if (typeof refused !== 'number') {
       this.#refusals.delete(kind);
       return refused;
@@ -45,11 +52,15 @@ export class HeadRequests {
   }
 
   /** Returns the answer, or the status when it does not show what a GET would. */
-  async #askByHead<A extends UpstreamAnswer>(send: (method: 'HEAD') => Promise<A>): Promise<A | number> {
+  async #askByHead<A extends UpstreamAnswer>(
+    send: (method: 'HEAD') => Promise<A>,
+    isUseful: (answer: A) => boolean,
+  ): Promise<A | number> {
     try {
       const answer = await send('HEAD');
       const { status, headers, body } = answer;
-      if (isFinal(status, firstOf(headers, 'retry-after') !== undefined)) return answer;
+      const isGood = status === 200 && isUseful(answer);
+      if (isGood || isFinal(status, firstOf(headers, 'retry-after') !== undefined)) return answer;
       discard(body);
       return status;
     } catch (error) {
@@ -74,5 +85,6 @@ export class HeadRequests {
 }
 
 function isFinal(status: number, asksToWait: boolean): boolean {
-  return status < 400 || finalStatuses.has(status) || (status >= 500 && asksToWait);
+  const isRedirect = status >= 300 && status < 400;
+  return isRedirect || finalStatuses.has(status) || (status >= 500 && asksToWait);
 }

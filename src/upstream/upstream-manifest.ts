@@ -1,4 +1,5 @@
 import type { ManifestContent, ManifestInfo } from '../ports/images.js';
+import type { UpstreamAnswer } from '../ports/upstream.js';
 import { algorithmOf, digestOf } from '../protocol/digest.js';
 import { manifestLimits, parseJson, type JsonLimits } from '../protocol/json.js';
 import { maxManifestBytes, manifestTypes, sniffManifestType } from '../protocol/manifest.js';
@@ -51,8 +52,13 @@ export async function readManifest(
   return { digest, mediaType: chooseMediaType(answer, bytes), size: bytes.length, bytes };
 }
 
+/** Returns whether an answer has the media type of a manifest. */
+export function hasManifestType({ headers }: UpstreamAnswer): boolean {
+  return manifestTypes.includes(mediaTypeOf(headers) ?? '');
+}
+
 /** Content-Types that do not say what the content is. */
-const genericTypes = new Set<string | undefined>([
+export const genericTypes: ReadonlySet<string | undefined> = new Set<string | undefined>([
   undefined,
   'application/json',
   'application/octet-stream',

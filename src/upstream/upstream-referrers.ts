@@ -10,7 +10,7 @@ import { discard } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';
 import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
 import { readPages } from './upstream-lists.js';
-import { parseObject } from './upstream-manifest.js';
+import { genericTypes, parseObject } from './upstream-manifest.js';
 
 /** How registries without a referrers API answer, besides 404. */
 const withoutApi = new Set([400, 401, 403, 405, 406, 501]);
@@ -29,18 +29,20 @@ export interface ReferrersRequests {
 /** Lists the referrers in byte order of the digest: by the API, else by the fallback tag (OCI "Referrers Tag Schema"). */
 export async function readAllReferrers(requests: ReferrersRequests): Promise<readonly Referrer[]> {
   const { first, timeoutMs } = requests;
-  let hasApi = false;
+  const seen = { json: false, text: false };
   try {
     const getPage = async (url: URL): Promise<Answer> => {
       const answer = refuseWebPage(await requests.getPage(url));
-      hasApi = true;
+      seen[isJson(answer) ? 'json' : 'text'] = true;
       return answer;
     };
     return await sort(await readPages(first, getPage, readReferrers, timeoutMs));
   } catch (error) {
-    if (hasApi || !(error instanceof UpstreamVerdict)) throw error;
-    const { status } = error.fields;
-    if (error.type !== 'absent' && (status === undefined || !withoutApi.has(status))) throw error;
+    if (seen.json || !(error instanceof UpstreamVerdict)) throw error;
+    const { status, isLasting } = error.fields;
+    // Text that is not a list came from something else than the API.
+    const isOther = seen.text && isLasting === true;
+    if (!isOther && error.type !== 'absent' && (status === undefined || !withoutApi.has(status))) throw error;
     const listed = await readFallbackTag(requests);
     // A 403 may protect existing referrers: without a fallback tag it does not mean that there are none.
     if (listed === undefined && status === 403) throw error;
@@ -48,9 +50,13 @@ export async function readAllReferrers(requests: ReferrersRequests): Promise<rea
   }
 }
 
-/** Treats a web page as 404: some servers without the API answer 200 with one. */
+function isJson({ headers }: Answer): boolean {
+  return mediaTypeOf(headers)?.endsWith('json') === true;
+}
+
+/** Treats a web page as 404: some servers without the API answer 200 with one. Other registries send lists without a type. */
 function refuseWebPage(answer: Answer): Answer {
-  if (mediaTypeOf(answer.headers)?.endsWith('json') === true) return answer;
+  if (isJson(answer) || genericTypes.has(mediaTypeOf(answer.headers))) return answer;
   discard(answer.body);
   throw absent('no referrers API');
 }

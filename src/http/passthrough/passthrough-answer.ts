@@ -49,6 +49,7 @@ export async function passOn(passage: Passage, answer: Answer): Promise<Passthro
   const { body, status, hop } = answer;
   const manifest = await readUntypedManifest(answer, forward, context.contentTypes);
   const headers = cleanAnswerHeaders(body.headers);
+  if (manifest !== undefined) delete headers['content-encoding'];
   // Some proxies report 0 for a HEAD whose length they do not know. A client would take the content to be empty.
   if (req.method === 'HEAD' && headers['content-length'] === '0') delete headers['content-length'];
   const extra = context.extraHeaders ?? {};

@@ -1,8 +1,8 @@
 import type { Forward } from '../../ports/upstream.js';
 import { maxManifestBytes, parseManifest } from '../../protocol/manifest.js';
-import { mediaTypeOf } from '../../protocol/upstream/answer-headers.js';
+import { firstOf, mediaTypeOf } from '../../protocol/upstream/answer-headers.js';
 import { failed } from '../../protocol/upstream/verdict.js';
-import { readWhole } from '../../util/outgoing/answer-body.js';
+import { readDocument } from '../../util/outgoing/answer-body.js';
 import type { Answer } from '../../util/outgoing/transport.js';
 
 /** A manifest that was read whole. */
@@ -12,8 +12,9 @@ export interface ReadManifest {
 }
 
 /**
- * Reads a manifest whose `Content-Type` is not the type of one: some registries send `application/json` or nothing, and only the
- * manifest itself tells its type. Returns `undefined` when the answer is something else, or needs no reading.
+ * Reads a manifest whose `Content-Type` is not the type of one, or that is packed: some registries send `application/json` or
+ * nothing, and only the manifest itself tells its type. Returns `undefined` when the answer is something else, or needs no
+ * reading.
  * @param types the media types of manifests.
  * @throws UpstreamVerdict failed when the content is not a manifest, such as a login page.
  */
@@ -24,10 +25,12 @@ export async function readUntypedManifest(
 ): Promise<ReadManifest | undefined> {
   const type = mediaTypeOf(headers);
   const isTyped = type !== undefined && types.includes(type);
-  if (isTyped || status !== 200 || hop.method === 'HEAD' || !/\/manifests\/[^/]+$/.test(url.pathname)) return undefined;
-  const bytes = await readWhole(body, { maxBytes: maxManifestBytes, timeoutMs });
+  const isReady = isTyped && firstOf(headers, 'content-encoding') === undefined;
+  if (isReady || status !== 200 || hop.method === 'HEAD' || !/\/manifests\/[^/]+$/.test(url.pathname)) return undefined;
+  const bytes = await readDocument(body, { maxBytes: maxManifestBytes, timeoutMs });
   try {
-    return { mediaType: parseManifest(bytes, undefined).mediaType, bytes };
+    const declared = isTyped ? type : undefined;
+    return { mediaType: parseManifest(bytes, declared, undefined, { lenient: true }).mediaType, bytes };
   } catch {
     throw failed(`it sent content of the type "${type?.slice(0, 100) ?? ''}" instead of a manifest`);
   }

@@ -36,7 +36,10 @@ export function followRedirect(hop: Hop, url: URL): Hop {
 export function keepSecure(url: URL, from: URL): URL {
   const isSame = url.hostname === from.hostname && (url.port === '' || url.port === from.port);
   if (url.protocol !== 'http:' || from.protocol !== 'https:' || !isSame) return url;
-  return new URL(url.pathname + url.search, from.origin);
+  const secure = new URL(url);
+  secure.protocol = from.protocol;
+  secure.port = from.port;
+  return secure;
 }
 
 /**

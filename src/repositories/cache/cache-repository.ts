@@ -147,7 +147,7 @@ export class CacheRepository implements Repository {
   }
 
   async explain(_caller: Caller, image: string, reference: Reference): Promise<Explanation> {
-    const state = explainUpstream(this.#context.upstream);
+    const state = explainUpstream(this.#context.upstream, image);
     const { upstream } = state;
     const common = { repository: this.config.name, type: this.config.type, image, ...state };
     const tag = 'tag' in reference ? await this.#store.tag(image, reference.tag) : undefined;

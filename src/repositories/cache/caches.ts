@@ -40,7 +40,7 @@ export class Caches {
   create(config: RemoteRepositoryConfig, upstream: Upstream, before?: Repository): Repository {
     const parts = { ...this.#parts, fills: this.#fills, accessTimes: this.#accessTimes };
     const pins = hasOfficialImages(config) ? withCanonicalPatterns(config.pins) : config.pins;
-    if (hasOfficialImages(config)) this.#moveShortNames(config.name);
+    if (hasOfficialImages(config) && !hadOfficialImages(before)) this.#moveShortNames(config.name);
     const eviction = new CacheEviction(parts, { ...config, pins });
     const previous = before instanceof CacheRepository ? before.context : undefined;
     if (previous?.upstream !== upstream) this.#fills.forgetFailures(config.name);
@@ -75,4 +75,9 @@ export class Caches {
     this.#moves.add(move);
     void move.finally(() => this.#moves.delete(move));
   }
+}
+
+/** Returns whether the settings before already kept official images under their whole names. */
+function hadOfficialImages(before: Repository | undefined): boolean {
+  return before?.config.type === 'remote' && hasOfficialImages(before.config);
 }

@@ -142,7 +142,7 @@ export class PassthroughRepository implements Repository {
   }
 
   explain(_caller: Caller, image: string): Promise<Explanation> {
-    const state = explainUpstream(this.#parts.upstream);
+    const state = explainUpstream(this.#parts.upstream, image);
     const common = { repository: this.config.name, type: this.config.type, image, ...state };
     return Promise.resolve({
       ...common,

@@ -4,7 +4,9 @@ import type { Upstream } from '../../ports/upstream.js';
 type State = Pick<Explanation, 'problem' | 'breaker'> & { readonly upstream: string };
 
 /** Returns what an explanation says about the upstream: refused credentials, and the circuit breaker unless it is closed. */
-export function explainUpstream({ host, refusal, breaker }: Upstream): State {
+export function explainUpstream(upstream: Upstream, image: string): State {
+  const { host, breaker } = upstream;
+  const refusal = upstream.refusalFor(image);
   return {
     upstream: host,
     ...(refusal === undefined ? {} : { problem: refusal }),

@@ -22,6 +22,9 @@ export interface CredentialSourceOptions {
   readonly log: Logger;
 }
 
+/** Refused credentials of a program are asked for again at most this often: each time starts a process. */
+const minHelperIntervalMs = 10_000;
+
 /** Docker stores the login to Docker Hub under this name. */
 const dockerHubServer = 'https://index.docker.io/v1/';
 
@@ -32,6 +35,8 @@ export class CredentialSource {
   /** Absent when the configuration contains the credentials themselves. */
   readonly #ask: (() => Promise<HeldCredentials | undefined>) | undefined;
   readonly #closing = new AbortController();
+  /** When refused credentials were last asked for again. */
+  #renewedAt = -Infinity;
   #kept: { readonly value: HeldCredentials | undefined; readonly at: number } | undefined;
 
   constructor(options: CredentialSourceOptions) {
@@ -64,13 +69,22 @@ export class CredentialSource {
 
   /** Returns the credentials after these were refused: other ones if there are any. */
   async renew(refused: HeldCredentials): Promise<HeldCredentials | undefined> {
-    if (this.#ask !== undefined && this.#kept?.value === refused) this.#kept = undefined;
+    const now = this.#options.now();
+    if (this.#ask === undefined || this.#kept?.value !== refused) return this.get();
+    if (this.#isHelper && isRecent(this.#renewedAt, minHelperIntervalMs, now)) return refused;
+    this.#renewedAt = now;
+    this.#kept = undefined;
     return this.get();
   }
 
   /** Ends a program that is running. */
   close(): void {
     this.#closing.abort();
+  }
+
+  get #isHelper(): boolean {
+    const { credentials } = this.#options;
+    return typeof credentials === 'object' && 'exec' in credentials;
   }
 
   get #lifeMs(): number {

@@ -15,6 +15,13 @@ export interface TrialOptions {
   readonly onRefused: (verdict: UpstreamVerdict) => void;
 }
 
+/** How a trial ended for those who waited for it: with a verdict when it showed nothing about the credentials. */
+interface Trial {
+  readonly verdict?: UpstreamVerdict | undefined;
+  /** Whether another trial makes sense: the upstream answered, and did not ask to wait. */
+  readonly mayRepeat?: boolean;
+}
+
 interface Refusal {
   readonly until: number;
   readonly verdict: UpstreamVerdict;
@@ -22,19 +29,22 @@ interface Refusal {
 
 /** How long refused credentials are not sent again, and how long accepted ones need no trial. */
 const memoryMs = 60_000;
+/** Answers that show nothing about the credentials, after which a waiting request gives up. */
+const maxTrials = 3;
 const maxEntries = 1000;
 
 /**
  * Protects an account from being locked. Credentials that an upstream refused are not sent again for a minute. While it is
  * unknown whether credentials are valid, one request tries them and the others wait for its outcome. A 401 refuses them for
- * everything; a 403 only for the image, because valid credentials may lack a permission.
+ * everything; a 403 only for the image, because valid credentials may lack a permission. An answer that shows nothing, such as
+ * a 500 for one image, leaves the trial to the next request.
  */
 export class CredentialTrials {
   readonly #options: TrialOptions;
   // With `max`, lru-cache allocates all entries at once, for each upstream.
   readonly #refusals = new LRUCache<string, Refusal>({ maxSize: maxEntries, sizeCalculation: () => 1 });
   readonly #acceptedUntil = new LRUCache<string, number>({ maxSize: maxEntries, sizeCalculation: () => 1 });
-  readonly #running = new Map<string, Promise<UpstreamVerdict | undefined>>();
+  readonly #running = new Map<string, Promise<Trial>>();
 
   constructor(options: TrialOptions) {
     this.#options = options;
@@ -57,15 +67,16 @@ export class CredentialTrials {
 
   /**
    * Sends a request with credentials. Returns `undefined`, without sending it, when they were refused in the meantime.
-   * @throws UpstreamVerdict failed, without sending it, when the request that tried the credentials failed.
+   * @throws UpstreamVerdict failed, without sending it, when the requests that tried the credentials failed. The circuit breaker
+   * does not count it, because nothing was sent.
    */
   async run<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T | undefined> {
     if (this.findRefusal(value, image) !== undefined) return undefined;
-    while (timeLeft(this.#acceptedUntil.get(value) ?? 0, memoryMs, this.#options.now()) === 0) {
+    for (let trials = 1; timeLeft(this.#acceptedUntil.get(value) ?? 0, memoryMs, this.#options.now()) === 0; trials++) {
       const running = this.#running.get(value);
       if (running === undefined) return this.#try(value, image, send);
-      const verdict = await running;
-      if (verdict !== undefined) throw verdict;
+      const { verdict, mayRepeat = false } = await running;
+      if (verdict !== undefined && (!mayRepeat || trials >= maxTrials)) throw withoutTrouble(verdict);
       if (this.findRefusal(value, image) !== undefined) return undefined;
     }
     const { result, verdict } = await send();
@@ -74,16 +85,16 @@ export class CredentialTrials {
   }
 
   async #try<T>(value: string, image: string, send: () => Promise<TrialOutcome<T>>): Promise<T> {
-    let finish: (shared?: UpstreamVerdict) => void = () => {};
+    let finish: (trial: Trial) => void = () => {};
     this.#running.set(value, new Promise((resolve) => (finish = resolve)));
-    let shared: UpstreamVerdict | undefined;
+    let shared: Trial = {};
     try {
       const { result, verdict } = await send();
-      if (isInconclusive(verdict)) shared = verdict;
+      if (isInconclusive(verdict)) shared = { verdict, mayRepeat: verdict?.fields.status !== 429 };
       this.#note(value, image, verdict);
       return result;
     } catch (error) {
-      if (error instanceof UpstreamVerdict) shared = error;
+      if (error instanceof UpstreamVerdict) shared = { verdict: error };
       throw error;
     } finally {
       this.#running.delete(value);
@@ -103,8 +114,12 @@ export class CredentialTrials {
   }
 }
 
-/** Returns whether the outcome shows nothing about the credentials. */
+/** Returns whether the outcome shows nothing about the credentials: neither a good answer nor a refusal. */
 function isInconclusive(verdict: UpstreamVerdict | undefined): boolean {
-  const status = verdict?.fields.status;
-  return verdict !== undefined && (status === undefined || status === 429 || status >= 500);
+  return verdict !== undefined && verdict.fields.status !== 401 && verdict.fields.status !== 403;
+}
+
+function withoutTrouble({ type, message, fields }: UpstreamVerdict): UpstreamVerdict {
+  const { trouble: _counted, ...kept } = fields;
+  return new UpstreamVerdict(type, message, kept);
 }

@@ -13,6 +13,7 @@ import { CredentialTrials } from './credential-trials.js';
 import { chooseChallenge, type Challenge } from './upstream-challenge.js';
 import { formatSecret, Tokens, type TokenScope, type TokensOptions } from './upstream-tokens.js';
 import { timeLeft } from '../../protocol/recent.js';
+import { looksLikeRegistry } from '../registry-check.js';
 
 /** Options of `UpstreamAuth`. */
 export interface AuthOptions extends Omit<TokensOptions, 'trials'> {
@@ -68,10 +69,10 @@ export class UpstreamAuth {
     return this.#options.upstream;
   }
 
-  /** Why the present credentials are not sent; `undefined` unless the upstream refused them within the last minute. */
-  get refusal(): string | undefined {
+  /** Returns why the present credentials are not sent for an image; `undefined` unless they were refused within the last minute. */
+  refusalFor(image: string): string | undefined {
     const { current } = this.#source;
-    return current && this.#trials.findRefusal(formatOwn(current), '')?.message;
+    return current && this.#trials.findRefusal(formatOwn(current), image)?.message;
   }
 
   /** Ends a credential helper that is running. */
@@ -136,9 +137,10 @@ export class UpstreamAuth {
     if (sent.kind !== 'none' || isOpen) return undefined;
     const own = await this.#obtain(image);
     if (own.credentials === undefined) return undefined;
-    const { status, headers } = await ping();
+    const answer = await ping();
+    const { status, headers } = answer;
     const challenge = status === 401 ? chooseChallenge(headers['www-authenticate']) : undefined;
-    if (status === 200) this.#openUntil = this.#options.now() + openMs;
+    if (status === 200 && looksLikeRegistry(answer)) this.#openUntil = this.#options.now() + openMs;
     if (challenge === undefined) return undefined;
     if (challenge.scheme === 'basic') return this.#sendBasic(own.credentials);
     if (isToken(own.credentials)) return sendOwn(own);

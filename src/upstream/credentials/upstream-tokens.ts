@@ -132,9 +132,20 @@ export class Tokens {
     const { status, body } = answer;
     if (status >= 200 && status < 300)
       return { result: parseToken(await readDocument(body, { maxBytes: maxAnswerBytes, timeoutMs }), fetchedAt) };
+    const isRefused = withSecret && status === 400 && (await isRefusedGrant(body, timeoutMs));
     discard(body);
-    const verdict = judgeRealm(answer, withSecret, now());
+    const verdict = judgeRealm(isRefused ? { ...answer, status: 401 } : answer, withSecret, now());
     return { result: verdict, verdict };
+  }
+}
+
+/** Returns whether a 400 refuses the secret (RFC 6749, 5.2): realms that issue OAuth 2 tokens do not answer with 401. */
+async function isRefusedGrant(body: Answer['body'], timeoutMs: number): Promise<boolean> {
+  try {
+    const bytes = await readDocument(body, { maxBytes: maxAnswerBytes, timeoutMs });
+    return ['invalid_grant', 'invalid_client'].includes(String(parseObject(bytes, smallLimits)?.['error']));
+  } catch {
+    return false;
   }
 }
 

@@ -38,13 +38,26 @@ export function dialWith<A extends HttpAgent>(agent: A, open: (target: Target) =
   agent.createConnection = (options, callback) => {
     const done = callback as (error: Error | null, socket?: Socket) => void;
     const target = options as Target;
-    open(target).then(
-      (socket) => done(null, secure === undefined ? socket : (secure({ ...target, socket } as object) as Socket)),
-      (error: Error) => done(error),
-    );
+    open(target)
+      .then((socket) => secureWith(secure, target, socket))
+      .then(
+        (socket) => done(null, socket),
+        (error: Error) => done(error),
+      );
     return undefined;
   };
   return agent;
+}
+
+function secureWith(secure: HttpsAgent['createConnection'] | undefined, target: Target, socket: Socket): Socket {
+  if (secure === undefined) return socket;
+  try {
+    // The agent returns the socket unless it is given a callback.
+    return secure({ ...target, socket } as object) as Socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 /** Returns the addresses of a host, in the order of the resolver but IPv6 and IPv4 in turn. */

@@ -138,11 +138,11 @@ describe('content that an upstream labels as a web page', () => {
     take();
   });
 
-  it('is a manifest by a pass-through if its bytes are one, and bytes where only HEAD is asked', async () => {
+  it('is a manifest by a pass-through if its bytes are one', async () => {
     const take = fault.fault(/./, { headers: html });
     const manifest = '/v2/pass/team/app/manifests/v1';
     expect((await client.get(manifest)).header('content-type')).toBe(types.ociImage);
-    expect((await client.head(manifest)).header('content-type')).toBe(octets);
+    expect((await client.head(manifest)).header('content-type')).toBe(types.ociImage);
     take();
   });
 

@@ -107,6 +107,27 @@ describe.each(['hub', 'through'])('a credential helper of "%s"', (name) => {
     expect((await get(scene, 'v1')).status).toBe(503);
   });
 
+  it('is run twice, not for each request, while the upstream refuses what it returns', async () => {
+    await answer('AWS', 'wrong');
+    const scene = await start();
+    scene.fault.auth = { type: 'basic', username: 'AWS', password: 'right' };
+    for (let i = 0; i < 10; i++) expect((await get(scene, `v${i % 5}`)).status).toBe(503);
+    expect(await runs()).toHaveLength(2);
+    await answer('AWS', 'right');
+    clock.advance(11);
+    expect((await get(scene, 'v0')).status).toBe(200);
+  });
+
+  it('that returns an identity token which the realm refuses with 400 is offered once', async () => {
+    await answer('<token>', 'expired');
+    const scene = await start();
+    scene.fault.auth = { type: 'token', users: {}, identityTokens: ['other'] };
+    const body = JSON.stringify({ error: 'invalid_grant' });
+    scene.fault.fault('/token', { at: 'token', status: 400, body });
+    for (const tag of ['v0', 'v1', 'v2', 'v3']) expect((await get(scene, tag)).status).toBe(503);
+    expect(scene.fault.requestsFor('/token').filter(({ method }) => method === 'POST')).toHaveLength(1);
+  });
+
   it('that fails is named, without what it wrote', async () => {
     await writeFile(path.join(folder, 'answer.json'), '{"Secret":"hidden"}');
     const scene = await start();

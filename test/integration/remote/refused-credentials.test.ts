@@ -154,3 +154,37 @@ describe('a fixed token that the upstream refuses', () => {
     expect(sent).toHaveLength(1);
   });
 });
+
+describe('a request that tries credentials', () => {
+  it('and gets a 500 for its image neither fails the others nor opens the circuit breaker', async () => {
+    const scene = await start({ credentials: right });
+    scene.fault.auth = authOf('basic');
+    expect((await scene.client.get('/v2/hub/team/app-0/manifests/v1')).status).toBe(200);
+    clock.advance(61);
+    scene.fault.fault('/team/app-1/', { status: 500 });
+    const paths = [1, 2, 3, 4, 5, 6, 7].map((i) => `/v2/hub/team/app-${i}/manifests/v1`);
+    const answers = await Promise.all(paths.map((path) => scene.client.get(path)));
+    expect(answers.map(({ status }) => status)).toEqual([503, 200, 200, 200, 200, 200, 200]);
+    const explained = await scene.client.get('/api/v1/explain?name=hub/team/app-2&reference=v1');
+    expect(explained.json()).not.toHaveProperty('breaker');
+  });
+
+  it('by HEAD, which the upstream refuses, does not fail those who ask by GET', async () => {
+    const scene = await start({ credentials: right, tagTtlSeconds: 60 });
+    scene.fault.auth = authOf('basic');
+    await scene.client.get('/v2/hub/team/app-0/manifests/v1');
+    clock.advance(61);
+    scene.fault.fault('/team/app-0/', { method: 'HEAD', status: 403 });
+    const paths = [0, 1, 2, 3].map((i) => `/v2/hub/team/app-${i}/manifests/v1`);
+    const answers = await Promise.all(paths.map((path) => scene.client.get(path)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  });
+
+  it('that a 403 refuses is shown by explain', async () => {
+    const scene = await start({ credentials: wrong });
+    scene.fault.auth = { type: 'basic', ...right, forbids: true };
+    await scene.client.get('/v2/hub/team/app-0/manifests/v1');
+    const explained = await scene.client.get('/api/v1/explain?name=hub/team/app-0&reference=v1');
+    expect(JSON.stringify(explained.json())).toContain('refuses our credentials (403)');
+  });
+});

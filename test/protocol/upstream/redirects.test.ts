@@ -9,6 +9,8 @@ describe('readLocation', () => {
     ['/a//b?x=%2F', 'https://registry.example/a//b?x=%2F'],
     ['https://user:secret@cdn.example/a#part', 'https://cdn.example/a'],
     ['//cdn.example/a', 'https://cdn.example/a'],
+    ['http://registry.example/a', 'https://registry.example/a'],
+    ['http://registry.example//evil.example/a', 'https://registry.example//evil.example/a'],
   ])('resolves %s to %s', (location, url) => {
     expect(readLocation({ location }, from).href).toBe(url);
   });

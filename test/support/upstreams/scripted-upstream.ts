@@ -72,6 +72,7 @@ export class ScriptedUpstream implements Upstream {
   readonly exchange = notAsked;
   readonly checkRegistry = notAsked;
   readonly via = notAsked;
+  readonly refusalFor = notAsked;
 
   constructor(script: readonly Act[], host = 'up.example') {
     this.#script = [...script];

@@ -40,10 +40,29 @@ describe('credentials of unknown validity', () => {
     expect([outcomes, sent, refused]).toEqual([new Set(['answer', undefined]), 1, [unauthorized.message]]);
   });
 
-  it('that could not be tried fail for all who waited, and are tried again by the next', async () => {
+  it('are tried by three requests in turn when the answers show nothing, and then fail for those who waited', async () => {
     const { outcomes, sent } = await runAll(10, down);
-    expect([outcomes, sent]).toEqual([new Set(['answer', 'it answered 500']), 1]);
+    expect([outcomes, sent]).toEqual([new Set(['answer', 'it answered 500']), 3]);
     expect((await runAll(1)).sent).toBe(1);
+  });
+
+  it('are tried once when the answer asks to wait', async () => {
+    const limited = failed('it limits the rate of requests (429)', { status: 429 });
+    expect((await runAll(10, limited)).sent).toBe(1);
+  });
+
+  it('are sent by those who waited behind a request whose answer showed nothing', async () => {
+    const first = trials.run(value, image, () => Promise.resolve({ result: 'first', verdict: down }));
+    const others = [1, 2, 3].map(() => trials.run(value, 'team/other', () => Promise.resolve({ result: 'other' })));
+    expect(await Promise.all([first, ...others])).toEqual(['first', 'other', 'other', 'other']);
+  });
+
+  it('do not count for the circuit breaker when nothing was sent', async () => {
+    const gone = failed('the connection failed', { trouble: true });
+    const first = trials.run(value, image, () => Promise.reject(gone));
+    const second = trials.run(value, image, () => Promise.resolve({ result: 'answer' }));
+    await expect(first).rejects.toBe(gone);
+    await expect(second).rejects.toMatchObject({ message: 'the connection failed', fields: {} });
   });
 
   it('are tried by the next request when the first is given up', async () => {

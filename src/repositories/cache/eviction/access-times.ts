@@ -65,7 +65,10 @@ export class AccessTimes {
     return this.betweenFlushes(() => this.#flush());
   }
 
-  /** Runs a task while no write is running: the index and `isTouched` together then cover every access. */
+  /**
+   * Runs a task while no write is running: the index and `isTouched` together then cover every accessed item. What an accessed
+   * manifest names is covered from the next write on.
+   */
   betweenFlushes<T>(task: () => Promise<T>): Promise<T> {
     const running = this.#turn.then(task);
     this.#turn = running.catch(() => undefined);
