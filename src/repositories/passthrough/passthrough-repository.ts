@@ -13,7 +13,14 @@ import type {
   ImagePage,
   ReferrerPageRequest,
 } from '../../ports/images.js';
-import type { Forward, ForwardedRequest, Outgoing, Upstream, UpstreamResult } from '../../ports/upstream.js';
+import type {
+  Forward,
+  ForwardedRequest,
+  Outgoing,
+  Upstream,
+  UpstreamBlob,
+  UpstreamResult,
+} from '../../ports/upstream.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import { hasOfficialImages, toCanonicalImage, toRegistryUrl } from '../../protocol/docker-hub.js';
@@ -21,6 +28,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { pipeRange } from '../../util/streams/pipe-range.js';
+import { resumedBody } from './resumed-body.js';
 import { verifiedBody } from './verified-body.js';
 import { explainUpstream } from '../remote/explain-upstream.js';
 import { FetchedLists, listingMs } from '../remote/fetched-lists.js';
@@ -177,10 +185,25 @@ export class PassthroughRepository implements Repository {
     const { upstream } = this.#parts;
     const found = unwrap(await upstream.getBlob(image, digest, start, trail));
     if (found === undefined) return undefined;
-    const part = { skip: start - found.offset, take: end - start + 1 };
-    if (part.take < size) return { writeTo: (sink) => pipeRange(found.body, sink, part) };
+    const ask = (offset: number): Promise<UpstreamResult<UpstreamBlob>> =>
+      upstream.getBlob(image, digest, offset, trail);
+    const body = resumedBody(found, { start, size, ask });
+    const part = { skip: 0, take: end - start + 1 };
+    if (part.take < size) return { writeTo: (sink) => pipeRange(body, sink, part) };
     const expected = { upstream: upstream.host, digest, size };
-    return { writeTo: (sink) => pipeRange(Readable.from(verifiedBody(found.body, expected)), sink, part) };
+    return {
+      writeTo: async (sink) => {
+        // A client that leaves must not wait for the next bytes.
+        const onClose = (): void => void body.destroy();
+        sink.once('close', onClose);
+        try {
+          await pipeRange(Readable.from(verifiedBody(body, expected)), sink, part);
+        } finally {
+          sink.off('close', onClose);
+          body.destroy();
+        }
+      },
+    };
   }
 }
 

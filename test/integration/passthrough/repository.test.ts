@@ -137,10 +137,13 @@ describe('as a member of a virtual repository', () => {
     expect((await client.get('/v2/both/team/app/manifests/v1')).codes).toEqual(['UNAVAILABLE']);
   });
 
-  it('wrong bytes of it are never whole', async () => {
+  it.each([
+    ['cut off each time at the same byte', { cutAfterBytes: 10_000, noRange: true }],
+    ['another content', { wrongBytes: true }],
+  ])('a blob of it that is %s is never whole', async (_what, how) => {
     const { fault, client } = await start();
     const { layers } = fault.images.addImage('team/app', 'v1', [30_000]);
-    fault.fault('/blobs/', { method: 'GET', cutAfterBytes: 10_000 });
+    fault.fault('/blobs/', { method: 'GET', ...how });
     await expect(client.get(`/v2/both/team/app/blobs/${layers[0]?.digest}`)).rejects.toThrow();
   });
 });

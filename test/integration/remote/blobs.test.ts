@@ -138,14 +138,25 @@ describe('a blob that is not cached', () => {
   ])(
     'is whole for its readers when the upstream cuts it and answers a range with %s',
     async (_title, faultOfRanges, asked) => {
-      const virtual = { name: 'all', type: 'virtual', members: ['hub'] } as const;
-      for (const repository of ['hub', 'all']) {
-        const { fault, client } = await startRemote(cleanups, {}, { others: () => [virtual] });
+      const others = (url: string) => [
+        { name: 'all', type: 'virtual', members: ['hub'] } as const,
+        { name: 'through', type: 'remote', url, cache: false } as const,
+        { name: 'behind', type: 'virtual', members: ['through'] } as const,
+      ];
+      // Each reader of a pass-through has a transfer of its own.
+      for (const [repository, readers] of [
+        ['hub', 2],
+        ['all', 2],
+        ['behind', 1],
+      ] as const) {
+        const { fault, client } = await startRemote(cleanups, {}, { others });
         const bytes = someBytes('cut', 300_000);
         const key = fault.images.addBlob('team/app', bytes);
         fault.fault('/blobs/', faultOfRanges);
-        fault.fault('/blobs/', { cutAfterBytes: 100_000, times: 1, ...faultOfRanges });
-        const answers = await Promise.all([1, 2].map(() => client.get(`/v2/${repository}/team/app/blobs/${key}`)));
+        fault.fault('/blobs/', { method: 'GET', cutAfterBytes: 100_000, times: 1, ...faultOfRanges });
+        const answers = await Promise.all(
+          Array.from({ length: readers }, () => client.get(`/v2/${repository}/team/app/blobs/${key}`)),
+        );
         for (const { body } of answers) expect(body.equals(bytes)).toBe(true);
         expect(fault.count('/blobs/', 'GET')).toBe(asked);
       }

@@ -769,6 +769,20 @@ describe('a list of an upstream', () => {
     expect(valueOf(await upstream.listReferrers(name, subjectDigest, []))).toEqual([descriptor]);
   });
 
+  it.each([undefined, 'application/octet-stream', 'text/plain'])(
+    'returns referrers of a registry that sends the list as %s',
+    async (type) => {
+      const { digest: own } = fault.images.addManifest(name, imageManifest('typed', { subject }));
+      fault.fault('/referrers/', { headers: { 'content-type': type } });
+      expect(valueOf(await create().listReferrers(name, subjectDigest, []))).toMatchObject([{ digest: own }]);
+    },
+  );
+
+  it('reads the fallback tag when text that is not a list comes from the place of the API', async () => {
+    fault.fault('/referrers/', { body: 'OK', headers: { 'content-type': 'text/plain' } });
+    expect(valueOf(await create().listReferrers(name, subjectDigest, []))).toEqual([]);
+  });
+
   it('lists no referrers when the fallback tag is the subject itself or an image', async () => {
     fault.images.hasReferrers = false;
     const tag = (one: string): string => one.replace(':', '-');

@@ -1,0 +1,67 @@
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { UpstreamBlob, UpstreamResult } from '../../ports/upstream.js';
+import { toRefusal } from '../../protocol/upstream/refusal.js';
+
+/** Attempts in a row that bring nothing. */
+const maxFruitless = 3;
+/** Attempts in total, for an upstream that makes little progress each time. */
+const maxAttempts = 100;
+const backoffMs = 100;
+
+/** What is read, and how to ask for the rest of it. */
+export interface ResumedBodyOptions {
+  /** The offset of the first byte to read. */
+  readonly start: number;
+  /** The size of the blob; Infinity when it is not known: then nothing is resumed. */
+  readonly size: number;
+  /** Asks the upstream for the blob from an offset on. */
+  readonly ask: (offset: number) => Promise<UpstreamResult<UpstreamBlob>>;
+}
+
+/**
+ * Returns a blob from an offset on. When the upstream cuts it off, or sends less than the rest of it, the rest is requested. The
+ * stream fails when the upstream gives nothing more.
+ */
+export function resumedBody(first: UpstreamBlob, options: ResumedBodyOptions): Readable {
+  const current = { body: first.body };
+  const stream = Readable.from(readOn(first, options, current), { objectMode: false });
+  // A client that leaves must not wait for the next bytes of the upstream.
+  return stream.once('close', () => current.body.destroy());
+}
+
+async function* readOn(
+  first: UpstreamBlob,
+  { start, size, ask }: ResumedBodyOptions,
+  current: { body: Readable },
+): AsyncGenerator<Buffer> {
+  let position = start;
+  let fruitless = 0;
+  for (let { offset, body } = first, attempt = 1; ; attempt++) {
+    current.body = body;
+    const before = position;
+    let cause: unknown;
+    try {
+      let skip = position - offset;
+      for await (const chunk of body as AsyncIterable<Buffer>) {
+        const bytes = chunk.subarray(Math.min(skip, chunk.length));
+        skip -= chunk.length - bytes.length;
+        position += bytes.length;
+        if (bytes.length > 0) yield bytes;
+      }
+    } catch (error) {
+      cause = error;
+    }
+    if (cause === undefined ? size === Infinity || position >= size : position === size) return;
+    fruitless = position > before ? 0 : fruitless + 1;
+    if (size === Infinity || fruitless > maxFruitless || attempt >= maxAttempts) throw cause ?? cutOff();
+    if (cause !== undefined) await sleep(backoffMs * 2 ** fruitless);
+    const answer = await ask(position);
+    if (answer.type !== 'found') throw answer.type === 'absent' ? cutOff() : toRefusal(answer);
+    ({ offset, body } = answer.value);
+  }
+}
+
+function cutOff(): Error {
+  return new Error('the upstream sends no more of the blob');
+}
