@@ -20,7 +20,7 @@ import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 const maxQueryLength = 8 * 1024;
 
 /**
- * Serves one request: waits for the registry, matches, resolves the name, authenticates, checks permissions, calls the handler.
+ * Serves one request: waits until the registry is open, applies the rate limit, matches, resolves the name, authenticates, checks permissions, calls the handler.
  * Access is decided before anything is looked up, so a refusal reveals nothing.
  */
 export async function dispatch<Row extends Endpoint>(

@@ -107,7 +107,7 @@ interface Outcome {
   readonly made?: string | undefined;
 }
 
-/** Until the client has read the answer. @throws RegistryError TOOMANYREQUESTS when too much is unread. */
+/** Counts a large answer until the client has read it. @throws RegistryError TOOMANYREQUESTS when too much is unread. */
 function countAnswer(res: ServerResponse, reply: Reply | ForwardReply, address: string, source: CoreSource): void {
   if ('forward' in reply || reply.body === undefined || isBlobBody(reply.body)) return;
   const leave = source.opened?.answers.enter(address, reply.body.length);

@@ -75,7 +75,7 @@ const garbageCollectionSchema = strictOptions({
   }),
 }).meta({ title: 'GarbageCollectionOptions' });
 
-/** The options of `createRegistry`: the only place where an option is declared. */
+/** The options of `createRegistry`. Those that the management API accepts too are declared in `protocol/settings/`. */
 export const optionsSchema = strictOptions({
   storage: z
     .union(

@@ -41,7 +41,7 @@ export interface Caller {
 
 /** A blob that can be sent whole or in part. */
 export interface RepositoryBlob {
-  /** Absent when nothing is stored and the upstream does not report it. There are no ranges then. */
+  /** Absent when nothing is stored and the upstream does not report it: then ranges are not served. */
   readonly size?: number;
   readonly provenance?: Provenance;
   /** Returns `undefined` when the bytes turn out to be missing or damaged. */
@@ -198,7 +198,7 @@ export interface RepositoryWriter {
   putBlob(image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void>;
   /** Receives bytes that do not belong to an image yet. Drops the bytes of a source that breaks off. */
   receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob>;
-  /** Links a blob of another image that the caller may pull. Returns false when there is no such image. */
+  /** Links a blob of another image that the caller may pull. Returns false when that image does not have it. */
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**
    * Stores the bytes unchanged, with these tags. In the same write, links named blobs that the image lacks from the
@@ -227,7 +227,7 @@ export interface Addressing {
   readonly namespace?: string | undefined;
 }
 
-/** A repository, and what precedes the images in their names: nothing where a host or namespace stands for it. */
+/** A repository, and what precedes the images in their names: nothing where a host or namespace represents it. */
 export interface AddressedRepository {
   readonly repository: Repository;
   readonly prefix: string;

@@ -102,7 +102,10 @@ export class RecordingUpstream {
   #answer(line: string): string {
     const [method, target = ''] = line.split(' ');
     const found = this.#content.get(target.split('?')[0] ?? '');
-    const { type, bytes } = found ?? { type: 'application/json', bytes: Buffer.from('{"errors":[{"code":"NAME_UNKNOWN"}]}') };
+    const { type, bytes } = found ?? {
+      type: 'application/json',
+      bytes: Buffer.from('{"errors":[{"code":"NAME_UNKNOWN"}]}'),
+    };
     const head = [
       `HTTP/1.1 ${found === undefined ? '404 Not Found' : '200 OK'}`,
       `Content-Type: ${type}`,

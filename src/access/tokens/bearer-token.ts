@@ -151,7 +151,7 @@ export class BearerTokens {
     return key === undefined ? [] : [key];
   };
 
-  /** Type and audience both tell the two kinds of tokens apart. There is no leeway, because the clock is ours. */
+  /** Type and audience both tell the two kinds of tokens apart. Times are compared exactly, because the clock is ours. */
   #expected(typ: string, audience: string) {
     const { issuer, runtime } = this.#options;
     return { algorithms: [algorithm], typ, issuer, audience, now: runtime.now() };

@@ -19,7 +19,10 @@ const decodingWork = 128;
 /** The minimum work of a block or header. */
 const pushWork = 64 * 1024;
 
-/** Decompresses zstd with Node's zlib; `undefined` if this Node does not support zstd. */
+/**
+ * Decompresses zstd with Node's zlib; `undefined` if this Node does not support zstd. The cast is needed because the types of
+ * Node 20 do not have it.
+ */
 export const nativeUnzstd: Unpacker | undefined = findNative(zlib as unknown as NativeZstd);
 
 /** Decompresses zstd. Without a native zstd, all streams of a gate share turns of the event loop. */

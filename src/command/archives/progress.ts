@@ -54,7 +54,7 @@ export class ProgressStream extends Transform {
   }
 }
 
-/** Returns `[#####     ]  45 %  1.2 of 2.6 GiB  210 MiB/s`, in one line of the terminal. Without a total, there is no bar. */
+/** Returns `[#####     ]  45 %  1.2 of 2.6 GiB  210 MiB/s`, in one line of the terminal. Omits the bar without a total. */
 export function formatProgress(bytes: number, total: number | undefined, seconds: number, columns: number): string {
   const rate = `${formatBytes(bytes / seconds)}/s`;
   if (total === undefined || total === 0) return `${formatBytes(bytes)}  ${rate}`;

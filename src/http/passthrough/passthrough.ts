@@ -1,5 +1,5 @@
 /**
- * Passes an exchange on to an upstream with http-proxy. This file is the only entrance: the rest of the folder is
+ * Passes an exchange on to an upstream with http-proxy. This file is the only entry point: the rest of the folder is
  * private to it. Imported by http/ and the composition root.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';

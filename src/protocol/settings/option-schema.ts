@@ -47,9 +47,11 @@ export function chosenSchema<S extends z.ZodType>(
   const schema = z.unknown().transform((value, context) => {
     const checked = choose(value).safeParse(value);
     if (checked.success) return checked.data;
+    // Issues may be handed on as they are; their types differ only in fields that zod fills in again.
     context.issues.push(...(checked.error.issues as z.core.$ZodRawIssue[]));
     return z.NEVER;
   });
+  // The chosen schema decides the type; zod cannot express the choice.
   return schema.meta({ alternatives }) as unknown as z.ZodType<z.output<S>, z.input<S>>;
 }
 

@@ -37,7 +37,7 @@ export class CachedManifests {
   /**
    * Returns `undefined` when the upstream does not have the manifest.
    * @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is cached;
-   * MANIFEST_UNKNOWN for a tag of which more is known than that it is absent.
+   * MANIFEST_UNKNOWN for an absent tag whose reason or last digest is known.
    */
   async resolve(caller: Caller, image: string, reference: Reference): Promise<CachedManifest | undefined> {
     const resolved = await ('digest' in reference

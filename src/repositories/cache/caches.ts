@@ -1,5 +1,5 @@
 /**
- * Pull-through caches of other registries. This file is the only entrance: the rest of the folder is private to it. A
+ * Pull-through caches of other registries. This file is the only entry point: the rest of the folder is private to it. A
  * read goes through `cache-repository.ts`; a tag is revalidated in `cached-manifests.ts` and stored by
  * `manifest-store.ts`; a missing blob is fetched by `fills/cache-fills.ts` through `fills/transfer.ts`. `eviction/`
  * keeps caches below their size limits and purges them.

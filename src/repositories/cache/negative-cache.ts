@@ -17,7 +17,7 @@ export interface Absence {
   readonly digest?: Digest | undefined;
 }
 
-/** Remembers in memory what an upstream reported as absent: for a short time that it is, and longer what is known about it. */
+/** Remembers in memory what an upstream reported as absent. The absence expires; its reason and the last digest are kept longer. */
 export class NegativeCache {
   /** With the time of the report. */
   readonly #absent = new LRUCache<string, Absence & { readonly at: number }>({ maxSize: maxBytes, sizeCalculation });

@@ -31,7 +31,7 @@ const batchSize = 256;
 
 /**
  * Finds orphans: bytes with neither a reference nor a candidate. They come from a process that died between publishing
- * and linking, or from a lost index, so age alone is no reason to delete them. Moves them to the quarantine and
+ * and linking, or from a lost index, so age alone does not justify deleting them. Moves them to the quarantine and
  * restores those that the index refers to before they expire.
  */
 export class OrphanAudit {

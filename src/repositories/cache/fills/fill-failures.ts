@@ -9,7 +9,7 @@ const firstRefusalMs = 1000;
 const maxRefusalMs = 60_000;
 /** An older failure no longer counts. */
 const forgottenAfterMs = 600_000;
-/** Of all failures together: some thousands of usual ones. */
+/** The memory of all failures: room for a few thousand typical ones. */
 const maxBytes = 1024 * 1024;
 /** What a failure weighs besides its texts. */
 const overheadBytes = 300;

@@ -118,7 +118,7 @@ export class Transfer {
     }
   }
 
-  /** `undefined` when all is there; else why not, when another attempt may help. */
+  /** Returns `undefined` when all bytes have arrived, or the problem if another attempt may help. */
   async #take(answer: UpstreamResult<UpstreamBlob>): Promise<Problem | undefined> {
     if (answer.type === 'absent') throw this.#error('it no longer has the blob');
     if (answer.type === 'denied') throw this.#error(answer.reason.reason);
