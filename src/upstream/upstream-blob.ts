@@ -12,6 +12,7 @@ import {
 import { discard, unpackGzip } from '../util/outgoing/answer-body.js';
 import type { Answer } from '../util/outgoing/transport.js';
 import { failed } from '../protocol/upstream/verdict.js';
+import { generatedStream } from '../util/streams/generated-stream.js';
 import { verdictOf } from '../protocol/upstream/connection-errors.js';
 
 /** The most that is held in memory to find out whether a blob was packed on the way. */
@@ -65,9 +66,8 @@ async function unpackSmall(body: Readable, digest: Digest): Promise<Buffer | Rea
   } catch (error) {
     throw verdictOf(error);
   }
-  const whole = Readable.from(continueWith(chunks, source), { objectMode: false });
-  // A generator that never ran would leave the connection open.
-  return whole.once('close', () => body.destroy());
+  // A generator that never ran, or waits for bytes, would leave the connection open.
+  return generatedStream(continueWith(chunks, source), () => body.destroy());
 }
 
 async function* continueWith(chunks: readonly Buffer[], source: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {

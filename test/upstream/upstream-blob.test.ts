@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { parseDigest } from '../../src/protocol/digest.js';
 import { readBlob } from '../../src/upstream/upstream-blob.js';
@@ -24,10 +24,20 @@ async function open() {
   return { body, blob: await readBlob(answer, parseDigest(digest('x'))) };
 }
 
+/** Reads what has arrived. The stream then waits for more. */
+async function readAll(blob: PassThrough): Promise<void> {
+  let received = 0;
+  for await (const [chunk] of on(blob, 'data') as AsyncIterable<[Buffer]>) {
+    received += chunk.length;
+    if (received === 5 * MiB) return;
+  }
+}
+
 describe('a large blob that is sent as gzip', () => {
   it.each([
     ['before it is read', () => Promise.resolve()],
     ['while its first bytes are read', (blob: PassThrough) => once(blob, 'readable')],
+    ['while it waits for more bytes', readAll],
   ])('closes the connection when it is given up %s', async (_when, read) => {
     const { body, blob } = await open();
     await read(blob.body as PassThrough);

@@ -2,7 +2,6 @@
  * Remote repositories without a cache. `forward` describes the exchange that http/passthrough/ carries. Imported by the
  * composition root; imports content/ and remote/ of the other folders.
  */
-import { Readable } from 'node:stream';
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
 import type { Caller, Explanation, Listed, Repository, RepositoryBlob, TagEntry } from '../../ports/repository.js';
 import type {
@@ -27,6 +26,7 @@ import { hasOfficialImages, toCanonicalImage, toRegistryUrl } from '../../protoc
 import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { generatedStream } from '../../util/streams/generated-stream.js';
 import { pipeRange } from '../../util/streams/pipe-range.js';
 import { resumedBody } from './resumed-body.js';
 import { verifiedBody } from './verified-body.js';
@@ -191,19 +191,8 @@ export class PassthroughRepository implements Repository {
     const part = { skip: 0, take: end - start + 1 };
     if (part.take < size) return { writeTo: (sink) => pipeRange(body, sink, part) };
     const expected = { upstream: upstream.host, digest, size };
-    return {
-      writeTo: async (sink) => {
-        // A client that leaves must not wait for the next bytes.
-        const onClose = (): void => void body.destroy();
-        sink.once('close', onClose);
-        try {
-          await pipeRange(Readable.from(verifiedBody(body, expected)), sink, part);
-        } finally {
-          sink.off('close', onClose);
-          body.destroy();
-        }
-      },
-    };
+    const verified = generatedStream(verifiedBody(body, expected), () => body.destroy());
+    return { writeTo: (sink) => pipeRange(verified, sink, part) };
   }
 }
 

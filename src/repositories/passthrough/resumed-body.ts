@@ -1,7 +1,8 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UpstreamBlob, UpstreamResult } from '../../ports/upstream.js';
 import { toRefusal } from '../../protocol/upstream/refusal.js';
+import { generatedStream } from '../../util/streams/generated-stream.js';
 
 /** Attempts in a row that bring nothing. */
 const maxFruitless = 3;
@@ -24,21 +25,30 @@ export interface ResumedBodyOptions {
  * stream fails when the upstream gives nothing more.
  */
 export function resumedBody(first: UpstreamBlob, options: ResumedBodyOptions): Readable {
-  const current = { body: first.body };
-  const stream = Readable.from(readOn(first, options, current), { objectMode: false });
-  // A client that leaves must not wait for the next bytes of the upstream.
-  return stream.once('close', () => current.body.destroy());
+  const transfer: Transfer = { body: first.body, isOver: false };
+  // A client that leaves must not wait for the next bytes of the upstream, nor cause another request.
+  return generatedStream(readOn(first, options, transfer), () => {
+    transfer.isOver = true;
+    transfer.body.destroy();
+  });
+}
+
+interface Transfer {
+  /** The body that is being read. */
+  body: Readable;
+  /** Whether the reader is gone. */
+  isOver: boolean;
 }
 
 async function* readOn(
   first: UpstreamBlob,
   { start, size, ask }: ResumedBodyOptions,
-  current: { body: Readable },
+  transfer: Transfer,
 ): AsyncGenerator<Buffer> {
   let position = start;
   let fruitless = 0;
   for (let { offset, body } = first, attempt = 1; ; attempt++) {
-    current.body = body;
+    transfer.body = body;
     const before = position;
     let cause: unknown;
     try {
@@ -52,11 +62,15 @@ async function* readOn(
     } catch (error) {
       cause = error;
     }
+    if (transfer.isOver) return;
     if (cause === undefined ? size === Infinity || position >= size : position === size) return;
     fruitless = position > before ? 0 : fruitless + 1;
     if (size === Infinity || fruitless > maxFruitless || attempt >= maxAttempts) throw cause ?? cutOff();
     if (cause !== undefined) await sleep(backoffMs * 2 ** fruitless);
+    if (transfer.isOver) return;
     const answer = await ask(position);
+    if (answer.type === 'found' && transfer.isOver) answer.value.body.destroy();
+    if (transfer.isOver) return;
     if (answer.type !== 'found') throw answer.type === 'absent' ? cutOff() : toRefusal(answer);
     ({ offset, body } = answer.value);
   }
