@@ -14,9 +14,13 @@ export function generatedStream(source: AsyncGenerator<Buffer>, onDestroy: () =>
     },
     destroy(error, closed) {
       onDestroy();
-      // Waits for nothing: the generator may be waiting for bytes that never arrive.
-      source.return(undefined).catch(() => undefined);
+      void end(source);
       closed(error);
     },
   });
+}
+
+/** Ends a generator, which may be waiting for bytes that never arrive: the stream does not wait for it. */
+async function end(source: AsyncGenerator<Buffer>): Promise<void> {
+  await source.return(undefined).catch(() => undefined);
 }
