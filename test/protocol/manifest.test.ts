@@ -47,7 +47,7 @@ describe('parseManifest: the media type', () => {
     ['an index sent as an image', index, types.ociImage],
     ['an image sent as an index', image, types.ociIndex],
     ['neither a type nor a known structure', { schemaVersion: 2 }, undefined],
-    ['the removed artifact manifest', image, 'application/vnd.oci.artifact.manifest.v1+json'],
+    ['an image sent as an artifact manifest', image, types.ociArtifact],
     ['schema 1', { schemaVersion: 1, name: 'a', tag: 'b', fsLayers: [], history: [] }, undefined],
     ['schema 1 by type', { ...image }, 'application/vnd.docker.distribution.manifest.v1+json'],
     ['signed schema 1', { schemaVersion: 1 }, 'application/vnd.docker.distribution.manifest.v1+prettyjws'],
