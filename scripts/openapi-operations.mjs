@@ -123,6 +123,7 @@ const registryOperations = {
 
 const repositoryRead = { 200: { schema: ref('Repository') } };
 const accountRead = { 200: { schema: ref('Account') } };
+const checkRead = { 200: { schema: ref('AccessReport') } };
 const ruleRead = { 200: { schema: ref('Rule') } };
 const named = (/** @type {string} */ schema) => ({ allOf: [ref(schema), { required: ['name'] }] });
 
@@ -201,6 +202,7 @@ const managementOperations = {
     answers: { 200: { schema: object({ restored: count, missing: { type: 'array', items: ref('Digest') } }) } },
   },
   'quarantine.delete': { answers: { 204: {} } },
+  'access.check': { answers: checkRead },
   'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
   'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
   'account.get': { answers: accountRead },
@@ -303,6 +305,30 @@ export const answerSchemas = {
     upstream_bytes: count,
     used_bytes: count,
   }),
+  AccessReport: object(
+    {
+      user: { type: ['string', 'null'] },
+      groups: several,
+      repository: text,
+      image: text,
+      pull: ref('AccessFinding'),
+      push: ref('AccessFinding'),
+      delete: ref('AccessFinding'),
+      admin: ref('AccessFinding'),
+    },
+    ['user', 'groups'],
+  ),
+  AccessFinding: object(
+    {
+      allowed: { type: 'boolean' },
+      by: { ...several, description: 'The ids of the rules that allow it.' },
+      would_need: {
+        ...object({ login: { const: true }, enabled_account: { const: true }, groups: several, rule: ref('Rule') }, []),
+        description: 'What would allow it. Each entry alone is enough.',
+      },
+    },
+    ['allowed', 'by'],
+  ),
   CollectionReport: object({
     dry_run: { type: 'boolean' },
     started_at: time,

@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events';
 import { createHandler, type Middleware } from './http/handler.js';
 import { Pipelines } from './http/limits/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
+import type { FolderOwner } from './composition/folder-owner.js';
 import { openRegistry } from './composition/open-registry.js';
 import { resolveOptions } from './options/resolve-options.js';
 import type { RegistryOptions } from './options/generated/registry-options.js';
@@ -61,13 +62,16 @@ export interface BuiltRegistry {
   readonly reportRefusal: ReportRefusal;
 }
 
-/** Creates a registry and returns its internal parts too, for the standalone server and for tests. */
-export function buildRegistry(options: RegistryOptions): BuiltRegistry {
+/**
+ * Creates a registry and returns its internal parts too, for the command and for tests.
+ * @param owner a command that opens the data folder to administer it: no one else has access.
+ */
+export function buildRegistry(options: RegistryOptions, owner?: FolderOwner): BuiltRegistry {
   const resolved = resolveOptions(options);
   const runtime = createRuntime(resolved.logger);
   const { storage } = resolved;
   const life = new RegistryLife({
-    open: () => openRegistry(resolved, runtime),
+    open: () => openRegistry(resolved, runtime, owner),
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
@@ -77,7 +81,7 @@ export function buildRegistry(options: RegistryOptions): BuiltRegistry {
   const managementSurface = createManagementSurface(
     () => life.parts,
     health,
-    () => resolved.access === 'open',
+    () => owner === undefined && resolved.access === 'open',
   );
   const reportRefusal = refusals.report;
   const pipelines = new Pipelines((address) => reportRefusal('pipelined_requests', address));

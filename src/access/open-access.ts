@@ -5,6 +5,7 @@ import type { AccessRule } from '../protocol/settings/access-config.js';
 import type { AccessSettings } from '../protocol/settings/access-settings.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
+import { createAccessCheck } from './access-check.js';
 import { StoredAccounts } from './identities/accounts.js';
 import { BearerTokens } from './tokens/bearer-token.js';
 import type { ChallengeOptions } from './challenge.js';
@@ -72,16 +73,23 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
     external && ((token) => external.identify(token)),
     (token) => oidc.identify(token),
   ];
+  const groupsOf = createGroups(settings.groups);
+  const needsGrants = declared === rulesOfTokenServer;
   return new RuledAccess({
     rules: () => rules.rules(),
     sources,
     bearers: bearers.filter((identify) => identify !== undefined),
     challenge: describeChallenge(settings, parts.prefix),
-    groupsOf: createGroups(settings.groups),
+    groupsOf,
     grantsBy: hasTokenServer ? 'repository' : 'wire name',
-    needsGrants: declared === rulesOfTokenServer,
+    needsGrants,
     tokens,
-    administration: { accounts, rules, ...administerKeys(keys) },
+    administration: {
+      accounts,
+      rules,
+      check: createAccessCheck({ accounts, rules, groupsOf, needsGrants }),
+      ...administerKeys(keys),
+    },
   });
 }
 

@@ -66,11 +66,20 @@ export class RuleSet {
   }
 }
 
-function isFor({ users, groups, anonymous: forEveryone, authenticated }: AccessRule, principal: Principal): boolean {
+/** Returns whether a rule applies to the principal. */
+export function isFor(
+  { users, groups, anonymous: forEveryone, authenticated }: AccessRule,
+  principal: Principal,
+): boolean {
   if (forEveryone === true) return true;
   if (isAnonymous(principal)) return false;
   if (authenticated === true || users?.includes(principal.id) === true) return true;
   return groups?.some((group) => principal.groups.includes(group)) === true;
+}
+
+/** Returns whether a rule gives a permission, to those to whom it applies. */
+export function gives(rule: AccessRule, permission: Permission, subject?: Subject): boolean {
+  return given([rule], [permission], subject).length > 0;
 }
 
 type Allowance = AccessLimit | AccessRule;

@@ -4,6 +4,7 @@
  * the command import it.
  */
 import { createLocalAccess } from '../access/local-access.js';
+import { createOwnerAccess } from '../access/owner-access.js';
 import { BackgroundCollection } from './background-collection.js';
 import { HealthCheck } from './health-check.js';
 import type { AuthenticateHost, Core } from '../http/core.js';
@@ -15,6 +16,7 @@ import { createOffload } from '../http/bodies/offload.js';
 import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import { createHostMatcher } from '../http/clients/web-pages.js';
+import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { Upstreams } from './upstreams.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
@@ -58,12 +60,18 @@ export interface OpenRegistry extends Core {
 /**
  * Opens the stores and creates the parts that use them. A failed attempt closes what it opened, but not stores that the host
  * passed in: the next attempt uses them again.
+ * @param owner a command that opens the data folder to administer it: no one else has access.
  */
-export async function openRegistry(options: ResolvedOptions, runtime: Runtime): Promise<OpenRegistry> {
+export async function openRegistry(
+  given: ResolvedOptions,
+  runtime: Runtime,
+  owner?: FolderOwner,
+): Promise<OpenRegistry> {
   const closers = new Closers();
   try {
-    const stores = await openStores(options, runtime, closers);
-    return await openOn(stores, closers, options, runtime);
+    const stores = await openStores(given, runtime, closers);
+    const options = owner?.isConfigured === false ? await optionsOfFolder(given, stores.metadata) : given;
+    return await openOn(stores, closers, options, runtime, owner);
   } catch (error) {
     return closers.undo(error);
   }
@@ -74,10 +82,12 @@ async function openOn(
   closers: Closers,
   options: ResolvedOptions,
   runtime: Runtime,
+  owner: FolderOwner | undefined,
 ): Promise<OpenRegistry> {
   // This comes first, so that a registry that must not start changes nothing.
   await checkStoredTypes(options.repositories, stores.metadata);
-  const access = await openAccessControl(options, stores.metadata, runtime);
+  const configured = await openAccessControl(options, stores.metadata, runtime);
+  const access = owner === undefined ? configured : createOwnerAccess(configured, owner);
   closers.add('access control', () => access.close());
   const { graceSeconds, uploadExpirySeconds, orphanRetentionSeconds } = options.garbageCollection;
   const orphanRetentionMs = orphanRetentionSeconds * 1000;

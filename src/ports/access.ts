@@ -1,5 +1,5 @@
 /** Access control: principals, rules, identities, tokens and their administration. */
-import type { AccessLimit, AccessRule } from '../protocol/settings/access-config.js';
+import type { AccessLimit, AccessRule, Permission } from '../protocol/settings/access-config.js';
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { LoginProblem } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
@@ -169,8 +169,50 @@ export interface Identity {
   readonly expiresAt?: number | undefined;
 }
 
+/** The person whose access is checked. */
+export interface AccessPerson {
+  /** Absent: someone who did not log in. */
+  readonly user?: string | undefined;
+  /** Groups besides those that the registry knows of, such as those in an identity token. */
+  readonly groups: readonly string[];
+}
+
+/** What would give a person a permission. Each entry alone is enough. */
+export interface AccessNeed {
+  /** To log in, with any name. */
+  readonly login?: true;
+  /** To enable the account first; whatever else it needs is unknown until then. */
+  readonly enabledAccount?: true;
+  /** To be in one of these groups. */
+  readonly groups?: readonly string[];
+  /** To create this rule. Absent for an admin who did not log in, because no rule can allow that. */
+  readonly rule?: AccessRule;
+}
+
+/** Whether a person has a permission, and why. */
+export interface AccessFinding {
+  readonly allowed: boolean;
+  /** The ids of the rules that give it. */
+  readonly by: readonly string[];
+  /** Present if it is not allowed. */
+  readonly wouldNeed?: AccessNeed;
+}
+
+/** What the rules allow a person. */
+export interface AccessReport {
+  /** All groups of the person that the rules apply to. */
+  readonly groups: readonly string[];
+  readonly findings: Readonly<Record<Permission, AccessFinding>>;
+}
+
 /** The administration of access: accounts, their tokens, rules and signing keys. */
 export interface AccessAdministration {
+  /**
+   * Reports what the rules allow a person, without its credentials. The limits of a token may allow less.
+   * @param at an image; without `image` all images of a repository. Absent: the whole registry.
+   * @throws RegistryError UNSUPPORTED when an external token server decides.
+   */
+  check(person: AccessPerson, at?: AccessTarget['at']): Promise<AccessReport>;
   readonly accounts: Accounts;
   readonly rules: RuleBook;
   /** Creates a key that signs from now on. The old key still verifies as long as its tokens live. */

@@ -1,6 +1,7 @@
 /** Query parameters of the supported protocols, whose values are never secret. */
 const shownParameters: ReadonlySet<string> = new Set([
   'account',
+  'anonymous',
   'artifactType',
   'client_id',
   'digest',
@@ -8,6 +9,7 @@ const shownParameters: ReadonlySet<string> = new Set([
   'dry_run',
   'from',
   'grant_type',
+  'groups',
   'host',
   'image',
   'last',
@@ -16,11 +18,13 @@ const shownParameters: ReadonlySet<string> = new Set([
   'name',
   'ns',
   'offline_token',
+  'permission',
   'reference',
   'repository',
   'scope',
   'service',
   'tag',
+  'user',
 ]);
 
 const maxShownChars = 2048;

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { ClientInfo } from '../../ports/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Endpoint } from '../../protocol/tables/route-table.js';
+import { isOnPrivateSocket } from './private-socket.js';
 
 const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$/i;
 
@@ -10,21 +11,23 @@ const loopbackHost = /^(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?$
 const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
 
 /**
- * Restricts the management API of an open registry to clients on the same machine. Refuses proxies, and web pages whose host
- * name resolves to this machine (DNS rebinding).
+ * Restricts the management API of an open registry to clients on the same machine: on loopback addresses, or on a Unix
+ * socket that only this user can reach. Refuses proxies, and web pages whose host name resolves to this machine (DNS
+ * rebinding).
  * @throws RegistryError DENIED
  */
 export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endpoint): void {
   const local = socket.localAddress ?? '';
   const onLoopback = local === '::1' || local.startsWith('127.') || local.startsWith('::ffff:127.');
+  const isLocal = onLoopback || (local === '' && isOnPrivateSocket(socket));
   const isPassedOn = proxyHeaders.some((name) => headers[name] !== undefined);
-  if (onLoopback && (isPassedOn || !loopbackHost.test(headers.host ?? ''))) {
+  if (isLocal && (isPassedOn || !loopbackHost.test(headers.host ?? ''))) {
     throw new RegistryError('DENIED', {
       message:
         'the management API of an open registry accepts only a loopback Host and no proxies: set rules for access',
     });
   }
-  if (!onLoopback && access !== 'none') {
+  if (!isLocal && access !== 'none') {
     const message = 'the management API of an open registry is available only on its own machine: set rules for access';
     throw new RegistryError('DENIED', { message });
   }

@@ -1,4 +1,5 @@
 import type { AccessAdministration, Account, RuleRecord } from '../../ports/access.js';
+import type { RepositoryDirectory } from '../../ports/repository.js';
 import {
   decodeAccount,
   decodeRule,
@@ -15,9 +16,11 @@ import type { ManagementParams } from '../../protocol/tables/management.js';
 import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
+import { checkAccess } from './access-check.js';
 
 /** The dependencies of `createAccessHandlers`. */
 export interface AdministrationParts {
+  readonly directory: Pick<RepositoryDirectory, 'get' | 'resolve'>;
   /** Absent if access control is off. */
   readonly administration: AccessAdministration | undefined;
   /** Returns the time in ms since the epoch. */
@@ -28,7 +31,7 @@ type AccessOp = (typeof accessEndpoints)[number]['op'];
 type Handlers = { readonly [O in AccessOp]: Handler<ManagementParams<O>> };
 type HandlersOf<Noun extends string> = Pick<Handlers, Extract<AccessOp, `${Noun}.${string}`>>;
 
-/** Creates the management API handlers for accounts, tokens, rules and keys. `parts` is called for each request. */
+/** Creates the management API handlers for access checks, accounts, tokens, rules and keys. `parts` is called for each request. */
 export function createAccessHandlers(parts: () => AdministrationParts): Handlers {
   const administration = (): AccessAdministration => {
     const found = parts().administration;
@@ -39,6 +42,9 @@ export function createAccessHandlers(parts: () => AdministrationParts): Handlers
     });
   };
   return {
+    'access.check': ({ query }) => {
+      return checkAccess({ administration: administration(), directory: parts().directory }, query);
+    },
     ...createAccountHandlers(administration),
     ...createTokenHandlers(administration, () => parts().now()),
     ...createRuleHandlers(administration),

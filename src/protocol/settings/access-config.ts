@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { strictOptions, type Immutable } from './option-schema.js';
 
-const permissionSchema = z.enum(['pull', 'push', 'delete', 'admin'], {
+/** The permissions of a rule. */
+export const permissions = ['pull', 'push', 'delete', 'admin'] as const;
+const permissionSchema = z.enum(permissions, {
   error: 'must be one of pull, push, delete, admin',
 });
 const allowSchema = z.array(permissionSchema).min(1, 'must name at least one permission');

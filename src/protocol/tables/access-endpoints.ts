@@ -1,7 +1,17 @@
+import { accessCheckQuery } from './query-parameters.js';
 import type { Endpoint } from './route-table.js';
 
-/** Operations of the management API for access control: accounts, their tokens, rules and signing keys. */
+/** Operations of the management API for access control: checks, accounts, their tokens, rules and signing keys. */
 export const accessEndpoints = [
+  {
+    op: 'access.check',
+    method: 'GET',
+    path: '/api/v1/access/check',
+    access: 'admin',
+    spec: 'artifactapi',
+    query: accessCheckQuery,
+    summary: 'Reports what the rules allow a `user`, or someone who did not log in, and which rules do.',
+  },
   {
     op: 'account.list',
     method: 'GET',

@@ -104,3 +104,20 @@ export const explainQuery: Query = [
 export const collectQuery: Query = [
   { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
 ];
+
+/** The parameters of `access.check`. */
+export const accessCheckQuery: Query = [
+  { name: 'user', description: 'The name of a user.' },
+  {
+    name: 'groups',
+    description: 'A group of the user, besides those that the registry knows of. Can be repeated.',
+    takes: 'texts',
+  },
+  { name: 'anonymous', description: '`true`: check what someone may do who did not log in.', takes: 'boolean' },
+  {
+    name: 'image',
+    description: 'Repository and image, as clients name them, or only a repository. Absent: the whole registry.',
+    takes: 'name',
+  },
+  { name: 'permission', description: 'Check only this permission.', takes: ['pull', 'push', 'delete', 'admin'] },
+];

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createAccessCheck } from '../../../src/access/access-check.js';
 import { StoredAccounts } from '../../../src/access/identities/accounts.js';
 import { StoredRuleBook } from '../../../src/access/rule-book.js';
 import { BodyReader } from '../../../src/http/bodies/body-reader.js';
@@ -22,6 +23,11 @@ interface Answer {
 }
 
 const rule = { users: ['robot'], names: ['a/**'], allow: ['pull'] };
+/** No repositories: these operations do not need any. */
+const directory = {
+  get: () => undefined,
+  resolve: () => ({ at: { repository: '', image: '' }, repository: undefined }),
+};
 const created = '1970-01-01T00:00:01.000Z';
 
 describe('the management API for accounts, tokens, rules and keys', () => {
@@ -35,9 +41,11 @@ describe('the management API for accounts, tokens, rules and keys', () => {
     const runtime = new TestRuntime(1000);
     const keys: SigningKeyInfo[] = [{ id: 'k1', createdAt: 1000, origin: 'managed', signs: true }];
     accounts = new StoredAccounts(metadata, runtime);
+    const rules = new StoredRuleBook([{ authenticated: true, allow: ['pull'] }], metadata, runtime);
     administration = {
       accounts,
-      rules: new StoredRuleBook([{ authenticated: true, allow: ['pull'] }], metadata, runtime),
+      rules,
+      check: createAccessCheck({ accounts, rules, groupsOf: () => [], needsGrants: false }),
       listKeys: () => Promise.resolve(keys),
       rotateKeys: () => Promise.resolve({ id: 'k2', createdAt: 1000, origin: 'managed', signs: true }),
     };
@@ -49,7 +57,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
 
   /** Sends a request as the dispatcher does, and returns errors as responses. */
   const ask = async (method: string, where: string, document?: unknown): Promise<Answer> => {
-    const handlers = createAccessHandlers(() => ({ administration, now: () => 1000 }));
+    const handlers = createAccessHandlers(() => ({ administration, directory, now: () => 1000 }));
     try {
       const match = managementRoutes.match(method, `/api/v1/${where}`);
       const handler = handlers[match?.row.op as keyof typeof handlers] as unknown as Handler<unknown>;

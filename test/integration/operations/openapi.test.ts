@@ -176,6 +176,8 @@ describe('docs/openapi.json', () => {
     await exchange('GET', `${api}/accounts/robot/tokens`, 200);
     await exchange('DELETE', `${api}/accounts/robot/tokens/${id}`, 204);
     await exchange('DELETE', `${api}/accounts/robot`, 204);
+    await exchange('GET', `${api}/access/check?user=robot&groups=team&image=local/team/app`, 200);
+    await exchange('GET', `${api}/access/check?anonymous=true&permission=pull`, 200);
     const made = (await post('/rules', rule)).json() as { id: string };
     await exchange('GET', `${api}/rules`, 200);
     await put(`/rules/${made.id}`, (await exchange('GET', `${api}/rules/${made.id}`, 200)).json() as object);
