@@ -1,4 +1,5 @@
 import type { AccessControl, IdentitySource, SigningKeyInfo } from '../ports/access.js';
+import type { Actor } from '../ports/journal.js';
 import type { Documents, MetadataWriter } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
@@ -138,12 +139,12 @@ function createGroups(groups: AccessSettings['groups']): (id: string) => readonl
 }
 
 function administerKeys(keys: SigningKeys | undefined): {
-  rotateKeys(): Promise<SigningKeyInfo>;
+  rotateKeys(by: Actor): Promise<SigningKeyInfo>;
   listKeys(): Promise<readonly SigningKeyInfo[]>;
 } {
   return {
-    rotateKeys: () => {
-      if (keys !== undefined) return keys.rotate();
+    rotateKeys: (by) => {
+      if (keys !== undefined) return keys.rotate(by);
       return Promise.reject(
         new RegistryError('CONFLICT', { message: 'this registry does not sign tokens, so it has no keys to rotate' }),
       );

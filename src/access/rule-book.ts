@@ -1,4 +1,5 @@
 import type { Change, Documents, MetadataWriter, Precondition } from '../ports/metadata.js';
+import type { Actor, Attribution } from '../ports/journal.js';
 import type { RuleBook, RuleRecord } from '../ports/access.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
@@ -34,28 +35,36 @@ export class StoredRuleBook implements RuleBook {
     return (await this.#current()).rules;
   }
 
-  async create(rule: AccessRule): Promise<RuleRecord> {
+  async create(rule: AccessRule, by: Actor): Promise<RuleRecord> {
     const id = this.#runtime.newId();
-    await this.#metadata.apply([putRule(id, rule)], { durable: true, require: [ruleIs(id, 'absent')] });
+    await this.#metadata.apply([putRule(id, rule)], {
+      durable: true,
+      require: [ruleIs(id, 'absent')],
+      by: this.#now(by),
+    });
     return { id, origin: 'managed', rule };
   }
 
-  async replace(id: string, rule: AccessRule): Promise<RuleRecord | undefined> {
-    const isReplaced = await this.#change(id, putRule(id, rule));
+  async replace(id: string, rule: AccessRule, by: Actor): Promise<RuleRecord | undefined> {
+    const isReplaced = await this.#change(id, putRule(id, rule), by);
     return isReplaced ? { id, origin: 'managed', rule } : undefined;
   }
 
-  async delete(id: string): Promise<boolean> {
-    return this.#change(id, { type: 'document.delete', kind: 'rule', id });
+  async delete(id: string, by: Actor): Promise<boolean> {
+    return this.#change(id, { type: 'document.delete', kind: 'rule', id }, by);
   }
 
   /** Returns false if the rule does not exist. @throws RegistryError CONFLICT for a declared rule. */
-  async #change(id: string, change: Change): Promise<boolean> {
+  async #change(id: string, change: Change, by: Actor): Promise<boolean> {
     if (this.#declared.some((record) => record.id === id)) {
       const message = `rule "${id}" is declared in the options of the registry: change it there`;
       throw new RegistryError('CONFLICT', { message, detail: { rule: id } });
     }
-    return this.#metadata.tryApply([change], { durable: true, require: [ruleIs(id, 'present')] });
+    return this.#metadata.tryApply([change], { durable: true, require: [ruleIs(id, 'present')], by: this.#now(by) });
+  }
+
+  #now(actor: Actor): Attribution {
+    return { actor, at: this.#runtime.now() };
   }
 
   /** Compares the revision of the store, because other processes may write too. */

@@ -1,4 +1,5 @@
 import type { RepositoryDirectory } from '../ports/repository.js';
+import type { Actor } from '../ports/journal.js';
 import type { RepositoryRecord } from '../ports/metadata.js';
 import { problemsFound } from '../protocol/tables/management.js';
 import {
@@ -49,6 +50,9 @@ export interface Repositories {
   delete(name: string): Promise<void>;
 }
 
+/** The actor of changes that the host application makes through `registry.repositories`. */
+const hostApp: Actor = { principal: 'host application', via: 'code' };
+
 /** Creates the public view of a directory. */
 export function viewRepositories(directory: RepositoryDirectory): Repositories {
   return Object.freeze({
@@ -57,9 +61,9 @@ export function viewRepositories(directory: RepositoryDirectory): Repositories {
       const found = directory.get(name);
       return found && viewOf(found.record);
     },
-    create: async (options) => viewOf(await directory.create(readOptions(options))),
-    replace: async (options) => viewOf(await directory.replace(readOptions(options))),
-    delete: (name) => directory.delete(name),
+    create: async (options) => viewOf(await directory.create(readOptions(options), hostApp)),
+    replace: async (options) => viewOf(await directory.replace(readOptions(options), hostApp)),
+    delete: (name) => directory.delete(name, hostApp),
   } satisfies Repositories);
 }
 

@@ -36,6 +36,7 @@ export interface Location {
 
 /** Facts for the log and the `request` event, filled in as the request proceeds. */
 export interface RequestFacts {
+  readonly id: string;
   op: string;
   principal: string;
   clientAddress: string;

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type { AccessQuestion, ClientInfo, Principal } from '../ports/access.js';
 import type { ImageKey } from '../ports/images.js';
+import type { Actor } from '../ports/journal.js';
 import type { ResolvedName } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
@@ -18,6 +19,8 @@ import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
 /** No supported request needs a longer query: fifty tags fit in this. */
 const maxQueryLength = 8 * 1024;
+/** The part of a `User-Agent` that is kept. */
+const maxUserAgentLength = 200;
 
 /**
  * Serves one request: waits until the registry is open, applies the rate limit, matches, resolves the name, authenticates, checks permissions, calls the handler.
@@ -50,13 +53,9 @@ export async function dispatch<Row extends Endpoint>(
   const principal = await admit(core, match, req, question, resolved, facts);
   if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
-  const caller = createCaller(
-    core.access,
-    principal,
-    trail,
-    question,
-    () => req.socket.destroyed || req.socket.readableEnded,
-  );
+  const actor = describeActor(req, principal, client, facts);
+  const hasLeft = (): boolean => req.socket.destroyed || req.socket.readableEnded;
+  const caller = createCaller(core.access, { principal, actor, trail, hasLeft }, question);
   const target = resolved && (await findTarget(core, principal, match, resolved));
   if (target !== undefined) {
     const forwarded = await forwardTarget(target, match, query, caller);
@@ -75,6 +74,12 @@ export async function dispatch<Row extends Endpoint>(
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
   const reply = core.offload(req, await keepPace(req, work, core.uploadPace));
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
+}
+
+/** Describes who asks, for events and the journal. */
+function describeActor(req: IncomingMessage, { id, via }: Principal, client: ClientInfo, facts: RequestFacts): Actor {
+  const userAgent = req.headers['user-agent']?.slice(0, maxUserAgentLength);
+  return { principal: id, via, requestId: facts.id, address: client.address, host: client.host, userAgent };
 }
 
 /** Counts the request for its client. @throws RegistryError TOOMANYREQUESTS when too many of its requests are in progress. */

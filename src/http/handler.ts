@@ -54,7 +54,7 @@ async function answer<Row extends Endpoint>(
   const id = requestIdOf(res) ?? runtime.newId();
   // Read it now: a closed connection has no address.
   const remoteAddress = req.socket.remoteAddress ?? '';
-  const facts: RequestFacts = { op: 'unmatched', principal: '', clientAddress: remoteAddress };
+  const facts: RequestFacts = { id, op: 'unmatched', principal: '', clientAddress: remoteAddress };
   const onSlow = (): void => {
     runtime.log.info(
       { ...facts, ...describeRequest(req, id) },
@@ -90,10 +90,10 @@ async function answer<Row extends Endpoint>(
   const { status, errorCode, provenance } = outcome;
   const url = shownUrl(req.url ?? '');
   if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
-    runtime.log.info({ id, ...facts, method, url, status, made: outcome.made }, 'changed through the management API');
+    runtime.log.info({ ...facts, method, url, status, made: outcome.made }, 'changed through the management API');
   }
   if (runtime.events.listenerCount('request') === 0) return;
-  const event = { id, ...facts, method, url, status, durationMs: performance.now() - startedAt, remoteAddress };
+  const event = { ...facts, method, url, status, durationMs: performance.now() - startedAt, remoteAddress };
   if (errorCode !== undefined) Object.assign(event, { errorCode });
   if (provenance !== undefined) Object.assign(event, { cache: provenance.cache, servedBy: provenance.repository });
   runtime.emit('request', event);

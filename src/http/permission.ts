@@ -56,17 +56,14 @@ export async function permittedActions(
  */
 export function createCaller(
   access: AccessControl,
-  principal: Principal,
-  trail: readonly string[],
+  asking: Pick<Caller, 'principal' | 'actor' | 'trail' | 'hasLeft'>,
   question: AccessQuestion,
-  hasLeft: () => boolean,
 ): Caller {
+  const { principal } = asking;
   const reaches = new Map<string, Promise<Reach>>();
   const isAnonymousPull = principal.via === 'anonymous' && question.access === 'pull';
   return {
-    principal,
-    trail,
-    hasLeft,
+    ...asking,
     reach: (repository) => {
       const known = reaches.get(repository) ?? access.reach(principal, repository);
       reaches.set(repository, known);

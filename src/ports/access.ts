@@ -3,6 +3,7 @@ import type { AccessLimit, AccessRule, Permission } from '../protocol/settings/a
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { LoginProblem } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
+import type { Actor } from './journal.js';
 
 /**
  * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication.
@@ -216,7 +217,7 @@ export interface AccessAdministration {
   readonly accounts: Accounts;
   readonly rules: RuleBook;
   /** Creates a key that signs from now on. The old key still verifies as long as its tokens live. */
-  rotateKeys(): Promise<SigningKeyInfo>;
+  rotateKeys(by: Actor): Promise<SigningKeyInfo>;
   listKeys(): Promise<readonly SigningKeyInfo[]>;
 }
 
@@ -256,19 +257,20 @@ export interface Accounts {
   list(): Promise<readonly Account[]>;
   get(name: string): Promise<Account | undefined>;
   /** @throws RegistryError CONFLICT when the name is taken. */
-  create(settings: AccountSettings): Promise<Account>;
+  create(settings: AccountSettings, by: Actor): Promise<Account>;
   /** Returns `undefined` when the account does not exist. */
-  replace(settings: AccountSettings): Promise<Account | undefined>;
+  replace(settings: AccountSettings, by: Actor): Promise<Account | undefined>;
   /** Deletes the account and its tokens. Returns false when it does not exist. */
-  delete(name: string): Promise<boolean>;
+  delete(name: string, by: Actor): Promise<boolean>;
   tokens(account: string): Promise<readonly AccountToken[]>;
   /** Returns the secret, which is never shown again. @throws RegistryError CONFLICT when the account does not exist. */
   createToken(
     account: string,
     settings: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
+    by: Actor,
   ): Promise<{ readonly token: AccountToken; readonly secret: string }>;
   /** Returns false when the token does not exist. */
-  deleteToken(account: string, id: string): Promise<boolean>;
+  deleteToken(account: string, id: string, by: Actor): Promise<boolean>;
 }
 
 /** A rule with its id. */
@@ -282,9 +284,9 @@ export interface RuleRecord {
 export interface RuleBook {
   /** Lists declared rules first. */
   list(): Promise<readonly RuleRecord[]>;
-  create(rule: AccessRule): Promise<RuleRecord>;
+  create(rule: AccessRule, by: Actor): Promise<RuleRecord>;
   /** Returns `undefined` when the rule does not exist. @throws RegistryError CONFLICT for a declared rule. */
-  replace(id: string, rule: AccessRule): Promise<RuleRecord | undefined>;
+  replace(id: string, rule: AccessRule, by: Actor): Promise<RuleRecord | undefined>;
   /** Returns false when the rule does not exist. @throws RegistryError CONFLICT for a declared rule. */
-  delete(id: string): Promise<boolean>;
+  delete(id: string, by: Actor): Promise<boolean>;
 }

@@ -6,6 +6,7 @@ import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from './images.js';
+import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
 
 export interface RepositoryRecord {
@@ -160,6 +161,8 @@ export interface WriteOptions {
    */
   readonly durable: boolean;
   readonly require?: readonly Precondition[];
+  /** Who makes the changes: the write then adds journal entries and tag moves. Absent for caches and internal work. */
+  readonly by?: Attribution | undefined;
 }
 
 /**
@@ -255,6 +258,7 @@ export interface Documents {
 /** The whole index, as a driver implements it. */
 export interface MetadataStore
   extends MetadataWriter, RepositoryRecords, ImageRecords, UploadRecords, GarbageRecords, CacheRecords, Documents {
+  readonly journal: Journal;
   /**
    * Writes one entry durably and reads it back.
    * @throws RegistryError UNAVAILABLE (503, or 507 when the disk is full) while the index refuses writes.

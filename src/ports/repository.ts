@@ -6,6 +6,7 @@ import type { Reference, SessionId, Tag, WireName } from '../protocol/names.js';
 import type { RepositoryConfig, Sparse } from '../protocol/settings/repository-config.js';
 import type { Principal, Reach } from './access.js';
 import type { BlobContent, ByteRange } from './bytes.js';
+import type { Actor } from './journal.js';
 import type { RepositoryRecord } from './metadata.js';
 import type {
   CacheOutcome,
@@ -21,9 +22,11 @@ import type {
 import type { Page, PageRequest } from './pages.js';
 import type { Forward, Upstream } from './upstream.js';
 
-/** The caller of a read. Repositories use it where an answer could reveal the content of another image. */
+/** Who asks. Repositories use it where an answer could reveal the content of another image, and attribute changes to it. */
 export interface Caller {
   readonly principal: Principal;
+  /** What changes are attributed to. */
+  readonly actor: Actor;
   /** The registries that passed the request on (`Via`), for loop detection. */
   readonly trail: readonly string[];
   /**
@@ -182,22 +185,22 @@ export interface ReceivedBlob {
 export interface RepositoryWriter {
   /** The missing content that a manifest may name. */
   readonly sparse: Sparse;
-  startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus>;
-  uploadStatus(image: string, id: SessionId): Promise<UploadStatus>;
+  startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus>;
+  uploadStatus(caller: Caller, image: string, id: SessionId): Promise<UploadStatus>;
   /** Keeps the bytes of a stream that breaks off. @throws RANGE_INVALID, SIZE_INVALID; the offset stays unchanged. */
-  appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus>;
+  appendUpload(caller: Caller, image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus>;
   /**
    * Appends the last chunk, verifies the digest and links the blob. A mismatch ends the session. For some minutes,
    * repeating the call for a finished session succeeds and discards the chunk, unless the blob is gone: the first
    * answer may have been lost.
    * @throws DIGEST_INVALID, RANGE_INVALID, SIZE_INVALID.
    */
-  completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void>;
-  cancelUpload(image: string, id: SessionId): Promise<void>;
+  completeUpload(caller: Caller, image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void>;
+  cancelUpload(caller: Caller, image: string, id: SessionId): Promise<void>;
   /** Stores a whole blob in one request (end-4b). @throws DIGEST_INVALID. */
-  putBlob(image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void>;
+  putBlob(caller: Caller, image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void>;
   /** Receives bytes that do not belong to an image yet. Drops the bytes of a source that breaks off. */
-  receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob>;
+  receiveBlob(caller: Caller, source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob>;
   /** Links a blob of another image that the caller may pull. Returns false when that image does not have it. */
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**
@@ -205,15 +208,16 @@ export interface RepositoryWriter {
    * images that `findSource` returns. @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow.
    */
   putManifest(
+    caller: Caller,
     image: string,
     manifest: ParsedManifest,
     tags: readonly Tag[],
-    options?: { readonly caller?: Caller; readonly findSource?: FindSource | undefined },
+    options?: { readonly findSource?: FindSource | undefined },
   ): Promise<void>;
   /** Returns false when there was nothing to delete, like the next two methods. */
-  deleteManifest(image: string, digest: Digest): Promise<boolean>;
-  deleteTag(image: string, tag: Tag): Promise<boolean>;
-  deleteBlob(image: string, digest: Digest): Promise<boolean>;
+  deleteManifest(caller: Caller, image: string, digest: Digest): Promise<boolean>;
+  deleteTag(caller: Caller, image: string, tag: Tag): Promise<boolean>;
+  deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean>;
 }
 
 /** Finds an image that holds the blob and that the caller may pull. */
@@ -252,12 +256,12 @@ export interface RepositoryDirectory {
   /** Sorted so that the concatenated names of their images are in byte order. */
   list(): readonly { readonly repository: Repository; readonly record: RepositoryRecord }[];
   /** @throws RegistryError CONFLICT when the name is taken, or stored with another type by an earlier configuration. */
-  create(config: RepositoryConfig): Promise<RepositoryRecord>;
+  create(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord>;
   /** @throws RegistryError CONFLICT for a declared repository or another type; NAME_UNKNOWN. */
-  replace(config: RepositoryConfig): Promise<RepositoryRecord>;
+  replace(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord>;
   /**
    * Deletes a managed repository, or one that is no longer declared.
    * @throws RegistryError CONFLICT for a declared one; NAME_UNKNOWN.
    */
-  delete(name: string): Promise<void>;
+  delete(name: string, by: Actor): Promise<void>;
 }

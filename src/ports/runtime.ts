@@ -6,6 +6,7 @@ import type { RefusalReason } from '../protocol/refusal-reasons.js';
 import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
 import type { SpaceStatus } from './bytes.js';
 import type { GarbageReport } from './garbage.js';
+import type { Actor } from './journal.js';
 import type { IndexFailure } from './metadata.js';
 import type { ImageKey, CacheOutcome, Provenance } from './images.js';
 
@@ -83,14 +84,14 @@ export interface RegistryEvents {
   request: [RequestEvent];
   /** A client was refused, or its connection closed, by a limit that honest clients do not meet. */
   'client.refused': [{ reason: RefusalReason; address: string }];
-  'blob.pushed': [{ at: ImageKey; digest: Digest; size: number }];
-  'blob.deleted': [{ at: ImageKey; digest: Digest }];
-  'manifest.pushed': [{ at: ImageKey; digest: Digest; tags: readonly Tag[] }];
-  'manifest.deleted': [{ at: ImageKey; digest: Digest }];
-  'tag.deleted': [{ at: ImageKey; tag: Tag }];
-  'repository.created': [{ name: string }];
-  'repository.replaced': [{ name: string }];
-  'repository.deleted': [{ name: string }];
+  'blob.pushed': [{ at: ImageKey; digest: Digest; size: number; by: Actor }];
+  'blob.deleted': [{ at: ImageKey; digest: Digest; by: Actor }];
+  'manifest.pushed': [{ at: ImageKey; digest: Digest; tags: readonly Tag[]; by: Actor }];
+  'manifest.deleted': [{ at: ImageKey; digest: Digest; by: Actor }];
+  'tag.deleted': [{ at: ImageKey; tag: Tag; by: Actor }];
+  'repository.created': [{ name: string; by: Actor }];
+  'repository.replaced': [{ name: string; by: Actor }];
+  'repository.deleted': [{ name: string; by: Actor }];
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];

@@ -11,6 +11,7 @@ import type {
   RepositoryDirectory,
   ResolvedName,
 } from '../ports/repository.js';
+import type { Actor } from '../ports/journal.js';
 import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { canonicalNamespace } from '../protocol/docker-hub.js';
@@ -20,6 +21,7 @@ import { problemsFound } from '../protocol/tables/management.js';
 import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/settings/repository-config.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';
 import { toWirePath } from '../protocol/tables/spelling.js';
+import { system } from '../util/system-actor.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 import { readStoredRecord } from './stored-config.js';
@@ -74,7 +76,7 @@ export class Directory implements RepositoryDirectory {
   static async open(options: DirectoryOptions, parts: DirectoryParts): Promise<Directory> {
     const directory = new Directory(options, parts);
     try {
-      for (const config of options.declared) await directory.#put(config, 'declared');
+      for (const config of options.declared) await directory.#put(config, 'declared', system);
       for (const record of await parts.metadata.repositories())
         if (record.origin === 'managed') directory.#remember(readStoredRecord(record));
       return directory;
@@ -143,31 +145,31 @@ export class Directory implements RepositoryDirectory {
     );
   }
 
-  async create(config: RepositoryConfig): Promise<RepositoryRecord> {
+  async create(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord> {
     return this.#inTurn(async () => {
       if (this.#entries.has(config.name)) throw nameTaken(config.name);
       const leftover = await this.#parts.metadata.repository(config.name);
       if (leftover !== undefined) refuseTypeChange(leftover.config, config);
       this.#refuseMisfits(config);
-      const record = await this.#put(config, 'managed');
-      this.#parts.runtime.emit('repository.created', { name: config.name });
+      const record = await this.#put(config, 'managed', by);
+      this.#parts.runtime.emit('repository.created', { name: config.name, by });
       return record;
     });
   }
 
-  async replace(config: RepositoryConfig): Promise<RepositoryRecord> {
+  async replace(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord> {
     return this.#inTurn(async () => {
       const { record, repository } = this.#changeable(config.name);
       refuseTypeChange(record.config, config);
       this.#refuseMisfits(config);
-      const replaced = await this.#put(config, 'managed');
+      const replaced = await this.#put(config, 'managed', by);
       if (this.#entries.get(config.name)?.repository !== repository) await repository.close?.();
-      this.#parts.runtime.emit('repository.replaced', { name: config.name });
+      this.#parts.runtime.emit('repository.replaced', { name: config.name, by });
       return replaced;
     });
   }
 
-  async delete(name: string): Promise<void> {
+  async delete(name: string, by: Actor): Promise<void> {
     await this.#inTurn(async () => {
       // A repository of an earlier configuration has no entry; deleting it frees the name for another type.
       const isLeftover = !this.#entries.has(name) && (await this.#parts.metadata.repository(name)) !== undefined;
@@ -182,13 +184,13 @@ export class Directory implements RepositoryDirectory {
           detail: names,
         });
       }
-      await this.#parts.metadata.apply([{ type: 'repository.delete', name, when: this.#parts.runtime.now() }], {
-        durable: true,
-      });
+      const when = this.#parts.runtime.now();
+      const deletion = { type: 'repository.delete', name, when } as const;
+      await this.#parts.metadata.apply([deletion], { durable: true, by: { actor: by, at: when } });
       this.#entries.delete(name);
       await repository?.close?.();
       await this.#parts.onDeleted(name);
-      this.#parts.runtime.emit('repository.deleted', { name });
+      this.#parts.runtime.emit('repository.deleted', { name, by });
     });
   }
 
@@ -216,7 +218,7 @@ export class Directory implements RepositoryDirectory {
       throw problemsFound(problems.map(({ path, problem }) => ({ path: toWirePath(path), problem })));
   }
 
-  async #put(config: RepositoryConfig, origin: RepositoryRecord['origin']): Promise<RepositoryRecord> {
+  async #put(config: RepositoryConfig, origin: RepositoryRecord['origin'], actor: Actor): Promise<RepositoryRecord> {
     // Code declares its repositories at each start, so their secrets and functions stay out of the index. A record of
     // an
     // earlier declaration is taken over with its content.
@@ -224,12 +226,9 @@ export class Directory implements RepositoryDirectory {
     const before = await this.#parts.metadata.repository(config.name);
     // A start with unchanged declarations writes nothing: it works on a full disk and needs no sync.
     if (before?.origin !== origin || !isSameDocument(before.config, kept)) {
-      await this.#parts.metadata.apply(
-        [{ type: 'repository.put', config: kept, origin, when: this.#parts.runtime.now() }],
-        {
-          durable: true,
-        },
-      );
+      const when = this.#parts.runtime.now();
+      const put = { type: 'repository.put', config: kept, origin, when } as const;
+      await this.#parts.metadata.apply([put], { durable: true, by: { actor, at: when } });
     }
     const record = await this.#parts.metadata.repository(config.name);
     if (record === undefined)

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { admin } from '../support/access/callers.js';
 import type { Logger } from '../../src/index.js';
 import { createRuntime } from '../../src/composition/runtime.js';
 import { plainLogger } from '../../src/util/plain-log.js';
 import { recordingLogger } from '../support/servers/registry.js';
 
-const event = { name: 'created' };
+const event = { name: 'created', by: admin };
 let stderr: string[];
 const unhandled: unknown[] = [];
 const note = (cause: unknown): void => void unhandled.push(cause);

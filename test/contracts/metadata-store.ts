@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
 import { metadataChangesContract } from './metadata-changes.js';
+import { journal } from './metadata-journal.js';
 import {
   at,
   collect,
@@ -45,6 +46,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     paging(store);
     concurrency(store);
     health(store);
+    describe('the journal', () => journal(store));
   });
 
   describe(`${name} compared with a simple model`, () => {

@@ -302,28 +302,28 @@ function source(bytes: Buffer, pieceBytes = 40_000): Readable {
 }
 
 function uploads(current: Current): void {
-  const start = () => writerOf(current()).startUpload(name, 'sha256');
+  const start = () => writerOf(current()).startUpload(caller, name, 'sha256');
   const nothing = () => ({ source: source(Buffer.alloc(0)) });
 
   it('an upload accepts a blob in one request, as a stream, in chunks, or in the closing request', async () => {
     const writer = writerOf(current());
     const parts = [0, 50_000, 100_001, layer.length];
-    await writer.putBlob('whole', digestOf(layer), source(layer));
-    const streamed = await writer.startUpload('streamed', 'sha256');
+    await writer.putBlob(caller, 'whole', digestOf(layer), source(layer));
+    const streamed = await writer.startUpload(caller, 'streamed', 'sha256');
     expect(streamed.size).toBe(0);
-    expect(await writer.appendUpload('streamed', streamed.id, { source: source(layer) })).toMatchObject({
+    expect(await writer.appendUpload(caller, 'streamed', streamed.id, { source: source(layer) })).toMatchObject({
       size: layer.length,
     });
-    await writer.completeUpload('streamed', streamed.id, digestOf(layer), nothing());
-    const chunked = await writer.startUpload('chunked', 'sha256');
+    await writer.completeUpload(caller, 'streamed', streamed.id, digestOf(layer), nothing());
+    const chunked = await writer.startUpload(caller, 'chunked', 'sha256');
     for (const [i, begin] of parts.slice(0, -1).entries()) {
       const end = (parts[i + 1] ?? 0) - 1;
       const chunk = { source: source(layer.subarray(begin, end + 1)), range: { start: begin, end } };
-      if (i === 2) await writer.completeUpload('chunked', chunked.id, digestOf(layer), chunk);
-      else expect(await writer.appendUpload('chunked', chunked.id, chunk)).toMatchObject({ size: end + 1 });
+      if (i === 2) await writer.completeUpload(caller, 'chunked', chunked.id, digestOf(layer), chunk);
+      else expect(await writer.appendUpload(caller, 'chunked', chunked.id, chunk)).toMatchObject({ size: end + 1 });
     }
-    const closing = await writer.startUpload('closing', 'sha256');
-    await writer.completeUpload('closing', closing.id, digestOf(layer), { source: source(layer) });
+    const closing = await writer.startUpload(caller, 'closing', 'sha256');
+    await writer.completeUpload(caller, 'closing', closing.id, digestOf(layer), { source: source(layer) });
     for (const where of ['whole', 'streamed', 'chunked', 'closing']) {
       const content = await (await current().repository.getBlob(caller, where, digestOf(layer)))?.content();
       expect(content === undefined ? undefined : digestOf(await readBytes(content))).toBe(digestOf(layer));
@@ -334,8 +334,8 @@ function uploads(current: Current): void {
     const writer = writerOf(current());
     const requested = digest(layer, 'sha512') as Digest;
     for (const algorithm of ['sha256', 'sha512'] as const) {
-      const { id } = await writer.startUpload(name, algorithm);
-      await writer.completeUpload(name, id, requested, { source: source(layer) });
+      const { id } = await writer.startUpload(caller, name, algorithm);
+      await writer.completeUpload(caller, name, id, requested, { source: source(layer) });
       expect(await current().repository.statBlob(caller, name, requested)).toMatchObject({ size: layer.length });
     }
   });
@@ -343,12 +343,12 @@ function uploads(current: Current): void {
   it('uploadStatus() returns the size of an upload until it is cancelled or complete', async () => {
     const writer = writerOf(current());
     const [cancelled, complete] = [await start(), await start()];
-    await writer.appendUpload(name, cancelled.id, { source: source(layer) });
-    expect(await writer.uploadStatus(name, cancelled.id)).toEqual({ id: cancelled.id, size: layer.length });
-    await writer.cancelUpload(name, cancelled.id);
-    await writer.completeUpload(name, complete.id, digestOf(layer), { source: source(layer) });
+    await writer.appendUpload(caller, name, cancelled.id, { source: source(layer) });
+    expect(await writer.uploadStatus(caller, name, cancelled.id)).toEqual({ id: cancelled.id, size: layer.length });
+    await writer.cancelUpload(caller, name, cancelled.id);
+    await writer.completeUpload(caller, name, complete.id, digestOf(layer), { source: source(layer) });
     for (const { id } of [cancelled, complete]) {
-      await expect(writer.uploadStatus(name, id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+      await expect(writer.uploadStatus(caller, name, id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
     }
   });
 
@@ -360,22 +360,27 @@ function uploads(current: Current): void {
       ['other', id],
       [name, unknownSession],
     ] as const) {
-      await expect(writer.uploadStatus(where, session)).rejects.toMatchObject(expected);
-      await expect(writer.appendUpload(where, session, nothing())).rejects.toMatchObject(expected);
-      await expect(writer.completeUpload(where, session, digestOf(layer), nothing())).rejects.toMatchObject(expected);
-      await expect(writer.cancelUpload(where, session)).rejects.toMatchObject(expected);
+      await expect(writer.uploadStatus(caller, where, session)).rejects.toMatchObject(expected);
+      await expect(writer.appendUpload(caller, where, session, nothing())).rejects.toMatchObject(expected);
+      await expect(writer.completeUpload(caller, where, session, digestOf(layer), nothing())).rejects.toMatchObject(
+        expected,
+      );
+      await expect(writer.cancelUpload(caller, where, session)).rejects.toMatchObject(expected);
     }
-    expect(await writer.uploadStatus(name, id)).toEqual({ id, size: 0 });
+    expect(await writer.uploadStatus(caller, name, id)).toEqual({ id, size: 0 });
   });
 
   it('an upload rejects a chunk with the wrong start, and does not change', async () => {
     const writer = writerOf(current());
     const { id } = await start();
-    await writer.appendUpload(name, id, { source: source(layer.subarray(0, 100)), range: { start: 0, end: 99 } });
+    await writer.appendUpload(caller, name, id, {
+      source: source(layer.subarray(0, 100)),
+      range: { start: 0, end: 99 },
+    });
     for (const begin of [0, 99, 101]) {
       const chunk = { source: source(layer.subarray(0, 50)), range: { start: begin, end: begin + 49 } };
-      await expect(writer.appendUpload(name, id, chunk)).rejects.toMatchObject({ code: 'RANGE_INVALID' });
-      expect(await writer.uploadStatus(name, id)).toMatchObject({ size: 100 });
+      await expect(writer.appendUpload(caller, name, id, chunk)).rejects.toMatchObject({ code: 'RANGE_INVALID' });
+      expect(await writer.uploadStatus(caller, name, id)).toMatchObject({ size: 100 });
     }
   });
 
@@ -384,10 +389,10 @@ function uploads(current: Current): void {
     async (length) => {
       const writer = writerOf(current());
       const { id } = await start();
-      await writer.appendUpload(name, id, { source: source(layer.subarray(0, 100)) });
+      await writer.appendUpload(caller, name, id, { source: source(layer.subarray(0, 100)) });
       const chunk = { source: source(layer.subarray(100, 100 + length)), range: { start: 100, end: 149 } };
-      await expect(writer.appendUpload(name, id, chunk)).rejects.toMatchObject({ code: 'SIZE_INVALID' });
-      await writer.completeUpload(name, id, digestOf(layer), { source: source(layer.subarray(100)) });
+      await expect(writer.appendUpload(caller, name, id, chunk)).rejects.toMatchObject({ code: 'SIZE_INVALID' });
+      await writer.completeUpload(caller, name, id, digestOf(layer), { source: source(layer.subarray(100)) });
       expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
     },
   );
@@ -395,32 +400,36 @@ function uploads(current: Current): void {
   it('an upload keeps the bytes that arrived before a stream failed', async () => {
     const writer = writerOf(current());
     const { id } = await start();
-    await expect(writer.appendUpload(name, id, { source: breaking(layer.subarray(0, 70_000)) })).rejects.toThrow();
-    const { size } = await writer.uploadStatus(name, id);
+    await expect(
+      writer.appendUpload(caller, name, id, { source: breaking(layer.subarray(0, 70_000)) }),
+    ).rejects.toThrow();
+    const { size } = await writer.uploadStatus(caller, name, id);
     expect(size).toBe(70_000);
-    await writer.appendUpload(name, id, { source: source(layer.subarray(size)) });
-    await writer.completeUpload(name, id, digestOf(layer), nothing());
+    await writer.appendUpload(caller, name, id, { source: source(layer.subarray(size)) });
+    await writer.completeUpload(caller, name, id, digestOf(layer), nothing());
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
   });
 
   it('an upload returns to its earlier size when the closing request fails, since clients resend its body', async () => {
     const writer = writerOf(current());
     const { id } = await start();
-    await writer.appendUpload(name, id, { source: source(layer.subarray(0, 1000)) });
+    await writer.appendUpload(caller, name, id, { source: source(layer.subarray(0, 1000)) });
     const broken = { source: breaking(layer.subarray(1000, 70_000)) };
-    await expect(writer.completeUpload(name, id, digestOf(layer), broken)).rejects.toThrow();
-    expect(await writer.uploadStatus(name, id)).toMatchObject({ size: 1000 });
-    await writer.completeUpload(name, id, digestOf(layer), { source: source(layer.subarray(1000)) });
+    await expect(writer.completeUpload(caller, name, id, digestOf(layer), broken)).rejects.toThrow();
+    expect(await writer.uploadStatus(caller, name, id)).toMatchObject({ size: 1000 });
+    await writer.completeUpload(caller, name, id, digestOf(layer), { source: source(layer.subarray(1000)) });
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
   });
 
   it('an upload with the wrong digest is rejected, stores nothing and ends', async () => {
     const writer = writerOf(current());
     const { id } = await start();
-    const complete = writer.completeUpload(name, id, unknownDigest, { source: source(layer) });
+    const complete = writer.completeUpload(caller, name, id, unknownDigest, { source: source(layer) });
     await expect(complete).rejects.toMatchObject({ code: 'DIGEST_INVALID' });
-    await expect(writer.uploadStatus(name, id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
-    await expect(writer.putBlob(name, unknownDigest, source(layer))).rejects.toMatchObject({ code: 'DIGEST_INVALID' });
+    await expect(writer.uploadStatus(caller, name, id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+    await expect(writer.putBlob(caller, name, unknownDigest, source(layer))).rejects.toMatchObject({
+      code: 'DIGEST_INVALID',
+    });
     for (const absent of [unknownDigest, digestOf(layer)]) {
       expect(await current().repository.statBlob(caller, name, absent)).toBeUndefined();
     }
@@ -428,7 +437,7 @@ function uploads(current: Current): void {
 
   it('putBlob() accepts the same blob several times, even concurrently', async () => {
     const writer = writerOf(current());
-    const push = () => writer.putBlob(name, digestOf(layer), source(layer));
+    const push = () => writer.putBlob(caller, name, digestOf(layer), source(layer));
     await push();
     await Promise.all([push(), push(), push()]);
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
@@ -439,11 +448,11 @@ function uploads(current: Current): void {
     const { id } = await start();
     const parts = [0, 1, 2, 3].map((i) => ({ start: i * 1000, end: i * 1000 + 999 }));
     const appends = parts.map((range) =>
-      writer.appendUpload(name, id, { source: source(layer.subarray(range.start, range.end + 1)), range }),
+      writer.appendUpload(caller, name, id, { source: source(layer.subarray(range.start, range.end + 1)), range }),
     );
     expect((await Promise.all(appends)).map(({ size }) => size)).toEqual([1000, 2000, 3000, 4000]);
     const rest = { source: source(layer.subarray(4000)) };
-    await writer.completeUpload(name, id, digestOf(layer), rest);
+    await writer.completeUpload(caller, name, id, digestOf(layer), rest);
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);
   });
 }
@@ -488,9 +497,9 @@ function mounts(current: Current): void {
 function pushes(current: Current): void {
   const push = async (...tags: string[]): Promise<RepositoryWriter> => {
     const writer = writerOf(current());
-    await writer.putBlob(name, digestOf(config), source(config));
-    await writer.putBlob(name, digestOf(layer), source(layer));
-    await writer.putManifest(name, parsedImage, tags.map(parseTag));
+    await writer.putBlob(caller, name, digestOf(config), source(config));
+    await writer.putBlob(caller, name, digestOf(layer), source(layer));
+    await writer.putManifest(caller, name, parsedImage, tags.map(parseTag));
     return writer;
   };
 
@@ -514,7 +523,7 @@ function pushes(current: Current): void {
   it('putManifest() moves a tag, and keeps the earlier manifest under its digest', async () => {
     const writer = await push('latest');
     const next = imageManifest('next');
-    await writer.putManifest(name, parseManifest(next.bytes, next.type), [parseTag('latest')]);
+    await writer.putManifest(caller, name, parseManifest(next.bytes, next.type), [parseTag('latest')]);
     const { repository } = current();
     expect(await repository.statManifest(caller, name, { tag: parseTag('latest') })).toMatchObject({
       digest: next.digest,
@@ -524,7 +533,7 @@ function pushes(current: Current): void {
 
   it('putManifest() accepts the same manifest again, and adds tags', async () => {
     const writer = await push('v1');
-    await writer.putManifest(name, parsedImage, [parseTag('v2')]);
+    await writer.putManifest(caller, name, parsedImage, [parseTag('v2')]);
     const tags = await current().repository.listTags(caller, name, { limit: 10 });
     expect(tags?.items.map((tag) => tag.name)).toEqual(['v1', 'v2']);
   });
@@ -533,7 +542,7 @@ function pushes(current: Current): void {
     const from = await current().seedMountSource?.([layer]);
     expect(from).toBeDefined();
     const writer = writerOf(current());
-    await writer.putManifest(name, parsedImage, []);
+    await writer.putManifest(caller, name, parsedImage, []);
     expect(await current().repository.statBlob(caller, name, digestOf(layer))).toBeUndefined();
     expect(await current().repository.getBlob(caller, name, digestOf(layer))).toBeUndefined();
   });
@@ -544,9 +553,9 @@ function deletions(current: Current): void {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     const writer = writerOf(current());
-    expect(await writer.deleteTag(name, parseTag('v1'))).toBe(true);
-    expect(await writer.deleteTag(name, parseTag('v1'))).toBe(false);
-    expect(await writer.deleteTag('other', parseTag('latest'))).toBe(false);
+    expect(await writer.deleteTag(caller, name, parseTag('v1'))).toBe(true);
+    expect(await writer.deleteTag(caller, name, parseTag('v1'))).toBe(false);
+    expect(await writer.deleteTag(caller, 'other', parseTag('latest'))).toBe(false);
     expect(await repository.statManifest(caller, name, { tag: parseTag('v1') })).toBeUndefined();
     expect(await repository.statManifest(caller, name, { tag: parseTag('latest') })).toBeDefined();
     expect(await repository.statManifest(caller, name, { digest: parsedImage.digest })).toBeDefined();
@@ -560,9 +569,9 @@ function deletions(current: Current): void {
     await seed(name, { manifests: [{ manifest: parseManifest(signature.bytes, signature.type), tags: ['sig'] }] });
     const writer = writerOf(current());
     for (const gone of [parsedImage.digest, signature.digest as Digest]) {
-      expect(await writer.deleteManifest('other', gone)).toBe(false);
-      expect(await writer.deleteManifest(name, gone)).toBe(true);
-      expect(await writer.deleteManifest(name, gone)).toBe(false);
+      expect(await writer.deleteManifest(caller, 'other', gone)).toBe(false);
+      expect(await writer.deleteManifest(caller, name, gone)).toBe(true);
+      expect(await writer.deleteManifest(caller, name, gone)).toBe(false);
       expect(await repository.getManifest(caller, name, { digest: gone })).toBeUndefined();
     }
     for (const tag of ['v1', 'latest', 'sig']) {
@@ -578,8 +587,8 @@ function deletions(current: Current): void {
     await seed(name, wholeImage);
     await seed('other', wholeImage);
     const writer = writerOf(current());
-    expect(await writer.deleteBlob(name, digestOf(layer))).toBe(true);
-    expect(await writer.deleteBlob(name, digestOf(layer))).toBe(false);
+    expect(await writer.deleteBlob(caller, name, digestOf(layer))).toBe(true);
+    expect(await writer.deleteBlob(caller, name, digestOf(layer))).toBe(false);
     expect(await repository.statBlob(caller, name, digestOf(layer))).toBeUndefined();
     expect(await repository.getBlob(caller, name, digestOf(layer))).toBeUndefined();
     expect(await repository.statBlob(caller, 'other', digestOf(layer))).toBeDefined();
@@ -589,8 +598,8 @@ function deletions(current: Current): void {
     const { repository, seed } = current();
     await seed(name, wholeImage);
     const writer = writerOf(current());
-    await writer.deleteManifest(name, parsedImage.digest);
-    await writer.deleteBlob(name, digestOf(layer));
+    await writer.deleteManifest(caller, name, parsedImage.digest);
+    await writer.deleteBlob(caller, name, digestOf(layer));
     await seed(name, wholeImage);
     expect(await repository.getManifest(caller, name, { tag: parseTag('v1') })).toBeDefined();
     expect((await blobOf(current(), digestOf(layer)))?.bytes.equals(layer)).toBe(true);

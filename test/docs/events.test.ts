@@ -45,7 +45,7 @@ const documented = new Map(
 
 describe('docs/events.md', () => {
   it('is compared with payloads declared inline, by an interface and by inheritance', () => {
-    expect(declared.get('tag.deleted')).toEqual(['at', 'tag']);
+    expect(declared.get('tag.deleted')).toEqual(['at', 'tag', 'by']);
     expect(declared.get('request')).toContain('errorCode?');
     expect(declared.get('login.refused')).toEqual(expect.arrayContaining(['id', 'reason']));
   });

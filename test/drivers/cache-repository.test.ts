@@ -10,9 +10,9 @@ import { startMemoryRegistry } from '../support/servers/registry.js';
 async function fill(repository: Repository | undefined, image: string, seed: Seed): Promise<void> {
   const writer = repository?.writer;
   if (writer === undefined) throw new Error('the repository has no writer');
-  for (const bytes of seed.blobs ?? []) await writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
+  for (const bytes of seed.blobs ?? []) await writer.putBlob(anyone, image, digestOf(bytes), Readable.from([bytes]));
   for (const { manifest, tags = [] } of seed.manifests ?? []) {
-    await writer.putManifest(image, manifest, tags.map(parseTag), { caller: anyone });
+    await writer.putManifest(anyone, image, manifest, tags.map(parseTag));
   }
 }
 

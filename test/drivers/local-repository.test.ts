@@ -17,9 +17,9 @@ async function create(): Promise<RepositoryFixture> {
   await domain.addRepository('local', { sparse: true });
   const repository = domain.repository('local');
   const seed = async (image: string, { blobs = [], manifests = [] }: Seed): Promise<void> => {
-    for (const bytes of blobs) await repository.writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
+    for (const bytes of blobs) await repository.writer.putBlob(anyone, image, digestOf(bytes), Readable.from([bytes]));
     for (const { manifest, tags = [] } of manifests) {
-      await repository.writer.putManifest(image, manifest, tags.map(parseTag));
+      await repository.writer.putManifest(anyone, image, manifest, tags.map(parseTag));
     }
   };
   return {
@@ -49,12 +49,12 @@ describe('LocalRepository', () => {
   afterEach(() => domain.dispose());
 
   it('continues an upload after a restart', async () => {
-    const { id } = await domain.writer('local').startUpload('app', 'sha256');
-    await domain.writer('local').appendUpload('app', id, { source: Readable.from([layer.subarray(0, 1000)]) });
+    const { id } = await domain.writer('local').startUpload(anyone, 'app', 'sha256');
+    await domain.writer('local').appendUpload(anyone, 'app', id, { source: Readable.from([layer.subarray(0, 1000)]) });
     await domain.restart();
-    expect(await domain.writer('local').uploadStatus('app', id)).toEqual({ id, size: 1000 });
+    expect(await domain.writer('local').uploadStatus(anyone, 'app', id)).toEqual({ id, size: 1000 });
     const rest = { source: Readable.from([layer.subarray(1000)]) };
-    await domain.writer('local').completeUpload('app', id, digestOf(layer), rest);
+    await domain.writer('local').completeUpload(anyone, 'app', id, digestOf(layer), rest);
     expect(await domain.repository('local').statBlob(anyone, 'app', digestOf(layer))).toMatchObject({ size: 3000 });
   });
 
@@ -65,11 +65,11 @@ describe('LocalRepository', () => {
     }
     const writer = domain.writer('local');
     await pushImage(writer, 'app', imageOf('none', []), 'v1');
-    await writer.deleteTag('app', parseTag('v1'));
-    await writer.deleteTag('app', parseTag('v1'));
-    await writer.deleteManifest('app', imageOf('none', []).manifest.digest);
-    await writer.deleteBlob('app', digestOf(Buffer.from('config of none')));
-    await writer.deleteBlob('app', digestOf(layer));
+    await writer.deleteTag(anyone, 'app', parseTag('v1'));
+    await writer.deleteTag(anyone, 'app', parseTag('v1'));
+    await writer.deleteManifest(anyone, 'app', imageOf('none', []).manifest.digest);
+    await writer.deleteBlob(anyone, 'app', digestOf(Buffer.from('config of none')));
+    await writer.deleteBlob(anyone, 'app', digestOf(layer));
     expect(events).toEqual([
       'blob.pushed app',
       'manifest.pushed app',
@@ -80,9 +80,11 @@ describe('LocalRepository', () => {
   });
 
   it('creates images only by a push to an existing repository', async () => {
-    await expect(domain.writer('absent').startUpload('app', 'sha256')).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
+    await expect(domain.writer('absent').startUpload(anyone, 'app', 'sha256')).rejects.toMatchObject({
+      code: 'NAME_UNKNOWN',
+    });
     await expect(pushBlobs(domain.writer('absent'), 'app', [layer])).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
-    const put = domain.writer('absent').putManifest('app', image.manifest, [parseTag('v1')]);
+    const put = domain.writer('absent').putManifest(anyone, 'app', image.manifest, [parseTag('v1')]);
     await expect(put).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
     expect(domain.disk.staged.size).toBe(0);
     expect(await domain.metadata.repository('absent')).toBeUndefined();
@@ -93,7 +95,7 @@ describe('LocalRepository', () => {
       const writer = domain.writer('whole');
       await pushBlobs(writer, 'other', image.blobs);
       await pushBlobs(writer, 'app', image.blobs.slice(0, 1));
-      const put = writer.putManifest('app', image.manifest, [parseTag('v1')]);
+      const put = writer.putManifest(anyone, 'app', image.manifest, [parseTag('v1')]);
       await expect(put).rejects.toMatchObject({
         code: 'MANIFEST_BLOB_UNKNOWN',
         details: [{ digest: digestOf(layer) }],
@@ -108,9 +110,11 @@ describe('LocalRepository', () => {
       const other = imageOf('other', []).manifest;
       const index = indexOf([image.manifest, other]);
       await pushImage(writer, 'app', image);
-      await expect(writer.putManifest('app', index, [])).rejects.toMatchObject({ code: 'MANIFEST_BLOB_UNKNOWN' });
+      await expect(writer.putManifest(anyone, 'app', index, [])).rejects.toMatchObject({
+        code: 'MANIFEST_BLOB_UNKNOWN',
+      });
       await pushBlobs(writer, 'app', [other.bytes]);
-      await writer.putManifest('app', index, [parseTag('v1')]);
+      await writer.putManifest(anyone, 'app', index, [parseTag('v1')]);
       expect(await domain.repository('whole').statManifest(anyone, 'app', { tag: parseTag('v1') })).toBeDefined();
     });
 
@@ -130,7 +134,7 @@ describe('LocalRepository', () => {
       );
       const writer = domain.writer('whole');
       await pushBlobs(writer, 'app', [config]);
-      await writer.putManifest('app', foreign, []);
+      await writer.putManifest(anyone, 'app', foreign, []);
       expect(await domain.repository('whole').statManifest(anyone, 'app', foreign)).toBeDefined();
     });
   });
@@ -170,7 +174,7 @@ describe('LocalRepository', () => {
         const tagged = () => domain.repository('local').getManifest(anyone, 'app', { tag: parseTag('v1') });
         expect(await tagged()).toBeUndefined();
         expect(domain.log.filter(({ level }) => level === 'error')).toHaveLength(1);
-        await domain.writer('local').putManifest('app', image.manifest, []);
+        await domain.writer('local').putManifest(anyone, 'app', image.manifest, []);
         expect((await tagged())?.bytes).toEqual(image.manifest.bytes);
         await domain.restart();
         expect((await tagged())?.bytes).toEqual(image.manifest.bytes);

@@ -8,7 +8,7 @@ import {
   type RepositoryFixture,
   type Seed,
 } from '../contracts/repository.js';
-import { Domain } from '../support/storage/domain.js';
+import { anyone, Domain } from '../support/storage/domain.js';
 
 /** Creates a virtual repository whose only member accepts pushes. */
 async function create(): Promise<RepositoryFixture> {
@@ -28,8 +28,9 @@ async function create(): Promise<RepositoryFixture> {
   );
   const seed = async (image: string, { blobs = [], manifests = [] }: Seed): Promise<void> => {
     const writer = domain.writer('local');
-    for (const bytes of blobs) await writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
-    for (const { manifest, tags = [] } of manifests) await writer.putManifest(image, manifest, tags.map(parseTag));
+    for (const bytes of blobs) await writer.putBlob(anyone, image, digestOf(bytes), Readable.from([bytes]));
+    for (const { manifest, tags = [] } of manifests)
+      await writer.putManifest(anyone, image, manifest, tags.map(parseTag));
   };
   return {
     repository,

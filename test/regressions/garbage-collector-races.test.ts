@@ -29,7 +29,7 @@ describe('the garbage collector', () => {
   const { advance, collect, writer } = scene;
   it('frees a blob that was shared when it was first examined', async () => {
     for (const { image } of [app, other]) await pushBlobs(writer(), image, [layer]);
-    await writer().deleteBlob(app.image, layerDigest);
+    await writer().deleteBlob(anyone, app.image, layerDigest);
     advance(grace / 2);
     await scene.domain.repository('local').statBlob(anyone, other.image, layerDigest);
     advance(grace / 2 + hour);
@@ -57,7 +57,7 @@ describe('the garbage collector', () => {
     await collector.collect();
     for (const { image } of [app, other]) await pushBlobs(writer(), image, [layer]);
     advance(hour);
-    await writer().deleteBlob(app.image, layerDigest);
+    await writer().deleteBlob(anyone, app.image, layerDigest);
     advance(grace + hour);
     armed = true;
     for (let pass = 0; pass < 3; pass++) {
@@ -205,15 +205,15 @@ describe('the garbage collector', () => {
   });
 
   it('keeps an upload that was appended to after it was found expired', async () => {
-    const { id } = await writer().startUpload(app.image, 'sha256');
-    await writer().appendUpload(app.image, id, { source: Readable.from([layer]) });
+    const { id } = await writer().startUpload(anyone, app.image, 'sha256');
+    await writer().appendUpload(anyone, app.image, id, { source: Readable.from([layer]) });
     advance(uploadExpiry + hour);
     const appending = once(
       (method) => method === 'sessions',
-      () => writer().appendUpload(app.image, id, { source: Readable.from([layer]) }),
+      () => writer().appendUpload(anyone, app.image, id, { source: Readable.from([layer]) }),
     );
     expect(await scene.domain.actor(appending).collector.collect()).toMatchObject({ uploadsExpired: 0 });
-    expect(await writer().uploadStatus(app.image, id)).toMatchObject({ size: 2 * layer.length });
+    expect(await writer().uploadStatus(anyone, app.image, id)).toMatchObject({ size: 2 * layer.length });
   });
 
   describe('a dry run counts the same as the real run', () => {
@@ -226,7 +226,7 @@ describe('the garbage collector', () => {
     };
 
     it('for uploads', async () => {
-      await writer().startUpload(app.image, 'sha256');
+      await writer().startUpload(anyone, app.image, 'sha256');
       advance(uploadExpiry + hour);
       await same();
     });
@@ -262,7 +262,7 @@ describe('the garbage collector', () => {
       const put = scene.domain
         .actor(deleting)
         .writer('local')
-        .putManifest(app.image, image.manifest, [parseTag('v1')]);
+        .putManifest(anyone, app.image, image.manifest, [parseTag('v1')]);
       await expect(put).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
       await scene.domain.collectAll();
       expect(scene.domain.disk.blobs.size).toBe(0);
@@ -270,13 +270,13 @@ describe('the garbage collector', () => {
     });
 
     it('an upload completed, and shows nothing of it when it is created again', async () => {
-      const { id } = await writer().startUpload(app.image, 'sha256');
+      const { id } = await writer().startUpload(anyone, app.image, 'sha256');
       const replacing = once(isApplyOf('session.delete'), async () => {
         await scene.domain.deleteRepository('local');
         await scene.domain.addRepository('local');
       });
       const ending = scene.domain.actor(replacing).writer('local');
-      const complete = ending.completeUpload(app.image, id, layerDigest, { source: Readable.from([layer]) });
+      const complete = ending.completeUpload(anyone, app.image, id, layerDigest, { source: Readable.from([layer]) });
       await expect(complete).rejects.toMatchObject({ name: 'RegistryError', status: 404 });
       expect(await scene.domain.metadata.link(app, layerDigest)).toBeUndefined();
     });

@@ -109,7 +109,11 @@ async function pushAsClient(actor: Actor, { repository, image, acknowledged }: S
       if (present === undefined) await pushBlobs(writer, name, [bytes]);
     }
     try {
-      return await acknowledge(acknowledged, image.manifest, writer.putManifest(name, image.manifest, [parseTag(tag)]));
+      return await acknowledge(
+        acknowledged,
+        image.manifest,
+        writer.putManifest(anyone, name, image.manifest, [parseTag(tag)]),
+      );
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_BLOB_UNKNOWN') throw error;
     }
@@ -124,11 +128,11 @@ const putManifest: Play = (actor, { repository, image, acknowledged }) =>
   acknowledge(
     acknowledged,
     image.manifest,
-    actor.writer(repository).putManifest(name, image.manifest, [parseTag('v1')]),
+    actor.writer(repository).putManifest(anyone, name, image.manifest, [parseTag('v1')]),
   );
 const deleteManifest: Play = async (actor, { repository, image, acknowledged }) => {
   // Whichever comes first: from here on both answers are right.
-  await actor.writer(repository).deleteManifest(name, image.manifest.digest);
+  await actor.writer(repository).deleteManifest(anyone, name, image.manifest.digest);
   acknowledged.delete(image.manifest);
 };
 
@@ -142,8 +146,8 @@ async function dueLinks({ domain, repository, image }: Stage): Promise<void> {
 async function dueBytes({ domain, repository, image }: Stage): Promise<void> {
   const writer = domain.writer(repository);
   await pushImage(writer, name, image, 'v1');
-  for (const bytes of image.blobs) await writer.deleteBlob(name, digestOf(bytes));
-  await writer.deleteManifest(name, image.manifest.digest);
+  for (const bytes of image.blobs) await writer.deleteBlob(anyone, name, digestOf(bytes));
+  await writer.deleteManifest(anyone, name, image.manifest.digest);
   domain.runtime.advance(grace + hour);
 }
 
@@ -172,7 +176,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     prepare: dueLinks,
     plays: [
       collect,
-      (actor, { repository, image }) => actor.writer(repository).putManifest(name, image.manifest, [parseTag('v1')]),
+      (actor, { repository, image }) =>
+        actor.writer(repository).putManifest(anyone, name, image.manifest, [parseTag('v1')]),
     ],
   },
   'a collector at due links and a manifest that names them, in a strict repository': {
@@ -217,7 +222,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     },
     plays: [
       collect,
-      async (actor, { repository, image }) => actor.writer(repository).deleteManifest('other', image.manifest.digest),
+      async (actor, { repository, image }) =>
+        actor.writer(repository).deleteManifest(anyone, 'other', image.manifest.digest),
     ],
   },
   'a collector at due links and the deletion of their repository': {
@@ -252,7 +258,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
       putManifest,
       async (actor, { repository, layer, image, acknowledged }) => {
         // A client may delete what an image needs. What is acknowledged after that was judged without the blob.
-        await actor.writer(repository).deleteBlob(name, digestOf(layer));
+        await actor.writer(repository).deleteBlob(anyone, name, digestOf(layer));
         acknowledged.delete(image.manifest);
       },
     ],
@@ -263,10 +269,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     plays: [
       (actor, { repository, image, acknowledged }) => {
         const index = indexOf([image.manifest]);
-        return acknowledge(acknowledged, index, actor.writer(repository).putManifest(name, index, []));
+        return acknowledge(acknowledged, index, actor.writer(repository).putManifest(anyone, name, index, []));
       },
       async (actor, { repository, image, acknowledged }) => {
-        await actor.writer(repository).deleteManifest(name, image.manifest.digest);
+        await actor.writer(repository).deleteManifest(anyone, name, image.manifest.digest);
         acknowledged.clear();
       },
     ],
@@ -281,14 +287,14 @@ const scenarios: Readonly<Record<string, Scenario>> = {
         expect(found).toEqual(mounted ? layer : undefined);
       },
       async (actor, { repository, layer }) => {
-        await actor.writer(repository).deleteBlob(name, digestOf(layer));
+        await actor.writer(repository).deleteBlob(anyone, name, digestOf(layer));
         await actor.collector.collect();
       },
     ],
   },
   'an upload and a collector that finds it expired': {
     prepare: async ({ domain, repository }) => {
-      await domain.writer(repository).startUpload(name, 'sha256');
+      await domain.writer(repository).startUpload(anyone, name, 'sha256');
       domain.runtime.advance(8 * 24 * hour);
     },
     plays: [collect, pushAsClient],

@@ -36,7 +36,7 @@ describe('a local repository', () => {
       await pushBlobs(writer(), app.image, [layer]);
       domain.runtime.advance(grace / 2);
       const deleting = once(isApplyOf('blob.link'), () =>
-        gone === 'blob' ? writer().deleteBlob(app.image, layerDigest) : domain.deleteRepository('local'),
+        gone === 'blob' ? writer().deleteBlob(anyone, app.image, layerDigest) : domain.deleteRepository('local'),
       );
       const stat = domain.actor(deleting).repository('local').statBlob(anyone, app.image, layerDigest);
       expect(await stat).toBeUndefined();
@@ -83,7 +83,7 @@ describe('a local repository', () => {
         await domain.collector.collect();
         await domain.collector.collect();
       });
-      const put = domain.actor(collecting).writer('whole').putManifest(app.image, image.manifest, []);
+      const put = domain.actor(collecting).writer('whole').putManifest(anyone, app.image, image.manifest, []);
       await expect(put).rejects.toMatchObject({ code: 'MANIFEST_BLOB_UNKNOWN' });
       expect(await domain.metadata.manifest(keyOf('whole', app.image), image.manifest.digest)).toBeUndefined();
     });
@@ -92,19 +92,21 @@ describe('a local repository', () => {
       await pushBlobs(whole(), app.image, image.blobs);
       const deleting = once(
         (method) => method === 'stage',
-        () => whole().deleteBlob(app.image, layerDigest),
+        () => whole().deleteBlob(anyone, app.image, layerDigest),
       );
-      const put = domain.actor(deleting).writer('whole').putManifest(app.image, image.manifest, []);
+      const put = domain.actor(deleting).writer('whole').putManifest(anyone, app.image, image.manifest, []);
       await expect(put).rejects.toMatchObject({ code: 'MANIFEST_BLOB_UNKNOWN' });
     });
 
     it('whose child was deleted between the check and the write', async () => {
       await pushImage(whole(), app.image, image);
-      const deleting = once(isApplyOf('manifest.put'), () => whole().deleteManifest(app.image, image.manifest.digest));
+      const deleting = once(isApplyOf('manifest.put'), () =>
+        whole().deleteManifest(anyone, app.image, image.manifest.digest),
+      );
       const put = domain
         .actor(deleting)
         .writer('whole')
-        .putManifest(app.image, indexOf([image.manifest]), []);
+        .putManifest(anyone, app.image, indexOf([image.manifest]), []);
       await expect(put).rejects.toMatchObject({ code: 'MANIFEST_BLOB_UNKNOWN' });
     });
 
@@ -114,7 +116,7 @@ describe('a local repository', () => {
         await domain.deleteRepository('whole');
         await domain.addRepository('whole', { sparse: false });
       });
-      const put = domain.actor(replacing).writer('whole').putManifest(app.image, image.manifest, []);
+      const put = domain.actor(replacing).writer('whole').putManifest(anyone, app.image, image.manifest, []);
       await expect(put).rejects.toMatchObject({ name: 'RegistryError' });
     });
   });

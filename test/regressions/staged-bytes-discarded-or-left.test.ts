@@ -38,8 +38,8 @@ describe('the staged bytes of one request', () => {
   }
 
   const takes: [string, (writer: RepositoryWriter, source: Readable) => Promise<unknown>][] = [
-    ['a file of an archive', (writer, source) => writer.receiveBlob(source, 'sha256')],
-    ['a whole blob', (writer, source) => writer.putBlob('team/app', layerDigest, source)],
+    ['a file of an archive', (writer, source) => writer.receiveBlob(anyone, source, 'sha256')],
+    ['a whole blob', (writer, source) => writer.putBlob(anyone, 'team/app', layerDigest, source)],
   ];
 
   it.each(takes)('are not discarded by the collector during the request: %s', async (_title, take) => {
@@ -53,7 +53,7 @@ describe('the staged bytes of one request', () => {
   });
 
   it('are not discarded between the files of an archive and their publication', async () => {
-    const received = await domain.writer('local').receiveBlob(Readable.from([layer]), 'sha256');
+    const received = await domain.writer('local').receiveBlob(anyone, Readable.from([layer]), 'sha256');
     domain.runtime.advance(uploadExpiry + hour);
     await domain.collector.collect();
     await received.publish(['team/app']);

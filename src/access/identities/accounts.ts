@@ -3,6 +3,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Account, Accounts, AccountSettings, AccountToken, Identity, IdentitySource } from '../../ports/access.js';
+import type { Actor } from '../../ports/journal.js';
 import type { Change, Documents, MetadataWriter, Precondition } from '../../ports/metadata.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
@@ -98,34 +99,34 @@ export class StoredAccounts implements Accounts, IdentitySource {
     return stored && toAccount(stored);
   }
 
-  async create(settings: AccountSettings): Promise<Account> {
+  async create(settings: AccountSettings, by: Actor): Promise<Account> {
     const { name } = settings;
     // Rules for anonymous users would apply to it.
     if (name === 'anonymous' || (await this.#isTaken(name))) throw nameTaken(name);
     const now = this.#runtime.now();
     const stored = { ...pickSettings(settings), createdAt: now, updatedAt: now, uid: this.#runtime.newId() };
-    const isWritten = await this.#write([putAccount(stored)], accountIs(name, 'absent'));
+    const isWritten = await this.#write(by, [putAccount(stored)], accountIs(name, 'absent'));
     if (!isWritten) throw nameTaken(name);
     return toAccount(stored);
   }
 
-  async replace(settings: AccountSettings): Promise<Account | undefined> {
+  async replace(settings: AccountSettings, by: Actor): Promise<Account | undefined> {
     const before = await this.#account(settings.name);
     if (before === undefined) return undefined;
     const { createdAt, uid } = before;
     const stored = { ...pickSettings(settings), createdAt, updatedAt: this.#runtime.now(), uid };
-    const isWritten = await this.#write([putAccount(stored)], accountIs(settings.name, 'present'));
+    const isWritten = await this.#write(by, [putAccount(stored)], accountIs(settings.name, 'present'));
     return isWritten ? toAccount(stored) : undefined;
   }
 
-  async delete(name: string): Promise<boolean> {
+  async delete(name: string, by: Actor): Promise<boolean> {
     // A token that another process creates meanwhile remains, but is useless: its account no longer exists.
     const tokens = (await this.#tokens()).filter((token) => token.account === name);
     const changes: Change[] = [
       { type: 'document.delete', kind: 'account', id: name },
       ...tokens.map(({ id }): Change => ({ type: 'document.delete', kind: 'account-token', id })),
     ];
-    return this.#write(changes, accountIs(name, 'present'));
+    return this.#write(by, changes, accountIs(name, 'present'));
   }
 
   // -------------------------------------------------------------------------------------------- tokens
@@ -140,6 +141,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
   async createToken(
     account: string,
     { description, limits, expiresAt }: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
+    by: Actor,
   ): Promise<{ readonly token: AccountToken; readonly secret: string }> {
     const accountUid = (await this.#account(account))?.uid;
     const id = randomBytes(idBytes).toString('hex');
@@ -148,15 +150,15 @@ export class StoredAccounts implements Accounts, IdentitySource {
     const value = { ...token, accountUid, sha256: hash(secret) };
     const put: Change = { type: 'document.put', kind: 'account-token', id, value };
     const isNew: Precondition = { type: 'document', kind: 'account-token', id, is: 'absent' };
-    const isWritten = accountUid !== undefined && (await this.#write([put], accountIs(account, 'present'), isNew));
+    const isWritten = accountUid !== undefined && (await this.#write(by, [put], accountIs(account, 'present'), isNew));
     if (isWritten) return { token, secret };
     throw new RegistryError('CONFLICT', { message: `account "${account}" does not exist`, detail: { account } });
   }
 
-  async deleteToken(account: string, id: string): Promise<boolean> {
+  async deleteToken(account: string, id: string, by: Actor): Promise<boolean> {
     if ((await this.#token(id))?.account !== account) return false;
     const isThere: Precondition = { type: 'document', kind: 'account-token', id, is: 'present' };
-    return this.#write([{ type: 'document.delete', kind: 'account-token', id }], isThere);
+    return this.#write(by, [{ type: 'document.delete', kind: 'account-token', id }], isThere);
   }
 
   // -------------------------------------------------------------------------------------------- the index
@@ -175,8 +177,8 @@ export class StoredAccounts implements Accounts, IdentitySource {
   }
 
   /** Writes durably. Returns false when a precondition does not hold. */
-  #write(changes: readonly Change[], ...require: readonly Precondition[]): Promise<boolean> {
-    return this.#metadata.tryApply(changes, { durable: true, require });
+  #write(actor: Actor, changes: readonly Change[], ...require: readonly Precondition[]): Promise<boolean> {
+    return this.#metadata.tryApply(changes, { durable: true, require, by: { actor, at: this.#runtime.now() } });
   }
 }
 

@@ -1,6 +1,8 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
+import type { Actor } from '../../ports/journal.js';
 import type { Change, Document } from '../../ports/metadata.js';
 import type { SigningKeyInfo } from '../../ports/access.js';
+import { system } from '../../util/system-actor.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { SigningKeys, SigningKeysOptions } from './signing-keys.js';
 
@@ -54,8 +56,8 @@ export class ManagedKeys implements SigningKeys {
     return key === undefined || this.#isExpired(key) ? undefined : (await this.#import(key)).public;
   }
 
-  async rotate(): Promise<SigningKeyInfo> {
-    const { id, createdAt } = await this.#rotations.run('', () => this.#create());
+  async rotate(by: Actor): Promise<SigningKeyInfo> {
+    const { id, createdAt } = await this.#rotations.run('', () => this.#create(by));
     return { id, createdAt, origin: 'managed', signs: true };
   }
 
@@ -69,11 +71,11 @@ export class ManagedKeys implements SigningKeys {
   /** Returns the key that signs. Creates a key if there is none or the newest is too old. */
   async #newest(): Promise<ManagedKey> {
     const newest = (await this.#load()).at(-1);
-    if (newest === undefined) return this.#rotations.run('', () => this.#create());
+    if (newest === undefined) return this.#rotations.run('', () => this.#create(system));
     const { runtime, rotateSeconds } = this.#options;
     if (runtime.now() - newest.createdAt < rotateSeconds * 1000) return newest;
     try {
-      return await this.#rotations.run('', () => this.#create());
+      return await this.#rotations.run('', () => this.#create(system));
     } catch (error) {
       // Signing with an old key is better than refusing all logins.
       runtime.log.warn({ err: error, key: newest.id }, 'signing key rotation failed');
@@ -81,7 +83,7 @@ export class ManagedKeys implements SigningKeys {
     }
   }
 
-  async #create(): Promise<ManagedKey> {
+  async #create(actor: Actor): Promise<ManagedKey> {
     const { runtime, store } = this.#options;
     const { privateKey } = await generateKeyPair('ES256', { extractable: true });
     const jwk = await exportJWK(privateKey);
@@ -94,6 +96,7 @@ export class ManagedKeys implements SigningKeys {
     await store.apply([put, ...this.#deletions(keys)], {
       durable: true,
       require: [{ type: 'document', kind: 'signing-key', id, is: 'absent' }],
+      by: { actor, at: runtime.now() },
     });
     return { id, ...value };
   }

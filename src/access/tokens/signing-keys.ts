@@ -1,5 +1,6 @@
 import type { CryptoKey } from 'jose';
 import type { SigningKeyInfo } from '../../ports/access.js';
+import type { Actor } from '../../ports/journal.js';
 import type { Documents, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 
@@ -10,7 +11,7 @@ export interface SigningKeys {
   /** Returns the public key with this id; `undefined` if it is unknown or expired. */
   verifier(id: string): Promise<CryptoKey | undefined>;
   /** Creates a key that signs from now on. @throws RegistryError CONFLICT if the options declare the keys. */
-  rotate(): Promise<SigningKeyInfo>;
+  rotate(by: Actor): Promise<SigningKeyInfo>;
   /** Returns the keys that verify; the first one signs. */
   list(): Promise<readonly SigningKeyInfo[]>;
 }

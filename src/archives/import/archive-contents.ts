@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { ReceivedBlob, RepositoryWriter } from '../../ports/repository.js';
+import type { ReceivedBlob } from '../../ports/repository.js';
 import { archiveInvalid, digestOfPath } from '../../protocol/archive.js';
 import { algorithmOf, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -10,7 +10,7 @@ import { drain, readBounded } from '../../util/streams/streams.js';
 import type { TurnGate } from '../../util/scheduling/turns.js';
 import { unpack } from './archive-bytes.js';
 import { explainTarError, readEntries, type ArchiveEntry } from '../tar/archive-entries.js';
-import { SmallFiles, smallFile } from './small-file.js';
+import { SmallFiles, smallFile, type ReceiveFile } from './small-file.js';
 
 /** Files that old versions of `docker save` add for Docker before 1.10. */
 const legacyPattern = /^(?:repositories|[0-9a-f]{64}\/(?:json|VERSION))$/;
@@ -40,12 +40,12 @@ export class ArchiveContents {
   }
 
   /** Receives a whole archive. Discards all files if it throws. */
-  static async receive(source: Readable, writer: RepositoryWriter, gate: TurnGate): Promise<ArchiveContents> {
+  static async receive(source: Readable, receive: ReceiveFile, gate: TurnGate): Promise<ArchiveContents> {
     const contents = new ArchiveContents(gate);
     let files = 0;
     try {
       for await (const entry of readEntries(unpack(source, gate))) {
-        await contents.#take(entry, writer);
+        await contents.#take(entry, receive);
         // All imports share one turn, regardless of the size of their files.
         if (++files % filesPerTurn === 0) await gate.pass(Infinity);
       }
@@ -102,7 +102,7 @@ export class ArchiveContents {
     await Promise.all(this.#staged.map((file) => discards.run(() => file.discard())));
   }
 
-  async #take(entry: ArchiveEntry, writer: RepositoryWriter): Promise<void> {
+  async #take(entry: ArchiveEntry, receive: ReceiveFile): Promise<void> {
     const { path, target, bytes } = entry;
     if (target !== undefined) this.#addLink(path, target);
     if (target !== undefined || legacyPattern.test(path)) {
@@ -110,7 +110,7 @@ export class ArchiveContents {
       return;
     }
     const digest = digestOfPath(path);
-    const file = await this.#receive(writer, entry, digest);
+    const file = await this.#receive(receive, entry, digest);
     const before = this.find(path);
     if ((digest ?? file.digest) === file.digest && before === undefined) {
       this.#files.set(path, file);
@@ -122,16 +122,16 @@ export class ArchiveContents {
   }
 
   async #receive(
-    writer: RepositoryWriter,
+    receive: ReceiveFile,
     { bytes, size }: ArchiveEntry,
     digest: Digest | undefined,
   ): Promise<ReceivedBlob> {
     const algorithm = digest === undefined ? 'sha256' : algorithmOf(digest);
     try {
       if (this.#small.reserve(size)) {
-        return smallFile((await readBounded(bytes, size)) ?? Buffer.alloc(0), algorithm, writer);
+        return smallFile((await readBounded(bytes, size)) ?? Buffer.alloc(0), algorithm, receive);
       }
-      const file = await writer.receiveBlob(bytes, algorithm, size);
+      const file = await receive(bytes, algorithm, size);
       this.#staged.push(file);
       return file;
     } catch (error) {

@@ -40,7 +40,11 @@ export async function importArchive(
 ): Promise<ImportReport> {
   const { writer, config } = repository;
   if (writer === undefined) throw new RegistryError('UNSUPPORTED');
-  const contents = await ArchiveContents.receive(source, writer, gate);
+  const contents = await ArchiveContents.receive(
+    source,
+    (bytes, algorithm, size) => writer.receiveBlob(request.caller, bytes, algorithm, size),
+    gate,
+  );
   try {
     const targets = chooseTargets(await planImages(contents), { repository: config.name, ...request });
     checkAmount(targets);
@@ -161,10 +165,10 @@ async function publish(
   for (const [image, { manifests, children }] of images) {
     for (const manifest of manifests.values()) {
       const comesWithTags = tagged.has(`${image}@${manifest.digest}`) && !children.has(manifest.digest);
-      if (!comesWithTags) await writer.putManifest(image, manifest, [], { caller });
+      if (!comesWithTags) await writer.putManifest(caller, image, manifest, []);
     }
   }
   for (const { image, tags, top } of targets) {
-    if (tags.size > 0) await writer.putManifest(image, top.manifest, [...tags], { caller });
+    if (tags.size > 0) await writer.putManifest(caller, image, top.manifest, [...tags]);
   }
 }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { ReceivedBlob, RepositoryWriter } from '../../ports/repository.js';
+import type { ReceivedBlob } from '../../ports/repository.js';
 import { digestOf, type Algorithm } from '../../protocol/digest.js';
 
 /** Larger files are staged on disk. */
@@ -24,15 +24,18 @@ export class SmallFiles {
   }
 }
 
+/** Stages a file of an archive; see `RepositoryWriter.receiveBlob`. */
+export type ReceiveFile = (source: Readable, algorithm: Algorithm, announcedBytes: number) => Promise<ReceivedBlob>;
+
 /** Wraps bytes in memory as a received blob. Publishing it stages the bytes first. */
-export function smallFile(bytes: Buffer, algorithm: Algorithm, writer: RepositoryWriter): ReceivedBlob {
+export function smallFile(bytes: Buffer, algorithm: Algorithm, receive: ReceiveFile): ReceivedBlob {
   const digest = digestOf(bytes, algorithm);
   return {
     digest,
     size: bytes.length,
     read: async (range) => (range === undefined ? bytes : bytes.subarray(range.start, range.end + 1)),
     publish: async (images) => {
-      const staged = await writer.receiveBlob(Readable.from([bytes]), algorithm, bytes.length);
+      const staged = await receive(Readable.from([bytes]), algorithm, bytes.length);
       try {
         await staged.publish(images);
       } finally {

@@ -49,7 +49,7 @@ export function createAccessHandlers(parts: () => AdministrationParts): Handlers
     ...createTokenHandlers(administration, () => parts().now()),
     ...createRuleHandlers(administration),
     'key.list': async () => jsonReply(200, { keys: (await administration().listKeys()).map(encodeKey) }),
-    'key.rotate': async () => jsonReply(201, encodeKey(await administration().rotateKeys())),
+    'key.rotate': async ({ caller }) => jsonReply(201, encodeKey(await administration().rotateKeys(caller.actor))),
   };
 }
 
@@ -62,20 +62,24 @@ function createAccountHandlers(administration: () => AccessAdministration): Omit
       const accounts = await administration().accounts.list();
       return jsonReply(200, { accounts: accounts.map(encodeAccount) });
     },
-    'account.create': async ({ req, body, prefix }) => {
+    'account.create': async ({ caller, req, body, prefix }) => {
       const { accounts } = administration();
-      const account = await accounts.create(decodeAccount(await readDocument({ req, body })));
+      const account = await accounts.create(decodeAccount(await readDocument({ req, body })), caller.actor);
       return jsonReply(201, encodeAccount(account), { Location: `${prefix}/api/v1/accounts/${account.name}` });
     },
     'account.get': async ({ params }) => jsonReply(200, encodeAccount(await findAccount(administration(), params))),
-    'account.replace': async ({ req, body, params }) => {
+    'account.replace': async ({ caller, req, body, params }) => {
       const { accounts } = administration();
-      const account = await accounts.replace(decodeAccount(await readDocument({ req, body }), params.account));
+      const account = await accounts.replace(
+        decodeAccount(await readDocument({ req, body }), params.account),
+        caller.actor,
+      );
       if (account === undefined) throw notFound('account', params.account);
       return jsonReply(200, encodeAccount(account));
     },
-    'account.delete': async ({ params }) => {
-      if (!(await administration().accounts.delete(params.account))) throw notFound('account', params.account);
+    'account.delete': async ({ caller, params }) => {
+      if (!(await administration().accounts.delete(params.account, caller.actor)))
+        throw notFound('account', params.account);
       return { status: 204 };
     },
   };
@@ -91,17 +95,17 @@ function createTokenHandlers(
       const tokens = await administration().accounts.tokens(name);
       return jsonReply(200, { tokens: tokens.map(encodeToken) });
     },
-    'account.createToken': async ({ req, body, prefix, params }) => {
+    'account.createToken': async ({ caller, req, body, prefix, params }) => {
       const { name } = await findAccount(administration(), params);
       const settings = decodeToken(await readDocument({ req, body }), now());
-      const { token, secret } = await administration().accounts.createToken(name, settings);
+      const { token, secret } = await administration().accounts.createToken(name, settings, caller.actor);
       const location = `${prefix}/api/v1/accounts/${name}/tokens/${token.id}`;
       const headers = { Location: location, 'Cache-Control': 'no-store, no-transform' };
       return jsonReply(201, { ...encodeToken(token), token: secret }, headers);
     },
-    'account.deleteToken': async ({ params }) => {
+    'account.deleteToken': async ({ caller, params }) => {
       const { name } = await findAccount(administration(), params);
-      if (!(await administration().accounts.deleteToken(name, params.token))) throw notFound('token');
+      if (!(await administration().accounts.deleteToken(name, params.token, caller.actor))) throw notFound('token');
       return { status: 204 };
     },
   };
@@ -110,20 +114,24 @@ function createTokenHandlers(
 function createRuleHandlers(administration: () => AccessAdministration): HandlersOf<'rule'> {
   return {
     'rule.list': async () => jsonReply(200, { rules: (await administration().rules.list()).map(encodeRule) }),
-    'rule.create': async ({ req, body, prefix }) => {
+    'rule.create': async ({ caller, req, body, prefix }) => {
       const { rules } = administration();
-      const record = await rules.create(decodeRule(await readDocument({ req, body })));
+      const record = await rules.create(decodeRule(await readDocument({ req, body })), caller.actor);
       return jsonReply(201, encodeRule(record), { Location: `${prefix}/api/v1/rules/${record.id}` });
     },
     'rule.get': async ({ params }) => jsonReply(200, encodeRule(await findRule(administration(), params))),
-    'rule.replace': async ({ req, body, params }) => {
+    'rule.replace': async ({ caller, req, body, params }) => {
       const { rules } = administration();
-      const record = await rules.replace(params.rule, decodeRule(await readDocument({ req, body }), params.rule));
+      const record = await rules.replace(
+        params.rule,
+        decodeRule(await readDocument({ req, body }), params.rule),
+        caller.actor,
+      );
       if (record === undefined) throw notFound('rule', params.rule);
       return jsonReply(200, encodeRule(record));
     },
-    'rule.delete': async ({ params }) => {
-      if (!(await administration().rules.delete(params.rule))) throw notFound('rule', params.rule);
+    'rule.delete': async ({ caller, params }) => {
+      if (!(await administration().rules.delete(params.rule, caller.actor))) throw notFound('rule', params.rule);
       return { status: 204 };
     },
   };

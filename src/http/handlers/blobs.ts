@@ -42,8 +42,8 @@ export const getBlob: Handler<RegistryParams<'blob.get'>> = async ({ req, params
 };
 
 /** Deletes a blob from an image (end-10). Other images keep it. */
-export const deleteBlob: Handler<RegistryParams<'blob.delete'>> = async ({ params, target }) => {
-  if (await writerOf(target).deleteBlob(target.at.image, params.digest)) return { status: 202 };
+export const deleteBlob: Handler<RegistryParams<'blob.delete'>> = async ({ caller, params, target }) => {
+  if (await writerOf(target).deleteBlob(caller, target.at.image, params.digest)) return { status: 202 };
   throw blobUnknown(params.digest);
 };
 

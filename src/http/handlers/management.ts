@@ -56,8 +56,8 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
   return {
     'health.get': async () => replyHealth(await health()),
     'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
-    'repository.create': async ({ req, body, prefix }) => {
-      const record = await parts().directory.create(decodeRepository(await readDocument({ req, body })));
+    'repository.create': async ({ caller, req, body, prefix }) => {
+      const record = await parts().directory.create(decodeRepository(await readDocument({ req, body })), caller.actor);
       return jsonReply(201, encodeRepository(record), {
         Location: `${prefix}/api/v1/repositories/${record.config.name}`,
       });
@@ -68,13 +68,13 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
       const shown = encodeRepository(record);
       return jsonReply(200, status === undefined ? shown : { ...shown, status: encodeStatus(status) });
     },
-    'repository.replace': async ({ req, body, params }) => {
+    'repository.replace': async ({ caller, req, body, params }) => {
       const before = parts().directory.get(params.repository)?.record.config;
       const config = decodeRepository(await readDocument({ req, body }), { name: params.repository, before });
-      return jsonReply(200, encodeRepository(await parts().directory.replace(config)));
+      return jsonReply(200, encodeRepository(await parts().directory.replace(config, caller.actor)));
     },
-    'repository.delete': async ({ params }) => {
-      await parts().directory.delete(params.repository);
+    'repository.delete': async ({ caller, params }) => {
+      await parts().directory.delete(params.repository, caller.actor);
       return { status: 204 };
     },
     'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange, cursors),

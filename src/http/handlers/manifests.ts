@@ -63,7 +63,7 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
   const expected = 'digest' in params.reference ? params.reference.digest : undefined;
   const manifest = parseManifest(bytes, req.headers['content-type'], expected);
   const tags = 'tag' in params.reference ? [params.reference.tag] : tagParams;
-  await writer.putManifest(target.at.image, manifest, tags, { caller });
+  await writer.putManifest(caller, target.at.image, manifest, tags);
   return {
     status: 201,
     headers: {
@@ -76,14 +76,14 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
 };
 
 /** Deletes a tag or a manifest (end-9). */
-export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async ({ params, target }) => {
+export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async ({ caller, params, target }) => {
   const writer = writerOf(target);
   const { image } = target.at;
   const { reference } = params;
   const deleted =
     'tag' in reference
-      ? await writer.deleteTag(image, reference.tag)
-      : await writer.deleteManifest(image, reference.digest);
+      ? await writer.deleteTag(caller, image, reference.tag)
+      : await writer.deleteManifest(caller, image, reference.digest);
   if (deleted) return { status: 202 };
   throw manifestUnknown(reference);
 };

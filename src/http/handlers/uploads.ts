@@ -11,7 +11,7 @@ import type { Exchange, Handler, RequestTarget } from '../exchange.js';
 import type { Reply } from '../reply.js';
 import { writerOf } from '../writer.js';
 
-type Place = Pick<Exchange<RegistryParams<'upload.start'>>, 'prefix' | 'target'>;
+type Place = Pick<Exchange<RegistryParams<'upload.start'>>, 'caller' | 'prefix' | 'target'>;
 
 /** Creates the handler that mounts a blob, stores a whole blob, or starts an upload session (end-4a, 4b, 4c, 11). */
 export function createStartUpload(directory: () => RepositoryDirectory): Handler<RegistryParams<'upload.start'>> {
@@ -30,18 +30,22 @@ export function createStartUpload(directory: () => RepositoryDirectory): Handler
     const whole = query.get('digest');
     if (whole !== null && mount === null) {
       const digest = parseDigest(whole);
-      await writer.putBlob(image, digest, openBody(req), declaredLength(req));
+      await writer.putBlob(caller, image, digest, openBody(req), declaredLength(req));
       return blobCreated(exchange, digest);
     }
     const algorithm = parseAlgorithm(query.get('digest-algorithm') ?? 'sha256');
-    const status = await writer.startUpload(image, algorithm);
+    const status = await writer.startUpload(caller, image, algorithm);
     return { status: 202, headers: describe(exchange, status, '202') };
   };
 }
 
 /** Returns the progress of an upload (end-13). */
 export const getUploadStatus: Handler<RegistryParams<'upload.status'>> = async (exchange) => {
-  const status = await writerOf(exchange.target).uploadStatus(exchange.target.at.image, exchange.params.session);
+  const status = await writerOf(exchange.target).uploadStatus(
+    exchange.caller,
+    exchange.target.at.image,
+    exchange.params.session,
+  );
   return { status: 204, headers: describe(exchange, status, 'status') };
 };
 
@@ -49,7 +53,7 @@ export const getUploadStatus: Handler<RegistryParams<'upload.status'>> = async (
 export const appendUpload: Handler<RegistryParams<'upload.append'>> = async (exchange) => {
   const { target, params } = exchange;
   const status = await withProgress(exchange, params.session, () =>
-    writerOf(target).appendUpload(target.at.image, params.session, readChunk(exchange.req)),
+    writerOf(target).appendUpload(exchange.caller, target.at.image, params.session, readChunk(exchange.req)),
   );
   return { status: 202, headers: describe(exchange, status, '202') };
 };
@@ -59,14 +63,14 @@ export const completeUpload: Handler<RegistryParams<'upload.complete'>> = async 
   const { target, params, query } = exchange;
   const digest = parseDigest(query.get('digest') ?? '');
   await withProgress(exchange, params.session, () =>
-    writerOf(target).completeUpload(target.at.image, params.session, digest, readChunk(exchange.req)),
+    writerOf(target).completeUpload(exchange.caller, target.at.image, params.session, digest, readChunk(exchange.req)),
   );
   return blobCreated(exchange, digest);
 };
 
 /** Cancels an upload (end-14). */
-export const cancelUpload: Handler<RegistryParams<'upload.cancel'>> = async ({ target, params }) => {
-  await writerOf(target).cancelUpload(target.at.image, params.session);
+export const cancelUpload: Handler<RegistryParams<'upload.cancel'>> = async ({ caller, target, params }) => {
+  await writerOf(target).cancelUpload(caller, target.at.image, params.session);
   return { status: 204 };
 };
 
@@ -89,7 +93,7 @@ async function withProgress<T>(exchange: Place, session: SessionId, task: () => 
     return await task();
   } catch (error) {
     if (!(error instanceof RegistryError) || error.code !== 'RANGE_INVALID') throw error;
-    const status = await writerOf(exchange.target).uploadStatus(exchange.target.at.image, session);
+    const status = await writerOf(exchange.target).uploadStatus(exchange.caller, exchange.target.at.image, session);
     throw new RegistryError('RANGE_INVALID', {
       message: error.message,
       detail: error.detail,

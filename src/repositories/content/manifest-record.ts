@@ -8,6 +8,7 @@ import type {
   RepositoryRecords,
 } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
+import type { Actor } from '../../ports/journal.js';
 import type { FindSource } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
@@ -46,6 +47,8 @@ export interface RecordOptions {
   readonly expected?: TagState | undefined;
   /** Finds an image to link a named blob from when this image lacks it. */
   readonly findSource?: FindSource | undefined;
+  /** Who pushed it. Absent in a cache. */
+  readonly by?: Actor | undefined;
 }
 
 /**
@@ -80,7 +83,8 @@ export async function recordManifest(
     const changes = [record, ...named.changes, ...tagChanges, ...touched];
     const { expected } = options;
     const guards = expected === undefined ? [] : tags.map((tag) => ({ type: 'tag', at, tag, is: expected }) as const);
-    if (await metadata.tryApply(changes, { durable: true, require: [...named.require, ...guards] })) return;
+    const by = options.by && { actor: options.by, at: when };
+    if (await metadata.tryApply(changes, { durable: true, require: [...named.require, ...guards], by })) return;
     if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
     if (attempt === maxRetries) throw busy();
   }

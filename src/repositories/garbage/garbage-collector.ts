@@ -3,20 +3,24 @@
  * `upload-expiry.ts` ends old uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by
  * the composition root; imports content/ of the other folders.
  */
-import type { Candidate, Change, ImageRecords, Precondition } from '../../ports/metadata.js';
+import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata.js';
 import type { GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import { previewCollection } from './garbage-preview.js';
 import { OrphanAudit, type AuditParts } from './orphan-audit.js';
 import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
-export type CollectorParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords };
+export type CollectorParts = AuditParts &
+  ExpiryParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'journal'> };
 
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
 type BytesCandidate = Candidate & { readonly kind: 'bytes' };
 
 const pageSize = 256;
+/** How long the journal keeps an entry, and how many entries it keeps. */
+const journalMs = 90 * 24 * 3_600_000;
+const maxJournalEntries = 1_000_000;
 
 /**
  * Reclaims space online, without a global lock. Its work is proportional to the garbage, because every dropped
@@ -111,9 +115,16 @@ export class OnlineGarbageCollector implements GarbageCollector {
     const before = tally.startedAt - graceMs;
     await this.#settleAll(before, tally);
     await this.#audit.run(before, tally, { isStopped: () => this.#closed });
+    await this.#trimJournal();
     const report = { ...tally, finishedAt: runtime.now() };
     runtime.emit('garbage.collected', report);
     return report;
+  }
+
+  async #trimJournal(): Promise<void> {
+    const { metadata, runtime } = this.#parts;
+    const limits = { before: runtime.now() - journalMs, maxEntries: maxJournalEntries };
+    while (!this.#closed && (await metadata.journal.trim(limits)));
   }
 
   /** Terminates, because each candidate of a page is settled, moved to a later time or postponed. */

@@ -44,26 +44,32 @@ export class LocalWriter implements RepositoryWriter {
     this.#sessions = new UploadSessions(parts);
   }
 
-  async startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus> {
+  async startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus> {
     const session = await this.#sessions.start(this.#at(image), algorithm);
     if (session === undefined) throw await this.#conflict();
     return { id: session.id, size: 0 };
   }
 
-  async uploadStatus(image: string, id: SessionId): Promise<UploadStatus> {
+  async uploadStatus(caller: Caller, image: string, id: SessionId): Promise<UploadStatus> {
     return { id, size: await this.#sessions.size(this.#at(image), id) };
   }
 
-  async appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
+  async appendUpload(caller: Caller, image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
     return this.#sessions.use(this.#at(image), id, async (staged) => {
       await this.#sessions.receive(id, staged, chunk, 'keep');
       return { id, size: staged.size };
     });
   }
 
-  async completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
+  async completeUpload(
+    caller: Caller,
+    image: string,
+    id: SessionId,
+    digest: Digest,
+    chunk: UploadChunk,
+  ): Promise<void> {
     try {
-      await this.#finishUpload(image, id, digest, chunk);
+      await this.#finishUpload(caller, image, id, digest, chunk);
     } catch (error) {
       const isUnknown = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
       if (!isUnknown || !(await this.#isFinished(image, id, digest))) throw error;
@@ -72,12 +78,12 @@ export class LocalWriter implements RepositoryWriter {
     }
   }
 
-  async #finishUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
+  async #finishUpload(caller: Caller, image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
     const at = this.#at(image);
     await this.#sessions.use(at, id, async (staged) => {
       await this.#sessions.receive(id, staged, chunk, 'undo');
       try {
-        await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size, id));
+        await publish(this.#parts, staged, digest, ({ size }) => this.#link(caller, [at], digest, size, id));
         this.#parts.finishedUploads.note(id, at, digest);
       } catch (error) {
         // Appending more bytes cannot fix a wrong digest: the session ends (end-6).
@@ -99,30 +105,31 @@ export class LocalWriter implements RepositoryWriter {
     return renewLease(this.#parts, at, digest, link);
   }
 
-  async cancelUpload(image: string, id: SessionId): Promise<void> {
+  async cancelUpload(caller: Caller, image: string, id: SessionId): Promise<void> {
     const at = this.#at(image);
     await this.#sessions.size(at, id);
     this.#sessions.breakOff(id);
     await this.#sessions.use(at, id, (staged) => this.#sessions.end(id, staged));
   }
 
-  async putBlob(image: string, digest: Digest, source: Readable, announcedBytes = 0): Promise<void> {
+  async putBlob(caller: Caller, image: string, digest: Digest, source: Readable, announcedBytes = 0): Promise<void> {
     const at = this.#at(image);
     await this.#parts.blobs.ensureRoom(announcedBytes);
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(digest));
     try {
       await appendBounded(staged, source, Infinity, this.#parts.maxBlobBytes);
-      await publish(this.#parts, staged, digest, ({ size }) => this.#link([at], digest, size));
+      await publish(this.#parts, staged, digest, ({ size }) => this.#link(caller, [at], digest, size));
     } catch (error) {
       await staged.discard();
       throw error;
     }
   }
 
-  async receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes = 0): Promise<ReceivedBlob> {
+  async receiveBlob(caller: Caller, source: Readable, algorithm: Algorithm, announcedBytes = 0): Promise<ReceivedBlob> {
     await this.#parts.blobs.ensureRoom(announcedBytes);
     return receiveBlob(this.#parts, source, algorithm, (images, digest, size) =>
       this.#link(
+        caller,
         images.map((image) => this.#at(image)),
         digest,
         size,
@@ -147,6 +154,7 @@ export class LocalWriter implements RepositoryWriter {
   }
 
   async putManifest(
+    caller: Caller,
     image: string,
     manifest: ParsedManifest,
     tags: readonly Tag[],
@@ -159,42 +167,43 @@ export class LocalWriter implements RepositoryWriter {
     try {
       await staged.append(Readable.from([manifest.bytes]));
       await publish(this.#parts, staged, manifest.digest, () =>
-        recordManifest(this.#parts, at, manifest, { tags, sparse: this.#config.sparse, findSource }),
+        recordManifest(this.#parts, at, manifest, { tags, sparse: this.#config.sparse, findSource, by: caller.actor }),
       );
     } catch (error) {
       await staged.discard();
       throw error;
     }
     manifests.set(manifest.digest, manifest.bytes);
-    runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags });
+    runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags, by: caller.actor });
   }
 
-  async deleteManifest(image: string, digest: Digest): Promise<boolean> {
+  async deleteManifest(caller: Caller, image: string, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
     const change: Change = { type: 'manifest.delete', at, digest, when: this.#parts.runtime.now() };
-    const deleted = await this.#drop(change, { type: 'manifest', at, digest, is: 'present' });
-    if (deleted) this.#parts.runtime.emit('manifest.deleted', { at, digest });
+    const deleted = await this.#drop(caller, change, { type: 'manifest', at, digest, is: 'present' });
+    if (deleted) this.#parts.runtime.emit('manifest.deleted', { at, digest, by: caller.actor });
     return deleted;
   }
 
-  async deleteTag(image: string, tag: Tag): Promise<boolean> {
+  async deleteTag(caller: Caller, image: string, tag: Tag): Promise<boolean> {
     const at = this.#at(image);
-    const deleted = await this.#drop({ type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is: 'present' });
-    if (deleted) this.#parts.runtime.emit('tag.deleted', { at, tag });
+    const deleted = await this.#drop(caller, { type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is: 'present' });
+    if (deleted) this.#parts.runtime.emit('tag.deleted', { at, tag, by: caller.actor });
     return deleted;
   }
 
-  async deleteBlob(image: string, digest: Digest): Promise<boolean> {
+  async deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
     const change: Change = { type: 'blob.unlink', at, digest, when: this.#parts.runtime.now() };
-    const deleted = await this.#drop(change, { type: 'link', at, digest, is: 'present' });
-    if (deleted) this.#parts.runtime.emit('blob.deleted', { at, digest });
+    const deleted = await this.#drop(caller, change, { type: 'link', at, digest, is: 'present' });
+    if (deleted) this.#parts.runtime.emit('blob.deleted', { at, digest, by: caller.actor });
     return deleted;
   }
 
   /** Returns false when there is nothing to drop. */
-  #drop(change: Change, isPresent: Precondition): Promise<boolean> {
-    return this.#parts.metadata.tryApply([change], { durable: true, require: [isPresent] });
+  #drop({ actor }: Caller, change: Change, isPresent: Precondition): Promise<boolean> {
+    const by = { actor, at: this.#parts.runtime.now() };
+    return this.#parts.metadata.tryApply([change], { durable: true, require: [isPresent], by });
   }
 
   #at(image: string): ImageKey {
@@ -202,7 +211,13 @@ export class LocalWriter implements RepositoryWriter {
   }
 
   /** Links without a sync: the durable write of the manifest that names the blob writes the link again. */
-  async #link(images: readonly ImageKey[], digest: Digest, size: number, session?: SessionId): Promise<void> {
+  async #link(
+    { actor }: Caller,
+    images: readonly ImageKey[],
+    digest: Digest,
+    size: number,
+    session?: SessionId,
+  ): Promise<void> {
     const { metadata, runtime } = this.#parts;
     const when = runtime.now();
     const changes: Change[] = images.map((at) => ({ type: 'blob.link', at, digest, size, when }));
@@ -212,7 +227,7 @@ export class LocalWriter implements RepositoryWriter {
       require.push({ type: 'session', id: session, is: 'present' });
     }
     if (!(await metadata.tryApply(changes, { durable: false, require }))) throw await this.#conflict(session);
-    for (const at of images) runtime.emit('blob.pushed', { at, digest, size });
+    for (const at of images) runtime.emit('blob.pushed', { at, digest, size, by: actor });
   }
 
   async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {

@@ -29,58 +29,52 @@ export class VirtualWriter implements RepositoryWriter {
     return this.#target.sparse;
   }
 
-  startUpload(image: string, algorithm: Algorithm): Promise<UploadStatus> {
-    return this.#target.startUpload(image, algorithm);
+  startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus> {
+    return this.#target.startUpload(caller, image, algorithm);
   }
 
-  uploadStatus(image: string, id: SessionId): Promise<UploadStatus> {
-    return this.#target.uploadStatus(image, id);
+  uploadStatus(caller: Caller, image: string, id: SessionId): Promise<UploadStatus> {
+    return this.#target.uploadStatus(caller, image, id);
   }
 
-  appendUpload(image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
-    return this.#target.appendUpload(image, id, chunk);
+  appendUpload(caller: Caller, image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
+    return this.#target.appendUpload(caller, image, id, chunk);
   }
 
-  completeUpload(image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
-    return this.#target.completeUpload(image, id, digest, chunk);
+  completeUpload(caller: Caller, image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
+    return this.#target.completeUpload(caller, image, id, digest, chunk);
   }
 
-  cancelUpload(image: string, id: SessionId): Promise<void> {
-    return this.#target.cancelUpload(image, id);
+  cancelUpload(caller: Caller, image: string, id: SessionId): Promise<void> {
+    return this.#target.cancelUpload(caller, image, id);
   }
 
-  putBlob(image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void> {
-    return this.#target.putBlob(image, digest, source, announcedBytes);
+  putBlob(caller: Caller, image: string, digest: Digest, source: Readable, announcedBytes?: number): Promise<void> {
+    return this.#target.putBlob(caller, image, digest, source, announcedBytes);
   }
 
-  receiveBlob(source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob> {
-    return this.#target.receiveBlob(source, algorithm, announcedBytes);
+  receiveBlob(caller: Caller, source: Readable, algorithm: Algorithm, announcedBytes?: number): Promise<ReceivedBlob> {
+    return this.#target.receiveBlob(caller, source, algorithm, announcedBytes);
   }
 
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean> {
     return this.#target.mountBlob(caller, image, digest, from);
   }
 
-  putManifest(
-    image: string,
-    manifest: ParsedManifest,
-    tags: readonly Tag[],
-    { caller }: { readonly caller?: Caller } = {},
-  ): Promise<void> {
-    const findSource: FindSource = async (digest) =>
-      caller === undefined ? undefined : (await this.#findHeld(caller, image, digest))?.at;
-    return this.#target.putManifest(image, manifest, tags, { findSource });
+  putManifest(caller: Caller, image: string, manifest: ParsedManifest, tags: readonly Tag[]): Promise<void> {
+    const findSource: FindSource = async (digest) => (await this.#findHeld(caller, image, digest))?.at;
+    return this.#target.putManifest(caller, image, manifest, tags, { findSource });
   }
 
-  deleteManifest(image: string, digest: Digest): Promise<boolean> {
-    return this.#target.deleteManifest(image, digest);
+  deleteManifest(caller: Caller, image: string, digest: Digest): Promise<boolean> {
+    return this.#target.deleteManifest(caller, image, digest);
   }
 
-  deleteTag(image: string, tag: Tag): Promise<boolean> {
-    return this.#target.deleteTag(image, tag);
+  deleteTag(caller: Caller, image: string, tag: Tag): Promise<boolean> {
+    return this.#target.deleteTag(caller, image, tag);
   }
 
-  deleteBlob(image: string, digest: Digest): Promise<boolean> {
-    return this.#target.deleteBlob(image, digest);
+  deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {
+    return this.#target.deleteBlob(caller, image, digest);
   }
 }

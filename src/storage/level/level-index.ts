@@ -28,6 +28,11 @@ export interface Range {
   readonly lt: string;
 }
 
+/** The order of a scan. @default ascending */
+export interface Order {
+  readonly reverse?: boolean;
+}
+
 /**
  * The database and its data in memory: residents (always complete), hot records, lists of tags, and sums. The writer
  * updates the memory after each write and before the write resolves, so memory never shows unwritten data. This works
@@ -103,9 +108,14 @@ export class LevelIndex implements LevelTarget {
   }
 
   /** Returns the first `limit` entries of a range for which `decode` does not return `undefined`. */
-  async scan<T>(range: Range, limit: number, decode: (key: string, text: string) => T | undefined): Promise<T[]> {
+  async scan<T>(
+    range: Range,
+    limit: number,
+    decode: (key: string, text: string) => T | undefined,
+    order: Order = {},
+  ): Promise<T[]> {
     const items: T[] = [];
-    const iterator = this.database.level.iterator({ ...range, highWaterMarkBytes: 1 << 20 });
+    const iterator = this.database.level.iterator({ ...range, ...order, highWaterMarkBytes: 1 << 20 });
     try {
       while (items.length < limit) {
         const entries = await iterator.nextv(Math.min(limit - items.length, 1000));
@@ -121,9 +131,9 @@ export class LevelIndex implements LevelTarget {
     }
   }
 
-  async scanKeys<T>(range: Range, limit: number, decode: (key: string) => T): Promise<T[]> {
+  async scanKeys<T>(range: Range, limit: number, decode: (key: string) => T, order: Order = {}): Promise<T[]> {
     const keys = await this.database.level
-      .keys({ ...range, ...(limit === Infinity ? {} : { limit }), highWaterMarkBytes: 1 << 20 })
+      .keys({ ...range, ...order, ...(limit === Infinity ? {} : { limit }), highWaterMarkBytes: 1 << 20 })
       .all();
     return keys.map(decode);
   }

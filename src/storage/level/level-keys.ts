@@ -1,5 +1,5 @@
 /**
- * The keys of the index. This is the only file that spells them.
+ * The keys of the index. Only this file and `level-ordered-keys.ts` spell them.
  *
  * A key is `<owner> \0 <family> \0 …`, shown here with `|` for `\0`. The owner is `!` for data of the whole registry, or
  * else the internal id of a repository: short, assigned at creation, never reused (the batch that takes an id also writes
@@ -21,10 +21,14 @@
  *   !|due|0001767225600000|bytes|sha256:ab…               ""              candidates by time
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
  *
+ *   !|journal|0000000000000042                            JournalEntry    who changed what, in order
+ *
  *   5|image|team/app                                      {record, links} counts, always written as absolute values
  *   5|link|team/app|sha256:ab…                            BlobLink
  *   5|manifest|team/app|sha256:cd…                        ManifestRecord
  *   5|tag|team/app|v1.0                                   TagRecord
+ *   5|moves|team/app|v1.0                                 7               the number of the tag's last move
+ *   5|history|team/app|v1.0|0000000000000007              TagMove         the last moves of the tag
  *   5|named|team/app|sha256:ab…|sha256:cd…                ""              digest → manifests of the image that name it
  *   5|tagged|team/app|sha256:cd…|v1.0                     ""              digest → its tags in the image
  *   5|referrer|team/app|sha256:cd…|sha256:ef…             ""              subject → its referrers
@@ -153,70 +157,6 @@ export function tagKey({ id, image }: Place, tag: Tag): Key<TagRecord> {
   return `${id}\0tag\0${image}\0${tag}` as Key<TagRecord>;
 }
 
-/** Returns the key that holds a candidate's time. */
-export function sinceKey(target: CandidateTarget): Key<number> {
-  if (target.kind === 'bytes') return `!\0since\0${target.digest}` as Key<number>;
-  return `${target.place.id}\0since\0${target.place.image}\0${target.digest}` as Key<number>;
-}
-
-/** Returns the key that sorts a candidate by its time. */
-export function dueKey(target: CandidateTarget, since: number): Key<''> {
-  const begin = `!\0due\0${formatTime(since)}\0${target.kind}\0`;
-  if (target.kind === 'bytes') return `${begin}${target.digest}` as Key<''>;
-  return `${begin}${target.place.id}\0${target.place.image}\0${target.digest}` as Key<''>;
-}
-
-/** Returns the range of the candidates from before a time. */
-export function dueBefore(before: number): { readonly gt: string; readonly lt: string } {
-  return { gt: '!\0due\0', lt: `!\0due\0${formatTime(before)}` };
-}
-
-/** Parses a key; the inverse of `dueKey`. */
-export function parseDueKey(key: string): { readonly target: CandidateTarget; readonly since: number } {
-  // The casts follow the form that `dueKey` builds.
-  const [, , time, kind, ...rest] = key.split('\0') as [string, string, string, string, ...string[]];
-  const digest = rest.at(-1) as Digest;
-  if (kind === 'bytes') return { since: Number(time), target: { kind, digest } };
-  const place = { id: rest[0] as RepositoryId, image: rest[1] as string };
-  return { since: Number(time), target: { kind: 'link', place, digest } };
-}
-
-/** Rounds a time up to whole milliseconds, since file systems may report fractions, and limits it to safe integers. */
-export function wholeTime(time: number): number {
-  return Math.min(Math.max(Math.ceil(time), 0), Number.MAX_SAFE_INTEGER);
-}
-
-/** Pads a time to the digits of the largest safe integer, so that keys sort by time. */
-function formatTime(time: number): string {
-  return String(wholeTime(time)).padStart(16, '0');
-}
-
-/** Returns the key of the access time of cached content. */
-export function touchedKey({ id, image }: Place, digest: Digest): Key<number> {
-  return `${id}\0touched\0${image}\0${digest}` as Key<number>;
-}
-
-/** Returns the key that sorts cached content by access time. */
-export function oldestKey({ id, image }: Place, digest: Digest, touchedAt: number): Key<''> {
-  return `${oldestPrefix(id)}${formatTime(touchedAt)}\0${image}\0${digest}` as Key<''>;
-}
-
-/** Returns the prefix of a cache's content, least recently used first. */
-export function oldestPrefix(id: RepositoryId): string {
-  return `${id}\0oldest\0`;
-}
-
-/** Parses a key; the inverse of `oldestKey`. */
-export function parseOldestKey(key: string): {
-  readonly place: Place;
-  readonly digest: Digest;
-  readonly touchedAt: number;
-} {
-  // The casts follow the form that `oldestKey` builds.
-  const [id, , time, image, digest] = key.split('\0') as [string, string, string, string, string];
-  return { place: { id: id as RepositoryId, image }, digest: digest as Digest, touchedAt: Number(time) };
-}
-
 /** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>` or `manifest|<id>|<image>`. */
 export function holderPrefix(digest: Digest): Prefix {
   return `!\0holder\0${digest}\0` as Prefix;
@@ -269,6 +209,7 @@ export const purgingPrefix = '!\0purging\0';
 export const sessionPrefix = '!\0session\0';
 export const condemnedPrefix = '!\0condemned\0';
 export const documentPrefix = '!\0record\0';
+export const journalPrefix = '!\0journal\0';
 /** Returns the prefix of all keys under a repository's id. */
 export function ownedPrefix(id: RepositoryId): string {
   return `${id}\0`;

@@ -37,17 +37,17 @@ import {
   linkKey,
   manifestKey,
   namedPrefix,
-  rangeEnd,
   documentKey,
   sessionKey,
-  sessionPrefix,
-  sinceKey,
   tagKey,
   type Place,
   type StoredSession,
 } from './level-keys.js';
+import { sinceKey } from './level-ordered-keys.js';
 import { readHolders, readImages, readReferrerPage, readTagPage } from './level-pages.js';
+import { listSessions, readSessions, type ReadSessions } from './level-sessions.js';
 import { requireAll } from './writes/level-preconditions.js';
+import { LevelJournal, readLastEntry } from './writes/level-journal.js';
 import { LevelPurge } from './writes/level-purge.js';
 import { readOldest } from './writes/level-touches.js';
 import { LevelWriter } from './writes/level-writer.js';
@@ -59,7 +59,6 @@ export interface LevelMetadataStoreOptions extends DatabaseOptions {
 }
 
 const defaultCacheBytes = 32 * 1024 * 1024;
-const sessionsPerPage = 1000;
 const emptyPage = { items: [], more: false } as const;
 
 /** The index in a LevelDB folder, for one process. Reads of data in memory do no I/O. */
@@ -68,16 +67,18 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #index: LevelIndex;
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
+  readonly journal: LevelJournal;
   /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
   readonly #referrerReads = new Semaphore(4);
   #closing: Promise<void> | undefined;
   #checks = 0;
 
-  private constructor(folder: string, index: LevelIndex) {
+  private constructor(folder: string, index: LevelIndex, lastEntry: number) {
     this.#folder = folder;
     this.#index = index;
     this.#writer = new LevelWriter(index);
     this.#purge = new LevelPurge(index);
+    this.journal = new LevelJournal({ index, read: (work) => this.#read(work), writer: this.#writer, lastEntry });
   }
 
   /**
@@ -87,7 +88,7 @@ export class LevelMetadataStore implements MetadataStore {
    */
   static async open(folder: string, options: LevelMetadataStoreOptions = {}): Promise<LevelMetadataStore> {
     const index = await LevelIndex.open(folder, options.cacheBytes ?? defaultCacheBytes, options);
-    return new LevelMetadataStore(folder, index);
+    return new LevelMetadataStore(folder, index, await readLastEntry(index));
   }
 
   close(): Promise<void> {
@@ -157,22 +158,9 @@ export class LevelMetadataStore implements MetadataStore {
     return this.#read((index) => this.#aliveSession(index.get(sessionKey(id))));
   }
 
-  /** Reads in pages: a read that stayed open while its caller works would block reopening the index. */
-  async *sessions(): AsyncGenerator<SessionRecord> {
-    let after = sessionPrefix;
-    // Only sessions are stored under this prefix.
-    let page: { readonly key: string; readonly stored: StoredSession }[];
-    do {
-      const range = { gt: after, lt: rangeEnd(sessionPrefix) };
-      page = await this.#read((index) =>
-        index.scan(range, sessionsPerPage, (key, text) => ({ key, stored: JSON.parse(text) as StoredSession })),
-      );
-      for (const { stored } of page) {
-        const session = this.#aliveSession(stored);
-        if (session !== undefined) yield session;
-      }
-      after = page.at(-1)?.key ?? after;
-    } while (page.length === sessionsPerPage);
+  sessions(): AsyncGenerator<SessionRecord> {
+    const read: ReadSessions = (after, limit) => this.#read((index) => readSessions(index, after, limit));
+    return listSessions(read, (stored) => this.#aliveSession(stored));
   }
 
   async candidates(before: number, limit: number): Promise<readonly Candidate[]> {
@@ -236,7 +224,7 @@ export class LevelMetadataStore implements MetadataStore {
       options.durable || changes.some(({ type }) => type === 'repository.put' || type === 'repository.delete');
     await this.#writer.run(async (view) => {
       await requireAll(view, options.require ?? []);
-      await recordChanges(view, changes);
+      await recordChanges(view, changes, this.journal.recorder(view, options.by));
     }, durable);
   }
 

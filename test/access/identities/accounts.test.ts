@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { admin } from '../../support/access/callers.js';
 import { StoredAccounts } from '../../../src/access/identities/accounts.js';
 import type { AccountSettings, AccountToken } from '../../../src/ports/access.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
@@ -34,8 +35,8 @@ describe('accounts', () => {
   });
   /** An account with one token. */
   const open = async (name: string, rest: Partial<AccountToken> = {}): Promise<{ id: string; secret: string }> => {
-    if ((await accounts.get(name)) === undefined) await accounts.create(settings(name));
-    const { token, secret } = await accounts.createToken(name, { ...noToken, ...rest });
+    if ((await accounts.get(name)) === undefined) await accounts.create(settings(name), admin);
+    const { token, secret } = await accounts.createToken(name, { ...noToken, ...rest }, admin);
     return { id: token.id, secret };
   };
   /** Accounts over a store that runs a task right before the first write with such a change. */
@@ -44,57 +45,60 @@ describe('accounts', () => {
 
   describe('as the management API uses them', () => {
     it('are created, read, replaced, listed by name and deleted', async () => {
-      const made = await accounts.create(settings('robot', { description: 'a robot' }));
+      const made = await accounts.create(settings('robot', { description: 'a robot' }), admin);
       const expected = { ...settings('robot', { description: 'a robot' }), createdAt: 1000, updatedAt: 1000 };
       expect(made).toEqual(expected);
-      await accounts.create(settings('Zoe'));
+      await accounts.create(settings('Zoe'), admin);
       runtime.advance(5);
-      const replaced = await accounts.replace(settings('robot', { groups: [], disabled: true }));
+      const replaced = await accounts.replace(settings('robot', { groups: [], disabled: true }), admin);
       expect(replaced).toEqual({ ...settings('robot'), groups: [], disabled: true, createdAt: 1000, updatedAt: 1005 });
       expect(await accounts.get('robot')).toEqual(replaced);
       expect((await accounts.list()).map(({ name }) => name)).toEqual(['Zoe', 'robot']);
-      expect(await accounts.delete('robot')).toBe(true);
+      expect(await accounts.delete('robot', admin)).toBe(true);
       expect(await accounts.get('robot')).toBeUndefined();
       expect((await accounts.list()).map(({ name }) => name)).toEqual(['Zoe']);
     });
 
     it('cannot be read, replaced or deleted if they do not exist', async () => {
       expect(await accounts.get('x')).toBeUndefined();
-      expect(await accounts.replace(settings('x'))).toBeUndefined();
-      expect(await accounts.delete('x')).toBe(false);
+      expect(await accounts.replace(settings('x'), admin)).toBeUndefined();
+      expect(await accounts.delete('x', admin)).toBe(false);
       expect(await accounts.tokens('x')).toEqual([]);
-      expect(await accounts.deleteToken('x', '0'.repeat(16))).toBe(false);
-      await expect(accounts.createToken('x', noToken)).rejects.toMatchObject({ code: 'CONFLICT', status: 409 });
+      expect(await accounts.deleteToken('x', '0'.repeat(16), admin)).toBe(false);
+      await expect(accounts.createToken('x', noToken, admin)).rejects.toMatchObject({ code: 'CONFLICT', status: 409 });
       expect(await metadata.documents('account-token')).toEqual([]);
     });
 
     it.each(['robot', 'anonymous', 'alice'])('cannot be created with a name that is taken: %s', async (name) => {
-      await accounts.create(settings('robot', { description: 'the first' }));
-      await expect(accounts.create(settings(name))).rejects.toMatchObject({ code: 'CONFLICT', detail: { name } });
+      await accounts.create(settings('robot', { description: 'the first' }), admin);
+      await expect(accounts.create(settings(name), admin)).rejects.toMatchObject({
+        code: 'CONFLICT',
+        detail: { name },
+      });
       expect(await accounts.list()).toMatchObject([{ name: 'robot', description: 'the first' }]);
     });
 
     it('are created once by 20 concurrent attempts', async () => {
-      const attempts = Array.from({ length: 20 }, () => accounts.create(settings('robot')));
+      const attempts = Array.from({ length: 20 }, () => accounts.create(settings('robot'), admin));
       const outcomes = await Promise.allSettled(attempts);
       expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     });
 
     it('cannot be replaced, deleted or given a token after a concurrent deletion', async () => {
       await open('robot');
-      const replacing = whenBefore('document.put', () => accounts.delete('robot'));
-      expect(await replacing.replace(settings('robot'))).toBeUndefined();
-      await accounts.create(settings('robot'));
-      const creating = whenBefore('document.put', () => accounts.delete('robot'));
-      await expect(creating.createToken('robot', noToken)).rejects.toMatchObject({ code: 'CONFLICT' });
-      await accounts.create(settings('robot'));
-      const deleting = whenBefore('document.delete', () => accounts.delete('robot'));
-      expect(await deleting.delete('robot')).toBe(false);
+      const replacing = whenBefore('document.put', () => accounts.delete('robot', admin));
+      expect(await replacing.replace(settings('robot'), admin)).toBeUndefined();
+      await accounts.create(settings('robot'), admin);
+      const creating = whenBefore('document.put', () => accounts.delete('robot', admin));
+      await expect(creating.createToken('robot', noToken, admin)).rejects.toMatchObject({ code: 'CONFLICT' });
+      await accounts.create(settings('robot'), admin);
+      const deleting = whenBefore('document.delete', () => accounts.delete('robot', admin));
+      expect(await deleting.delete('robot', admin)).toBe(false);
       expect([await accounts.list(), await metadata.documents('account-token')]).toEqual([[], []]);
     });
 
     it('store none of the other properties of the settings object', async () => {
-      await accounts.create({ ...settings('robot'), createdAt: 5, secret: 'x' } as AccountSettings);
+      await accounts.create({ ...settings('robot'), createdAt: 5, secret: 'x' } as AccountSettings, admin);
       const [stored] = await metadata.documents('account');
       expect(Object.keys(stored?.value ?? {}).sort()).toEqual(
         ['createdAt', 'description', 'disabled', 'groups', 'name', 'uid', 'updatedAt'].sort(),
@@ -105,12 +109,12 @@ describe('accounts', () => {
   describe('by their tokens', () => {
     it('list tokens of one account in the order of their creation', async () => {
       const limits = [{ names: ['a/**'], allow: ['pull'] as const }];
-      await accounts.create(settings('robot'));
+      await accounts.create(settings('robot'), admin);
       await open('other');
       const made: AccountToken[] = [];
       for (const description of ['one', 'two', 'three']) {
         runtime.advance(1);
-        made.push((await accounts.createToken('robot', { description, limits, expiresAt: 9000 })).token);
+        made.push((await accounts.createToken('robot', { description, limits, expiresAt: 9000 }, admin)).token);
       }
       expect(await accounts.tokens('robot')).toEqual(made);
       expect(made[0]).toEqual({
@@ -125,11 +129,11 @@ describe('accounts', () => {
 
     it('delete a token by account and id', async () => {
       const { id, secret } = await open('robot');
-      await accounts.create(settings('other'));
-      expect(await accounts.deleteToken('other', id)).toBe(false);
+      await accounts.create(settings('other'), admin);
+      expect(await accounts.deleteToken('other', id, admin)).toBe(false);
       expect(await accounts.identify(secret)).toBeDefined();
-      expect(await accounts.deleteToken('robot', id)).toBe(true);
-      expect(await accounts.deleteToken('robot', id)).toBe(false);
+      expect(await accounts.deleteToken('robot', id, admin)).toBe(true);
+      expect(await accounts.deleteToken('robot', id, admin)).toBe(false);
       expect(await accounts.identify(secret)).toBeTypeOf('string');
     });
 
@@ -152,7 +156,7 @@ describe('accounts', () => {
       const watched = hooked(metadata, async (method, args) => {
         if (method === 'apply') writes.push(args);
       });
-      expect(await new StoredAccounts(watched, runtime).delete('robot')).toBe(true);
+      expect(await new StoredAccounts(watched, runtime).delete('robot', admin)).toBe(true);
       expect(writes).toMatchObject([[[{}, {}, {}], { durable: true }]]);
       expect(await metadata.documents('account-token')).toHaveLength(1);
       expect(await accounts.identify(secret)).toBeTypeOf('string');
@@ -163,8 +167,8 @@ describe('accounts', () => {
       await open('robot');
       let late: { id: string; secret: string } | undefined;
       const deleting = whenBefore('document.delete', async () => (late = await open('robot')));
-      expect(await deleting.delete('robot')).toBe(true);
-      await accounts.create(settings('robot'));
+      expect(await deleting.delete('robot', admin)).toBe(true);
+      await accounts.create(settings('robot'), admin);
       expect(await accounts.identify(late?.secret ?? '')).toBeTypeOf('string');
       expect(await accounts.revive('robot', late?.id ?? '')).toBeUndefined();
       expect(await accounts.tokens('robot')).toEqual([]);
@@ -198,9 +202,9 @@ describe('accounts', () => {
     });
 
     it('accept secrets that contain "_" and "-"', async () => {
-      await accounts.create(settings('robot'));
+      await accounts.create(settings('robot'), admin);
       const secrets: string[] = [];
-      for (let i = 0; i < 50; i += 1) secrets.push((await accounts.createToken('robot', noToken)).secret);
+      for (let i = 0; i < 50; i += 1) secrets.push((await accounts.createToken('robot', noToken, admin)).secret);
       for (const secret of secrets) expect(await accounts.login('robot', secret)).toMatchObject({ id: 'robot' });
       expect(secrets.some((secret) => secret.split('_').length > 3)).toBe(true);
       expect(new Set(secrets).size).toBe(50);
@@ -235,14 +239,14 @@ describe('accounts', () => {
 
     type End = (found: { id: string }) => Promise<unknown> | void;
     it.each<[string, End]>([
-      ['deletion of the token', ({ id }) => accounts.deleteToken('robot', id)],
-      ['the account was disabled', () => accounts.replace(settings('robot', { disabled: true }))],
-      ['deletion of the account', () => accounts.delete('robot')],
+      ['deletion of the token', ({ id }) => accounts.deleteToken('robot', id, admin)],
+      ['the account was disabled', () => accounts.replace(settings('robot', { disabled: true }), admin)],
+      ['deletion of the account', () => accounts.delete('robot', admin)],
       [
         'the account was deleted and created again',
         async () => {
-          await accounts.delete('robot');
-          await accounts.create(settings('robot'));
+          await accounts.delete('robot', admin);
+          await accounts.create(settings('robot'), admin);
         },
       ],
       ['expiry of the token', () => runtime.advance(4000)],
@@ -259,15 +263,15 @@ describe('accounts', () => {
 
     it('apply changes of the account to its tokens: enabled again, other groups', async () => {
       const { id, secret } = await open('robot');
-      await accounts.replace(settings('robot', { disabled: true }));
-      await accounts.replace(settings('robot', { groups: ['admins'] }));
+      await accounts.replace(settings('robot', { disabled: true }), admin);
+      await accounts.replace(settings('robot', { groups: ['admins'] }), admin);
       expect(await accounts.login('robot', secret)).toMatchObject({ groups: ['admins'] });
       expect(await accounts.revive('robot', id)).toMatchObject({ groups: ['admins'] });
     });
 
     it("revive no login by another account's token or by an invalid stamp", async () => {
       const { id } = await open('robot');
-      await accounts.create(settings('other'));
+      await accounts.create(settings('other'), admin);
       expect(await accounts.revive('other', id)).toBeUndefined();
       expect(await accounts.revive('robot', 'x')).toBeUndefined();
       expect(await accounts.revive('robot', '')).toBeUndefined();

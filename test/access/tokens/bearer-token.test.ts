@@ -5,6 +5,7 @@ import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js
 import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
 import { anonymous } from '../../../src/util/anonymous.js';
 import type { Identity, IdentitySource, Principal } from '../../../src/ports/access.js';
+import { admin } from '../../support/access/callers.js';
 import { forgeTokens, signJwt } from '../../support/access/forged-tokens.js';
 import { memoryDocuments } from '../../support/storage/documents.js';
 import { recordingLogger } from '../../support/servers/registry.js';
@@ -123,7 +124,7 @@ describe('an access token', () => {
     const [token, unseen] = [await issue(), await issue()];
     expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
     const { id } = await keys.signer();
-    await keys.rotate();
+    await keys.rotate(admin);
     expect(await tokens.identify(token)).toMatchObject({ id: 'ann' });
     await store.apply([{ type: 'document.delete', kind: 'signing-key', id }], { durable: true });
     expect(await tokens.identify(token)).toBeTypeOf('string');

@@ -3,6 +3,7 @@ import { calculateJwkThumbprint, jwtVerify, SignJWT, type JWK } from 'jose';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openSigningKeys } from '../../../src/access/tokens/open-signing-keys.js';
 import type { SigningKeys } from '../../../src/access/tokens/signing-keys.js';
+import { admin } from '../../support/access/callers.js';
 import { memoryDocuments } from '../../support/storage/documents.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 
@@ -57,7 +58,7 @@ describe('managed signing keys', () => {
     const keys = await open();
     const old = (await keys.signer()).id;
     pass(1);
-    const made = await keys.rotate();
+    const made = await keys.rotate(admin);
     expect(made).toMatchObject({ createdAt: now, origin: 'managed', signs: true });
     expect((await keys.signer()).id).toBe(made.id);
     expect(await keys.list()).toMatchObject([
@@ -72,12 +73,12 @@ describe('managed signing keys', () => {
   });
 
   it.each([
-    ['the next rotation', async (keys: SigningKeys) => void (await keys.rotate())],
+    ['the next rotation', async (keys: SigningKeys) => void (await keys.rotate(admin))],
     ['the next start', async () => void (await open())],
   ])('are deleted at %s after the last of their tokens expired, not before', async (_when, act) => {
     const keys = await open();
     const old = (await keys.signer()).id;
-    await keys.rotate();
+    await keys.rotate(admin);
     pass(29);
     await act(keys);
     expect(await store.document('signing-key', old)).toBeDefined();
@@ -108,13 +109,13 @@ describe('managed signing keys', () => {
     pass(100);
     expect((await keys.signer()).id).toBe(id);
     expect(log.lines).toMatchObject([{ level: 'warn', message: 'signing key rotation failed' }]);
-    await expect(keys.rotate()).rejects.toThrow('disk full');
+    await expect(keys.rotate(admin)).rejects.toThrow('disk full');
   });
 
   it('are the same in two processes on one store, even after concurrent rotations', async () => {
     const [one, other] = await Promise.all([open(), open()]);
     expect((await one.signer()).id).toBe((await other.signer()).id);
-    await Promise.all([one.rotate(), other.rotate()]);
+    await Promise.all([one.rotate(admin), other.rotate(admin)]);
     expect((await one.signer()).id).toBe((await other.signer()).id);
     expect(await verifies(one, other)).toBe(true);
     expect((await one.list()).filter(({ signs }) => signs)).toHaveLength(1);
@@ -123,7 +124,7 @@ describe('managed signing keys', () => {
   it('include a new key as the newest even if the clock was set back', async () => {
     const keys = await open();
     pass(-10);
-    const made = await keys.rotate();
+    const made = await keys.rotate(admin);
     expect((await keys.signer()).id).toBe(made.id);
   });
 
@@ -172,7 +173,7 @@ describe('declared signing keys', () => {
   });
 
   it('cannot be rotated through the API', async () => {
-    await expect((await open([pkcs8])).rotate()).rejects.toMatchObject({
+    await expect((await open([pkcs8])).rotate(admin)).rejects.toMatchObject({
       code: 'CONFLICT',
       message: 'the signing keys are declared in the options: change them there',
     });

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { ArchiveContents } from '../../../src/archives/import/archive-contents.js';
-import type { RepositoryWriter } from '../../../src/ports/repository.js';
+import type { ReceiveFile } from '../../../src/archives/import/small-file.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { TurnGate } from '../../../src/util/scheduling/turns.js';
 import { entriesOf, tarOf } from '../../support/content/archives.js';
@@ -36,7 +36,11 @@ class CountingWriter {
 async function receive(files: Readonly<Record<string, Buffer | string>>) {
   const writer = new CountingWriter();
   const source = Readable.from([await tarOf(entriesOf(files))]);
-  const contents = await ArchiveContents.receive(source, writer as unknown as RepositoryWriter, new TurnGate());
+  const contents = await ArchiveContents.receive(
+    source,
+    ((bytes: Readable) => writer.receiveBlob(bytes)) as ReceiveFile,
+    new TurnGate(),
+  );
   return { writer, contents };
 }
 

@@ -13,6 +13,7 @@ import { accessEndpoints } from '../../../src/protocol/tables/access-endpoints.j
 import { encodeError, RegistryError } from '../../../src/protocol/errors.js';
 import { managementRoutes } from '../../../src/protocol/tables/management.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
+import { admin } from '../../support/access/callers.js';
 import { TestRuntime } from '../../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
@@ -29,6 +30,8 @@ const directory = {
   resolve: () => ({ at: { repository: '', image: '' }, repository: undefined }),
 };
 const created = '1970-01-01T00:00:01.000Z';
+
+const caller = { actor: admin };
 
 describe('the management API for accounts, tokens, rules and keys', () => {
   let folder: string;
@@ -68,7 +71,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
         headers = {},
         body,
       } = await new BodyReader().use(req, '127.0.0.1', (content) => {
-        const exchange = { req, body: content, prefix: '/admin', path: where, query, params: match?.params };
+        const exchange = { caller, req, body: content, prefix: '/admin', path: where, query, params: match?.params };
         return handler(exchange as unknown as Parameters<typeof handler>[0]);
       });
       return { status, headers, body: JSON.parse(typeof body === 'string' ? body : '{}') as Answer['body'] };
@@ -161,7 +164,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
     ['PUT', 'rules/declared-9', rule, 'rule'],
     ['DELETE', 'rules/x', undefined, 'rule'],
   ])('answers %s %s with 404 if it does not exist', async (method, where, document, kind) => {
-    await accounts.create({ name: 'robot', description: '', groups: [], disabled: false });
+    await accounts.create({ name: 'robot', description: '', groups: [], disabled: false }, admin);
     const errors = [{ code: 'NOT_FOUND', message: `${kind} not found` }];
     expect(await ask(method, where, document)).toMatchObject({ status: 404, body: { errors } });
   });
@@ -173,7 +176,7 @@ describe('the management API for accounts, tokens, rules and keys', () => {
     ['POST', 'rules', { allow: ['pull'] }],
     ['PUT', 'rules/declared-1', { ...rule, id: 'x' }],
   ])('answers %s %s with 400 for an invalid document', async (method, where, document) => {
-    await accounts.create({ name: 'robot', description: '', groups: [], disabled: false });
+    await accounts.create({ name: 'robot', description: '', groups: [], disabled: false }, admin);
     const errors = [{ code: 'OPTIONS_INVALID' }];
     expect(await ask(method, where, document)).toMatchObject({ status: 400, body: { errors } });
   });

@@ -447,6 +447,7 @@ describe('events', () => {
     const server = later(await startMemoryRegistry({ repositories: [{ name: 'local', type: 'local', sparse: true }] }));
     const client = later(new Client(server.url));
     const seen: [string, unknown][] = [];
+    const actors: unknown[] = [];
     for (const name of [
       'blob.pushed',
       'blob.deleted',
@@ -458,7 +459,11 @@ describe('events', () => {
       'repository.deleted',
       'garbage.collected',
     ] as const) {
-      server.registry.events.on(name, (event: unknown) => void seen.push([name, event]));
+      server.registry.events.on(name, (event: object) => {
+        const { by, ...rest } = event as { by?: unknown };
+        actors.push(by);
+        seen.push([name, rest]);
+      });
     }
     const at = { repository: 'local', image: 'team/app' };
     const blob = await pushBlob(client, 'local/team/app', Buffer.from('event'));
@@ -494,6 +499,12 @@ describe('events', () => {
       ['repository.deleted', { name: 'made' }],
       ['garbage.collected', expect.objectContaining({ dryRun: false, blobsDeleted: 0 })],
     ]);
+    // Every change names who asked for it; collections are not asked for.
+    expect(actors.pop()).toBeUndefined();
+    for (const actor of actors) {
+      const requestId: unknown = expect.any(String);
+      expect(actor).toMatchObject({ principal: 'anonymous', via: 'anonymous', requestId, address: '127.0.0.1' });
+    }
   });
 
   it('report the method, path and answer of each request', async () => {

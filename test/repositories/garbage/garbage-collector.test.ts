@@ -48,7 +48,7 @@ describe('the garbage collector', () => {
     it('keeps an image without tags, because only a DELETE removes a manifest', async () => {
       const image = imageOf('untagged', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
-      await writer().deleteTag('team/app', parseTag('v1'));
+      await writer().deleteTag(anyone, 'team/app', parseTag('v1'));
       await scene.domain.collectAll();
       expect(await missingOf(scene.domain.repository('local'), 'team/app', image.manifest)).toEqual([]);
     });
@@ -67,8 +67,8 @@ describe('the garbage collector', () => {
       for (const child of [amd64, arm64]) await pushImage(writer(), 'team/app', child);
       const inner = indexOf([amd64.manifest, arm64.manifest]);
       const outer = indexOf([inner]);
-      await writer().putManifest('team/app', inner, []);
-      await writer().putManifest('team/app', outer, []);
+      await writer().putManifest(anyone, 'team/app', inner, []);
+      await writer().putManifest(anyone, 'team/app', outer, []);
       const subject = { mediaType: inner.mediaType, digest: inner.digest, size: inner.bytes.length };
       const signature = imageOf('signature', [someBytes('signature', 100)], { subject });
       await pushImage(writer(), 'team/app', signature);
@@ -86,11 +86,11 @@ describe('the garbage collector', () => {
       const child = imageOf('child', [layer]);
       await pushImage(writer(), 'team/app', child);
       const index = indexOf([child.manifest]);
-      await writer().putManifest('team/app', index, []);
+      await writer().putManifest(anyone, 'team/app', index, []);
       const subject = { mediaType: index.mediaType, digest: index.digest, size: index.bytes.length };
       const signature = imageOf('signature', [], { subject });
       await pushImage(writer(), 'team/app', signature);
-      await writer().deleteManifest('team/app', index.digest);
+      await writer().deleteManifest(anyone, 'team/app', index.digest);
       await scene.domain.collectAll();
       expect(scene.domain.has(index.digest)).toBe(false);
       const repository = scene.domain.repository('local');
@@ -103,7 +103,7 @@ describe('the garbage collector', () => {
     it('keeps a child that an index names as a blob', async () => {
       const child = imageOf('cache', [layer]).manifest;
       await pushBlobs(writer(), 'team/app', [child.bytes]);
-      await writer().putManifest('team/app', indexOf([child]), []);
+      await writer().putManifest(anyone, 'team/app', indexOf([child]), []);
       await scene.domain.collectAll();
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', child.digest)).toEqual(child.bytes);
     });
@@ -123,7 +123,7 @@ describe('the garbage collector', () => {
       const image = imageOf('going', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
       advance(10 * day);
-      await writer().deleteManifest('team/app', image.manifest.digest);
+      await writer().deleteManifest(anyone, 'team/app', image.manifest.digest);
       expect(await scene.domain.repository('local').getManifest(anyone, 'team/app', image.manifest)).toBeUndefined();
       advance(grace - hour);
       expect(await collect()).toMatchObject({ unlinked: 0, blobsDeleted: 0 });
@@ -143,7 +143,7 @@ describe('the garbage collector', () => {
       const image = imageOf('counted', [layer, shared]);
       await pushImage(writer(), 'team/app', image, 'v1');
       const bytes = [image.manifest.bytes, ...image.blobs].reduce((sum, { length }) => sum + length, 0);
-      await writer().deleteManifest('team/app', image.manifest.digest);
+      await writer().deleteManifest(anyone, 'team/app', image.manifest.digest);
       advance(grace + hour);
       const reports = [await collect(), await collect()];
       expect(reports.reduce((sum, { bytesFreed }) => sum + bytesFreed, 0)).toBe(bytes);
@@ -175,7 +175,7 @@ describe('the garbage collector', () => {
           expect(scene.domain.has(sharedDigest)).toBe(true);
           const image = imageOf(`${repository}/${name}`, [shared]);
           expect(await missingOf(scene.domain.repository(repository), name, image.manifest)).toEqual([]);
-          await scene.domain.writer(repository).deleteManifest(name, image.manifest.digest);
+          await scene.domain.writer(repository).deleteManifest(anyone, name, image.manifest.digest);
           await scene.domain.collectAll();
         }
       }
@@ -268,7 +268,7 @@ describe('the garbage collector', () => {
       await pushImage(writer(), 'team/app', image, 'v1');
       advance(10 * day);
       await collect();
-      await writer().deleteManifest('team/app', image.manifest.digest);
+      await writer().deleteManifest(anyone, 'team/app', image.manifest.digest);
       advance(grace);
       await collect();
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
@@ -320,7 +320,7 @@ describe('the garbage collector', () => {
     it('is empty when it is created again, before and after the purge', async () => {
       const image = imageOf('doomed', [layer]);
       await pushImage(writer(), 'team/app', image, 'v1');
-      const { id } = await writer().startUpload('team/app', 'sha256');
+      const { id } = await writer().startUpload(anyone, 'team/app', 'sha256');
       await scene.domain.deleteRepository('local');
       await scene.domain.addRepository('local');
       const expectNothing = async (): Promise<void> => {
@@ -330,7 +330,9 @@ describe('the garbage collector', () => {
         expect(await repository.statBlob(anyone, 'team/app', layerDigest)).toBeUndefined();
         expect(await repository.listTags(anyone, 'team/app', { limit: 10 })).toBeUndefined();
         expect((await repository.listImages(anyone, { limit: 10 })).items).toEqual([]);
-        await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+        await expect(writer().uploadStatus(anyone, 'team/app', id)).rejects.toMatchObject({
+          code: 'BLOB_UPLOAD_UNKNOWN',
+        });
         expect(await writer().mountBlob(anyone, 'other', layerDigest)).toBe(false);
       };
       await expectNothing();
@@ -425,45 +427,49 @@ describe('the garbage collector', () => {
 
   describe('uploads', () => {
     it('expire when they are idle for too long', async () => {
-      const { id } = await writer().startUpload('team/app', 'sha256');
-      await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
+      const { id } = await writer().startUpload(anyone, 'team/app', 'sha256');
+      await writer().appendUpload(anyone, 'team/app', id, { source: Readable.from([layer]) });
       advance(uploadExpiry);
       expect(await collect()).toMatchObject({ uploadsExpired: 0 });
-      expect(await writer().uploadStatus('team/app', id)).toMatchObject({ size: layer.length });
+      expect(await writer().uploadStatus(anyone, 'team/app', id)).toMatchObject({ size: layer.length });
       advance(1);
       expect(await collect()).toMatchObject({ uploadsExpired: 1 });
-      await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+      await expect(writer().uploadStatus(anyone, 'team/app', id)).rejects.toMatchObject({
+        code: 'BLOB_UPLOAD_UNKNOWN',
+      });
       expect(scene.domain.disk.staged.size).toBe(0);
     });
 
     it('expire when no byte was sent', async () => {
-      const { id } = await writer().startUpload('team/app', 'sha256');
+      const { id } = await writer().startUpload(anyone, 'team/app', 'sha256');
       advance(uploadExpiry + 1);
       expect(await collect()).toMatchObject({ uploadsExpired: 1 });
-      await expect(writer().uploadStatus('team/app', id)).rejects.toMatchObject({ code: 'BLOB_UPLOAD_UNKNOWN' });
+      await expect(writer().uploadStatus(anyone, 'team/app', id)).rejects.toMatchObject({
+        code: 'BLOB_UPLOAD_UNKNOWN',
+      });
     });
 
     it('do not expire while they are appended to', async () => {
-      const { id } = await writer().startUpload('team/app', 'sha256');
+      const { id } = await writer().startUpload(anyone, 'team/app', 'sha256');
       for (let i = 1; i <= 4; i++) {
         advance(uploadExpiry - hour);
         expect(await collect()).toMatchObject({ uploadsExpired: 0 });
-        await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
-        expect(await writer().uploadStatus('team/app', id)).toMatchObject({ size: i * layer.length });
+        await writer().appendUpload(anyone, 'team/app', id, { source: Readable.from([layer]) });
+        expect(await writer().uploadStatus(anyone, 'team/app', id)).toMatchObject({ size: i * layer.length });
       }
     });
 
     it('do not expire during a request, however long it takes', async () => {
-      const { id } = await writer().startUpload('team/app', 'sha256');
+      const { id } = await writer().startUpload(anyone, 'team/app', 'sha256');
       const source = new Readable({ read() {} });
       source.push(layer.subarray(0, 1000));
-      const appending = writer().appendUpload('team/app', id, { source });
+      const appending = writer().appendUpload(anyone, 'team/app', id, { source });
       advance(3 * uploadExpiry);
       expect(await collect()).toMatchObject({ uploadsExpired: 0 });
       source.push(layer.subarray(1000));
       source.push(null);
       expect(await appending).toEqual({ id, size: layer.length });
-      await writer().completeUpload('team/app', id, layerDigest, { source: Readable.from([]) });
+      await writer().completeUpload(anyone, 'team/app', id, layerDigest, { source: Readable.from([]) });
       expect(await pullBlob(scene.domain.repository('local'), 'team/app', layerDigest)).toEqual(layer);
     });
 
@@ -480,7 +486,7 @@ describe('the garbage collector', () => {
 
     it('expire even if another one cannot be discarded, which is retried', async () => {
       const ids = [];
-      for (let i = 0; i < 3; i++) ids.push((await writer().startUpload('team/app', 'sha256')).id);
+      for (let i = 0; i < 3; i++) ids.push((await writer().startUpload(anyone, 'team/app', 'sha256')).id);
       await (await scene.domain.blobs.stage('without-a-session')).append(Readable.from([layer]));
       advance(uploadExpiry + 1);
       const failing = [ids[0], 'without-a-session'];
@@ -492,8 +498,8 @@ describe('the garbage collector', () => {
     });
 
     it('of a deleted repository leave no bytes', async () => {
-      const { id } = await writer().startUpload('team/app', 'sha256');
-      await writer().appendUpload('team/app', id, { source: Readable.from([layer]) });
+      const { id } = await writer().startUpload(anyone, 'team/app', 'sha256');
+      await writer().appendUpload(anyone, 'team/app', id, { source: Readable.from([layer]) });
       await scene.domain.deleteRepository('local');
       advance(uploadExpiry + 1);
       await collect();
@@ -516,8 +522,8 @@ describe('the garbage collector', () => {
       await pushImage(writer(), 'team/app', staying, 'v2');
       await pushImage(writer(), 'other', imageOf('elsewhere', [shared]), 'v1');
       await pushBlobs(writer(), 'team/app', [someBytes('never named', 700)]);
-      await writer().deleteManifest('team/app', going.manifest.digest);
-      await writer().deleteBlob('other', sharedDigest);
+      await writer().deleteManifest(anyone, 'team/app', going.manifest.digest);
+      await writer().deleteBlob(anyone, 'other', sharedDigest);
       advance(grace + hour);
       const before = await snapshot();
       const counted = await scene.domain.collector.collect({ dryRun: true });

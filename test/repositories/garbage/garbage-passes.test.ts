@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { dropCached } from '../../../src/repositories/cache/eviction/drop-cached.js';
-import { changesOf, grace, hour, once, pushBlobs, type Hook } from '../../support/storage/domain.js';
+import { anyone, changesOf, grace, hour, once, pushBlobs, type Hook } from '../../support/storage/domain.js';
 import { app, layer, layerDigest, useCollectorScene } from '../../support/storage/collector-scene.js';
 
 describe('a collection pass', () => {
@@ -59,7 +59,7 @@ describe('a collection pass', () => {
     const deletedAt = scene.domain.runtime.now();
     const deleting = once(
       (method) => method === 'list',
-      () => scene.writer().deleteBlob(app.image, layerDigest),
+      () => scene.writer().deleteBlob(anyone, app.image, layerDigest),
     );
     const { collector } = scene.domain.actor(async (method, args) => {
       await deleting(method, args);

@@ -3,6 +3,7 @@ import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { BlobQuarantine } from '../../../src/repositories/garbage/quarantine.js';
 import { someBytes } from '../../support/content/content.js';
 import {
+  anyone,
   changesOf,
   day,
   grace,
@@ -96,7 +97,7 @@ describe('orphans', () => {
     it('unless they have a candidate: then they are deleted', async () => {
       await pushBlobs(writer(), 'team/app', [layer]);
       advance(grace + hour);
-      await writer().deleteBlob('team/app', layerDigest);
+      await writer().deleteBlob(anyone, 'team/app', layerDigest);
       expect(await collect()).toMatchObject({ quarantined: 0, blobsDeleted: 0 });
       advance(grace + hour);
       expect(await collect()).toMatchObject({ quarantined: 0, blobsDeleted: 1, bytesFreed: layer.length });

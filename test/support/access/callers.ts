@@ -1,3 +1,4 @@
+import type { Actor } from '../../../src/ports/journal.js';
 import type { Caller } from '../../../src/ports/repository.js';
 import type { ImageKey } from '../../../src/ports/images.js';
 
@@ -6,6 +7,7 @@ export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
   const answer = (at: ImageKey): Promise<boolean> => Promise.resolve(may(at));
   return {
     principal: { id, groups: [], via: 'basic' },
+    actor: { principal: id, via: 'basic' },
     trail: [],
     hasLeft: () => false,
     reach: (repository) => Promise.resolve({ prefixes: [''], has: (image) => may({ repository, image }) }),
@@ -13,3 +15,6 @@ export function callerWho(id: string, may: (at: ImageKey) => boolean): Caller {
     mayMountFrom: answer,
   };
 }
+
+/** The actor of changes in tests. */
+export const admin: Actor = { principal: 'admin', via: 'basic' };

@@ -324,7 +324,7 @@ export function indexOf(children: readonly ParsedManifest[], more: object = {}):
 }
 
 export async function pushBlobs(writer: RepositoryWriter, image: string, blobs: readonly Buffer[]): Promise<void> {
-  for (const bytes of blobs) await writer.putBlob(image, digestOf(bytes), Readable.from([bytes]));
+  for (const bytes of blobs) await writer.putBlob(anyone, image, digestOf(bytes), Readable.from([bytes]));
 }
 
 export async function pushImage(
@@ -334,7 +334,7 @@ export async function pushImage(
   ...tags: readonly string[]
 ): Promise<void> {
   await pushBlobs(writer, name, image.blobs);
-  await writer.putManifest(name, image.manifest, tags.map(parseTag));
+  await writer.putManifest(anyone, name, image.manifest, tags.map(parseTag));
 }
 
 /** The bytes of a blob as the image shows them. */

@@ -1,6 +1,7 @@
 import type { Candidate } from '../../../ports/metadata.js';
 import type { LevelIndex } from '../level-index.js';
-import { dueBefore, dueKey, parseDueKey, sinceKey, wholeTime, type CandidateTarget } from '../level-keys.js';
+import { type CandidateTarget } from '../level-keys.js';
+import { dueBefore, dueKey, parseDueKey, sinceKey, wholeTime } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 
 /**

@@ -1,10 +1,9 @@
 /**
- * Translates each change into keys: the record itself, its reverse keys, the counts of the image, and the candidates
- * that the change leaves.
+ * Translates each change into keys: the record itself, its reverse keys, the counts of the image, the candidates that the
+ * change leaves, and entries of the journal.
  */
-import type { Digest } from '../../../protocol/digest.js';
 import { ConflictError } from '../../../util/conflict-error.js';
-import type { Candidate, Change, ManifestRecord, SessionRecord, TagRecord } from '../../../ports/metadata.js';
+import type { Candidate, Change, SessionRecord } from '../../../ports/metadata.js';
 import type { ImageKey } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { count, weigh } from '../derived/level-counts.js';
@@ -13,35 +12,36 @@ import {
   condemnedKey,
   holderMember,
   holderPrefix,
-  imageKey,
   linkKey,
   manifestKey,
-  namedPrefix,
   nextIdKey,
   ownSessionKey,
   purgingKey,
   documentKey,
-  referrerPrefix,
   repositoryKey,
   sessionKey,
-  sinceKey,
-  tagKey,
-  taggedPrefix,
   type CandidateTarget,
   type Place,
   type RepositoryId,
 } from '../level-keys.js';
+import { sinceKey } from '../level-ordered-keys.js';
+import type { JournalRecorder } from './level-journal.js';
+import { deleteManifest, deleteTag, isNamed, putManifest, putTag, refuseCondemned } from './level-manifest-changes.js';
 import { forgetTouch, touch } from './level-touches.js';
 import type { LevelView } from '../level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
 /** Writes changes to the draft of the view, in order. Other requests take turns. @throws ConflictError as `recordChange` */
-export async function recordChanges(view: LevelView, changes: readonly Change[]): Promise<void> {
+export async function recordChanges(
+  view: LevelView,
+  changes: readonly Change[],
+  journal: JournalRecorder,
+): Promise<void> {
   const turn = takeTurns();
   for (const change of changes) {
     await turn();
-    await recordChange(view, change);
+    await recordChange(view, change, journal);
   }
 }
 
@@ -49,24 +49,24 @@ export async function recordChanges(view: LevelView, changes: readonly Change[])
  * Writes one change to the draft of the view.
  * @throws ConflictError when it names a missing repository or condemned bytes
  */
-async function recordChange(view: LevelView, change: Change): Promise<void> {
+async function recordChange(view: LevelView, change: Change, journal: JournalRecorder): Promise<void> {
   switch (change.type) {
     case 'repository.put':
-      return putRepository(view, change);
+      return putRepository(view, change, journal);
     case 'repository.delete':
-      return deleteRepository(view, change);
+      return deleteRepository(view, change, journal);
     case 'blob.link':
       return linkBlob(view, placeOf(view, change.at), change);
     case 'blob.unlink':
       return unlinkBlob(view, placeOf(view, change.at), change);
     case 'manifest.put':
-      return putManifest(view, placeOf(view, change.at), change.manifest);
+      return putManifest(view, placeOf(view, change.at), change, journal);
     case 'manifest.delete':
-      return deleteManifest(view, placeOf(view, change.at), change);
+      return deleteManifest(view, placeOf(view, change.at), change, journal);
     case 'tag.put':
-      return putTag(view, placeOf(view, change.at), change.tag);
+      return putTag(view, placeOf(view, change.at), change, journal);
     case 'tag.delete':
-      return deleteTag(view, placeOf(view, change.at), change);
+      return deleteTag(view, placeOf(view, change.at), change, journal);
     case 'session.put':
       return putSession(view, change.session);
     case 'session.delete':
@@ -82,9 +82,9 @@ async function recordChange(view: LevelView, change: Change): Promise<void> {
     case 'bytes.forget':
       return view.delete(condemnedKey(change.digest));
     case 'document.put':
-      return view.put(documentKey(change.kind, change.id), change.value);
+      return putDocument(view, change, journal);
     case 'document.delete':
-      return view.delete(documentKey(change.kind, change.id));
+      return deleteDocument(view, change, journal);
   }
 }
 
@@ -97,9 +97,15 @@ function placeOf(view: LevelView, at: ImageKey): Place {
 
 // ---------------------------------------------------------------------------------------------- repositories
 
-function putRepository(view: LevelView, { config, origin, when }: ChangeOf<'repository.put'>): void {
+function putRepository(
+  view: LevelView,
+  { config, origin, when }: ChangeOf<'repository.put'>,
+  journal: JournalRecorder,
+): void {
   const key = repositoryKey(config.name);
   const before = view.get(key);
+  const type = before === undefined ? 'repository.created' : 'repository.replaced';
+  journal.record(type, { repository: config.name });
   if (before !== undefined) {
     const record = { config, origin, createdAt: before.record.createdAt, updatedAt: when };
     return view.put(key, { id: before.id, record });
@@ -111,12 +117,17 @@ function putRepository(view: LevelView, { config, origin, when }: ChangeOf<'repo
   view.put(key, { id, record: { config, origin, createdAt: when, updatedAt: when } });
 }
 
-function deleteRepository(view: LevelView, { name, when }: ChangeOf<'repository.delete'>): void {
+function deleteRepository(
+  view: LevelView,
+  { name, when }: ChangeOf<'repository.delete'>,
+  journal: JournalRecorder,
+): void {
   const key = repositoryKey(name);
   const stored = view.get(key);
   if (stored === undefined) throw new ConflictError(`repository "${name}" does not exist`);
   view.delete(key);
   view.put(purgingKey(stored.id), when);
+  journal.record('repository.deleted', { repository: name });
 }
 
 // ---------------------------------------------------------------------------------------------- blobs
@@ -141,12 +152,6 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   putCandidate(view, target, before === undefined ? when : (view.get(sinceKey(target)) ?? when));
 }
 
-/** Skips the lookup while the image has no manifests, as when the layers of a new image arrive. */
-async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
-  if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;
-  return view.hasMembers(namedPrefix(place, digest));
-}
-
 function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'blob.unlink'>): void {
   const key = linkKey(place, digest);
   const before = view.get(key);
@@ -160,101 +165,7 @@ function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'b
   putCandidate(view, { kind: 'bytes', digest }, when);
 }
 
-function refuseCondemned(view: LevelView, digest: Digest): void {
-  if (view.get(condemnedKey(digest)) !== undefined) throw new ConflictError(`the bytes of ${digest} are being deleted`);
-}
-
-// ---------------------------------------------------------------------------------------------- manifests
-
-async function putManifest(view: LevelView, place: Place, manifest: ManifestRecord): Promise<void> {
-  const { digest } = manifest;
-  refuseCondemned(view, digest);
-  const key = manifestKey(place, digest);
-  const before = view.get(key);
-  const link = view.get(linkKey(place, digest));
-  view.put(key, manifest);
-  view.addMember(holderPrefix(digest), holderMember('manifest', place));
-  if (before !== undefined) removeReverseKeys(view, place, before);
-  for (const named of manifest.references) view.addMember(namedPrefix(place, named), digest);
-  if (manifest.subject !== undefined) view.addMember(referrerPrefix(place, manifest.subject), digest);
-  count(view, place, {
-    manifests: before === undefined ? 1 : 0,
-    bytes: weigh(manifest, link) - weigh(before, link),
-    when: manifest.pushedAt,
-  });
-  // The same bytes name the same digests, unless two releases parse manifests differently.
-  const kept = new Set(manifest.references);
-  const dropped = before?.references.filter((named) => !kept.has(named)) ?? [];
-  await leaveLinkCandidates(view, place, dropped, manifest.pushedAt);
-}
-
-async function deleteManifest(view: LevelView, place: Place, change: ChangeOf<'manifest.delete'>): Promise<void> {
-  const { digest, when } = change;
-  const key = manifestKey(place, digest);
-  const before = view.get(key);
-  if (before === undefined) return;
-  const tagged = taggedPrefix(place, digest);
-  const tags = await view.members(tagged);
-  for (const tag of tags) {
-    // The members of `taggedPrefix` are tags.
-    view.delete(tagKey(place, tag as TagRecord['name']));
-    view.removeMember(tagged, tag);
-  }
-  view.delete(key);
-  view.removeMember(holderPrefix(digest), holderMember('manifest', place));
-  removeReverseKeys(view, place, before);
-  const link = view.get(linkKey(place, digest));
-  const bytes = weigh(undefined, link) - weigh(before, link);
-  count(view, place, { manifests: -1, tags: -tags.length, bytes, when });
-  forgetTouch(view, place, digest);
-  putCandidate(view, { kind: 'bytes', digest }, when);
-  await leaveLinkCandidates(view, place, before.references, when);
-}
-
-function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestRecord): void {
-  for (const named of manifest.references) view.removeMember(namedPrefix(place, named), manifest.digest);
-  if (manifest.subject !== undefined) view.removeMember(referrerPrefix(place, manifest.subject), manifest.digest);
-}
-
-/** Leaves candidates for the links of digests that a manifest no longer names. */
-async function leaveLinkCandidates(
-  view: LevelView,
-  place: Place,
-  digests: readonly Digest[],
-  when: number,
-): Promise<void> {
-  const turn = takeTurns();
-  for (const digest of digests) {
-    await turn();
-    if (view.get(linkKey(place, digest)) === undefined) continue;
-    if (await isNamed(view, place, digest)) continue;
-    putCandidate(view, { kind: 'link', place, digest }, when);
-  }
-}
-
-// ---------------------------------------------------------------------------------------------- tags, sessions
-
-function putTag(view: LevelView, place: Place, tag: TagRecord): void {
-  const { name, digest, updatedAt, checkedAt } = tag;
-  if (view.get(manifestKey(place, digest)) === undefined) {
-    throw new ConflictError(`tag "${name}" cannot point to ${digest}: image "${place.image}" has no such manifest`);
-  }
-  const key = tagKey(place, name);
-  const before = view.get(key);
-  if (before !== undefined) view.removeMember(taggedPrefix(place, before.digest), name);
-  view.put(key, { name, digest, updatedAt, ...(checkedAt === undefined ? {} : { checkedAt }) });
-  view.addMember(taggedPrefix(place, digest), name);
-  count(view, place, { tags: before === undefined ? 1 : 0, when: updatedAt });
-}
-
-function deleteTag(view: LevelView, place: Place, { tag }: ChangeOf<'tag.delete'>): void {
-  const key = tagKey(place, tag);
-  const before = view.get(key);
-  if (before === undefined) return;
-  view.delete(key);
-  view.removeMember(taggedPrefix(place, before.digest), tag);
-  count(view, place, { tags: -1 });
-}
+// ---------------------------------------------------------------------------------------------- sessions
 
 function putSession(view: LevelView, session: SessionRecord): void {
   const { id } = placeOf(view, session.at);
@@ -268,6 +179,22 @@ function deleteSession(view: LevelView, { id }: { readonly id: SessionRecord['id
   if (before === undefined) return;
   view.delete(sessionKey(id));
   view.delete(ownSessionKey(before.repositoryId, id));
+}
+
+// ---------------------------------------------------------------------------------------------- documents
+
+function putDocument(view: LevelView, { kind, id, value }: ChangeOf<'document.put'>, journal: JournalRecorder): void {
+  const key = documentKey(kind, id);
+  const isNew = view.get(key) === undefined;
+  view.put(key, value);
+  journal.record(isNew ? `${kind}.created` : `${kind}.replaced`, { id });
+}
+
+function deleteDocument(view: LevelView, { kind, id }: ChangeOf<'document.delete'>, journal: JournalRecorder): void {
+  const key = documentKey(kind, id);
+  if (view.get(key) === undefined) return;
+  view.delete(key);
+  journal.record(`${kind}.deleted`, { id });
 }
 
 // ---------------------------------------------------------------------------------------------- candidates

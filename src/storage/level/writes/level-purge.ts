@@ -3,7 +3,6 @@ import type { SessionId } from '../../../protocol/names.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import type { LevelIndex } from '../level-index.js';
 import {
-  dueKey,
   holderMember,
   holderPrefix,
   ownedPrefix,
@@ -14,6 +13,7 @@ import {
   type Place,
   type RepositoryId,
 } from '../level-keys.js';
+import { dueKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 
 /** Keys of a deleted repository that one batch removes. */

@@ -2,18 +2,8 @@
 import type { Digest } from '../../../protocol/digest.js';
 import type { CacheItem } from '../../../ports/metadata.js';
 import type { LevelIndex } from '../level-index.js';
-import {
-  linkKey,
-  manifestKey,
-  oldestKey,
-  oldestPrefix,
-  parseOldestKey,
-  rangeEnd,
-  touchedKey,
-  wholeTime,
-  type Place,
-  type RepositoryId,
-} from '../level-keys.js';
+import { linkKey, manifestKey, rangeEnd, type Place, type RepositoryId } from '../level-keys.js';
+import { oldestKey, oldestPrefix, parseOldestKey, touchedKey, wholeTime } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 
 /**

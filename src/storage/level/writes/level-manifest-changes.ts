@@ -1,0 +1,151 @@
+/** Translates changes of manifests and tags into keys; see `level-changes.ts`. */
+import type { Digest } from '../../../protocol/digest.js';
+import { ConflictError } from '../../../util/conflict-error.js';
+import type { Change, ManifestRecord, TagRecord } from '../../../ports/metadata.js';
+import { takeTurns } from '../../../util/scheduling/turns.js';
+import { putCandidate } from '../derived/level-candidates.js';
+import { count, weigh } from '../derived/level-counts.js';
+import {
+  condemnedKey,
+  holderMember,
+  holderPrefix,
+  imageKey,
+  linkKey,
+  manifestKey,
+  namedPrefix,
+  referrerPrefix,
+  tagKey,
+  taggedPrefix,
+  type Place,
+} from '../level-keys.js';
+import type { LevelView } from '../level-view.js';
+import type { JournalRecorder } from './level-journal.js';
+import { forgetTouch } from './level-touches.js';
+
+type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
+
+/** Writes a manifest with its reverse keys. */
+export async function putManifest(
+  view: LevelView,
+  place: Place,
+  { at, manifest }: ChangeOf<'manifest.put'>,
+  journal: JournalRecorder,
+): Promise<void> {
+  const { digest, mediaType } = manifest;
+  refuseCondemned(view, digest);
+  const key = manifestKey(place, digest);
+  const before = view.get(key);
+  const link = view.get(linkKey(place, digest));
+  view.put(key, manifest);
+  view.addMember(holderPrefix(digest), holderMember('manifest', place));
+  if (before !== undefined) removeReverseKeys(view, place, before);
+  else journal.record('manifest.pushed', { ...at, digest, mediaType });
+  for (const named of manifest.references) view.addMember(namedPrefix(place, named), digest);
+  if (manifest.subject !== undefined) view.addMember(referrerPrefix(place, manifest.subject), digest);
+  count(view, place, {
+    manifests: before === undefined ? 1 : 0,
+    bytes: weigh(manifest, link) - weigh(before, link),
+    when: manifest.pushedAt,
+  });
+  // The same bytes name the same digests, unless two releases parse manifests differently.
+  const kept = new Set(manifest.references);
+  const dropped = before?.references.filter((named) => !kept.has(named)) ?? [];
+  await leaveLinkCandidates(view, place, dropped, manifest.pushedAt);
+}
+
+/** Deletes a manifest and its tags. Leaves candidates for its bytes and its links. */
+export async function deleteManifest(
+  view: LevelView,
+  place: Place,
+  { at, digest, when }: ChangeOf<'manifest.delete'>,
+  journal: JournalRecorder,
+): Promise<void> {
+  const key = manifestKey(place, digest);
+  const before = view.get(key);
+  if (before === undefined) return;
+  const tagged = taggedPrefix(place, digest);
+  const tags = await view.members(tagged);
+  // The members of `taggedPrefix` are tags.
+  for (const tag of tags as TagRecord['name'][]) {
+    const key = tagKey(place, tag);
+    journal.recordMove(at, place, tag, view.get(key), undefined);
+    view.delete(key);
+    view.removeMember(tagged, tag);
+  }
+  journal.record('manifest.deleted', { ...at, digest });
+  view.delete(key);
+  view.removeMember(holderPrefix(digest), holderMember('manifest', place));
+  removeReverseKeys(view, place, before);
+  const link = view.get(linkKey(place, digest));
+  const bytes = weigh(undefined, link) - weigh(before, link);
+  count(view, place, { manifests: -1, tags: -tags.length, bytes, when });
+  forgetTouch(view, place, digest);
+  putCandidate(view, { kind: 'bytes', digest }, when);
+  await leaveLinkCandidates(view, place, before.references, when);
+}
+
+function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestRecord): void {
+  for (const named of manifest.references) view.removeMember(namedPrefix(place, named), manifest.digest);
+  if (manifest.subject !== undefined) view.removeMember(referrerPrefix(place, manifest.subject), manifest.digest);
+}
+
+/** Leaves candidates for the links of digests that a manifest no longer names. */
+async function leaveLinkCandidates(
+  view: LevelView,
+  place: Place,
+  digests: readonly Digest[],
+  when: number,
+): Promise<void> {
+  const turn = takeTurns();
+  for (const digest of digests) {
+    await turn();
+    if (view.get(linkKey(place, digest)) === undefined) continue;
+    if (await isNamed(view, place, digest)) continue;
+    putCandidate(view, { kind: 'link', place, digest }, when);
+  }
+}
+
+/** Points a tag to a manifest. @throws ConflictError when the image lacks the manifest. */
+export function putTag(view: LevelView, place: Place, change: ChangeOf<'tag.put'>, journal: JournalRecorder): void {
+  const { name, digest, updatedAt, checkedAt } = change.tag;
+  if (view.get(manifestKey(place, digest)) === undefined) {
+    throw new ConflictError(`tag "${name}" cannot point to ${digest}: image "${place.image}" has no such manifest`);
+  }
+  const key = tagKey(place, name);
+  const before = view.get(key);
+  if (before !== undefined) view.removeMember(taggedPrefix(place, before.digest), name);
+  journal.recordMove(change.at, place, name, before, digest);
+  view.put(key, { name, digest, updatedAt, ...(checkedAt === undefined ? {} : { checkedAt }) });
+  view.addMember(taggedPrefix(place, digest), name);
+  count(view, place, { tags: before === undefined ? 1 : 0, when: updatedAt });
+}
+
+/** Deletes a tag. */
+export function deleteTag(
+  view: LevelView,
+  place: Place,
+  { at, tag }: ChangeOf<'tag.delete'>,
+  journal: JournalRecorder,
+): void {
+  const key = tagKey(place, tag);
+  const before = view.get(key);
+  if (before === undefined) return;
+  view.delete(key);
+  journal.recordMove(at, place, tag, before, undefined);
+  view.removeMember(taggedPrefix(place, before.digest), tag);
+  count(view, place, { tags: -1 });
+}
+
+/**
+ * Returns whether a manifest of the image names the digest. Skips the lookup while the image has no manifests, as when the
+ * layers of a new image arrive.
+ */
+export async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
+  if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;
+  return view.hasMembers(namedPrefix(place, digest));
+}
+
+/** @throws ConflictError when the bytes are about to be deleted. */
+export function refuseCondemned(view: LevelView, digest: Digest): void {
+  if (view.get(condemnedKey(digest)) !== undefined) throw new ConflictError(`the bytes of ${digest} are being deleted`);
+}

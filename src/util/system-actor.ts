@@ -1,0 +1,4 @@
+import type { Actor } from '../ports/journal.js';
+
+/** The actor of changes that the registry makes by itself. */
+export const system: Actor = { principal: 'system', via: 'system' };
