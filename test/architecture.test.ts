@@ -41,7 +41,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   fastify: [/^adapters\/fastify\.ts$/],
   commander: [/^src\/command\//],
   pino: [/^src\/command\/program\.ts$/],
-  yaml: [/^src\/command\/config-file\.ts$/],
+  yaml: [/^src\/command\/config-(?:file|positions)\.ts$/],
   'proxy-from-env': [/^src\/util\/outgoing\/outgoing-proxy\.ts$/],
   'range-parser': [/^src\/protocol\/headers\.ts$/],
   'content-type': [/^src\/protocol\/manifest\.ts$/],
@@ -134,6 +134,7 @@ describe('architecture: layers', () => {
     {
       folder: 'src/storage/',
       entrances: [
+        'src/storage/folder-check.ts',
         'src/storage/folder-stores.ts',
         'src/storage/level/database/level-repair.ts',
         'src/storage/files/system/files.ts',

@@ -2,30 +2,25 @@
  * The `artifactapi` command: flags, config file, server, signals, import and export of archives, repair. This file
  * defines the subcommands. It may import everything; nothing imports it.
  */
-import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { BlockList } from 'node:net';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { addArchiveCommands } from './archives/archive-commands.js';
 import { addRepairCommand } from './repair-command.js';
-import { logLevels, type LogLevel } from './config-file.js';
+import { addCheckConfigCommand } from './check-config-command.js';
+import type { LogLevel } from './config-file.js';
 import { formatUsageError } from './usage-error.js';
 import { formatGreeting } from './serve/greeting.js';
 import type { Logger as RegistryLogger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
 import { defaultMaxConnections, readOpenFileLimit } from '../util/open-file-limit.js';
+import { addServeFlags } from './serve/serve-flags.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve/serve-settings.js';
 import { handleSignals, ignoreHangUp } from './serve/serve-signals.js';
 import { createRegistryServer, type RegistryServer, type ServerOptions } from './serve/server.js';
-import {
-  explainDataFolderError,
-  explainListenError,
-  explainTlsError,
-  explainUnguarded,
-  StartError,
-} from './serve/start-error.js';
+import { explainDataFolderError, explainListenError, explainTlsError, StartError } from './serve/start-error.js';
+import { examineStart } from './serve/start-parts.js';
 
 // npm requires every package to have a version.
 const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
@@ -44,35 +39,12 @@ export function buildProgram(): Command {
     .helpCommand('help [command]', 'show the help of a command')
     .configureOutput({ outputError: (text, write) => write(formatUsageError(text)) })
     .showHelpAfterError('Run with --help for usage');
-  program
-    .command('serve')
-    .description('Run a registry; flags override the config file')
-    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
-    .option('--port <number>', 'port; 0 chooses a free port (default: 5000)', parsePort)
-    .option('--data <folder>', 'data folder (default: ./data)')
-    .option('--config <file>', 'config file in YAML or JSON: the options of createRegistry and a server section')
-    .option('--open', 'allow anyone who can reach the address to pull, push and delete')
-    .option(
-      '--accept-empty-index',
-      'if the index is lost or damaged, start with an empty one; applies to this start only',
-    )
-    .option('--tls-cert <file>', 'serve https with this certificate chain in PEM; requires --tls-key')
-    .option('--tls-key <file>', 'private key of the certificate in PEM')
-    .addOption(
-      new Option(
-        '--log-level <level>',
-        'lowest level to log, as JSON lines on stderr; at info, one line per request (default: info)',
-      ).choices(logLevels),
-    )
-    .action(serve);
+  const serveCommand = program.command('serve').description('Run a registry; flags override the config file');
+  addServeFlags(serveCommand, true).action(serve);
+  addCheckConfigCommand(program);
   addArchiveCommands(program);
   addRepairCommand(program);
   return program;
-}
-
-function parsePort(text: string): number {
-  if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
-  throw new InvalidArgumentError('must be a number from 0 to 65535');
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
@@ -97,12 +69,9 @@ async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
 
 async function start(settings: ServeSettings): Promise<void> {
   const { host, storage } = settings;
-  const onLoopback = await isLoopback(host);
-  // A trusted proxy lets other machines reach the registry.
-  const isProxied = (settings.registry.trustedProxies ?? []).length > 0;
-  const access = settings.access ?? (onLoopback && !isProxied ? 'open' : undefined);
-  if (access === undefined) throw explainUnguarded(isProxied ? 'the registry through a trusted proxy' : host);
-  const tls = await readTls(settings.tls);
+  const { parts, problems } = await examineStart(settings);
+  if (parts === undefined) throw problems[0]?.error ?? new StartError('the registry cannot start');
+  const { access, onLoopback, tls } = parts;
   const log = createLog(settings.logLevel);
   ignoreHangUp(log);
   let isOpening = true;
@@ -125,25 +94,6 @@ async function start(settings: ServeSettings): Promise<void> {
   const mode = typeof access === 'string' ? access : 'rules';
   const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
   process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));
-}
-
-/** Returns whether every address of the host is a loopback address. */
-async function isLoopback(host: string): Promise<boolean> {
-  const addresses = await lookup(host, { all: true }).catch((cause: Error) => {
-    throw new StartError(`cannot resolve the host "${host}": ${cause.message}`, cause);
-  });
-  const loopback = new BlockList();
-  loopback.addSubnet('127.0.0.0', 8);
-  loopback.addAddress('::1', 'ipv6');
-  return addresses.every(({ address, family }) => loopback.check(address, family === 6 ? 'ipv6' : 'ipv4'));
-}
-
-async function readTls(files: ServeSettings['tls']): Promise<ServerOptions['tls']> {
-  if (files === undefined) return undefined;
-  const [cert, key] = await Promise.all([readFile(files.cert), readFile(files.key)]).catch((cause: unknown) => {
-    throw explainTlsError(cause);
-  });
-  return { cert, key };
 }
 
 async function listen(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { basic, json, manage, startAccess, type AccessScene } from '../support/access/access.js';
+import { readTestCertificate } from '../support/upstreams/fault-upstream.js';
 import { Cleanups } from '../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -23,7 +24,7 @@ describe('A PUT of a repository by its administrator', () => {
 
   it.each([
     [{ proxy: 'http://elsewhere.example' }, false],
-    [{ ca: 'an authority of theirs' }, false],
+    [{ ca: readTestCertificate().cert }, false],
     [{ url: 'http://elsewhere.example' }, false],
     [{ trusted_realms: ['elsewhere.example'] }, false],
     [{ allow_private_targets: ['10.0.0.1'] }, true],

@@ -55,6 +55,15 @@ export class SettingsError extends Error {
   }
 }
 
+/** A config file and its content. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** Environment variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /**
  * Combines flags, config file and defaults. The config file has the options of `createRegistry` under the same names, and a
  * `server` section. Paths in the file are relative to its folder, paths in flags to the working directory.
@@ -62,18 +71,28 @@ export class SettingsError extends Error {
  */
 export function resolveServeSettings(
   flags: ServeFlags,
-  file: { readonly path: string; readonly text: string } | undefined,
-  environment: Readonly<Record<string, string | undefined>>,
+  file: ConfigFile | undefined,
+  environment: Environment,
 ): ServeSettings {
+  const { value, problems } = checkServeSettings(flags, file, environment);
+  if (problems.length > 0) throw new SettingsError(file?.path ?? 'the command line', problems);
+  return value;
+}
+
+/** Does the same, but returns the problems. The value then has only the options without a problem. */
+export function checkServeSettings(
+  flags: ServeFlags,
+  file: ConfigFile | undefined,
+  environment: Environment,
+): Checked<ServeSettings> {
   const { settings, problems } = parseConfigFile(file?.text ?? '', environment);
   const { server, ...options } = settings;
   const section = checkServerSection(server);
   const registry = checkRegistry(options);
   const tls = tlsOf(flags, section.value, file?.path);
   const found = withoutConsequences(problems, [...section.problems, ...registry.problems, ...tls.problems]);
-  if (found.length > 0) throw new SettingsError(file?.path ?? 'the command line', found);
   const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
-  return {
+  const value: ServeSettings = {
     host: flags.host ?? section.value.host ?? '127.0.0.1',
     port: flags.port ?? section.value.port ?? 5000,
     logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
@@ -86,6 +105,7 @@ export function resolveServeSettings(
     registry:
       flags.acceptEmptyIndex === true ? { ...registry.value.rest, acceptEmptyIndex: true } : registry.value.rest,
   };
+  return { value, problems: found };
 }
 
 interface RegistrySection {
@@ -114,10 +134,26 @@ function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<Regi
   } catch (error) {
     if (!(error instanceof OptionsError)) throw error;
     problems.push(...error.problems.map((problem) => (Object.hasOwn(rest, problem.path) ? inFile(problem) : problem)));
-    return { value: { storage: folder, rest: {} }, problems };
+    return { value: divide(folder, withoutBroken(candidate, error.problems)), problems };
   }
-  const { storage: _storage, access, ...others } = candidate;
-  return { value: { storage: folder, ...(access === undefined ? {} : { access }), rest: others }, problems };
+  return { value: divide(folder, candidate), problems };
+}
+
+function divide(folder: string, { storage: _storage, access, ...rest }: RegistryOptions): RegistrySection {
+  return { storage: folder, ...(access === undefined ? {} : { access }), rest };
+}
+
+/** Returns the options without a problem. Of `access`, it keeps the htpasswd file, which can be checked anyway. */
+function withoutBroken(options: RegistryOptions, problems: readonly Problem[]): RegistryOptions {
+  const broken = new Set(problems.map(({ path }) => /^[^.[]*/.exec(path)?.[0]));
+  const { access } = options;
+  const htpasswd: unknown =
+    typeof access === 'object' && !problems.some(({ path }) => path === 'access.htpasswd')
+      ? access?.htpasswd
+      : undefined;
+  const kept = Object.entries(options).filter(([name]) => !broken.has(name));
+  const salvaged = broken.has('access') && typeof htpasswd === 'string' ? { access: { htpasswd } } : {};
+  return { storage: options.storage, ...Object.fromEntries(kept), ...salvaged };
 }
 
 /** An unknown option may be a misspelled `server`, which the options do not have. */

@@ -67,6 +67,11 @@ export function explainDataFolderError(cause: unknown, folder: string): StartErr
   }
 }
 
+/** Explains why the host cannot be resolved. */
+export function explainHostError(cause: unknown, host: string): StartError {
+  return new StartError(`cannot resolve the host "${host}": ${messagesOf(cause)}`, cause);
+}
+
 /** Explains why the TLS certificate and key cannot be used. */
 export function explainTlsError(cause: unknown): StartError {
   return new StartError(`the TLS certificate and key cannot be used: ${messagesOf(cause)}`, cause);

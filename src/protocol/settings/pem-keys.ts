@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 
 /** Parses a private (PKCS #8 or SEC 1) or public P-256 key in PEM. Returns `undefined` for anything else. */
 export function parseEs256Pem(pem: string): KeyObject | undefined {
@@ -16,6 +16,20 @@ export function parsePublicPems(text: string): KeyObject[] | undefined {
   return keys.length > 0 && keys.every((key) => key !== undefined && isForSignatures(key))
     ? (keys as KeyObject[])
     : undefined;
+}
+
+/** Returns whether a text has at least one certificate in PEM, and no broken one. Node ignores broken ones silently. */
+export function hasCertificates(text: string): boolean {
+  const pems = text.match(/-----BEGIN (TRUSTED |X509 )?CERTIFICATE-----[^-]+-----END \1CERTIFICATE-----/g) ?? [];
+  return pems.length > 0 && pems.every(isCertificate);
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function isForSignatures({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {

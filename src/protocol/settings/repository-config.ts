@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { isRepositoryName, repositoryNamePattern } from '../names.js';
 import { upstreamCredentialsSchema } from './upstream-credentials.js';
 import { upstreamPresets, upstreamUrlOf, type UpstreamPreset } from './upstream-presets.js';
+import { hasCertificates } from './pem-keys.js';
 import { bytesSchema, chosenSchema, secondsSchema, strictOptions, type Immutable } from './option-schema.js';
 
 const nameSchema = z
@@ -114,10 +115,16 @@ const remoteSchema = strictOptions({
     .max(3600)
     .default(30)
     .meta({ description: 'Timeout for the response headers and for each further part of the body.' }),
-  ca: z.string().optional().meta({
-    description: 'Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.',
-    unset: 'none',
-  }),
+  ca: z
+    .string()
+    // Empty: a variable with an empty default, for an upstream that needs none.
+    .refine((text) => text === '' || hasCertificates(text), 'must be certificates in PEM, not the path of a file')
+    .optional()
+    .meta({
+      description:
+        'Certificates of a private certificate authority in PEM, trusted in addition to the well-known ones.',
+      unset: 'none',
+    }),
   proxy: z.string().refine(isUpstreamUrl, 'must be an http or https URL').optional().meta({
     description: 'The URL of an outgoing proxy.',
     unset: '`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide',

@@ -13,7 +13,19 @@ export const layoutVersion = '1';
  */
 export async function claimLayout(folder: string): Promise<void> {
   const file = path.join(folder, 'VERSION');
-  const found = await readOrClaim(file);
+  refuseOther(folder, await readOrClaim(file));
+}
+
+/** Does the same without writing. @throws Error that names the folder and both versions. */
+export async function checkLayout(folder: string): Promise<void> {
+  const found = await readFile(path.join(folder, 'VERSION'), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '';
+    throw error;
+  });
+  refuseOther(folder, found.trim());
+}
+
+function refuseOther(folder: string, found: string): void {
   // An empty file means that another process is about to write it. The index lock decides which one continues.
   if (found === layoutVersion || found === '') return;
   throw new Error(
