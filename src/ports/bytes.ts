@@ -55,6 +55,15 @@ export interface BlobStore {
    * the same object while it is open in this process. Callers must not use one id concurrently.
    */
   stage(id: string, options?: StageOptions): Promise<StagedBlob>;
+  /**
+   * Publishes a file of another owner by a hard link, durably and atomically, without reading it: the caller has verified
+   * its digest or trusts it, and no one may write to the file from now on. Replaces published bytes of the digest. A
+   * crash may leave staged bytes under `id`. Returns `undefined` when the store cannot link the file, for example because
+   * it is on another file system: stage a copy instead.
+   * @throws RegistryError SIZE_INVALID when the file has another size; an error of the system when it cannot be opened.
+   * Then nothing is published.
+   */
+  adopt(id: string, file: AdoptedFile): Promise<BlobInfo | undefined>;
   /** Returns whether there was something to delete. */
   delete(digest: Digest): Promise<boolean>;
   /** Yields every blob, in no particular order. For rebuilding and audits; no request uses it. */
@@ -85,6 +94,14 @@ export interface BlobStore {
   /** Returns false if there are no quarantined bytes. */
   deleteQuarantined(digest: Digest): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** A file that becomes a blob of the store. */
+export interface AdoptedFile {
+  /** An absolute path. A symbolic link is refused. */
+  readonly path: string;
+  readonly digest: Digest;
+  readonly size: number;
 }
 
 export interface StageOptions {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BlobStore } from '../../src/ports/bytes.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { MiB, patternBytes, sourceOf } from '../support/content/bytes.js';
+import { adopting } from './blob-store-adopted.js';
 import { following } from './blob-store-follow.js';
 import { bytesOf, collect, publishing, put, reading } from './blob-store-published.js';
 import { quarantining } from './blob-store-quarantine.js';
@@ -35,6 +36,7 @@ export function blobStoreContract(name: string, create: () => Promise<BlobStoreF
     staging(() => store);
     breaking(() => store);
     following(() => store);
+    adopting(() => store);
     quarantining(
       () => store,
       async () => (store = await fixture.reopen()),

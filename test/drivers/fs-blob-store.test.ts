@@ -91,6 +91,28 @@ describe('FsBlobStore', () => {
     expect(await openFilesUnder(root)).toEqual([join(root, 'blobs', 'sha256', folder)]);
   });
 
+  it('adopt() links the file: both names have one inode', async () => {
+    const foreign = await makeScratchFolder();
+    const path = join(foreign, 'data');
+    await writeFile(path, patternBytes(1000));
+    const digest = digestOf(patternBytes(1000));
+    await store.adopt('once-1', { path, digest, size: 1000 });
+    const [theirs, ours] = await Promise.all([stat(path), stat(blobPath(root, digest))]);
+    expect([ours.ino, ours.nlink]).toEqual([theirs.ino, 2]);
+    await removeScratchFolder(foreign);
+    expect((await store.stat(digest))?.size).toBe(1000);
+  });
+
+  it.runIf(process.platform === 'linux')('adopt() returns undefined for a file on another file system', async () => {
+    // A file of the kernel: no store can link it.
+    const path = '/proc/version';
+    const { size } = await stat(path);
+    const digest = digestOf(Buffer.from('any'));
+    expect(await store.adopt('once-1', { path, digest, size })).toBeUndefined();
+    expect(await store.stat(digest)).toBeUndefined();
+    expect(await readdir(join(root, 'staged'))).toEqual([]);
+  });
+
   it('never adopts a staged file that appeared after the start', async () => {
     const staged = await store.stage('taken');
     await writeFile(join(root, 'staged', 'taken'), 'another process');

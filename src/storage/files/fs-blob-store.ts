@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type {
+  AdoptedFile,
   BlobContent,
   BlobInfo,
   BlobStore,
@@ -19,7 +20,8 @@ import { Closers } from '../../util/closers.js';
 import { BlobFolders, statFile, type OnStray } from './blob-folders.js';
 import type { DiskReserve } from './disk-reserve.js';
 import { BufferPool, FileContent } from './file-content.js';
-import { closeFile, openFile, replaceFile, statOpen, unlinkSharedFile } from './system/files.js';
+import { linkFile } from './linked-file.js';
+import { closeFile, openFile, removeFile, replaceFile, statOpen, unlinkSharedFile } from './system/files.js';
 import { FolderHandles } from './system/folder-handles.js';
 import { FsQuarantine } from './fs-quarantine.js';
 import { FsStagedBlob, type StagingArea } from './staged/fs-staged-blob.js';
@@ -164,6 +166,23 @@ export class FsBlobStore implements BlobStore {
     const algorithm = options.algorithm ?? 'sha256';
     const hash = new RunningHash(this.#hashes, algorithm, this.#maxInlineHashBytes, isFresh);
     return new FsStagedBlob(id, this.#area, new StagedFile(path, left?.size, this.#flushes), hash);
+  }
+
+  async adopt(id: string, file: AdoptedFile): Promise<BlobInfo | undefined> {
+    checkStagedId(id);
+    if (this.#closed) throw new Error('the blob store is closed');
+    const staged = this.#folders.staged(id);
+    const modifiedAt = await linkFile(file, staged);
+    if (modifiedAt === undefined) return undefined;
+    const info = { digest: file.digest, size: file.size, modifiedAt };
+    try {
+      await this.#publish(staged, file.digest);
+      await this.#sealPublished(info);
+    } finally {
+      // A rename does nothing when the file was adopted before: both names are links to it.
+      await removeFile(staged);
+    }
+    return info;
   }
 
   delete(digest: Digest): Promise<boolean> {

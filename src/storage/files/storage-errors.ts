@@ -30,6 +30,14 @@ export function digestInvalid(expected: Digest, found: Digest): RegistryError {
   });
 }
 
+/** Creates the error for a file with another size than expected. */
+export function sizeInvalid(path: string, expected: number, found: number): RegistryError {
+  return new RegistryError('SIZE_INVALID', {
+    message: `${path} has ${found} bytes instead of ${expected}`,
+    detail: { expected, found },
+  });
+}
+
 /**
  * Translates an error for the callers of a store: too many bytes, a full disk or a failed index become a RegistryError.
  * Returns other errors unchanged.

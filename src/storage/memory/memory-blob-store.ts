@@ -1,8 +1,17 @@
 /**
  * A blob store in memory, for tests. Imports storage/files/ for staged bytes.
  */
+import { lstat, readFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
-import type { BlobContent, BlobInfo, BlobStore, ByteRange, FollowedContent, StagedBlob } from '../../ports/bytes.js';
+import type {
+  AdoptedFile,
+  BlobContent,
+  BlobInfo,
+  BlobStore,
+  ByteRange,
+  FollowedContent,
+  StagedBlob,
+} from '../../ports/bytes.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { algorithmOf, digestOf, type Algorithm, type Digest } from '../../protocol/digest.js';
 import { SinkWriter } from '../../util/streams/sink-writer.js';
@@ -10,7 +19,7 @@ import { writeInBatches } from '../../util/streams/streams.js';
 import type { PieceReader } from '../files/file-content.js';
 import { GrowingContent } from '../files/staged/growing-content.js';
 import { Growth } from '../files/staged/growth.js';
-import { checkStagedId, digestInvalid, toStorageError } from '../files/storage-errors.js';
+import { checkStagedId, digestInvalid, sizeInvalid, toStorageError } from '../files/storage-errors.js';
 
 /** A file in memory. */
 export interface MemoryFile {
@@ -61,6 +70,18 @@ export class MemoryBlobStore implements BlobStore {
     const staged = this.#open.get(id) ?? new MemoryStagedBlob(id, this.#disk, () => this.#open.delete(id));
     this.#open.set(id, staged);
     return staged;
+  }
+
+  /** Reads the file, because there is nothing to link in memory. */
+  async adopt(id: string, { path, digest, size }: AdoptedFile): Promise<BlobInfo> {
+    checkStagedId(id);
+    if (this.#closed) throw new Error('the blob store is closed');
+    const stats = await lstat(path);
+    if (!stats.isFile()) throw new Error(`${path} is not a regular file`);
+    const bytes = await readFile(path);
+    if (bytes.length !== size) throw sizeInvalid(path, size, bytes.length);
+    this.#disk.blobs.set(digest, { bytes, modifiedAt: Math.trunc(stats.mtimeMs) });
+    return { digest, size, modifiedAt: this.#disk.blobs.get(digest)?.modifiedAt ?? 0 };
   }
 
   async check(): Promise<void> {

@@ -23,6 +23,25 @@ export class KeyedMutex {
     }
   }
 
+  /**
+   * Runs a task after earlier tasks of all keys. Takes the keys in one order, so that two such calls cannot wait for each
+   * other.
+   */
+  async runAll<T>(keys: Iterable<string>, task: () => Promise<T>): Promise<T> {
+    const releases: (() => void)[] = [];
+    try {
+      for (const key of [...new Set(keys)].sort()) releases.push(await this.#hold(key));
+      return await task();
+    } finally {
+      for (const release of releases) release();
+    }
+  }
+
+  /** Resolves when the key is held, to a function that releases it. */
+  #hold(key: string): Promise<() => void> {
+    return new Promise((held) => void this.run(key, () => new Promise<void>((release) => held(release))));
+  }
+
   /** Returns whether a task of this key is running or waiting. */
   isHeld(key: string): boolean {
     return this.#tails.has(key);

@@ -105,6 +105,30 @@ describe('KeyedMutex', () => {
     expect(maxRunning).toBe(1);
     expect(mutex.isHeld('key')).toBe(false);
   });
+
+  it('runAll() waits for all keys, and two calls with the same keys in another order do not wait for each other forever', async () => {
+    const mutex = new KeyedMutex();
+    const gate = deferred();
+    const events: string[] = [];
+    const before = mutex.run('b', () => gate.promise);
+    const many = mutex.runAll(['c', 'a', 'b', 'a'], async () => void events.push('first'));
+    const others = mutex.runAll(['b', 'c', 'a'], async () => void events.push('second'));
+    await settle();
+    expect(events).toEqual([]);
+    expect(mutex.isHeld('a')).toBe(true);
+    gate.resolve();
+    await Promise.all([before, many, others]);
+    expect(events).toEqual(['first', 'second']);
+    expect(['a', 'b', 'c'].filter((key) => mutex.isHeld(key))).toEqual([]);
+  });
+
+  it('runAll() releases all keys when the task fails', async () => {
+    const mutex = new KeyedMutex();
+    const keys = Array.from({ length: 20_000 }, (_, i) => `key ${i}`);
+    await expect(mutex.runAll(keys, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
+    await settle();
+    expect(keys.some((key) => mutex.isHeld(key))).toBe(false);
+  });
 });
 
 describe('SingleFlight', () => {
