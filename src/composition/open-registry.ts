@@ -34,6 +34,7 @@ import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collecto
 import type { LocalParts } from '../repositories/local/local-parts.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/remote/list-cache.js';
+import { PullCounts } from '../repositories/content/pull-counts.js';
 import { ManifestCache } from '../repositories/content/manifest-cache.js';
 import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
 import { PassthroughRepository } from '../repositories/passthrough/passthrough-repository.js';
@@ -99,10 +100,13 @@ async function openOn(
     runtime,
     digestLocks: new KeyedMutex(),
   };
+  const pullCounts = new PullCounts({ ...shared });
+  closers.add('counts of pulls', () => pullCounts.close());
   const local: LocalParts = {
     ...shared,
     sessionLocks: new KeyedMutex(),
     finishedUploads: new FinishedUploads(() => runtime.now()),
+    pullCounts,
     graceMs: graceSeconds * 1000,
     maxBlobBytes: options.limits.maxBlobBytes ?? Infinity,
   };
@@ -119,6 +123,7 @@ async function openOn(
   const lists = new ListCache();
   const caches = new Caches({
     ...shared,
+    pullCounts,
     lists,
     repositories: () => directory.list().map(({ repository }) => repository),
     collect: () => garbage.collect(),

@@ -8,6 +8,7 @@ import type { RepositoryConfig } from '../protocol/settings/repository-config.js
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from './images.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
+import type { Pulls } from './pulls.js';
 
 export interface RepositoryRecord {
   readonly config: RepositoryConfig;
@@ -119,6 +120,14 @@ export type Change =
       readonly type: 'cache.touched';
       readonly at: ImageKey;
       readonly digests: readonly Digest[];
+      readonly when: number;
+    }
+  /** Adds pulls to the record of a manifest. Does nothing when the image lacks the manifest. */
+  | {
+      readonly type: 'manifest.pulled';
+      readonly at: ImageKey;
+      readonly digest: Digest;
+      readonly count: number;
       readonly when: number;
     }
   /**
@@ -259,6 +268,7 @@ export interface Documents {
 export interface MetadataStore
   extends MetadataWriter, RepositoryRecords, ImageRecords, UploadRecords, GarbageRecords, CacheRecords, Documents {
   readonly journal: Journal;
+  readonly pulls: Pulls;
   /**
    * Writes one entry durably and reads it back.
    * @throws RegistryError UNAVAILABLE (503, or 507 when the disk is full) while the index refuses writes.

@@ -3,6 +3,7 @@ import { ConflictError } from '../../src/util/conflict-error.js';
 import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
 import { metadataChangesContract } from './metadata-changes.js';
 import { journal } from './metadata-journal.js';
+import { pulls } from './metadata-pulls.js';
 import {
   at,
   collect,
@@ -47,6 +48,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     concurrency(store);
     health(store);
     describe('the journal', () => journal(store));
+    describe('counts of pulls', () => pulls(store));
   });
 
   describe(`${name} compared with a simple model`, () => {

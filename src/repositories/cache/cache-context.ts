@@ -12,6 +12,7 @@ import type { Upstream } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
+import type { PullCounts } from '../content/pull-counts.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { ListCache } from '../remote/list-cache.js';
 import type { AccessTimes } from './eviction/access-times.js';
@@ -46,6 +47,7 @@ export interface CacheParts {
   readonly digestLocks: KeyedMutex;
   readonly fills: CacheFills;
   readonly accessTimes: AccessTimes;
+  readonly pullCounts: Pick<PullCounts, 'count'>;
   readonly lists: ListCache;
   readonly statistics: CacheStatistics;
 }

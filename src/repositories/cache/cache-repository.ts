@@ -67,8 +67,11 @@ export class CacheRepository implements Repository {
 
   async getManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
     const resolved = await this.#manifests.resolve(caller, image, reference);
-    const bytes = resolved && (await this.#manifests.read(caller, image, resolved.record));
-    return bytes && { ...describe(resolved), bytes };
+    if (resolved === undefined) return undefined;
+    const bytes = await this.#manifests.read(caller, image, resolved.record);
+    if (bytes === undefined) return undefined;
+    this.#context.parts.pullCounts.count(this.#context.at(image), resolved.record.digest);
+    return { ...describe(resolved), bytes };
   }
 
   /** Asks the upstream about a missing blob, so that a cache behind this one works, but does not fetch it. */

@@ -62,7 +62,9 @@ export class LocalRepository implements Repository {
     if (record === undefined) return undefined;
     const { digest, mediaType, size } = record;
     const bytes = this.#parts.manifests.get(digest) ?? (await this.#readManifest(this.#at(image), record));
-    return bytes === undefined ? undefined : { digest, mediaType, size, bytes };
+    if (bytes === undefined) return undefined;
+    this.#parts.pullCounts.count(this.#at(image), digest);
+    return { digest, mediaType, size, bytes };
   }
 
   async statBlob(_caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined> {

@@ -29,6 +29,7 @@
  *   5|tag|team/app|v1.0                                   TagRecord
  *   5|moves|team/app|v1.0                                 7               the number of the tag's last move
  *   5|history|team/app|v1.0|0000000000000007              TagMove         the last moves of the tag
+ *   5|pulls|team/app|sha256:cd…                          PullRecord      when the manifest was pulled, and how often
  *   5|named|team/app|sha256:ab…|sha256:cd…                ""              digest → manifests of the image that name it
  *   5|tagged|team/app|sha256:cd…|v1.0                     ""              digest → its tags in the image
  *   5|referrer|team/app|sha256:cd…|sha256:ef…             ""              subject → its referrers

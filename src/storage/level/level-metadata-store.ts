@@ -24,6 +24,7 @@ import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { ConflictError } from '../../util/conflict-error.js';
+import { LevelPulls } from './derived/level-pulls.js';
 import { readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
 import type { DatabaseOptions } from './database/level-database.js';
@@ -68,6 +69,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
   readonly journal: LevelJournal;
+  readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
   /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
   readonly #referrerReads = new Semaphore(4);
   #closing: Promise<void> | undefined;

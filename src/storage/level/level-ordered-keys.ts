@@ -1,5 +1,6 @@
 /** Keys that sort by time or number: candidates, access times, the journal and the history of tags. */
 import type { JournalEntry, TagMove } from '../../ports/journal.js';
+import type { PullRecord } from '../../ports/pulls.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import { journalPrefix, type CandidateTarget, type Key, type Place, type RepositoryId } from './level-keys.js';
@@ -65,6 +66,16 @@ export function historyKey(place: Place, tag: Tag, move: number): Key<TagMove> {
 /** Returns the prefix of the history of a tag. */
 export function historyPrefix({ id, image }: Place, tag: Tag): string {
   return `${id}\0history\0${image}\0${tag}\0`;
+}
+
+/** Returns the key of the pulls of a manifest. */
+export function pullsKey(place: Place, digest: Digest): Key<PullRecord> {
+  return `${pullsPrefix(place)}${digest}` as Key<PullRecord>;
+}
+
+/** Returns the prefix of the pulls of an image. */
+export function pullsPrefix({ id, image }: Place): string {
+  return `${id}\0pulls\0${image}\0`;
 }
 
 /** Returns the key of the access time of cached content. */

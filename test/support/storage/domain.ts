@@ -282,6 +282,7 @@ export class Domain {
       digestLocks: new KeyedMutex(),
       sessionLocks: new KeyedMutex(),
       finishedUploads: new FinishedUploads(() => this.runtime.now()),
+      pullCounts: { count: () => undefined },
       graceMs: this.graceMs,
       maxBlobBytes: Infinity,
     };

@@ -7,6 +7,7 @@ import type { Candidate, Change, SessionRecord } from '../../../ports/metadata.j
 import type { ImageKey } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { count, weigh } from '../derived/level-counts.js';
+import { countPulls } from '../derived/level-pulls.js';
 import { dropCandidate, putCandidate, settleCandidate } from '../derived/level-candidates.js';
 import {
   condemnedKey,
@@ -77,6 +78,8 @@ async function recordChange(view: LevelView, change: Change, journal: JournalRec
       return settleCandidate(view, targetOf(view, change.candidate), change.candidate.since);
     case 'cache.touched':
       return touch(view, placeOf(view, change.at), change.digests, change.when);
+    case 'manifest.pulled':
+      return countPulls(view, placeOf(view, change.at), change.digest, change.count, change.when);
     case 'bytes.condemn':
       return view.put(condemnedKey(change.digest), '');
     case 'bytes.forget':

@@ -18,6 +18,7 @@ import {
   taggedPrefix,
   type Place,
 } from '../level-keys.js';
+import { pullsKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 import type { JournalRecorder } from './level-journal.js';
 import { forgetTouch } from './level-touches.js';
@@ -74,6 +75,7 @@ export async function deleteManifest(
   }
   journal.record('manifest.deleted', { ...at, digest });
   view.delete(key);
+  view.delete(pullsKey(place, digest));
   view.removeMember(holderPrefix(digest), holderMember('manifest', place));
   removeReverseKeys(view, place, before);
   const link = view.get(linkKey(place, digest));
