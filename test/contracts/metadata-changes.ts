@@ -61,6 +61,7 @@ function repositories(current: () => MetadataStore, write: Write): void {
     { type: 'session.put', session: session('1', unknown) },
     { type: 'candidate.put', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
     { type: 'cache.touched', at: unknown, digests: [], when: 1 },
+    { type: 'manifest.pulled', at: unknown, digest: digest('m'), count: 1, when: 1 },
     { type: 'candidate.delete', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
   ];
   it.each(changes)('that do not exist make $type a conflict, which changes nothing', async (change) => {

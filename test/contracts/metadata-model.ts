@@ -246,6 +246,10 @@ export class MetadataModel {
         }
         return;
       }
+      case 'manifest.pulled':
+        // Counts have their own tests; this only conflicts when the repository does not exist.
+        this.#imageFor(change.at);
+        return;
       case 'candidate.delete': {
         if (change.candidate.kind === 'link') this.#repository(change.candidate.at.repository);
         const id = identify(change.candidate);

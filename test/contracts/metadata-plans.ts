@@ -93,6 +93,7 @@ function change(): fc.Arbitrary<(world: World) => Change> {
     [2, ({ at, tag }) => ({ type: 'tag.delete', at, tag })],
     [2, ({ at, sessionNumber }) => ({ type: 'session.put', session: session(sessionNumber, at) })],
     [1, ({ at, sessionNumber }) => ({ type: 'session.delete', id: session(sessionNumber, at).id })],
+    [2, ({ at, digest, when }) => ({ type: 'manifest.pulled', at, digest, count: 1, when })],
     [6, ({ at, digest, named, when }) => ({ type: 'cache.touched', at, digests: [digest, ...named], when })],
     [2, (chosen) => ({ type: 'candidate.put', candidate: candidateOf(chosen) })],
     [2, (chosen) => ({ type: 'candidate.delete', candidate: candidateOf(chosen) })],
