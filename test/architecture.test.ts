@@ -137,9 +137,11 @@ describe('architecture: layers', () => {
         'src/storage/folder-check.ts',
         'src/storage/folder-stores.ts',
         'src/storage/level/database/level-repair.ts',
+        'src/storage/backup/backups.ts',
         'src/storage/files/system/files.ts',
       ],
     },
+    { folder: 'src/storage/backup/', entrances: ['src/storage/backup/backups.ts'] },
     {
       folder: 'src/storage/level/database/',
       entrances: ['src/storage/level/database/level-repair.ts'],

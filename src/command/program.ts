@@ -1,5 +1,5 @@
 /**
- * The `artifactapi` command: flags, config file, server, signals, import and export of archives, repair. This file
+ * The `artifactapi` command: flags, config file, server, signals, import and export of archives, backups, repair. This file
  * defines the subcommands. It may import everything; nothing imports it.
  */
 import { readFile } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { addArchiveCommands } from './archives/archive-commands.js';
+import { addBackupCommands } from './backup/backup-commands.js';
 import { addRepairCommand } from './repair-command.js';
 import { addCheckConfigCommand } from './check-config-command.js';
 import type { LogLevel } from './config-file.js';
@@ -43,6 +44,7 @@ export function buildProgram(): Command {
   addServeFlags(serveCommand, true).action(serve);
   addCheckConfigCommand(program);
   addArchiveCommands(program);
+  addBackupCommands(program);
   addRepairCommand(program);
   return program;
 }

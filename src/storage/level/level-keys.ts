@@ -160,7 +160,7 @@ export function tagKey({ id, image }: Place, tag: Tag): Key<TagRecord> {
 
 /** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>` or `manifest|<id>|<image>`. */
 export function holderPrefix(digest: Digest): Prefix {
-  return `!\0holder\0${digest}\0` as Prefix;
+  return `${allHoldersPrefix}${digest}\0` as Prefix;
 }
 
 /** Returns the member of `holderPrefix` for an image. */
@@ -211,6 +211,7 @@ export const sessionPrefix = '!\0session\0';
 export const condemnedPrefix = '!\0condemned\0';
 export const documentPrefix = '!\0record\0';
 export const journalPrefix = '!\0journal\0';
+export const allHoldersPrefix = '!\0holder\0';
 /** Returns the prefix of all keys under a repository's id. */
 export function ownedPrefix(id: RepositoryId): string {
   return `${id}\0`;

@@ -7,8 +7,16 @@ import { promisify } from 'node:util';
 import { createSystemCalls } from './system-calls.js';
 
 /** The calls that behave differently on Windows. */
-export const { renameFile, replaceFile, unlinkFile, unlinkSharedFile, removeFile, openFolder, syncFolder } =
-  createSystemCalls();
+export const {
+  renameFile,
+  replaceFile,
+  unlinkFile,
+  unlinkSharedFile,
+  removeFile,
+  removeFolder,
+  openFolder,
+  syncFolder,
+} = createSystemCalls();
 
 /** Calls of `node:fs` on plain descriptors. */
 export const openFile = promisify(fs.open);

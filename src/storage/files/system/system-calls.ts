@@ -28,6 +28,8 @@ export interface SystemCalls {
   readonly unlinkSharedFile: (path: string, aside: string) => Promise<void>;
   /** Deletes a file if it exists. */
   readonly removeFile: (path: string) => Promise<void>;
+  /** Deletes a folder and everything in it, if it exists. */
+  readonly removeFolder: (path: string) => Promise<void>;
   /** Opens a folder that is synced often. On Windows its `sync` does nothing. */
   readonly openFolder: (path: string) => Promise<OpenFolder>;
   /** Makes the names in a folder durable. Does nothing on Windows, which cannot sync a folder. */
@@ -100,6 +102,7 @@ export function createSystemCalls(primitives: SystemPrimitives = ofThisSystem): 
     renameFile,
     unlinkFile,
     removeFile,
+    removeFolder: (path) => fs.rm(path, { recursive: true, force: true, maxRetries: retryDelaysMs.length }),
     unlinkSharedFile,
     async replaceFile(from, to, aside, isIntact) {
       try {

@@ -1,0 +1,75 @@
+/** `artifactapi backup`, `backup verify` and `restore`: copies of a data folder, with a progress line. */
+
+import type { Command } from 'commander';
+import type { WorkOptions } from '../../ports/backup.js';
+import { backupStoppedFolder, restoreBackup, verifyBackup } from '../../storage/backup/backups.js';
+import { formatBackup, formatCheck, formatRestore } from './backup-report.js';
+import { WorkLine } from './work-line.js';
+
+/** What a command prints, and its exit status. */
+interface Outcome {
+  readonly text: string;
+  readonly status: number;
+}
+
+const damageFound = 1;
+const partlyDone = 3;
+
+/** Adds `backup` and `restore`. */
+export function addBackupCommands(program: Command): void {
+  const backup = program
+    .command('backup')
+    .description('Back up a data folder, or update an existing backup')
+    .argument('<folder>', 'folder of the backup: on another disk if possible; created if it does not exist')
+    // Not a required option: commander would require it of `verify` too.
+    .option('--data <folder>', 'data folder of a stopped registry')
+    .action((folder: string, { data }: { readonly data?: string }) =>
+      runWork(async (work) => {
+        if (data === undefined) throw new Error('--data <folder> is required');
+        const report = await backupStoppedFolder(data, folder, work);
+        return { text: formatBackup(report), status: report.damaged.length > 0 ? partlyDone : 0 };
+      }),
+    );
+  backup
+    .command('verify')
+    .description('Hash everything in a backup again')
+    .argument('<folder>', 'folder of the backup')
+    .action((folder: string) =>
+      runWork(async (work) => {
+        const report = await verifyBackup(folder, work);
+        const isIntact = report.damaged.length === 0 && report.damagedIndexFiles.length === 0;
+        return { text: formatCheck(report), status: isIntact ? 0 : damageFound };
+      }),
+    );
+  program
+    .command('restore')
+    .description('Create a data folder from a backup, and check every blob')
+    .argument('<folder>', 'folder of the backup')
+    .requiredOption('--data <folder>', 'new data folder: must be empty or not exist')
+    .action((folder: string, { data }: { readonly data: string }) =>
+      runWork(async (work) => {
+        const report = await restoreBackup(folder, data, work);
+        return { text: formatRestore(report), status: report.damaged.length > 0 ? partlyDone : 0 };
+      }),
+    );
+}
+
+async function runWork(run: (work: WorkOptions) => Promise<Outcome>): Promise<void> {
+  const line = new WorkLine(process.stderr);
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort(new Error('stopped: run the command again to continue'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
+  try {
+    const { text, status } = await run({ signal: stop.signal, onProgress: (progress) => line.show(progress) });
+    line.end();
+    process.stdout.write(text);
+    process.exitCode = status;
+  } catch (error) {
+    line.end();
+    // The operator needs the message, not the stack.
+    process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+  }
+}

@@ -1,0 +1,74 @@
+/** Long work on stored content: backups, checks of the bytes, and what they find. */
+import type { Digest } from '../protocol/digest.js';
+import type { Tag } from '../protocol/names.js';
+import type { ImageKey } from './images.js';
+
+/** How far long work has come. */
+export interface WorkProgress {
+  readonly phase: string;
+  readonly done: number;
+  /** Absent until it is known. */
+  readonly total?: number;
+  readonly bytes: number;
+  readonly totalBytes?: number;
+}
+
+/** How the caller follows long work, and stops it. */
+export interface WorkOptions {
+  /** The work rejects with the reason of the signal. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: WorkProgress) => void) | undefined;
+}
+
+/** What an image uses content for: a tag, or a manifest without a tag. Neither for a blob that no manifest names. */
+export interface ContentUse extends ImageKey {
+  readonly tag?: Tag;
+  readonly manifest?: Digest;
+}
+
+/** Content whose bytes are `missing`, or have another `size` or another `digest` than they should. */
+export interface DamagedContent {
+  readonly digest: Digest;
+  readonly problem: 'missing' | 'size' | 'digest';
+  readonly uses: readonly ContentUse[];
+}
+
+/** The contents of an index. */
+export interface IndexCounts {
+  readonly repositories: number;
+  readonly images: number;
+  readonly manifests: number;
+  readonly tags: number;
+}
+
+/** The result of a backup. Times are in milliseconds since the epoch. */
+export interface BackupReport extends IndexCounts {
+  readonly folder: string;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** Number and total size of the referenced blobs, manifests included. */
+  readonly blobs: number;
+  readonly bytes: number;
+  /** The part of them that this backup added. */
+  readonly added: number;
+  readonly addedBytes: number;
+  /** Whether the files of the backup are hard links to those of the data folder. */
+  readonly linked: boolean;
+  /** Blobs that the backup no longer needs. */
+  readonly removed: number;
+  readonly removedBytes: number;
+  /** Content that the data folder itself lacks. */
+  readonly damaged: readonly DamagedContent[];
+}
+
+/** The result of checking a backup, or of restoring one. */
+export interface BackupCheck extends IndexCounts {
+  readonly folder: string;
+  /** When the backup was taken. */
+  readonly createdAt: number;
+  readonly blobs: number;
+  readonly bytes: number;
+  /** Files of the index with other bytes than when the backup was taken. */
+  readonly damagedIndexFiles: readonly string[];
+  readonly damaged: readonly DamagedContent[];
+}

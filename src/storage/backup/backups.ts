@@ -1,0 +1,94 @@
+/**
+ * Backups of a data folder: this file takes them; `backup-target.ts` draws the folder of a backup, `backup-check.ts` hashes
+ * it again, `backup-restore.ts` makes a data folder of it. Imports level/ and files/. Imported by folder-stores.ts and the
+ * command.
+ */
+import { access, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { BackupReport, WorkOptions } from '../../ports/backup.js';
+import { checkLayout } from '../files/layout.js';
+import { hasCode } from '../files/storage-errors.js';
+import { copyIndex } from '../level/database/level-copy.js';
+import { LevelDatabase } from '../level/database/level-database.js';
+import { readMarker } from '../level/database/level-marker.js';
+import { BackupRun, measureFreeBytes, type BackupEnvironment } from './backup-run.js';
+import { BackupTarget } from './backup-target.js';
+
+export { verifyBackup } from './backup-check.js';
+export { restoreBackup } from './backup-restore.js';
+
+/** A data folder whose index is open. */
+export interface OpenDataFolder {
+  readonly folder: string;
+  readonly database: LevelDatabase;
+}
+
+/** Options of a backup. By default, the clock and the disk are those of the system. */
+export interface BackupOptions extends WorkOptions, Partial<BackupEnvironment> {}
+
+/**
+ * Backs up a data folder while its registry runs. The caller makes sure that no bytes are deleted meanwhile.
+ * @throws Error that names the folder when it cannot hold the backup; nothing was written.
+ */
+export async function backupOpenFolder(
+  { folder, database }: OpenDataFolder,
+  target: string,
+  { now = Date.now, freeBytes = measureFreeBytes, ...work }: BackupOptions = {},
+): Promise<BackupReport> {
+  const index = path.join(folder, 'index');
+  const registry = (await readMarker(index))?.id;
+  if (registry === undefined) throw new Error(`the data folder ${folder} has no index.json`);
+  const claimed = await BackupTarget.claim(path.resolve(target), { folder, registry });
+  try {
+    const source = {
+      folder,
+      indexBytes: () => measureFolder(index),
+      copyIndex: (to: string, options: WorkOptions) => copyIndex(database, to, options),
+    };
+    const report = await new BackupRun(source, claimed, work, { now, freeBytes }).run();
+    await claimed.finish();
+    return report;
+  } finally {
+    await claimed.release();
+  }
+}
+
+/**
+ * Backs up the data folder of a stopped registry.
+ * @throws Error that names the folder when it is not a data folder, when its registry runs or its index is damaged, or when
+ * `target` cannot hold the backup; nothing was written to `target`.
+ */
+export async function backupStoppedFolder(
+  folder: string,
+  target: string,
+  options: BackupOptions = {},
+): Promise<BackupReport> {
+  const source = path.resolve(folder);
+  await checkDataFolder(source);
+  const database = await LevelDatabase.open(path.join(source, 'index'), { holdsContent: async () => true });
+  try {
+    return await backupOpenFolder({ folder: source, database }, target, options);
+  } finally {
+    await database.close();
+  }
+}
+
+async function checkDataFolder(folder: string): Promise<void> {
+  await access(path.join(folder, 'VERSION')).catch((error: unknown) => {
+    if (!hasCode(error, 'ENOENT', 'ENOTDIR')) throw error;
+    throw new Error(`${folder} is not a data folder: it has no file VERSION`, { cause: error });
+  });
+  await checkLayout(folder);
+}
+
+async function measureFolder(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(folder)) {
+    // Files of LevelDB come and go.
+    bytes += await stat(path.join(folder, name)).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  }
+  return bytes;
+}
