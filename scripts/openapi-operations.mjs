@@ -33,6 +33,10 @@ const header = (/** @type {string} */ name, /** @type {string} */ description) =
 
 const several = { type: 'array', items: text };
 const revalidated = header('If-None-Match', 'The digest in quotes. 304 if the content still has this digest.');
+const conditional = [
+  header('If-Match', 'Digests in quotes, or `*`. 412 unless the tag names one of them.'),
+  header('If-None-Match', '`*`, or digests in quotes. 412 if the tag exists, or names one of them.'),
+];
 const contentRange = header(
   'Content-Range',
   '`<start>-<end>`, without a unit. The chunk must begin where the upload ends.',
@@ -101,10 +105,11 @@ const registryOperations = {
   'manifest.stat': { parameters: [revalidated], answers: { 200: { headers: manifest.headers }, 304: {} } },
   'manifest.get': { parameters: [revalidated], answers: { 200: manifest, 304: {} } },
   'manifest.put': {
+    parameters: conditional,
     body: { types: manifestTypes, schema: { type: 'object' } },
     answers: { 201: { headers: ['Location', 'Docker-Content-Digest', 'OCI-Subject', 'OCI-Tag'] } },
   },
-  'manifest.delete': { answers: { 202: {} } },
+  'manifest.delete': { parameters: conditional, answers: { 202: {} } },
   'tag.list': { answers: page(object({ name: ref('Name'), tags: { type: 'array', items: text } })) },
   'referrer.list': {
     answers: {

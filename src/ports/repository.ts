@@ -1,5 +1,6 @@
 /** `Repository`, the domain as `http/` sees it: local, remote and virtual repositories alike, and their directory. */
 import type { Readable } from 'node:stream';
+import type { Condition } from '../protocol/conditions.js';
 import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from '../protocol/names.js';
@@ -205,19 +206,31 @@ export interface RepositoryWriter {
   mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean>;
   /**
    * Stores the bytes unchanged, with these tags. In the same write, links named blobs that the image lacks from the
-   * images that `findSource` returns. @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow.
+   * images that `findSource` returns.
+   * @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow; PRECONDITION_FAILED.
    */
   putManifest(
     caller: Caller,
     image: string,
     manifest: ParsedManifest,
     tags: readonly Tag[],
-    options?: { readonly findSource?: FindSource | undefined },
+    options?: PutManifestOptions,
   ): Promise<void>;
-  /** Returns false when there was nothing to delete, like the next two methods. */
-  deleteManifest(caller: Caller, image: string, digest: Digest): Promise<boolean>;
-  deleteTag(caller: Caller, image: string, tag: Tag): Promise<boolean>;
+  /** Returns false when there was nothing to delete, like the next two methods. @throws PRECONDITION_FAILED. */
+  deleteManifest(caller: Caller, image: string, digest: Digest, options?: WriteConditions): Promise<boolean>;
+  /** @throws PRECONDITION_FAILED. */
+  deleteTag(caller: Caller, image: string, tag: Tag, options?: WriteConditions): Promise<boolean>;
   deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean>;
+}
+
+/** What must be true for a write. It is checked inside the write, so that no other write comes in between. */
+export interface WriteConditions {
+  /** Must hold for each tag of the request, or for the manifest when the request has no tags. */
+  readonly condition?: Condition | undefined;
+}
+
+export interface PutManifestOptions extends WriteConditions {
+  readonly findSource?: FindSource | undefined;
 }
 
 /** Finds an image that holds the blob and that the caller may pull. */

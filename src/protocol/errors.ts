@@ -31,6 +31,8 @@ export const errorTable = {
   },
   RANGE_INVALID: { status: 416, message: 'the range does not fit the content' },
   PAGINATION_NUMBER_INVALID: { status: 400, message: 'n must be a whole number, 0 or more' },
+  HEADER_INVALID: { status: 400, message: 'invalid request header' },
+  PRECONDITION_FAILED: { status: 412, message: 'the condition of the request does not hold' },
   UNAVAILABLE: { status: 503, message: 'service unavailable' },
   UNKNOWN: { status: 500, message: 'internal error' },
 

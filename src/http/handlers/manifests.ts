@@ -4,6 +4,7 @@
  */
 import type { ManifestInfo } from '../../ports/images.js';
 import { locations, type RegistryParams } from '../../protocol/tables/endpoints.js';
+import { parseCondition } from '../../protocol/conditions.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { matchesEntityTag } from '../../protocol/headers.js';
 import {
@@ -59,11 +60,12 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
   const writer = writerOf(target);
   const byDigest = 'digest' in params.reference;
   const tagParams = parseTagParams(query.getAll('tag'), byDigest);
+  const condition = parseCondition(req.headers);
   const bytes = await body.read(maxManifestBytes, manifestTooLarge);
   const expected = 'digest' in params.reference ? params.reference.digest : undefined;
   const manifest = parseManifest(bytes, req.headers['content-type'], expected);
   const tags = 'tag' in params.reference ? [params.reference.tag] : tagParams;
-  await writer.putManifest(caller, target.at.image, manifest, tags);
+  await writer.putManifest(caller, target.at.image, manifest, tags, { condition });
   return {
     status: 201,
     headers: {
@@ -76,14 +78,15 @@ export const putManifest: Handler<RegistryParams<'manifest.put'>> = async ({
 };
 
 /** Deletes a tag or a manifest (end-9). */
-export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async ({ caller, params, target }) => {
+export const deleteManifest: Handler<RegistryParams<'manifest.delete'>> = async ({ req, caller, params, target }) => {
   const writer = writerOf(target);
   const { image } = target.at;
   const { reference } = params;
+  const condition = parseCondition(req.headers);
   const deleted =
     'tag' in reference
-      ? await writer.deleteTag(caller, image, reference.tag)
-      : await writer.deleteManifest(caller, image, reference.digest);
+      ? await writer.deleteTag(caller, image, reference.tag, { condition })
+      : await writer.deleteManifest(caller, image, reference.digest, { condition });
   if (deleted) return { status: 202 };
   throw manifestUnknown(reference);
 };

@@ -7,7 +7,8 @@ import { parseManifest, type ParsedManifest } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams/streams.js';
 import { TurnGate } from '../../util/scheduling/turns.js';
-import { recordManifest, toRecord, type TagState } from '../content/manifest-record.js';
+import { recordManifest, toRecord } from '../content/manifest-record.js';
+import { leaveMoved, type TagState } from '../content/tag-guards.js';
 import type { CacheContext } from './cache-context.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { UnsavedManifests } from './unsaved-manifests.js';
@@ -146,11 +147,12 @@ export class ManifestStore {
     const at = this.#context.at(image);
     const checkedAt = tag?.checkedAt ?? parts.runtime.now();
     const tags = tag === undefined ? [] : [tag.name];
+    const guard = expected && leaveMoved(expected);
     const staged = await stageTransient(parts, 'fill', algorithmOf(manifest.digest));
     try {
       await staged.append(Readable.from([manifest.bytes]));
       await publish(parts, staged, manifest.digest, () =>
-        recordManifest(parts, at, manifest, { tags, sparse: true, checkedAt, expected }),
+        recordManifest(parts, at, manifest, { tags, sparse: true, checkedAt, guard }),
       );
     } catch (error) {
       await staged.discard();

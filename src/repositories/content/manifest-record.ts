@@ -12,7 +12,8 @@ import type { Actor } from '../../ports/journal.js';
 import type { FindSource } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
-import { isAlgorithm, parseDigest } from '../../protocol/digest.js';
+import type { Condition } from '../../protocol/conditions.js';
+import { isAlgorithm, parseDigest, type Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import {
   maxReferrerAnnotationsBytes,
@@ -22,9 +23,10 @@ import {
 } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { takeTurns } from '../../util/scheduling/turns.js';
+import { requireManifest, type TagGuard } from './tag-guards.js';
 
 /** How often a write is retried when the content that the manifest names changed between the read and the write. */
-const maxRetries = 5;
+export const maxRetries = 5;
 /** Missing digests that an answer names. */
 const maxMissingNamed = 100;
 
@@ -34,17 +36,16 @@ export interface RecordParts {
   readonly runtime: Runtime;
 }
 
-/** What a tag names, in the form of a precondition. */
-export type TagState = Extract<Precondition, { type: 'tag' }>['is'];
-
 export interface RecordOptions {
   readonly tags: readonly Tag[];
   /** The missing content that the manifest may name. */
   readonly sparse: Sparse;
   /** In a cache: when the upstream confirmed that the tags name the manifest. */
   readonly checkedAt?: number | undefined;
-  /** In a cache: what the tags named when the upstream was asked. Tags that changed since then stay as they are. */
-  readonly expected?: TagState | undefined;
+  /** Decides about each tag from what it names now. */
+  readonly guard?: TagGuard | undefined;
+  /** Must hold for the manifest itself when there are no tags. */
+  readonly condition?: Condition | undefined;
   /** Finds an image to link a named blob from when this image lacks it. */
   readonly findSource?: FindSource | undefined;
   /** Who pushed it. Absent in a cache. */
@@ -68,7 +69,7 @@ export async function recordManifest(
   for (let attempt = 0; ; attempt++) {
     const when = runtime.now();
     const named = await lookAtReferences(parts, at, manifest.references, options, when);
-    const tags = await findUnmoved(parts, at, options);
+    const { tags, guards } = await askGuards(parts, at, manifest.digest, options);
     const tagChanges = tags.map((name): Change => {
       const { checkedAt } = options;
       const tag = { name, digest: manifest.digest, updatedAt: when, ...(checkedAt === undefined ? {} : { checkedAt }) };
@@ -81,8 +82,6 @@ export async function recordManifest(
     const touched: Change[] =
       checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
     const changes = [record, ...named.changes, ...tagChanges, ...touched];
-    const { expected } = options;
-    const guards = expected === undefined ? [] : tags.map((tag) => ({ type: 'tag', at, tag, is: expected }) as const);
     const by = options.by && { actor: options.by, at: when };
     if (await metadata.tryApply(changes, { durable: true, require: [...named.require, ...guards], by })) return;
     if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
@@ -90,12 +89,24 @@ export async function recordManifest(
   }
 }
 
-async function findUnmoved({ metadata }: RecordParts, at: ImageKey, options: RecordOptions): Promise<readonly Tag[]> {
-  const { tags, expected } = options;
-  if (expected === undefined) return tags;
+/** Returns the tags to write and the preconditions of the guards. @throws RegistryError of a guard that refuses. */
+async function askGuards(
+  { metadata }: RecordParts,
+  at: ImageKey,
+  digest: Digest,
+  { tags, guard, condition }: RecordOptions,
+): Promise<{ tags: readonly Tag[]; guards: readonly Precondition[] }> {
+  if (condition !== undefined && tags.length === 0) {
+    const isPresent = (await metadata.manifest(at, digest)) !== undefined;
+    return { tags, guards: [{ type: 'manifest', at, digest, ...requireManifest(condition, digest, isPresent) }] };
+  }
+  if (guard === undefined) return { tags, guards: [] };
   const records = await Promise.all(tags.map((tag) => metadata.tag(at, tag)));
-  const digest = typeof expected === 'object' ? expected.digest : undefined;
-  return tags.filter((_, position) => records[position]?.digest === digest);
+  const states = tags.map((tag, position) => ({ tag, is: guard(tag, records[position]?.digest) }));
+  return {
+    tags: states.filter(({ is }) => is !== 'leave').map(({ tag }) => tag),
+    guards: states.flatMap(({ tag, is }) => (is === 'any' || is === 'leave' ? [] : [{ type: 'tag', at, tag, is }])),
+  };
 }
 
 /** The error of a push to a repository that was deleted in the meantime. */

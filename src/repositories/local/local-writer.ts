@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream';
 import type {
   Caller,
-  FindSource,
+  PutManifestOptions,
   ReceivedBlob,
   RepositoryWriter,
   UploadChunk,
   UploadStatus,
+  WriteConditions,
 } from '../../ports/repository.js';
 import type { Change, Precondition } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
@@ -18,7 +19,14 @@ import { drain } from '../../util/streams/streams.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
-import { busy, recordManifest, refuseLargeAnnotations, repositoryGone } from '../content/manifest-record.js';
+import {
+  busy,
+  maxRetries,
+  recordManifest,
+  refuseLargeAnnotations,
+  repositoryGone,
+} from '../content/manifest-record.js';
+import { requireCondition, requireManifest } from '../content/tag-guards.js';
 import { receiveBlob } from './received-blob.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { publish } from '../content/publish.js';
@@ -158,17 +166,18 @@ export class LocalWriter implements RepositoryWriter {
     image: string,
     manifest: ParsedManifest,
     tags: readonly Tag[],
-    { findSource }: { readonly findSource?: FindSource | undefined } = {},
+    { findSource, condition }: PutManifestOptions = {},
   ): Promise<void> {
     refuseLargeAnnotations(manifest);
     const at = this.#at(image);
     const { runtime, manifests } = this.#parts;
+    const guard = condition && requireCondition(condition);
+    const { sparse } = this.#config;
+    const options = { tags, sparse, findSource, condition, guard, by: caller.actor };
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
     try {
       await staged.append(Readable.from([manifest.bytes]));
-      await publish(this.#parts, staged, manifest.digest, () =>
-        recordManifest(this.#parts, at, manifest, { tags, sparse: this.#config.sparse, findSource, by: caller.actor }),
-      );
+      await publish(this.#parts, staged, manifest.digest, () => recordManifest(this.#parts, at, manifest, options));
     } catch (error) {
       await staged.discard();
       throw error;
@@ -177,19 +186,37 @@ export class LocalWriter implements RepositoryWriter {
     runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags, by: caller.actor });
   }
 
-  async deleteManifest(caller: Caller, image: string, digest: Digest): Promise<boolean> {
+  async deleteManifest(
+    caller: Caller,
+    image: string,
+    digest: Digest,
+    { condition }: WriteConditions = {},
+  ): Promise<boolean> {
     const at = this.#at(image);
-    const change: Change = { type: 'manifest.delete', at, digest, when: this.#parts.runtime.now() };
+    const { metadata, runtime } = this.#parts;
+    // A missing manifest is a 404, whatever the condition says (RFC 9110, 13.2.1).
+    if (condition !== undefined && (await metadata.manifest(at, digest)) !== undefined)
+      requireManifest(condition, digest, true);
+    const change: Change = { type: 'manifest.delete', at, digest, when: runtime.now() };
     const deleted = await this.#drop(caller, change, { type: 'manifest', at, digest, is: 'present' });
-    if (deleted) this.#parts.runtime.emit('manifest.deleted', { at, digest, by: caller.actor });
+    if (deleted) runtime.emit('manifest.deleted', { at, digest, by: caller.actor });
     return deleted;
   }
 
-  async deleteTag(caller: Caller, image: string, tag: Tag): Promise<boolean> {
+  async deleteTag(caller: Caller, image: string, tag: Tag, { condition }: WriteConditions = {}): Promise<boolean> {
     const at = this.#at(image);
-    const deleted = await this.#drop(caller, { type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is: 'present' });
-    if (deleted) this.#parts.runtime.emit('tag.deleted', { at, tag, by: caller.actor });
-    return deleted;
+    const guard = condition && requireCondition(condition);
+    for (let attempt = 0; attempt <= maxRetries; attempt++) {
+      const present = (await this.#parts.metadata.tag(at, tag))?.digest;
+      if (present === undefined) return false;
+      const state = guard?.(tag, present) ?? 'present';
+      const is = state === 'any' || state === 'leave' ? 'present' : state;
+      if (await this.#drop(caller, { type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is })) {
+        this.#parts.runtime.emit('tag.deleted', { at, tag, by: caller.actor });
+        return true;
+      }
+    }
+    throw busy();
   }
 
   async deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {

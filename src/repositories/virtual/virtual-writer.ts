@@ -2,10 +2,12 @@ import type { Readable } from 'node:stream';
 import type {
   Caller,
   FindSource,
+  PutManifestOptions,
   ReceivedBlob,
   RepositoryWriter,
   UploadChunk,
   UploadStatus,
+  WriteConditions,
 } from '../../ports/repository.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
@@ -61,17 +63,23 @@ export class VirtualWriter implements RepositoryWriter {
     return this.#target.mountBlob(caller, image, digest, from);
   }
 
-  putManifest(caller: Caller, image: string, manifest: ParsedManifest, tags: readonly Tag[]): Promise<void> {
+  putManifest(
+    caller: Caller,
+    image: string,
+    manifest: ParsedManifest,
+    tags: readonly Tag[],
+    options?: PutManifestOptions,
+  ): Promise<void> {
     const findSource: FindSource = async (digest) => (await this.#findHeld(caller, image, digest))?.at;
-    return this.#target.putManifest(caller, image, manifest, tags, { findSource });
+    return this.#target.putManifest(caller, image, manifest, tags, { ...options, findSource });
   }
 
-  deleteManifest(caller: Caller, image: string, digest: Digest): Promise<boolean> {
-    return this.#target.deleteManifest(caller, image, digest);
+  deleteManifest(caller: Caller, image: string, digest: Digest, options?: WriteConditions): Promise<boolean> {
+    return this.#target.deleteManifest(caller, image, digest, options);
   }
 
-  deleteTag(caller: Caller, image: string, tag: Tag): Promise<boolean> {
-    return this.#target.deleteTag(caller, image, tag);
+  deleteTag(caller: Caller, image: string, tag: Tag, options?: WriteConditions): Promise<boolean> {
+    return this.#target.deleteTag(caller, image, tag, options);
   }
 
   deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {
