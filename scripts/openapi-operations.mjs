@@ -129,6 +129,7 @@ const registryOperations = {
 const repositoryRead = { 200: { schema: ref('Repository') } };
 const accountRead = { 200: { schema: ref('Account') } };
 const checkRead = { 200: { schema: ref('AccessReport') } };
+const jobAccepted = { 202: { schema: ref('Job'), headers: ['Location'] } };
 const ruleRead = { 200: { schema: ref('Rule') } };
 const named = (/** @type {string} */ schema) => ({ allOf: [ref(schema), { required: ['name'] }] });
 
@@ -207,6 +208,11 @@ const managementOperations = {
     answers: { 200: { schema: object({ restored: count, missing: { type: 'array', items: ref('Digest') } }) } },
   },
   'quarantine.delete': { answers: { 204: {} } },
+  'job.list': { answers: { 200: { schema: listOf('jobs', ref('Job')) } } },
+  'job.start': { body: { schema: ref('JobRequest') }, answers: jobAccepted },
+  'job.get': { answers: { 200: { schema: ref('Job') } } },
+  'job.delete': { answers: { ...jobAccepted, 204: {} } },
+  'job.confirm': { answers: jobAccepted },
   'access.check': { answers: checkRead },
   'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
   'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
@@ -310,6 +316,46 @@ export const answerSchemas = {
     upstream_bytes: count,
     used_bytes: count,
   }),
+  JobRequest: {
+    ...object({ kind: { enum: ['garbage'] }, dry_run: { type: 'boolean', default: false } }, ['kind']),
+    description: 'The parameters of the kind are further properties.',
+  },
+  Job: object(
+    {
+      id: text,
+      kind: text,
+      state: {
+        enum: ['running', 'waiting', 'succeeded', 'partly', 'failed', 'cancelled'],
+        description: '`waiting`: for a confirmation. `partly`: done, but the report lists problems.',
+      },
+      dry_run: { type: 'boolean' },
+      params: { type: 'object' },
+      by: ref('Actor'),
+      started_at: time,
+      finished_at: time,
+      confirmed_by: ref('Actor'),
+      cancelled_by: { ...ref('Actor'), description: 'The job is `running` until it has stopped.' },
+      done: count,
+      total: count,
+      unit: { ...text, description: 'What `done` and `total` count.' },
+      eta_at: { ...time, description: 'When it will be done, if it goes on at the same rate.' },
+      report: { type: 'object', description: 'What it did. The fields depend on the kind.' },
+      error: text,
+      resumes: { ...count, description: 'How often a new process resumed it since it last saved its state.' },
+    },
+    ['id', 'kind', 'state', 'dry_run', 'params', 'by', 'started_at', 'resumes'],
+  ),
+  Actor: object(
+    {
+      principal: text,
+      via: { enum: ['anonymous', 'basic', 'bearer', 'host', 'code', 'job', 'system'] },
+      request_id: text,
+      address: text,
+      host: text,
+      user_agent: text,
+    },
+    ['principal', 'via'],
+  ),
   AccessReport: object(
     {
       user: { type: ['string', 'null'] },

@@ -9,7 +9,7 @@ import type { RegistryOptions } from './options/generated/registry-options.js';
 import type { GarbageReport } from './ports/garbage.js';
 import type { HealthReport, RegistryEvents, ReportRefusal } from './ports/runtime.js';
 import { RegistryLife } from './composition/registry-life.js';
-import { viewRepositories, type Repositories } from './composition/repository-views.js';
+import { hostApp, viewRepositories, type Repositories } from './composition/repository-views.js';
 import { createRuntime } from './composition/runtime.js';
 import { Refusals } from './composition/refusal-counts.js';
 import { Closers } from './util/closers.js';
@@ -95,7 +95,7 @@ export function buildRegistry(options: RegistryOptions, owner?: FolderOwner): Bu
     get repositories() {
       return viewRepositories(life.parts.directory);
     },
-    collectGarbage: async (collectOptions) => (await life.ready()).garbage.collect(collectOptions),
+    collectGarbage: async (collectOptions) => (await life.ready()).collectGarbage(hostApp, collectOptions),
     close: () => life.close(),
   };
   return { registry, life, reportRefusal };

@@ -26,6 +26,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   upstream: ['upstream', 'ports', 'protocol', 'util'],
   access: ['access', 'ports', 'protocol', 'util'],
   options: ['options', 'ports', 'protocol', 'util'],
+  operations: ['operations', 'ports', 'protocol', 'util'],
   ports: ['ports', 'protocol'],
   protocol: ['protocol'],
   util: ['util', 'ports', 'protocol'],

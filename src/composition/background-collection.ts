@@ -1,14 +1,35 @@
+import type { GarbageReport } from '../ports/garbage.js';
+import type { Jobs } from '../ports/jobs.js';
+import type { Actor } from '../ports/journal.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
+import { system } from '../util/system-actor.js';
+
+/**
+ * Collects garbage in a job and returns its report. Callers during a running job share the next one. A dry run does not
+ * wait: it changes nothing.
+ */
+export async function collectByJob(
+  { garbage, jobs }: { readonly garbage: OnlineGarbageCollector; readonly jobs: Jobs },
+  by: Actor,
+  { dryRun = false }: { readonly dryRun?: boolean } = {},
+): Promise<GarbageReport> {
+  if (dryRun) return garbage.collect({ dryRun });
+  const { report } = await jobs.runAndWait({ kind: 'garbage' }, by);
+  // The report of this kind of job.
+  return report as GarbageReport;
+}
 
 /** Runs the garbage collector in the background and logs its failures. */
 export class BackgroundCollection {
   readonly #garbage: OnlineGarbageCollector;
+  readonly #jobs: Jobs;
   readonly #runtime: Runtime;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(garbage: OnlineGarbageCollector, runtime: Runtime) {
+  constructor(garbage: OnlineGarbageCollector, jobs: Jobs, runtime: Runtime) {
     this.#garbage = garbage;
+    this.#jobs = jobs;
     this.#runtime = runtime;
   }
 
@@ -25,12 +46,14 @@ export class BackgroundCollection {
       .catch((err: unknown) => this.#runtime.log.error({ err }, 'purge of deleted repositories failed'));
   }
 
-  /** Stops the timer. Running work ends when the collector is closed. */
+  /** Stops the timer. Running work ends when the jobs and the collector are closed. */
   stop(): void {
     clearInterval(this.#timer);
   }
 
   #collect(): void {
-    this.#garbage.collect().catch((err: unknown) => this.#runtime.log.error({ err }, 'garbage collection failed'));
+    collectByJob({ garbage: this.#garbage, jobs: this.#jobs }, system).catch((err: unknown) =>
+      this.#runtime.log.error({ err }, 'garbage collection failed'),
+    );
   }
 }

@@ -5,7 +5,7 @@
  */
 import { createLocalAccess } from '../access/local-access.js';
 import { createOwnerAccess } from '../access/owner-access.js';
-import { BackgroundCollection } from './background-collection.js';
+import { BackgroundCollection, collectByJob } from './background-collection.js';
 import { HealthCheck } from './health-check.js';
 import type { AuthenticateHost, Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
@@ -19,11 +19,15 @@ import { createHostMatcher } from '../http/clients/web-pages.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { Upstreams } from './upstreams.js';
+import { publicReasonOf } from './failure-reason.js';
+import { createGarbageJob } from '../operations/garbage-job.js';
+import { JobRunner } from '../operations/jobs.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { Archives } from '../ports/archives.js';
 import type { MetadataStore } from '../ports/metadata.js';
-import type { Quarantine } from '../ports/garbage.js';
+import type { GarbageReport, Quarantine } from '../ports/garbage.js';
+import type { Actor } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
@@ -48,11 +52,12 @@ import { CustomerCounts } from '../util/scheduling/customer-counts.js';
 /** The parts of a registry whose stores are open. */
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
-  readonly garbage: OnlineGarbageCollector;
+  readonly jobs: JobRunner;
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
   readonly administration: AccessAdministration | undefined;
   now(): number;
+  collectGarbage(by: Actor, options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
   loadArchives(): Promise<Archives>;
   /** Stops background work and closes the data folder. @throws AggregateError if steps failed; all of them ran. */
   close(): Promise<void>;
@@ -117,6 +122,8 @@ async function openOn(
     uploadExpiryMs: uploadExpirySeconds * 1000,
     onDeleted: (digest) => manifests.delete(digest),
   });
+  const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
+  jobs.register(createGarbageJob(garbage));
   await garbage.recover();
   await discardLeftovers({ ...stores, runtime });
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
@@ -139,7 +146,7 @@ async function openOn(
       return new PassthroughRepository(config, { upstream, lists, outgoing, now: () => runtime.now() });
     return caches.create(config, upstream, before);
   };
-  const background = new BackgroundCollection(garbage, runtime);
+  const background = new BackgroundCollection(garbage, jobs, runtime);
   const onDeleted = async (name: string): Promise<void> => {
     background.purge();
     await upstreams.forget(name);
@@ -155,13 +162,17 @@ async function openOn(
   closers.add('pass-through', () => passthrough.close());
   // Closed before the repositories: a closing eviction waits for the collection that it requested.
   closers.add('garbage collection', () => garbage.close());
+  closers.add('jobs', () => jobs.close());
   closers.add('timers', () => background.stop());
+  // A command that administers the folder does not go on with the work of the registry.
+  if (owner === undefined) await jobs.open();
   background.start(options.garbageCollection.intervalSeconds);
   return {
     access,
     administration: access.administration,
     directory,
-    garbage,
+    jobs,
+    collectGarbage: (by, given) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),
     quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
     loadArchives: createArchiveLoader(),

@@ -50,8 +50,8 @@ export interface Repositories {
   delete(name: string): Promise<void>;
 }
 
-/** The actor of changes that the host application makes through `registry.repositories`. */
-const hostApp: Actor = { principal: 'host application', via: 'code' };
+/** The actor of changes that the host application makes through the registry object. */
+export const hostApp: Actor = { principal: 'host application', via: 'code' };
 
 /** Creates the public view of a directory. */
 export function viewRepositories(directory: RepositoryDirectory): Repositories {

@@ -5,9 +5,17 @@ import type { Page, PageRequest } from './pages.js';
 
 export type { GarbageReport, QuarantinedBlob };
 
+export interface CollectOptions {
+  readonly dryRun?: boolean;
+  /** Ends the pass early. Its report then counts what it did. */
+  readonly signal?: AbortSignal;
+  /** Called with the number of candidates that were examined so far. */
+  readonly onProgress?: (examined: number) => void;
+}
+
 export interface GarbageCollector {
   /** Runs one pass that starts after the call. Calls made while a pass runs share the next pass. */
-  collect(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
+  collect(options?: CollectOptions): Promise<GarbageReport>;
 }
 
 /** Blobs that the orphan audit set aside. They are deleted when they expire, unless the index refers to them again. */

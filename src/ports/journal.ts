@@ -30,7 +30,7 @@ export type JournalType =
   | 'tag.deleted'
   | 'manifest.pushed'
   | 'manifest.deleted'
-  | `${'repository' | 'account' | 'account-token' | 'rule' | 'signing-key'}.${'created' | 'replaced' | 'deleted'}`;
+  | `${'repository' | 'account' | 'account-token' | 'rule' | 'signing-key' | 'job'}.${'created' | 'replaced' | 'deleted'}`;
 
 /** One change. Fields that do not apply are absent. */
 export interface JournalEntry {
@@ -48,7 +48,7 @@ export interface JournalEntry {
   readonly was?: Digest;
   /** The media type of a pushed manifest. */
   readonly mediaType?: string;
-  /** The id of the document of access control. */
+  /** The id of the document: of access control, or of a job. */
   readonly id?: string;
 }
 

@@ -75,7 +75,7 @@ export type Candidate =
   | { readonly kind: 'bytes'; readonly digest: Digest; readonly since: number };
 
 /** What a document describes. The store does not look inside documents. */
-export type DocumentKind = 'account' | 'account-token' | 'rule' | 'signing-key';
+export type DocumentKind = 'account' | 'account-token' | 'rule' | 'signing-key' | 'job';
 
 export interface Document {
   readonly id: string;

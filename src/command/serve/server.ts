@@ -18,7 +18,7 @@ import type { Registry } from '../../index.js';
 import type { Logger, ReportRefusal, RequestEvent } from '../../ports/runtime.js';
 import type { RefusalReason } from '../../protocol/refusal-reasons.js';
 import { encodeError, RegistryError } from '../../protocol/errors.js';
-import { encodeHealth } from '../../protocol/tables/management.js';
+import { encodeHealth } from '../../protocol/tables/encoding.js';
 import { createAddressMatcher } from '../../util/addresses.js';
 import { Closers } from '../../util/closers.js';
 

@@ -1,4 +1,5 @@
-import type { GarbageCollector, Quarantine } from '../../ports/garbage.js';
+import type { GarbageReport, Quarantine } from '../../ports/garbage.js';
+import type { Actor } from '../../ports/journal.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { decodeRestore, encodeCollection, encodeQuarantined } from '../../protocol/tables/garbage-documents.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
@@ -9,7 +10,8 @@ import { nextLink, pageOf } from './discovery.js';
 
 /** The dependencies of `createGarbageHandlers`. */
 export interface GarbageParts {
-  readonly garbage: GarbageCollector;
+  /** Collects garbage in a job that starts after the call, or counts what it would free. */
+  collectGarbage(by: Actor, options: { readonly dryRun: boolean }): Promise<GarbageReport>;
   readonly quarantine: Quarantine;
 }
 
@@ -21,13 +23,14 @@ const maxPageSize = 1000;
 /** Creates the handlers of garbage collection and the quarantine. */
 export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandlers {
   return {
-    'garbage.collect': async ({ query }) => {
+    'garbage.collect': async ({ caller, query }) => {
       const dryRun = query.get('dry_run') ?? 'false';
       if (dryRun !== 'true' && dryRun !== 'false') {
         const detail = [{ path: 'dry_run', problem: 'must be "true" or "false"' }];
         throw new RegistryError('OPTIONS_INVALID', { detail });
       }
-      return jsonReply(200, encodeCollection(await parts().garbage.collect({ dryRun: dryRun === 'true' })));
+      const report = await parts().collectGarbage(caller.actor, { dryRun: dryRun === 'true' });
+      return jsonReply(200, encodeCollection(report));
     },
     'quarantine.list': async (exchange) => {
       const page = pageOf(exchange, maxPageSize);

@@ -1,16 +1,14 @@
 import type { AccessControl } from '../../ports/access.js';
 import type { Archives } from '../../ports/archives.js';
+import type { Jobs } from '../../ports/jobs.js';
 import type { Caller, Repository, RepositoryDirectory, TagEntry } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
 import type { RepositoryRecord } from '../../ports/metadata.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { encodeExplanation, encodeHealth, encodeStatus, encodeTime } from '../../protocol/tables/encoding.js';
 import {
   decodeRepository,
-  encodeExplanation,
-  encodeHealth,
   encodeRepository,
-  encodeStatus,
-  encodeTime,
   type ManagementOp,
   type ManagementParams,
 } from '../../protocol/tables/management.js';
@@ -24,6 +22,7 @@ import { createAccessHandlers, type AdministrationParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
+import { createJobHandlers } from './jobs.js';
 
 const maxPageSize = 1000;
 /** Tags that are described in one turn of the event loop. */
@@ -37,6 +36,7 @@ const maxExports = 32;
 export interface ManagementParts extends AdministrationParts, GarbageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
+  readonly jobs: Jobs;
   /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
   loadArchives(): Promise<Archives>;
 }
@@ -98,6 +98,7 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
     'explain.get': (exchange) => explain(parts().directory, exchange),
     ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
+    ...createJobHandlers(() => parts().jobs),
   };
 }
 

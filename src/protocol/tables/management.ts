@@ -1,5 +1,5 @@
 import { accessEndpoints } from './access-endpoints.js';
-import { RegistryError } from '../errors.js';
+import { jobEndpoints } from './job-endpoints.js';
 import {
   collectQuery,
   explainQuery,
@@ -18,8 +18,11 @@ import {
 import { problemOfManaged } from '../settings/upstream-credentials.js';
 import { upstreamUrlOf } from '../settings/upstream-presets.js';
 import { describeProblems, describeUnknown, type Problem } from '../settings/option-schema.js';
+import { encodeTime, problemsFound, toWireProblem } from './encoding.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
+
+export { encodeTime, problemsFound };
 
 /** All operations of the management API, as for `/v2`. Paths are relative to where the host mounts it. */
 export const managementEndpoints = [
@@ -163,6 +166,7 @@ export const managementEndpoints = [
     summary: 'Deletes a quarantined blob now: 204; 409 if the index references it.',
   },
   ...accessEndpoints,
+  ...jobEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 /** An operation of the management API. */
@@ -243,11 +247,6 @@ export function decodeRepository(
   return checked.data;
 }
 
-/** Returns a problem with the names of options as the API spells them. */
-function toWireProblem({ path, problem }: Problem): Problem {
-  return { path: toWirePath(path), problem: problem.replace(/"[a-zA-Z0-9]+"/g, toSnakeCase) };
-}
-
 /** Returns whether credentials would reach the same servers as before: a new proxy, CA or realm could let others read them. */
 function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string, unknown>>): boolean {
   const url = upstreamUrlOf(now);
@@ -257,43 +256,4 @@ function leadsToSame(before: RemoteRepositoryConfig, now: Readonly<Record<string
   const known: readonly unknown[] = before.trustedRealms;
   const isSameRealms = Array.isArray(realms) && realms.every((host) => known.includes(host));
   return isSameOrigin && isSameRealms && now['proxy'] === before.proxy && now['ca'] === before.ca;
-}
-
-/** Returns the status of a remote repository as the API shows it, with times in RFC 3339 format. */
-export function encodeStatus(status: { readonly countedSince: number }): unknown {
-  return mapKeys({ ...status, countedSince: encodeTime(status.countedSince) }, toSnakeCase);
-}
-
-/** Returns a health report as the API shows it, with times in RFC 3339 format. */
-export function encodeHealth(report: object): object {
-  const withTimes = JSON.stringify(report, (key, value: unknown) =>
-    key.endsWith('At') && typeof value === 'number' ? encodeTime(value) : value,
-  );
-  return mapKeys(JSON.parse(withTimes), toSnakeCase) as object;
-}
-
-/** Returns an explanation as the API shows it, with times in RFC 3339 format. */
-export function encodeExplanation(explanation: object): unknown {
-  const { members, ...own } = explanation as { members?: readonly object[] };
-  const times = Object.entries(own).map(([key, value]): [string, unknown] => {
-    const isTime = typeof value === 'number' && (key === 'checkedAt' || key === 'freshUntil');
-    return [toSnakeCase(key), isTime ? encodeTime(value) : mapKeys(value, toSnakeCase)];
-  });
-  return {
-    ...Object.fromEntries(times),
-    ...(members === undefined ? {} : { members: members.map(encodeExplanation) }),
-  };
-}
-
-/** Formats a time in ms since the epoch as RFC 3339 in UTC. */
-export function encodeTime(at: number): string {
-  return new Date(at).toISOString();
-}
-
-/** The number of problems that an error lists. */
-const maxProblems = 50;
-
-/** Creates the error for an invalid document. */
-export function problemsFound(problems: readonly Problem[]): RegistryError {
-  return new RegistryError('OPTIONS_INVALID', { detail: problems.slice(0, maxProblems) });
 }

@@ -105,6 +105,12 @@ export const collectQuery: Query = [
   { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
 ];
 
+/** The parameters of `job.list`. */
+export const jobPageQuery: Query = [
+  { name: 'kind', description: 'Only jobs of this kind.' },
+  { name: 'n', description: 'The maximum number of jobs.', takes: 'count' },
+];
+
 /** The parameters of `access.check`. */
 export const accessCheckQuery: Query = [
   { name: 'user', description: 'The name of a user.' },

@@ -26,6 +26,7 @@ import {
   type SessionId,
   type WireName,
 } from '../names.js';
+import { jobIdPattern, parseJobId } from './job-documents.js';
 import type { QueryParameter } from './query-parameters.js';
 
 /** One operation: its name, method and path, and the access that it requires. */
@@ -52,6 +53,7 @@ interface Placeholders {
   account: string;
   token: string;
   rule: string;
+  job: string;
 }
 
 type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -75,6 +77,7 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   account: parseAccountName,
   token: parseTokenId,
   rule: parseRuleId,
+  job: parseJobId,
 };
 
 /** The patterns of placeholders for the OpenAPI document. The parsers also check lengths. */
@@ -88,6 +91,7 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   account: accountPattern,
   token: tokenIdPattern,
   rule: ruleIdPattern,
+  job: jobIdPattern,
 };
 
 /** Twice the length that a name, a digest and the literal segments need. */

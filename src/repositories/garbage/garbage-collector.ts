@@ -4,7 +4,7 @@
  * the composition root; imports content/ of the other folders.
  */
 import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata.js';
-import type { GarbageCollector, GarbageReport } from '../../ports/garbage.js';
+import type { CollectOptions, GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import { previewCollection } from './garbage-preview.js';
 import { OrphanAudit, type AuditParts } from './orphan-audit.js';
@@ -16,6 +16,12 @@ export type CollectorParts = AuditParts &
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
 type BytesCandidate = Candidate & { readonly kind: 'bytes' };
+
+/** One pass, and the callers that share it. */
+interface Pass {
+  readonly callers: readonly CollectOptions[];
+  readonly isStopped: () => boolean;
+}
 
 const pageSize = 256;
 /** How long the journal keeps an entry, and how many entries it keeps. */
@@ -31,7 +37,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   readonly #audit: OrphanAudit;
   #running: Promise<GarbageReport> | undefined;
   /** The pass that starts when the running one ends. */
-  #next: Promise<GarbageReport> | undefined;
+  #next: { readonly report: Promise<GarbageReport>; readonly callers: CollectOptions[] } | undefined;
   #purging: Promise<void> | undefined;
   #closed = false;
 
@@ -40,19 +46,25 @@ export class OnlineGarbageCollector implements GarbageCollector {
     this.#audit = new OrphanAudit(parts);
   }
 
-  collect({ dryRun = false }: { readonly dryRun?: boolean } = {}): Promise<GarbageReport> {
-    if (dryRun) return previewCollection(this.#parts, this.#audit);
-    if (this.#running === undefined && this.#next === undefined) return this.#start();
+  collect(options: CollectOptions = {}): Promise<GarbageReport> {
+    if (options.dryRun === true) return previewCollection(this.#parts, this.#audit);
+    if (this.#running === undefined && this.#next === undefined) return this.#start([options]);
+    if (this.#next !== undefined) {
+      this.#next.callers.push(options);
+      return this.#next.report;
+    }
+    const callers = [options];
     // The running pass may already have examined what the caller just dropped.
-    this.#next ??= Promise.allSettled([this.#running]).then(() => {
+    const report = Promise.allSettled([this.#running]).then(() => {
       this.#next = undefined;
-      return this.#start();
+      return this.#start(callers);
     });
-    return this.#next;
+    this.#next = { report, callers };
+    return report;
   }
 
-  #start(): Promise<GarbageReport> {
-    this.#running = this.#run().finally(() => (this.#running = undefined));
+  #start(callers: readonly CollectOptions[]): Promise<GarbageReport> {
+    this.#running = this.#run(callers).finally(() => (this.#running = undefined));
     return this.#running;
   }
 
@@ -66,7 +78,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running?.catch(() => undefined);
-    await this.#next?.catch(() => undefined);
+    await this.#next?.report.catch(() => undefined);
     await this.#purging?.catch(() => undefined);
   }
 
@@ -95,8 +107,10 @@ export class OnlineGarbageCollector implements GarbageCollector {
     while (!this.#closed && (await metadata.purge(runtime.now())));
   }
 
-  async #run(): Promise<GarbageReport> {
+  async #run(callers: readonly CollectOptions[]): Promise<GarbageReport> {
     const { runtime, graceMs } = this.#parts;
+    // A pass that several callers share ends early only for all of them.
+    const isStopped = (): boolean => this.#closed || callers.every(({ signal }) => signal?.aborted === true);
     const tally: Tally = {
       dryRun: false,
       startedAt: runtime.now(),
@@ -111,10 +125,10 @@ export class OnlineGarbageCollector implements GarbageCollector {
     };
     await this.recover();
     await this.purge();
-    tally.uploadsExpired = await expireUploads(this.#parts, { isStopped: () => this.#closed });
+    tally.uploadsExpired = await expireUploads(this.#parts, { isStopped });
     const before = tally.startedAt - graceMs;
-    await this.#settleAll(before, tally);
-    await this.#audit.run(before, tally, { isStopped: () => this.#closed });
+    await this.#settleAll(before, tally, { callers, isStopped });
+    await this.#audit.run(before, tally, { isStopped });
     await this.#trimJournal();
     const report = { ...tally, finishedAt: runtime.now() };
     runtime.emit('garbage.collected', report);
@@ -128,9 +142,10 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /** Terminates, because each candidate of a page is settled, moved to a later time or postponed. */
-  async #settleAll(before: number, tally: Tally): Promise<void> {
-    while (!this.#closed) {
+  async #settleAll(before: number, tally: Tally, { callers, isStopped }: Pass): Promise<void> {
+    while (!isStopped()) {
       const candidates = await this.#parts.metadata.candidates(before, pageSize);
+      for (const { onProgress } of callers) onProgress?.(tally.examined);
       if (candidates.length === 0) return;
       tally.examined += candidates.length;
       const settling = candidates.map((candidate) =>

@@ -79,6 +79,11 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'quarantine.list':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'quarantine.restore':  [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'quarantine.delete':   [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'job.list':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'job.start':           [401, 403, 403, 403, 403, 403, 202, 401, 401, 401, 401, 403, 403],
+  'job.get':             [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'job.delete':          [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'job.confirm':         [401, 403, 403, 403, 403, 403, 409, 401, 401, 401, 401, 403, 403],
   'access.check':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'account.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'account.create':      [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
@@ -111,6 +116,7 @@ interface Content {
   readonly account: string;
   readonly token: string;
   readonly rule: string;
+  readonly job: string;
 }
 
 /** What goes along with a request: the query, and a body where one is needed. */
@@ -129,6 +135,7 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'archive.export': ({ image }) => ({ query: `name=${image}:v1` }),
   'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
   'quarantine.restore': () => document({ all: true }),
+  'job.start': () => document({ kind: 'garbage', dry_run: true }),
   'access.check': () => ({ query: 'user=reader&image=team-main/app' }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
@@ -261,7 +268,18 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
   made++;
   const [image, account, repository] = [`app-${made}`, `account-${made}`, `team-${made}`];
   const name = `team-main/${image}`;
-  const content = { image, name, account, repository, reference: 'v1', digest: '', session: '', token: '', rule: '' };
+  const content = {
+    image,
+    name,
+    account,
+    repository,
+    reference: 'v1',
+    digest: '',
+    session: '',
+    token: '',
+    rule: '',
+    job: '',
+  };
   if (path.includes(':name') || op === 'explain.get') {
     const pushed = await pushImage(root, name);
     const upload = await root('POST', `/v2/${name}/blobs/uploads/`);
@@ -276,6 +294,11 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     const bytes = Buffer.from(`quarantined ${made}`);
     scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: Date.now() });
     return { ...content, digest: digestOf(bytes) };
+  }
+  if (path.includes(':job')) {
+    expect((await root('POST', '/api/v1/gc')).status).toBe(200);
+    const { jobs } = (await root('GET', '/api/v1/jobs?n=1')).json() as { jobs: { id: string }[] };
+    return { ...content, job: jobs[0]?.id ?? '' };
   }
   if (path.includes(':rule')) {
     const { id } = (await manage(root, 'POST', 'rules', rule)) as { id: string };
@@ -302,6 +325,7 @@ async function look({ method, path }: Endpoint, content: Content): Promise<reado
         'rules',
         'keys',
         'quarantine',
+        'jobs',
         `repositories/${repository}`,
       ].map((place) => `/api/v1/${place}`);
   const answers = await Promise.all(places.map((place) => root('GET', place)));

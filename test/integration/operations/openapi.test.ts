@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
 import { managementEndpoints, managementRoutes } from '../../../src/protocol/tables/management.js';
@@ -186,6 +186,19 @@ describe('docs/openapi.json', () => {
     await exchange('POST', `${api}/keys`, 201);
   });
 
+  it('describes jobs', async () => {
+    const { id } = (await post('/jobs', { kind: 'garbage', dry_run: true }, 202)).json() as { id: string };
+    await exchange('GET', `${api}/jobs?kind=garbage&n=5`, 200);
+    await vi.waitFor(async () => {
+      const { body } = await exchange('GET', `${api}/jobs/${id}`, 200);
+      expect(JSON.parse(body.toString())).toMatchObject({ state: 'succeeded', report: { dry_run: true } });
+    });
+    // Only other kinds wait for a confirmation.
+    expect((await ask('POST', `${api}/jobs/${id}/confirm`)).codes).toEqual(['CONFLICT']);
+    seen.add('job.confirm');
+    await exchange('DELETE', `${api}/jobs/${id}`, 204);
+  });
+
   it('describes the quarantine', async () => {
     for (const label of ['one', 'two', 'three']) {
       const bytes = Buffer.from(label);
@@ -224,6 +237,8 @@ describe('docs/openapi.json', () => {
     ['/quarantine/restore', 'quarantine.restore', { all: false }],
     ['/quarantine/restore', 'quarantine.restore', { digests: [] }],
     ['/quarantine/restore', 'quarantine.restore', { digests: ['sha256:short'] }],
+    ['/jobs', 'job.start', { kind: 'baking' }],
+    ['/jobs', 'job.start', { kind: 'garbage', dry_run: 'yes' }],
     ['/accounts', 'account.create', { name: 'a b' }],
     ['/rules', 'rule.create', { users: ['a'], allow: ['write'] }],
     ['/rules', 'rule.create', { users: ['a'] }],

@@ -1,0 +1,45 @@
+import type { Job, Jobs } from '../../ports/jobs.js';
+import { decodeJobRequest, encodeJob, jobNotFound } from '../../protocol/tables/job-documents.js';
+import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
+import { readDocument } from '../bodies/document.js';
+import type { Handler } from '../exchange.js';
+import { jsonReply, type Reply } from '../reply.js';
+import { pageOf } from './discovery.js';
+
+type JobOp = Extract<ManagementOp, `job.${string}`>;
+type JobHandlers = { readonly [O in JobOp]: Handler<ManagementParams<O>> };
+
+const maxPageSize = 1000;
+
+/** Creates the handlers of jobs. */
+export function createJobHandlers(jobs: () => Jobs): JobHandlers {
+  const find = async (id: string): Promise<Job> => known(id, await jobs().get(id));
+  return {
+    'job.list': async (exchange) => {
+      const { limit } = pageOf(exchange, maxPageSize);
+      const found = await jobs().list({ kind: exchange.query.get('kind') ?? undefined, limit });
+      return jsonReply(200, { jobs: found.map(encodeJob) });
+    },
+    'job.start': async ({ caller, req, body, prefix }) => {
+      const job = await jobs().start(decodeJobRequest(await readDocument({ req, body })), caller.actor);
+      return accepted(job, prefix);
+    },
+    'job.get': async ({ params }) => jsonReply(200, encodeJob(await find(params.job))),
+    'job.delete': async ({ caller, params, prefix }) => {
+      const removed = known(params.job, await jobs().remove(params.job, caller.actor));
+      return removed === 'deleted' ? { status: 204 } : accepted(await find(params.job), prefix);
+    },
+    'job.confirm': async ({ caller, params, prefix }) =>
+      accepted(known(params.job, await jobs().confirm(params.job, caller.actor)), prefix),
+  };
+}
+
+/** @throws RegistryError NOT_FOUND for an unknown job. */
+function known<T>(id: string, found: T | undefined): T {
+  if (found === undefined) throw jobNotFound(id);
+  return found;
+}
+
+function accepted(job: Job, prefix: string): Reply {
+  return jsonReply(202, encodeJob(job), { Location: `${prefix}/api/v1/jobs/${job.id}` });
+}

@@ -1,0 +1,17 @@
+import type { GarbageCollector } from '../ports/garbage.js';
+import type { JobKind } from '../ports/jobs.js';
+import { garbageParamsSchema, parseParams } from '../protocol/tables/job-documents.js';
+
+/** Creates the kind of job that collects garbage. Not resumable: the next pass finds what an interrupted one left. */
+export function createGarbageJob(garbage: GarbageCollector): JobKind<object> {
+  return {
+    kind: 'garbage',
+    isResumable: false,
+    parse: (params) => parseParams(garbageParamsSchema, params),
+    run: async ({ dryRun, signal, progress }) => {
+      const onProgress = (done: number): void => progress({ done, unit: 'candidates' });
+      const report = await garbage.collect({ dryRun, signal, onProgress });
+      return { state: signal.aborted ? 'cancelled' : 'succeeded', report };
+    },
+  };
+}

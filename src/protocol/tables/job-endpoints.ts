@@ -1,0 +1,47 @@
+import { jobPageQuery } from './query-parameters.js';
+import type { Endpoint } from './route-table.js';
+
+/** Operations of the management API for jobs. */
+export const jobEndpoints = [
+  {
+    op: 'job.list',
+    method: 'GET',
+    path: '/api/v1/jobs',
+    access: 'admin',
+    spec: 'artifactapi',
+    query: jobPageQuery,
+    summary: 'Lists jobs with progress and reports, the latest first: running ones, and the last 20 of each kind.',
+  },
+  {
+    op: 'job.start',
+    method: 'POST',
+    path: '/api/v1/jobs',
+    access: 'admin',
+    spec: 'artifactapi',
+    summary: 'Starts a job: 202; 409 while another of its kind runs. `kind`, `dry_run` and the parameters of the kind.',
+  },
+  {
+    op: 'job.get',
+    method: 'GET',
+    path: '/api/v1/jobs/:job',
+    access: 'admin',
+    spec: 'artifactapi',
+    summary: 'Returns a job.',
+  },
+  {
+    op: 'job.delete',
+    method: 'DELETE',
+    path: '/api/v1/jobs/:job',
+    access: 'admin',
+    spec: 'artifactapi',
+    summary: 'Cancels a job that runs or waits: 202. Deletes the record of one that ended: 204.',
+  },
+  {
+    op: 'job.confirm',
+    method: 'POST',
+    path: '/api/v1/jobs/:job/confirm',
+    access: 'admin',
+    spec: 'artifactapi',
+    summary: 'Carries out the plan of a job that waits for a confirmation: 202; 409 if it does not wait.',
+  },
+] as const satisfies readonly Endpoint[];
