@@ -1,6 +1,7 @@
 import type { AccessControl, IdentitySource, SigningKeyInfo } from '../ports/access.js';
 import type { Actor } from '../ports/journal.js';
-import type { Documents, MetadataWriter } from '../ports/metadata.js';
+import type { Documents } from '../ports/documents.js';
+import type { MetadataWriter } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { AccessRule } from '../protocol/settings/access-config.js';
 import type { AccessSettings } from '../protocol/settings/access-settings.js';

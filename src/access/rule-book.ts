@@ -1,4 +1,5 @@
-import type { Change, Documents, MetadataWriter, Precondition } from '../ports/metadata.js';
+import type { Documents } from '../ports/documents.js';
+import type { Change, MetadataWriter, Precondition } from '../ports/metadata.js';
 import type { Actor, Attribution } from '../ports/journal.js';
 import type { RuleBook, RuleRecord } from '../ports/access.js';
 import type { Runtime } from '../ports/runtime.js';

@@ -1,6 +1,7 @@
 import type { Job } from '../ports/jobs.js';
 import type { Actor } from '../ports/journal.js';
-import type { Change, Documents, MetadataWriter } from '../ports/metadata.js';
+import type { Documents } from '../ports/documents.js';
+import type { Change, MetadataWriter } from '../ports/metadata.js';
 
 /** Records of ended jobs that are kept of each kind. */
 const maxEnded = 20;

@@ -4,7 +4,8 @@
  */
 import type { Job, JobKind, JobOutcome, JobRequest, Jobs } from '../ports/jobs.js';
 import type { Actor } from '../ports/journal.js';
-import type { Documents, MetadataWriter } from '../ports/metadata.js';
+import type { Documents } from '../ports/documents.js';
+import type { MetadataWriter } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { problemsFound } from '../protocol/tables/encoding.js';

@@ -30,6 +30,8 @@ export type JournalType =
   | 'tag.deleted'
   | 'manifest.pushed'
   | 'manifest.deleted'
+  | 'manifest.restored'
+  | 'manifest.purged'
   | `${'repository' | 'account' | 'account-token' | 'rule' | 'signing-key' | 'job'}.${'created' | 'replaced' | 'deleted'}`;
 
 /** One change. Fields that do not apply are absent. */

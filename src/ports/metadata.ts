@@ -6,9 +6,11 @@ import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from './images.js';
+import type { DocumentKind, Documents } from './documents.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
 import type { Pulls } from './pulls.js';
+import type { Trash } from './trash.js';
 
 export interface RepositoryRecord {
   readonly config: RepositoryConfig;
@@ -47,6 +49,8 @@ export interface BlobLink {
   readonly size: number;
   /** When the link was created or renewed. It is renewed when a client learns that an unnamed blob is present. */
   readonly linkedAt: number;
+  /** Set while only manifests in the trash need the blob: it does not count in the size of the image. */
+  readonly inTrash?: true;
 }
 
 export interface SessionRecord {
@@ -74,14 +78,6 @@ export type Candidate =
   | { readonly kind: 'link'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
   | { readonly kind: 'bytes'; readonly digest: Digest; readonly since: number };
 
-/** What a document describes. The store does not look inside documents. */
-export type DocumentKind = 'account' | 'account-token' | 'rule' | 'signing-key' | 'job';
-
-export interface Document {
-  readonly id: string;
-  readonly value: object;
-}
-
 /** One fact to record. The store derives reverse keys, referrers, counts and candidates in the same atomic write. */
 export type Change =
   | {
@@ -104,9 +100,20 @@ export type Change =
   | { readonly type: 'blob.unlink'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
   | { readonly type: 'manifest.put'; readonly at: ImageKey; readonly manifest: ManifestRecord }
   /**
-   * Also drops the manifest's tags and its entry in lists of referrers. Leaves candidates for its bytes and its links.
+   * Also drops the manifest's tags and its entry in lists of referrers. Leaves candidates for its bytes and its links;
+   * with `trashUntil`, moves the manifest to the trash, which keeps them.
    */
-  | { readonly type: 'manifest.delete'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
+  | {
+      readonly type: 'manifest.delete';
+      readonly at: ImageKey;
+      readonly digest: Digest;
+      readonly when: number;
+      readonly trashUntil?: number | undefined;
+    }
+  /** Moves a manifest from the trash back to its image, without its tags. Conflicts when it is not in the trash. */
+  | { readonly type: 'trash.restore'; readonly at: ImageKey; readonly digest: Digest }
+  /** Deletes a manifest from the trash. Leaves candidates from `since` for what nothing else needs. */
+  | { readonly type: 'trash.delete'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
   | { readonly type: 'tag.put'; readonly at: ImageKey; readonly tag: TagRecord }
   | { readonly type: 'tag.delete'; readonly at: ImageKey; readonly tag: Tag }
   | { readonly type: 'session.put'; readonly session: SessionRecord }
@@ -155,10 +162,10 @@ export type Precondition =
       readonly digest: Digest;
       readonly is: 'present' | 'absent' | { readonly linkedAt: number };
     }
-  /** A manifest of the image names the digest, or none does. */
+  /** A manifest of the image, or one in its trash, names the digest, or none does. */
   | { readonly type: 'named'; readonly at: ImageKey; readonly digest: Digest }
   | { readonly type: 'unnamed'; readonly at: ImageKey; readonly digest: Digest }
-  /** A link or manifest record of any image has the digest, or none does; see `isReferenced`. */
+  /** A link or manifest record of any image, or its trash, has the digest, or none does; see `isReferenced`. */
   | { readonly type: 'referenced'; readonly digest: Digest }
   | { readonly type: 'unreferenced'; readonly digest: Digest }
   | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' }
@@ -198,7 +205,7 @@ export interface ImageRecords {
   manifest(at: ImageKey, digest: Digest): Promise<ManifestRecord | undefined>;
   tag(at: ImageKey, tag: Tag): Promise<TagRecord | undefined>;
   link(at: ImageKey, digest: Digest): Promise<BlobLink | undefined>;
-  /** Returns whether a manifest of the image names the digest. */
+  /** Returns whether a manifest of the image, or one in its trash, names the digest. */
   isNamed(at: ImageKey, digest: Digest): Promise<boolean>;
   /** In byte order of the tag. */
   tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>>;
@@ -220,7 +227,7 @@ export interface UploadRecords {
 /** What the garbage collector needs to know. */
 export interface GarbageRecords {
   /**
-   * Returns whether a link or manifest record of any image has the digest, not counting links of the excepted images.
+   * Returns whether a link or manifest record of any image, or its trash, has the digest, not counting links of the excepted images.
    * The content of a deleted repository counts until it is purged.
    */
   isReferenced(digest: Digest, exceptLinksOf?: readonly ImageKey[]): Promise<boolean>;
@@ -251,24 +258,12 @@ export interface CacheRecords {
   usage(repository: string): Promise<number>;
 }
 
-/** Small documents by kind and id. */
-export interface Documents {
-  /** Every request asks for documents: a driver keeps them in memory. Callers cannot change what they get. */
-  document(kind: DocumentKind, id: string): Promise<object | undefined>;
-  /** Lists all documents of a kind, in byte order of the id. */
-  documents(kind: DocumentKind): Promise<readonly Document[]>;
-  /**
-   * Returns a value that differs whenever a document of the kind may have changed, by this process or another. Read it
-   * before the documents: then a change in between is noticed next time.
-   */
-  documentRevision(kind: DocumentKind): Promise<number | string>;
-}
-
 /** The whole index, as a driver implements it. */
 export interface MetadataStore
   extends MetadataWriter, RepositoryRecords, ImageRecords, UploadRecords, GarbageRecords, CacheRecords, Documents {
   readonly journal: Journal;
   readonly pulls: Pulls;
+  readonly trash: Trash;
   /**
    * Writes one entry durably and reads it back.
    * @throws RegistryError UNAVAILABLE (503, or 507 when the disk is full) while the index refuses writes.

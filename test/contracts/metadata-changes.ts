@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
-import type { Candidate, Change, MetadataStore, DocumentKind } from '../../src/ports/metadata.js';
+import type { DocumentKind } from '../../src/ports/documents.js';
+import type { Candidate, Change, MetadataStore } from '../../src/ports/metadata.js';
 import { cache } from './metadata-cache.js';
 import { deletedRepositories, garbage, type Candidates, type Write } from './metadata-garbage.js';
 import {
@@ -61,6 +62,8 @@ function repositories(current: () => MetadataStore, write: Write): void {
     { type: 'session.put', session: session('1', unknown) },
     { type: 'candidate.put', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
     { type: 'cache.touched', at: unknown, digests: [], when: 1 },
+    { type: 'trash.restore', at: unknown, digest: digest('m') },
+    { type: 'trash.delete', at: unknown, digest: digest('m'), since: 1 },
     { type: 'manifest.pulled', at: unknown, digest: digest('m'), count: 1, when: 1 },
     { type: 'candidate.delete', candidate: { kind: 'link', at: unknown, digest: digest('l'), since: 1 } },
   ];

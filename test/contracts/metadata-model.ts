@@ -1,16 +1,17 @@
 import { ConflictError } from '../../src/util/conflict-error.js';
+import type { DocumentKind } from '../../src/ports/documents.js';
 import type {
   BlobLink,
   CacheItem,
   Candidate,
   Change,
   ManifestRecord,
-  DocumentKind,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
 } from '../../src/ports/metadata.js';
 import type { ImageKey, ImageRecord } from '../../src/ports/images.js';
+import type { TrashItem } from '../../src/ports/trash.js';
 import type { Digest } from '../../src/protocol/digest.js';
 
 interface ModelImage {
@@ -19,6 +20,7 @@ interface ModelImage {
   readonly manifests: Map<Digest, ManifestRecord>;
   readonly tags: Map<string, TagRecord>;
   readonly touched: Map<Digest, number>;
+  readonly trash: Map<Digest, TrashItem>;
   updatedAt: number;
 }
 
@@ -62,7 +64,7 @@ export class MetadataModel {
   purge(when: number): void {
     for (const { images } of this.#state.deleted.splice(0)) {
       for (const image of images.values()) {
-        for (const digest of [...image.links.keys(), ...image.manifests.keys()])
+        for (const digest of [...image.links.keys(), ...image.manifests.keys(), ...image.trash.keys()])
           this.#leave({ kind: 'bytes', digest, since: when });
       }
     }
@@ -87,7 +89,26 @@ export class MetadataModel {
   }
 
   isNamed(at: ImageKey, digest: Digest): boolean {
+    return this.#isNamedAlive(at, digest) || this.#isKept(at, digest);
+  }
+
+  trashed(at: ImageKey, digest: Digest): TrashItem | undefined {
+    return this.#image(at)?.trash.get(digest);
+  }
+
+  trash(repository: string): TrashItem[] {
+    const images = [...(this.#state.repositories.get(repository)?.images.values() ?? [])];
+    const position = ({ at, digest, until }: TrashItem): string =>
+      `${String(until).padStart(16, '0')}\0${at.image}\0${digest}`;
+    return images.flatMap(({ trash }) => [...trash.values()]).sort(by(position));
+  }
+
+  #isNamedAlive(at: ImageKey, digest: Digest): boolean {
     return [...(this.#image(at)?.manifests.values() ?? [])].some(({ references }) => references.includes(digest));
+  }
+
+  #isKept(at: ImageKey, digest: Digest): boolean {
+    return [...(this.#image(at)?.trash.values() ?? [])].some(({ manifest }) => manifest.references.includes(digest));
   }
 
   tags(at: ImageKey): TagRecord[] {
@@ -96,14 +117,12 @@ export class MetadataModel {
 
   image(at: ImageKey): ImageRecord | undefined {
     const found = this.#image(at);
-    if (found === undefined || found.links.size + found.manifests.size === 0) return undefined;
-    const sizes = new Map<Digest, number>();
-    for (const [digest, { size }] of [...found.links, ...found.manifests]) sizes.set(digest, size);
+    if (found === undefined || isEmpty(found)) return undefined;
     return {
       image: at.image,
       manifests: found.manifests.size,
       tags: found.tags.size,
-      bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
+      bytes: sizeOf(found),
       updatedAt: found.updatedAt,
     };
   }
@@ -131,7 +150,9 @@ export class MetadataModel {
     const images = [...this.#state.repositories.values(), ...this.#state.deleted].flatMap(({ images }) => [
       ...images.values(),
     ]);
-    return images.some(({ links, manifests }) => links.has(digest) || manifests.has(digest));
+    return images.some(
+      ({ links, manifests, trash }) => links.has(digest) || manifests.has(digest) || trash.has(digest),
+    );
   }
 
   evictable(repository: string): CacheItem[] {
@@ -217,6 +238,19 @@ export class MetadataModel {
         return this.#putManifest(change.at, change.manifest);
       case 'manifest.delete':
         return this.#deleteManifest(change);
+      case 'trash.restore': {
+        const item = this.#imageFor(change.at).trash.get(change.digest);
+        if (item === undefined) throw new ConflictError('not in the trash');
+        return this.#putManifest(change.at, item.manifest);
+      }
+      case 'trash.delete': {
+        const { at, digest, since } = change;
+        const item = this.#imageFor(at).trash.get(digest);
+        if (item === undefined) return;
+        this.#imageFor(at).trash.delete(digest);
+        this.#leave({ kind: 'bytes', digest, since });
+        return this.#release(at, item.manifest.references, since);
+      }
       case 'tag.put': {
         const image = this.#imageFor(change.at);
         if (!image.manifests.has(change.tag.digest)) throw new ConflictError('no manifest');
@@ -284,31 +318,47 @@ export class MetadataModel {
   #putManifest(at: ImageKey, manifest: ManifestRecord): void {
     const image = this.#imageFor(at);
     if (this.#state.condemned.has(manifest.digest)) throw new ConflictError('condemned');
-    const before = image.manifests.get(manifest.digest);
+    const before = image.manifests.get(manifest.digest) ?? image.trash.get(manifest.digest)?.manifest;
     image.manifests.set(manifest.digest, manifest);
+    image.trash.delete(manifest.digest);
     image.updatedAt = Math.max(image.updatedAt, manifest.pushedAt);
-    this.#leaveUnnamed(
+    this.#release(
       at,
       before?.references.filter((digest) => !manifest.references.includes(digest)) ?? [],
       manifest.pushedAt,
     );
+    for (const digest of manifest.references) {
+      const link = image.links.get(digest);
+      if (link !== undefined) image.links.set(digest, { size: link.size, linkedAt: link.linkedAt });
+    }
   }
 
-  #deleteManifest({ at, digest, when }: Extract<Change, { type: 'manifest.delete' }>): void {
+  #deleteManifest({ at, digest, when, trashUntil }: Extract<Change, { type: 'manifest.delete' }>): void {
     const image = this.#imageFor(at);
     const before = image.manifests.get(digest);
     if (before === undefined) return;
+    const sizeBefore = sizeOf(image);
     image.manifests.delete(digest);
     if (!image.links.has(digest)) image.touched.delete(digest);
-    for (const tag of image.tags.values()) if (tag.digest === digest) image.tags.delete(tag.name);
+    const tags = [...image.tags.values()].filter((tag) => tag.digest === digest).map(({ name }) => name);
+    for (const tag of tags) image.tags.delete(tag);
     image.updatedAt = Math.max(image.updatedAt, when);
-    this.#leave({ kind: 'bytes', digest, since: when });
-    this.#leaveUnnamed(at, before.references, when);
+    if (trashUntil === undefined) {
+      this.#leave({ kind: 'bytes', digest, since: when });
+      return this.#release(at, before.references, when);
+    }
+    const item = { at, digest, manifest: before, tags: tags.sort(), deletedAt: when, until: trashUntil, bytes: 0 };
+    image.trash.set(digest, item);
+    this.#release(at, before.references, when);
+    image.trash.set(digest, { ...item, bytes: sizeBefore - sizeOf(image) });
   }
 
-  #leaveUnnamed(at: ImageKey, digests: readonly Digest[], since: number): void {
+  #release(at: ImageKey, digests: readonly Digest[], since: number): void {
     for (const digest of digests) {
-      if (this.link(at, digest) && !this.isNamed(at, digest)) this.#leave({ kind: 'link', at, digest, since });
+      const link = this.link(at, digest);
+      if (link === undefined || this.#isNamedAlive(at, digest)) continue;
+      if (!this.#isKept(at, digest)) this.#leave({ kind: 'link', at, digest, since });
+      else this.#image(at)?.links.set(digest, { ...link, inTrash: true });
     }
   }
 
@@ -348,14 +398,25 @@ export class MetadataModel {
         manifests: new Map(),
         tags: new Map(),
         touched: new Map(),
+        trash: new Map(),
         updatedAt: 0,
       };
       images.set(at.image, image);
     }
     // An empty image is forgotten.
-    if (image.links.size + image.manifests.size === 0) image.updatedAt = 0;
+    if (isEmpty(image)) image.updatedAt = 0;
     return image;
   }
+}
+
+function isEmpty({ links, manifests, trash }: ModelImage): boolean {
+  return links.size + manifests.size + trash.size === 0;
+}
+
+function sizeOf({ links, manifests }: ModelImage): number {
+  const counted = [...links].filter(([, link]) => link.inTrash !== true);
+  const sizes = new Map([...counted, ...manifests].map(([digest, { size }]) => [digest, size]));
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 /** Returns the target of a candidate as text. */

@@ -140,6 +140,7 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
     expect((await store.images(name, whole)).items).toEqual(model.images(name));
     expect(await store.evictable(name, whole)).toEqual(model.evictable(name));
     expect(await store.usage(name)).toBe(model.usage(name));
+    expect(await store.trash.list(name, whole)).toEqual(model.trash(name));
   }
   for (const at of world.images) await compareImage(store, model, world, at);
   for (const kind of kinds) {
@@ -167,6 +168,7 @@ async function compareImage(store: MetadataStore, model: MetadataModel, world: W
     expect(await store.manifest(at, found)).toEqual(model.manifest(at, found));
     expect(await store.link(at, found)).toEqual(model.link(at, found));
     expect(await store.isNamed(at, found)).toBe(model.isNamed(at, found));
+    expect(await store.trash.get(at, found)).toEqual(model.trashed(at, found));
     expect((await store.referrers(at, found, whole)).items).toEqual(model.referrers(at, found));
   }
 }

@@ -1,5 +1,6 @@
 /** Short constructors for the changes and records of the suites. */
-import type { Change, ManifestRecord, DocumentKind, SessionRecord } from '../../src/ports/metadata.js';
+import type { DocumentKind } from '../../src/ports/documents.js';
+import type { Change, ManifestRecord, SessionRecord } from '../../src/ports/metadata.js';
 import type { ImageKey } from '../../src/ports/images.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
 import { parseSessionId, parseTag, type Tag } from '../../src/protocol/names.js';

@@ -4,6 +4,7 @@ import type { Candidate, Change, MetadataStore, Precondition } from '../../src/p
 import { metadataChangesContract } from './metadata-changes.js';
 import { journal } from './metadata-journal.js';
 import { pulls } from './metadata-pulls.js';
+import { trash } from './metadata-trash.js';
 import {
   at,
   collect,
@@ -49,6 +50,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     health(store);
     describe('the journal', () => journal(store));
     describe('counts of pulls', () => pulls(store));
+    describe('the trash', () => trash(store));
   });
 
   describe(`${name} compared with a simple model`, () => {

@@ -4,7 +4,8 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Account, Accounts, AccountSettings, AccountToken, Identity, IdentitySource } from '../../ports/access.js';
 import type { Actor } from '../../ports/journal.js';
-import type { Change, Documents, MetadataWriter, Precondition } from '../../ports/metadata.js';
+import type { Documents } from '../../ports/documents.js';
+import type { Change, MetadataWriter, Precondition } from '../../ports/metadata.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -1,6 +1,7 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type CryptoKey, type JWK } from 'jose';
 import type { Actor } from '../../ports/journal.js';
-import type { Change, Document } from '../../ports/metadata.js';
+import type { Document } from '../../ports/documents.js';
+import type { Change } from '../../ports/metadata.js';
 import type { SigningKeyInfo } from '../../ports/access.js';
 import { system } from '../../util/system-actor.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';

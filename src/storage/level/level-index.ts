@@ -188,7 +188,7 @@ export class LevelIndex implements LevelTarget {
     // Dropped, not replaced: the next reader decodes what was written instead of sharing the caller's object.
     if (cachedFamilies.has(family)) this.#records.delete(key);
     if (family === 'tag') this.tagLists.written(key.slice(0, end), key.slice(end), operation);
-    if (family === 'named' && operation.type === 'del') this.#nonEmpty.delete(key.slice(0, end));
+    if ((family === 'named' || family === 'kept') && operation.type === 'del') this.#nonEmpty.delete(key.slice(0, end));
   }
 
   #followGlobal({ type, key }: Operation): void {

@@ -17,6 +17,7 @@
  *   !|record|account|ci                                   {…}             a document, by kind and id
  *   !|holder|sha256:ab…|link|5|team/app                   ""              digest → images that link it
  *   !|holder|sha256:cd…|manifest|5|team/app               ""              digest → images that hold it as a manifest
+ *   !|holder|sha256:cd…|trash|5|team/app                  ""              digest → images that have it in the trash
  *   !|since|sha256:ab…                                    1767225600000   candidate for bytes → its time in `due`
  *   !|due|0001767225600000|bytes|sha256:ab…               ""              candidates by time
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
@@ -35,22 +36,19 @@
  *   5|referrer|team/app|sha256:cd…|sha256:ef…             ""              subject → its referrers
  *   5|since|team/app|sha256:ab…                           1767225600000   candidate for a link → its time in `due`
  *   5|session|0b9c…                                       ""              the repository's sessions, for purging
+ *   5|kept|team/app|sha256:ab…|sha256:cd…                ""              digest → manifests in the trash that name it
+ *   5|trashed|team/app|sha256:cd…                        TrashItem       a deleted manifest that can be restored → its time in `expiring`
+ *   5|expiring|0001767225600000|team/app|sha256:cd…      ""              the trash, by the time when it expires
  *   5|touched|team/app|sha256:ab…                         1767225600000   in a cache: last access → its time in `oldest`
  *   5|oldest|0001767225600000|team/app|sha256:ab…         ""              content of a cache, by last access
  *
- * Values are JSON, or empty where the key carries all the data. The keys of lists of members (`holder`, `named`, `tagged`,
+ * Values are JSON, or empty where the key carries all the data. The keys of lists of members (`holder`, `named`, `kept`, `tagged`,
  * `referrer`) consist of a prefix, which ends with `\0`, and a member.
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
-import type {
-  BlobLink,
-  ManifestRecord,
-  DocumentKind,
-  RepositoryRecord,
-  SessionRecord,
-  TagRecord,
-} from '../../ports/metadata.js';
+import type { DocumentKind } from '../../ports/documents.js';
+import type { BlobLink, ManifestRecord, RepositoryRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
 import type { ImageRecord } from '../../ports/images.js';
 
 declare const valueOf: unique symbol;
@@ -82,8 +80,10 @@ export interface StoredSession {
 /** The value of an image key. */
 export interface StoredImage {
   readonly record: ImageRecord;
-  /** Number of linked blobs, which the record does not show. An image without manifests and links has no key. */
+  /** Number of linked blobs, which the record does not show. An image without manifests, links and trash has no key. */
   readonly links: number;
+  /** Number of manifests in the trash, unless it is 0. */
+  readonly trashed?: number;
 }
 
 /** Identifies an index and its newest batch. Batches are numbered without gaps. */
@@ -158,19 +158,24 @@ export function tagKey({ id, image }: Place, tag: Tag): Key<TagRecord> {
   return `${id}\0tag\0${image}\0${tag}` as Key<TagRecord>;
 }
 
-/** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>` or `manifest|<id>|<image>`. */
+/** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>`, or the same with `manifest` or `trash`. */
 export function holderPrefix(digest: Digest): Prefix {
   return `${allHoldersPrefix}${digest}\0` as Prefix;
 }
 
 /** Returns the member of `holderPrefix` for an image. */
-export function holderMember(kind: 'link' | 'manifest', { id, image }: Place): string {
+export function holderMember(kind: 'link' | 'manifest' | 'trash', { id, image }: Place): string {
   return `${kind}\0${id}\0${image}`;
 }
 
 /** Returns the prefix of the manifests of an image that name a digest. Members are their digests. */
 export function namedPrefix({ id, image }: Place, digest: Digest): Prefix {
   return `${id}\0named\0${image}\0${digest}\0` as Prefix;
+}
+
+/** Returns the prefix of the manifests in the trash of an image that name a digest. Members are their digests. */
+export function keptPrefix({ id, image }: Place, digest: Digest): Prefix {
+  return `${id}\0kept\0${image}\0${digest}\0` as Prefix;
 }
 
 /** Returns the prefix of the tags of an image that point to a digest. Members are tags. */

@@ -4,6 +4,7 @@
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
+import type { Document, DocumentKind } from '../../ports/documents.js';
 import type {
   BlobLink,
   CacheItem,
@@ -12,8 +13,6 @@ import type {
   ManifestRecord,
   MetadataStatus,
   MetadataStore,
-  Document,
-  DocumentKind,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
@@ -24,6 +23,7 @@ import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { ConflictError } from '../../util/conflict-error.js';
+import { LevelTrash } from './derived/level-trash-lists.js';
 import { LevelPulls } from './derived/level-pulls.js';
 import { readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
@@ -35,6 +35,7 @@ import {
   holderPrefix,
   imageKey,
   imagePrefix,
+  keptPrefix,
   linkKey,
   manifestKey,
   namedPrefix,
@@ -69,6 +70,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #writer: LevelWriter;
   readonly #purge: LevelPurge;
   readonly journal: LevelJournal;
+  readonly trash = new LevelTrash((work) => this.#read(work));
   readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
   /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
   readonly #referrerReads = new Semaphore(4);
@@ -119,7 +121,7 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async isNamed(at: ImageKey, digest: Digest): Promise<boolean> {
-    return (await this.#readPlace(at, (place, index) => index.hasMembers(namedPrefix(place, digest)))) ?? false;
+    return (await this.#readPlace(at, (place, index) => isNamed(index, place, digest))) ?? false;
   }
 
   async tags(at: ImageKey, page: PageRequest): Promise<Page<TagRecord>> {
@@ -285,4 +287,9 @@ export class LevelMetadataStore implements MetadataStore {
     if (stored === undefined) return undefined;
     return this.#index.residents.nameOf(stored.repositoryId) === undefined ? undefined : stored.session;
   }
+}
+
+async function isNamed(index: LevelIndex, place: Place, digest: Digest): Promise<boolean> {
+  if (await index.hasMembers(namedPrefix(place, digest))) return true;
+  return index.get(imageKey(place))?.trashed !== undefined && index.hasMembers(keptPrefix(place, digest));
 }

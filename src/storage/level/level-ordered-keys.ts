@@ -1,5 +1,6 @@
 /** Keys that sort by time or number: candidates, access times, the journal and the history of tags. */
 import type { JournalEntry, TagMove } from '../../ports/journal.js';
+import type { TrashItem } from '../../ports/trash.js';
 import type { PullRecord } from '../../ports/pulls.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
@@ -102,4 +103,30 @@ export function parseOldestKey(key: string): {
   // The casts follow the form that `oldestKey` builds.
   const [id, , time, image, digest] = key.split('\0') as [string, string, string, string, string];
   return { place: { id: id as RepositoryId, image }, digest: digest as Digest, touchedAt: Number(time) };
+}
+
+/** Returns the key of a manifest in the trash. */
+export function trashedKey({ id, image }: Place, digest: Digest): Key<TrashItem> {
+  return `${id}\0trashed\0${image}\0${digest}` as Key<TrashItem>;
+}
+
+/** Returns the key that sorts the trash by the time when it expires. */
+export function expiringKey({ id, image }: Place, digest: Digest, until: number): Key<''> {
+  return `${expiringPrefix(id)}${formatTime(until)}\0${image}\0${digest}` as Key<''>;
+}
+
+/** Returns the prefix of the trash of a repository, in the order in which it expires. */
+export function expiringPrefix(id: RepositoryId): string {
+  return `${id}\0expiring\0`;
+}
+
+/** Returns the range of the trash of a repository that expires before a time. */
+export function expiringBefore(id: RepositoryId, before: number): { readonly gt: string; readonly lt: string } {
+  return { gt: expiringPrefix(id), lt: `${expiringPrefix(id)}${formatTime(before)}` };
+}
+
+/** Parses a key; the inverse of `expiringKey`. */
+export function parseExpiringKey(key: string): { readonly place: Place; readonly digest: Digest } {
+  const { place, digest } = parseOldestKey(key);
+  return { place, digest };
 }

@@ -1,5 +1,6 @@
 import { ConflictError } from '../../../src/util/conflict-error.js';
-import type { DocumentKind, Documents, MetadataWriter } from '../../../src/ports/metadata.js';
+import type { DocumentKind, Documents } from '../../../src/ports/documents.js';
+import type { MetadataWriter } from '../../../src/ports/metadata.js';
 
 /** Stores documents in memory. Throws on all other changes and preconditions. */
 export function memoryDocuments(): Documents & MetadataWriter {

@@ -1,5 +1,6 @@
 /** Surveys all entries of an index: counts them and finds inconsistencies. */
 import type { BlobLink, ManifestRecord } from '../../../ports/metadata.js';
+import { weigh } from '../derived/level-counts.js';
 import {
   imageKey,
   nextIdKey,
@@ -38,6 +39,7 @@ interface Tally {
   tags: number;
   links: number;
   /** Size by digest: that of the manifest, or else that of the linked blob. */
+  trashed: number;
   readonly sizes: Map<string, number>;
 }
 
@@ -116,27 +118,28 @@ export class IndexSurvey {
     else if (family === 'link') {
       const tally = this.#tallyOf(id, image);
       tally.links += 1;
-      if (!tally.sizes.has(digest)) tally.sizes.set(digest, (value as BlobLink).size);
+      if (!tally.sizes.has(digest)) tally.sizes.set(digest, weigh(undefined, value as BlobLink));
     } else if (family === 'manifest') {
       const tally = this.#tallyOf(id, image);
       tally.manifests += 1;
       tally.sizes.set(digest, (value as ManifestRecord).size);
-    }
+    } else if (family === 'trashed') this.#tallyOf(id, image).trashed += 1;
   }
 
   #tallyOf(id: RepositoryId, image: string): Tally {
     const key = imageKey({ id, image });
     let tally = this.#tallies.get(key);
     if (tally === undefined) {
-      tally = { image, stored: undefined, manifests: 0, tags: 0, links: 0, sizes: new Map() };
+      tally = { image, stored: undefined, manifests: 0, tags: 0, links: 0, trashed: 0, sizes: new Map() };
       this.#tallies.set(key, tally);
     }
     return tally;
   }
 }
 
-function toStoredImage({ image, stored, manifests, tags, links, sizes }: Tally): StoredImage | undefined {
-  if (manifests === 0 && links === 0) return undefined;
+function toStoredImage({ image, stored, manifests, tags, links, trashed, sizes }: Tally): StoredImage | undefined {
+  if (manifests === 0 && links === 0 && trashed === 0) return undefined;
   const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  return { record: { image, manifests, tags, bytes, updatedAt: stored?.record.updatedAt ?? 0 }, links };
+  const record = { image, manifests, tags, bytes, updatedAt: stored?.record.updatedAt ?? 0 };
+  return { record, links, ...(trashed === 0 ? {} : { trashed }) };
 }

@@ -8,16 +8,18 @@ import { imageKey, type Place } from '../level-keys.js';
 import type { LevelView } from '../level-view.js';
 
 /**
- * Returns how many bytes a digest adds to its image. A digest that is both a manifest and a linked blob counts once.
+ * Returns how many bytes a digest adds to its image. A digest that is both a manifest and a linked blob counts once. A
+ * blob that only the trash needs does not count.
  */
 export function weigh(manifest: ManifestRecord | undefined, link: BlobLink | undefined): number {
-  return manifest?.size ?? link?.size ?? 0;
+  return manifest?.size ?? (link?.inTrash === true ? 0 : (link?.size ?? 0));
 }
 
 interface CountChange {
   readonly manifests?: number;
   readonly tags?: number;
   readonly links?: number;
+  readonly trashed?: number;
   readonly bytes?: number;
   /** Absent when the change carries no time, or one that images do not show. */
   readonly when?: number;
@@ -35,6 +37,7 @@ export function count(view: LevelView, place: Place, by: CountChange): void {
     updatedAt: Math.max(before?.record.updatedAt ?? 0, by.when ?? 0),
   };
   const links = (before?.links ?? 0) + (by.links ?? 0);
-  if (record.manifests === 0 && links === 0) view.delete(key);
-  else view.put(key, { record, links });
+  const trashed = (before?.trashed ?? 0) + (by.trashed ?? 0);
+  if (record.manifests === 0 && links === 0 && trashed === 0) view.delete(key);
+  else view.put(key, { record, links, ...(trashed === 0 ? {} : { trashed }) });
 }

@@ -27,8 +27,17 @@ import {
 } from '../level-keys.js';
 import { sinceKey } from '../level-ordered-keys.js';
 import type { JournalRecorder } from './level-journal.js';
-import { deleteManifest, deleteTag, isNamed, putManifest, putTag, refuseCondemned } from './level-manifest-changes.js';
+import {
+  deleteManifest,
+  deleteTag,
+  isKept,
+  isNamed,
+  putManifest,
+  putTag,
+  refuseCondemned,
+} from './level-manifest-changes.js';
 import { forgetTouch, touch } from './level-touches.js';
+import { deleteTrash, restoreTrash } from './level-trash.js';
 import type { LevelView } from '../level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
@@ -64,6 +73,10 @@ async function recordChange(view: LevelView, change: Change, journal: JournalRec
       return putManifest(view, placeOf(view, change.at), change, journal);
     case 'manifest.delete':
       return deleteManifest(view, placeOf(view, change.at), change, journal);
+    case 'trash.restore':
+      return restoreTrash(view, placeOf(view, change.at), change, journal);
+    case 'trash.delete':
+      return deleteTrash(view, placeOf(view, change.at), change, journal);
     case 'tag.put':
       return putTag(view, placeOf(view, change.at), change, journal);
     case 'tag.delete':
@@ -144,13 +157,11 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   // the disk yet.
   view.put(key, { size: before?.size ?? size, linkedAt: when });
   view.addMember(holderPrefix(digest), holderMember('link', place));
-  if (before === undefined) {
-    const bytes = view.get(manifestKey(place, digest)) === undefined ? size : 0;
-    count(view, place, { links: 1, bytes, when });
-  } else {
-    count(view, place, {});
-  }
-  if (await isNamed(view, place, digest)) return;
+  const manifest = view.get(manifestKey(place, digest));
+  const bytes = weigh(manifest, { size: before?.size ?? size, linkedAt: when }) - weigh(manifest, before);
+  if (before === undefined) count(view, place, { links: 1, bytes, when });
+  else count(view, place, { bytes });
+  if ((await isNamed(view, place, digest)) || (await isKept(view, place, digest))) return;
   const target: CandidateTarget = { kind: 'link', place, digest };
   putCandidate(view, target, before === undefined ? when : (view.get(sinceKey(target)) ?? when));
 }

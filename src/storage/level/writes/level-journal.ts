@@ -2,7 +2,7 @@
  * Records the journal and the history of tags. Entries are drafted with the change that they describe and written in
  * the same batch, so that one exists if and only if the other does.
  */
-import type { Attribution, Journal, JournalEntry, JournalPage, TagMove } from '../../../ports/journal.js';
+import type { Actor, Attribution, Journal, JournalEntry, JournalPage, TagMove } from '../../../ports/journal.js';
 import type { TagRecord } from '../../../ports/metadata.js';
 import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
@@ -121,6 +121,15 @@ export class JournalRecorder {
     this.#view = view;
     this.#by = by;
     this.#next = next;
+  }
+
+  get actor(): Actor | undefined {
+    return this.#by?.actor;
+  }
+
+  /** A recorder that records nothing, for a part of the write that is recorded as a whole. */
+  get silent(): JournalRecorder {
+    return new JournalRecorder(this.#view, undefined, this.#next);
   }
 
   record(type: JournalEntry['type'], details: Details): void {

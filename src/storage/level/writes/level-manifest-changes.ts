@@ -10,6 +10,7 @@ import {
   holderMember,
   holderPrefix,
   imageKey,
+  keptPrefix,
   linkKey,
   manifestKey,
   namedPrefix,
@@ -18,10 +19,11 @@ import {
   taggedPrefix,
   type Place,
 } from '../level-keys.js';
-import { pullsKey } from '../level-ordered-keys.js';
+import { pullsKey, trashedKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 import type { JournalRecorder } from './level-journal.js';
 import { forgetTouch } from './level-touches.js';
+import { describeTrash, putTrash, takeTrash } from './level-trash-records.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
@@ -48,26 +50,29 @@ export async function putManifest(
     bytes: weigh(manifest, link) - weigh(before, link),
     when: manifest.pushedAt,
   });
+  // After the count, which would forget an image that is empty in between.
+  const trashed = takeTrash(view, place, digest)?.manifest;
   // The same bytes name the same digests, unless two releases parse manifests differently.
   const kept = new Set(manifest.references);
-  const dropped = before?.references.filter((named) => !kept.has(named)) ?? [];
-  await leaveLinkCandidates(view, place, dropped, manifest.pushedAt);
+  const dropped = (before ?? trashed)?.references.filter((named) => !kept.has(named)) ?? [];
+  await releaseReferences(view, place, dropped, manifest.pushedAt);
+  for (const named of manifest.references) reviveLink(view, place, named);
 }
 
 /** Deletes a manifest and its tags. Leaves candidates for its bytes and its links. */
 export async function deleteManifest(
   view: LevelView,
   place: Place,
-  { at, digest, when }: ChangeOf<'manifest.delete'>,
+  { at, digest, when, trashUntil }: ChangeOf<'manifest.delete'>,
   journal: JournalRecorder,
 ): Promise<void> {
   const key = manifestKey(place, digest);
   const before = view.get(key);
   if (before === undefined) return;
   const tagged = taggedPrefix(place, digest);
-  const tags = await view.members(tagged);
   // The members of `taggedPrefix` are tags.
-  for (const tag of tags as TagRecord['name'][]) {
+  const tags = (await view.members(tagged)) as TagRecord['name'][];
+  for (const tag of tags) {
     const key = tagKey(place, tag);
     journal.recordMove(at, place, tag, view.get(key), undefined);
     view.delete(key);
@@ -80,10 +85,17 @@ export async function deleteManifest(
   removeReverseKeys(view, place, before);
   const link = view.get(linkKey(place, digest));
   const bytes = weigh(undefined, link) - weigh(before, link);
+  const item =
+    trashUntil === undefined
+      ? undefined
+      : describeTrash(at, before, tags, { deletedAt: when, until: trashUntil }, journal);
+  // Before the count, which would forget an image that is empty in between.
+  if (item !== undefined) putTrash(view, place, item);
   count(view, place, { manifests: -1, tags: -tags.length, bytes, when });
   forgetTouch(view, place, digest);
-  putCandidate(view, { kind: 'bytes', digest }, when);
-  await leaveLinkCandidates(view, place, before.references, when);
+  if (item === undefined) putCandidate(view, { kind: 'bytes', digest }, when);
+  const freed = await releaseReferences(view, place, before.references, when);
+  if (item !== undefined) view.put(trashedKey(place, digest), { ...item, bytes: freed - bytes });
 }
 
 function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestRecord): void {
@@ -91,20 +103,45 @@ function removeReverseKeys(view: LevelView, place: Place, manifest: ManifestReco
   if (manifest.subject !== undefined) view.removeMember(referrerPrefix(place, manifest.subject), manifest.digest);
 }
 
-/** Leaves candidates for the links of digests that a manifest no longer names. */
-async function leaveLinkCandidates(
+/**
+ * Leaves candidates for the links of digests that a manifest no longer names. Links that the trash keeps no longer count
+ * in the size of the image. Returns by how many bytes that reduced it.
+ */
+export async function releaseReferences(
   view: LevelView,
   place: Place,
   digests: readonly Digest[],
   when: number,
-): Promise<void> {
+): Promise<number> {
   const turn = takeTurns();
+  let freed = 0;
   for (const digest of digests) {
     await turn();
-    if (view.get(linkKey(place, digest)) === undefined) continue;
-    if (await isNamed(view, place, digest)) continue;
-    putCandidate(view, { kind: 'link', place, digest }, when);
+    const key = linkKey(place, digest);
+    const link = view.get(key);
+    if (link === undefined || (await isNamed(view, place, digest))) continue;
+    if (!(await isKept(view, place, digest))) putCandidate(view, { kind: 'link', place, digest }, when);
+    else if (link.inTrash !== true) {
+      const manifest = view.get(manifestKey(place, digest));
+      view.put(key, { ...link, inTrash: true });
+      const bytes = weigh(manifest, link) - weigh(manifest, { ...link, inTrash: true });
+      count(view, place, { bytes: -bytes });
+      freed += bytes;
+    }
   }
+  return freed;
+}
+
+/** Counts a link again that only the trash needed before. */
+function reviveLink(view: LevelView, place: Place, digest: Digest): void {
+  if (view.get(imageKey(place))?.links === 0) return;
+  const key = linkKey(place, digest);
+  const link = view.get(key);
+  if (link?.inTrash !== true) return;
+  const { inTrash: _, ...revived } = link;
+  view.put(key, revived);
+  const manifest = view.get(manifestKey(place, digest));
+  count(view, place, { bytes: weigh(manifest, revived) - weigh(manifest, link) });
 }
 
 /** Points a tag to a manifest. @throws ConflictError when the image lacks the manifest. */
@@ -145,6 +182,12 @@ export function deleteTag(
 export async function isNamed(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
   if ((view.get(imageKey(place))?.record.manifests ?? 0) === 0) return false;
   return view.hasMembers(namedPrefix(place, digest));
+}
+
+/** Returns whether a manifest in the trash of the image names the digest. */
+export async function isKept(view: LevelView, place: Place, digest: Digest): Promise<boolean> {
+  if (view.get(imageKey(place))?.trashed === undefined) return false;
+  return view.hasMembers(keptPrefix(place, digest));
 }
 
 /** @throws ConflictError when the bytes are about to be deleted. */

@@ -4,6 +4,7 @@ import type { ImageKey } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import {
   holderPrefix,
+  keptPrefix,
   linkKey,
   manifestKey,
   namedPrefix,
@@ -38,7 +39,10 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   // A missing repository behaves like an empty one.
   const place = findPlace(view, precondition.at);
   if (type === 'named' || type === 'unnamed') {
-    const named = place !== undefined && (await view.hasMembers(namedPrefix(place, precondition.digest)));
+    const { digest } = precondition;
+    const named =
+      place !== undefined &&
+      ((await view.hasMembers(namedPrefix(place, digest))) || (await view.hasMembers(keptPrefix(place, digest))));
     return named === (type === 'named');
   }
   if (type === 'manifest') return isThere(place && view.get(manifestKey(place, precondition.digest)), precondition.is);

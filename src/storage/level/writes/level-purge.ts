@@ -68,7 +68,8 @@ function purgeBeyond(view: LevelView, key: string, text: string, when: number): 
   const place: Place = { id, image: rest[0] as string };
   const digest = rest[1] as Digest;
   if (family === 'since') return view.delete(dueKey({ kind: 'link', place, digest }, Number(text)));
-  if (family !== 'link' && family !== 'manifest') return;
-  view.removeMember(holderPrefix(digest), holderMember(family, place));
+  const kind = family === 'trashed' ? 'trash' : family;
+  if (kind !== 'link' && kind !== 'manifest' && kind !== 'trash') return;
+  view.removeMember(holderPrefix(digest), holderMember(kind, place));
   putCandidate(view, { kind: 'bytes', digest }, when);
 }

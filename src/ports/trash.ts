@@ -1,0 +1,37 @@
+/** Deleted manifests that can be restored. */
+import type { Digest } from '../protocol/digest.js';
+import type { Tag } from '../protocol/names.js';
+import type { ImageKey } from './images.js';
+import type { Actor } from './journal.js';
+import type { ManifestRecord } from './metadata.js';
+
+/** A deleted manifest whose content is kept until it expires. Clients do not see it. */
+export interface TrashItem {
+  readonly at: ImageKey;
+  readonly digest: Digest;
+  readonly manifest: ManifestRecord;
+  /** The tags that pointed to it when it was deleted, in byte order. */
+  readonly tags: readonly Tag[];
+  readonly deletedAt: number;
+  /** When it expires. */
+  readonly until: number;
+  /** Who deleted it. Absent for a write without an attribution. */
+  readonly by?: Actor;
+  /** By how much the deletion reduced the size of the image. */
+  readonly bytes: number;
+}
+
+/** The position of an item in lists. */
+export type TrashPosition = Pick<TrashItem, 'at' | 'digest' | 'until'>;
+
+/** The trash of all repositories. Part of the index. */
+export interface Trash {
+  get(at: ImageKey, digest: Digest): Promise<TrashItem | undefined>;
+  /** Lists the items of a repository by the time when they expire, the earliest first. */
+  list(
+    repository: string,
+    page: { readonly limit: number; readonly after?: TrashPosition | undefined },
+  ): Promise<readonly TrashItem[]>;
+  /** Returns items of all repositories that expire before a time. */
+  expired(before: number, limit: number): Promise<readonly TrashItem[]>;
+}

@@ -1,0 +1,39 @@
+/** Restores manifests from the trash and deletes them from it. */
+import type { Change } from '../../../ports/metadata.js';
+import { ConflictError } from '../../../util/conflict-error.js';
+import { putCandidate } from '../derived/level-candidates.js';
+import type { Place } from '../level-keys.js';
+import { trashedKey } from '../level-ordered-keys.js';
+import type { LevelView } from '../level-view.js';
+import type { JournalRecorder } from './level-journal.js';
+import { putManifest, releaseReferences } from './level-manifest-changes.js';
+import { takeTrash } from './level-trash-records.js';
+
+type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
+
+/** Restores a manifest without its tags. @throws ConflictError when it is not in the trash. */
+export async function restoreTrash(
+  view: LevelView,
+  place: Place,
+  { at, digest }: ChangeOf<'trash.restore'>,
+  journal: JournalRecorder,
+): Promise<void> {
+  const item = view.get(trashedKey(place, digest));
+  if (item === undefined) throw new ConflictError(`${digest} is not in the trash of image "${place.image}"`);
+  await putManifest(view, place, { type: 'manifest.put', at, manifest: item.manifest }, journal.silent);
+  journal.record('manifest.restored', { ...at, digest });
+}
+
+/** Deletes a manifest from the trash. Leaves candidates for what only it kept. */
+export async function deleteTrash(
+  view: LevelView,
+  place: Place,
+  { at, digest, since }: ChangeOf<'trash.delete'>,
+  journal: JournalRecorder,
+): Promise<void> {
+  const item = takeTrash(view, place, digest);
+  if (item === undefined) return;
+  journal.record('manifest.purged', { ...at, digest });
+  putCandidate(view, { kind: 'bytes', digest }, since);
+  await releaseReferences(view, place, item.manifest.references, since);
+}
