@@ -19,6 +19,23 @@ export interface ImageRecord {
   readonly updatedAt: number;
 }
 
+/** A manifest, as the index records it. */
+export interface ManifestRecord {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
+  /** `artifactType`; else, for an image manifest, the media type of its config (the specification's fallback). */
+  readonly artifactType?: string;
+  /** Kept only for manifests with a subject, because lists of referrers show them. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly subject?: Digest;
+  /** Every digest that the manifest names, once each: config, layers, children of an index. Excludes the subject. */
+  readonly references: readonly Digest[];
+  /** The total size of config and layers according to their descriptors; 0 for an index. */
+  readonly contentBytes: number;
+  readonly pushedAt: number;
+}
+
 export interface ImagePageRequest extends PageRequest {
   /** Lists only images whose names start with this prefix. */
   readonly prefix?: string;

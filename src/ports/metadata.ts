@@ -5,7 +5,7 @@
 import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from './images.js';
+import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from './images.js';
 import type { DocumentKind, Documents } from './documents.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
@@ -18,22 +18,6 @@ export interface RepositoryRecord {
   readonly origin: 'declared' | 'managed';
   readonly createdAt: number;
   readonly updatedAt: number;
-}
-
-export interface ManifestRecord {
-  readonly digest: Digest;
-  readonly mediaType: string;
-  readonly size: number;
-  /** `artifactType`; else, for an image manifest, the media type of its config (the specification's fallback). */
-  readonly artifactType?: string;
-  /** Kept only for manifests with a subject, because lists of referrers show them. */
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly subject?: Digest;
-  /** Every digest that the manifest names, once each: config, layers, children of an index. Excludes the subject. */
-  readonly references: readonly Digest[];
-  /** The total size of config and layers according to their descriptors; 0 for an index. */
-  readonly contentBytes: number;
-  readonly pushedAt: number;
 }
 
 export interface TagRecord {

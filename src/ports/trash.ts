@@ -1,9 +1,8 @@
 /** Deleted manifests that can be restored. */
 import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
-import type { ImageKey } from './images.js';
+import type { ImageKey, ManifestRecord } from './images.js';
 import type { Actor } from './journal.js';
-import type { ManifestRecord } from './metadata.js';
 
 /** A deleted manifest whose content is kept until it expires. Clients do not see it. */
 export interface TrashItem {

@@ -5,12 +5,11 @@ import type {
   CacheItem,
   Candidate,
   Change,
-  ManifestRecord,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
 } from '../../src/ports/metadata.js';
-import type { ImageKey, ImageRecord } from '../../src/ports/images.js';
+import type { ImageKey, ImageRecord, ManifestRecord } from '../../src/ports/images.js';
 import type { TrashItem } from '../../src/ports/trash.js';
 import type { Digest } from '../../src/protocol/digest.js';
 

@@ -1,6 +1,6 @@
 import type { Caller } from '../../ports/repository.js';
-import type { ManifestContent, Provenance } from '../../ports/images.js';
-import type { ManifestRecord, TagRecord } from '../../ports/metadata.js';
+import type { ManifestContent, Provenance, ManifestRecord } from '../../ports/images.js';
+import type { TagRecord } from '../../ports/metadata.js';
 import type { UpstreamResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';

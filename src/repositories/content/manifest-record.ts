@@ -1,13 +1,6 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type {
-  Change,
-  ImageRecords,
-  ManifestRecord,
-  MetadataWriter,
-  Precondition,
-  RepositoryRecords,
-} from '../../ports/metadata.js';
-import type { ImageKey } from '../../ports/images.js';
+import type { Change, ImageRecords, MetadataWriter, Precondition, RepositoryRecords } from '../../ports/metadata.js';
+import type { ImageKey, ManifestRecord } from '../../ports/images.js';
 import type { Actor } from '../../ports/journal.js';
 import type { FindSource } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';

@@ -3,7 +3,7 @@
  * the composition root; imports content/ of the other folders.
  */
 import type { BlobContent, ByteRange } from '../../ports/bytes.js';
-import type { BlobLink, ManifestRecord, TagRecord } from '../../ports/metadata.js';
+import type { BlobLink, TagRecord } from '../../ports/metadata.js';
 import type {
   ImageKey,
   ImagePage,
@@ -12,6 +12,7 @@ import type {
   ManifestContent,
   ManifestInfo,
   Referrer,
+  ManifestRecord,
 } from '../../ports/images.js';
 import type {
   Caller,

@@ -48,8 +48,8 @@
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import type { DocumentKind } from '../../ports/documents.js';
-import type { BlobLink, ManifestRecord, RepositoryRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
-import type { ImageRecord } from '../../ports/images.js';
+import type { BlobLink, RepositoryRecord, SessionRecord, TagRecord } from '../../ports/metadata.js';
+import type { ImageRecord, ManifestRecord } from '../../ports/images.js';
 
 declare const valueOf: unique symbol;
 /** A key, with the type of its value. */

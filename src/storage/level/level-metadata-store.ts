@@ -10,7 +10,6 @@ import type {
   CacheItem,
   Candidate,
   Change,
-  ManifestRecord,
   MetadataStatus,
   MetadataStore,
   RepositoryRecord,
@@ -18,7 +17,7 @@ import type {
   TagRecord,
   WriteOptions,
 } from '../../ports/metadata.js';
-import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord } from '../../ports/images.js';
+import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from '../../ports/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';

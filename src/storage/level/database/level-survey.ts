@@ -1,5 +1,6 @@
 /** Surveys all entries of an index: counts them and finds inconsistencies. */
-import type { BlobLink, ManifestRecord } from '../../../ports/metadata.js';
+import type { BlobLink } from '../../../ports/metadata.js';
+import type { ManifestRecord } from '../../../ports/images.js';
 import { weigh } from '../derived/level-counts.js';
 import {
   imageKey,

@@ -3,7 +3,8 @@
  * candidates for collection, lists of tags.
  */
 
-import type { BlobLink, ManifestRecord } from '../../../ports/metadata.js';
+import type { BlobLink } from '../../../ports/metadata.js';
+import type { ManifestRecord } from '../../../ports/images.js';
 import { imageKey, type Place } from '../level-keys.js';
 import type { LevelView } from '../level-view.js';
 

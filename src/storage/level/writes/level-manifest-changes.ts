@@ -1,7 +1,8 @@
 /** Translates changes of manifests and tags into keys; see `level-changes.ts`. */
 import type { Digest } from '../../../protocol/digest.js';
 import { ConflictError } from '../../../util/conflict-error.js';
-import type { Change, ManifestRecord, TagRecord } from '../../../ports/metadata.js';
+import type { Change, TagRecord } from '../../../ports/metadata.js';
+import type { ManifestRecord } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import { count, weigh } from '../derived/level-counts.js';

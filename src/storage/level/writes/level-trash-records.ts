@@ -1,6 +1,6 @@
 /** The records of the trash. A manifest in the trash keeps its bytes and its links. */
-import type { ManifestRecord } from '../../../ports/metadata.js';
-import type { ImageKey } from '../../../ports/images.js';
+
+import type { ImageKey, ManifestRecord } from '../../../ports/images.js';
 import type { TrashItem } from '../../../ports/trash.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
