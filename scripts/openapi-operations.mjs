@@ -365,6 +365,7 @@ export const answerSchemas = {
       pull: ref('AccessFinding'),
       push: ref('AccessFinding'),
       delete: ref('AccessFinding'),
+      monitor: ref('AccessFinding'),
       admin: ref('AccessFinding'),
     },
     ['user', 'groups'],

@@ -50,11 +50,12 @@ function judge(
   permission: Permission,
   at: AccessTarget['at'],
 ): AccessFinding {
-  const giving = records.filter(({ rule }) => gives(rule, permission, at));
-  // No rule gives `admin` to everyone, and `admin` on an image is that on its whole repository.
+  const subject = permission === 'monitor' ? undefined : at;
+  const giving = records.filter(({ rule }) => gives(rule, permission, subject));
+  // No rule gives `admin` or `monitor` to everyone, and `admin` on an image is that on its whole repository.
   const own = giving.filter(({ rule }) => isFor(rule, principal));
   if (own.length > 0) return { allowed: true, by: own.map(({ id }) => id) };
-  return { allowed: false, by: [], wouldNeed: needOf(giving, principal, permission, at) };
+  return { allowed: false, by: [], wouldNeed: needOf(giving, principal, permission, subject) };
 }
 
 function needOf(
@@ -79,5 +80,7 @@ function ruleFor(principal: Principal, permission: Permission, at: Subject | und
   const names = at && [isWhole ? at.repository : `${at.repository}/${at.image}`];
   const about = names === undefined ? {} : { names };
   if (!isAnonymous(principal)) return { ...about, users: [principal.id], allow: [permission] };
-  return permission === 'admin' ? undefined : { ...about, anonymous: true, allow: [permission] };
+  return permission === 'admin' || permission === 'monitor'
+    ? undefined
+    : { ...about, anonymous: true, allow: [permission] };
 }

@@ -18,7 +18,6 @@ import type {
   Reach,
   TokenIssuer,
 } from '../ports/access.js';
-import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import { toCanonicalImage } from '../protocol/docker-hub.js';
@@ -28,6 +27,7 @@ import { covers } from '../protocol/tokens/token-scope.js';
 import { Closers } from '../util/closers.js';
 import { parseAuthorization } from './authorization.js';
 import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
+import { toHostPrincipal } from './host-principal.js';
 import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
 import { readIssuer, readSubject } from './tokens/token-verification.js';
@@ -105,6 +105,8 @@ export class RuledAccess implements AccessControl {
     if (access === 'login') return !isAnonymous(principal);
     const rules = await this.#parts.rules();
     if (access === 'catalog') return rules.mayPullSome(principal);
+    if (access === 'monitor') return rules.permits(principal, access);
+    if (access === 'browse') return this.#mayBrowse(rules, principal, target);
     const { at } = target;
     if (access !== 'admin' && at?.image === undefined) return false;
     return rules.permits(principal, access, at);
@@ -160,7 +162,15 @@ export class RuledAccess implements AccessControl {
     return isShown && (await this.#parts.rules()).mayPullSome(principal);
   }
 
-  /** Returns whether the token, if there is one, grants this. Client tokens never allow administration. */
+  /** Where only tokens of clients allow something, no one may browse: these are for clients. */
+  #mayBrowse(rules: RuleSet, principal: Principal, { at }: AccessTarget): boolean {
+    if (this.#parts.needsGrants) return false;
+    if (at === undefined) return rules.mayPullSome(principal);
+    if (at.image === undefined) return rules.mayKnow(principal, at.repository, ['pull']);
+    return rules.permits(principal, 'pull', at);
+  }
+
+  /** Returns whether the token, if there is one, grants this. Client tokens never allow use of the management API. */
   #isGranted({ grants }: Principal, access: Access, { at, name }: AccessTarget): boolean {
     const isForClients = access === 'pull' || access === 'push' || access === 'delete' || access === 'catalog';
     if (grants === undefined) return !(isForClients && this.#parts.needsGrants);
@@ -269,22 +279,6 @@ function isShortName(name: string, at: AccessTarget['at']): boolean {
 
 function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['kind'] | undefined): Principal {
   return { ...identity, via: 'basic', source, stamp };
-}
-
-/**
- * Takes only the documented properties of the host's answer.
- * @throws Error if the id is not a string, so that a mistake in the host application lets no one in.
- */
-function toHostPrincipal({ id, groups }: HostIdentity): Principal {
-  if (typeof id !== 'string' || id === '') {
-    throw new Error('access.authenticate must return a user with an id, or undefined for an unknown user');
-  }
-  // On a string, `includes` would find a part of a name.
-  const list: unknown = groups ?? [];
-  if (!Array.isArray(list) || !list.every((group) => typeof group === 'string')) {
-    throw new Error('access.authenticate must return groups as an array of strings');
-  }
-  return { id, groups: list, via: 'host', source: 'host' };
 }
 
 /** Returns the error detail in the format of distribution: one entry per action. */

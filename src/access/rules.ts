@@ -23,7 +23,10 @@ export class RuleSet {
     this.#rules = rules;
   }
 
-  /** Checks `admin` for a whole repository or, without a subject, for the registry. Checks all others for an image. */
+  /**
+   * Checks `admin` for a whole repository or, without a subject, for the registry; `monitor` for the registry; all others
+   * for an image.
+   */
   permits(principal: Principal, permission: Permission, subject?: Subject): boolean {
     return this.permitted(principal, [permission], subject).length > 0;
   }

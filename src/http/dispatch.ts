@@ -157,7 +157,7 @@ async function authenticate(core: Core, req: IncomingMessage, question: AccessQu
 }
 
 function permits(
-  { access }: Core,
+  { access, directory }: Core,
   principal: Principal,
   row: Endpoint,
   params: Readonly<Record<string, unknown>>,
@@ -170,7 +170,11 @@ function permits(
   }
   // A row with this placeholder has a parsed repository name.
   const repository = params['repository'] as string | undefined;
-  return access.permits(principal, row.access, repository === undefined ? {} : { at: { repository } });
+  if (repository === undefined) return access.permits(principal, row.access);
+  const image = row.access === 'browse' ? (params['image'] as WireName | undefined) : undefined;
+  if (image === undefined) return access.permits(principal, row.access, { at: { repository } });
+  const canonical = directory.get(repository)?.repository.canonicalImage(image) ?? image;
+  return access.permits(principal, row.access, { at: { repository, image: canonical } });
 }
 
 /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */

@@ -3,14 +3,17 @@ import type { AccessLimit, AccessRule, Permission } from '../protocol/settings/a
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { LoginProblem } from '../protocol/tokens/login-problem.js';
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
+import type { Endpoint } from '../protocol/tables/route-table.js';
 import type { Actor } from './journal.js';
 
 /**
  * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication.
  * `token` admits anyone who requests a token, because its handler authenticates them. `login` admits every user who
- * logged in.
+ * logged in. `browse` admits everyone who may pull something: in the registry, in the repository or of the image that
+ * the request names; what the handler shows is limited to that. `monitor` admits those who may see what goes on in the
+ * whole registry.
  */
-export type Access = 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
+export type Access = Endpoint['access'];
 
 /** The actions that a rule can allow on an image. */
 export type ImageAction = Extract<Access, 'pull' | 'push' | 'delete'>;

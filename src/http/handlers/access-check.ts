@@ -50,7 +50,8 @@ function findSubject(
 
 function join(permission: Permission, report: AccessReport, atTarget: AccessReport | undefined): AccessFinding {
   const found = report.findings[permission];
-  if (atTarget === undefined || !found.allowed || permission === 'pull' || permission === 'admin') return found;
+  const isWrite = permission === 'push' || permission === 'delete';
+  if (atTarget === undefined || !found.allowed || !isWrite) return found;
   const there = atTarget.findings[permission];
   return there.allowed ? { allowed: true, by: [...new Set([...found.by, ...there.by])] } : there;
 }

@@ -163,6 +163,9 @@ export interface AccessRuleOptions {
    * @default false
    */
   readonly authenticated?: boolean;
-  /** `pull`, `push`, `delete`; `admin` allows all three, and the management API. */
-  readonly allow: readonly ('pull' | 'push' | 'delete' | 'admin')[];
+  /**
+   * `pull`, `push`, `delete`; `monitor` reads jobs and who changed what; `admin` allows all of them, and the
+   * management API.
+   */
+  readonly allow: readonly ('pull' | 'push' | 'delete' | 'monitor' | 'admin')[];
 }

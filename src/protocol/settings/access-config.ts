@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { strictOptions, type Immutable } from './option-schema.js';
 
 /** The permissions of a rule. */
-export const permissions = ['pull', 'push', 'delete', 'admin'] as const;
+export const permissions = ['pull', 'push', 'delete', 'monitor', 'admin'] as const;
 const permissionSchema = z.enum(permissions, {
-  error: 'must be one of pull, push, delete, admin',
+  error: 'must be one of pull, push, delete, monitor, admin',
 });
 const allowSchema = z.array(permissionSchema).min(1, 'must name at least one permission');
 const namePattern = /^(?:[a-z0-9._*-]+)(?:\/[a-z0-9._*-]+)*$/;
@@ -43,7 +43,8 @@ export const accessRuleSchema = strictOptions({
     .optional()
     .meta({ description: 'Applies to everyone who is logged in.', unset: '`false`' }),
   allow: allowSchema.meta({
-    description: '`pull`, `push`, `delete`; `admin` allows all three, and the management API.',
+    description:
+      '`pull`, `push`, `delete`; `monitor` reads jobs and who changed what; `admin` allows all of them, and the management API.',
   }),
 })
   .superRefine((rule, context) => {
@@ -56,13 +57,29 @@ export const accessRuleSchema = strictOptions({
     if (anonymous === true && allow.includes('admin')) {
       context.addIssue({ code: 'custom', path: ['allow'], message: 'must not contain admin: it requires a login' });
     }
+    // It shows addresses and names of users.
+    if (anonymous === true && allow.includes('monitor')) {
+      context.addIssue({ code: 'custom', path: ['allow'], message: 'must not contain monitor: it requires a login' });
+    }
+    refusePartialMonitor(rule, context);
   })
   .meta({ title: 'AccessRuleOptions', description: 'Allows something: to users, groups, or everyone.' });
 
 /** Checks a limit of an account's token. */
-export const accessLimitSchema = strictOptions({ names: patternsSchema, allow: allowSchema });
+export const accessLimitSchema = strictOptions({ names: patternsSchema, allow: allowSchema }).superRefine(
+  refusePartialMonitor,
+);
 
-/** A permission of a rule. `admin` includes the other three. */
+function refusePartialMonitor(
+  { names, allow }: { readonly names?: readonly string[] | undefined; readonly allow: readonly string[] },
+  context: z.RefinementCtx,
+): void {
+  if (!allow.includes('monitor') || names === undefined || names.includes('**')) return;
+  const message = 'must not contain monitor with other names than "**": it applies to the whole registry';
+  context.addIssue({ code: 'custom', path: ['allow'], message });
+}
+
+/** A permission of a rule. `admin` includes the others; `monitor` only if it is about the whole registry. */
 export type Permission = z.output<typeof permissionSchema>;
 /** A rule with its defaults filled in. */
 export type AccessRule = Immutable<z.output<typeof accessRuleSchema>>;

@@ -125,7 +125,7 @@ export const managementEndpoints = [
     op: 'explain.get',
     method: 'GET',
     path: '/api/v1/explain',
-    access: 'login',
+    access: 'browse',
     spec: 'artifactapi',
     query: explainQuery,
     summary: 'Explains how the registry would answer for `name` and `reference`. Does not contact upstreams.',

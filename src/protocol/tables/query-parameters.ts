@@ -125,5 +125,9 @@ export const accessCheckQuery: Query = [
     description: 'Repository and image, as clients name them, or only a repository. Absent: the whole registry.',
     takes: 'name',
   },
-  { name: 'permission', description: 'Check only this permission.', takes: ['pull', 'push', 'delete', 'admin'] },
+  {
+    name: 'permission',
+    description: 'Check only this permission.',
+    takes: ['pull', 'push', 'delete', 'monitor', 'admin'],
+  },
 ];

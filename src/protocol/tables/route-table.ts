@@ -35,7 +35,8 @@ export interface Endpoint {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** `:name` and `:image` match one or more path segments, other placeholders one. */
   readonly path: string;
-  readonly access: 'none' | 'ping' | 'token' | 'login' | 'pull' | 'push' | 'delete' | 'catalog' | 'admin';
+  readonly access:
+    'none' | 'ping' | 'token' | 'login' | 'browse' | 'pull' | 'push' | 'delete' | 'catalog' | 'monitor' | 'admin';
   readonly spec: string;
   /** The supported query parameters. The management API refuses others; `/v2` ignores them. */
   readonly query?: readonly QueryParameter[];

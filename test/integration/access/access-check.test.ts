@@ -54,6 +54,9 @@ describe('GET /api/v1/access/check', () => {
     ['user=ana&image=team/app', 'admin', denied({ rule: { names: ['team'], users: ['ana'], allow: ['admin'] } })],
     ['user=root&image=team/app', 'delete', { allowed: true, by: ['declared-1'] }],
     ['user=root', 'admin', { allowed: true, by: ['declared-1'] }],
+    ['user=root', 'monitor', { allowed: true, by: ['declared-1'] }],
+    ['user=ana&image=team/app', 'monitor', denied({ rule: { users: ['ana'], allow: ['monitor'] } })],
+    ['anonymous=true', 'monitor', denied({})],
     ['user=ana', 'admin', denied({ rule: { users: ['ana'], allow: ['admin'] } })],
     ['anonymous=true&image=public/app', 'pull', { allowed: true, by: ['declared-4'] }],
     [
@@ -104,7 +107,15 @@ describe('GET /api/v1/access/check', () => {
       image: 'a',
       pull: { allowed: true, by: ['declared-2'] },
     });
-    expect(Object.keys(await check('anonymous=true'))).toEqual(['user', 'groups', 'pull', 'push', 'delete', 'admin']);
+    expect(Object.keys(await check('anonymous=true'))).toEqual([
+      'user',
+      'groups',
+      'pull',
+      'push',
+      'delete',
+      'monitor',
+      'admin',
+    ]);
   });
 
   it.each([
@@ -115,7 +126,11 @@ describe('GET /api/v1/access/check', () => {
     ['anonymous=yes', 400, { path: 'anonymous', problem: 'must be "true" or "false"' }],
     ['anonymous=true&groups=a', 400, { path: 'groups', problem: 'requires user' }],
     ['user=ana&groups=a&groups=b:c', 400, { path: 'groups[1]', problem: expect.stringContaining('":"') }],
-    ['user=ana&permission=read', 400, { path: 'permission', problem: 'must be one of pull, push, delete, admin' }],
+    [
+      'user=ana&permission=read',
+      400,
+      { path: 'permission', problem: 'must be one of pull, push, delete, monitor, admin' },
+    ],
     ['user=ana&image=nowhere/app', 404, { name: 'nowhere/app' }],
     ['user=ana&image=UPPER', 400, expect.anything()],
   ])('refuses %s with %i', async (query, status, detail) => {

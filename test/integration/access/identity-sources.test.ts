@@ -85,7 +85,7 @@ describe('an external token server', () => {
       expect(await statusOf(pusher('POST', `/v2/local/app/blobs/uploads/?mount=${digest}${from}`))).toBe(202);
     for (const path of ['repositories', 'accounts', 'rules', 'explain?name=secret/app'])
       expect([path, await statusOf(all('GET', `/api/v1/${path}`))]).toEqual([path, 401]);
-    expect(await statusOf(as(basic('root'))('GET', '/api/v1/explain?name=secret/app'))).toBe(404);
+    expect(await statusOf(as(basic('root'))('GET', '/api/v1/explain?name=secret/app'))).toBe(403);
   });
 
   it('hides repositories that the token does not name', async () => {
