@@ -213,6 +213,16 @@ const managementOperations = {
   'job.get': { answers: { 200: { schema: ref('Job') } } },
   'job.delete': { answers: { ...jobAccepted, 204: {} } },
   'job.confirm': { answers: jobAccepted },
+  'event.list': {
+    answers: {
+      200: {
+        schema: object(
+          { events: { type: 'array', items: ref('Event') }, cursor: { type: ['string', 'null'] }, latest: text },
+          ['events', 'cursor'],
+        ),
+      },
+    },
+  },
   'access.check': { answers: checkRead },
   'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
   'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
@@ -355,6 +365,22 @@ export const answerSchemas = {
       user_agent: text,
     },
     ['principal', 'via'],
+  ),
+  Event: object(
+    {
+      seq: count,
+      at: time,
+      type: text,
+      by: ref('Actor'),
+      repository: text,
+      image: text,
+      tag: text,
+      digest: { ...ref('Digest'), description: 'The manifest, or what the tag names now.' },
+      was: { ...ref('Digest'), description: 'What the tag named before.' },
+      media_type: text,
+      id: { ...text, description: 'The account, token, rule, key or job.' },
+    },
+    ['seq', 'at', 'type', 'by'],
   ),
   AccessReport: object(
     {

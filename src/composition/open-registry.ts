@@ -27,7 +27,7 @@ import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { Archives } from '../ports/archives.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
-import type { Actor } from '../ports/journal.js';
+import type { Actor, Journal } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
@@ -53,6 +53,7 @@ import { CustomerCounts } from '../util/scheduling/customer-counts.js';
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly jobs: JobRunner;
+  readonly journal: Journal;
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
   readonly administration: AccessAdministration | undefined;
@@ -172,6 +173,7 @@ async function openOn(
     administration: access.administration,
     directory,
     jobs,
+    journal: stores.metadata.journal,
     collectGarbage: (by, given) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),
     quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),

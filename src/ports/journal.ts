@@ -1,6 +1,7 @@
 /** Who changed what: the actor of a change, the journal of all changes, and the history of each tag. */
 import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
+import type { EventType } from '../protocol/tables/event-documents.js';
 import type { ImageKey } from './images.js';
 
 /** The originator of a change, as events, the journal and log lines show it. Contains no secrets. */
@@ -25,14 +26,7 @@ export interface Attribution {
 }
 
 /** What changed: a noun and a past participle, as in the names of events. */
-export type JournalType =
-  | 'tag.moved'
-  | 'tag.deleted'
-  | 'manifest.pushed'
-  | 'manifest.deleted'
-  | 'manifest.restored'
-  | 'manifest.purged'
-  | `${'repository' | 'account' | 'account-token' | 'rule' | 'signing-key' | 'job'}.${'created' | 'replaced' | 'deleted'}`;
+export type JournalType = EventType;
 
 /** One change. Fields that do not apply are absent. */
 export interface JournalEntry {

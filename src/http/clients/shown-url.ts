@@ -1,8 +1,11 @@
 /** Query parameters of the supported protocols, whose values are never secret. */
 const shownParameters: ReadonlySet<string> = new Set([
   'account',
+  'after',
   'anonymous',
   'artifactType',
+  'before',
+  'by',
   'client_id',
   'digest',
   'digest-algorithm',
@@ -12,6 +15,7 @@ const shownParameters: ReadonlySet<string> = new Set([
   'groups',
   'host',
   'image',
+  'kind',
   'last',
   'mount',
   'n',
@@ -24,6 +28,7 @@ const shownParameters: ReadonlySet<string> = new Set([
   'scope',
   'service',
   'tag',
+  'types',
   'user',
 ]);
 

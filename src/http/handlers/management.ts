@@ -1,6 +1,7 @@
 import type { AccessControl } from '../../ports/access.js';
 import type { Archives } from '../../ports/archives.js';
 import type { Jobs } from '../../ports/jobs.js';
+import type { Journal } from '../../ports/journal.js';
 import type { Caller, Repository, RepositoryDirectory, TagEntry } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
 import type { RepositoryRecord } from '../../ports/metadata.js';
@@ -21,6 +22,7 @@ import { errorReply, jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AdministrationParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
+import { createListEvents } from './events.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 import { createJobHandlers } from './jobs.js';
 
@@ -37,6 +39,7 @@ export interface ManagementParts extends AdministrationParts, GarbageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
+  readonly journal: Journal;
   /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
   loadArchives(): Promise<Archives>;
 }
@@ -99,6 +102,7 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
     ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
     ...createJobHandlers(() => parts().jobs),
+    'event.list': createListEvents(() => parts().journal),
   };
 }
 

@@ -17,12 +17,12 @@ export function encodeHealth(report: object): object {
 }
 
 /**
- * Returns a document as the API shows it: keys in snake case, and numbers of keys that end in `At` as times in RFC 3339
- * format, at any depth.
+ * Returns a document as the API shows it: keys in snake case, and the numbers of `at` and of keys that end in `At` as times in
+ * RFC 3339 format, at any depth.
  */
 export function encodeDocument(document: object): object {
   const withTimes = JSON.stringify(document, (key, value: unknown) =>
-    key.endsWith('At') && typeof value === 'number' ? encodeTime(value) : value,
+    (key === 'at' || key.endsWith('At')) && typeof value === 'number' ? encodeTime(value) : value,
   );
   return mapKeys(JSON.parse(withTimes), toSnakeCase) as object;
 }

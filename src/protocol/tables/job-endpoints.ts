@@ -1,7 +1,7 @@
-import { jobPageQuery } from './query-parameters.js';
+import { eventsQuery, jobPageQuery } from './query-parameters.js';
 import type { Endpoint } from './route-table.js';
 
-/** Operations of the management API for jobs. */
+/** Operations of the management API for jobs and the journal. */
 export const jobEndpoints = [
   {
     op: 'job.list',
@@ -43,5 +43,14 @@ export const jobEndpoints = [
     access: 'admin',
     spec: 'artifactapi',
     summary: 'Carries out the plan of a job that waits for a confirmation: 202; 409 if it does not wait.',
+  },
+  {
+    op: 'event.list',
+    method: 'GET',
+    path: '/api/v1/events',
+    access: 'monitor',
+    spec: 'artifactapi',
+    query: eventsQuery,
+    summary: 'Lists who changed what, the newest first, or the oldest `after` a cursor.',
   },
 ] as const satisfies readonly Endpoint[];

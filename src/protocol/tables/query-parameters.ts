@@ -111,6 +111,17 @@ export const jobPageQuery: Query = [
   { name: 'n', description: 'The maximum number of jobs.', takes: 'count' },
 ];
 
+/** The parameters of `event.list`. */
+export const eventsQuery: Query = [
+  { name: 'after', description: 'Only events after this cursor, the oldest first. `0`: from the first one.' },
+  { name: 'before', description: 'Only events before this cursor, the newest first.' },
+  { name: 'types', description: 'Only events of this type: `tag.moved`. Can be repeated.', takes: 'texts' },
+  { name: 'repository', description: 'Only events of this repository.' },
+  { name: 'image', description: 'Only events of images with this name, without the repository.' },
+  { name: 'by', description: 'Only changes of the principal with this id.' },
+  { name: 'n', description: 'The maximum number of events.', takes: 'count' },
+];
+
 /** The parameters of `access.check`. */
 export const accessCheckQuery: Query = [
   { name: 'user', description: 'The name of a user.' },

@@ -199,6 +199,14 @@ describe('docs/openapi.json', () => {
     await exchange('DELETE', `${api}/jobs/${id}`, 204);
   });
 
+  it('describes the journal', async () => {
+    const query = 'types=tag.moved&types=repository.created&by=root&n=5';
+    const { body } = await exchange('GET', `${api}/events?${query}`, 200);
+    expect((JSON.parse(body.toString()) as { events: object[] }).events).not.toEqual([]);
+    await exchange('GET', `${api}/events?after=0&repository=local&image=team/app`, 200);
+    await exchange('GET', `${api}/events?before=1`, 200);
+  });
+
   it('describes the quarantine', async () => {
     for (const label of ['one', 'two', 'three']) {
       const bytes = Buffer.from(label);
