@@ -8,6 +8,7 @@ import { Command } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import { addArchiveCommands } from './archives/archive-commands.js';
 import { addBackupCommands } from './backup/backup-commands.js';
+import { addImportRegistryCommand } from './import-registry-command.js';
 import { addRepairCommand } from './repair-command.js';
 import { addCheckConfigCommand } from './check-config-command.js';
 import type { LogLevel } from './config-file.js';
@@ -45,6 +46,7 @@ export function buildProgram(): Command {
   addCheckConfigCommand(program);
   addArchiveCommands(program);
   addBackupCommands(program);
+  addImportRegistryCommand(program);
   addRepairCommand(program);
   return program;
 }

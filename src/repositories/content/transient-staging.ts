@@ -1,4 +1,4 @@
-import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
+import type { AdoptedFile, BlobInfo, BlobStore, StagedBlob } from '../../ports/bytes.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Algorithm } from '../../protocol/digest.js';
 
@@ -6,7 +6,7 @@ import type { Algorithm } from '../../protocol/digest.js';
 const prefixes = {
   /** A transfer from an upstream. */
   fill: 'fill-',
-  /** The body of one request: an archive, a whole blob, a manifest. */
+  /** The body of one request: an archive, a whole blob, a manifest. Or a file that is taken over. */
   once: 'once-',
 } as const;
 
@@ -22,6 +22,11 @@ export function stageTransient(
   algorithm: Algorithm,
 ): Promise<StagedBlob> {
   return blobs.stage(`${prefixes[origin]}${runtime.newId()}`, { algorithm });
+}
+
+/** Publishes a file of another owner; see `BlobStore.adopt`. */
+export function adoptTransient({ blobs, runtime }: StagingParts, file: AdoptedFile): Promise<BlobInfo | undefined> {
+  return blobs.adopt(`${prefixes.once}${runtime.newId()}`, file);
 }
 
 /** Returns whether staged bytes have no session. They are in use while the process lives, however old they are. */

@@ -1,0 +1,89 @@
+/** `artifactapi import-registry`: moves in from the data folder of another registry. */
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { FolderImportOptions } from '../composition/folder-import.js';
+import type { MigrationProblem, MigrationReport } from '../ports/migration.js';
+import { plainLogger } from '../util/plain-log.js';
+import { WorkLine } from './backup/work-line.js';
+import { formatProblem, formatReport, toDocument } from './migration-report.js';
+
+interface Flags {
+  readonly into: string;
+  readonly data: string;
+  readonly copy?: boolean;
+  readonly verify?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+const refused = 1;
+const usageError = 2;
+const partlyDone = 3;
+
+/** Adds `import-registry`. */
+export function addImportRegistryCommand(program: Command): void {
+  program
+    .command('import-registry')
+    .description('Import the data folder of a stopped registry: CNCF distribution (registry:2, registry:3) or zot')
+    .argument('<folder>', 'data folder of the other registry, such as /var/lib/registry; it is not changed')
+    .requiredOption('--into <repository>', 'local repository that gets the images')
+    .option('--data <folder>', 'data folder of this registry, which must be stopped too', './data')
+    .option('--copy', 'copy the files instead of linking them')
+    .option('--verify', 'hash every blob before it is added; manifests are always hashed')
+    .option('--dry-run', 'report what an import would do and which problems it would find; write nothing')
+    .option('--json', 'print one JSON document')
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : usageError))
+    .action(importFolder);
+}
+
+async function importFolder(folder: string, flags: Flags): Promise<void> {
+  const line = new WorkLine(process.stderr);
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort(new Error('stopped: run the command again to continue'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
+  const problems: MigrationProblem[] = [];
+  const onProblem = (problem: MigrationProblem): void => {
+    if (flags.json === true) return void problems.push(problem);
+    line.end();
+    process.stdout.write(formatProblem(problem));
+  };
+  try {
+    // Loaded on demand, for a faster start of the other commands.
+    const { importRegistryFolder } = await import('../composition/folder-import.js');
+    const { createRuntime } = await import('../composition/runtime.js');
+    const report = await importRegistryFolder(
+      { ...optionsOf(folder, flags), signal: stop.signal, onProblem, onProgress: showProgress(line) },
+      createRuntime(plainLogger),
+    );
+    line.end();
+    print(report, folder, flags, problems);
+    process.exitCode = report.problems > 0 ? partlyDone : 0;
+  } catch (error) {
+    line.end();
+    process.stderr.write(`artifactapi: ${explain(error)}\n`);
+    process.exitCode = refused;
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+  }
+}
+
+function optionsOf(folder: string, { into, data, copy, verify, dryRun }: Flags): FolderImportOptions {
+  const by = { principal: 'import-registry', via: 'system' } as const;
+  return { source: path.resolve(folder), data: path.resolve(data), repository: into, copy, verify, dryRun, by };
+}
+
+function showProgress(line: WorkLine): FolderImportOptions['onProgress'] {
+  return ({ phase, done, total = 0, bytes }) =>
+    line.show({ phase: `${phase} ${done} of ${total} images`, done, bytes });
+}
+
+function print(report: MigrationReport, folder: string, { json }: Flags, problems: readonly MigrationProblem[]): void {
+  if (json === true) process.stdout.write(`${JSON.stringify(toDocument(report, folder, problems))}\n`);
+  else process.stdout.write(formatReport(report, folder));
+}
+
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isInUse = 'code' in error && error.code === 'FOLDER_IN_USE';
+  return isInUse ? `${error.message}: stop the registry first` : error.message;
+}

@@ -1,0 +1,161 @@
+/**
+ * Moves the images of another registry into a local repository: `image-reader.ts` reads and checks manifests,
+ * `blob-intake.ts` takes files over, `import-batch.ts` records both. Imported by the composition root; imports content/.
+ */
+import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import type { RepositoryRecords } from '../../ports/metadata.js';
+import type {
+  MigrationOptions,
+  MigrationReport,
+  SourceFault,
+  SourceImage,
+  SourceListing,
+  SourceRegistry,
+} from '../../ports/migration.js';
+import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { tryParseName } from '../../protocol/names.js';
+import { readStoredRecord } from '../stored-config.js';
+import { BlobIntake } from './blob-intake.js';
+import { ImageReader, type ImageImport } from './image-reader.js';
+import { ImportBatch, type BatchParts } from './import-batch.js';
+import { MigrationTally } from './migration-tally.js';
+
+export type MigrationParts = Pick<BatchParts, 'blobs' | 'metadata' | 'runtime' | 'digestLocks'>;
+
+/**
+ * Returns the settings of the repository to import into.
+ * @throws RegistryError NAME_UNKNOWN when it does not exist, CONFLICT when it is not local.
+ */
+export async function findTarget(metadata: RepositoryRecords, name: string): Promise<LocalRepositoryConfig> {
+  const record = await metadata.repository(name);
+  if (record === undefined) {
+    const known = (await metadata.repositories()).map(({ config }) => config.name);
+    const message = `unknown repository "${name}": the data folder has ${known.join(', ') || 'no repositories'}`;
+    throw new RegistryError('NAME_UNKNOWN', { message });
+  }
+  const { config } = readStoredRecord(record);
+  if (config.type === 'local') return config;
+  throw new RegistryError('CONFLICT', {
+    message: `repository "${name}" is ${config.type}: import into a local repository`,
+  });
+}
+
+/**
+ * Imports all images of another registry into a local repository: first the bytes of a number of manifests and blobs, then
+ * one durable write that names them. Does nothing for what is there already, so an import that was interrupted continues.
+ * Problems are reported, and the rest is imported.
+ * @throws RegistryError as `findTarget` does, and UNAVAILABLE when the disk is full; the reason of the signal.
+ */
+export async function importRegistry(
+  parts: MigrationParts,
+  source: SourceRegistry,
+  options: MigrationOptions,
+): Promise<MigrationReport> {
+  const { repository, dryRun = false } = options;
+  const startedAt = parts.runtime.now();
+  const config = await findTarget(parts.metadata, repository);
+  const images: SourceImage[] = [];
+  for await (const image of source.images()) {
+    options.signal?.throwIfAborted();
+    images.push(image);
+  }
+  const run = new RegistryImport(parts, config, options, images.length);
+  const counts = await run.importAll(images);
+  return { format: source.format, repository, dryRun, startedAt, finishedAt: parts.runtime.now(), ...counts };
+}
+
+class RegistryImport {
+  readonly #repository: string;
+  readonly #signal: AbortSignal | undefined;
+  readonly #tally: MigrationTally;
+  readonly #reader: ImageReader;
+  readonly #batch: ImportBatch;
+
+  constructor(parts: MigrationParts, config: LocalRepositoryConfig, options: MigrationOptions, totalImages: number) {
+    const { copy = false, verify = false, dryRun = false, signal, by } = options;
+    this.#repository = config.name;
+    this.#signal = signal;
+    this.#tally = new MigrationTally(totalImages, options);
+    const intake = new BlobIntake(parts, this.#tally, { copy, verify, dryRun, signal });
+    const onFault = this.#reportFault.bind(this);
+    this.#reader = new ImageReader({ ...parts, intake, sparse: config.sparse, onFault });
+    this.#batch = new ImportBatch({ ...parts, intake, tally: this.#tally, onFault, by, dryRun, signal });
+  }
+
+  async importAll(images: readonly SourceImage[]): Promise<ReturnType<MigrationTally['counts']>> {
+    this.#tally.showProgress();
+    for (const image of images) {
+      this.#signal?.throwIfAborted();
+      await this.#importImage(image);
+      this.#tally.images++;
+      this.#tally.showProgress();
+    }
+    await this.#batch.flush();
+    return this.#tally.counts();
+  }
+
+  async #importImage(source: SourceImage): Promise<void> {
+    const { name } = source;
+    if (tryParseName(`${this.#repository}/${name}`) === undefined) {
+      this.#tally.report({
+        image: name,
+        tags: [],
+        problem: 'invalid-name',
+        message: 'the name is invalid or too long',
+      });
+      return;
+    }
+    const image = await this.#open(source);
+    if (image === undefined) return;
+    const known = new Set(image.listing.manifests.map(({ digest }) => digest));
+    for (const problem of image.listing.problems) this.#reportListed(image, problem, known);
+    for await (const planned of this.#reader.read(image)) {
+      this.#signal?.throwIfAborted();
+      await this.#batch.addManifest(planned);
+    }
+    for (const entry of image.listing.tags) {
+      if (known.has(entry.digest)) await this.#batch.addTag(image, entry);
+      else if (!image.failed.has(entry.digest)) this.#fail(image, deleted(entry.digest), entry.digest);
+    }
+  }
+
+  #reportListed(image: ImageImport, problem: SourceListing['problems'][number], known: ReadonlySet<Digest>): void {
+    const { manifest } = problem;
+    if (manifest === undefined || known.has(manifest)) this.#tally.report({ image: image.at.image, ...problem });
+    else this.#fail(image, problem, manifest);
+  }
+
+  /** Reports a manifest once, however many tags it has. */
+  #fail(image: ImageImport, fault: SourceFault, manifest: Digest): void {
+    image.failed.add(manifest);
+    this.#reportFault(image, fault, manifest);
+  }
+
+  async #open(source: SourceImage): Promise<ImageImport | undefined> {
+    try {
+      const listing = await source.list();
+      const tagsOf = new Map<Digest, string[]>();
+      for (const { tag, digest } of listing.tags) {
+        const tags = tagsOf.get(digest);
+        if (tags === undefined) tagsOf.set(digest, [tag]);
+        else tags.push(tag);
+      }
+      const at = { repository: this.#repository, image: source.name };
+      return { at, source, listing, tagsOf, failed: new Set() };
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#tally.report({ image: source.name, tags: [], problem: 'unreadable', message });
+      return undefined;
+    }
+  }
+
+  #reportFault(image: ImageImport, { problem, message }: SourceFault, manifest: Digest, blob?: Digest): void {
+    const tags = image.tagsOf.get(manifest) ?? [];
+    this.#tally.report({ image: image.at.image, tags, problem, message, manifest, blob });
+  }
+}
+
+function deleted(digest: Digest): SourceFault {
+  return { problem: 'missing-manifest', message: `the image does not have the manifest ${digest}` };
+}
