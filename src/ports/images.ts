@@ -17,9 +17,12 @@ export interface ImageRecord {
   /** The total size of the image's manifests and linked blobs; each digest counts once. */
   readonly bytes: number;
   readonly updatedAt: number;
+  /** When a manifest or a tag was last pushed or fetched. Absent in records of older releases. */
+  readonly pushedAt?: number;
+  /** In a list of a virtual repository: the member that holds the image. */
+  readonly member?: string;
 }
 
-/** A manifest, as the index records it. */
 export interface ManifestRecord {
   readonly digest: Digest;
   readonly mediaType: string;
@@ -36,6 +39,7 @@ export interface ManifestRecord {
   readonly pushedAt: number;
 }
 
+/** A manifest, as the index records it. */
 export interface ImagePageRequest extends PageRequest {
   /** Lists only images whose names start with this prefix. */
   readonly prefix?: string;

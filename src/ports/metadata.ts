@@ -7,6 +7,7 @@ import type { SessionId, Tag } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from './images.js';
 import type { DocumentKind, Documents } from './documents.js';
+import type { Inventory, ManifestHolders } from './inventory.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
 import type { Pulls } from './pulls.js';
@@ -126,7 +127,8 @@ export type Change =
    * conflicts.
    */
   | { readonly type: 'bytes.condemn'; readonly digest: Digest }
-  | { readonly type: 'bytes.forget'; readonly digest: Digest }
+  /** Ends that. `deleted`: the bytes are gone. */
+  | { readonly type: 'bytes.forget'; readonly digest: Digest; readonly deleted?: true }
   | { readonly type: 'document.put'; readonly kind: DocumentKind; readonly id: string; readonly value: object }
   | { readonly type: 'document.delete'; readonly kind: DocumentKind; readonly id: string };
 
@@ -149,6 +151,13 @@ export type Precondition =
   /** A manifest of the image, or one in its trash, names the digest, or none does. */
   | { readonly type: 'named'; readonly at: ImageKey; readonly digest: Digest }
   | { readonly type: 'unnamed'; readonly at: ImageKey; readonly digest: Digest }
+  /** Exactly these tags, and exactly these manifests of the image, name the manifest. */
+  | {
+      readonly type: 'holders';
+      readonly at: ImageKey;
+      readonly digest: Digest;
+      readonly are: ManifestHolders;
+    }
   /** A link or manifest record of any image, or its trash, has the digest, or none does; see `isReferenced`. */
   | { readonly type: 'referenced'; readonly digest: Digest }
   | { readonly type: 'unreferenced'; readonly digest: Digest }
@@ -245,6 +254,7 @@ export interface CacheRecords {
 /** The whole index, as a driver implements it. */
 export interface MetadataStore
   extends MetadataWriter, RepositoryRecords, ImageRecords, UploadRecords, GarbageRecords, CacheRecords, Documents {
+  readonly inventory: Inventory;
   readonly journal: Journal;
   readonly pulls: Pulls;
   readonly trash: Trash;

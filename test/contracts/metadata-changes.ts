@@ -151,13 +151,27 @@ function manifests(current: () => MetadataStore, write: Write, candidates: Candi
     expect(await current().manifest(at, digest('m'))).toEqual(record);
     expect(await current().manifest({ ...at, image: 'x' }, digest('m'))).toBeUndefined();
     expect((await current().referrers(at, digest('s'), whole)).items).toEqual([record]);
-    expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 0, bytes: 100, updatedAt: 1 });
+    expect(await current().image(at)).toEqual({
+      image: at.image,
+      manifests: 1,
+      tags: 0,
+      bytes: 100,
+      updatedAt: 1,
+      pushedAt: 1,
+    });
   });
 
   it('are counted once when put again, and changed references take effect', async () => {
     await write(link('l', 1), ...putManifest('m', { references: [digest('l')], subject: digest('s') }, 't'));
     await write(...putManifest('m', { references: [digest('k')], pushedAt: 9 }, 't'));
-    expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 1, bytes: 110, updatedAt: 9 });
+    expect(await current().image(at)).toEqual({
+      image: at.image,
+      manifests: 1,
+      tags: 1,
+      bytes: 110,
+      updatedAt: 9,
+      pushedAt: 9,
+    });
     expect(await current().isNamed(at, digest('l'))).toBe(false);
     expect((await current().referrers(at, digest('s'), whole)).items).toEqual([]);
     expect(await candidates()).toEqual(['link r/team/app l 9']);
@@ -188,7 +202,14 @@ function manifests(current: () => MetadataStore, write: Write, candidates: Candi
     expect((await current().referrers(at, digest('s'), whole)).items).toEqual([]);
     expect(await current().isReferenced(digest('m'))).toBe(false);
     expect(await candidates()).toEqual(['bytes m 8', 'link r/team/app l 8']);
-    expect(await current().image(at)).toEqual({ image: at.image, manifests: 1, tags: 1, bytes: 120, updatedAt: 8 });
+    expect(await current().image(at)).toEqual({
+      image: at.image,
+      manifests: 1,
+      tags: 1,
+      bytes: 120,
+      updatedAt: 8,
+      pushedAt: 1,
+    });
     await write(deleteManifest('n', 9));
     expect((await current().images('r', whole)).items).toEqual([]);
     expect(await current().image(at)).toMatchObject({ manifests: 0, tags: 0, bytes: 20 });

@@ -21,6 +21,7 @@ interface ModelImage {
   readonly touched: Map<Digest, number>;
   readonly trash: Map<Digest, TrashItem>;
   updatedAt: number;
+  pushedAt: number;
 }
 
 interface ModelRepository {
@@ -35,6 +36,8 @@ interface ModelState {
   /** By their target, as text. */
   readonly candidates: Map<string, Candidate>;
   readonly condemned: Set<Digest>;
+  /** The size of content that was held and is not deleted. */
+  readonly stored: Map<Digest, number>;
   /** By kind and id. */
   readonly records: Map<string, object>;
 }
@@ -46,6 +49,7 @@ export class MetadataModel {
     deleted: [],
     candidates: new Map(),
     condemned: new Set(),
+    stored: new Map(),
     records: new Map(),
   };
 
@@ -123,6 +127,7 @@ export class MetadataModel {
       tags: found.tags.size,
       bytes: sizeOf(found),
       updatedAt: found.updatedAt,
+      ...(found.pushedAt === 0 ? {} : { pushedAt: found.pushedAt }),
     };
   }
 
@@ -146,12 +151,47 @@ export class MetadataModel {
 
   /** Counts the content of deleted repositories until it is purged. */
   isReferenced(digest: Digest): boolean {
-    const images = [...this.#state.repositories.values(), ...this.#state.deleted].flatMap(({ images }) => [
-      ...images.values(),
-    ]);
-    return images.some(
-      ({ links, manifests, trash }) => links.has(digest) || manifests.has(digest) || trash.has(digest),
-    );
+    return this.#images().some((image) => holds(image, digest));
+  }
+
+  manifests(at: ImageKey): ManifestRecord[] {
+    return [...(this.#image(at)?.manifests.values() ?? [])].sort(by(({ digest }) => digest));
+  }
+
+  holders(at: ImageKey, digest: Digest): { tags: string[]; namedBy: Digest[] } {
+    const namers = this.manifests(at).filter(({ references }) => references.includes(digest));
+    const tags = this.tags(at).filter((tag) => tag.digest === digest);
+    return { tags: tags.map(({ name }) => name), namedBy: namers.map((manifest) => manifest.digest) };
+  }
+
+  isHeldElsewhere(at: ImageKey, digest: Digest): boolean {
+    return this.#images().some((image) => image !== this.#image(at) && holds(image, digest));
+  }
+
+  uniqueBytes(at: ImageKey): number {
+    const found = this.#image(at);
+    if (found === undefined) return 0;
+    const isUnique = ([digest]: readonly [Digest, unknown]): boolean => !this.isHeldElsewhere(at, digest);
+    const links = new Map([...found.links].filter(isUnique));
+    return sizeOf({ ...found, links, manifests: new Map([...found.manifests].filter(isUnique)) });
+  }
+
+  exclusiveBytes(repository: string): number {
+    const own = [...(this.#state.repositories.get(repository)?.images.values() ?? [])];
+    const others = this.#images().filter((image) => !own.includes(image));
+    const isExclusive = (digest: Digest): boolean =>
+      own.some((image) => holds(image, digest)) && !others.some((image) => holds(image, digest));
+    return [...this.#state.stored].reduce((sum, [digest, size]) => sum + (isExclusive(digest) ? size : 0), 0);
+  }
+
+  storedBytes(): number {
+    return [...this.#state.stored.values()].reduce((sum, size) => sum + size, 0);
+  }
+
+  /** All images, also those of deleted repositories. */
+  #images(): ModelImage[] {
+    const repositories = [...this.#state.repositories.values(), ...this.#state.deleted];
+    return repositories.flatMap(({ images }) => [...images.values()]);
   }
 
   evictable(repository: string): CacheItem[] {
@@ -255,6 +295,7 @@ export class MetadataModel {
         if (!image.manifests.has(change.tag.digest)) throw new ConflictError('no manifest');
         image.tags.set(change.tag.name, change.tag);
         image.updatedAt = Math.max(image.updatedAt, change.tag.updatedAt);
+        image.pushedAt = Math.max(image.pushedAt, change.tag.updatedAt);
         return;
       }
       case 'tag.delete':
@@ -294,6 +335,7 @@ export class MetadataModel {
         return;
       case 'bytes.forget':
         this.#state.condemned.delete(change.digest);
+        if (change.deleted === true) this.#state.stored.delete(change.digest);
         return;
       case 'document.put':
         this.#state.records.set(`${change.kind} ${change.id}`, change.value);
@@ -309,6 +351,7 @@ export class MetadataModel {
     const before = image.links.get(digest);
     image.links.set(digest, { size: before?.size ?? size, linkedAt: when });
     if (before === undefined) image.updatedAt = Math.max(image.updatedAt, when);
+    this.#store(digest, before?.size ?? size);
     const candidate = { kind: 'link', at, digest, since: when } as const;
     if (this.isNamed(at, digest)) return;
     if (before === undefined || !this.#state.candidates.has(identify(candidate))) this.#leave(candidate);
@@ -321,6 +364,8 @@ export class MetadataModel {
     image.manifests.set(manifest.digest, manifest);
     image.trash.delete(manifest.digest);
     image.updatedAt = Math.max(image.updatedAt, manifest.pushedAt);
+    image.pushedAt = Math.max(image.pushedAt, manifest.pushedAt);
+    this.#store(manifest.digest, manifest.size);
     this.#release(
       at,
       before?.references.filter((digest) => !manifest.references.includes(digest)) ?? [],
@@ -350,6 +395,10 @@ export class MetadataModel {
     image.trash.set(digest, item);
     this.#release(at, before.references, when);
     image.trash.set(digest, { ...item, bytes: sizeBefore - sizeOf(image) });
+  }
+
+  #store(digest: Digest, size: number): void {
+    this.#state.stored.set(digest, this.#state.stored.get(digest) ?? size);
   }
 
   #release(at: ImageKey, digests: readonly Digest[], since: number): void {
@@ -399,11 +448,12 @@ export class MetadataModel {
         touched: new Map(),
         trash: new Map(),
         updatedAt: 0,
+        pushedAt: 0,
       };
       images.set(at.image, image);
     }
     // An empty image is forgotten.
-    if (isEmpty(image)) image.updatedAt = 0;
+    if (isEmpty(image)) Object.assign(image, { updatedAt: 0, pushedAt: 0 });
     return image;
   }
 }
@@ -422,6 +472,10 @@ function sizeOf({ links, manifests }: ModelImage): number {
 export function identify(candidate: Candidate): string {
   if (candidate.kind === 'bytes') return candidate.digest;
   return `${candidate.at.repository}/${candidate.at.image} ${candidate.digest}`;
+}
+
+function holds({ links, manifests, trash }: ModelImage, digest: Digest): boolean {
+  return links.has(digest) || manifests.has(digest) || trash.has(digest);
 }
 
 function by<T>(key: (item: T) => string): (a: T, b: T) => number {

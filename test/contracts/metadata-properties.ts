@@ -6,6 +6,7 @@ import type { ImageKey } from '../../src/ports/images.js';
 import type { Digest } from '../../src/protocol/digest.js';
 import { identify, MetadataModel } from './metadata-model.js';
 import { kinds, openings, plan, tags, type Step, type World, type Write } from './metadata-plans.js';
+import { sumExclusive } from './metadata-inventory.js';
 import { collect, digest } from './metadata-samples.js';
 
 const whole = { limit: 100 };
@@ -22,12 +23,17 @@ export function metadataPropertiesContract(open: () => Promise<MetadataStore>): 
         async (plans, watchedFrom) => {
           const world = makeWorld();
           const model = new MetadataModel();
+          while (await store.inventory.countStored());
+          // Runs before this one left content of their own.
+          const { bytes: before } = await store.inventory.storedBytes();
           for (const [i, make] of [...openings, ...plans].entries()) {
             await takeStep(store, model, make(world));
             // From here on, usage is updated with writes instead of being summed.
             if (i === watchedFrom) for (const name of world.repositories) await store.usage(name);
           }
           await compare(store, model, world);
+          const expected = { bytes: before + model.storedBytes(), isComplete: true };
+          expect(await store.inventory.storedBytes()).toEqual(expected);
         },
       ),
       { numRuns: 60, seed: 20_261, endOnFailure: false },
@@ -109,6 +115,13 @@ function holds(model: MetadataModel, precondition: Precondition): boolean {
   if (type === 'referenced' || type === 'unreferenced') {
     return model.isReferenced(precondition.digest) === (type === 'referenced');
   }
+  if (type === 'holders') {
+    const found = model.holders(precondition.at, precondition.digest);
+    const { tags: expectedTags, namedBy } = precondition.are;
+    // An image of a missing repository has no holders that could be as expected.
+    const isThere = model.repositories().some(({ config }) => config.name === precondition.at.repository);
+    return isThere && isSame(found.tags, expectedTags) && isSame(found.namedBy, namedBy);
+  }
   const { is } = precondition;
   if (type === 'tag') {
     const tag = model.tag(precondition.at, precondition.tag);
@@ -131,6 +144,10 @@ function holds(model: MetadataModel, precondition: Precondition): boolean {
   );
 }
 
+function isSame(found: readonly string[], expected: readonly string[]): boolean {
+  return found.toSorted().join() === expected.toSorted().join();
+}
+
 async function compare(store: MetadataStore, model: MetadataModel, world: World): Promise<void> {
   const mine = <T>(items: readonly T[], nameOf: (item: T) => string) =>
     items.filter((item) => world.repositories.includes(nameOf(item)));
@@ -141,6 +158,7 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
     expect(await store.evictable(name, whole)).toEqual(model.evictable(name));
     expect(await store.usage(name)).toBe(model.usage(name));
     expect(await store.trash.list(name, whole)).toEqual(model.trash(name));
+    expect((await sumExclusive(store)).get(name) ?? 0).toBe(model.exclusiveBytes(name));
   }
   for (const at of world.images) await compareImage(store, model, world, at);
   for (const kind of kinds) {
@@ -163,12 +181,16 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
 async function compareImage(store: MetadataStore, model: MetadataModel, world: World, at: ImageKey): Promise<void> {
   expect(await store.image(at)).toEqual(model.image(at));
   expect((await store.tags(at, whole)).items).toEqual(model.tags(at));
+  expect((await store.inventory.manifests(at, whole)).items).toEqual(model.manifests(at));
+  expect(await store.inventory.uniqueBytes(at)).toBe(model.uniqueBytes(at));
   for (const tag of tags) expect(await store.tag(at, tag)).toEqual(model.tag(at, tag));
   for (const found of world.digests) {
     expect(await store.manifest(at, found)).toEqual(model.manifest(at, found));
     expect(await store.link(at, found)).toEqual(model.link(at, found));
     expect(await store.isNamed(at, found)).toBe(model.isNamed(at, found));
     expect(await store.trash.get(at, found)).toEqual(model.trashed(at, found));
+    expect(await store.inventory.holders(at, found)).toEqual(model.holders(at, found));
+    expect(await store.inventory.isHeldElsewhere(at, found)).toBe(model.isHeldElsewhere(at, found));
     expect((await store.referrers(at, found, whole)).items).toEqual(model.referrers(at, found));
   }
 }

@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
+import type { ManifestHolders } from '../../src/ports/inventory.js';
 import { metadataChangesContract } from './metadata-changes.js';
+import { inventory } from './metadata-inventory.js';
 import { journal } from './metadata-journal.js';
 import { pulls } from './metadata-pulls.js';
 import { trash } from './metadata-trash.js';
@@ -51,6 +53,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     describe('the journal', () => journal(store));
     describe('counts of pulls', () => pulls(store));
     describe('the trash', () => trash(store));
+    describe('the inventory', () => inventory(store));
   });
 
   describe(`${name} compared with a simple model`, () => {
@@ -72,6 +75,9 @@ function health(store: () => MetadataStore): void {
 function preconditions(store: () => MetadataStore): void {
   describe('preconditions', () => {
     const id = session('1', at).id;
+    const holders = (tags: readonly string[], ...namedBy: readonly string[]): ManifestHolders => {
+      return { tags: tags.map(tagName), namedBy: namedBy.map(digest) };
+    };
     const cases: { require: Precondition; holds: boolean }[] = [
       { require: { type: 'repository', name: 'r', is: 'present' }, holds: true },
       { require: { type: 'repository', name: 'r', is: 'absent' }, holds: false },
@@ -93,6 +99,16 @@ function preconditions(store: () => MetadataStore): void {
       { require: { type: 'unnamed', at, digest: digest('l') }, holds: false },
       { require: { type: 'unnamed', at, digest: digest('m') }, holds: true },
       { require: { type: 'unnamed', at: { ...at, repository: 'x' }, digest: digest('l') }, holds: true },
+      { require: { type: 'holders', at, digest: digest('m'), are: holders(['v1']) }, holds: true },
+      { require: { type: 'holders', at, digest: digest('m'), are: holders([]) }, holds: false },
+      { require: { type: 'holders', at, digest: digest('m'), are: holders(['v1', 'v2']) }, holds: false },
+      { require: { type: 'holders', at, digest: digest('m'), are: holders(['v2']) }, holds: false },
+      { require: { type: 'holders', at, digest: digest('l'), are: holders([], 'm') }, holds: true },
+      { require: { type: 'holders', at, digest: digest('l'), are: holders([]) }, holds: false },
+      {
+        require: { type: 'holders', at: { ...at, repository: 'x' }, digest: digest('l'), are: holders([]) },
+        holds: false,
+      },
       { require: { type: 'unreferenced', digest: digest('l') }, holds: false },
       { require: { type: 'unreferenced', digest: digest('m') }, holds: false },
       { require: { type: 'unreferenced', digest: digest('x') }, holds: true },
@@ -288,6 +304,7 @@ function concurrency(store: () => MetadataStore): void {
         tags: 200,
         bytes: 200 * 100 + 50 * 10,
         updatedAt: 49,
+        pushedAt: 1,
       });
     });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Change } from '../../src/ports/metadata.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { metadataStoreContract } from '../contracts/metadata-store.js';
 import {
@@ -132,6 +133,27 @@ describe('LevelMetadataStore', () => {
     expect(await after.candidates(Infinity, 9)).toMatchObject([{ kind: 'bytes', digest: digest('m') }]);
   });
 
+  it('counts the content of an index that an older release wrote, in steps, while it is written to', async () => {
+    const store = await openStore();
+    const names = Array.from({ length: 1500 }, (_, i) => `l${i}`);
+    const old = [repository('r'), ...names.map((name) => link(name, 1)), ...putManifest('m', {}, 't')];
+    await store.apply(old, { durable: false });
+    await store.close();
+    const raw = new Level(folder);
+    const added = [...(await raw.keys({ gt: '!\0stored', lt: '!\0stored\x01' }).all()), '!\0stored-bytes'];
+    expect(added).toHaveLength(1502);
+    await raw.batch(added.map((key) => ({ type: 'del', key })));
+    await raw.close();
+    const reopened = await openStore();
+    expect(await reopened.inventory.storedBytes()).toEqual({ bytes: 0, isComplete: false });
+    await reopened.apply([link('l7', 2), link('new', 2)], { durable: false });
+    expect(await reopened.inventory.countStored()).toBe(true);
+    const forgotten: Change = { type: 'bytes.forget', digest: digest('l8'), deleted: true };
+    await reopened.apply([unlink('l8', 3), forgotten, link('newer', 3)], { durable: false });
+    while (await reopened.inventory.countStored());
+    expect(await reopened.inventory.storedBytes()).toEqual({ bytes: 15_000 - 10 + 20 + 100, isComplete: true });
+  });
+
   it('leaves no keys of deleted and purged content', async () => {
     const store = await openStore();
     const images = [at, { repository: 's', image: 'i' }];
@@ -154,14 +176,16 @@ describe('LevelMetadataStore', () => {
     );
     await store.apply([{ type: 'repository.delete', name: 's', when: 3 }], { durable: false });
     while (await store.purge(4));
-    const settled = (await store.candidates(Infinity, 99)).map(
-      (candidate) => ({ type: 'candidate.delete', candidate }) as const,
-    );
+    const settled = (await store.candidates(Infinity, 99)).flatMap((candidate): Change[] => [
+      { type: 'candidate.delete', candidate },
+      { type: 'bytes.forget', digest: candidate.digest, deleted: true },
+    ]);
     await store.apply([...settled, record('rule', '1')], { durable: false });
     await store.apply([{ type: 'document.delete', kind: 'rule', id: '1' }], { durable: false });
     await store.close();
     const raw = new Level(folder);
-    expect(await raw.keys().all()).toEqual(['!\0batch', '!\0next-id', '!\0repository\0r']);
+    expect(await raw.keys().all()).toEqual(['!\0batch', '!\0next-id', '!\0repository\0r', '!\0stored-bytes']);
+    expect(await raw.get('!\0stored-bytes')).toBe(JSON.stringify({ bytes: 0, countedTo: '' }));
     await raw.close();
   });
 

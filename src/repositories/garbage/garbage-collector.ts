@@ -224,7 +224,9 @@ export class OnlineGarbageCollector implements GarbageCollector {
   async #deleteCondemned(digest: Digest, alongside: readonly Change[]): Promise<boolean> {
     const deleted = await this.#parts.blobs.delete(digest);
     this.#parts.onDeleted(digest);
-    await this.#parts.metadata.apply([{ type: 'bytes.forget', digest }, ...alongside], { durable: false });
+    await this.#parts.metadata.apply([{ type: 'bytes.forget', digest, deleted: true }, ...alongside], {
+      durable: false,
+    });
     return deleted;
   }
 

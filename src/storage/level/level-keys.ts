@@ -18,6 +18,8 @@
  *   !|holder|sha256:ab…|link|5|team/app                   ""              digest → images that link it
  *   !|holder|sha256:cd…|manifest|5|team/app               ""              digest → images that hold it as a manifest
  *   !|holder|sha256:cd…|trash|5|team/app                  ""              digest → images that have it in the trash
+ *   !|stored|sha256:ab…                                   5242880         content that was held and is not deleted yet → its size
+ *   !|stored-bytes                                        {bytes, …}      the sum of these sizes
  *   !|since|sha256:ab…                                    1767225600000   candidate for bytes → its time in `due`
  *   !|due|0001767225600000|bytes|sha256:ab…               ""              candidates by time
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
@@ -94,6 +96,13 @@ export interface BatchHead {
   readonly synced: number;
 }
 
+/** The sum of the sizes of stored content. */
+export interface StoredTotal {
+  readonly bytes: number;
+  /** The digest up to which content of releases without this sum is counted. Absent: all is counted. */
+  readonly countedTo?: string;
+}
+
 /** A candidate without its time, which identifies it. */
 export type CandidateTarget =
   | { readonly kind: 'link'; readonly place: Place; readonly digest: Digest }
@@ -104,6 +113,9 @@ export const nextIdKey = '!\0next-id' as Key<number>;
 
 /** The key that every batch writes first. */
 export const batchKey = '!\0batch' as Key<BatchHead>;
+
+/** The key of the sum of the sizes of stored content. */
+export const storedTotalKey = '!\0stored-bytes' as Key<StoredTotal>;
 
 /** The key that health checks write and read back. */
 export const checkKey = '!\0check' as Key<number>;
@@ -126,6 +138,11 @@ export function sessionKey(id: SessionId): Key<StoredSession> {
 /** Returns the key that lists a session under its repository. */
 export function ownSessionKey(repository: RepositoryId, id: SessionId): Key<''> {
   return `${repository}\0session\0${id}` as Key<''>;
+}
+
+/** Returns the key of the size of stored content. */
+export function storedKey(digest: Digest): Key<number> {
+  return `!\0stored\0${digest}` as Key<number>;
 }
 
 /** Returns the key that marks bytes about to be deleted. */
@@ -163,6 +180,13 @@ export function holderPrefix(digest: Digest): Prefix {
   return `${allHoldersPrefix}${digest}\0` as Prefix;
 }
 
+/** Parses a key under `allHoldersPrefix`. */
+export function parseHolderKey(key: string): { readonly digest: Digest; readonly kind: string; readonly place: Place } {
+  // The casts follow the form that `holderPrefix` and `holderMember` build.
+  const [, , digest, kind, id, image] = key.split('\0') as [string, string, string, string, string, string];
+  return { digest: digest as Digest, kind, place: { id: id as RepositoryId, image } };
+}
+
 /** Returns the member of `holderPrefix` for an image. */
 export function holderMember(kind: 'link' | 'manifest' | 'trash', { id, image }: Place): string {
   return `${kind}\0${id}\0${image}`;
@@ -191,6 +215,11 @@ export function referrerPrefix({ id, image }: Place, subject: Digest): Prefix {
 /** Returns the prefix of all tags of an image. */
 export function tagPrefix({ id, image }: Place): string {
   return `${id}\0tag\0${image}\0`;
+}
+
+/** Returns the prefix of the records of an image's manifests or links, by digest. */
+export function contentPrefix(family: 'manifest' | 'link', { id, image }: Place): string {
+  return `${id}\0${family}\0${image}\0`;
 }
 
 /** Returns the prefix of all images of a repository. */

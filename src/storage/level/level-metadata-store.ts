@@ -23,6 +23,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { ConflictError } from '../../util/conflict-error.js';
 import { LevelTrash } from './derived/level-trash-lists.js';
+import { LevelInventory, type ReadIndex } from './derived/level-inventory.js';
 import { LevelPulls } from './derived/level-pulls.js';
 import { readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
@@ -71,6 +72,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly journal: LevelJournal;
   readonly trash = new LevelTrash((work) => this.#read(work));
   readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
+  readonly inventory: LevelInventory;
   /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
   readonly #referrerReads = new Semaphore(4);
   #closing: Promise<void> | undefined;
@@ -81,7 +83,9 @@ export class LevelMetadataStore implements MetadataStore {
     this.#index = index;
     this.#writer = new LevelWriter(index);
     this.#purge = new LevelPurge(index);
-    this.journal = new LevelJournal({ index, read: (work) => this.#read(work), writer: this.#writer, lastEntry });
+    const read: ReadIndex = (work) => this.#read(work);
+    this.inventory = new LevelInventory({ index, read, writer: this.#writer });
+    this.journal = new LevelJournal({ index, read, writer: this.#writer, lastEntry });
   }
 
   /**

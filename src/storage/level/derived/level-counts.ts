@@ -24,18 +24,22 @@ interface CountChange {
   readonly bytes?: number;
   /** Absent when the change carries no time, or one that images do not show. */
   readonly when?: number;
+  /** The time of a push. */
+  readonly pushedAt?: number;
 }
 
 /** Always writes absolute counts, even unchanged ones: an earlier write of them may not have reached the disk yet. */
 export function count(view: LevelView, place: Place, by: CountChange): void {
   const key = imageKey(place);
   const before = view.get(key);
+  const pushedAt = Math.max(before?.record.pushedAt ?? 0, by.pushedAt ?? 0);
   const record = {
     image: place.image,
     manifests: (before?.record.manifests ?? 0) + (by.manifests ?? 0),
     tags: (before?.record.tags ?? 0) + (by.tags ?? 0),
     bytes: (before?.record.bytes ?? 0) + (by.bytes ?? 0),
     updatedAt: Math.max(before?.record.updatedAt ?? 0, by.when ?? 0),
+    ...(pushedAt === 0 ? {} : { pushedAt }),
   };
   const links = (before?.links ?? 0) + (by.links ?? 0);
   const trashed = (before?.trashed ?? 0) + (by.trashed ?? 0);

@@ -8,6 +8,7 @@ import type { ImageKey } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { count, weigh } from '../derived/level-counts.js';
 import { countPulls } from '../derived/level-pulls.js';
+import { forgetStored, noteStored } from '../derived/level-stored.js';
 import { dropCandidate, putCandidate, settleCandidate } from '../derived/level-candidates.js';
 import {
   condemnedKey,
@@ -96,6 +97,7 @@ async function recordChange(view: LevelView, change: Change, journal: JournalRec
     case 'bytes.condemn':
       return view.put(condemnedKey(change.digest), '');
     case 'bytes.forget':
+      if (change.deleted === true) forgetStored(view, change.digest);
       return view.delete(condemnedKey(change.digest));
     case 'document.put':
       return putDocument(view, change, journal);
@@ -157,6 +159,7 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   // the disk yet.
   view.put(key, { size: before?.size ?? size, linkedAt: when });
   view.addMember(holderPrefix(digest), holderMember('link', place));
+  noteStored(view, digest, before?.size ?? size);
   const manifest = view.get(manifestKey(place, digest));
   const bytes = weigh(manifest, { size: before?.size ?? size, linkedAt: when }) - weigh(manifest, before);
   if (before === undefined) count(view, place, { links: 1, bytes, when });

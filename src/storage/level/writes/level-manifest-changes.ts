@@ -6,6 +6,7 @@ import type { ManifestRecord } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import { count, weigh } from '../derived/level-counts.js';
+import { noteStored } from '../derived/level-stored.js';
 import {
   condemnedKey,
   holderMember,
@@ -42,6 +43,7 @@ export async function putManifest(
   const link = view.get(linkKey(place, digest));
   view.put(key, manifest);
   view.addMember(holderPrefix(digest), holderMember('manifest', place));
+  noteStored(view, digest, manifest.size);
   if (before !== undefined) removeReverseKeys(view, place, before);
   else journal.record('manifest.pushed', { ...at, digest, mediaType });
   for (const named of manifest.references) view.addMember(namedPrefix(place, named), digest);
@@ -50,6 +52,7 @@ export async function putManifest(
     manifests: before === undefined ? 1 : 0,
     bytes: weigh(manifest, link) - weigh(before, link),
     when: manifest.pushedAt,
+    pushedAt: manifest.pushedAt,
   });
   // After the count, which would forget an image that is empty in between.
   const trashed = takeTrash(view, place, digest)?.manifest;
@@ -157,7 +160,7 @@ export function putTag(view: LevelView, place: Place, change: ChangeOf<'tag.put'
   journal.recordMove(change.at, place, name, before, digest);
   view.put(key, { name, digest, updatedAt, ...(checkedAt === undefined ? {} : { checkedAt }) });
   view.addMember(taggedPrefix(place, digest), name);
-  count(view, place, { tags: before === undefined ? 1 : 0, when: updatedAt });
+  count(view, place, { tags: before === undefined ? 1 : 0, when: updatedAt, pushedAt: updatedAt });
 }
 
 /** Deletes a tag. */

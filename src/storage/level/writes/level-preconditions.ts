@@ -12,6 +12,7 @@ import {
   repositoryKey,
   sessionKey,
   tagKey,
+  taggedPrefix,
   type Place,
 } from '../level-keys.js';
 import type { LevelView } from '../level-view.js';
@@ -38,6 +39,7 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   }
   // A missing repository behaves like an empty one.
   const place = findPlace(view, precondition.at);
+  if (type === 'holders') return place !== undefined && areHolders(view, place, precondition);
   if (type === 'named' || type === 'unnamed') {
     const { digest } = precondition;
     const named =
@@ -53,6 +55,19 @@ async function holds(view: LevelView, precondition: Precondition): Promise<boole
   const link = place && view.get(linkKey(place, precondition.digest));
   const { is } = precondition;
   return typeof is === 'string' ? isThere(link, is) : link?.linkedAt === is.linkedAt;
+}
+
+async function areHolders(
+  view: LevelView,
+  place: Place,
+  { digest, are }: Extract<Precondition, { type: 'holders' }>,
+): Promise<boolean> {
+  const isSame = (found: readonly string[], expected: readonly string[]): boolean =>
+    found.length === expected.length && found.every((member) => expected.includes(member));
+  return (
+    isSame(await view.members(taggedPrefix(place, digest)), are.tags) &&
+    isSame(await view.members(namedPrefix(place, digest)), are.namedBy)
+  );
 }
 
 function isThere(value: unknown, is: 'present' | 'absent'): boolean {
@@ -81,6 +96,7 @@ function describe(precondition: Precondition): string {
   const image = `${precondition.at.repository}/${precondition.at.image}`;
   if (type === 'named') return `a manifest of "${image}" must name ${precondition.digest}`;
   if (type === 'unnamed') return `no manifest of "${image}" may name ${precondition.digest}`;
+  if (type === 'holders') return `the holders of ${precondition.digest} in "${image}" must be the expected ones`;
   const what = type === 'tag' ? precondition.tag : precondition.digest;
   const is = typeof precondition.is === 'string' ? precondition.is : JSON.stringify(precondition.is);
   return `${type} "${what}" of "${image}" must be ${is}`;
