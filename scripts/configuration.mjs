@@ -37,7 +37,7 @@ export function renderConfiguration(page, sources) {
 /** @returns {Readonly<Record<string, readonly string[]>>} */
 function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, serveFlags }) {
   const { properties, required } = toJsonSchema(optionsSchema);
-  const { repositories, access, limits, garbageCollection } = properties;
+  const { repositories, access, limits, garbageCollection, audit } = properties;
   const [local, remote, virtual] = repositories.items.anyOf;
   const common = Object.keys(local.properties).filter(
     (name) => name in remote.properties && name in virtual.properties,
@@ -48,6 +48,7 @@ function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, se
     options: renderOptions({ properties, required }, '', 0),
     limits: renderOptions(limits, 'limits.'),
     garbageCollection: renderOptions(garbageCollection, 'garbageCollection.'),
+    audit: renderOptions(audit, 'audit.'),
     repositories: repository(pick(local, (name) => common.includes(name))),
     'repositories: local': repository(own(local)),
     'repositories: remote': repository(own(remote)),

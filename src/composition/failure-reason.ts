@@ -3,6 +3,7 @@ import { RegistryError } from '../protocol/errors.js';
 const reasons: readonly (readonly [codes: readonly string[], reason: string])[] = [
   // Must come before the codes of system calls, which may be its cause.
   [['HTPASSWD_INVALID'], 'its htpasswd file cannot be used'],
+  [['AUDIT_FILE_UNUSABLE'], 'its audit file cannot be written'],
   [['LEVEL_LOCKED', 'FOLDER_IN_USE'], 'another process uses its data folder'],
   [['INDEX_DAMAGED'], 'its index is lost or damaged'],
   [['STORED_TYPE_DIFFERS'], 'a repository has another type than its stored content'],

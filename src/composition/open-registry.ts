@@ -20,6 +20,7 @@ import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
+import { AuditFile } from '../operations/audit-file.js';
 import { createGarbageJob } from '../operations/garbage-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
@@ -93,6 +94,8 @@ async function openOn(
 ): Promise<OpenRegistry> {
   // This comes first, so that a registry that must not start changes nothing.
   await checkStoredTypes(options.repositories, stores.metadata);
+  const audit = await openAudit(options, stores.metadata, runtime, owner);
+  closers.add('audit file', () => audit?.close());
   const configured = await openAccessControl(options, stores.metadata, runtime);
   const access = owner === undefined ? configured : createOwnerAccess(configured, owner);
   closers.add('access control', () => access.close());
@@ -179,6 +182,7 @@ async function openOn(
     quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
     loadArchives: createArchiveLoader(),
     passthrough,
+    audit,
     instanceId,
     uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
     downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
@@ -204,6 +208,16 @@ function createArchiveLoader(): () => Promise<Archives> {
 function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | undefined {
   // The schema checks only that it is a function: zod cannot check its signature.
   return typeof access === 'string' ? undefined : (access.authenticate as AuthenticateHost | undefined);
+}
+
+/** A command that administers the folder writes no lines: the registry finds its changes in the journal. */
+async function openAudit(
+  { audit }: ResolvedOptions,
+  { journal }: MetadataStore,
+  runtime: Runtime,
+  owner: FolderOwner | undefined,
+): Promise<AuditFile | undefined> {
+  return audit === undefined || owner !== undefined ? undefined : AuditFile.open(audit, { journal, runtime });
 }
 
 /** Opens access control. Loads the code for rules, tokens and passwords only if there are rules, for a faster start. */

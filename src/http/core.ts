@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import type { AccessControl, ClientInfo } from '../ports/access.js';
+import type { AccessControl, ClientInfo, Principal } from '../ports/access.js';
+import type { AuditTrail } from '../ports/audit.js';
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
@@ -40,6 +41,10 @@ export interface RequestFacts {
   op: string;
   principal: string;
   clientAddress: string;
+  /** How the principal authenticated, once it is known. */
+  via?: Principal['via'];
+  /** What the operation changes, if the journal does not record it. */
+  change?: string | undefined;
 }
 
 /** Called once the request is answered. */
@@ -50,6 +55,8 @@ export interface Core {
   readonly access: AccessControl;
   readonly directory: RepositoryDirectory;
   readonly passthrough: Passthrough;
+  /** Absent without an audit file. */
+  readonly audit?: AuditTrail | undefined;
   /** Our name in `Via`. */
   readonly instanceId: string;
   readonly rates: RateLimiter;

@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http';
 import { anonymous } from '../util/anonymous.js';
 import type { AccessQuestion, ClientInfo, Principal } from '../ports/access.js';
 import type { ImageKey } from '../ports/images.js';
-import type { Actor } from '../ports/journal.js';
 import type { ResolvedName } from '../ports/repository.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import type { Endpoint, Match } from '../protocol/tables/route-table.js';
+import { describeActor } from './audit-notes.js';
 import { announcesBody } from './bodies/body.js';
 import { keepPace } from './limits/pace.js';
 import type { Exchange, Handler } from './exchange.js';
@@ -19,8 +19,6 @@ import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
 /** No supported request needs a longer query: fifty tags fit in this. */
 const maxQueryLength = 8 * 1024;
-/** The part of a `User-Agent` that is kept. */
-const maxUserAgentLength = 200;
 
 /**
  * Serves one request: waits until the registry is open, applies the rate limit, matches, resolves the name, authenticates, checks permissions, calls the handler.
@@ -46,6 +44,7 @@ export async function dispatch<Row extends Endpoint>(
     throw new RegistryError('UNSUPPORTED', { status: 404, message: 'no such endpoint' });
   }
   facts.op = match.row.op;
+  facts.change = match.row.change;
   surface.guard?.(req, match.row);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
   const resolved = resolveName(core, match, client, query);
@@ -53,7 +52,8 @@ export async function dispatch<Row extends Endpoint>(
   const principal = await admit(core, match, req, question, resolved, facts);
   if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
-  const actor = describeActor(req, principal, client, facts);
+  const actor = describeActor(req, principal, client, facts.id);
+  if (principal.via === 'basic' || principal.via === 'host') core.audit?.login(actor);
   const hasLeft = (): boolean => req.socket.destroyed || req.socket.readableEnded;
   const caller = createCaller(core.access, { principal, actor, trail, hasLeft }, question);
   const target = resolved && (await findTarget(core, principal, match, resolved));
@@ -74,12 +74,6 @@ export async function dispatch<Row extends Endpoint>(
   if (announcesBody(req)) source.track(work.then(ignore, ignore));
   const reply = core.offload(req, await keepPace(req, work, core.uploadPace));
   return target?.namespace === undefined ? reply : { ...reply, namespace: target.namespace };
-}
-
-/** Describes who asks, for events and the journal. */
-function describeActor(req: IncomingMessage, { id, via }: Principal, client: ClientInfo, facts: RequestFacts): Actor {
-  const userAgent = req.headers['user-agent']?.slice(0, maxUserAgentLength);
-  return { principal: id, via, requestId: facts.id, address: client.address, host: client.host, userAgent };
 }
 
 /** Counts the request for its client. @throws RegistryError TOOMANYREQUESTS when too many of its requests are in progress. */
@@ -141,6 +135,7 @@ async function admit(
   // Health checks need no login, and work with expired credentials too.
   const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question);
   facts.principal = principal.id;
+  facts.via = principal.via;
   if (row.access === 'none') return principal;
   rates.admitPrincipal(principal);
   // Browsers send the cookies of the host and a remembered password without asking the user.

@@ -8,6 +8,7 @@ import type { Provenance } from '../ports/images.js';
 import type { ReportRefusal, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
+import { noteChange, noteRefusal } from './audit-notes.js';
 import { discardEarly, discardRest } from './bodies/body.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
 import type { CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
@@ -57,7 +58,7 @@ async function answer<Row extends Endpoint>(
   const facts: RequestFacts = { id, op: 'unmatched', principal: '', clientAddress: remoteAddress };
   const onSlow = (): void => {
     runtime.log.info(
-      { ...facts, ...describeRequest(req, id) },
+      { ...shownFacts(facts), ...describeRequest(req, id) },
       'connection closed: client read the response too slowly',
     );
     reportRefusal('slow_download', facts.clientAddress);
@@ -70,6 +71,7 @@ async function answer<Row extends Endpoint>(
     const reply = await dispatch(surface, source, req, location, facts, (callback) => (leave = callback));
     countAnswer(res, reply, facts.clientAddress, source);
     outcome = await deliver(req, res, reply, delivery);
+    noteChange(source.opened?.audit, req, facts);
   } catch (thrown) {
     const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
     if (error.refusedLogin !== undefined) {
@@ -78,6 +80,7 @@ async function answer<Row extends Endpoint>(
       runtime.log.info(refused, 'login refused');
       runtime.emit('login.refused', refused);
     }
+    noteRefusal(source.opened?.audit, req, facts, error);
     if (error.refusal !== undefined) reportRefusal(error.refusal, facts.clientAddress);
     outcome = await deliver(req, res, errorReply(error), delivery);
     outcome = { ...outcome, errorCode: error.code };
@@ -90,13 +93,19 @@ async function answer<Row extends Endpoint>(
   const { status, errorCode, provenance } = outcome;
   const url = shownUrl(req.url ?? '');
   if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
-    runtime.log.info({ ...facts, method, url, status, made: outcome.made }, 'changed through the management API');
+    const made = { method, url, status, made: outcome.made };
+    runtime.log.info({ ...shownFacts(facts), ...made }, 'changed through the management API');
   }
   if (runtime.events.listenerCount('request') === 0) return;
-  const event = { ...facts, method, url, status, durationMs: performance.now() - startedAt, remoteAddress };
+  const event = { ...shownFacts(facts), method, url, status, durationMs: performance.now() - startedAt, remoteAddress };
   if (errorCode !== undefined) Object.assign(event, { errorCode });
   if (provenance !== undefined) Object.assign(event, { cache: provenance.cache, servedBy: provenance.repository });
   runtime.emit('request', event);
+}
+
+/** Returns the facts that are logged. */
+function shownFacts({ id, op, principal, clientAddress }: RequestFacts): Omit<RequestFacts, 'via' | 'change'> {
+  return { id, op, principal, clientAddress };
 }
 
 interface Outcome {

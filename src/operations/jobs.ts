@@ -1,6 +1,7 @@
 /**
- * Work of operators: jobs, and the kinds of them. `jobs.ts` runs them, `job-run.ts` is one that runs,
- * `job-records.ts` stores them. Imported by the composition root; imports ports/, protocol/ and util/ only.
+ * Work of operators: jobs, and the kinds of them. `jobs.ts` runs them, `job-run.ts` is one that runs, `job-records.ts`
+ * stores them. The audit file begins in `audit-file.ts`. Imported by the composition root and the command; imports ports/,
+ * protocol/ and util/ only.
  */
 import type { Job, JobKind, JobOutcome, JobRequest, Jobs } from '../ports/jobs.js';
 import type { Actor } from '../ports/journal.js';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AuditEvent } from '../ports/audit.js';
 import type { BlobStore } from '../ports/bytes.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { Logger } from '../ports/runtime.js';
@@ -14,6 +15,8 @@ import {
 import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
 import { isAddressOrNetwork } from '../util/addresses.js';
 import { plainLogger } from '../util/plain-log.js';
+
+const auditEvents = ['change', 'login', 'denied'] as const satisfies readonly AuditEvent[];
 
 interface Stores {
   readonly blobs: BlobStore;
@@ -74,6 +77,32 @@ const garbageCollectionSchema = strictOptions({
     description: 'How long blobs that are not in the index stay in quarantine before they are deleted.',
   }),
 }).meta({ title: 'GarbageCollectionOptions' });
+
+const auditSchema = strictOptions({
+  file: z.string().min(1, 'must be the path of a file').meta({
+    description:
+      'The path of the file. A relative one is relative to the folder of the config file, in code to the working directory. The folder is created if it does not exist. Not shared with another registry.',
+  }),
+  keepDays: z
+    .number()
+    .int()
+    .min(1)
+    .max(36_500)
+    .default(365)
+    .meta({ description: 'How many days rotated files are kept.' }),
+  maxBytes: bytesSchema
+    .min(4096, 'must be at least 4096')
+    .default(100 * 1024 * 1024)
+    .meta({ description: 'The size at which the file is rotated. It is also rotated each day, at midnight UTC.' }),
+  events: z
+    .array(z.enum(auditEvents, { error: `must be one of ${auditEvents.join(', ')}` }))
+    .min(1, 'must name at least one event')
+    .default([...auditEvents])
+    .meta({
+      description:
+        'What is recorded. `change`: each change of images, tags, repositories, access control and jobs. `login`: logins and refused ones. `denied`: requests that the rules refused.',
+    }),
+}).meta({ title: 'AuditOptions' });
 
 /** The options of `createRegistry`. Those that the management API accepts too are declared in `protocol/settings/`. */
 export const optionsSchema = strictOptions({
@@ -150,6 +179,9 @@ export const optionsSchema = strictOptions({
     description:
       'Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Without it such a start is refused. Set it for one start only.',
   }),
+  audit: auditSchema
+    .optional()
+    .meta({ description: 'Records who changed what in a file of JSON lines.', unset: 'no audit file' }),
   maxManifestCacheBytes: bytesSchema
     .default(64 * 1024 * 1024)
     .meta({ description: 'Memory for the most requested manifests. `0`: none.' }),

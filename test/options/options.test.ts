@@ -179,6 +179,16 @@ describe('resolveOptions', () => {
     expect(pathsOf(options)).toEqual(paths);
   });
 
+  it.each([
+    ['without a file', {}, 'audit.file', 'is required'],
+    ['an unknown event', { file: 'a', events: ['change', 'push'] }, 'audit.events[1]', /must be one of change, login/],
+    ['no event', { file: 'a', events: [] }, 'audit.events', 'must name at least one event'],
+    ['files that are kept for no time', { file: 'a', keepDays: 0 }, 'audit.keepDays', 'must be at least 1'],
+    ['a tiny file', { file: 'a', maxBytes: 10 }, 'audit.maxBytes', 'must be at least 4096'],
+  ])('refuses an audit file with %s', (_title, audit, path, problem) => {
+    expect(problemsOf({ storage: '/x', audit })).toEqual([{ path, problem: expect.stringMatching(problem) as string }]);
+  });
+
   it('tells all problems in its message', () => {
     const attempt = (): unknown => resolveOptions({ storage: '', prefix: 'x' });
     expect(attempt).toThrow(OptionsError);

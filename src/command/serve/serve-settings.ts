@@ -102,8 +102,10 @@ export function checkServeSettings(
     ...(tls.value === undefined ? {} : { tls: tls.value }),
     storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
     ...(access === undefined ? {} : { access }),
-    registry:
-      flags.acceptEmptyIndex === true ? { ...registry.value.rest, acceptEmptyIndex: true } : registry.value.rest,
+    registry: {
+      ...withAuditFile(file?.path, registry.value.rest),
+      ...(flags.acceptEmptyIndex === true ? { acceptEmptyIndex: true } : {}),
+    },
   };
   return { value, problems: found };
 }
@@ -165,6 +167,10 @@ function inFile({ path, problem }: Problem): Problem {
 function withFileOf(file: string | undefined, access: RegistrySection['access']): RegistrySection['access'] {
   if (typeof access !== 'object' || access.htpasswd === undefined) return access;
   return { ...access, htpasswd: fromFile(file, access.htpasswd) };
+}
+
+function withAuditFile(file: string | undefined, { audit, ...rest }: RegistrySection['rest']): RegistrySection['rest'] {
+  return audit === undefined ? rest : { ...rest, audit: { ...audit, file: fromFile(file, audit.file) } };
 }
 
 function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefined): Checked<ServeSettings['tls']> {

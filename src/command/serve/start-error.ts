@@ -42,7 +42,7 @@ export function explainListenError(cause: unknown, host: string, port: number, p
 
 /** Explains why the data folder cannot be opened. */
 export function explainDataFolderError(cause: unknown, folder: string): StartError {
-  if (cause instanceof StoredTypeError || codeOf(cause) === 'HTPASSWD_INVALID') {
+  if (cause instanceof StoredTypeError || ['HTPASSWD_INVALID', 'AUDIT_FILE_UNUSABLE'].includes(String(codeOf(cause)))) {
     return new StartError(messagesOf(cause), cause);
   }
   const explain = (text: string): StartError => new StartError(`the data folder "${folder}" ${text}`, cause);

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { BlockList } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { RegistryOptions } from '../../options/generated/registry-options.js';
+import { checkAuditFile } from '../../operations/audit-check.js';
 import { checkFolderStores } from '../../storage/folder-check.js';
 import type { ServeSettings } from './serve-settings.js';
 import type { ServerOptions } from './server.js';
@@ -54,6 +55,9 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
   }
   const tls = await readTls(settings.tls, attempt);
   await attempt('access.htpasswd', readHtpasswd(settings.access), (cause) => explainDataFolderError(cause, storage));
+  const { audit } = settings.registry;
+  const explainAudit = (cause: unknown): StartError => explainDataFolderError(cause, storage);
+  if (audit !== undefined) await attempt('audit.file', checkAuditFile(audit.file), explainAudit);
   await attempt('storage', checkFolderStores(storage), (cause) => explainDataFolderError(cause, storage));
   const isComplete = problems.length === 0 && access !== undefined && onLoopback !== undefined;
   return { parts: isComplete ? { access, onLoopback, tls } : undefined, problems };

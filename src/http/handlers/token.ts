@@ -1,4 +1,6 @@
 import type { AccessControl, ClientInfo, ImageAction, Principal, TokenIssuer } from '../../ports/access.js';
+import type { AuditTrail } from '../../ports/audit.js';
+import type { Actor } from '../../ports/journal.js';
 import type { RepositoryDirectory } from '../../ports/repository.js';
 import type { TokenGrant } from '../../protocol/tokens/token-scope.js';
 import type { RegistryParams } from '../../protocol/tables/endpoints.js';
@@ -16,6 +18,7 @@ const imageActions: readonly ImageAction[] = ['pull', 'push', 'delete'];
 export interface TokenParts {
   readonly access: AccessControl;
   readonly directory: RepositoryDirectory;
+  readonly audit?: AuditTrail | undefined;
 }
 
 interface TokenRequest {
@@ -47,7 +50,9 @@ export function createPostToken(parts: () => TokenParts): Handler<RegistryParams
     const grantType = form.get('grant_type');
     if (grantType === 'refresh_token') {
       const refreshToken = form.get('refresh_token') ?? '';
-      return answer(core, client, { ...common, principal: await issuer.refresh(refreshToken, client), refreshToken });
+      const principal = await issuer.refresh(refreshToken, client);
+      noteLogin(core, principal, exchange.caller.actor);
+      return answer(core, client, { ...common, principal, refreshToken });
     }
     if (grantType !== 'password') {
       const message = 'grant_type must be "password" or "refresh_token"';
@@ -57,8 +62,14 @@ export function createPostToken(parts: () => TokenParts): Handler<RegistryParams
     // Empty credentials are anonymous, as with Basic.
     const isAnonymous = username === '' && password === '';
     const principal = isAnonymous ? exchange.caller.principal : await issuer.login(username, password, client);
+    if (!isAnonymous) noteLogin(core, principal, exchange.caller.actor);
     return answer(core, client, { ...common, principal });
   };
+}
+
+/** Notes a login with credentials in the body, which only the handler knows. */
+function noteLogin({ audit }: TokenParts, { id, via }: Principal, actor: Actor): void {
+  audit?.login({ ...actor, principal: id, via });
 }
 
 async function answer(parts: TokenParts, client: ClientInfo, request: TokenRequest): Promise<Reply> {

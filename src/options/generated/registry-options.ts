@@ -79,6 +79,11 @@ export interface RegistryOptions {
    */
   readonly acceptEmptyIndex?: boolean;
   /**
+   * Records who changed what in a file of JSON lines.
+   * @default no audit file
+   */
+  readonly audit?: AuditOptions;
+  /**
    * Memory for the most requested manifests. `0`: none.
    * @default 67108864
    */
@@ -89,6 +94,31 @@ export interface RegistryOptions {
    * @default errors and warnings on stderr
    */
   readonly logger?: Logger;
+}
+
+/** Records who changed what in a file of JSON lines. */
+export interface AuditOptions {
+  /**
+   * The path of the file. A relative one is relative to the folder of the config file, in code to the working
+   * directory. The folder is created if it does not exist. Not shared with another registry.
+   */
+  readonly file: string;
+  /**
+   * How many days rotated files are kept.
+   * @default 365
+   */
+  readonly keepDays?: number;
+  /**
+   * The size at which the file is rotated. It is also rotated each day, at midnight UTC.
+   * @default 104857600
+   */
+  readonly maxBytes?: number;
+  /**
+   * What is recorded. `change`: each change of images, tags, repositories, access control and jobs. `login`: logins
+   * and refused ones. `denied`: requests that the rules refused.
+   * @default ["change","login","denied"]
+   */
+  readonly events?: readonly ('change' | 'login' | 'denied')[];
 }
 
 /** Timing of the garbage collector. */

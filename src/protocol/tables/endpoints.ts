@@ -133,6 +133,7 @@ export const endpoints = [
     access: 'delete',
     spec: 'end-10',
     summary: 'Removes a blob from the image.',
+    change: 'blob.deleted',
   },
   {
     op: 'manifest.stat',

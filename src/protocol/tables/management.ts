@@ -120,6 +120,7 @@ export const managementEndpoints = [
     spec: 'artifactapi',
     query: purgeQuery,
     summary: 'Deletes the content of a cache, optionally only one `image` or one `tag` of it.',
+    change: 'cache.purged',
   },
   {
     op: 'explain.get',
@@ -156,6 +157,7 @@ export const managementEndpoints = [
     spec: 'artifactapi',
     summary:
       'Restores `digests`, or `all`. Restored blobs are deleted after the grace period unless something references them.',
+    change: 'quarantine.restored',
   },
   {
     op: 'quarantine.delete',
@@ -164,6 +166,7 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'artifactapi',
     summary: 'Deletes a quarantined blob now: 204; 409 if the index references it.',
+    change: 'quarantine.deleted',
   },
   ...accessEndpoints,
   ...jobEndpoints,

@@ -41,6 +41,8 @@ export interface Endpoint {
   /** The supported query parameters. The management API refuses others; `/v2` ignores them. */
   readonly query?: readonly QueryParameter[];
   readonly summary: string;
+  /** What it changes, if the journal does not record it: how the audit file calls it. */
+  readonly change?: string;
 }
 
 /** The type of each placeholder. Each has a parser of the same name, so handlers receive only validated values. */

@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, type RegistryOp } from '../../../src/protocol/tables/endpoints.js';
 import { managementEndpoints, type ManagementOp } from '../../../src/protocol/tables/management.js';
@@ -16,6 +18,7 @@ import {
 import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
 import type { Answer, Send } from '../../support/clients/client.js';
 import { digest, imageManifest } from '../../support/content/content.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
 
 /** In the order of the columns below. `limited` has a token of an account that may do everything, which may only pull. */
@@ -103,6 +106,41 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'key.rotate':          [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
 };
 
+/** The lines that an operation leaves in the audit file, if it changes anything. */
+const recorded: Partial<Record<Op, readonly string[]>> = {
+  'blob.delete': ['blob.deleted'],
+  'manifest.put': ['manifest.pushed', 'tag.moved'],
+  'manifest.delete': ['tag.deleted'],
+  'repository.create': ['repository.created'],
+  'repository.replace': ['repository.replaced'],
+  'repository.delete': ['repository.deleted'],
+  'archive.import': ['manifest.pushed', 'tag.moved'],
+  'cache.purge': ['cache.purged'],
+  'garbage.collect': ['job.created'],
+  'quarantine.restore': ['quarantine.restored'],
+  'quarantine.delete': ['quarantine.deleted'],
+  'job.start': ['job.created'],
+  'job.delete': ['job.deleted'],
+  'account.create': ['account.created'],
+  'account.replace': ['account.replaced'],
+  'account.delete': ['account-token.deleted', 'account.deleted'],
+  'account.createToken': ['account-token.created'],
+  'account.deleteToken': ['account-token.deleted'],
+  'rule.create': ['rule.created'],
+  'rule.replace': ['rule.replaced'],
+  'rule.delete': ['rule.deleted'],
+  'key.rotate': ['signing-key.created'],
+};
+/** Operations that write and leave no line: what they change cannot be seen, or they are refused in this table. */
+const unrecorded: ReadonlySet<string> = new Set<Op>([
+  'token.post',
+  'upload.start',
+  'upload.append',
+  'upload.complete',
+  'upload.cancel',
+  'job.confirm',
+]);
+
 const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];
 const rule = { users: ['somebody'], allow: ['pull'] };
 
@@ -162,9 +200,16 @@ let expired: string;
 let limited: string;
 let archive: Buffer;
 let made = 0;
+let auditFile: string;
+/** All requests of the table. */
+const answered: { readonly op: string; readonly caller: CallerName; readonly status: number; readonly id: string }[] =
+  [];
 
 beforeAll(async () => {
   clock = new MovableClock();
+  const folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
+  auditFile = path.join(folder, 'audit.jsonl');
   const users = ['root', 'outsider', 'reader', 'writer', 'deleter', 'keeper'];
   const names = ['team-*'];
   scene = await startAccess(cleanups, {
@@ -175,6 +220,7 @@ beforeAll(async () => {
     ],
     // So that each wrong password comes from elsewhere, and none of them has to wait.
     trustedProxies: ['127.0.0.1'],
+    audit: { file: auditFile },
     access: {
       authenticate: ({ headers: { 'x-host-user': id } }) => (typeof id === 'string' ? { id } : undefined),
       groups: { readers: ['reader'] },
@@ -216,6 +262,7 @@ describe('the answers to all callers', () => {
       const before = isWatched ? await look(row, content) : [];
       const answer = await request(row, content, await credentialsOf(caller, content));
       got[caller] = answer.status;
+      answered.push({ op: row.op, caller, status: answer.status, id: answer.header('x-request-id') });
       if (answer.status === 401) expectChallenge(answer, row);
       if (answer.status === 403 && row.method !== 'HEAD') expect(answer.codes).toEqual(['DENIED']);
       if (answer.status < 400 || !isWatched) continue;
@@ -225,6 +272,37 @@ describe('the answers to all callers', () => {
     expect(got).toEqual(wanted);
   });
 });
+
+describe('the audit file', () => {
+  it('has each change of the access table exactly once, each refusal, and nothing else', async () => {
+    const writing = rows.filter(({ method }) => method !== 'GET' && method !== 'HEAD').map(({ op }) => op);
+    expect(writing.filter((op) => !unrecorded.has(op)).sort()).toEqual(Object.keys(recorded).sort());
+    expect(answered).toHaveLength(rows.length * callers.length);
+    const lines = await vi.waitFor(readLines, { timeout: 10_000, interval: 200 });
+    for (const { op, caller, status, id } of answered) {
+      const whats = (lines.get(id) ?? []).filter((what) => what !== 'login.succeeded').sort();
+      expect(whats, `${op} by ${caller}`).toEqual(expectedLines(op, caller, status));
+    }
+  });
+});
+
+function expectedLines(op: string, caller: CallerName, status: number): readonly string[] {
+  if (status === 403) return ['request.denied'];
+  if (status === 401) return caller === 'wrong password' || caller === 'expired token' ? ['login.refused'] : [];
+  return status < 400 ? (recorded[op as Op] ?? []) : [];
+}
+
+/** Returns what happened in each request, once everything is written. */
+async function readLines(): Promise<ReadonlyMap<string, readonly string[]>> {
+  const lines = new Map<string, string[]>();
+  for (const text of (await readFile(auditFile, 'utf8')).trim().split('\n')) {
+    const { request_id: id, what } = JSON.parse(text) as { request_id: string; what: string };
+    lines.set(id, [...(lines.get(id) ?? []), what]);
+  }
+  const { id } = answered.findLast(({ status }) => status === 403) ?? { id: '' };
+  expect(lines.has(id)).toBe(true);
+  return lines;
+}
 
 function expectChallenge(answer: Answer, { access, method }: Endpoint): void {
   const challenge = answer.header('www-authenticate');

@@ -37,6 +37,7 @@ const secrets = new Map<string, string>([
 /** All that anybody could see. */
 const seen: string[] = [];
 let folder: string;
+let auditFile: string;
 let scene: AccessScene;
 let root: Ask;
 
@@ -49,11 +50,15 @@ const remember = (answer: Answer): Answer => {
 beforeAll(async () => {
   folder = await makeScratchFolder();
   cleanups.add(() => removeScratchFolder(folder));
+  const auditFolder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(auditFolder));
+  auditFile = join(auditFolder, 'audit.jsonl');
   const fault = await startFaultUpstream();
   cleanups.add(() => fault.close());
   fault.auth = { type: 'basic', username: 'robot', password: 'something else' };
   scene = await startAccess(cleanups, {
     storage: folder,
+    audit: { file: auditFile },
     password: () => secret('password'),
     repositories: [
       { name: 'local', type: 'local' },
@@ -85,6 +90,14 @@ async function use(upstream: string): Promise<void> {
   await manage(root, 'POST', 'accounts', { name: 'robot' });
   const account = (await manage(root, 'POST', 'accounts/robot/tokens', {})) as { id: string; token: string };
   secrets.set("account's token", account.token);
+  const limits = [{ names: ['local/**'], allow: ['pull'] }];
+  const limited = (await manage(root, 'POST', 'accounts/robot/tokens', { limits })) as { token: string };
+  secrets.set("account's limited token", limited.token);
+  const denied = await scene.as(basic('robot', limited.token))(
+    'GET',
+    `/api/v1/keys?token=${secret('token in a query')}`,
+  );
+  expect(remember(denied).status).toBe(403);
   secrets.set("managed upstream's password", 'upstream-managed-3d9f');
   await manage(root, 'POST', 'repositories', {
     name: 'managed',
@@ -170,6 +183,17 @@ it('no secret appears in a log line, an event, an error or an answer of the mana
     expect(at < 0 ? '' : text.slice(Math.max(0, at - 200), at + 200), what).toBe('');
     const encoded = text.indexOf(Buffer.from(`root:${value}`).toString('base64'));
     expect(encoded, `${what} in base64`).toBe(-1);
+  }
+});
+
+it('the audit file contains no secret', async () => {
+  await scene.server.registry.close();
+  const text = await readFile(auditFile, 'utf8');
+  for (const what of ['login.succeeded', 'login.refused', 'request.denied', 'account-token.created', 'tag.moved'])
+    expect(text).toContain(`"what":"${what}"`);
+  for (const [what, value] of secrets) {
+    expect(text.includes(value), what).toBe(false);
+    expect(text.includes(Buffer.from(`root:${value}`).toString('base64')), `${what} in base64`).toBe(false);
   }
 });
 

@@ -1,0 +1,56 @@
+import type { IncomingMessage } from 'node:http';
+import type { ClientInfo, Principal } from '../ports/access.js';
+import type { AuditNote, AuditTrail } from '../ports/audit.js';
+import type { Actor } from '../ports/journal.js';
+import type { RegistryError } from '../protocol/errors.js';
+import { shownUrl } from './clients/shown-url.js';
+import type { RequestFacts } from './core.js';
+
+/** The part of a `User-Agent` that is kept. */
+const maxUserAgentLength = 200;
+
+/** Describes who asks, for events, the journal and the audit file. */
+export function describeActor(
+  req: IncomingMessage,
+  { id, via }: Pick<Principal, 'id' | 'via'>,
+  { address, host }: Pick<ClientInfo, 'address' | 'host'>,
+  requestId: string,
+): Actor {
+  return { principal: id, via, requestId, address, host, userAgent: userAgentOf(req) };
+}
+
+/** Notes a refused login, or a request of a user who may not make it. */
+export function noteRefusal(
+  audit: AuditTrail | undefined,
+  req: IncomingMessage,
+  facts: RequestFacts,
+  { refusedLogin, code }: RegistryError,
+): void {
+  if (refusedLogin !== undefined) {
+    const { username, reason, via } = refusedLogin;
+    const by = { ...describeClient(req, facts), via };
+    audit?.note({ event: 'login', what: 'login.refused', by, details: { op: facts.op, username, reason } });
+  } else if (code === 'DENIED') {
+    audit?.note({ event: 'denied', what: 'request.denied', ...describeRequest(req, facts) });
+  }
+}
+
+/** Notes a change that the journal does not have. */
+export function noteChange(audit: AuditTrail | undefined, req: IncomingMessage, facts: RequestFacts): void {
+  if (facts.change !== undefined) {
+    audit?.note({ event: 'change', what: facts.change, ...describeRequest(req, facts) });
+  }
+}
+
+function describeRequest(req: IncomingMessage, facts: RequestFacts): Pick<AuditNote, 'by' | 'details'> {
+  const { method = '', url = '' } = req;
+  return { by: describeClient(req, facts), details: { op: facts.op, method, url: shownUrl(url) } };
+}
+
+function describeClient(req: IncomingMessage, { id, principal, clientAddress, via }: RequestFacts): AuditNote['by'] {
+  return { principal, via, requestId: id, address: clientAddress, userAgent: userAgentOf(req) };
+}
+
+function userAgentOf(req: IncomingMessage): string | undefined {
+  return req.headers['user-agent']?.slice(0, maxUserAgentLength);
+}
