@@ -223,6 +223,16 @@ const managementOperations = {
       },
     },
   },
+  'trash.list': { answers: { 200: { schema: listOf('items', ref('TrashItem')) } } },
+  'trash.restore': {
+    body: { schema: ref('RestoreTrash') },
+    answers: {
+      200: { schema: object({ digest: ref('Digest'), tags: { type: 'array', items: text }, manifests: count }) },
+    },
+  },
+  'trash.empty': {
+    answers: { 200: { schema: object({ dry_run: { type: 'boolean' }, manifests: count, bytes: count }) } },
+  },
   'access.check': { answers: checkRead },
   'account.list': { answers: { 200: { schema: listOf('accounts', ref('Account')) } } },
   'account.create': { body: { schema: named('Account') }, answers: created(ref('Account')) },
@@ -419,7 +429,25 @@ export const answerSchemas = {
     quarantined_bytes: count,
     restored: count,
     uploads_expired: count,
+    trash_expired: count,
   }),
+  TrashItem: object(
+    {
+      image: text,
+      digest: ref('Digest'),
+      media_type: text,
+      tags: { type: 'array', items: text },
+      deleted_at: time,
+      by: { type: 'object' },
+      until: time,
+      bytes: count,
+    },
+    ['image', 'digest', 'media_type', 'tags', 'deleted_at', 'until', 'bytes'],
+  ),
+  RestoreTrash: {
+    ...object({ image: text, digest: ref('Digest'), tags: { type: 'array', items: text } }, ['image', 'digest']),
+    additionalProperties: false,
+  },
   QuarantinedBlob: object({ digest: ref('Digest'), size_bytes: count, quarantined_at: time, expires_at: time }),
   Token: object(
     {

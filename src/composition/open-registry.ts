@@ -35,6 +35,7 @@ import type { RepositoryConfig } from '../protocol/settings/repository-config.js
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
+import { roomMakingStore, TrashRoom } from '../repositories/garbage/trash-room.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../repositories/local/local-parts.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
@@ -102,9 +103,15 @@ async function openOn(
   const { graceSeconds, uploadExpirySeconds, orphanRetentionSeconds } = options.garbageCollection;
   const orphanRetentionMs = orphanRetentionSeconds * 1000;
   const manifests = new ManifestCache(options.maxManifestCacheBytes);
+  const room = new TrashRoom({
+    ...stores,
+    runtime,
+    graceMs: graceSeconds * 1000,
+    collect: () => garbage.collect(),
+  });
   const shared = {
     ...stores,
-    blobs: restoringStore({ ...stores, runtime }),
+    blobs: roomMakingStore(restoringStore({ ...stores, runtime }), (bytes) => room.ensureRoom(bytes)),
     manifests,
     runtime,
     digestLocks: new KeyedMutex(),
@@ -119,7 +126,7 @@ async function openOn(
     graceMs: graceSeconds * 1000,
     maxBlobBytes: options.limits.maxBlobBytes ?? Infinity,
   };
-  const garbage = new OnlineGarbageCollector({
+  const garbage: OnlineGarbageCollector = new OnlineGarbageCollector({
     ...local,
     ...stores,
     orphanRetentionMs,

@@ -21,6 +21,7 @@ import type {
   ReferrerPageRequest,
 } from './images.js';
 import type { Page, PageRequest } from './pages.js';
+import type { RepositoryTrash } from './trash.js';
 import type { Forward, Upstream } from './upstream.js';
 
 /** Who asks. Repositories use it where an answer could reveal the content of another image, and attribute changes to it. */
@@ -135,6 +136,8 @@ export interface Repository {
   readonly pushTo?: string | undefined;
   /** Absent in a repository that takes no writes; the caller answers UNSUPPORTED. */
   readonly writer?: RepositoryWriter | undefined;
+  /** Absent in a repository that owns no content. */
+  readonly trash?: RepositoryTrash;
   /** In a cache: drops the content of all images, one image or one tag, and what is remembered in memory. */
   purge?(image?: string, tag?: Tag): Promise<PurgeReport>;
   status?(): Promise<RemoteStatus>;

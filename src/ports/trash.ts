@@ -34,3 +34,32 @@ export interface Trash {
   /** Returns items of all repositories that expire before a time. */
   expired(before: number, limit: number): Promise<readonly TrashItem[]>;
 }
+
+/** What to restore from the trash. */
+export interface RestoreRequest {
+  readonly image: string;
+  readonly digest: Digest;
+  /** Instead of the tags that the manifest had. */
+  readonly tags?: readonly Tag[];
+}
+
+/** What was restored from the trash. */
+export interface RestoredManifest {
+  readonly digest: Digest;
+  readonly tags: readonly Tag[];
+  /** The number of manifests, with those that it names. */
+  readonly manifests: number;
+}
+
+/** The deleted manifests of a local repository that can be restored. */
+export interface RepositoryTrash {
+  /** Lists items by the time when they expire, the earliest first. */
+  list(page: { readonly limit: number; readonly after?: TrashPosition | undefined }): Promise<readonly TrashItem[]>;
+  /**
+   * Restores a manifest, the manifests in the trash that it names, and its tags or the given ones.
+   * @throws RegistryError NOT_FOUND; CONFLICT when a tag exists again.
+   */
+  restore(wanted: RestoreRequest, by: Actor): Promise<RestoredManifest>;
+  /** Deletes everything, or everything of one image. Its content becomes garbage as of the time when it was deleted. */
+  empty(image: string | undefined, by: Actor): Promise<{ readonly manifests: number; readonly bytes: number }>;
+}

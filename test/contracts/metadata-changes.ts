@@ -44,7 +44,7 @@ function format(candidate: Candidate): string {
 function repositories(current: () => MetadataStore, write: Write): void {
   it('are created, replaced and listed by name', async () => {
     await write(repository('a', 5, 'first'), repository('a', 6, 'second'));
-    const config = { name: 'a', type: 'local', sparse: true, description: 'second' };
+    const config = { name: 'a', type: 'local', sparse: true, trashSeconds: 0, description: 'second' };
     expect(await current().repository('a')).toEqual({ config, origin: 'managed', createdAt: 5, updatedAt: 6 });
     expect((await current().repositories()).map((record) => record.config.name)).toEqual(['a', 'r', 's']);
     expect(await current().repository('x')).toBeUndefined();

@@ -38,7 +38,12 @@ export const openings: ((world: World) => Step)[] = [
 ];
 
 function putRepository(name: string, when: number, sparse: boolean): Change {
-  return { type: 'repository.put', config: { name, type: 'local', sparse, description: '' }, origin: 'managed', when };
+  return {
+    type: 'repository.put',
+    config: { name, type: 'local', sparse, trashSeconds: 0, description: '' },
+    origin: 'managed',
+    when,
+  };
 }
 
 /** Returns an arbitrary step, as a function of the world of the run. */

@@ -22,7 +22,7 @@ export function tagName(name: string): Tag {
 export function repository(name: string, when = 1, description = ''): Change {
   return {
     type: 'repository.put',
-    config: { name, type: 'local', sparse: true, description },
+    config: { name, type: 'local', sparse: true, trashSeconds: 0, description },
     origin: 'managed',
     when,
   };

@@ -24,12 +24,7 @@ const maxPageSize = 1000;
 export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandlers {
   return {
     'garbage.collect': async ({ caller, query }) => {
-      const dryRun = query.get('dry_run') ?? 'false';
-      if (dryRun !== 'true' && dryRun !== 'false') {
-        const detail = [{ path: 'dry_run', problem: 'must be "true" or "false"' }];
-        throw new RegistryError('OPTIONS_INVALID', { detail });
-      }
-      const report = await parts().collectGarbage(caller.actor, { dryRun: dryRun === 'true' });
+      const report = await parts().collectGarbage(caller.actor, { dryRun: readDryRun(query) });
       return jsonReply(200, encodeCollection(report));
     },
     'quarantine.list': async (exchange) => {
@@ -49,4 +44,11 @@ export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandler
       throw new RegistryError('NOT_FOUND', { message: 'the digest is not in quarantine', detail: { digest } });
     },
   };
+}
+
+/** Returns the query parameter `dry_run`. @throws RegistryError OPTIONS_INVALID. */
+export function readDryRun(query: URLSearchParams): boolean {
+  const dryRun = query.get('dry_run') ?? 'false';
+  if (dryRun === 'true' || dryRun === 'false') return dryRun === 'true';
+  throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'dry_run', problem: 'must be "true" or "false"' }] });
 }

@@ -23,6 +23,7 @@ import { createAccessHandlers, type AdministrationParts } from './access.js';
 import { refuseWrites } from '../writer.js';
 import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createListEvents } from './events.js';
+import { createTrashHandlers } from './trash.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 import { createJobHandlers } from './jobs.js';
 
@@ -99,6 +100,7 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
       return jsonReply(200, await purgeCache(repository, query));
     },
     'explain.get': (exchange) => explain(parts().directory, exchange),
+    ...createTrashHandlers((name) => find(name).repository),
     ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
     ...createJobHandlers(() => parts().jobs),

@@ -172,4 +172,10 @@ export interface LocalRepositoryOptions {
    * @default 'indexes'
    */
   readonly sparse?: boolean | 'indexes';
+  /**
+   * How long a deleted manifest can be restored, with its tags. Its content occupies disk space until then, or until
+   * the disk is full. `0`: no trash.
+   * @default 604800
+   */
+  readonly trashSeconds?: number;
 }

@@ -17,6 +17,7 @@ const nameSchema = z
   )
   .meta({ pattern: repositoryNamePattern.source, maxLength: 128 });
 const patternSchema = z.string().min(1).max(255);
+const maxTrashSeconds = 10 * 366 * 24 * 3600;
 const common = {
   name: nameSchema.meta({
     description:
@@ -37,6 +38,10 @@ const localSchema = strictOptions({
       description:
         "Which missing content a pushed manifest may reference. `'indexes'`: the children of an index, but not the config and layers of an image. `true`: anything. `false`: nothing. Layers with `urls` may always be missing.",
     }),
+  trashSeconds: secondsSchema.max(maxTrashSeconds, 'must be at most ten years').default(604_800).meta({
+    description:
+      'How long a deleted manifest can be restored, with its tags. Its content occupies disk space until then, or until the disk is full. `0`: no trash.',
+  }),
 }).meta({ title: 'LocalRepositoryOptions', description: 'A repository that the registry stores itself.' });
 
 // `Object.keys` returns strings.

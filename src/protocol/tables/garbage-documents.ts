@@ -20,6 +20,8 @@ export interface GarbageReport {
   /** The number of blobs that left the quarantine because the index refers to them again. */
   readonly restored: number;
   readonly uploadsExpired: number;
+  /** The number of manifests whose time in the trash was over. */
+  readonly trashExpired: number;
 }
 
 /** A blob in quarantine. Times are in milliseconds since the epoch. */
@@ -44,6 +46,7 @@ export function encodeCollection(report: GarbageReport): Record<string, unknown>
     quarantined_bytes: report.quarantinedBytes,
     restored: report.restored,
     uploads_expired: report.uploadsExpired,
+    trash_expired: report.trashExpired,
   };
 }
 

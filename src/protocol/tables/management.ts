@@ -1,5 +1,6 @@
 import { accessEndpoints } from './access-endpoints.js';
 import { jobEndpoints } from './job-endpoints.js';
+import { trashEndpoints } from './trash-endpoints.js';
 import {
   collectQuery,
   explainQuery,
@@ -170,6 +171,7 @@ export const managementEndpoints = [
   },
   ...accessEndpoints,
   ...jobEndpoints,
+  ...trashEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 /** An operation of the management API. */

@@ -105,6 +105,12 @@ export const collectQuery: Query = [
   { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
 ];
 
+/** The parameters of `trash.empty`. */
+export const emptyTrashQuery: Query = [
+  { name: 'image', description: 'Only this image.', takes: 'name' },
+  { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
+];
+
 /** The parameters of `job.list`. */
 export const jobPageQuery: Query = [
   { name: 'kind', description: 'Only jobs of this kind.' },

@@ -8,10 +8,11 @@ import type { CollectOptions, GarbageCollector, GarbageReport } from '../../port
 import type { Digest } from '../../protocol/digest.js';
 import { previewCollection } from './garbage-preview.js';
 import { OrphanAudit, type AuditParts } from './orphan-audit.js';
+import { expireTrash } from './trash-room.js';
 import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
 export type CollectorParts = AuditParts &
-  ExpiryParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'journal'> };
+  ExpiryParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'journal' | 'trash'> };
 
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
@@ -122,10 +123,12 @@ export class OnlineGarbageCollector implements GarbageCollector {
       quarantinedBytes: 0,
       restored: 0,
       uploadsExpired: 0,
+      trashExpired: 0,
     };
     await this.recover();
     await this.purge();
     tally.uploadsExpired = await expireUploads(this.#parts, { isStopped });
+    tally.trashExpired = await expireTrash(this.#parts, isStopped);
     const before = tally.startedAt - graceMs;
     await this.#settleAll(before, tally, { callers, isStopped });
     await this.#audit.run(before, tally, { isStopped });

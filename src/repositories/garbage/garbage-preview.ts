@@ -1,11 +1,11 @@
-import type { Candidate, ImageRecords } from '../../ports/metadata.js';
+import type { Candidate, ImageRecords, MetadataStore } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { AuditParts, AuditTally, OrphanAudit } from './orphan-audit.js';
 import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
-type PreviewParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords };
+type PreviewParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'trash'> };
 
 /** The number of candidates that a dry run examines. */
 const maxCandidates = 100_000;
@@ -37,9 +37,10 @@ export async function previewCollection(parts: PreviewParts, audit: OrphanAudit)
   }
   const unlinked = [...links.values()].reduce((sum, images) => sum + images.length, 0);
   const uploadsExpired = await expireUploads(parts, { dryRun: true });
+  const trashExpired = (await metadata.trash.expired(startedAt, maxCandidates)).length;
   const finishedAt = runtime.now();
   const examined = candidates.length;
-  return { dryRun: true, startedAt, finishedAt, examined, unlinked, ...tally, uploadsExpired };
+  return { dryRun: true, startedAt, finishedAt, examined, unlinked, ...tally, uploadsExpired, trashExpired };
 }
 
 /** Returns the links that would be dropped, by digest: unnamed and not renewed within the grace period. */

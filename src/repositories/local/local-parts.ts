@@ -1,6 +1,7 @@
 import type { BlobStore } from '../../ports/bytes.js';
 import type {
   ImageRecords,
+  MetadataStore,
   MetadataWriter,
   RepositoryRecords,
   UploadRecords,
@@ -19,7 +20,8 @@ export interface LocalParts {
     RepositoryRecords &
     ImageRecords &
     UploadRecords &
-    Pick<GarbageRecords, 'isCandidate'>;
+    Pick<GarbageRecords, 'isCandidate'> &
+    Pick<MetadataStore, 'trash'>;
   readonly manifests: ManifestCache;
   readonly runtime: Runtime;
   /** Locks by digest: held from before a commit until the link is written, and by the collector while it deletes. */

@@ -23,12 +23,14 @@ import type {
   RepositoryWriter,
 } from '../../ports/repository.js';
 import type { PageRequest } from '../../ports/pages.js';
+import type { RepositoryTrash } from '../../ports/trash.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { algorithmOf, digestOf, type Digest } from '../../protocol/digest.js';
 import type { Reference } from '../../protocol/names.js';
 import { readBytes } from '../../util/streams/streams.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
+import { LocalTrash } from './local-trash.js';
 import { LocalWriter } from './local-writer.js';
 import { collectReferrers } from '../content/list-pages.js';
 
@@ -36,12 +38,14 @@ import { collectReferrers } from '../content/list-pages.js';
 export class LocalRepository implements Repository {
   readonly config: LocalRepositoryConfig;
   readonly writer: RepositoryWriter;
+  readonly trash: RepositoryTrash;
   readonly #parts: LocalParts;
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts) {
     this.config = config;
     this.#parts = parts;
     this.writer = new LocalWriter(config, parts);
+    this.trash = new LocalTrash(config.name, parts);
   }
 
   canonicalImage(image: string): string {

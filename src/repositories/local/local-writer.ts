@@ -19,6 +19,7 @@ import { drain } from '../../util/streams/streams.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import type { LocalParts } from './local-parts.js';
+import { deletionOf } from './local-trash.js';
 import {
   busy,
   maxRetries,
@@ -197,7 +198,7 @@ export class LocalWriter implements RepositoryWriter {
     // A missing manifest is a 404, whatever the condition says (RFC 9110, 13.2.1).
     if (condition !== undefined && (await metadata.manifest(at, digest)) !== undefined)
       requireManifest(condition, digest, true);
-    const change: Change = { type: 'manifest.delete', at, digest, when: runtime.now() };
+    const change = deletionOf(this.#config, at, digest, runtime.now());
     const deleted = await this.#drop(caller, change, { type: 'manifest', at, digest, is: 'present' });
     if (deleted) runtime.emit('manifest.deleted', { at, digest, by: caller.actor });
     return deleted;

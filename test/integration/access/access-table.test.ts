@@ -82,6 +82,9 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'quarantine.list':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'quarantine.restore':  [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'quarantine.delete':   [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'trash.list':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'trash.restore':       [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'trash.empty':         [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'job.list':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'job.start':           [401, 403, 403, 403, 403, 403, 202, 401, 401, 401, 401, 403, 403],
   'job.get':             [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
@@ -174,6 +177,7 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'archive.export': ({ image }) => ({ query: `name=${image}:v1` }),
   'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
   'quarantine.restore': () => document({ all: true }),
+  'trash.restore': ({ image, digest: deleted }) => document({ image, digest: deleted }),
   'job.start': () => document({ kind: 'garbage', dry_run: true }),
   'access.check': () => ({ query: 'user=reader&image=team-main/app' }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
@@ -384,9 +388,14 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     return { ...content, rule: id };
   }
   if (path.includes(':repository')) {
-    const isLocal = path.includes(':image') || op.startsWith('archive.');
+    const isLocal = path.includes(':image') || op.startsWith('archive.') || op.startsWith('trash.');
     await manage(root, 'POST', 'repositories', (isLocal ? localOf : remoteOf)(repository));
-    if (isLocal) await pushImage(root, `${repository}/${image}`);
+    if (!isLocal) return content;
+    const pushed = await pushImage(root, `${repository}/${image}`);
+    if (!op.startsWith('trash.')) return content;
+    const manifest = digestOf(pushed.manifest.bytes);
+    await root('DELETE', `/v2/${repository}/${image}/manifests/${manifest}`);
+    return { ...content, digest: manifest };
   }
   return content;
 }
@@ -406,6 +415,7 @@ async function look({ method, path }: Endpoint, content: Content): Promise<reado
         'quarantine',
         'jobs',
         `repositories/${repository}`,
+        `repositories/${repository}/trash`,
       ].map((place) => `/api/v1/${place}`);
   const answers = await Promise.all(places.map((place) => root('GET', place)));
   return answers.map(({ status, headers, body }) => [status, headers['range'], digest(body)].join(' '));

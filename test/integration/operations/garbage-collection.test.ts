@@ -62,6 +62,7 @@ describe('garbage collection in a running registry', () => {
     started = await startRegistry({
       storage: folder,
       garbageCollection: { graceSeconds: 0, intervalSeconds: 0 },
+      repositories: [{ name: 'local', type: 'local', trashSeconds: 0 }],
       ...options,
     });
     client = new Client(started.url);
@@ -126,8 +127,8 @@ describe('garbage collection in a running registry', () => {
     beforeEach(() =>
       start({
         repositories: [
-          { name: 'local', type: 'local' },
-          { name: 'second', type: 'local' },
+          { name: 'local', type: 'local', trashSeconds: 0 },
+          { name: 'second', type: 'local', trashSeconds: 0 },
         ],
       }),
     );
@@ -211,7 +212,12 @@ describe('garbage collection in a running registry', () => {
   describe('through the management API', () => {
     beforeEach(() => start({ repositories: [] }));
 
-    const repository = JSON.stringify({ name: 'docker-internal', package_type: 'docker', repo_type: 'local' });
+    const repository = JSON.stringify({
+      name: 'docker-internal',
+      package_type: 'docker',
+      repo_type: 'local',
+      trash_seconds: 0,
+    });
     const headers = { 'Content-Type': 'application/json' };
     const create = () => client.post('/api/v1/repositories', { headers, body: repository });
 
@@ -428,7 +434,7 @@ describe('garbage collection in a running registry', () => {
 
     it('keeps the images of four clients that push, retag and delete, and leaves no garbage', async () => {
       await start({
-        repositories: repositories.map((name) => ({ name, type: 'local', sparse: false })),
+        repositories: repositories.map((name) => ({ name, type: 'local', sparse: false, trashSeconds: 0 })),
         garbageCollection: { graceSeconds: 0.04, intervalSeconds: 0, uploadExpirySeconds: 60 },
       });
       // The first run of a process looks at the whole store, which takes its time beside busy clients.

@@ -75,6 +75,7 @@ describe('a repository', () => {
       package_type: 'docker',
       repo_type: 'local',
       sparse: 'indexes',
+      trash_seconds: 604_800,
       description: '',
       origin: 'managed',
       created_at: time,

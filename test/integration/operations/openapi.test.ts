@@ -219,6 +219,17 @@ describe('docs/openapi.json', () => {
     await post('/quarantine/restore', { all: true }, 200);
   });
 
+  it('describes the trash', async () => {
+    const deleted = imageManifest('in the trash');
+    const pushed = { headers: { 'Content-Type': deleted.type }, body: deleted.bytes };
+    await exchange('PUT', '/v2/local/trash/manifests/v1', 201, pushed);
+    await exchange('DELETE', `/v2/local/trash/manifests/${deleted.digest}`, 202);
+    const { body } = await exchange('GET', `${api}/repositories/local/trash?n=2`, 200);
+    expect(JSON.parse(body.toString())).toMatchObject({ items: [{ image: 'trash', tags: ['v1'] }] });
+    await post('/repositories/local/trash/restore', { image: 'trash', digest: deleted.digest }, 200);
+    await exchange('DELETE', `${api}/repositories/local/trash?dry_run=true`, 200);
+  });
+
   it('was compared with every operation', () => {
     expect([...seen].toSorted()).toEqual([...endpoints, ...managementEndpoints].map(({ op }) => op).toSorted());
   });
@@ -245,6 +256,7 @@ describe('docs/openapi.json', () => {
     ['/quarantine/restore', 'quarantine.restore', { all: false }],
     ['/quarantine/restore', 'quarantine.restore', { digests: [] }],
     ['/quarantine/restore', 'quarantine.restore', { digests: ['sha256:short'] }],
+    ['/repositories/local/trash/restore', 'trash.restore', { image: 'app' }],
     ['/jobs', 'job.start', { kind: 'baking' }],
     ['/jobs', 'job.start', { kind: 'garbage', dry_run: 'yes' }],
     ['/accounts', 'account.create', { name: 'a b' }],

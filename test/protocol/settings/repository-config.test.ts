@@ -13,12 +13,13 @@ describe('repositoryConfigSchema', () => {
       name: 'a',
       type: 'local',
       sparse: 'indexes',
+      trashSeconds: 604_800,
       description: '',
     });
   });
 
   it('keeps the given values', () => {
-    const config = { name: 'a-b.c', type: 'local', sparse: false, description: 'for the team' };
+    const config = { name: 'a-b.c', type: 'local', sparse: false, trashSeconds: 60, description: 'for the team' };
     expect(repositoryConfigSchema.parse(config)).toEqual(config);
   });
 

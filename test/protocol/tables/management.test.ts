@@ -9,7 +9,7 @@ import type { Problem } from '../../../src/protocol/settings/option-schema.js';
 import { refusalOf } from '../../support/clients/refusal.js';
 
 const document = { name: 'a', package_type: 'docker', repo_type: 'local' };
-const config = { name: 'a', type: 'local', sparse: 'indexes', description: '' } as const;
+const config = { name: 'a', type: 'local', sparse: 'indexes', trashSeconds: 604_800, description: '' } as const;
 
 describe('encodeRepository', () => {
   it('returns a repository in snake case', () => {
@@ -18,6 +18,7 @@ describe('encodeRepository', () => {
       package_type: 'docker',
       repo_type: 'local',
       sparse: 'indexes',
+      trash_seconds: 604_800,
       description: '',
       origin: 'managed',
       created_at: '1970-01-01T00:00:00.000Z',

@@ -208,7 +208,7 @@ export class Domain {
         : { ...this.#parts, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
     const repository = (name: string): LocalRepository => {
       const sparse = this.#sparse.get(name) ?? 'indexes';
-      const config = { name, type: 'local', sparse, description: '' } as const;
+      const config = { name, type: 'local', sparse, trashSeconds: 0, description: '' } as const;
       return new LocalRepository(config, { ...parts, blobs: restoringStore(parts) });
     };
     return {
@@ -230,7 +230,7 @@ export class Domain {
       [
         {
           type: 'repository.put',
-          config: { name, type: 'local', sparse, description: '' },
+          config: { name, type: 'local', sparse, trashSeconds: 0, description: '' },
           origin: 'managed',
           when: this.runtime.now(),
         },

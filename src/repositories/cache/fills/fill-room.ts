@@ -1,8 +1,9 @@
 import type { BlobStore } from '../../../ports/bytes.js';
 import type { Repository } from '../../../ports/repository.js';
 import type { Runtime } from '../../../ports/runtime.js';
-import { isInsufficientStorage, type RegistryError } from '../../../protocol/errors.js';
+import { isInsufficientStorage } from '../../../protocol/errors.js';
 import { timeLeft } from '../../../protocol/recent.js';
+import { missingOf } from '../../content/missing-room.js';
 
 /** The pause after an attempt without success: evicting scans the whole cache. */
 const restMs = 60_000;
@@ -87,12 +88,4 @@ export class FillRoom {
       return missingOf(error, bytes);
     }
   }
-}
-
-/** Reads the missing bytes from the refusal; assumes all of them when the store does not report details. */
-function missingOf({ detail }: RegistryError, bytes: number): number {
-  if (typeof detail !== 'object' || detail === null) return Math.max(1, bytes);
-  const { freeBytes, neededBytes } = detail as { readonly freeBytes?: unknown; readonly neededBytes?: unknown };
-  if (typeof freeBytes !== 'number' || typeof neededBytes !== 'number') return Math.max(1, bytes);
-  return Math.max(1, neededBytes - freeBytes);
 }

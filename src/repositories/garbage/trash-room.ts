@@ -1,0 +1,100 @@
+import type { BlobStore } from '../../ports/bytes.js';
+import type { MetadataStore, MetadataWriter } from '../../ports/metadata.js';
+import type { Runtime } from '../../ports/runtime.js';
+import type { TrashItem } from '../../ports/trash.js';
+import { isInsufficientStorage } from '../../protocol/errors.js';
+import { timeLeft } from '../../protocol/recent.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
+import { missingOf } from '../content/missing-room.js';
+
+/** The pause after an attempt to make room that did not suffice. */
+const restMs = 60_000;
+const pageSize = 256;
+
+export interface TrashRoomParts {
+  readonly blobs: Pick<BlobStore, 'ensureRoom'>;
+  readonly metadata: MetadataWriter & Pick<MetadataStore, 'trash'>;
+  readonly runtime: Runtime;
+  /** Content that was deleted longer ago than this can be freed at once. */
+  readonly graceMs: number;
+  /** Frees bytes that nothing refers to. */
+  readonly collect: () => Promise<unknown>;
+}
+
+/** Empties the trash before it expires when the disk is full. */
+export class TrashRoom {
+  readonly #parts: TrashRoomParts;
+  readonly #making = new SingleFlight<void>();
+  #restUntil = 0;
+
+  constructor(parts: TrashRoomParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Does what `ensureRoom` of the store does, but first deletes from the trash what is needed to make room.
+   * @throws RegistryError UNAVAILABLE with status 507 when that does not suffice.
+   */
+  async ensureRoom(bytes: number): Promise<void> {
+    const { blobs, runtime } = this.#parts;
+    try {
+      await blobs.ensureRoom(bytes);
+    } catch (error) {
+      if (!isInsufficientStorage(error) || timeLeft(this.#restUntil, restMs, runtime.now()) > 0) throw error;
+      const missingBytes = missingOf(error, bytes);
+      await this.#making.run('', () => this.#makeRoom(missingBytes));
+      await blobs.ensureRoom(bytes).catch((cause: unknown) => {
+        this.#restUntil = runtime.now() + restMs;
+        throw cause;
+      });
+    }
+  }
+
+  /** Deletes the oldest items that free this many bytes and that the collector may free at once. */
+  async #makeRoom(missingBytes: number): Promise<void> {
+    const { metadata, runtime, graceMs, collect } = this.#parts;
+    const before = runtime.now() - graceMs;
+    const items = await metadata.trash.expired(Number.MAX_SAFE_INTEGER, Infinity);
+    const old = items.filter(({ deletedAt }) => deletedAt < before).sort((a, b) => a.deletedAt - b.deletedAt);
+    let freedBytes = 0;
+    const enough = old.findIndex(({ bytes }) => (freedBytes += bytes) >= missingBytes);
+    const doomed = enough < 0 ? old : old.slice(0, enough + 1);
+    if (doomed.length === 0) return;
+    runtime.log.warn({ missingBytes, manifests: doomed.length }, 'disk full: trash emptied before it expired');
+    await dropTrash(metadata, doomed);
+    await collect();
+  }
+}
+
+/**
+ * Deletes expired items. Their content becomes garbage as of the time when it was deleted. Returns the number of items.
+ */
+export async function expireTrash(
+  { metadata, runtime }: Pick<TrashRoomParts, 'metadata' | 'runtime'>,
+  isStopped: () => boolean,
+): Promise<number> {
+  for (let count = 0; ;) {
+    const items = isStopped() ? [] : await metadata.trash.expired(runtime.now(), pageSize);
+    if (items.length === 0) return count;
+    await dropTrash(metadata, items);
+    count += items.length;
+  }
+}
+
+async function dropTrash(metadata: MetadataWriter, items: readonly TrashItem[]): Promise<void> {
+  for (const { at, digest, deletedAt } of items) {
+    await metadata.tryApply([{ type: 'trash.delete', at, digest, since: deletedAt }], { durable: false });
+  }
+}
+
+/** Returns the store with another `ensureRoom`. */
+export function roomMakingStore(blobs: BlobStore, ensureRoom: BlobStore['ensureRoom']): BlobStore {
+  return new Proxy(blobs, {
+    get(store, key) {
+      if (key === 'ensureRoom') return ensureRoom;
+      const value: unknown = Reflect.get(store, key);
+      // Bound to the store itself, because the proxy does not have its private fields.
+      return typeof value === 'function' ? (value.bind(store) as unknown) : value;
+    },
+  });
+}
