@@ -122,6 +122,8 @@ const recorded: Partial<Record<Op, readonly string[]>> = {
   'garbage.collect': ['job.created'],
   'quarantine.restore': ['quarantine.restored'],
   'quarantine.delete': ['quarantine.deleted'],
+  'trash.restore': ['manifest.restored', 'tag.moved'],
+  'trash.empty': ['manifest.purged'],
   'job.start': ['job.created'],
   'job.delete': ['job.deleted'],
   'account.create': ['account.created'],
