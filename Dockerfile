@@ -8,7 +8,7 @@ COPY . .
 # A build context that already has dist/ and node_modules/ needs no npm.
 RUN if [ ! -d dist ]; then \
       npm ci --ignore-scripts --no-progress && npm run build && npm prune --omit=dev --ignore-scripts && \
-      rm -r src adapters tsconfig*.json package-lock.json .npmrc; \
+      rm -r src adapters scripts docs tsconfig*.json package-lock.json .npmrc; \
     fi
 
 FROM ${BASE_IMAGE}

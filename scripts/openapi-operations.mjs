@@ -208,6 +208,24 @@ const managementOperations = {
     answers: { 200: { schema: object({ restored: count, missing: { type: 'array', items: ref('Digest') } }) } },
   },
   'quarantine.delete': { answers: { 204: {} } },
+  'options.reload': {
+    answers: {
+      200: {
+        schema: listOf(
+          'changes',
+          object(
+            {
+              option: text,
+              change: { enum: ['added', 'removed', 'changed'] },
+              from: { type: ['number', 'boolean'] },
+              to: { type: ['number', 'boolean'] },
+            },
+            ['option', 'change'],
+          ),
+        ),
+      },
+    },
+  },
   'job.list': { answers: { 200: { schema: listOf('jobs', ref('Job')) } } },
   'job.start': { body: { schema: ref('JobRequest') }, answers: jobAccepted },
   'job.get': { answers: { 200: { schema: ref('Job') } } },

@@ -14,4 +14,5 @@ try {
   process.exit(0);
 }
 const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+if (status === 0) await import('./copy-schema.mjs');
 process.exit(status ?? 1);

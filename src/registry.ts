@@ -4,10 +4,12 @@ import { Pipelines } from './http/limits/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import type { FolderOwner } from './composition/folder-owner.js';
 import { openRegistry } from './composition/open-registry.js';
+import { compareResolved, optionReloading, refuseRestarts, type LiveOptions } from './options/live-options.js';
 import { resolveOptions } from './options/resolve-options.js';
 import type { RegistryOptions } from './options/generated/registry-options.js';
 import type { GarbageReport } from './ports/garbage.js';
-import type { HealthReport, RegistryEvents, ReportRefusal } from './ports/runtime.js';
+import type { HealthReport, RegistryEvents, ReportRefusal, Runtime } from './ports/runtime.js';
+import type { OptionChange, Reloading } from './protocol/settings/option-changes.js';
 import { RegistryLife } from './composition/registry-life.js';
 import { hostApp, viewRepositories, type Repositories } from './composition/repository-views.js';
 import { createRuntime } from './composition/runtime.js';
@@ -41,6 +43,13 @@ export interface Registry {
   /** Collects garbage in a pass that starts after the call. Calls during a running pass share the next one. */
   collectGarbage(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
   /**
+   * Applies other options while the registry runs, and returns what changed. Takes all options, as `createRegistry` does. All
+   * or nothing: a reload that throws changes nothing. Requests in progress finish with the previous options.
+   * @throws OptionsError with all problems, or with all options that only a restart can change; RegistryError UNAVAILABLE if
+   * the registry is not open.
+   */
+  reload(options: RegistryOptions): Promise<readonly OptionChange[]>;
+  /**
    * Stops background work and closes the stores, also while the registry is opening or between two attempts. Stop the server
    * first, because requests fail from now on. Rejects with an AggregateError if steps failed; all of them ran.
    */
@@ -58,34 +67,51 @@ export function createRegistry(options: RegistryOptions): Registry {
 /** A registry with its internal parts. */
 export interface BuiltRegistry {
   readonly registry: Registry;
+  /** Like `Registry.reload`, together with options that the registry does not have. */
+  readonly reload: (options: RegistryOptions, others?: OtherOptions) => Promise<readonly OptionChange[]>;
   readonly life: RegistryLife;
   readonly reportRefusal: ReportRefusal;
+}
+
+/** Changes of options that the registry does not have, such as those of the server. */
+export interface OtherOptions {
+  readonly changes: readonly OptionChange[];
+  /** What a reload does with a change, by path. */
+  readonly reloading: Readonly<Record<string, Reloading>>;
+  /** Applies the changes. Called in the same turn of the event loop as those of the registry; must not throw. */
+  commit(): void;
 }
 
 /**
  * Creates a registry and returns its internal parts too, for the command and for tests.
  * @param owner a command that opens the data folder to administer it: no one else has access.
+ * @param reload reads the configuration again and applies it, for the management API. Absent: the API refuses to reload.
  */
-export function buildRegistry(options: RegistryOptions, owner?: FolderOwner): BuiltRegistry {
-  const resolved = resolveOptions(options);
-  const runtime = createRuntime(resolved.logger);
-  const { storage } = resolved;
+export function buildRegistry(
+  options: RegistryOptions,
+  owner?: FolderOwner,
+  reload?: () => Promise<readonly OptionChange[]>,
+): BuiltRegistry {
+  const live: LiveOptions = { current: resolveOptions(options) };
+  const runtime = createRuntime(live.current.logger);
+  const { storage, prefix } = live.current;
   const life = new RegistryLife({
-    open: () => openRegistry(resolved, runtime, owner),
+    open: () => openRegistry(live, runtime, owner),
     closeGivenStores: () => closeGivenStores(storage),
     runtime,
   });
   const refusals = new Refusals(runtime);
   const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: refusals.counts() });
-  const registrySurface = createRegistrySurface(resolved.prefix, () => life.parts);
+  const registrySurface = createRegistrySurface(prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
-    health,
-    () => owner === undefined && resolved.access === 'open',
+    { health, reload },
+    () => owner === undefined && live.current.access === 'open',
   );
   const reportRefusal = refusals.report;
   const pipelines = new Pipelines((address) => reportRefusal('pipelined_requests', address));
   const parts = { source: life, runtime, pipelines, reportRefusal };
+  const reloadAll = createReload(live, life, runtime);
   const registry: Registry = {
     middleware: createHandler(registrySurface, parts),
     management: createHandler(managementSurface, parts),
@@ -95,10 +121,29 @@ export function buildRegistry(options: RegistryOptions, owner?: FolderOwner): Bu
     get repositories() {
       return viewRepositories(life.parts.directory);
     },
+    reload: (next) => reloadAll(next),
     collectGarbage: async (collectOptions) => (await life.ready()).collectGarbage(hostApp, collectOptions),
     close: () => life.close(),
   };
-  return { registry, life, reportRefusal };
+  return { registry, reload: reloadAll, life, reportRefusal };
+}
+
+/** Creates the function that applies other options, and logs what changed. */
+function createReload(live: LiveOptions, life: RegistryLife, runtime: Runtime): BuiltRegistry['reload'] {
+  return async (options, others = { changes: [], reloading: {}, commit: () => undefined }) => {
+    const next = resolveOptions(options);
+    let changes: readonly OptionChange[] = [];
+    await life.reload(next, {
+      isNeeded: () => {
+        changes = [...compareResolved(live.current, next), ...others.changes];
+        refuseRestarts(changes, { ...optionReloading, ...others.reloading });
+        return changes.length > 0;
+      },
+      onChanged: () => others.commit(),
+    });
+    runtime.log.info({ changes }, 'configuration reloaded');
+    return changes;
+  };
 }
 
 async function closeGivenStores(storage: RegistryOptions['storage']): Promise<void> {

@@ -1,17 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { createLocator } from './config-positions.js';
+import { examineConfig, type ConfigProblem } from './serve/examine-config.js';
 import { addServeFlags } from './serve/serve-flags.js';
-import { checkServeSettings, type ConfigFile, type Environment, type ServeFlags } from './serve/serve-settings.js';
-import { examineStart } from './serve/start-parts.js';
-
-/** A problem of a config file. Line and column are counted from 1, and absent for what is not in the file. */
-export interface ConfigProblem {
-  readonly line?: number;
-  readonly column?: number;
-  readonly path: string;
-  readonly problem: string;
-}
+import type { ServeFlags } from './serve/serve-settings.js';
 
 /** The document that `--json` prints. */
 interface ConfigReport {
@@ -45,38 +36,9 @@ async function checkConfig(file: string, { json, ...flags }: ServeFlags & { read
     process.exitCode = 2;
     return;
   }
-  const problems = await findConfigProblems(flags, { path: file, text }, process.env);
+  const { problems } = await examineConfig(flags, { path: file, text }, process.env);
   print({ file, ok: problems.length === 0, problems });
   if (problems.length > 0) process.exitCode = 1;
-}
-
-/** Returns all problems of a config file in the order of the file, first those that have no place in it. */
-export async function findConfigProblems(
-  flags: ServeFlags,
-  file: ConfigFile,
-  environment: Environment,
-): Promise<readonly ConfigProblem[]> {
-  const { value, problems } = checkServeSettings(flags, file, environment);
-  const isUnparsed = problems.some(({ path }) => /^line [0-9]/.test(path));
-  // Nothing is known about the options of a file that cannot be parsed.
-  const { problems: further } = isUnparsed ? { problems: [] } : await examineStart(value);
-  const isReported = (path: string): boolean => problems.some((one) => isWithin(one.path, path));
-  const all = [
-    ...problems,
-    ...further.filter(({ path }) => !isReported(path)).map(({ path, error }) => ({ path, problem: error.message })),
-  ];
-  const locate = createLocator(file.text);
-  return all
-    .map(({ path, problem }): ConfigProblem => {
-      const shown = /^line [0-9]/.test(path) ? '' : path;
-      return { ...locate(path), path: shown, problem };
-    })
-    .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
-}
-
-/** Returns whether a path is an option or something in it. */
-function isWithin(path: string, option: string): boolean {
-  return path === option || path.startsWith(`${option}.`) || path.startsWith(`${option}[`);
 }
 
 function formatReport({ file, ok, problems }: ConfigReport): string {

@@ -16,11 +16,13 @@ import { formatUsageError } from './usage-error.js';
 import { formatGreeting } from './serve/greeting.js';
 import type { Logger as RegistryLogger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
-import { defaultMaxConnections, readOpenFileLimit } from '../util/open-file-limit.js';
+import { RegistryError } from '../protocol/errors.js';
+import type { OptionChange } from '../protocol/settings/option-changes.js';
 import { addServeFlags } from './serve/serve-flags.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve/serve-settings.js';
-import { handleSignals, ignoreHangUp } from './serve/serve-signals.js';
-import { createRegistryServer, type RegistryServer, type ServerOptions } from './serve/server.js';
+import { Reloader, toRegistryOptions, toServerOptions, type Configured } from './serve/reloader.js';
+import { catchHangUp, handleSignals } from './serve/serve-signals.js';
+import { createRegistryServer, type RegistryServer } from './serve/server.js';
 import { explainDataFolderError, explainListenError, explainTlsError, StartError } from './serve/start-error.js';
 import { examineStart } from './serve/start-parts.js';
 
@@ -53,7 +55,7 @@ export function buildProgram(): Command {
 
 async function serve(flags: ServeFlags): Promise<void> {
   try {
-    await start(await readSettings(flags));
+    await start(flags, await readSettings(flags));
   } catch (error) {
     // The operator needs the message, not the stack.
     const message = error instanceof Error ? error.message : String(error);
@@ -71,55 +73,64 @@ async function readSettings(flags: ServeFlags): Promise<ServeSettings> {
   return resolveServeSettings(flags, { path, text }, process.env);
 }
 
-async function start(settings: ServeSettings): Promise<void> {
-  const { host, storage } = settings;
+async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> {
+  const onHangUp = catchHangUp();
   const { parts, problems } = await examineStart(settings);
   if (parts === undefined) throw problems[0]?.error ?? new StartError('the registry cannot start');
-  const { access, onLoopback, tls } = parts;
+  const configured = { settings, parts };
   const log = createLog(settings.logLevel);
-  ignoreHangUp(log);
   let isOpening = true;
   const logger = muteErrors(log, () => isOpening);
-  const built = buildRegistry({ ...settings.registry, access, storage, logger });
+  // Without a file, there is nothing to read again.
+  const isReloadable = flags.config !== undefined || parts.tls !== undefined;
+  let reloader: Reloader | undefined;
+  const reload = async (): Promise<readonly OptionChange[]> => {
+    if (reloader !== undefined) return reloader.reload();
+    throw new RegistryError('UNAVAILABLE', { message: 'the server is starting' });
+  };
+  const options = toRegistryOptions(configured, logger);
+  const built = buildRegistry(options, undefined, isReloadable ? reload : undefined);
   const { registry } = built;
   await registry.ready().catch((cause: unknown) => {
-    throw explainDataFolderError(cause, storage);
+    throw explainDataFolderError(cause, settings.storage);
   });
   isOpening = false;
-  const { server, port } = await listen(settings, built, log, tls).catch(async (cause: unknown) => {
+  const { server, port } = await listen(configured, built, log).catch(async (cause: unknown) => {
     await registry.close();
     throw cause;
   });
-  handleSignals(server, settings.stopSeconds, log);
-  const repositories = registry.repositories.list();
+  const setLogLevel = (level: LogLevel): void => void (log.level = level);
+  const running = { flags, environment: process.env, built, server, logger, setLogLevel };
+  const current = (reloader = new Reloader(running, configured));
+  handleSignals(server, () => current.stopSeconds, log);
+  onHangUp(() => {
+    if (!isReloadable) log.warn({}, 'SIGHUP ignored: serve was started without a config file');
+    // The reloader logs the failure.
+    else current.reload().catch(() => undefined);
+  });
+  process.stdout.write(greet(configured, registry.repositories.list(), port));
+}
+
+function greet({ settings, parts }: Configured, repositories: readonly RepositoryView[], port: number): string {
+  const { host, storage } = settings;
+  const { access, onLoopback, tls } = parts;
   const takesPushes = (view: RepositoryView): boolean =>
     view.type === 'local' || (view.type === 'virtual' && view.pushTo !== undefined);
   const repository = (repositories.find(takesPushes) ?? repositories[0])?.name;
   const mode = typeof access === 'string' ? access : 'rules';
   const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
-  process.stdout.write(formatGreeting(repository === undefined ? started : { ...started, repository }));
+  return formatGreeting(repository === undefined ? started : { ...started, repository });
 }
 
 async function listen(
-  { host, port, logLevel, idleTimeoutSeconds, maxConnections, registry: settings }: ServeSettings,
+  configured: Configured,
   { registry, reportRefusal }: BuiltRegistry,
   log: Logger,
-  tls: ServerOptions['tls'],
 ): Promise<{ readonly server: RegistryServer; readonly port: number }> {
-  const accessLog = logLevel === 'info' || logLevel === 'debug';
-  const options = {
-    registry,
-    reportRefusal,
-    log,
-    accessLog,
-    idleTimeoutSeconds,
-    maxConnections: maxConnections ?? defaultMaxConnections(readOpenFileLimit()),
-    maxConnectionsPerClient: settings.limits?.maxConnectionsPerClient,
-    trustedProxies: settings.trustedProxies,
-  };
+  const { host, port } = configured.settings;
   let server: RegistryServer;
   try {
-    server = createRegistryServer(tls === undefined ? options : { ...options, tls });
+    server = createRegistryServer({ ...toServerOptions(configured), registry, reportRefusal, log });
   } catch (cause) {
     throw explainTlsError(cause);
   }

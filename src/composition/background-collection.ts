@@ -36,6 +36,13 @@ export class BackgroundCollection {
   /** Finishes interrupted purges now, and collects at this interval; 0 means never. */
   start(intervalSeconds: number): void {
     this.purge();
+    this.schedule(intervalSeconds);
+  }
+
+  /** Collects at another interval from now on; 0 means never. */
+  schedule(intervalSeconds: number): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
     if (intervalSeconds > 0) this.#timer = setInterval(() => this.#collect(), intervalSeconds * 1000).unref();
   }
 

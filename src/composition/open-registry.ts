@@ -3,9 +3,9 @@
  * registry on open stores; `registry-life.ts` retries a failed open. It may import everything; only `registry.ts` and
  * the command import it.
  */
-import { createLocalAccess } from '../access/local-access.js';
-import { createOwnerAccess } from '../access/owner-access.js';
+import { isDeepStrictEqual } from 'node:util';
 import { BackgroundCollection, collectByJob } from './background-collection.js';
+import { CurrentAccess } from './current-access.js';
 import { HealthCheck } from './health-check.js';
 import type { AuthenticateHost, Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
@@ -17,12 +17,14 @@ import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import { createHostMatcher } from '../http/clients/web-pages.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
+import { addNumbers } from './live-numbers.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
 import { AuditFile } from '../operations/audit-file.js';
 import { createGarbageJob } from '../operations/garbage-job.js';
 import { JobRunner } from '../operations/jobs.js';
+import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { Archives } from '../ports/archives.js';
@@ -31,6 +33,7 @@ import type { GarbageReport, Quarantine } from '../ports/garbage.js';
 import type { Actor, Journal } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
+import type { Digest } from '../protocol/digest.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
@@ -62,8 +65,22 @@ export interface OpenRegistry extends Core {
   now(): number;
   collectGarbage(by: Actor, options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
   loadArchives(): Promise<Archives>;
+  /**
+   * Applies other options, all or nothing. Requests in progress finish with the parts that they have. Requires that no option
+   * changes that only a restart can apply.
+   * @throws the error that prevents it; nothing has changed then.
+   */
+  adopt(options: ResolvedOptions, adoption: Adoption): Promise<void>;
   /** Stops background work and closes the data folder. @throws AggregateError if steps failed; all of them ran. */
   close(): Promise<void>;
+}
+
+/** What the caller of `adopt` does in the course of it. */
+export interface Adoption {
+  /** Puts the new parts in place of the present ones. Called in the same turn of the event loop as the change. */
+  readonly commit: (parts: OpenRegistry) => void;
+  /** Resolves when no request that began before uses the replaced parts. */
+  readonly settled: () => Promise<unknown>;
 }
 
 /**
@@ -71,16 +88,12 @@ export interface OpenRegistry extends Core {
  * passed in: the next attempt uses them again.
  * @param owner a command that opens the data folder to administer it: no one else has access.
  */
-export async function openRegistry(
-  given: ResolvedOptions,
-  runtime: Runtime,
-  owner?: FolderOwner,
-): Promise<OpenRegistry> {
+export async function openRegistry(live: LiveOptions, runtime: Runtime, owner?: FolderOwner): Promise<OpenRegistry> {
   const closers = new Closers();
   try {
-    const stores = await openStores(given, runtime, closers);
-    const options = owner?.isConfigured === false ? await optionsOfFolder(given, stores.metadata) : given;
-    return await openOn(stores, closers, options, runtime, owner);
+    const stores = await openStores(live.current, runtime, closers);
+    if (owner?.isConfigured === false) live.current = await optionsOfFolder(live.current, stores.metadata);
+    return await openOn(stores, closers, live, runtime, owner);
   } catch (error) {
     return closers.undo(error);
   }
@@ -89,26 +102,19 @@ export async function openRegistry(
 async function openOn(
   stores: Stores,
   closers: Closers,
-  options: ResolvedOptions,
+  live: LiveOptions,
   runtime: Runtime,
   owner: FolderOwner | undefined,
 ): Promise<OpenRegistry> {
+  const options = live.current;
   // This comes first, so that a registry that must not start changes nothing.
   await checkStoredTypes(options.repositories, stores.metadata);
   const audit = await openAudit(options, stores.metadata, runtime, owner);
   closers.add('audit file', () => audit?.close());
-  const configured = await openAccessControl(options, stores.metadata, runtime);
-  const access = owner === undefined ? configured : createOwnerAccess(configured, owner);
+  const access = await CurrentAccess.open(options, { ...stores, runtime, owner });
   closers.add('access control', () => access.close());
-  const { graceSeconds, uploadExpirySeconds, orphanRetentionSeconds } = options.garbageCollection;
-  const orphanRetentionMs = orphanRetentionSeconds * 1000;
   const manifests = new ManifestCache(options.maxManifestCacheBytes);
-  const room = new TrashRoom({
-    ...stores,
-    runtime,
-    graceMs: graceSeconds * 1000,
-    collect: () => garbage.collect(),
-  });
+  const room = new TrashRoom(addNumbers({ ...stores, runtime, collect: () => garbage.collect() }, live));
   const shared = {
     ...stores,
     blobs: roomMakingStore(restoringStore({ ...stores, runtime }), (bytes) => room.ensureRoom(bytes)),
@@ -118,21 +124,13 @@ async function openOn(
   };
   const pullCounts = new PullCounts({ ...shared });
   closers.add('counts of pulls', () => pullCounts.close());
-  const local: LocalParts = {
-    ...shared,
-    sessionLocks: new KeyedMutex(),
-    finishedUploads: new FinishedUploads(() => runtime.now()),
-    pullCounts,
-    graceMs: graceSeconds * 1000,
-    maxBlobBytes: options.limits.maxBlobBytes ?? Infinity,
-  };
-  const garbage: OnlineGarbageCollector = new OnlineGarbageCollector({
-    ...local,
-    ...stores,
-    orphanRetentionMs,
-    uploadExpiryMs: uploadExpirySeconds * 1000,
-    onDeleted: (digest) => manifests.delete(digest),
-  });
+  const sessionLocks = new KeyedMutex();
+  const finishedUploads = new FinishedUploads(() => runtime.now());
+  const local: LocalParts = addNumbers({ ...shared, sessionLocks, finishedUploads, pullCounts }, live);
+  const onDeletedBytes = (digest: Digest): void => manifests.delete(digest);
+  const garbage: OnlineGarbageCollector = new OnlineGarbageCollector(
+    addNumbers({ ...shared, ...stores, sessionLocks, onDeleted: onDeletedBytes }, live),
+  );
   const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
   jobs.register(createGarbageJob(garbage));
   await garbage.recover();
@@ -164,7 +162,7 @@ async function openOn(
   };
   const directory: Directory = await Directory.open(
     { ...options, declared: options.repositories },
-    { metadata: stores.metadata, runtime, create, onDeleted },
+    { metadata: stores.metadata, runtime, create, onDeleted, onUndeclared: (name) => upstreams.retire(name) },
   );
   closers.add('repositories', () => directory.close());
   // Closed before the repositories: a transfer would mistake the end of its connection for a failure of the upstream.
@@ -178,31 +176,68 @@ async function openOn(
   // A command that administers the folder does not go on with the work of the registry.
   if (owner === undefined) await jobs.open();
   background.start(options.garbageCollection.intervalSeconds);
-  return {
-    access,
-    administration: access.administration,
+  const stable = {
     directory,
     jobs,
     journal: stores.metadata.journal,
-    collectGarbage: (by, given) => collectByJob({ garbage, jobs }, by, given),
+    collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),
-    quarantine: new BlobQuarantine({ ...stores, runtime, orphanRetentionMs }),
+    quarantine: new BlobQuarantine(addNumbers({ ...stores, runtime }, live)),
     loadArchives: createArchiveLoader(),
     passthrough,
     audit,
     instanceId,
-    uploadPace: { ...defaultPace, minBytesPerSecond: options.limits.minBytesPerSecond },
-    downloadPace: { ...defaultPace, minBytesPerSecond: options.limits.minDownloadBytesPerSecond },
     bodies: new BodyReader(),
     answers: new LargeAnswers(),
-    clients: new CustomerCounts(options.limits.maxConnectionsPerClient),
-    rates: new RateLimiter(options.limits, () => runtime.now()),
+    clients: new CustomerCounts(() => live.current.limits.maxConnectionsPerClient),
+    now: () => runtime.now(),
+    close: () => closers.close(),
+  };
+  const now = (): number => runtime.now();
+  const assemble = (next: ResolvedOptions, control: AccessControl, rates: RateLimiter): OpenRegistry => ({
+    ...stable,
+    ...partsOf(next, control),
+    rates,
+    adopt: async (following, adoption) => adopt(following, adoption, rates),
+  });
+  const adopt = async (next: ResolvedOptions, { commit, settled }: Adoption, rates: RateLimiter): Promise<void> => {
+    const before = access.current;
+    const prepared = await access.prepare(next);
+    // The buckets of a new limiter are full, so the present one is kept where possible.
+    const isSameRate = isDeepStrictEqual(live.current.limits, next.limits);
+    const fresh = assemble(next, prepared, isSameRate ? rates : new RateLimiter(next.limits, now));
+    const change = (): void => {
+      const { intervalSeconds } = next.garbageCollection;
+      if (live.current.garbageCollection.intervalSeconds !== intervalSeconds) background.schedule(intervalSeconds);
+      live.current = next;
+      access.replace(prepared, next);
+      commit(fresh);
+    };
+    try {
+      await directory.redeclare({ ...next, declared: next.repositories }, change);
+    } catch (error) {
+      await access.discard(prepared);
+      throw error;
+    }
+    settled()
+      .then(() => access.discard(before))
+      .catch((err: unknown) => runtime.log.warn({ err }, 'failed to close the previous access control'));
+  };
+  return assemble(options, access.current, new RateLimiter(options.limits, now));
+}
+
+/** Creates the parts that follow from the options alone. A reload creates them again. */
+function partsOf(options: ResolvedOptions, access: AccessControl) {
+  const { minBytesPerSecond, minDownloadBytesPerSecond } = options.limits;
+  return {
+    access,
+    administration: access.administration,
+    uploadPace: { ...defaultPace, minBytesPerSecond },
+    downloadPace: { ...defaultPace, minBytesPerSecond: minDownloadBytesPerSecond },
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),
     authenticateHost: authenticateHostOf(options),
     isKnownHost: createHostMatcher(options),
-    now: () => runtime.now(),
-    close: () => closers.close(),
   };
 }
 
@@ -225,15 +260,4 @@ async function openAudit(
   owner: FolderOwner | undefined,
 ): Promise<AuditFile | undefined> {
   return audit === undefined || owner !== undefined ? undefined : AuditFile.open(audit, { journal, runtime });
-}
-
-/** Opens access control. Loads the code for rules, tokens and passwords only if there are rules, for a faster start. */
-async function openAccessControl(
-  { access, prefix }: ResolvedOptions,
-  metadata: MetadataStore,
-  runtime: Runtime,
-): Promise<AccessControl> {
-  if (typeof access === 'string') return createLocalAccess(access);
-  const { openAccess } = await import('../access/open-access.js');
-  return openAccess(access, { metadata, runtime, prefix });
 }

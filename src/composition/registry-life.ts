@@ -3,10 +3,12 @@ import type { CoreSource } from '../http/core.js';
 import { publicReasonOf, isInUse } from './failure-reason.js';
 import { healthTimeoutMs, withTimeout } from './health-check.js';
 import type { OpenRegistry } from './open-registry.js';
+import type { ResolvedOptions } from '../options/options-schema.js';
 import type { Condition, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { Closers } from '../util/closers.js';
 import { messagesOf } from '../util/plain-log.js';
+import { KeyedMutex } from '../util/scheduling/concurrency.js';
 
 /** How long `close` waits for requests in flight. */
 const closeTimeoutMs = 5000;
@@ -25,10 +27,20 @@ export interface LifeParts {
   readonly runtime: Runtime;
 }
 
+/** What the caller of `reload` does in the course of it. */
+export interface ReloadSteps {
+  /** Called when no other reload runs. Returns whether anything changes. @throws the error that prevents the change. */
+  readonly isNeeded: () => boolean;
+  /** Called in the same turn of the event loop as the change. */
+  readonly onChanged: () => void;
+}
+
 /** Opens a registry, with retries until it succeeds, and closes it. Requests wait for it to open, and `close` waits for them. */
 export class RegistryLife implements CoreSource {
   readonly #parts: LifeParts;
   readonly #inFlight = new Set<Promise<void>>();
+  /** Reloads take turns. */
+  readonly #reloads = new KeyedMutex();
   /** The attempt in progress, or the last one. */
   #attempt: Promise<OpenRegistry>;
   #opened: OpenRegistry | undefined;
@@ -81,6 +93,30 @@ export class RegistryLife implements CoreSource {
       (error: unknown): Condition => ({ status: 'unavailable', reason: publicReasonOf(error) }),
     );
     return withTimeout(opening, healthTimeoutMs, { status: 'unavailable', reason: 'the registry is still opening' });
+  }
+
+  /**
+   * Applies other options to the open registry, all or nothing. Requests that began before finish with the previous ones.
+   * @throws RegistryError UNAVAILABLE if the registry is not open; any error that prevents the change.
+   */
+  reload(options: ResolvedOptions, steps: ReloadSteps): Promise<void> {
+    const reloading = this.#reloads.run('', () => this.#reload(options, steps));
+    // `close` waits for it.
+    this.track(reloading);
+    return reloading;
+  }
+
+  async #reload(options: ResolvedOptions, { isNeeded, onChanged }: ReloadSteps): Promise<void> {
+    const opened = await this.ready();
+    if (!isNeeded()) return;
+    await opened.adopt(options, {
+      commit: (parts) => {
+        this.#opened = parts;
+        this.#attempt = Promise.resolve(parts);
+        onChanged();
+      },
+      settled: () => Promise.allSettled(this.#inFlight),
+    });
   }
 
   track(answered: Promise<void>): void {

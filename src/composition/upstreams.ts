@@ -49,14 +49,20 @@ export class Upstreams {
     const settings = Object.fromEntries(connectionSettings.map((name) => [name, config[name]]));
     const current = this.#current.get(config.name);
     if (current !== undefined && isDeepStrictEqual(current.settings, settings)) return current;
-    if (current !== undefined) {
-      this.#replaced = this.#replaced.filter((one) => one.deref() !== undefined);
-      this.#replaced.push(new WeakRef(current.upstream));
-    }
+    this.retire(config.name);
     // `Object.fromEntries` loses the names, which are those of `connectionSettings`.
     const created = { ...this.#create(config.name, config), settings: settings as ConnectionSettings };
     this.#current.set(config.name, created);
     return created;
+  }
+
+  /** Gives up the client of a repository, which stays usable for its transfers. */
+  retire(name: string): void {
+    const current = this.#current.get(name);
+    if (current === undefined) return;
+    this.#current.delete(name);
+    this.#replaced = this.#replaced.filter((one) => one.deref() !== undefined);
+    this.#replaced.push(new WeakRef(current.upstream));
   }
 
   /** Closes the client of a deleted repository. */

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import type { HealthReport } from '../ports/runtime.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import {
   registryRoutes,
@@ -12,7 +11,7 @@ import type { Handler } from './exchange.js';
 import type { Surface } from './core.js';
 import * as blobs from './handlers/blobs.js';
 import { checkVersion, createListCatalog } from './handlers/discovery.js';
-import { createManagementHandlers, type ManagementParts } from './handlers/management.js';
+import { createManagementHandlers, type ManagementActions, type ManagementParts } from './handlers/management.js';
 import * as manifests from './handlers/manifests.js';
 import { createGetToken, createPostToken, type TokenParts } from './handlers/token.js';
 import * as uploads from './handlers/uploads.js';
@@ -57,14 +56,14 @@ export function createRegistrySurface(prefix: string, parts: () => TokenParts): 
 /** Creates the surface of the management API. Its paths are relative to the path where the host mounts it. */
 export function createManagementSurface(
   parts: () => ManagementParts,
-  health: () => Promise<HealthReport>,
+  actions: ManagementActions,
   isOpen: () => boolean,
 ): Surface<ManagementEndpoint> {
   return {
     routes: managementRoutes,
     audited: true,
     strictQuery: true,
-    handlers: createManagementHandlers(parts, health),
+    handlers: createManagementHandlers(parts, actions),
     locate: (req) => {
       const url = toOriginForm(req.url ?? '/');
       if (!managementRoots.some((root) => isUnder(url, root))) return undefined;

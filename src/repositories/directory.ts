@@ -3,7 +3,6 @@
  * `cache/`, `passthrough/` and `virtual/` implement them, `garbage/` reclaims space, `content/` and `remote/` hold what
  * they share. Imported by the composition root only.
  */
-import { isDeepStrictEqual } from 'node:util';
 import type {
   AddressedRepository,
   Addressing,
@@ -12,9 +11,8 @@ import type {
   ResolvedName,
 } from '../ports/repository.js';
 import type { Actor } from '../ports/journal.js';
-import type { MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
+import type { Change, MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
-import { canonicalNamespace } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import { problemsFound } from '../protocol/tables/management.js';
@@ -24,8 +22,9 @@ import { toWirePath } from '../protocol/tables/spelling.js';
 import { system } from '../util/system-actor.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
-import { readStoredRecord } from './stored-config.js';
-import { refuseTypeChange } from './stored-types.js';
+import { NameResolver, type NameOptions } from './name-resolver.js';
+import { hasSameFunctions, isSameDocument, readStoredRecord, withoutCredentials } from './stored-config.js';
+import { checkStoredTypes, refuseTypeChange } from './stored-types.js';
 
 interface Entry {
   readonly repository: Repository;
@@ -37,16 +36,15 @@ export interface DirectoryParts {
   readonly runtime: Runtime;
   /** `before` is the repository with the previous settings. It is closed afterwards, and its running requests go on. */
   readonly create: (config: RepositoryConfig, before?: Repository) => Repository;
+  /** Called when a repository is no longer declared. Its running requests go on. */
+  readonly onUndeclared: (name: string) => void;
   /** Called after a repository was deleted from the index and closed. Starts the removal of its content. */
   readonly onDeleted: (name: string) => void | Promise<void>;
 }
 
-/** Decides which repository a name means, besides its first part. */
-export interface DirectoryOptions {
+/** The declared repositories, and the names by which they are addressed. */
+export interface DirectoryOptions extends NameOptions {
   readonly declared: readonly RepositoryConfig[];
-  readonly hosts: Readonly<Record<string, string>>;
-  readonly namespaces: Readonly<Record<string, string>>;
-  readonly defaultRepository?: string | undefined;
 }
 
 /**
@@ -57,15 +55,15 @@ export class Directory implements RepositoryDirectory {
   /** Changes take turns, so that the entries match the index and each other. */
   readonly #changes = new KeyedMutex();
   readonly #parts: DirectoryParts;
-  readonly #hosts: ReadonlyMap<string, string>;
-  readonly #namespaces: ReadonlyMap<string, string>;
-  readonly #defaultRepository: string | undefined;
+  #names: NameResolver;
 
   private constructor(options: DirectoryOptions, parts: DirectoryParts) {
     this.#parts = parts;
-    this.#hosts = new Map(Object.entries(options.hosts).map(([host, name]) => [host.toLowerCase(), name]));
-    this.#namespaces = new Map(Object.entries(options.namespaces).map(([ns, name]) => [canonicalNamespace(ns), name]));
-    this.#defaultRepository = options.defaultRepository;
+    this.#names = this.#createNames(options);
+  }
+
+  #createNames(options: NameOptions): NameResolver {
+    return new NameResolver(options, (name) => this.#entries.get(name)?.repository);
   }
 
   /**
@@ -85,54 +83,20 @@ export class Directory implements RepositoryDirectory {
     }
   }
 
-  /** Resolves by `ns`, else by host, else by the first part of the name, else to the default repository. */
-  resolve(name: WireName, { host, namespace }: Addressing = {}): ResolvedName {
-    const byNamespace = this.#findNamespace(namespace);
-    if (byNamespace !== undefined && namespace !== undefined)
-      return { ...this.#inNamespace(byNamespace, name), namespace };
-    const byHost = this.#findHost(host);
-    if (byHost !== undefined) return this.#at(byHost, name);
-    const slash = name.indexOf('/');
-    const byPath = slash < 0 ? this.#at(name, '') : this.#at(name.slice(0, slash), name.slice(slash + 1));
-    const isKnown = byPath.repository !== undefined && slash > 0;
-    return isKnown || this.#defaultRepository === undefined ? byPath : this.#at(this.#defaultRepository, name);
+  resolve(name: WireName, addressing: Addressing = {}): ResolvedName {
+    return this.#names.resolve(name, addressing);
   }
 
   resolveAll(name: WireName, host: string | undefined): readonly ResolvedName[] {
-    const byNamespace = [...this.#namespaces.values()].map((repository) => this.#inNamespace(repository, name));
-    const byHost = [...this.#hosts.values()].map((repository) => this.#at(repository, name));
-    return [this.resolve(name, { host }), ...byNamespace, ...byHost];
+    return this.#names.resolveAll(name, host);
   }
 
-  listAt({ host, namespace }: Addressing): readonly AddressedRepository[] {
-    const only = this.#findNamespace(namespace) ?? this.#findHost(host);
+  listAt(addressing: Addressing): readonly AddressedRepository[] {
+    const only = this.#names.onlyAt(addressing);
     if (only === undefined)
       return this.list().map(({ repository }) => ({ repository, prefix: `${repository.config.name}/` }));
     const found = this.#entries.get(only)?.repository;
     return found === undefined ? [] : [{ repository: found, prefix: '' }];
-  }
-
-  #findNamespace(namespace: string | undefined): string | undefined {
-    return namespace === undefined ? undefined : this.#namespaces.get(canonicalNamespace(namespace));
-  }
-
-  /** Looks a host up with its port, then without. */
-  #findHost(host: string | undefined): string | undefined {
-    if (host === undefined || this.#hosts.size === 0) return undefined;
-    const name = host.toLowerCase();
-    return this.#hosts.get(name) ?? this.#hosts.get(name.replace(/:[0-9]+$/, ''));
-  }
-
-  /** BuildKit, and containerd with `override_path`, send the namespace and the path of the mirror, which names the repository. */
-  #inNamespace(repository: string, name: string): ResolvedName {
-    const own = `${repository}/`;
-    return this.#at(repository, name.startsWith(own) ? name.slice(own.length) : name);
-  }
-
-  /** Returns no repository for a name without an image. */
-  #at(repository: string, image: string): ResolvedName {
-    const found = image === '' ? undefined : this.#entries.get(repository)?.repository;
-    return { repository: found, at: { repository, image: found?.canonicalImage(image) ?? image } };
   }
 
   get(name: string): Entry | undefined {
@@ -194,6 +158,33 @@ export class Directory implements RepositoryDirectory {
     });
   }
 
+  /**
+   * Replaces the declared repositories and the addresses, all or nothing. A repository that is no longer declared is treated
+   * as by a start: it stays in the index and is not served. Requests in progress keep the repositories that they use.
+   * @param commit called in the same turn of the event loop as the change, so that the caller can change other parts with it.
+   * @throws StoredTypeError if the type of a repository would change.
+   */
+  async redeclare(options: DirectoryOptions, commit: () => void): Promise<void> {
+    await this.#inTurn(async () => {
+      const { metadata, runtime, onUndeclared } = this.#parts;
+      await checkStoredTypes(options.declared, metadata);
+      const records = await this.#recordDeclared(options.declared);
+      const next = records.map((record) => this.#entryOf(record));
+      const before = new Map(this.#entries);
+      for (const [name, { record }] of before) if (record.origin === 'declared') this.#entries.delete(name);
+      for (const entry of next) this.#entries.set(entry.record.config.name, entry);
+      this.#names = this.#createNames(options);
+      commit();
+      for (const name of before.keys()) if (!this.#entries.has(name)) onUndeclared(name);
+      const closers = new Closers();
+      for (const [name, { repository }] of before) {
+        if (this.#entries.get(name)?.repository !== repository) closers.add(name, () => repository.close?.());
+      }
+      // The change is made: what cannot be closed stops neither it nor the caller.
+      await closers.close().catch((err: unknown) => runtime.log.warn({ err }, 'failed to close replaced repositories'));
+    });
+  }
+
   /** Ends the background work and the connections of all repositories. */
   close(): Promise<void> {
     return this.#closers().close();
@@ -218,6 +209,21 @@ export class Directory implements RepositoryDirectory {
       throw problemsFound(problems.map(({ path, problem }) => ({ path: toWirePath(path), problem })));
   }
 
+  /** Writes the declared repositories that changed in one step, and returns all of them. */
+  async #recordDeclared(declared: readonly RepositoryConfig[]): Promise<readonly RepositoryRecord[]> {
+    const { metadata, runtime } = this.#parts;
+    const when = runtime.now();
+    const changes: Change[] = [];
+    for (const config of declared) {
+      const kept = withoutCredentials(config);
+      const before = await metadata.repository(config.name);
+      if (before?.origin === 'declared' && isSameDocument(before.config, kept)) continue;
+      changes.push({ type: 'repository.put', config: kept, origin: 'declared', when });
+    }
+    if (changes.length > 0) await metadata.apply(changes, { durable: true, by: { actor: system, at: when } });
+    return Promise.all(declared.map(async (config) => ({ ...(await this.#stored(config.name)), config })));
+  }
+
   async #put(config: RepositoryConfig, origin: RepositoryRecord['origin'], actor: Actor): Promise<RepositoryRecord> {
     // Code declares its repositories at each start, so their secrets and functions stay out of the index. A record of
     // an
@@ -230,20 +236,30 @@ export class Directory implements RepositoryDirectory {
       const put = { type: 'repository.put', config: kept, origin, when } as const;
       await this.#parts.metadata.apply([put], { durable: true, by: { actor, at: when } });
     }
-    const record = await this.#parts.metadata.repository(config.name);
-    if (record === undefined)
-      throw new Error(`repository "${config.name}" is missing from the index after it was written`);
-    const whole = { ...record, config };
+    const whole = { ...(await this.#stored(config.name)), config };
     this.#remember(whole);
     return whole;
   }
 
+  async #stored(name: string): Promise<RepositoryRecord> {
+    const record = await this.#parts.metadata.repository(name);
+    if (record !== undefined) return record;
+    throw new Error(`repository "${name}" is missing from the index after it was written`);
+  }
+
   #remember(record: RepositoryRecord): void {
+    this.#entries.set(record.config.name, this.#entryOf(record));
+  }
+
+  /** Keeps the repository if its settings are the same, except for the description. */
+  #entryOf(record: RepositoryRecord): Entry {
     const { config } = record;
     const before = this.#entries.get(config.name)?.repository;
     const isSame =
-      before !== undefined && isSameDocument({ ...before.config, description: '' }, { ...config, description: '' });
-    this.#entries.set(config.name, { record, repository: isSame ? before : this.#parts.create(config, before) });
+      before !== undefined &&
+      isSameDocument({ ...before.config, description: '' }, { ...config, description: '' }) &&
+      hasSameFunctions(before.config, config);
+    return { record, repository: isSame ? before : this.#parts.create(config, before) };
   }
 
   #changeable(name: string): Entry {
@@ -263,17 +279,6 @@ function compareBytes(a: string, b: string): number {
 
 function hasMember({ members }: VirtualRepositoryConfig, name: string): boolean {
   return members.some((member) => member.name === name);
-}
-
-/** Compares configurations in their stored form, without undefined fields. */
-function isSameDocument(stored: RepositoryConfig, config: RepositoryConfig): boolean {
-  return isDeepStrictEqual(JSON.parse(JSON.stringify(stored)), JSON.parse(JSON.stringify(config)));
-}
-
-function withoutCredentials(config: RepositoryConfig): RepositoryConfig {
-  if (config.type !== 'remote') return config;
-  const { credentials: _credentials, ...rest } = config;
-  return rest;
 }
 
 function nameTaken(name: string): RegistryError {

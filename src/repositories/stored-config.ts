@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { RepositoryRecord } from '../ports/metadata.js';
-import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
+import { repositoryConfigSchema, type RepositoryConfig } from '../protocol/settings/repository-config.js';
 
 /** Settings whose names changed, by the name that indexes of earlier releases hold. */
 const renamedSettings: Readonly<Record<string, string>> = { cacheMaxBytes: 'maxCacheBytes' };
@@ -17,4 +18,22 @@ export function readStoredRecord(record: RepositoryRecord): RepositoryRecord {
   const checked = repositoryConfigSchema.safeParse(config);
   // What an earlier release accepted is served, even if this one would refuse it.
   return { ...record, config: checked.success ? checked.data : config };
+}
+
+/** Compares configurations in their stored form, without undefined fields and functions. */
+export function isSameDocument(stored: RepositoryConfig, config: RepositoryConfig): boolean {
+  return isDeepStrictEqual(JSON.parse(JSON.stringify(stored)), JSON.parse(JSON.stringify(config)));
+}
+
+/** Returns the settings as the index keeps those of a declared repository. */
+export function withoutCredentials(config: RepositoryConfig): RepositoryConfig {
+  if (config.type !== 'remote') return config;
+  const { credentials: _credentials, ...rest } = config;
+  return rest;
+}
+
+/** Returns whether credentials that are a function are the same function. */
+export function hasSameFunctions(a: RepositoryConfig, b: RepositoryConfig): boolean {
+  const [before, after] = [a, b].map((config) => (config.type === 'remote' ? config.credentials : undefined));
+  return (typeof before !== 'function' && typeof after !== 'function') || before === after;
 }

@@ -1,8 +1,8 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findConfigProblems, type ConfigProblem } from '../../src/command/check-config-command.js';
 import { createLocator } from '../../src/command/config-positions.js';
+import { examineConfig, type ConfigProblem } from '../../src/command/serve/examine-config.js';
 import type { ServeFlags } from '../../src/command/serve/serve-settings.js';
 import { Command, type Ended } from '../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
@@ -21,8 +21,8 @@ const tls = path.join(import.meta.dirname, '../support/tls');
 const certificate = `${tls}/test-only-certificate.pem`;
 const key = `${tls}/test-only-key.pem`;
 
-function check(text: string, flags: ServeFlags = {}): Promise<readonly ConfigProblem[]> {
-  return findConfigProblems(flags, { path: path.join(folder, 'config.yaml'), text }, { NAME: 'team' });
+async function check(text: string, flags: ServeFlags = {}): Promise<readonly ConfigProblem[]> {
+  return (await examineConfig(flags, { path: path.join(folder, 'config.yaml'), text }, { NAME: 'team' })).problems;
 }
 
 /** The problems as `line:column path`. */

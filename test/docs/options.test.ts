@@ -8,6 +8,8 @@ import { serverSchema } from '../../src/command/config-file.js';
 import { buildProgram } from '../../src/command/program.js';
 import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
 import { bytesPerUnit, secondsPerUnit } from '../../src/command/units.js';
+import { serverReloading } from '../../src/command/serve/reloader.js';
+import { optionReloading } from '../../src/options/live-options.js';
 import { optionsSchema } from '../../src/options/options-schema.js';
 import { strictOptions } from '../../src/protocol/settings/option-schema.js';
 import { loadWriter, type OptionSources } from '../support/openapi.js';
@@ -55,6 +57,16 @@ describe('what `npm run docs` writes from the schemas of the options', () => {
     const rows = [...tables].flatMap(([table]) => table.split('\n').filter((line) => line.startsWith('| `')));
     expect(rows.length).toBeGreaterThan(80);
     expect(rows.filter((row) => (row.split(' | ')[2] ?? '').length < 5)).toEqual([]);
+  });
+});
+
+describe('docs/operations.md', () => {
+  it('names every option that needs a restart', () => {
+    const [, text = ''] =
+      /^These options need a restart\.([^]*?)\n`acceptEmptyIndex` is accepted/m.exec(read('docs/operations.md')) ?? [];
+    const named = [...text.matchAll(/`([^`]+)`/g)].map(([, option = '']) => option);
+    const needed = Object.entries({ ...optionReloading, ...serverReloading }).filter(([, how]) => how === 'restart');
+    expect(named.toSorted()).toEqual(needed.map(([option]) => option).toSorted());
   });
 });
 

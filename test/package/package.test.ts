@@ -14,14 +14,21 @@ function compiledFrom(folder: string): string[] {
     .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
 }
 
-it('the package contains the compiled sources and five other files', async () => {
+it('the package contains the compiled sources, the schema of the config file, and five other files', async () => {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { cwd: root });
   const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
-  const expected = [...compiledFrom('src'), ...compiledFrom('adapters')];
+  const expected = [...compiledFrom('src'), ...compiledFrom('adapters'), 'dist/config.schema.json'];
   // If there are more, dist/ has files of deleted sources: remove it and build.
   expect(packed?.files.map((file) => file.path).toSorted()).toEqual(
     [...expected, 'CHANGELOG.md', 'LICENSE', 'README.md', 'adapters/nginx/artifactapi.conf', 'package.json'].toSorted(),
   );
+});
+
+it('the package has the schema of the documentation', () => {
+  const [shipped, documented] = ['dist', 'docs'].map((folder) =>
+    readFileSync(path.join(root, folder, 'config.schema.json'), 'utf8'),
+  );
+  expect(shipped).toBe(documented);
 });
 
 const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { exports: object };

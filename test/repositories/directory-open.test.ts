@@ -8,6 +8,8 @@ import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store
 import { changesOf, hooked, TestRuntime } from '../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
+const ignore = (): void => undefined;
+
 it('opening writes a declared repository to the index only when it has changed', async () => {
   const folder = await makeScratchFolder();
   const store = await LevelMetadataStore.open(path.join(folder, 'index'));
@@ -20,7 +22,8 @@ it('opening writes a declared repository to the index only when it has changed',
     const configs = declared.map((config): RepositoryConfig => repositoryConfigSchema.parse(config));
     const options = { declared: configs, hosts: {}, namespaces: {} };
     const create = (config: RepositoryConfig): Repository => ({ config }) as unknown as Repository;
-    await Directory.open(options, { metadata, runtime: new TestRuntime(1000), create, onDeleted: () => undefined });
+    const parts = { metadata, runtime: new TestRuntime(1000), create, onDeleted: ignore, onUndeclared: ignore };
+    await Directory.open(options, parts);
   };
   const local = { name: 'local', type: 'local' };
   const credentials = { username: 'u', password: 'p' };
@@ -48,7 +51,8 @@ it('opening an index of an earlier release reads a setting under its old name, a
     metadata,
     runtime: new TestRuntime(1000),
     create,
-    onDeleted: () => undefined,
+    onDeleted: ignore,
+    onUndeclared: ignore,
   });
   expect(directory.get('hub')?.record.config).toEqual({ ...hub, maxCacheBytes: 1000 });
   expect(directory.get('hub')?.repository.config).toEqual({ ...hub, maxCacheBytes: 1000 });

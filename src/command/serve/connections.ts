@@ -10,8 +10,8 @@ const lingerMs = 1000;
 /** Above this share of the limit, each new connection closes the one that has been idle for longest. */
 const fullFrom = 0.9;
 
-/** Timeouts and limits of connections. */
-export interface ConnectionOptions {
+/** Timeouts and limits of connections that can change while the server runs. */
+export interface ConnectionLimits {
   /** How long a connection may be idle during a request. */
   readonly idleMs: number;
   /** @default no limit */
@@ -20,6 +20,10 @@ export interface ConnectionOptions {
   readonly maxPerClient?: number | undefined;
   /** Returns whether many clients share an address. `maxPerClient` does not apply to it. */
   readonly isShared?: (address: string) => boolean;
+}
+
+/** Timeouts and limits of connections. */
+export interface ConnectionOptions extends ConnectionLimits {
   /** Connections that have sent only a part of a request's headers. Each may hold 64 KiB. @default 256 */
   readonly maxUnfinishedHeads?: number;
   /** How often those are counted. A connection is closed only if it is found at two counts in a row. @default 1000 */
@@ -41,7 +45,7 @@ interface LastExchange {
  */
 export class Connections {
   readonly #server: Server;
-  readonly #options: ConnectionOptions;
+  #options: ConnectionOptions;
   /** The connections that carry HTTP. */
   readonly #exchanges = new Map<Socket, LastExchange>();
   /** All connections, with TLS also the TCP connections underneath. */
@@ -55,9 +59,8 @@ export class Connections {
   constructor(server: Server, options: ConnectionOptions) {
     this.#server = server;
     this.#options = options;
-    const { idleMs, maxConnections, headCheckMs = 1000 } = options;
-    if (maxConnections !== undefined) server.maxConnections = maxConnections;
-    server.timeout = idleMs;
+    const { headCheckMs = 1000 } = options;
+    this.limit(options);
     server.on('timeout', (socket) => this.#handleIdle(socket));
     server.on('drop', (data) => this.#options.onRefused?.('connections', normalizeAddress(data?.remoteAddress ?? '')));
     const headChecks = setInterval(() => this.#endUnfinishedHeads(), headCheckMs).unref();
@@ -68,6 +71,13 @@ export class Connections {
     });
     const openEvent = server instanceof TlsServer ? 'secureConnection' : 'connection';
     server.on(openEvent, (socket: Socket) => this.#opened(socket));
+  }
+
+  /** Applies other limits. Open connections keep theirs; the idle timeout applies to them from their next request. */
+  limit(limits: ConnectionLimits): void {
+    this.#options = { ...this.#options, ...limits };
+    this.#server.maxConnections = limits.maxConnections ?? Infinity;
+    this.#server.timeout = limits.idleMs;
   }
 
   /** Records a request. Call it for each request, before the answer begins. */

@@ -6,9 +6,9 @@ const sameSignalMs = 100;
 
 /**
  * Stops the server on a signal. The first signal lets requests in flight complete; a second one ends the process at once.
- * SIGHUP is ignored, except on Windows, where it means that the console was closed.
+ * @param readStopSeconds returns how long requests in flight may take.
  */
-export function handleSignals(server: RegistryServer, stopSeconds: number, log: Logger): void {
+export function handleSignals(server: RegistryServer, readStopSeconds: () => number, log: Logger): void {
   let stoppingSince: number | undefined;
   const stop = (signal: NodeJS.Signals): void => {
     if (stoppingSince !== undefined) {
@@ -16,6 +16,7 @@ export function handleSignals(server: RegistryServer, stopSeconds: number, log: 
       return;
     }
     stoppingSince = performance.now();
+    const stopSeconds = readStopSeconds();
     const { requestsInFlight } = server;
     log.info({ signal, stopSeconds, requestsInFlight }, 'stopping');
     if (signal === 'SIGINT' && requestsInFlight > 0) {
@@ -37,10 +38,22 @@ export function handleSignals(server: RegistryServer, stopSeconds: number, log: 
   for (const signal of stopSignals(process.platform)) process.on(signal, stop);
 }
 
-/** Ignores SIGHUP, except where it means that the console was closed. */
-export function ignoreHangUp(log: Logger): void {
-  if (stopSignals(process.platform).includes('SIGHUP')) return;
-  process.on('SIGHUP', () => log.warn({}, 'SIGHUP ignored: reload is not supported'));
+/**
+ * Catches SIGHUP, except on Windows, where it means that the console was closed. Returns a function to call when the server
+ * runs: it takes the reload. A SIGHUP from before causes a reload then.
+ */
+export function catchHangUp(): (reload: () => void) => void {
+  if (stopSignals(process.platform).includes('SIGHUP')) return () => undefined;
+  let onHangUp: (() => void) | undefined;
+  let isPending = false;
+  process.on('SIGHUP', () => {
+    if (onHangUp === undefined) isPending = true;
+    else onHangUp();
+  });
+  return (reload) => {
+    onHangUp = reload;
+    if (isPending) reload();
+  };
 }
 
 /**

@@ -6,10 +6,10 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import connect from 'connect';
-import { Connections } from './connections.js';
+import { Connections, type ConnectionLimits } from './connections.js';
 import { guardHeaders } from '../../http/answer-headers.js';
 import { announcesBody } from '../../http/bodies/body.js';
 import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from '../../http/limits/malformed.js';
@@ -25,22 +25,15 @@ import { Closers } from '../../util/closers.js';
 /** How often refused connections are logged, at most. */
 const refusalLogSeconds = 60;
 
-/** The registry to serve, and the limits of the server. */
-export interface ServerOptions {
-  readonly registry: Registry;
-  /**
-   * Called for each refused connection.
-   * @default nothing
-   */
-  readonly reportRefusal?: ReportRefusal;
-  readonly log: Logger;
+/** The options of a server that can change while it runs. */
+export interface LiveServerOptions {
   /**
    * Logs every request.
    * @default false
    */
   readonly accessLog?: boolean;
-  /** PEM. Absent: plain http. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** PEM. Absent: plain http. Only the certificate and the key can change, not whether there are any. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   /**
    * How long a connection may be idle during a request before it is closed. An interrupted upload can be resumed.
    * @default 120
@@ -62,6 +55,17 @@ export interface ServerOptions {
    * @default []
    */
   readonly trustedProxies?: readonly string[] | undefined;
+}
+
+/** The registry to serve, and the limits of the server. */
+export interface ServerOptions extends LiveServerOptions {
+  readonly registry: Registry;
+  /**
+   * Called for each refused connection.
+   * @default nothing
+   */
+  readonly reportRefusal?: ReportRefusal;
+  readonly log: Logger;
   /**
    * How long the headers of a request may take to arrive.
    * @default 60
@@ -83,22 +87,20 @@ export interface RegistryServer {
    * closes the registry. Bytes of unfinished uploads are kept.
    */
   stop(graceSeconds: number): Promise<void>;
+  /** Applies other options. Open connections keep their certificate. @throws Error if the certificate cannot be used. */
+  update(options: LiveServerOptions): void;
   /** The number of requests whose answer is not complete. */
   readonly requestsInFlight: number;
 }
 
 /** Creates the server, which does not listen yet. @throws Error if the certificate or the key cannot be used. */
 export function createRegistryServer(options: ServerOptions): RegistryServer {
-  const { registry, log, accessLog = false } = options;
+  const { registry, log } = options;
   const app = createApp(registry, log);
   const server = createNodeServer(options);
-  const connections = new Connections(server, {
-    idleMs: (options.idleTimeoutSeconds ?? 120) * 1000,
-    maxConnections: options.maxConnections,
-    maxPerClient: options.maxConnectionsPerClient ?? 1000,
-    isShared: createAddressMatcher(options.trustedProxies ?? []),
-    onRefused: logRefusals(options),
-  });
+  let live: LiveServerOptions = options;
+  const onRefused = logRefusals(options, () => live);
+  const connections = new Connections(server, { ...limitsOf(options), onRefused });
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     connections.note(res);
     const malformation = findMalformation(req);
@@ -111,8 +113,19 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
     }
   });
   refuseInvalidRequests(server, connections, log);
-  if (accessLog) registry.events.on('request', (event) => logRequest(log, event));
+  const onRequest = (event: RequestEvent): void => logRequest(log, event);
+  const logRequests = ({ accessLog = false }: LiveServerOptions): void => {
+    registry.events.off('request', onRequest);
+    if (accessLog) registry.events.on('request', onRequest);
+  };
+  logRequests(options);
   return {
+    update(next) {
+      if (next.tls !== undefined && server instanceof HttpsServer) server.setSecureContext(next.tls);
+      connections.limit(limitsOf(next));
+      logRequests(next);
+      live = next;
+    },
     async listen(port, host) {
       server.listen(port, host);
       await once(server, 'listening');
@@ -128,6 +141,15 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
     get requestsInFlight() {
       return connections.requestsInFlight;
     },
+  };
+}
+
+function limitsOf(options: LiveServerOptions): ConnectionLimits {
+  return {
+    idleMs: (options.idleTimeoutSeconds ?? 120) * 1000,
+    maxConnections: options.maxConnections,
+    maxPerClient: options.maxConnectionsPerClient ?? 1000,
+    isShared: createAddressMatcher(options.trustedProxies ?? []),
   };
 }
 
@@ -229,14 +251,14 @@ function answer(res: ServerResponse, status: number, body: object | string, requ
 }
 
 /** Returns a function that reports each refused connection, and logs each reason at most once a minute, with a count. */
-function logRefusals(options: ServerOptions): ReportRefusal {
-  const { reportRefusal, log, maxConnections, maxConnectionsPerClient } = options;
+function logRefusals({ reportRefusal, log }: ServerOptions, live: () => LiveServerOptions): ReportRefusal {
   const counts = new Map<RefusalReason, number>();
   return (reason, address) => {
     reportRefusal?.(reason, address);
     const count = counts.get(reason);
     counts.set(reason, (count ?? 0) + 1);
     if (count !== undefined) return;
+    const { maxConnections, maxConnectionsPerClient } = live();
     log.warn(
       { reason, address, maxConnections, maxConnectionsPerClient },
       'connection refused: too many open connections',

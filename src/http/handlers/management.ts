@@ -14,6 +14,7 @@ import {
   type ManagementParams,
 } from '../../protocol/tables/management.js';
 import { parseName, parseReference, parseTag } from '../../protocol/names.js';
+import type { OptionChange } from '../../protocol/settings/option-changes.js';
 import { BoundedTasks } from '../limits/bounded-tasks.js';
 import { readDocument } from '../bodies/document.js';
 import { Cursors } from '../cursors.js';
@@ -45,10 +46,20 @@ export interface ManagementParts extends AdministrationParts, GarbageParts {
   loadArchives(): Promise<Archives>;
 }
 
+/** What the management API does with the whole registry, also while it is not open. */
+export interface ManagementActions {
+  readonly health: () => Promise<HealthReport>;
+  /** Reads the configuration again and applies it. Absent: there is no configuration file. */
+  readonly reload?: (() => Promise<readonly OptionChange[]>) | undefined;
+}
+
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
 
 /** Creates the handlers of the management API. `parts` is called for each request, once the registry is open. */
-export function createManagementHandlers(parts: () => ManagementParts, health: () => Promise<HealthReport>): Handlers {
+export function createManagementHandlers(
+  parts: () => ManagementParts,
+  { health, reload }: ManagementActions,
+): Handlers {
   const find = (name: string): { repository: Repository; record: RepositoryRecord } => {
     const found = parts().directory.get(name);
     if (found !== undefined) return found;
@@ -101,6 +112,13 @@ export function createManagementHandlers(parts: () => ManagementParts, health: (
     },
     'explain.get': (exchange) => explain(parts().directory, exchange),
     ...createTrashHandlers((name) => find(name).repository),
+    'options.reload': async () => {
+      if (reload !== undefined) return jsonReply(200, { changes: await reload() });
+      throw new RegistryError('UNSUPPORTED', {
+        status: 409,
+        message: 'this registry has no configuration file: its application calls registry.reload(options)',
+      });
+    },
     ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
     ...createJobHandlers(() => parts().jobs),

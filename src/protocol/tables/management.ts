@@ -21,6 +21,7 @@ import { upstreamUrlOf } from '../settings/upstream-presets.js';
 import { describeProblems, describeUnknown, type Problem } from '../settings/option-schema.js';
 import { encodeTime, problemsFound, toWireProblem } from './encoding.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
+import { upkeepEndpoints } from './upkeep-endpoints.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
 
 export { encodeTime, problemsFound };
@@ -141,34 +142,7 @@ export const managementEndpoints = [
     query: collectQuery,
     summary: 'Runs garbage collection now; `dry_run=true` only counts.',
   },
-  {
-    op: 'quarantine.list',
-    method: 'GET',
-    path: '/api/v1/quarantine',
-    access: 'admin',
-    spec: 'artifactapi',
-    query: pageQuery,
-    summary: 'Lists blobs in quarantine, which the index does not reference; `n`, `last`.',
-  },
-  {
-    op: 'quarantine.restore',
-    method: 'POST',
-    path: '/api/v1/quarantine/restore',
-    access: 'admin',
-    spec: 'artifactapi',
-    summary:
-      'Restores `digests`, or `all`. Restored blobs are deleted after the grace period unless something references them.',
-    change: 'quarantine.restored',
-  },
-  {
-    op: 'quarantine.delete',
-    method: 'DELETE',
-    path: '/api/v1/quarantine/:digest',
-    access: 'admin',
-    spec: 'artifactapi',
-    summary: 'Deletes a quarantined blob now: 204; 409 if the index references it.',
-    change: 'quarantine.deleted',
-  },
+  ...upkeepEndpoints,
   ...accessEndpoints,
   ...jobEndpoints,
   ...trashEndpoints,

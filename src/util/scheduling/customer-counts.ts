@@ -2,11 +2,12 @@ import { customerOf } from '../addresses.js';
 
 /** Counts concurrent uses per customer, up to a limit. */
 export class CustomerCounts {
-  readonly #max: number;
+  readonly #max: () => number;
   readonly #counts = new Map<string, number>();
 
-  constructor(max: number) {
-    this.#max = max;
+  /** @param max the limit, or a function that returns the current one. */
+  constructor(max: number | (() => number)) {
+    this.#max = typeof max === 'number' ? () => max : max;
   }
 
   /**
@@ -16,7 +17,7 @@ export class CustomerCounts {
   enter(address: string, amount = 1): (() => void) | undefined {
     const customer = customerOf(address);
     const count = this.#counts.get(customer) ?? 0;
-    if (count + amount > this.#max) return undefined;
+    if (count + amount > this.#max()) return undefined;
     this.#counts.set(customer, count + amount);
     return () => this.#leave(customer, amount);
   }

@@ -91,6 +91,7 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'job.delete':          [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
   'job.confirm':         [401, 403, 403, 403, 403, 403, 409, 401, 401, 401, 401, 403, 403],
   'event.list':          [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'options.reload':      [401, 403, 403, 403, 403, 403, 409, 401, 401, 401, 401, 403, 403],
   'access.check':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'account.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'account.create':      [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
@@ -144,6 +145,7 @@ const unrecorded: ReadonlySet<string> = new Set<Op>([
   'upload.complete',
   'upload.cancel',
   'job.confirm',
+  'options.reload',
 ]);
 
 const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];

@@ -181,6 +181,7 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
       throw new Error('not here');
     },
     collectGarbage: () => Promise.reject(new Error('not here')),
+    reload: () => Promise.reject(new Error('not here')),
     close: async () => {},
   };
   const started = createRegistryServer({ registry: fake, log: recordingLogger(), ...options });

@@ -4,11 +4,13 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
+import type { OptionChange } from '../../../src/protocol/settings/option-changes.js';
 import { managementEndpoints, managementRoutes } from '../../../src/protocol/tables/management.js';
 import { basic, form, json, startAccess, type AccessScene, type Ask } from '../../support/access/access.js';
 import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
-import type { Answer, Method, Send } from '../../support/clients/client.js';
+import { Client, type Answer, type Method, type Send } from '../../support/clients/client.js';
 import { digest, imageManifest, types } from '../../support/content/content.js';
+import { startRegistry } from '../../support/servers/registry.js';
 import { operationsOf, type Content, type OpenApi, type Operation } from '../../support/openapi.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
@@ -228,6 +230,19 @@ describe('docs/openapi.json', () => {
     expect(JSON.parse(body.toString())).toMatchObject({ items: [{ image: 'trash', tags: ['v1'] }] });
     await post('/repositories/local/trash/restore', { image: 'trash', digest: deleted.digest }, 200);
     await exchange('DELETE', `${api}/repositories/local/trash?dry_run=true`, 200);
+  });
+
+  it('describes a reload', async () => {
+    const changes: OptionChange[] = [
+      { option: 'limits.maxBlobBytes', change: 'changed', from: 1, to: 2 },
+      { option: 'repositories.hub.credentials', change: 'added' },
+    ];
+    const server = await startRegistry({}, () => Promise.resolve(changes));
+    cleanups.add(() => server.close());
+    const client = new Client(server.url);
+    cleanups.add(() => client.close());
+    const { body } = await exchange('POST', `${api}/reload`, 200, {}, (...request) => client.send(...request));
+    expect(JSON.parse(body.toString())).toEqual({ changes });
   });
 
   it('was compared with every operation', () => {

@@ -66,6 +66,7 @@ function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusa
       throw new Error('not here');
     },
     collectGarbage: () => Promise.reject(new Error('not here')),
+    reload: () => Promise.reject(new Error('not here')),
     close: async () => {},
   };
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Logger, Registry, RegistryOptions } from '../../../src/index.js';
 import type { RepositoryDirectory } from '../../../src/ports/repository.js';
 import { buildRegistry } from '../../../src/registry.js';
+import type { OptionChange } from '../../../src/protocol/settings/option-changes.js';
 import { createMemoryDisk, MemoryBlobStore, type MemoryDisk } from '../../../src/storage/memory/memory-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { makeScratchFolder, removeScratchFolder } from '../storage/scratch.js';
@@ -75,6 +76,8 @@ export interface TestRegistry extends Omit<Listening, 'server'> {
   readonly directory: RepositoryDirectory;
   /** The data folder. */
   readonly folder: string;
+  /** The options that it was started with. */
+  readonly options: RegistryOptions;
   /** The lines logged so far. */
   readonly log: readonly LogLine[];
   /** The blobs, if they are in memory. */
@@ -84,18 +87,23 @@ export interface TestRegistry extends Omit<Listening, 'server'> {
 /**
  * Starts a registry on a free port of loopback, in a temporary folder that `close` removes. By default it is open to
  * everyone and has the local repository `local`. The caller removes a `storage` folder that it passes.
+ * @param reload what the management API calls to reload.
  */
-export async function startRegistry(options: Partial<RegistryOptions> = {}): Promise<TestRegistry> {
+export async function startRegistry(
+  options: Partial<RegistryOptions> = {},
+  reload?: () => Promise<readonly OptionChange[]>,
+): Promise<TestRegistry> {
   const given = typeof options.storage === 'string' ? options.storage : undefined;
   const folder = given ?? (await makeScratchFolder());
   const logger = recordingLogger();
-  const { registry, life } = buildRegistry({
+  const all: RegistryOptions = {
     storage: folder,
     access: 'open',
     repositories: [{ name: 'local', type: 'local' }],
     logger,
     ...options,
-  });
+  };
+  const { registry, life } = buildRegistry(all, undefined, reload);
   const listening = await listen(hostFor(registry));
   const close = async (): Promise<void> => {
     await listening.close();
@@ -109,7 +117,8 @@ export async function startRegistry(options: Partial<RegistryOptions> = {}): Pro
     throw error;
   }
   const { directory } = life.parts;
-  return { url: listening.url, port: listening.port, registry, directory, folder, log: logger.lines, close };
+  const { url, port } = listening;
+  return { url, port, registry, directory, folder, options: all, log: logger.lines, close };
 }
 
 /** Starts a registry with blobs in memory, which opens faster. */

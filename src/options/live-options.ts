@@ -1,0 +1,55 @@
+import { compareOptions, reloadingOf, type OptionChange, type Reloading } from '../protocol/settings/option-changes.js';
+import type { ResolvedOptions } from './options-schema.js';
+import { OptionsError } from './resolve-options.js';
+
+/**
+ * What a reload does with a change of each option, or of anything in it. To make a new option `live`, read it from
+ * `LiveOptions.current` where it is used, or create the part that uses it again in `partsOf` (src/composition/open-registry.ts).
+ */
+export const optionReloading: Readonly<Record<keyof ResolvedOptions, Reloading>> = {
+  storage: 'restart',
+  access: 'live',
+  repositories: 'live',
+  hosts: 'live',
+  namespaces: 'live',
+  defaultRepository: 'live',
+  prefix: 'restart',
+  publicUrl: 'live',
+  trustedProxies: 'live',
+  sendfile: 'live',
+  limits: 'live',
+  garbageCollection: 'live',
+  audit: 'restart',
+  reserveBytes: 'restart',
+  acceptEmptyIndex: 'next start',
+  maxManifestCacheBytes: 'restart',
+  logger: 'restart',
+};
+
+/** The options that a registry uses now. Read `current` at each use, so that a reload takes effect. */
+export interface LiveOptions {
+  current: ResolvedOptions;
+}
+
+/** Returns what a reload would change. */
+export function compareResolved(before: ResolvedOptions, after: ResolvedOptions): OptionChange[] {
+  const { storage: storageBefore, logger: loggerBefore, ...optionsBefore } = before;
+  const { storage, logger, ...options } = after;
+  // Objects of code are compared by identity.
+  const code = [
+    ...(storage === storageBefore ? [] : [{ option: 'storage', change: 'changed' } as const]),
+    ...(logger === loggerBefore ? [] : [{ option: 'logger', change: 'changed' } as const]),
+  ];
+  return [...code, ...compareOptions('', optionsBefore, options)];
+}
+
+/** @throws OptionsError that lists all changes that need a restart. */
+export function refuseRestarts(
+  changes: readonly OptionChange[],
+  reloading: Readonly<Record<string, Reloading>> = optionReloading,
+): void {
+  const refused = changes.filter((change) => reloadingOf(change, reloading) === 'restart');
+  if (refused.length === 0) return;
+  const problem = 'cannot change while the registry runs: restart it, or restore the previous value';
+  throw new OptionsError(refused.map(({ option }) => ({ path: option, problem })));
+}
