@@ -186,6 +186,18 @@ const managementOperations = {
   'cache.purge': {
     answers: { 200: { schema: object({ manifests: count, blobs: count, tags: count }) } },
   },
+  'immutability.get': {
+    answers: {
+      200: {
+        schema: object({
+          repository: text,
+          tag: text,
+          immutable: { type: 'boolean' },
+          pattern: { type: ['string', 'null'] },
+        }),
+      },
+    },
+  },
   'explain.get': {
     answers: { 200: { schema: ref('Explanation') } },
   },

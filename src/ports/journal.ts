@@ -23,6 +23,8 @@ export interface Attribution {
   readonly actor: Actor;
   /** The time of the change. */
   readonly at: number;
+  /** Whether an administrator overrode the protection of immutable tags. */
+  readonly override?: true | undefined;
 }
 
 /** What changed: a noun and a past participle, as in the names of events. */
@@ -44,6 +46,8 @@ export interface JournalEntry {
   readonly was?: Digest;
   /** The media type of a pushed manifest. */
   readonly mediaType?: string;
+  /** Set when an administrator overrode the protection of immutable tags. */
+  readonly override?: true;
   /** The id of the document: of access control, or of a job. */
   readonly id?: string;
 }

@@ -7,6 +7,7 @@ import type { SessionId, Tag } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from './images.js';
 import type { DocumentKind, Documents } from './documents.js';
+import type { MetadataStatus } from './index-status.js';
 import type { Inventory, ManifestHolders } from './inventory.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
@@ -266,21 +267,4 @@ export interface MetadataStore
   /** Reports failures since the index was opened. Does no I/O. */
   status(): MetadataStatus;
   close(): Promise<void>;
-}
-
-export interface MetadataStatus {
-  /** False from a failed write until the index accepts writes again. */
-  readonly writable: boolean;
-  /** How often the index was closed and opened again after a failed write. */
-  readonly reopens: number;
-  /** The last failed write, sync, reopen or read. */
-  readonly lastFailure?: IndexFailure;
-}
-
-export interface IndexFailure {
-  /** The error message, without a stack. */
-  readonly message: string;
-  readonly at: number;
-  /** True when the disk is full. */
-  readonly noSpace: boolean;
 }

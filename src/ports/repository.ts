@@ -210,7 +210,8 @@ export interface RepositoryWriter {
   /**
    * Stores the bytes unchanged, with these tags. In the same write, links named blobs that the image lacks from the
    * images that `findSource` returns.
-   * @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow; PRECONDITION_FAILED.
+   * @throws MANIFEST_BLOB_UNKNOWN for missing content that `sparse` does not allow; PRECONDITION_FAILED; DENIED for an
+   * immutable tag that names another digest.
    */
   putManifest(
     caller: Caller,
@@ -219,7 +220,13 @@ export interface RepositoryWriter {
     tags: readonly Tag[],
     options?: PutManifestOptions,
   ): Promise<void>;
-  /** Returns false when there was nothing to delete, like the next two methods. @throws PRECONDITION_FAILED. */
+  /**
+   * Checks whether a push may set the tags, for an early refusal: the push checks it again.
+   * @throws DENIED for an immutable tag that names another digest.
+   */
+  checkTags(image: string, digest: Digest, tags: readonly Tag[]): Promise<void>;
+  /** Returns false when there was nothing to delete, like the next two methods. All throw DENIED for what an immutable
+   * tag needs. @throws PRECONDITION_FAILED. */
   deleteManifest(caller: Caller, image: string, digest: Digest, options?: WriteConditions): Promise<boolean>;
   /** @throws PRECONDITION_FAILED. */
   deleteTag(caller: Caller, image: string, tag: Tag, options?: WriteConditions): Promise<boolean>;
@@ -230,6 +237,8 @@ export interface RepositoryWriter {
 export interface WriteConditions {
   /** Must hold for each tag of the request, or for the manifest when the request has no tags. */
   readonly condition?: Condition | undefined;
+  /** Ignores that tags are immutable, and records that in the journal. Only for administrators. */
+  readonly override?: boolean | undefined;
 }
 
 export interface PutManifestOptions extends WriteConditions {

@@ -7,7 +7,7 @@ import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
 import type { SpaceStatus } from './bytes.js';
 import type { GarbageReport } from './garbage.js';
 import type { Actor } from './journal.js';
-import type { IndexFailure } from './metadata.js';
+import type { IndexFailure } from './index-status.js';
 import type { ImageKey, CacheOutcome, Provenance } from './images.js';
 
 /** The health of one component. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */

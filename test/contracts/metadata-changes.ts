@@ -1,3 +1,4 @@
+import { localConfig } from '../support/storage/local-config.js';
 import { describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import type { DocumentKind } from '../../src/ports/documents.js';
@@ -44,7 +45,7 @@ function format(candidate: Candidate): string {
 function repositories(current: () => MetadataStore, write: Write): void {
   it('are created, replaced and listed by name', async () => {
     await write(repository('a', 5, 'first'), repository('a', 6, 'second'));
-    const config = { name: 'a', type: 'local', sparse: true, trashSeconds: 0, description: 'second' };
+    const config = localConfig('a', { sparse: true, trashSeconds: 0, description: 'second' });
     expect(await current().repository('a')).toEqual({ config, origin: 'managed', createdAt: 5, updatedAt: 6 });
     expect((await current().repositories()).map((record) => record.config.name)).toEqual(['a', 'r', 's']);
     expect(await current().repository('x')).toBeUndefined();

@@ -1,3 +1,4 @@
+import { localConfig } from '../support/storage/local-config.js';
 import * as fc from 'fast-check';
 import type { Candidate, Change, Precondition, TagRecord } from '../../src/ports/metadata.js';
 import type { ImageKey } from '../../src/ports/images.js';
@@ -38,12 +39,7 @@ export const openings: ((world: World) => Step)[] = [
 ];
 
 function putRepository(name: string, when: number, sparse: boolean): Change {
-  return {
-    type: 'repository.put',
-    config: { name, type: 'local', sparse, trashSeconds: 0, description: '' },
-    origin: 'managed',
-    when,
-  };
+  return { type: 'repository.put', config: localConfig(name, { sparse, trashSeconds: 0 }), origin: 'managed', when };
 }
 
 /** Returns an arbitrary step, as a function of the world of the run. */

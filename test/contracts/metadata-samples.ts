@@ -3,6 +3,7 @@ import type { DocumentKind } from '../../src/ports/documents.js';
 import type { Change, SessionRecord } from '../../src/ports/metadata.js';
 import type { ImageKey, ManifestRecord } from '../../src/ports/images.js';
 import { digestOf, type Digest } from '../../src/protocol/digest.js';
+import { localConfig } from '../support/storage/local-config.js';
 import { parseSessionId, parseTag, type Tag } from '../../src/protocol/names.js';
 
 /** The image that the suites use. */
@@ -22,7 +23,7 @@ export function tagName(name: string): Tag {
 export function repository(name: string, when = 1, description = ''): Change {
   return {
     type: 'repository.put',
-    config: { name, type: 'local', sparse: true, trashSeconds: 0, description },
+    config: localConfig(name, { sparse: true, trashSeconds: 0, description }),
     origin: 'managed',
     when,
   };

@@ -51,6 +51,7 @@ export async function importArchive(
     for (const { image } of targets) await request.permit({ repository: config.name, image });
     const images = collectImages(targets, writer.sparse);
     await checkComplete(repository, images, request);
+    for (const { image, tags, top } of targets) await writer.checkTags(image, top.manifest.digest, [...tags]);
     const tally = await countPresent(repository, images, request);
     await publish(writer, targets, images, request);
     return tally.report(targets);

@@ -27,6 +27,7 @@ import { createListEvents } from './events.js';
 import { createTrashHandlers } from './trash.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 import { createJobHandlers } from './jobs.js';
+import { createProtectionHandlers } from './protection.js';
 
 const maxPageSize = 1000;
 /** Tags that are described in one turn of the event loop. */
@@ -121,6 +122,7 @@ export function createManagementHandlers(
     },
     ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
+    ...createProtectionHandlers(parts),
     ...createJobHandlers(() => parts().jobs),
     'event.list': createListEvents(() => parts().journal),
   };

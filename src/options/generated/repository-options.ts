@@ -178,4 +178,15 @@ export interface LocalRepositoryOptions {
    * @default 604800
    */
   readonly trashSeconds?: number;
+  /**
+   * Patterns of tags that cannot be moved or deleted once they exist: `['v*']`. Pushing the same digest again
+   * succeeds; everything else gets 403.
+   * @default []
+   */
+  readonly immutableTags?: readonly string[];
+  /**
+   * Exceptions from `immutableTags`: `['v*-rc*']`.
+   * @default []
+   */
+  readonly mutableTags?: readonly string[];
 }

@@ -18,6 +18,10 @@ const nameSchema = z
   .meta({ pattern: repositoryNamePattern.source, maxLength: 128 });
 const patternSchema = z.string().min(1).max(255);
 const maxTrashSeconds = 10 * 366 * 24 * 3600;
+const tagPatternSchema = z
+  .string()
+  .max(255)
+  .regex(/^[a-zA-Z0-9_*][a-zA-Z0-9_.*-]*$/, 'must be a pattern of tags: letters, digits, "_", ".", "-" and "*"');
 const common = {
   name: nameSchema.meta({
     description:
@@ -42,6 +46,14 @@ const localSchema = strictOptions({
     description:
       'How long a deleted manifest can be restored, with its tags. Its content occupies disk space until then, or until the disk is full. `0`: no trash.',
   }),
+  immutableTags: z.array(tagPatternSchema).default([]).meta({
+    description:
+      "Patterns of tags that cannot be moved or deleted once they exist: `['v*']`. Pushing the same digest again succeeds; everything else gets 403.",
+  }),
+  mutableTags: z
+    .array(tagPatternSchema)
+    .default([])
+    .meta({ description: "Exceptions from `immutableTags`: `['v*-rc*']`." }),
 }).meta({ title: 'LocalRepositoryOptions', description: 'A repository that the registry stores itself.' });
 
 // `Object.keys` returns strings.

@@ -1,5 +1,6 @@
 import { accessEndpoints } from './access-endpoints.js';
 import { jobEndpoints } from './job-endpoints.js';
+import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
 import {
   collectQuery,
@@ -144,6 +145,7 @@ export const managementEndpoints = [
   },
   ...upkeepEndpoints,
   ...accessEndpoints,
+  ...protectionEndpoints,
   ...jobEndpoints,
   ...trashEndpoints,
 ] as const satisfies readonly Endpoint[];

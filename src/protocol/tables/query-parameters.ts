@@ -100,6 +100,9 @@ export const explainQuery: Query = [
   { name: 'host', description: 'Explain a request to this host.' },
 ];
 
+/** The parameters of `immutability.get`. */
+export const immutabilityQuery: Query = [{ name: 'tag', description: 'The tag.', required: true }];
+
 /** The parameters of `garbage.collect`. */
 export const collectQuery: Query = [
   { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },

@@ -43,6 +43,8 @@ export interface RecordOptions {
   readonly findSource?: FindSource | undefined;
   /** Who pushed it. Absent in a cache. */
   readonly by?: Actor | undefined;
+  /** Whether the write overrides the protection of immutable tags. */
+  readonly isOverridden?: boolean | undefined;
 }
 
 /**
@@ -75,7 +77,11 @@ export async function recordManifest(
     const touched: Change[] =
       checkedAt === undefined ? [] : [{ type: 'cache.touched', at, digests: [manifest.digest], when: checkedAt }];
     const changes = [record, ...named.changes, ...tagChanges, ...touched];
-    const by = options.by && { actor: options.by, at: when };
+    const by = options.by && {
+      actor: options.by,
+      at: when,
+      ...(options.isOverridden === true ? { override: true as const } : {}),
+    };
     if (await metadata.tryApply(changes, { durable: true, require: [...named.require, ...guards], by })) return;
     if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
     if (attempt === maxRetries) throw busy();

@@ -3,6 +3,8 @@ import { isMet, type Condition } from '../../protocol/conditions.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Tag } from '../../protocol/names.js';
+import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
+import type { RepositoryConfig } from '../../protocol/settings/repository-config.js';
 
 /** What a tag names, in the form of a precondition. */
 export type TagState = Extract<Precondition, { type: 'tag' }>['is'];
@@ -26,6 +28,30 @@ export function requireCondition(condition: Condition): TagGuard {
     if (!isMet(condition, present)) throw conditionFailed(present, tag);
     return stateOf(present, condition);
   };
+}
+
+/**
+ * Creates a guard that refuses to move immutable tags to another digest than `to`, or without it, to delete them. Returns
+ * `undefined` in a repository without immutable tags.
+ */
+export function keepImmutable(config: RepositoryConfig, image: string, to: Digest | undefined): TagGuard | undefined {
+  if (!hasImmutableTags(config)) return undefined;
+  return (tag, present) => {
+    const pattern = immutablePatternOf(config, tag);
+    if (pattern === undefined) return 'any';
+    if (present === undefined) return 'absent';
+    if (present === to) return { digest: present };
+    const advice = to === undefined ? 'it cannot be deleted' : 'push under another tag';
+    throw new RegistryError('DENIED', {
+      message: `tag "${tag}" of "${config.name}/${image}" is immutable (pattern "${pattern}") and names ${present}: ${advice}`,
+      detail: { tag, digest: present, pattern },
+    });
+  };
+}
+
+/** Returns whether some tags of the repository are immutable. */
+export function hasImmutableTags(config: RepositoryConfig): boolean {
+  return config.type === 'local' && config.immutableTags.length > 0;
 }
 
 /** Joins guards: the first one that refuses or leaves a tag decides. */

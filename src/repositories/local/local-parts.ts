@@ -21,7 +21,7 @@ export interface LocalParts {
     ImageRecords &
     UploadRecords &
     Pick<GarbageRecords, 'isCandidate'> &
-    Pick<MetadataStore, 'trash'>;
+    Pick<MetadataStore, 'trash' | 'inventory'>;
   readonly manifests: ManifestCache;
   readonly runtime: Runtime;
   /** Locks by digest: held from before a commit until the link is written, and by the collector while it deletes. */

@@ -17,7 +17,7 @@ export function deletionOf(
   at: ImageKey,
   digest: Digest,
   when: number,
-): Change {
+): Extract<Change, { type: 'manifest.delete' }> {
   const trashUntil = trashSeconds === 0 ? undefined : when + trashSeconds * 1000;
   return { type: 'manifest.delete', at, digest, when, trashUntil };
 }

@@ -18,16 +18,10 @@ import type { SessionId, Tag } from '../../protocol/names.js';
 import { drain } from '../../util/streams/streams.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
+import { LocalDeletions } from './local-deletions.js';
 import type { LocalParts } from './local-parts.js';
-import { deletionOf } from './local-trash.js';
-import {
-  busy,
-  maxRetries,
-  recordManifest,
-  refuseLargeAnnotations,
-  repositoryGone,
-} from '../content/manifest-record.js';
-import { requireCondition, requireManifest } from '../content/tag-guards.js';
+import { busy, recordManifest, refuseLargeAnnotations, repositoryGone } from '../content/manifest-record.js';
+import { joinGuards, keepImmutable, requireCondition } from '../content/tag-guards.js';
 import { receiveBlob } from './received-blob.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { publish } from '../content/publish.js';
@@ -45,12 +39,14 @@ export class LocalWriter implements RepositoryWriter {
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;
+  readonly #deletions: LocalDeletions;
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts) {
     this.sparse = config.sparse;
     this.#config = config;
     this.#parts = parts;
     this.#sessions = new UploadSessions(parts);
+    this.#deletions = new LocalDeletions(config, parts);
   }
 
   async startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus> {
@@ -167,14 +163,18 @@ export class LocalWriter implements RepositoryWriter {
     image: string,
     manifest: ParsedManifest,
     tags: readonly Tag[],
-    { findSource, condition }: PutManifestOptions = {},
+    { findSource, condition, override }: PutManifestOptions = {},
   ): Promise<void> {
     refuseLargeAnnotations(manifest);
     const at = this.#at(image);
     const { runtime, manifests } = this.#parts;
-    const guard = condition && requireCondition(condition);
+    const immutable = keepImmutable(this.#config, image, manifest.digest);
+    const isOverridden = override === true && (await this.#refusesTags(image, manifest.digest, tags));
+    // Refuses before anything is stored; the guard inside the write decides.
+    if (override !== true) await this.checkTags(image, manifest.digest, tags);
+    const guard = joinGuards([override === true ? undefined : immutable, condition && requireCondition(condition)]);
     const { sparse } = this.#config;
-    const options = { tags, sparse, findSource, condition, guard, by: caller.actor };
+    const options = { tags, sparse, findSource, condition, guard, by: caller.actor, isOverridden };
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
     try {
       await staged.append(Readable.from([manifest.bytes]));
@@ -187,51 +187,29 @@ export class LocalWriter implements RepositoryWriter {
     runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags, by: caller.actor });
   }
 
-  async deleteManifest(
-    caller: Caller,
-    image: string,
-    digest: Digest,
-    { condition }: WriteConditions = {},
-  ): Promise<boolean> {
-    const at = this.#at(image);
-    const { metadata, runtime } = this.#parts;
-    // A missing manifest is a 404, whatever the condition says (RFC 9110, 13.2.1).
-    if (condition !== undefined && (await metadata.manifest(at, digest)) !== undefined)
-      requireManifest(condition, digest, true);
-    const change = deletionOf(this.#config, at, digest, runtime.now());
-    const deleted = await this.#drop(caller, change, { type: 'manifest', at, digest, is: 'present' });
-    if (deleted) runtime.emit('manifest.deleted', { at, digest, by: caller.actor });
-    return deleted;
+  async checkTags(image: string, digest: Digest, tags: readonly Tag[]): Promise<void> {
+    const guard = keepImmutable(this.#config, image, digest);
+    if (guard === undefined) return;
+    for (const tag of tags) guard(tag, (await this.#parts.metadata.tag(this.#at(image), tag))?.digest);
   }
 
-  async deleteTag(caller: Caller, image: string, tag: Tag, { condition }: WriteConditions = {}): Promise<boolean> {
-    const at = this.#at(image);
-    const guard = condition && requireCondition(condition);
-    for (let attempt = 0; attempt <= maxRetries; attempt++) {
-      const present = (await this.#parts.metadata.tag(at, tag))?.digest;
-      if (present === undefined) return false;
-      const state = guard?.(tag, present) ?? 'present';
-      const is = state === 'any' || state === 'leave' ? 'present' : state;
-      if (await this.#drop(caller, { type: 'tag.delete', at, tag }, { type: 'tag', at, tag, is })) {
-        this.#parts.runtime.emit('tag.deleted', { at, tag, by: caller.actor });
-        return true;
-      }
-    }
-    throw busy();
+  deleteManifest(caller: Caller, image: string, digest: Digest, options: WriteConditions = {}): Promise<boolean> {
+    return this.#deletions.deleteManifest(caller, this.#at(image), digest, options);
   }
 
-  async deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {
-    const at = this.#at(image);
-    const change: Change = { type: 'blob.unlink', at, digest, when: this.#parts.runtime.now() };
-    const deleted = await this.#drop(caller, change, { type: 'link', at, digest, is: 'present' });
-    if (deleted) this.#parts.runtime.emit('blob.deleted', { at, digest, by: caller.actor });
-    return deleted;
+  deleteTag(caller: Caller, image: string, tag: Tag, options: WriteConditions = {}): Promise<boolean> {
+    return this.#deletions.deleteTag(caller, this.#at(image), tag, options);
   }
 
-  /** Returns false when there is nothing to drop. */
-  #drop({ actor }: Caller, change: Change, isPresent: Precondition): Promise<boolean> {
-    const by = { actor, at: this.#parts.runtime.now() };
-    return this.#parts.metadata.tryApply([change], { durable: true, require: [isPresent], by });
+  deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {
+    return this.#deletions.deleteBlob(caller, this.#at(image), digest);
+  }
+
+  async #refusesTags(image: string, digest: Digest, tags: readonly Tag[]): Promise<boolean> {
+    return this.checkTags(image, digest, tags).then(
+      () => false,
+      () => true,
+    );
   }
 
   #at(image: string): ImageKey {

@@ -74,6 +74,10 @@ export class VirtualWriter implements RepositoryWriter {
     return this.#target.putManifest(caller, image, manifest, tags, { ...options, findSource });
   }
 
+  checkTags(image: string, digest: Digest, tags: readonly Tag[]): Promise<void> {
+    return this.#target.checkTags(image, digest, tags);
+  }
+
   deleteManifest(caller: Caller, image: string, digest: Digest, options?: WriteConditions): Promise<boolean> {
     return this.#target.deleteManifest(caller, image, digest, options);
   }

@@ -10,13 +10,13 @@ import type {
   CacheItem,
   Candidate,
   Change,
-  MetadataStatus,
   MetadataStore,
   RepositoryRecord,
   SessionRecord,
   TagRecord,
   WriteOptions,
 } from '../../ports/metadata.js';
+import type { MetadataStatus } from '../../ports/index-status.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from '../../ports/images.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';

@@ -76,6 +76,8 @@ describe('a repository', () => {
       repo_type: 'local',
       sparse: 'indexes',
       trash_seconds: 604_800,
+      immutable_tags: [],
+      mutable_tags: [],
       description: '',
       origin: 'managed',
       created_at: time,

@@ -164,6 +164,7 @@ describe('docs/openapi.json', () => {
     for (const at of ['local/team/app', 'far/team/app', 'both/team/app']) {
       await exchange('GET', `${api}/explain?name=${at}&reference=a`, 200);
     }
+    await exchange('GET', `${api}/repositories/local/immutable?tag=1`, 200);
     await exchange('POST', `${api}/gc?dry_run=true`, 200);
     for (const { name } of [virtual, remote, local]) await exchange('DELETE', `${api}/repositories/${name}`, 204);
   });

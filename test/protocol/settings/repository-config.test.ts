@@ -14,12 +14,22 @@ describe('repositoryConfigSchema', () => {
       type: 'local',
       sparse: 'indexes',
       trashSeconds: 604_800,
+      immutableTags: [],
+      mutableTags: [],
       description: '',
     });
   });
 
   it('keeps the given values', () => {
-    const config = { name: 'a-b.c', type: 'local', sparse: false, trashSeconds: 60, description: 'for the team' };
+    const config = {
+      name: 'a-b.c',
+      type: 'local',
+      sparse: false,
+      trashSeconds: 60,
+      description: 'for the team',
+      immutableTags: ['v*'],
+      mutableTags: ['v*-rc*'],
+    };
     expect(repositoryConfigSchema.parse(config)).toEqual(config);
   });
 

@@ -7,9 +7,10 @@ import {
 } from '../../../src/protocol/tables/management.js';
 import type { Problem } from '../../../src/protocol/settings/option-schema.js';
 import { refusalOf } from '../../support/clients/refusal.js';
+import { localConfig } from '../../support/storage/local-config.js';
 
 const document = { name: 'a', package_type: 'docker', repo_type: 'local' };
-const config = { name: 'a', type: 'local', sparse: 'indexes', trashSeconds: 604_800, description: '' } as const;
+const config = localConfig('a');
 
 describe('encodeRepository', () => {
   it('returns a repository in snake case', () => {
@@ -19,6 +20,8 @@ describe('encodeRepository', () => {
       repo_type: 'local',
       sparse: 'indexes',
       trash_seconds: 604_800,
+      immutable_tags: [],
+      mutable_tags: [],
       description: '',
       origin: 'managed',
       created_at: '1970-01-01T00:00:00.000Z',

@@ -6,6 +6,7 @@ import type { Candidate, MetadataStore } from '../../../src/ports/metadata.js';
 import type { ImageKey } from '../../../src/ports/images.js';
 import type { RegistryEvents, Runtime } from '../../../src/ports/runtime.js';
 import type { Repository, RepositoryWriter } from '../../../src/ports/repository.js';
+import { localConfig } from './local-config.js';
 import type { Sparse } from '../../../src/protocol/settings/repository-config.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
 import { parseManifest, type ParsedManifest } from '../../../src/protocol/manifest.js';
@@ -208,8 +209,10 @@ export class Domain {
         : { ...this.#parts, blobs: hooked(blobs, hook, after), metadata: hooked(metadata, hook, after) };
     const repository = (name: string): LocalRepository => {
       const sparse = this.#sparse.get(name) ?? 'indexes';
-      const config = { name, type: 'local', sparse, trashSeconds: 0, description: '' } as const;
-      return new LocalRepository(config, { ...parts, blobs: restoringStore(parts) });
+      return new LocalRepository(localConfig(name, { sparse, trashSeconds: 0 }), {
+        ...parts,
+        blobs: restoringStore(parts),
+      });
     };
     return {
       repository,
@@ -230,7 +233,7 @@ export class Domain {
       [
         {
           type: 'repository.put',
-          config: { name, type: 'local', sparse, trashSeconds: 0, description: '' },
+          config: localConfig(name, { sparse, trashSeconds: 0 }),
           origin: 'managed',
           when: this.runtime.now(),
         },

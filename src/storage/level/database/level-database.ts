@@ -2,7 +2,7 @@
  * Opening, identifying, repairing and reopening the LevelDB database. Imported by storage/ only.
  */
 import type { Level } from 'level';
-import type { IndexFailure, MetadataStatus } from '../../../ports/metadata.js';
+import type { IndexFailure, MetadataStatus } from '../../../ports/index-status.js';
 import { RegistryError } from '../../../protocol/errors.js';
 import { batchKey, type BatchHead } from '../level-keys.js';
 import { writeMarker } from './level-marker.js';

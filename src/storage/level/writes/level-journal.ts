@@ -135,8 +135,9 @@ export class JournalRecorder {
   record(type: JournalEntry['type'], details: Details): void {
     if (this.#by === undefined) return;
     const seq = this.#next();
-    const { actor: by, at } = this.#by;
-    this.#view.put(journalKey(seq), { seq, at, type, by, ...details });
+    const { actor: by, at, override } = this.#by;
+    const flags = override === true ? { override } : {};
+    this.#view.put(journalKey(seq), { seq, at, type, by, ...details, ...flags });
   }
 
   /** Records that a tag names another digest, or none, and adds the move to the history of the tag. */

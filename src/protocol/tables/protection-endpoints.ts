@@ -1,0 +1,15 @@
+import { immutabilityQuery } from './query-parameters.js';
+import type { Endpoint } from './route-table.js';
+
+/** Operations of the management API about what protects the content of repositories. */
+export const protectionEndpoints = [
+  {
+    op: 'immutability.get',
+    method: 'GET',
+    path: '/api/v1/repositories/:repository/immutable',
+    access: 'browse',
+    spec: 'artifactapi',
+    query: immutabilityQuery,
+    summary: 'Reports whether `tag` is immutable, and by which pattern.',
+  },
+] as const satisfies readonly Endpoint[];
