@@ -117,7 +117,7 @@ describeClient('import-registry', [...needs, 'docker-registry', 'registry'], () 
     test('a dry run writes nothing', async () => {
       const source = await describeFiles(old);
       const { code, output } = await importing('--dry-run').ended;
-      expect([code, JSON.parse(output)]).toMatchObject([0, { dry_run: true, problems: [] }]);
+      expect([code, JSON.parse(output)]).toMatchObject([0, { dry_run: true, moves: 1, problems: [] }]);
       expect(await blobFiles()).toEqual([]);
       expect(await describeFiles(old)).toEqual(source);
     });

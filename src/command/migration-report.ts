@@ -15,7 +15,7 @@ export function formatProblem({ image, tags, manifest, problem, message }: Migra
 
 /** Formats the result of an import. */
 export function formatReport(report: MigrationReport, folder: string): string {
-  const { format, repository, dryRun, images, manifests, tags, blobs, problems } = report;
+  const { format, repository, dryRun, images, manifests, tags, blobs, moves, problems } = report;
   const would = dryRun ? 'to add' : 'added';
   const copied = blobs.copied === 0 ? '' : `, of which ${blobs.copied} (${formatBytes(blobs.copiedBytes)}) copied`;
   const kept = tags.kept === 0 ? '' : `, ${tags.kept} newer here and left as they are`;
@@ -24,6 +24,7 @@ export function formatReport(report: MigrationReport, folder: string): string {
     `  images: ${images}`,
     `  manifests: ${manifests.added} ${would}, ${manifests.present} present`,
     `  tags: ${tags.added} ${would}, ${tags.present} present${kept}`,
+    ...(moves === 0 ? [] : [`  history: ${moves} earlier digests of tags ${would}`]),
     `  files: ${blobs.added} ${would} (${formatBytes(blobs.bytes)})${copied}`,
     ...(problems === 0
       ? []

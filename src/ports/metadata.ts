@@ -102,6 +102,16 @@ export type Change =
   | { readonly type: 'trash.delete'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
   | { readonly type: 'tag.put'; readonly at: ImageKey; readonly tag: TagRecord }
   | { readonly type: 'tag.delete'; readonly at: ImageKey; readonly tag: Tag }
+  /**
+   * Adds moves of the past, oldest first, to the history of a tag that has none. Leaves no entries in the journal. The write
+   * needs an attribution.
+   */
+  | {
+      readonly type: 'tag.history';
+      readonly at: ImageKey;
+      readonly tag: Tag;
+      readonly moves: readonly { readonly digest: Digest; readonly at: number }[];
+    }
   | { readonly type: 'session.put'; readonly session: SessionRecord }
   | { readonly type: 'session.delete'; readonly id: SessionId }
   /** Adds a candidate, or moves an existing one to a later time, never to an earlier one. */

@@ -22,8 +22,8 @@ export interface SourceImage {
   findManifest(digest: Digest): Promise<SourceFile | SourceFault>;
   /** Finds a blob that the image may show; `undefined` if it has none. */
   findBlob(digest: Digest): Promise<SourceFile | SourceFault | undefined>;
-  /** Yields the moves of all tags, for each tag from its oldest to its current digest. */
-  moves(): AsyncIterable<SourceMove>;
+  /** Returns the moves of a tag from its oldest to its current digest, as far as the folder has them. */
+  movesOf(tag: Tag): Promise<readonly SourceMove[]>;
 }
 
 /** What an image holds. Times are those of the files: when a manifest was pushed and a tag moved. */
@@ -37,7 +37,6 @@ export interface SourceListing {
 
 /** A tag named a digest from a time on. */
 export interface SourceMove {
-  readonly tag: Tag;
   readonly digest: Digest;
   readonly at: number;
 }
@@ -126,7 +125,7 @@ export interface MigrationReport {
     readonly copied: number;
     readonly copiedBytes: number;
   };
-  /** Earlier digests of tags. */
+  /** Earlier digests of tags that were added to their history. */
   readonly moves: number;
   readonly problems: number;
 }

@@ -30,6 +30,28 @@ export function journal(store: () => MetadataStore): void {
       (move) => `${move.move}@${move.at} ${nameOf(move.was)} to ${nameOf(move.digest)}`,
     );
 
+  it('moves of the past become the history of a tag that has none, and leave no entries', async () => {
+    const past: Change = {
+      type: 'tag.history',
+      at,
+      tag: tagName('t'),
+      moves: Array.from({ length: 120 }, (_, i) => ({ digest: digest(i % 2 === 0 ? 'm' : 'n'), at: i })),
+    };
+    await write(500, [...putManifest('m'), past, tag('t', 'm')]);
+    const found = await moves('t');
+    expect(found).toHaveLength(100);
+    expect(found.slice(0, 3)).toEqual(['101@500 - to m', '100@119 m to n', '99@118 n to m']);
+    expect(await described()).toEqual(['manifest.pushed r/team/app m', 'tag.moved r/team/app t m']);
+    await write(600, [past]);
+    expect(await moves('t')).toEqual(found);
+  });
+
+  it('moves of the past are ignored in a write without an attribution', async () => {
+    const past: Change = { type: 'tag.history', at, tag: tagName('t'), moves: [{ digest: digest('m'), at: 1 }] };
+    await store().apply([past], { durable: true });
+    expect(await moves('t')).toEqual([]);
+  });
+
   it.each<{ change: string; before?: Change[]; changes: Change[]; expected: string[] }>([
     {
       change: 'a new manifest with a tag',

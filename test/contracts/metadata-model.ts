@@ -301,6 +301,8 @@ export class MetadataModel {
       case 'tag.delete':
         this.#imageFor(change.at).tags.delete(change.tag);
         return;
+      case 'tag.history':
+        return undefined;
       case 'session.put': {
         const { sessions } = this.#repository(change.session.at.repository);
         this.#deleteSession(change.session.id);

@@ -99,17 +99,11 @@ class DistributionImage implements SourceImage {
     return (await findFile(this.#dataFile(digest))) ?? missing('missing-blob', 'blob', digest);
   }
 
-  async *moves(): AsyncGenerator<SourceMove> {
-    for (const tag of await listFolders(this.#tagsFolder)) {
-      if (isTag(tag)) yield* await this.#movesOf(tag);
-    }
-  }
-
-  async #movesOf(tag: Tag): Promise<SourceMove[]> {
+  async movesOf(tag: Tag): Promise<SourceMove[]> {
     const digests = await listDigests(path.join(this.#tagsFolder, tag, 'index'));
     const links = await mapFew(digests, ({ digest, folder }) => readLinkTo(digest, path.join(folder, 'link')));
     const current = await readLink(path.join(this.#tagsFolder, tag, 'current', 'link'));
-    const moves = links.flatMap((link) => (link?.digest === undefined ? [] : [{ tag, ...link }]));
+    const moves = links.flatMap((link) => (link?.digest === undefined ? [] : [link]));
     // Two moves within the resolution of the file system: the current digest was the last one.
     const order = (move: SourceMove): number => (move.digest === current?.digest ? 1 : 0);
     return moves.sort((a, b) => order(a) - order(b) || a.at - b.at);

@@ -96,7 +96,9 @@ class LayoutImage implements SourceImage {
   }
 
   /** Layouts do not keep the earlier digests of a tag. */
-  async *moves(): AsyncGenerator<never> {}
+  async movesOf(): Promise<readonly never[]> {
+    return [];
+  }
 
   async #readIndex(file: string, maxBytes: number, problems: Problem[]): Promise<Entry[]> {
     try {

@@ -8,9 +8,11 @@ import type {
   RepositoryRecords,
   TagRecord,
 } from '../../ports/metadata.js';
-import type { SourceListing } from '../../ports/migration.js';
+import type { ImageKey } from '../../ports/images.js';
+import type { SourceListing, SourceMove } from '../../ports/migration.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
+import type { Tag } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { busy, repositoryGone, toRecord } from '../content/manifest-record.js';
 import type { BlobIntake, IntakeItem } from './blob-intake.js';
@@ -48,6 +50,7 @@ interface Write {
   readonly changes: Change[];
   readonly require: Precondition[];
   readonly tags: { added: number; present: number; kept: number };
+  moves: number;
 }
 
 /** Collects manifests and tags of any images, takes their content over and records them together. */
@@ -175,12 +178,13 @@ export class ImportBatch {
     tally.tags.added += write.tags.added;
     tally.tags.present += write.tags.present;
     tally.tags.kept += write.tags.kept;
+    tally.moves += write.moves;
     return true;
   }
 
   async #plan(manifests: readonly PlannedManifest[], tags: readonly PlannedTag[]): Promise<Write> {
     const when = this.#parts.runtime.now();
-    const write: Write = { changes: [], require: [], tags: { added: 0, present: 0, kept: 0 } };
+    const write: Write = { changes: [], require: [], tags: { added: 0, present: 0, kept: 0 }, moves: 0 };
     const own = new Set(manifests.map(({ image, manifest }) => `${image.at.image}@${manifest.digest}`));
     for (const { image, manifest, blobs, needs, pushedAt } of manifests) {
       const { at } = image;
@@ -198,7 +202,7 @@ export class ImportBatch {
   }
 
   /** A tag that was pushed here after it moved in the source stays. */
-  async #planTag(write: Write, { at }: ImageImport, entry: PlannedTag['entry'], when: number): Promise<void> {
+  async #planTag(write: Write, { at, source }: ImageImport, entry: PlannedTag['entry'], when: number): Promise<void> {
     const { tag: name, digest } = entry;
     const current = await this.#parts.metadata.tag(at, name);
     const updatedAt = Math.min(entry.at, when);
@@ -206,6 +210,7 @@ export class ImportBatch {
     else if (current !== undefined && current.updatedAt >= updatedAt) write.tags.kept++;
     else {
       write.tags.added++;
+      if (current === undefined) this.#planHistory(write, at, name, await source.movesOf(name), digest);
       write.changes.push({ type: 'tag.put', at, tag: { name, digest, updatedAt } satisfies TagRecord });
       write.require.push({
         type: 'tag',
@@ -214,6 +219,14 @@ export class ImportBatch {
         is: current === undefined ? 'absent' : { digest: current.digest },
       });
     }
+  }
+
+  /** Adds what the tag named before its current digest. */
+  #planHistory(write: Write, at: ImageKey, tag: Tag, moves: readonly SourceMove[], current: Digest): void {
+    const earlier = moves.at(-1)?.digest === current ? moves.slice(0, -1) : moves;
+    if (earlier.length === 0) return;
+    write.changes.push({ type: 'tag.history', at, tag, moves: earlier });
+    write.moves += earlier.length;
   }
 }
 

@@ -2,8 +2,9 @@ import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openRegistryFolder } from '../../../src/archives/folders/registry-folder.js';
-import type { SourceImage, SourceMove } from '../../../src/ports/migration.js';
+import type { SourceImage } from '../../../src/ports/migration.js';
 import type { Digest } from '../../../src/protocol/digest.js';
+import { parseTag } from '../../../src/protocol/names.js';
 import { collect } from '../../contracts/blob-store-published.js';
 import { digest, imageManifest } from '../../support/content/content.js';
 import { DistributionFolder, writeNew } from '../../support/migration/old-registry.js';
@@ -148,7 +149,7 @@ describe('the folder of CNCF distribution', () => {
     await expect(file.digest('sha256', stop)).rejects.toThrow('abort');
   });
 
-  it('yields the moves of a tag from the oldest to the current digest', async () => {
+  it('returns the moves of a tag from the oldest to the current digest', async () => {
     await old.putManifest('app', one, ['1'], 1_600_000_000_000);
     await old.putManifest('app', two, ['1'], 1_700_000_000_000);
     await old.putManifest('app', three, ['1'], 1_650_000_000_000);
@@ -156,11 +157,11 @@ describe('the folder of CNCF distribution', () => {
     await old.putManifest('app', two, ['1'], 1_700_000_000_000);
     await utimes(old.tagLink('app', '1', three.digest), 1_700_000_000, 1_700_000_000);
     await writeNew(old.path('repositories', 'app', '_manifests', 'tags', '1', 'index', 'sha256', 'odd', 'link'), 'x');
-    const moves: SourceMove[] = await collect((await imageOf('app')).moves());
+    const moves = await (await imageOf('app')).movesOf(parseTag('1'));
     expect(moves).toEqual([
-      { tag: '1', digest: one.digest, at: 1_600_000_000_000 },
-      { tag: '1', digest: three.digest, at: 1_700_000_000_000 },
-      { tag: '1', digest: two.digest, at: 1_700_000_000_000 },
+      { digest: one.digest, at: 1_600_000_000_000 },
+      { digest: three.digest, at: 1_700_000_000_000 },
+      { digest: two.digest, at: 1_700_000_000_000 },
     ]);
   });
 

@@ -171,6 +171,23 @@ describe('importRegistry', () => {
     ]);
   });
 
+  it('adds the earlier digests of a tag to its history, once', async () => {
+    await old.putImage('app', one, ['1'], 1_600_000_000_000);
+    await old.putImage('app', two, ['1'], 1_650_000_000_000);
+    await old.putManifest('app', index, ['1', '2'], 1_700_000_000_000);
+    const read = () => domain.metadata.journal.moves(keyOf('local', 'app'), parseTag('1'), { limit: 10 });
+    expect((await run({ dryRun: true })).moves).toBe(2);
+    expect((await run()).moves).toBe(2);
+    const expected = [
+      { move: 3, at: domain.runtime.now(), by, digest: index.digest },
+      { move: 2, at: 1_650_000_000_000, by, digest: two.manifest.digest, was: one.manifest.digest },
+      { move: 1, at: 1_600_000_000_000, by, digest: one.manifest.digest },
+    ];
+    expect(await read()).toEqual(expected);
+    expect((await run()).moves).toBe(0);
+    expect(await read()).toEqual(expected);
+  });
+
   it('imports more manifests, tags and blobs than fit into one write', async () => {
     const all = Array.from({ length: 450 }, (_, i) => imageOf(`image ${i}`, layers));
     for (const [i, image] of all.entries()) await old.putImage('app', image, [`t${i}`]);

@@ -82,6 +82,8 @@ async function recordChange(view: LevelView, change: Change, journal: JournalRec
       return putTag(view, placeOf(view, change.at), change, journal);
     case 'tag.delete':
       return deleteTag(view, placeOf(view, change.at), change, journal);
+    case 'tag.history':
+      return journal.importMoves(placeOf(view, change.at), change);
     case 'session.put':
       return putSession(view, change.session);
     case 'session.delete':

@@ -3,7 +3,7 @@
  * the same batch, so that one exists if and only if the other does.
  */
 import type { Actor, Attribution, Journal, JournalEntry, JournalPage, TagMove } from '../../../ports/journal.js';
-import type { TagRecord } from '../../../ports/metadata.js';
+import type { Change, TagRecord } from '../../../ports/metadata.js';
 import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
@@ -153,6 +153,20 @@ export class JournalRecorder {
     view.put(movesKey(place, tag), move);
     view.put(historyKey(place, tag, move), { move, at: this.#by.at, by: this.#by.actor, ...digests });
     if (move > maxMoves) view.delete(historyKey(place, tag, move - maxMoves));
+  }
+
+  /** Adds moves of the past to the history of a tag that has none. */
+  importMoves(place: Place, { tag, moves }: Extract<Change, { type: 'tag.history' }>): void {
+    const view = this.#view;
+    const by = this.#by?.actor;
+    if (by === undefined || view.get(movesKey(place, tag)) !== undefined) return;
+    const kept = moves.slice(-maxMoves);
+    for (const [i, { digest, at }] of kept.entries()) {
+      const was = kept[i - 1]?.digest;
+      const move = { move: i + 1, at, by, digest, ...(was === undefined ? {} : { was }) };
+      view.put(historyKey(place, tag, move.move), move);
+    }
+    if (kept.length > 0) view.put(movesKey(place, tag), kept.length);
   }
 }
 
