@@ -4,7 +4,7 @@
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
  * @typedef {{ name: string, in: 'header', required?: boolean, schema: Schema, description: string }} Parameter
- * @typedef {{ schema?: Schema, types?: readonly string[], headers?: readonly string[] }} Content
+ * @typedef {{ schema?: Schema, types?: readonly string[], headers?: readonly string[], optional?: boolean }} Content
  * @typedef {{ parameters?: readonly Parameter[], body?: Content, answers: Readonly<Record<number, Content>> }} Details
  */
 
@@ -202,6 +202,7 @@ const managementOperations = {
     answers: { 200: { schema: ref('Explanation') } },
   },
   'garbage.collect': {
+    body: { schema: ref('CollectionRequest'), optional: true },
     answers: { 200: { schema: ref('CollectionReport') } },
   },
   'quarantine.list': { answers: page(listOf('blobs', ref('QuarantinedBlob'))) },
@@ -447,20 +448,6 @@ export const answerSchemas = {
     },
     ['allowed', 'by'],
   ),
-  CollectionReport: object({
-    dry_run: { type: 'boolean' },
-    started_at: time,
-    finished_at: time,
-    examined: count,
-    unlinked: count,
-    blobs_deleted: count,
-    bytes_freed: count,
-    quarantined: count,
-    quarantined_bytes: count,
-    restored: count,
-    uploads_expired: count,
-    trash_expired: count,
-  }),
   TrashItem: object(
     {
       image: text,
@@ -478,6 +465,45 @@ export const answerSchemas = {
     ...object({ image: text, digest: ref('Digest'), tags: { type: 'array', items: text } }, ['image', 'digest']),
     additionalProperties: false,
   },
+  CollectionRequest: {
+    ...object({ grace_seconds: { type: 'number', minimum: 0, maximum: 1e9 } }, []),
+    description: 'Shortens the grace period for what deletes left. Blobs of running pushes stay.',
+    additionalProperties: false,
+  },
+  CollectionReport: object(
+    {
+      dry_run: { type: 'boolean' },
+      started_at: time,
+      finished_at: time,
+      examined: count,
+      unlinked: count,
+      blobs_deleted: count,
+      bytes_freed: count,
+      quarantined: count,
+      quarantined_bytes: count,
+      restored: count,
+      uploads_expired: count,
+      trash_expired: count,
+      pending: {
+        ...object({ blobs: count, bytes: count, until_at: time }, ['blobs', 'bytes']),
+        description: 'With `grace_seconds`: what nothing refers to and that stays for now.',
+      },
+    },
+    [
+      'dry_run',
+      'started_at',
+      'finished_at',
+      'examined',
+      'unlinked',
+      'blobs_deleted',
+      'bytes_freed',
+      'quarantined',
+      'quarantined_bytes',
+      'restored',
+      'uploads_expired',
+      'trash_expired',
+    ],
+  ),
   QuarantinedBlob: object({ digest: ref('Digest'), size_bytes: count, quarantined_at: time, expires_at: time }),
   Token: object(
     {

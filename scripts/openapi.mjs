@@ -78,7 +78,9 @@ function describeOperation(
     tags: [op.split('.')[0]],
     summary,
     ...(all.length === 0 ? {} : { parameters: all }),
-    ...(body === undefined ? {} : { requestBody: { required: body.schema !== undefined, ...describeContent(body) } }),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required: body.schema !== undefined && body.optional !== true, ...describeContent(body) } }),
     responses: { ...Object.fromEntries(statuses), default: { $ref: '#/components/responses/Refusal' } },
     ...(access === 'none' ? { security: [] } : {}),
     'x-access': access,

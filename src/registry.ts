@@ -40,8 +40,11 @@ export interface Registry {
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
   readonly repositories: Repositories;
-  /** Collects garbage in a pass that starts after the call. Calls during a running pass share the next one. */
-  collectGarbage(options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
+  /**
+   * Collects garbage in a pass that starts after the call. Calls during a running pass share the next one. `graceSeconds`
+   * shortens the grace period for what deletes left; blobs of running pushes stay.
+   */
+  collectGarbage(options?: { readonly dryRun?: boolean; readonly graceSeconds?: number }): Promise<GarbageReport>;
   /**
    * Applies other options while the registry runs, and returns what changed. Takes all options, as `createRegistry` does. All
    * or nothing: a reload that throws changes nothing. Requests in progress finish with the previous options.

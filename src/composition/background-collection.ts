@@ -5,6 +5,14 @@ import type { Runtime } from '../ports/runtime.js';
 import type { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import { system } from '../util/system-actor.js';
 
+/** What a caller may ask of a collection. */
+export interface CollectRequest {
+  /** Only report what a collection would free. */
+  readonly dryRun?: boolean;
+  /** Shortens the grace period for what deletes left; blobs of running pushes stay. */
+  readonly graceSeconds?: number | undefined;
+}
+
 /**
  * Collects garbage in a job and returns its report. Callers during a running job share the next one. A dry run does not
  * wait: it changes nothing.
@@ -12,10 +20,12 @@ import { system } from '../util/system-actor.js';
 export async function collectByJob(
   { garbage, jobs }: { readonly garbage: OnlineGarbageCollector; readonly jobs: Jobs },
   by: Actor,
-  { dryRun = false }: { readonly dryRun?: boolean } = {},
+  { dryRun = false, graceSeconds }: CollectRequest = {},
 ): Promise<GarbageReport> {
-  if (dryRun) return garbage.collect({ dryRun });
-  const { report } = await jobs.runAndWait({ kind: 'garbage' }, by);
+  const graceMs = graceSeconds === undefined ? undefined : graceSeconds * 1000;
+  if (dryRun) return garbage.collect({ dryRun, graceMs });
+  const params = graceSeconds === undefined ? {} : { graceSeconds };
+  const { report } = await jobs.runAndWait({ kind: 'garbage', params }, by);
   // The report of this kind of job.
   return report as GarbageReport;
 }

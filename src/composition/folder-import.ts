@@ -4,6 +4,7 @@ import { openRegistryFolder } from '../archives/folders/registry-folder.js';
 import { optionsSchema } from '../options/options-schema.js';
 import type { MigrationOptions, MigrationReport } from '../ports/migration.js';
 import type { Runtime } from '../ports/runtime.js';
+import { PushLeases } from '../repositories/content/push-leases.js';
 import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import { findTarget, importRegistry } from '../repositories/migration/registry-import.js';
@@ -56,6 +57,7 @@ async function tidy(stores: Stores, digestLocks: KeyedMutex, runtime: Runtime): 
     digestLocks,
     runtime,
     sessionLocks: new KeyedMutex(),
+    leases: new PushLeases(() => runtime.now()),
     graceMs: graceSeconds * 1000,
     orphanRetentionMs: orphanRetentionSeconds * 1000,
     uploadExpiryMs: uploadExpirySeconds * 1000,

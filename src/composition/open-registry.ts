@@ -4,7 +4,7 @@
  * the command import it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { BackgroundCollection, collectByJob } from './background-collection.js';
+import { BackgroundCollection, collectByJob, type CollectRequest } from './background-collection.js';
 import { CurrentAccess } from './current-access.js';
 import { HealthCheck } from './health-check.js';
 import type { AuthenticateHost, Core } from '../http/core.js';
@@ -44,6 +44,7 @@ import type { LocalParts } from '../repositories/local/local-parts.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/remote/list-cache.js';
 import { PullCounts } from '../repositories/content/pull-counts.js';
+import { PushLeases } from '../repositories/content/push-leases.js';
 import { ManifestCache } from '../repositories/content/manifest-cache.js';
 import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
 import { PassthroughRepository } from '../repositories/passthrough/passthrough-repository.js';
@@ -63,7 +64,7 @@ export interface OpenRegistry extends Core {
   readonly quarantine: Quarantine;
   readonly administration: AccessAdministration | undefined;
   now(): number;
-  collectGarbage(by: Actor, options?: { readonly dryRun?: boolean }): Promise<GarbageReport>;
+  collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;
   loadArchives(): Promise<Archives>;
   /**
    * Applies other options, all or nothing. Requests in progress finish with the parts that they have. Requires that no option
@@ -125,11 +126,12 @@ async function openOn(
   const pullCounts = new PullCounts({ ...shared });
   closers.add('counts of pulls', () => pullCounts.close());
   const sessionLocks = new KeyedMutex();
+  const leases = new PushLeases(() => runtime.now());
   const finishedUploads = new FinishedUploads(() => runtime.now());
-  const local: LocalParts = addNumbers({ ...shared, sessionLocks, finishedUploads, pullCounts }, live);
+  const local: LocalParts = addNumbers({ ...shared, sessionLocks, finishedUploads, leases, pullCounts }, live);
   const onDeletedBytes = (digest: Digest): void => manifests.delete(digest);
   const garbage: OnlineGarbageCollector = new OnlineGarbageCollector(
-    addNumbers({ ...shared, ...stores, sessionLocks, onDeleted: onDeletedBytes }, live),
+    addNumbers({ ...shared, ...stores, sessionLocks, leases, onDeleted: onDeletedBytes }, live),
   );
   const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
   jobs.register(createGarbageJob(garbage));

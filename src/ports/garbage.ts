@@ -1,12 +1,17 @@
 /** Garbage collection and the quarantine of orphans. */
 import type { Digest } from '../protocol/digest.js';
-import type { GarbageReport, QuarantinedBlob } from '../protocol/tables/garbage-documents.js';
+import type { GarbageReport, PendingGarbage, QuarantinedBlob } from '../protocol/tables/garbage-documents.js';
 import type { Page, PageRequest } from './pages.js';
 
-export type { GarbageReport, QuarantinedBlob };
+export type { GarbageReport, PendingGarbage, QuarantinedBlob };
 
 export interface CollectOptions {
   readonly dryRun?: boolean;
+  /**
+   * Shortens the grace period of this pass for what deletes left. Blobs of running pushes stay. The report then says
+   * what is pending.
+   */
+  readonly graceMs?: number | undefined;
   /** Ends the pass early. Its report then counts what it did. */
   readonly signal?: AbortSignal;
   /** Called with the number of candidates that were examined so far. */

@@ -239,9 +239,9 @@ export interface GarbageRecords {
   isCandidate(digest: Digest): Promise<boolean>;
   /**
    * Returns the candidates from before a time, oldest first. Settled ones are gone, so repeating the call pages through
-   * them.
+   * them; `after` skips those up to a candidate, which need not exist any more.
    */
-  candidates(before: number, limit: number): Promise<readonly Candidate[]>;
+  candidates(before: number, limit: number, after?: Candidate): Promise<readonly Candidate[]>;
   /** Returns condemned bytes that were not forgotten, because a collection stopped in between. */
   condemned(): Promise<readonly Digest[]>;
   /**

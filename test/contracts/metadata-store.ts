@@ -268,6 +268,18 @@ function paging(store: () => MetadataStore): void {
       expect(await read(9, 2)).toEqual([1, 3]);
       expect(await read(9, 10)).toEqual([1, 3, 5, 7]);
       expect(await read(Infinity, 100)).toEqual([1, 3, 5, 7, 9, 20, 1000]);
+      const rest = async (after: Candidate, before = Infinity) =>
+        (await store().candidates(before, 3, after)).map(({ since }) => since);
+      const [five] = candidates as [Candidate];
+      expect(await rest(five)).toEqual([7, 9, 20]);
+      expect(await rest(five, 9)).toEqual([7]);
+      expect(await rest({ ...five, since: 1000 })).toEqual([]);
+      // One that is gone, of a repository that is gone too.
+      expect(
+        await rest({ kind: 'link', at: { repository: 'gone', image: 'x' }, digest: five.digest, since: 8 }),
+      ).toEqual([9, 20, 1000]);
+      await store().apply([{ type: 'candidate.delete', candidate: five }], { durable: false });
+      expect(await rest(five)).toEqual([7, 9, 20]);
       const sessions = [session('1', at), session('2', at), session('3', { repository: 's', image: 'x' })];
       await store().apply(
         sessions.map((item) => ({ type: 'session.put', session: item })),

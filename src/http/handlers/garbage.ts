@@ -3,6 +3,8 @@ import type { Actor } from '../../ports/journal.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { decodeRestore, encodeCollection, encodeQuarantined } from '../../protocol/tables/garbage-documents.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
+import { decodeCollectBody } from '../../protocol/tables/job-documents.js';
+import { announcesBody } from '../bodies/body.js';
 import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
@@ -11,7 +13,10 @@ import { nextLink, pageOf } from './discovery.js';
 /** The dependencies of `createGarbageHandlers`. */
 export interface GarbageParts {
   /** Collects garbage in a job that starts after the call, or counts what it would free. */
-  collectGarbage(by: Actor, options: { readonly dryRun: boolean }): Promise<GarbageReport>;
+  collectGarbage(
+    by: Actor,
+    options: { readonly dryRun: boolean; readonly graceSeconds?: number | undefined },
+  ): Promise<GarbageReport>;
   readonly quarantine: Quarantine;
 }
 
@@ -23,8 +28,9 @@ const maxPageSize = 1000;
 /** Creates the handlers of garbage collection and the quarantine. */
 export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandlers {
   return {
-    'garbage.collect': async ({ caller, query }) => {
-      const report = await parts().collectGarbage(caller.actor, { dryRun: readDryRun(query) });
+    'garbage.collect': async ({ caller, req, body, query }) => {
+      const request = announcesBody(req) ? decodeCollectBody(await readDocument({ req, body })) : {};
+      const report = await parts().collectGarbage(caller.actor, { dryRun: readDryRun(query), ...request });
       return jsonReply(200, encodeCollection(report));
     },
     'quarantine.list': async (exchange) => {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
-import { encodeTime, problemsFound } from './management.js';
+import { encodeDocument, encodeTime, problemsFound } from './encoding.js';
 import { describeProblems, strictOptions } from '../settings/option-schema.js';
 
 /** The result of a garbage collection. Times are in milliseconds since the epoch. */
@@ -22,6 +22,16 @@ export interface GarbageReport {
   readonly uploadsExpired: number;
   /** The number of manifests whose time in the trash was over. */
   readonly trashExpired: number;
+  /** Present if the caller shortened the grace period: what nothing refers to and that stays for now. */
+  readonly pending?: PendingGarbage | undefined;
+}
+
+/** Garbage that is not freed yet, because its grace period has not passed or a client may be about to name it. */
+export interface PendingGarbage {
+  readonly blobs: number;
+  readonly bytes: number;
+  /** When all of it can be freed, unless a push uses or renews it. Absent if there is none. */
+  readonly untilAt?: number;
 }
 
 /** A blob in quarantine. Times are in milliseconds since the epoch. */
@@ -47,6 +57,7 @@ export function encodeCollection(report: GarbageReport): Record<string, unknown>
     restored: report.restored,
     uploads_expired: report.uploadsExpired,
     trash_expired: report.trashExpired,
+    ...(report.pending === undefined ? {} : { pending: encodeDocument(report.pending) }),
   };
 }
 

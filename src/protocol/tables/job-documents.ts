@@ -1,6 +1,12 @@
 import type { z } from 'zod';
 import { RegistryError } from '../errors.js';
-import { describeProblems, describeUnknown, strictOptions, type Problem } from '../settings/option-schema.js';
+import {
+  describeProblems,
+  describeUnknown,
+  secondsSchema,
+  strictOptions,
+  type Problem,
+} from '../settings/option-schema.js';
 import { encodeDocument, problemsFound, toWireProblem } from './encoding.js';
 import { mapKeys, toCamelCase } from './spelling.js';
 
@@ -58,4 +64,20 @@ export function parseParams<Schema extends z.ZodType>(schema: Schema, params: un
 }
 
 /** The parameters of a garbage collection. */
-export const garbageParamsSchema = strictOptions({});
+export const garbageParamsSchema = strictOptions({ graceSeconds: secondsSchema.optional() });
+
+/** Decodes the body of `garbage.collect`: `grace_seconds`. @throws RegistryError OPTIONS_INVALID with all problems. */
+export function decodeCollectBody(document: unknown): { readonly graceSeconds?: number | undefined } {
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+    throw problemsFound([{ path: '', problem: 'must be a JSON object' }]);
+  }
+  refuseCamelCase(document, ['grace_seconds']);
+  return parseParams(garbageParamsSchema, mapKeys(document, toCamelCase));
+}
+
+function refuseCamelCase(document: object, known: readonly string[]): void {
+  const problems = Object.keys(document)
+    .filter((key) => /[A-Z]/.test(key))
+    .map((key): Problem => ({ path: key, problem: describeUnknown(key, known) }));
+  if (problems.length > 0) throw problemsFound(problems);
+}

@@ -141,7 +141,8 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'artifactapi',
     query: collectQuery,
-    summary: 'Runs garbage collection now; `dry_run=true` only counts.',
+    summary:
+      'Runs garbage collection now; `dry_run=true` only counts. The body may shorten the grace period: `grace_seconds`.',
   },
   ...upkeepEndpoints,
   ...accessEndpoints,

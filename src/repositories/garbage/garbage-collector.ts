@@ -1,18 +1,23 @@
 /**
  * Garbage collection: `garbage-collector.ts` settles candidates, `garbage-preview.ts` is the dry run,
- * `upload-expiry.ts` ends old uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by
+ * `short-grace.ts` is a shorter grace period for one pass, `upload-expiry.ts` ends old uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by
  * the composition root; imports content/ of the other folders.
  */
 import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata.js';
 import type { CollectOptions, GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
+import type { PushLeases } from '../content/push-leases.js';
 import { previewCollection } from './garbage-preview.js';
 import { OrphanAudit, type AuditParts } from './orphan-audit.js';
+import { ShortGrace } from './short-grace.js';
 import { expireTrash } from './trash-room.js';
 import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
 export type CollectorParts = AuditParts &
-  ExpiryParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'journal' | 'trash'> };
+  ExpiryParts & {
+    readonly metadata: ImageRecords & Pick<MetadataStore, 'journal' | 'trash'>;
+    readonly leases: PushLeases;
+  };
 
 type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
 type LinkCandidate = Candidate & { readonly kind: 'link' };
@@ -22,6 +27,8 @@ type BytesCandidate = Candidate & { readonly kind: 'bytes' };
 interface Pass {
   readonly callers: readonly CollectOptions[];
   readonly isStopped: () => boolean;
+  /** Set if a caller shortened the grace period. */
+  readonly short: ShortGrace | undefined;
 }
 
 const pageSize = 256;
@@ -48,7 +55,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   collect(options: CollectOptions = {}): Promise<GarbageReport> {
-    if (options.dryRun === true) return previewCollection(this.#parts, this.#audit);
+    if (options.dryRun === true) return previewCollection(this.#parts, this.#audit, options);
     if (this.#running === undefined && this.#next === undefined) return this.#start([options]);
     if (this.#next !== undefined) {
       this.#next.callers.push(options);
@@ -130,10 +137,14 @@ export class OnlineGarbageCollector implements GarbageCollector {
     tally.uploadsExpired = await expireUploads(this.#parts, { isStopped });
     tally.trashExpired = await expireTrash(this.#parts, isStopped);
     const before = tally.startedAt - graceMs;
-    await this.#settleAll(before, tally, { callers, isStopped });
+    const short = await this.#shorten(callers);
+    const pass = { callers, isStopped, short };
+    await this.#settleAll(before, tally, pass);
+    if (short !== undefined) await this.#settleNow(short, tally, pass);
     await this.#audit.run(before, tally, { isStopped });
     await this.#trimJournal();
-    const report = { ...tally, finishedAt: runtime.now() };
+    const pending = short && (await short.findPending());
+    const report = { ...tally, finishedAt: runtime.now(), ...(pending === undefined ? {} : { pending }) };
     runtime.emit('garbage.collected', report);
     return report;
   }
@@ -150,29 +161,59 @@ export class OnlineGarbageCollector implements GarbageCollector {
       const candidates = await this.#parts.metadata.candidates(before, pageSize);
       for (const { onProgress } of callers) onProgress?.(tally.examined);
       if (candidates.length === 0) return;
-      tally.examined += candidates.length;
-      const settling = candidates.map((candidate) =>
-        this.#examine(candidate, before, () =>
-          candidate.kind === 'link' ? this.#settleLink(candidate, tally) : this.#settleBytes(candidate, tally),
-        ),
-      );
-      const outcomes = await Promise.allSettled(settling);
-      const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-      if (failure !== undefined) throw failure.reason;
+      await this.#settle(candidates, before, tally);
     }
   }
 
   /**
-   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of
-   * this pass's range: this pass does not see it again, and the next pass retries it.
+   * Frees what a shorter grace period allows. Candidates that stay are still in the range, so this goes through it page by
+   * page, and again while a round dropped links, because these leave new candidates for bytes.
    */
-  async #examine(candidate: Candidate, before: number, task: () => Promise<unknown>): Promise<void> {
+  async #settleNow(short: ShortGrace, tally: Tally, { callers, isStopped }: Pass): Promise<void> {
+    const { before } = short;
+    for (let dropped = -1; dropped !== tally.unlinked;) {
+      dropped = tally.unlinked;
+      let last: Candidate | undefined;
+      while (!isStopped()) {
+        const candidates = await this.#parts.metadata.candidates(before, pageSize, last);
+        for (const { onProgress } of callers) onProgress?.(tally.examined);
+        last = candidates.at(-1);
+        if (last === undefined) break;
+        await this.#settle(candidates, before, tally, short);
+      }
+    }
+  }
+
+  async #settle(candidates: readonly Candidate[], before: number, tally: Tally, short?: ShortGrace): Promise<void> {
+    tally.examined += candidates.length;
+    const settling = candidates.map((candidate) =>
+      this.#examine(candidate, short === undefined || candidate.kind === 'bytes' ? before : undefined, () =>
+        candidate.kind === 'link' ? this.#settleLink(candidate, tally, short) : this.#settleBytes(candidate, tally),
+      ),
+    );
+    const outcomes = await Promise.allSettled(settling);
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  async #shorten(callers: readonly CollectOptions[]): Promise<ShortGrace | undefined> {
+    const given = callers.map(({ graceMs }) => graceMs).filter((graceMs) => graceMs !== undefined);
+    return given.length === 0 ? undefined : ShortGrace.begin(this.#parts, Math.min(...given));
+  }
+
+  /**
+   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of
+   * this pass's range: this pass does not see it again, and the next pass retries it. Without `before`, it stays: its time
+   * tells when a delete left it.
+   */
+  async #examine(candidate: Candidate, before: number | undefined, task: () => Promise<unknown>): Promise<void> {
     const { metadata, runtime } = this.#parts;
     try {
       await task();
     } catch (cause) {
       const { digest } = candidate;
       runtime.log.error({ err: cause, digest }, 'garbage candidate failed, retrying in the next pass');
+      if (before === undefined) return;
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: before } };
       const pardon: readonly Change[] = candidate.kind === 'bytes' ? [{ type: 'bytes.forget', digest }] : [];
       await metadata.apply([later, ...pardon], { durable: false });
@@ -180,8 +221,8 @@ export class OnlineGarbageCollector implements GarbageCollector {
   }
 
   /** Settles a link that no manifest named when the candidate was recorded. */
-  async #settleLink(candidate: LinkCandidate, tally: Tally): Promise<void> {
-    const { metadata } = this.#parts;
+  async #settleLink(candidate: LinkCandidate, tally: Tally, short?: ShortGrace): Promise<void> {
+    const { metadata, leases, runtime } = this.#parts;
     const { at, digest, since } = candidate;
     const settled: Change = { type: 'candidate.delete', candidate };
     const link = await metadata.link(at, digest);
@@ -193,11 +234,13 @@ export class OnlineGarbageCollector implements GarbageCollector {
       // Renewed since then: examine it again when the new time expires.
       const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
       await this.#tryApply([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
-    } else {
+    } else if (short === undefined || short.freeAt(candidate, link) <= runtime.now()) {
       const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
       const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
       // Durable: a power cut must not bring back a link to deleted bytes.
-      if (await this.#tryApply([unlink, settled], [same, { type: 'unnamed', at, digest }], true)) tally.unlinked++;
+      const drop = (): Promise<boolean> =>
+        this.#tryApply([unlink, settled], [same, { type: 'unnamed', at, digest }], true);
+      if (await leases.drop(at, digest, drop)) tally.unlinked++;
     }
   }
 

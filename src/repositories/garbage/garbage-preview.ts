@@ -1,11 +1,14 @@
-import type { Candidate, ImageRecords, MetadataStore } from '../../ports/metadata.js';
+import type { BlobLink, Candidate, ImageRecords, MetadataStore } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
-import type { GarbageReport } from '../../ports/garbage.js';
+import type { CollectOptions, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { AuditParts, AuditTally, OrphanAudit } from './orphan-audit.js';
+import { ShortGrace, type ShortGraceParts } from './short-grace.js';
 import { expireUploads, type ExpiryParts } from './upload-expiry.js';
 
-type PreviewParts = AuditParts & ExpiryParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'trash'> };
+type PreviewParts = AuditParts &
+  ExpiryParts &
+  ShortGraceParts & { readonly metadata: ImageRecords & Pick<MetadataStore, 'trash'> };
 
 /** The number of candidates that a dry run examines. */
 const maxCandidates = 100_000;
@@ -14,12 +17,19 @@ const maxCandidates = 100_000;
  * Reports what a collection would do now, based on the first candidates, without doing it. The content of deleted
  * repositories counts once it is purged.
  */
-export async function previewCollection(parts: PreviewParts, audit: OrphanAudit): Promise<GarbageReport> {
+export async function previewCollection(
+  parts: PreviewParts,
+  audit: OrphanAudit,
+  options: Pick<CollectOptions, 'graceMs'> = {},
+): Promise<GarbageReport> {
   const { metadata, runtime, blobs, graceMs } = parts;
   const startedAt = runtime.now();
   const before = startedAt - graceMs;
-  const candidates = await metadata.candidates(before, maxCandidates);
-  const links = await findDoomedLinks(metadata, candidates, before);
+  const short = options.graceMs === undefined ? undefined : await ShortGrace.begin(parts, options.graceMs);
+  const candidates = await metadata.candidates(short?.before ?? before, maxCandidates);
+  const links = await findDoomedLinks(metadata, candidates, (candidate, link) =>
+    short === undefined ? link.linkedAt < before : short.freeAt(candidate, link) <= runtime.now(),
+  );
   const doomed = new Set<Digest>();
   for (const { kind, digest } of candidates) {
     if (kind === 'bytes' && !(await metadata.isReferenced(digest))) doomed.add(digest);
@@ -38,23 +48,34 @@ export async function previewCollection(parts: PreviewParts, audit: OrphanAudit)
   const unlinked = [...links.values()].reduce((sum, images) => sum + images.length, 0);
   const uploadsExpired = await expireUploads(parts, { dryRun: true });
   const trashExpired = (await metadata.trash.expired(startedAt, maxCandidates)).length;
+  const pending = short && (await short.findPending());
   const finishedAt = runtime.now();
   const examined = candidates.length;
-  return { dryRun: true, startedAt, finishedAt, examined, unlinked, ...tally, uploadsExpired, trashExpired };
+  return {
+    dryRun: true,
+    startedAt,
+    finishedAt,
+    examined,
+    unlinked,
+    ...tally,
+    uploadsExpired,
+    trashExpired,
+    ...(pending && { pending }),
+  };
 }
 
-/** Returns the links that would be dropped, by digest: unnamed and not renewed within the grace period. */
+/** Returns the links that would be dropped, by digest: unnamed, and due. */
 async function findDoomedLinks(
   metadata: ImageRecords,
   candidates: readonly Candidate[],
-  before: number,
+  isDue: (candidate: Candidate & { readonly kind: 'link' }, link: BlobLink) => boolean,
 ): Promise<Map<Digest, ImageKey[]>> {
   const doomed = new Map<Digest, ImageKey[]>();
   for (const candidate of candidates) {
     if (candidate.kind !== 'link') continue;
     const { at, digest } = candidate;
     const link = await metadata.link(at, digest);
-    if (link === undefined || link.linkedAt >= before || (await metadata.isNamed(at, digest))) continue;
+    if (link === undefined || (await metadata.isNamed(at, digest)) || !isDue(candidate, link)) continue;
     doomed.set(digest, [...(doomed.get(digest) ?? []), at]);
   }
   return doomed;

@@ -1,26 +1,33 @@
-import type { BlobLink, ImageRecords, MetadataWriter } from '../../ports/metadata.js';
+import type { ImageRecords, MetadataWriter } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { Runtime } from '../../ports/runtime.js';
+import type { Caller } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
+import type { PushLeases } from '../content/push-leases.js';
 
 export interface LeaseParts {
   readonly metadata: ImageRecords & MetadataWriter;
   readonly runtime: Runtime;
+  readonly leases: PushLeases;
   /** The grace period of blobs that no manifest names. */
   readonly graceMs: number;
 }
 
 /**
  * Renews the time of a link. Call it before telling a client that the blob is present, because the client may push a
- * manifest that names the blob within the grace period. Does nothing when a manifest already protects the link or the
+ * manifest that names the blob within the grace period. Writes nothing when a manifest already protects the link or the
  * last renewal is recent. Returns false when the link was dropped in the meantime.
  */
 export async function renewLease(
-  { metadata, runtime, graceMs }: LeaseParts,
+  { metadata, runtime, leases, graceMs }: LeaseParts,
+  caller: Pick<Caller, 'actor'>,
   at: ImageKey,
   digest: Digest,
-  link: BlobLink,
 ): Promise<boolean> {
+  await leases.note(caller, at, digest);
+  // Read after the note: a collection that did not see it may have dropped the link.
+  const link = await metadata.link(at, digest);
+  if (link === undefined) return false;
   const when = runtime.now();
   if (when - link.linkedAt < graceMs / 4) return true;
   if (await metadata.isNamed(at, digest)) return true;

@@ -11,6 +11,7 @@ import type { Runtime } from '../../ports/runtime.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { PullCounts } from '../content/pull-counts.js';
+import type { PushLeases } from '../content/push-leases.js';
 import type { FinishedUploads } from './finished-uploads.js';
 
 /** The parts that all local repositories of one registry share. */
@@ -29,6 +30,7 @@ export interface LocalParts {
   /** Locks by session id: requests of one upload take turns. */
   readonly sessionLocks: KeyedMutex;
   readonly finishedUploads: FinishedUploads;
+  readonly leases: PushLeases;
   readonly pullCounts: Pick<PullCounts, 'count'>;
   /** The grace period of blobs that no manifest names. */
   readonly graceMs: number;

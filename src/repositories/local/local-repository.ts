@@ -72,10 +72,10 @@ export class LocalRepository implements Repository {
     return { digest, mediaType, size, bytes };
   }
 
-  async statBlob(_caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
+  async statBlob(caller: Caller, image: string, digest: Digest): Promise<{ readonly size: number } | undefined> {
     const at = this.#at(image);
     const link = await this.#findBlob(at, digest);
-    return link !== undefined && (await renewLease(this.#parts, at, digest, link)) ? link : undefined;
+    return link !== undefined && (await renewLease(this.#parts, caller, at, digest)) ? link : undefined;
   }
 
   async getBlob(_caller: Caller, image: string, digest: Digest): Promise<RepositoryBlob | undefined> {

@@ -77,7 +77,7 @@ export class LocalWriter implements RepositoryWriter {
       await this.#finishUpload(caller, image, id, digest, chunk);
     } catch (error) {
       const isUnknown = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
-      if (!isUnknown || !(await this.#isFinished(image, id, digest))) throw error;
+      if (!isUnknown || !(await this.#isFinished(caller, image, id, digest))) throw error;
       // Many clients do not read the answer before they have sent the whole body.
       await drain(chunk.source, { maxBytes: this.#parts.maxBlobBytes, maxMs: repeatableMs });
     }
@@ -102,12 +102,12 @@ export class LocalWriter implements RepositoryWriter {
    * Returns whether the upload was finished recently as this blob, and the blob is still present. Renews its link, as
    * HEAD does.
    */
-  async #isFinished(image: string, id: SessionId, digest: Digest): Promise<boolean> {
+  async #isFinished(caller: Caller, image: string, id: SessionId, digest: Digest): Promise<boolean> {
     const at = this.#at(image);
     if (!this.#parts.finishedUploads.has(id, at, digest)) return false;
     const link = await this.#parts.metadata.link(at, digest);
     if (link === undefined || (await this.#parts.blobs.stat(digest))?.size !== link.size) return false;
-    return renewLease(this.#parts, at, digest, link);
+    return renewLease(this.#parts, caller, at, digest);
   }
 
   async cancelUpload(caller: Caller, image: string, id: SessionId): Promise<void> {
@@ -149,8 +149,9 @@ export class LocalWriter implements RepositoryWriter {
     const link = source === undefined ? undefined : await metadata.link(source, digest);
     if (source === undefined || link === undefined || (await blobs.stat(digest))?.size !== link.size) return false;
     const own = await metadata.link(at, digest);
-    if (own !== undefined) return renewLease(this.#parts, at, digest, own);
+    if (own !== undefined) return renewLease(this.#parts, caller, at, digest);
     const change: Change = { type: 'blob.link', at, digest, size: link.size, when: this.#parts.runtime.now() };
+    await this.#parts.leases.noteUpload(caller, at, digest);
     // If the source loses the blob in between, the mount fails without an error and the client uploads the blob.
     return metadata.tryApply([change], {
       durable: false,
@@ -184,6 +185,8 @@ export class LocalWriter implements RepositoryWriter {
       throw error;
     }
     manifests.set(manifest.digest, manifest.bytes);
+    const named = manifest.references.map(({ digest }) => digest);
+    this.#parts.leases.use(caller, at, named);
     runtime.emit('manifest.pushed', { at, digest: manifest.digest, tags, by: caller.actor });
   }
 
@@ -218,13 +221,14 @@ export class LocalWriter implements RepositoryWriter {
 
   /** Links without a sync: the durable write of the manifest that names the blob writes the link again. */
   async #link(
-    { actor }: Caller,
+    caller: Caller,
     images: readonly ImageKey[],
     digest: Digest,
     size: number,
     session?: SessionId,
   ): Promise<void> {
-    const { metadata, runtime } = this.#parts;
+    const { metadata, runtime, leases } = this.#parts;
+    for (const at of images) await leases.noteUpload(caller, at, digest);
     const when = runtime.now();
     const changes: Change[] = images.map((at) => ({ type: 'blob.link', at, digest, size, when }));
     const require: Precondition[] = [];
@@ -233,7 +237,7 @@ export class LocalWriter implements RepositoryWriter {
       require.push({ type: 'session', id: session, is: 'present' });
     }
     if (!(await metadata.tryApply(changes, { durable: false, require }))) throw await this.#conflict(session);
-    for (const at of images) runtime.emit('blob.pushed', { at, digest, size, by: actor });
+    for (const at of images) runtime.emit('blob.pushed', { at, digest, size, by: caller.actor });
   }
 
   async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {

@@ -170,8 +170,8 @@ export class LevelMetadataStore implements MetadataStore {
     return listSessions(read, (stored) => this.#aliveSession(stored));
   }
 
-  async candidates(before: number, limit: number): Promise<readonly Candidate[]> {
-    return this.#read((index) => readCandidates(index, before, limit));
+  async candidates(before: number, limit: number, after?: Candidate): Promise<readonly Candidate[]> {
+    return this.#read((index) => readCandidates(index, before, limit, after));
   }
 
   async evictable(

@@ -16,6 +16,7 @@ import { OnlineGarbageCollector } from '../../../src/repositories/garbage/garbag
 import type { LocalParts } from '../../../src/repositories/local/local-parts.js';
 import { LocalRepository } from '../../../src/repositories/local/local-repository.js';
 import { ManifestCache } from '../../../src/repositories/content/manifest-cache.js';
+import { PushLeases } from '../../../src/repositories/content/push-leases.js';
 import { restoringStore } from '../../../src/repositories/garbage/quarantine.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import {
@@ -284,6 +285,7 @@ export class Domain {
       runtime: this.runtime,
       digestLocks: new KeyedMutex(),
       sessionLocks: new KeyedMutex(),
+      leases: new PushLeases(() => this.runtime.now()),
       finishedUploads: new FinishedUploads(() => this.runtime.now()),
       pullCounts: { count: () => undefined },
       graceMs: this.graceMs,

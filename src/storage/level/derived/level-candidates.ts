@@ -8,14 +8,30 @@ import type { LevelView } from '../level-view.js';
  * Returns the candidates from before a time, oldest first. Skips links of deleted repositories: `purge` turns them into
  * candidates for their bytes.
  */
-export async function readCandidates(index: LevelIndex, before: number, limit: number): Promise<readonly Candidate[]> {
-  return index.scan(dueBefore(before), limit, (key): Candidate | undefined => {
+export async function readCandidates(
+  index: LevelIndex,
+  before: number,
+  limit: number,
+  after?: Candidate,
+): Promise<readonly Candidate[]> {
+  const range = dueBefore(before);
+  const from = after === undefined ? range.gt : keyOf(index, after);
+  if (from >= range.lt) return [];
+  return index.scan({ gt: from, lt: range.lt }, limit, (key): Candidate | undefined => {
     const { target, since } = parseDueKey(key);
     if (target.kind === 'bytes') return { kind: 'bytes', digest: target.digest, since };
     const repository = index.residents.nameOf(target.place.id);
     if (repository === undefined) return undefined;
     return { kind: 'link', at: { repository, image: target.place.image }, digest: target.digest, since };
   });
+}
+
+/** Returns the key of a candidate. If its repository is gone, the beginning of the keys of its time. */
+function keyOf(index: LevelIndex, { since, ...candidate }: Candidate): string {
+  if (candidate.kind === 'bytes') return dueKey(candidate, since);
+  const id = index.residents.idOf(candidate.at.repository);
+  if (id === undefined) return dueBefore(since).lt;
+  return dueKey({ kind: 'link', place: { id, image: candidate.at.image }, digest: candidate.digest }, since);
 }
 
 /**

@@ -1,0 +1,102 @@
+import { LRUCache } from 'lru-cache';
+import type { ImageKey } from '../../ports/images.js';
+import type { Caller } from '../../ports/repository.js';
+import type { Digest } from '../../protocol/digest.js';
+
+/** Blobs and images that are remembered. Beyond that, the times in the index still protect what was uploaded. */
+const maxNotes = 50_000;
+const maxImages = 10_000;
+
+type Client = Pick<Caller, 'actor'>;
+
+interface Note {
+  readonly at: number;
+  /** How often each client was told about the blob since it last pushed a manifest that names it. */
+  readonly clients: Map<string, number>;
+}
+
+/**
+ * Remembers in memory which blobs clients were told to be present, until they push the manifest that names them. The
+ * index records that only for uploads and, roughly, for blobs that no manifest names; a collection without a grace
+ * period needs to know it exactly, so that no running push loses a layer that another client deletes.
+ */
+export class PushLeases {
+  readonly #now: () => number;
+  readonly #notes = new LRUCache<string, Note>({ maxSize: maxNotes, sizeCalculation: () => 1 });
+  readonly #uploads = new LRUCache<string, number>({ maxSize: maxImages, sizeCalculation: () => 1 });
+  readonly #drops = new Map<string, Promise<unknown>>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /**
+   * Notes that a client is told that the image has the blob. Waits for a drop of its link that began before: read the
+   * link again afterwards. A later drop sees the note.
+   */
+  async note(client: Client, at: ImageKey, digest: Digest): Promise<void> {
+    const key = keyOf(at, digest);
+    const clients = this.#notes.get(key)?.clients ?? new Map<string, number>();
+    const who = identify(client);
+    clients.set(who, (clients.get(who) ?? 0) + 1);
+    this.#notes.set(key, { at: this.#now(), clients });
+    await this.#drops.get(key);
+  }
+
+  /** Notes that the client uploaded or mounted the blob. */
+  async noteUpload(client: Client, at: ImageKey, digest: Digest): Promise<void> {
+    this.#uploads.set(nameOf(at), this.#now());
+    await this.note(client, at, digest);
+  }
+
+  /** Notes that the client pushed a manifest that names the blobs, so it needs them no longer for this push. */
+  use(client: Client, at: ImageKey, digests: readonly Digest[]): void {
+    const who = identify(client);
+    for (const digest of digests) {
+      const key = keyOf(at, digest);
+      const clients = this.#notes.get(key)?.clients;
+      const left = (clients?.get(who) ?? 0) - 1;
+      if (left > 0) clients?.set(who, left);
+      else clients?.delete(who);
+      if (clients?.size === 0) this.#notes.delete(key);
+    }
+  }
+
+  /** Returns when a client that has not pushed its manifest yet was last told about the blob. */
+  notedAt(at: ImageKey, digest: Digest): number | undefined {
+    return this.#notes.peek(keyOf(at, digest))?.at;
+  }
+
+  /** Returns when a blob was last uploaded to the image or mounted into it. */
+  uploadedAt(at: ImageKey): number | undefined {
+    return this.#uploads.peek(nameOf(at));
+  }
+
+  /** Runs a task that drops the link. Check `notedAt` right before, without waiting in between. */
+  async drop<T>(at: ImageKey, digest: Digest, task: () => Promise<T>): Promise<T> {
+    const key = keyOf(at, digest);
+    const running = task();
+    const settled = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#drops.set(key, settled);
+    try {
+      return await running;
+    } finally {
+      this.#drops.delete(key);
+    }
+  }
+}
+
+function identify({ actor }: Client): string {
+  return `${actor.principal} ${actor.address ?? ''}`;
+}
+
+function nameOf({ repository, image }: ImageKey): string {
+  return `${repository}/${image}`;
+}
+
+function keyOf(at: ImageKey, digest: Digest): string {
+  return `${nameOf(at)}@${digest}`;
+}
