@@ -1,3 +1,4 @@
+import type { AuditSettings } from '../operations/audit-file.js';
 import type { LiveOptions } from '../options/live-options.js';
 
 /** Times and limits of local repositories and of the garbage collector. */
@@ -9,6 +10,26 @@ export interface LiveNumbers {
   readonly orphanRetentionMs: number;
   /** The maximum size of a pushed blob; Infinity means no limit. */
   readonly maxBlobBytes: number;
+}
+
+/** Returns the settings of the audit file, which follow the options except for the file; `undefined` without an audit file. */
+export function auditSettings(live: LiveOptions): AuditSettings | undefined {
+  const first = live.current.audit;
+  if (first === undefined) return undefined;
+  // A reload neither adds nor removes the file, so there is always a current one.
+  const current = (): AuditSettings => live.current.audit ?? first;
+  return {
+    file: first.file,
+    get keepDays() {
+      return current().keepDays;
+    },
+    get maxBytes() {
+      return current().maxBytes;
+    },
+    get events() {
+      return current().events;
+    },
+  };
 }
 
 /** Adds the numbers to parts as getters, so that a reload takes effect. Do not spread the result: that copies the values. */

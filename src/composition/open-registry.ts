@@ -17,7 +17,7 @@ import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import { createHostMatcher } from '../http/clients/web-pages.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
-import { addNumbers } from './live-numbers.js';
+import { addNumbers, auditSettings } from './live-numbers.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
@@ -110,7 +110,7 @@ async function openOn(
   const options = live.current;
   // This comes first, so that a registry that must not start changes nothing.
   await checkStoredTypes(options.repositories, stores.metadata);
-  const audit = await openAudit(options, stores.metadata, runtime, owner);
+  const audit = await openAudit(live, stores.metadata, runtime, owner);
   closers.add('audit file', () => audit?.close());
   const access = await CurrentAccess.open(options, { ...stores, runtime, owner });
   closers.add('access control', () => access.close());
@@ -256,10 +256,11 @@ function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | und
 
 /** A command that administers the folder writes no lines: the registry finds its changes in the journal. */
 async function openAudit(
-  { audit }: ResolvedOptions,
+  live: LiveOptions,
   { journal }: MetadataStore,
   runtime: Runtime,
   owner: FolderOwner | undefined,
 ): Promise<AuditFile | undefined> {
-  return audit === undefined || owner !== undefined ? undefined : AuditFile.open(audit, { journal, runtime });
+  const settings = auditSettings(live);
+  return settings === undefined || owner !== undefined ? undefined : AuditFile.open(settings, { journal, runtime });
 }

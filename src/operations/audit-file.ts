@@ -26,7 +26,7 @@ const loginMs = 3_600_000;
 const maxLogins = 10_000;
 const dayMs = 86_400_000;
 
-/** The option `audit`. */
+/** The option `audit`. All but the file may be getters, whose values change while the file is open. */
 export interface AuditSettings {
   readonly file: string;
   readonly keepDays: number;
@@ -81,12 +81,20 @@ export class AuditFile implements AuditTrail {
 
   /** Opens the file and begins to write. A new file begins with the oldest change in the journal. @throws AuditFileError */
   static async open(settings: AuditSettings, parts: AuditParts): Promise<AuditFile> {
-    const { keepDays, maxBytes } = settings;
     const daysAgo = (days: number): string => formatDay(parts.runtime.now() - days * dayMs);
     const dayOfLine = (line: string): string | undefined => (cursorOf(line) === undefined ? undefined : dayOf(line));
     let file: RotatingFile;
     try {
-      file = await RotatingFile.open(settings.file, { keepDays, maxBytes, daysAgo, dayOf: dayOfLine });
+      file = await RotatingFile.open(settings.file, {
+        get keepDays() {
+          return settings.keepDays;
+        },
+        get maxBytes() {
+          return settings.maxBytes;
+        },
+        daysAgo,
+        dayOf: dayOfLine,
+      });
     } catch (error) {
       throw new AuditFileError(settings.file, error);
     }

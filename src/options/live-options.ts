@@ -2,11 +2,14 @@ import { compareOptions, reloadingOf, type OptionChange, type Reloading } from '
 import type { ResolvedOptions } from './options-schema.js';
 import { OptionsError } from './resolve-options.js';
 
+type AuditOption = `audit.${keyof NonNullable<ResolvedOptions['audit']>}`;
+
 /**
  * What a reload does with a change of each option, or of anything in it. To make a new option `live`, read it from
  * `LiveOptions.current` where it is used, or create the part that uses it again in `partsOf` (src/composition/open-registry.ts).
+ * Where the options in one differ, add them by their paths.
  */
-export const optionReloading: Readonly<Record<keyof ResolvedOptions, Reloading>> = {
+export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOption, Reloading>> = {
   storage: 'restart',
   access: 'live',
   repositories: 'live',
@@ -19,7 +22,12 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions, Reloading>>
   sendfile: 'live',
   limits: 'live',
   garbageCollection: 'live',
+  // A file can neither be added nor removed nor replaced by another.
   audit: 'restart',
+  'audit.file': 'restart',
+  'audit.keepDays': 'live',
+  'audit.maxBytes': 'live',
+  'audit.events': 'live',
   reserveBytes: 'restart',
   acceptEmptyIndex: 'next start',
   maxManifestCacheBytes: 'restart',

@@ -31,16 +31,20 @@ export async function examineConfig(
   const { value: settings, problems } = checkServeSettings(flags, file, environment);
   // Nothing is known about the options of a file that cannot be parsed.
   if (problems.some(({ path }) => isSyntaxError(path)))
-    return { settings, parts: undefined, problems: locateAll(file, problems) };
+    return { settings, parts: undefined, problems: locateProblems(file, problems) };
   const { parts, problems: found } = await examineStart(settings);
   const further = found
     .filter(({ path }) => !problems.some((known) => isWithin(known.path, path)))
     .map(({ path, error }) => ({ path, problem: error.message }));
   const all = [...problems, ...further];
-  return { settings, parts: all.length === 0 ? parts : undefined, problems: locateAll(file, all) };
+  return { settings, parts: all.length === 0 ? parts : undefined, problems: locateProblems(file, all) };
 }
 
-function locateAll(file: ConfigFile | undefined, problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
+/** Adds the positions of options in the file, and sorts by them. */
+export function locateProblems(
+  file: ConfigFile | undefined,
+  problems: readonly ConfigProblem[],
+): readonly ConfigProblem[] {
   const locate = file === undefined ? () => undefined : createLocator(file.text);
   return problems
     .map(({ path, problem }): ConfigProblem => ({ ...locate(path), path: isSyntaxError(path) ? '' : path, problem }))

@@ -10,7 +10,7 @@ import { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { defaultMaxConnections, readOpenFileLimit } from '../../util/open-file-limit.js';
 import { messagesOf } from '../../util/plain-log.js';
 import type { LogLevel, ServerSection } from '../config-file.js';
-import { examineConfig, type ConfigProblem } from './examine-config.js';
+import { examineConfig, locateProblems, type ConfigProblem } from './examine-config.js';
 import type { Environment, ServeFlags, ServeSettings } from './serve-settings.js';
 import type { LiveServerOptions, RegistryServer } from './server.js';
 import { explainDataFolderError } from './start-error.js';
@@ -84,13 +84,18 @@ export class Reloader {
 
   async #reload(): Promise<readonly OptionChange[]> {
     const { flags, environment, built, logger } = this.#parts;
-    const { settings, parts, problems } = await examineConfig(flags, await readConfig(flags), environment);
+    const file = await readConfig(flags);
+    const { settings, parts, problems } = await examineConfig(flags, file, environment);
     if (parts === undefined) throw refusedFor(problems);
     const next = { settings, parts };
-    return built.reload(toRegistryOptions(next, logger), {
+    const others = {
       changes: compareOptions('server', describeServer(this.#current), describeServer(next)),
       reloading: serverReloading,
       commit: () => this.#commit(next),
+    };
+    return built.reload(toRegistryOptions(next, logger), others).catch((error: unknown) => {
+      // Of the options that need a restart.
+      throw error instanceof OptionsError ? refusedFor(locateProblems(file, error.problems)) : error;
     });
   }
 
@@ -122,7 +127,6 @@ function refusedFor(problems: readonly ConfigProblem[]): RegistryError {
 
 /** Returns the error for the log and the API. Errors that are not about the configuration stay as they are. */
 function explain(cause: unknown, storage: string): unknown {
-  if (cause instanceof OptionsError) return refusedFor(cause.problems);
   if (cause instanceof RegistryError) return cause;
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code !== 'STORED_TYPE_DIFFERS' && code !== 'HTPASSWD_INVALID') return cause;

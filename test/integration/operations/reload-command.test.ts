@@ -209,7 +209,7 @@ describe('POST /api/v1/reload', () => {
     const restart = await client.post('/api/v1/reload');
     expect([restart.status, restart.json()]).toMatchObject([
       409,
-      { errors: [{ code: 'CONFLICT', detail: [{ path: 'prefix' }] }] },
+      { errors: [{ code: 'CONFLICT', detail: [{ line: 2, column: 1, path: 'prefix' }] }] },
     ]);
     expect(await names()).toEqual(['local', 'more']);
   });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { OptionsError, type RegistryOptions } from '../../../src/index.js';
 import { optionReloading } from '../../../src/options/live-options.js';
+import type { optionsSchema } from '../../../src/options/options-schema.js';
 import type { MetadataStore } from '../../../src/index.js';
 import { basic, htpasswdOf, startAccess } from '../../support/access/access.js';
 import { Client, type Answer } from '../../support/clients/client.js';
@@ -14,7 +15,7 @@ import {
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
-import { writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 
 const cleanups = new Cleanups();
@@ -47,7 +48,7 @@ async function pushImage(client: Client, name = 'local/app'): Promise<void> {
 const pull = (client: Client, name = 'local/app'): Promise<Answer> => client.get(`/v2/${name}/manifests/v1`);
 
 describe('a reload of each option', () => {
-  const samples: Readonly<Record<keyof typeof optionReloading, Partial<RegistryOptions>>> = {
+  const samples: Readonly<Record<keyof typeof optionsSchema.shape, Partial<RegistryOptions>>> = {
     storage: { storage: '/elsewhere' },
     access: { access: 'read-only' },
     repositories: { repositories: [local, { name: 'more', type: 'local' }] },
@@ -67,9 +68,9 @@ describe('a reload of each option', () => {
     logger: { logger: recordingLogger() },
   };
 
-  it.each(Object.entries(optionReloading))('%s is %s', async (option, reloading) => {
+  it.each(Object.entries(samples))('%s does what the table says', async (option, sample) => {
     const { reload, server } = await start();
-    const sample = samples[option as keyof typeof optionReloading];
+    const reloading = optionReloading[option as keyof typeof optionReloading];
     const lines = server.log.length;
     if (reloading === 'restart') {
       expect(await reload(sample).catch(pathsOf)).toEqual([option]);
@@ -150,6 +151,22 @@ describe('a reload applies', () => {
     await reload({ garbageCollection: { graceSeconds: 0 }, repositories: [{ ...local, trashSeconds: 0 }] });
     await expect.poll(() => server.registry.collectGarbage()).toMatchObject({ examined: 0 });
     expect(server.disk?.blobs.size).toBe(0);
+  });
+
+  it('what the audit file records, but not another file', async () => {
+    const folder = await makeScratchFolder();
+    cleanups.add(() => removeScratchFolder(folder));
+    const file = path.join(folder, 'audit.log');
+    const { client, server, reload } = await start({ audit: { file, events: ['denied'] } });
+    await pushBlob(client, 'local/app', Buffer.from('one'));
+    expect(await reload({ audit: { file, keepDays: 5 } })).toEqual(['audit.keepDays', 'audit.events']);
+    await client.delete(`/v2/local/app/blobs/${digest('one')}`);
+    expect(await reload({ audit: { file: `${file}.other` } }).catch(pathsOf)).toEqual(['audit.file']);
+    const { audit: _audit, ...without } = server.options;
+    expect(await server.registry.reload(without).catch(pathsOf)).toEqual(['audit']);
+    await server.registry.close();
+    expect(await readFile(file, 'utf8')).toContain('"blob.deleted"');
+    expect(await readdir(folder)).toEqual(['audit.log']);
   });
 
   it('rules, groups and users to the next request, also for tokens already issued', async () => {
