@@ -11,6 +11,7 @@ import type { MetadataStatus } from './index-status.js';
 import type { Inventory, ManifestHolders } from './inventory.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
+import type { ImageSizes } from './quotas.js';
 import type { Pulls } from './pulls.js';
 import type { Trash } from './trash.js';
 
@@ -173,7 +174,9 @@ export type Precondition =
   | { readonly type: 'referenced'; readonly digest: Digest }
   | { readonly type: 'unreferenced'; readonly digest: Digest }
   | { readonly type: 'session'; readonly id: SessionId; readonly is: 'present' | 'absent' }
-  | { readonly type: 'document'; readonly kind: DocumentKind; readonly id: string; readonly is: 'present' | 'absent' };
+  | { readonly type: 'document'; readonly kind: DocumentKind; readonly id: string; readonly is: 'present' | 'absent' }
+  /** After the changes, the images have at most `maxBytes` (see `ImageSizes`), or the changes did not increase it. */
+  | { readonly type: 'usage'; readonly names: readonly string[]; readonly maxBytes: number };
 
 export interface WriteOptions {
   /**
@@ -266,6 +269,7 @@ export interface CacheRecords {
 export interface MetadataStore
   extends MetadataWriter, RepositoryRecords, ImageRecords, UploadRecords, GarbageRecords, CacheRecords, Documents {
   readonly inventory: Inventory;
+  readonly sizes: ImageSizes;
   readonly journal: Journal;
   readonly pulls: Pulls;
   readonly trash: Trash;

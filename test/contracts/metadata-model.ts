@@ -6,11 +6,13 @@ import type {
   Candidate,
   Change,
   RepositoryRecord,
+  Precondition,
   SessionRecord,
   TagRecord,
 } from '../../src/ports/metadata.js';
 import type { ImageKey, ImageRecord, ManifestRecord } from '../../src/ports/images.js';
 import type { TrashItem } from '../../src/ports/trash.js';
+import { matchesAny } from '../../src/protocol/patterns.js';
 import type { Digest } from '../../src/protocol/digest.js';
 
 interface ModelImage {
@@ -54,10 +56,16 @@ export class MetadataModel {
   };
 
   /** Applies all changes or none. @throws ConflictError */
-  apply(changes: readonly Change[]): void {
+  /** @param limits what the sizes of groups of images must not exceed, unless the changes do not increase them. */
+  apply(changes: readonly Change[], limits: readonly Extract<Precondition, { type: 'usage' }>[] = []): void {
     const before = structuredClone(this.#state);
+    const totals = limits.map(({ names }) => this.total(names));
     try {
       for (const change of changes) this.#record(change);
+      for (const [i, { names, maxBytes }] of limits.entries()) {
+        const total = this.total(names);
+        if (total > maxBytes && total > (totals[i] ?? 0)) throw new ConflictError('usage');
+      }
     } catch (error) {
       this.#state = before;
       throw error;
@@ -207,6 +215,15 @@ export class MetadataModel {
     return items.sort(
       by(({ touchedAt, at, digest }) => `${String(touchedAt).padStart(16, '0')}\0${at.image}\0${digest}`),
     );
+  }
+
+  total(names: readonly string[]): number {
+    let total = 0;
+    for (const [repository, { images }] of this.#state.repositories) {
+      for (const image of images.keys())
+        if (matchesAny(names, `${repository}/${image}`)) total += this.image({ repository, image })?.bytes ?? 0;
+    }
+    return total;
   }
 
   usage(repository: string): number {

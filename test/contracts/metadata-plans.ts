@@ -129,6 +129,7 @@ function precondition(): fc.Arbitrary<(world: World) => Precondition> {
       digest,
       are: { tags: flag ? [tag] : [], namedBy: named.length === 1 ? [other] : [] },
     }),
+    ({ at, size, flag }) => ({ type: 'usage', names: [`${at.repository}/${flag ? '**' : at.image}`], maxBytes: size }),
     ({ digest }) => ({ type: 'unreferenced', digest }),
     ({ kind, record, is }) => ({ type: 'document', kind, id: record, is }),
     ({ sessionNumber, at, is }) => ({ type: 'session', id: session(sessionNumber, at).id, is }),

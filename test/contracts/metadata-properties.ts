@@ -96,9 +96,11 @@ async function takeStep(store: MetadataStore, model: MetadataModel, step: Step):
 
 /** Returns false on a conflict. */
 function applyToModel(model: MetadataModel, changes: Write['changes'], require: Write['require']): boolean {
-  if (!require.every((precondition) => holds(model, precondition))) return false;
+  const limits = require.filter((precondition) => precondition.type === 'usage');
+  const others = require.filter((precondition) => precondition.type !== 'usage');
+  if (!others.every((precondition) => holds(model, precondition))) return false;
   try {
-    model.apply(changes);
+    model.apply(changes, limits);
     return true;
   } catch (error) {
     if (error instanceof ConflictError) return false;
@@ -106,7 +108,7 @@ function applyToModel(model: MetadataModel, changes: Write['changes'], require: 
   }
 }
 
-function holds(model: MetadataModel, precondition: Precondition): boolean {
+function holds(model: MetadataModel, precondition: Exclude<Precondition, { type: 'usage' }>): boolean {
   const { type } = precondition;
   const exists = (value: unknown, is: 'present' | 'absent') => (value !== undefined) === (is === 'present');
   if (type === 'named' || type === 'unnamed') {
@@ -157,6 +159,8 @@ async function compare(store: MetadataStore, model: MetadataModel, world: World)
     expect((await store.images(name, whole)).items).toEqual(model.images(name));
     expect(await store.evictable(name, whole)).toEqual(model.evictable(name));
     expect(await store.usage(name)).toBe(model.usage(name));
+    for (const names of [[`${name}/**`], [`${name}/x`], [`${name}/*`, `${name}/x/**`]])
+      expect(await store.sizes.total(names)).toBe(model.total(names));
     expect(await store.trash.list(name, whole)).toEqual(model.trash(name));
     expect((await sumExclusive(store)).get(name) ?? 0).toBe(model.exclusiveBytes(name));
   }

@@ -20,6 +20,7 @@ import {
   tag,
   tagName,
 } from './metadata-samples.js';
+import { sizes } from './metadata-sizes.js';
 import { metadataPropertiesContract } from './metadata-properties.js';
 
 /** An empty store of the driver under test. */
@@ -54,6 +55,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     describe('counts of pulls', () => pulls(store));
     describe('the trash', () => trash(store));
     describe('the inventory', () => inventory(store));
+    describe('sizes of groups of images', () => sizes(store));
   });
 
   describe(`${name} compared with a simple model`, () => {

@@ -24,6 +24,7 @@ import { Semaphore } from '../../util/scheduling/concurrency.js';
 import { ConflictError } from '../../util/conflict-error.js';
 import { LevelTrash } from './derived/level-trash-lists.js';
 import { LevelInventory, type ReadIndex } from './derived/level-inventory.js';
+import { LevelSizes } from './derived/level-sizes.js';
 import { LevelPulls } from './derived/level-pulls.js';
 import { readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
@@ -73,6 +74,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly trash = new LevelTrash((work) => this.#read(work));
   readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
   readonly inventory: LevelInventory;
+  readonly sizes: LevelSizes;
   /** Records with annotations take long to parse: only so many reads end in one turn of the event loop. */
   readonly #referrerReads = new Semaphore(4);
   #closing: Promise<void> | undefined;
@@ -84,6 +86,7 @@ export class LevelMetadataStore implements MetadataStore {
     this.#writer = new LevelWriter(index);
     this.#purge = new LevelPurge(index);
     const read: ReadIndex = (work) => this.#read(work);
+    this.sizes = new LevelSizes(index, this.#writer);
     this.inventory = new LevelInventory({ index, read, writer: this.#writer });
     this.journal = new LevelJournal({ index, read, writer: this.#writer, lastEntry });
   }
@@ -182,20 +185,9 @@ export class LevelMetadataStore implements MetadataStore {
     return id === undefined ? [] : this.#read((index) => readOldest(index, id, repository, page));
   }
 
-  /**
-   * The first call for a repository reads the records of all its images, which blocks writes: about 20 ms for 10,000
-   * images.
-   */
   async usage(repository: string): Promise<number> {
-    const { residents, usage } = this.#open();
-    const id = residents.idOf(repository);
-    if (id === undefined) return 0;
-    let total = usage.get(id);
-    if (total !== undefined) return total;
-    await this.#writer.run(async () => {
-      if (residents.nameOf(id) !== undefined) total = await usage.load(this.#index, id);
-    }, false);
-    return usage.get(id) ?? total ?? 0;
+    const id = this.#open().residents.idOf(repository);
+    return id === undefined ? 0 : this.sizes.ofRepository(id);
   }
 
   async document(kind: DocumentKind, id: string): Promise<object | undefined> {
@@ -232,6 +224,7 @@ export class LevelMetadataStore implements MetadataStore {
     await this.#writer.run(async (view) => {
       await requireAll(view, options.require ?? []);
       await recordChanges(view, changes, this.journal.recorder(view, options.by));
+      await this.sizes.require(view, options.require ?? []);
     }, durable);
   }
 

@@ -1,5 +1,12 @@
 import { takeTurns } from '../../util/scheduling/turns.js';
-import type { Key, Prefix } from './level-keys.js';
+import {
+  repositoryPrefix,
+  type Key,
+  type Place,
+  type Prefix,
+  type RepositoryId,
+  type StoredRepository,
+} from './level-keys.js';
 
 /** The index as last written, below a view. A member is the rest of a key after its prefix. */
 export interface LevelBase {
@@ -17,6 +24,8 @@ export type Operation =
 /** One layer of writes. `undefined` marks a deletion. */
 class Layer {
   readonly values = new Map<string, unknown>();
+  /** By how many bytes the layer changes the size of images, by `<repository id>|<image>`. */
+  readonly growth = new Map<string, number>();
   /** By prefix, so that reading a list does not scan all writes. */
   readonly members = new Map<Prefix, Map<string, boolean>>();
 
@@ -26,6 +35,7 @@ class Layer {
 
   mergeInto(below: Layer): void {
     for (const [key, value] of this.values) below.values.set(key, value);
+    for (const [place, bytes] of this.growth) below.growth.set(place, (below.growth.get(place) ?? 0) + bytes);
     for (const [prefix, members] of this.members) {
       const target = below.members.get(prefix);
       if (target === undefined) below.members.set(prefix, members);
@@ -62,6 +72,29 @@ export class LevelView {
 
   delete(key: Key<unknown>): void {
     this.#draft.values.set(key, undefined);
+  }
+
+  /** Notes that the draft changes the size of an image. */
+  grow({ id, image }: Place, bytes: number): void {
+    const place = `${id}\0${image}`;
+    if (bytes !== 0) this.#draft.growth.set(place, (this.#draft.growth.get(place) ?? 0) + bytes);
+  }
+
+  /** Returns how the accepted writes, or the draft, change the size of images, by `<repository id>|<image>`. */
+  growth(layer: 'kept' | 'draft'): ReadonlyMap<string, number> {
+    return (layer === 'kept' ? this.#kept : this.#draft).growth;
+  }
+
+  /** Returns the name of a repository that the draft or an accepted write creates. Reads all keys that they write. */
+  createdRepository(id: RepositoryId): string | undefined {
+    for (const { values } of [this.#draft, this.#kept]) {
+      for (const [key, value] of values) {
+        // Only repositories are stored under this prefix.
+        if (key.startsWith(repositoryPrefix) && (value as StoredRepository | undefined)?.id === id)
+          return key.slice(repositoryPrefix.length);
+      }
+    }
+    return undefined;
   }
 
   /** Deletes a key that a scan returned. */

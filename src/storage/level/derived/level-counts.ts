@@ -30,6 +30,7 @@ interface CountChange {
 
 /** Always writes absolute counts, even unchanged ones: an earlier write of them may not have reached the disk yet. */
 export function count(view: LevelView, place: Place, by: CountChange): void {
+  view.grow(place, by.bytes ?? 0);
   const key = imageKey(place);
   const before = view.get(key);
   const pushedAt = Math.max(before?.record.pushedAt ?? 0, by.pushedAt ?? 0);

@@ -10,32 +10,54 @@ interface Scanner {
   ): Promise<readonly unknown[]>;
 }
 
+/** Selects images of one repository. */
+export interface ImageFilter {
+  /** Identifies the filter among those of the repository. */
+  readonly key: string;
+  matches(image: string): boolean;
+}
+
+/** Selects all images. */
+export const allImages: ImageFilter = { key: '', matches: () => true };
+
+interface Sum {
+  readonly filter: ImageFilter;
+  total: number;
+  /** How the batch in progress changes it. */
+  coming: number;
+}
+
+/** Filters of one repository whose sums are kept. */
+const maxFilters = 1000;
+
 /**
- * The number of bytes in each requested repository: summed once, then updated with each write. The sum is computed from
- * the records of the images, so it does not depend on the state that an earlier process left. It takes some 2 us per
- * image, during which nothing is written.
+ * The number of bytes in the requested images of each repository: summed once, then updated with each write. The sum is
+ * computed from the records of the images, so it does not depend on the state that an earlier process left. It takes
+ * some 2 us per image, during which nothing is written.
  */
 export class LevelUsage {
-  readonly #totals = new Map<RepositoryId, number>();
-  /** How the batch in progress changes them. */
-  #coming = new Map<RepositoryId, number>();
+  readonly #sums = new Map<RepositoryId, Map<string, Sum>>();
 
-  get(id: RepositoryId): number | undefined {
-    return this.#totals.get(id);
+  get(id: RepositoryId, filter = allImages): number | undefined {
+    return this.#sums.get(id)?.get(filter.key)?.total;
   }
 
   /** Called by the writer between two batches, so that later batches change exactly the sum that was read. */
-  async load(index: Scanner, id: RepositoryId): Promise<number> {
-    const kept = this.#totals.get(id);
+  async load(index: Scanner, id: RepositoryId, filter = allImages): Promise<number> {
+    const kept = this.get(id, filter);
     if (kept !== undefined) return kept;
     const prefix = imagePrefix(id);
     let total = 0;
     // Counts each record and keeps none.
-    await index.scan({ gt: prefix, lt: rangeEnd(prefix) }, Infinity, (_key, text) => {
-      total += (JSON.parse(text) as StoredImage).record.bytes;
+    await index.scan({ gt: prefix, lt: rangeEnd(prefix) }, Infinity, (key, text) => {
+      if (filter.matches(key.slice(prefix.length))) total += (JSON.parse(text) as StoredImage).record.bytes;
       return undefined;
     });
-    this.#totals.set(id, total);
+    const sums = this.#sums.get(id) ?? new Map<string, Sum>();
+    this.#sums.set(id, sums);
+    // Quotas that no longer exist leave sums behind.
+    if (sums.size >= maxFilters) sums.clear();
+    sums.set(filter.key, { filter, total, coming: 0 });
     return total;
   }
 
@@ -44,32 +66,38 @@ export class LevelUsage {
    * @param before returns the current value of a key.
    */
   prepare(operations: readonly Operation[], before: (key: Key<StoredImage>) => StoredImage | undefined): void {
-    this.#coming = new Map();
-    if (this.#totals.size === 0) return;
+    for (const sums of this.#sums.values()) for (const sum of sums.values()) sum.coming = 0;
+    if (this.#sums.size === 0) return;
     for (const operation of operations) {
       const { key } = operation;
       const id = key.slice(0, key.indexOf('\0')) as RepositoryId;
-      if (!this.#totals.has(id) || !key.startsWith(imagePrefix(id))) continue;
+      const sums = this.#sums.get(id);
+      if (sums === undefined || !key.startsWith(imagePrefix(id))) continue;
       // Under `imagePrefix` there are only records of images.
       const after = operation.type === 'put' ? (operation.value as StoredImage).record.bytes : 0;
       const change = after - (before(key as Key<StoredImage>)?.record.bytes ?? 0);
-      this.#coming.set(id, (this.#coming.get(id) ?? 0) + change);
+      if (change === 0) continue;
+      const image = key.slice(imagePrefix(id).length);
+      for (const sum of sums.values()) if (sum.filter.matches(image)) sum.coming += change;
     }
   }
 
   /** Applies the changes after the batch was written. */
   written(): void {
-    for (const [id, change] of this.#coming) this.#totals.set(id, (this.#totals.get(id) ?? 0) + change);
-    this.#coming.clear();
+    for (const sums of this.#sums.values()) {
+      for (const sum of sums.values()) {
+        sum.total += sum.coming;
+        sum.coming = 0;
+      }
+    }
   }
 
   /** Forgets a deleted repository. */
   forget(id: RepositoryId): void {
-    this.#totals.delete(id);
+    this.#sums.delete(id);
   }
 
   clear(): void {
-    this.#totals.clear();
-    this.#coming.clear();
+    this.#sums.clear();
   }
 }

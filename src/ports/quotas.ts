@@ -1,0 +1,45 @@
+/** Quotas: limits on the total size of images, and what counts towards them. */
+import type { Actor } from './journal.js';
+
+/** Sizes of groups of images. Part of the index. */
+export interface ImageSizes {
+  /**
+   * Returns the total size of the images of local repositories whose `repository/image` matches one of the patterns. A
+   * digest counts once in each image; the trash does not count. Agrees with the precondition `usage`.
+   */
+  total(names: readonly string[]): Promise<number>;
+}
+
+/** Why a precondition `usage` did not hold. */
+export interface ExceededUsage {
+  readonly names: readonly string[];
+  readonly maxBytes: number;
+  /** The size without the write. */
+  readonly usedBytes: number;
+  /** By how much the write would have increased it. */
+  readonly neededBytes: number;
+}
+
+/** A limit on the total size of images. */
+export interface Quota {
+  /** For people: the repository, or the patterns. */
+  readonly name: string;
+  /** Patterns of `repository/image`. */
+  readonly names: readonly string[];
+  readonly maxBytes: number;
+  /** `repository`: the option `maxBytes` of a repository. */
+  readonly origin: 'repository' | 'declared' | 'managed';
+}
+
+/** A quota and how much of it is used, which is more than `maxBytes` after the quota was lowered. */
+export interface QuotaStatus extends Quota {
+  readonly usedBytes: number;
+}
+
+/** The quotas of the registry, as the management API shows and changes them. */
+export interface QuotaAdministration {
+  /** Lists the quotas of repositories, then declared ones, then managed ones. */
+  list(): Promise<readonly QuotaStatus[]>;
+  /** Replaces the managed quotas. @throws RegistryError OPTIONS_INVALID for names of a declared quota. */
+  replace(quotas: readonly Pick<Quota, 'names' | 'maxBytes'>[], by: Actor): Promise<void>;
+}
