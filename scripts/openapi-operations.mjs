@@ -368,7 +368,7 @@ export const answerSchemas = {
     used_bytes: count,
   }),
   JobRequest: {
-    ...object({ kind: { enum: ['garbage'] }, dry_run: { type: 'boolean', default: false } }, ['kind']),
+    ...object({ kind: { enum: ['garbage', 'backup'] }, dry_run: { type: 'boolean', default: false } }, ['kind']),
     description: 'The parameters of the kind are further properties.',
   },
   Job: object(

@@ -22,6 +22,7 @@ import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
 import { AuditFile } from '../operations/audit-file.js';
+import { createBackupJob } from '../operations/backup-job.js';
 import { createGarbageJob } from '../operations/garbage-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
@@ -135,6 +136,13 @@ async function openOn(
   );
   const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
   jobs.register(createGarbageJob(garbage));
+  const backupParts = {
+    backups: stores.backups,
+    holds: garbage.holds,
+    runtime,
+    folder: () => live.current.backups.folder,
+  };
+  jobs.register(createBackupJob(backupParts));
   await garbage.recover();
   await discardLeftovers({ ...stores, runtime });
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;

@@ -28,6 +28,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   'audit.keepDays': 'live',
   'audit.maxBytes': 'live',
   'audit.events': 'live',
+  backups: 'live',
   reserveBytes: 'restart',
   acceptEmptyIndex: 'next start',
   maxManifestCacheBytes: 'restart',

@@ -104,6 +104,14 @@ const auditSchema = strictOptions({
     }),
 }).meta({ title: 'AuditOptions' });
 
+const backupsSchema = strictOptions({
+  folder: z.string().min(1, 'must be the path of a folder').optional().meta({
+    description:
+      'The folder below which the management API may write backups: outside of the data folder, and on another disk if possible. A relative path is relative to the folder of the config file, in code to the working directory.',
+    unset: 'none: backups are taken by the command only',
+  }),
+}).meta({ title: 'BackupOptions' });
+
 /** The options of `createRegistry`. Those that the management API accepts too are declared in `protocol/settings/`. */
 export const optionsSchema = strictOptions({
   storage: z
@@ -171,6 +179,7 @@ export const optionsSchema = strictOptions({
   }),
   limits: limitsSchema.prefault({}).meta({ description: 'Limits on what a client may do.' }),
   garbageCollection: garbageCollectionSchema.prefault({}).meta({ description: 'Timing of the garbage collector.' }),
+  backups: backupsSchema.prefault({}).meta({ description: 'Backups of the running registry.' }),
   reserveBytes: bytesSchema.default(64 * 1024 * 1024).meta({
     description:
       'Disk space of the data folder that uploads never use, so that deletes, garbage collection and a start work on a full disk. At most a tenth of the file system. `0`: none.',

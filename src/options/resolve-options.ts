@@ -2,6 +2,7 @@
  * The options of `createRegistry`: their schema, defaults and validation. `generated/` holds the interfaces that come
  * from the schema. Imported by the composition root and the command; imports ports/, protocol/ and util/.
  */
+import path from 'node:path';
 import type { Problem } from '../protocol/settings/option-schema.js';
 import { describeProblems } from '../protocol/settings/option-schema.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';
@@ -29,7 +30,11 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
   const checked = optionsSchema.safeParse(options);
   const problems = [
     ...(checked.success
-      ? [...checkTogether(checked.data.repositories, (i) => `repositories[${i}].`), ...checkSendfile(checked.data)]
+      ? [
+          ...checkTogether(checked.data.repositories, (i) => `repositories[${i}].`),
+          ...checkSendfile(checked.data),
+          ...checkBackups(checked.data),
+        ]
       : describeProblems(checked.error)),
     ...findTakenNames(options),
   ];
@@ -40,11 +45,20 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
 /** Finds what would leave the option without any effect. */
 function checkSendfile({ sendfile, storage, trustedProxies }: ResolvedOptions): Problem[] {
   if (sendfile === undefined) return [];
-  const path = 'sendfile';
+  const at = 'sendfile';
   return [
-    ...(trustedProxies.length === 0 ? [{ path, problem: "needs the proxy's address in trustedProxies" }] : []),
-    ...(sendfile === 'x-accel' && typeof storage !== 'string' ? [{ path, problem: 'needs a data folder' }] : []),
+    ...(trustedProxies.length === 0 ? [{ path: at, problem: "needs the proxy's address in trustedProxies" }] : []),
+    ...(sendfile === 'x-accel' && typeof storage !== 'string' ? [{ path: at, problem: 'needs a data folder' }] : []),
   ];
+}
+
+/** Finds a folder for backups that could not hold any. Symbolic links are resolved when a backup is written. */
+function checkBackups({ backups, storage }: ResolvedOptions): Problem[] {
+  if (backups.folder === undefined || typeof storage !== 'string') return [];
+  const at = 'backups.folder';
+  const between = path.relative(path.resolve(storage), path.resolve(backups.folder));
+  const isInside = between === '' || !between.startsWith('..');
+  return isInside && !path.isAbsolute(between) ? [{ path: at, problem: 'must be outside of the data folder' }] : [];
 }
 
 /** Looks at the options as they came, so that these problems are reported beside others. */

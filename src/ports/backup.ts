@@ -2,6 +2,7 @@
 import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
 import type { ImageKey } from './images.js';
+import type { Page, PageRequest } from './pages.js';
 
 /** How far long work has come. */
 export interface WorkProgress {
@@ -33,6 +34,25 @@ export interface DamagedContent {
   readonly uses: readonly ContentUse[];
 }
 
+/** Content that a link, a manifest record or the trash of an image refers to. */
+export interface ContentReference {
+  readonly digest: Digest;
+  /** The size that the bytes should have. Absent when the record with the size is unreadable. */
+  readonly size?: number;
+}
+
+/** What the index refers to. */
+export interface ContentRecords {
+  /**
+   * Lists everything that the index refers to, once each, in byte order of the digest; `after` is a digest. The content of
+   * a deleted repository counts until it is purged.
+   * @param page `repository`: lists only what this repository holds.
+   */
+  references(page: PageRequest & { readonly repository?: string | undefined }): Promise<Page<ContentReference>>;
+  /** Lists what uses a digest, up to a thousand uses. Empty for content that is only in a deleted repository. */
+  usesOf(digest: Digest): Promise<readonly ContentUse[]>;
+}
+
 /** The contents of an index. */
 export interface IndexCounts {
   readonly repositories: number;
@@ -59,6 +79,17 @@ export interface BackupReport extends IndexCounts {
   readonly removedBytes: number;
   /** Content that the data folder itself lacks. */
   readonly damaged: readonly DamagedContent[];
+}
+
+/** Takes backups of an open data folder. */
+export interface FolderBackups {
+  /**
+   * Writes a backup into a folder, or updates the one that it contains. Bytes must not be deleted meanwhile. Interrupted at
+   * any time, it leaves the previous backup whole, and the next call completes it.
+   * @throws RegistryError CONFLICT when the folder cannot hold the backup, and nothing was written; UNAVAILABLE with status
+   * 507 when there is not enough space.
+   */
+  write(folder: string, work: WorkOptions): Promise<BackupReport>;
 }
 
 /** The result of checking a backup, or of restoring one. */

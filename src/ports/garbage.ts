@@ -23,6 +23,15 @@ export interface GarbageCollector {
   collect(options?: CollectOptions): Promise<GarbageReport>;
 }
 
+/** Keeps the bytes of blobs. */
+export interface DeletionHolds {
+  /**
+   * Waits for deletions that are running. From then on no bytes are deleted or moved until the returned function is called,
+   * which may happen several times. References are dropped as usual; what they leave is collected later.
+   */
+  hold(): Promise<() => void>;
+}
+
 /** Blobs that the orphan audit set aside. They are deleted when they expire, unless the index refers to them again. */
 export interface Quarantine {
   /** Lists in byte order of the digest; `after` is a digest. */

@@ -8,6 +8,7 @@ import type { RepositoryConfig } from '../protocol/settings/repository-config.js
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from './images.js';
 import type { DocumentKind, Documents } from './documents.js';
 import type { MetadataStatus } from './index-status.js';
+import type { ContentRecords } from './backup.js';
 import type { Inventory, ManifestHolders } from './inventory.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
@@ -273,6 +274,7 @@ export interface MetadataStore
   readonly journal: Journal;
   readonly pulls: Pulls;
   readonly trash: Trash;
+  readonly contents: ContentRecords;
   /**
    * Writes one entry durably and reads it back.
    * @throws RegistryError UNAVAILABLE (503, or 507 when the disk is full) while the index refuses writes.

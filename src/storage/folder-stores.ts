@@ -1,9 +1,10 @@
 /**
  * Opens the stores of a data folder: the index in `level/` and the blobs in `files/`. No code outside this folder opens
- * them. `memory/` holds a blob store for tests. `level/` and `files/` share file-system helpers; nothing here imports
+ * them. `backup/` copies both. `memory/` holds a blob store for tests. `level/` and `files/` share file-system helpers; nothing here imports
  * the domain.
  */
 import path from 'node:path';
+import type { FolderBackups, WorkOptions } from '../ports/backup.js';
 import type { BlobStore } from '../ports/bytes.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { Closers } from '../util/closers.js';
@@ -18,10 +19,12 @@ import { LevelMetadataStore } from './level/level-metadata-store.js';
 
 export type { IndexEvent } from './level/database/level-database.js';
 
-/** The stores of a data folder. */
+/** The stores of a registry. */
 export interface FolderStores {
   readonly blobs: BlobStore;
   readonly metadata: MetadataStore;
+  /** Absent for stores without a data folder. */
+  readonly backups?: FolderBackups;
 }
 
 /** Options of the stores. */
@@ -73,5 +76,16 @@ export async function openFolderStores(
   );
   closers.add('blobs', () => blobs.close());
   reserve.start();
-  return { metadata, blobs };
+  return { metadata, blobs, backups: createFolderBackups(folder, metadata) };
+}
+
+function createFolderBackups(folder: string, metadata: LevelMetadataStore): FolderBackups {
+  const open = { folder, copyIndex: (to: string, work: WorkOptions) => metadata.contents.copyTo(to, work) };
+  return {
+    async write(target, work) {
+      // Loaded on demand, because a registry starts faster without it.
+      const { backupOpenFolder } = await import('./backup/backups.js');
+      return backupOpenFolder(open, target, work);
+    },
+  };
 }

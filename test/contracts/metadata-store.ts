@@ -3,6 +3,7 @@ import { ConflictError } from '../../src/util/conflict-error.js';
 import type { Candidate, Change, MetadataStore, Precondition } from '../../src/ports/metadata.js';
 import type { ManifestHolders } from '../../src/ports/inventory.js';
 import { metadataChangesContract } from './metadata-changes.js';
+import { contents } from './metadata-contents.js';
 import { inventory } from './metadata-inventory.js';
 import { journal } from './metadata-journal.js';
 import { pulls } from './metadata-pulls.js';
@@ -54,6 +55,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     describe('the journal', () => journal(store));
     describe('counts of pulls', () => pulls(store));
     describe('the trash', () => trash(store));
+    describe('the content that it refers to', () => contents(store));
     describe('the inventory', () => inventory(store));
     describe('sizes of groups of images', () => sizes(store));
   });

@@ -38,6 +38,7 @@ describe('resolveOptions', () => {
         uploadExpirySeconds: 604_800,
         orphanRetentionSeconds: 2_592_000,
       },
+      backups: {},
       reserveBytes: 67_108_864,
       acceptEmptyIndex: false,
       maxManifestCacheBytes: 67_108_864,
@@ -80,6 +81,15 @@ describe('resolveOptions', () => {
     const storage = 'storage' in options ? { blobs: {}, metadata: {} } : './data';
     expect(problemsOf({ ...options, storage })).toEqual([{ path: 'sendfile', problem }]);
     expect(pathsOf({ ...options, storage, sendfile: 'yes' })).toEqual(['sendfile']);
+  });
+
+  it.each([
+    ['the data folder', { folder: './data' }, 'must be outside of the data folder'],
+    ['a folder in it', { folder: './data/backups' }, 'must be outside of the data folder'],
+    ['no name', { folder: '' }, 'must be the path of a folder'],
+  ])('refuses a folder for backups that could not hold any: %s', (_title, { folder }, problem) => {
+    expect(problemsOf({ storage: './data', backups: { folder } })).toEqual([{ path: 'backups.folder', problem }]);
+    expect(problemsOf({ storage: './data', backups: { folder: './data-backups' } })).toEqual([]);
   });
 
   it('leaves its argument as it is', () => {

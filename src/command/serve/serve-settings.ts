@@ -103,7 +103,7 @@ export function checkServeSettings(
     storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
     ...(access === undefined ? {} : { access }),
     registry: {
-      ...withAuditFile(file?.path, registry.value.rest),
+      ...withPathsOf(file?.path, registry.value.rest),
       ...(flags.acceptEmptyIndex === true ? { acceptEmptyIndex: true } : {}),
     },
   };
@@ -169,8 +169,16 @@ function withFileOf(file: string | undefined, access: RegistrySection['access'])
   return { ...access, htpasswd: fromFile(file, access.htpasswd) };
 }
 
-function withAuditFile(file: string | undefined, { audit, ...rest }: RegistrySection['rest']): RegistrySection['rest'] {
-  return audit === undefined ? rest : { ...rest, audit: { ...audit, file: fromFile(file, audit.file) } };
+/** Resolves the paths of files that the registry writes besides its data folder. */
+function withPathsOf(
+  file: string | undefined,
+  { audit, backups, ...rest }: RegistrySection['rest'],
+): RegistrySection['rest'] {
+  return {
+    ...rest,
+    ...(audit === undefined ? {} : { audit: { ...audit, file: fromFile(file, audit.file) } }),
+    ...(backups?.folder === undefined ? {} : { backups: { ...backups, folder: fromFile(file, backups.folder) } }),
+  };
 }
 
 function tlsOf(flags: ServeFlags, section: ServerSection, file: string | undefined): Checked<ServeSettings['tls']> {

@@ -66,6 +66,8 @@ export interface RegistryOptions {
   readonly limits?: LimitOptions;
   /** Timing of the garbage collector. */
   readonly garbageCollection?: GarbageCollectionOptions;
+  /** Backups of the running registry. */
+  readonly backups?: BackupOptions;
   /**
    * Disk space of the data folder that uploads never use, so that deletes, garbage collection and a start work on a
    * full disk. At most a tenth of the file system. `0`: none.
@@ -119,6 +121,16 @@ export interface AuditOptions {
    * @default ["change","login","denied"]
    */
   readonly events?: readonly ('change' | 'login' | 'denied')[];
+}
+
+/** Backups of the running registry. */
+export interface BackupOptions {
+  /**
+   * The folder below which the management API may write backups: outside of the data folder, and on another disk if
+   * possible. A relative path is relative to the folder of the config file, in code to the working directory.
+   * @default none: backups are taken by the command only
+   */
+  readonly folder?: string;
 }
 
 /** Timing of the garbage collector. */

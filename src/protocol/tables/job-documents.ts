@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { RegistryError } from '../errors.js';
 import {
   describeProblems,
@@ -81,3 +81,6 @@ function refuseCamelCase(document: object, known: readonly string[]): void {
     .map((key): Problem => ({ path: key, problem: describeUnknown(key, known) }));
   if (problems.length > 0) throw problemsFound(problems);
 }
+
+/** The parameters of a backup: a path below `backups.folder`. */
+export const backupParamsSchema = strictOptions({ folder: z.string().max(1000).default('') });

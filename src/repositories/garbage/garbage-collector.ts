@@ -4,9 +4,10 @@
  * the composition root; imports content/ of the other folders.
  */
 import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata.js';
-import type { CollectOptions, GarbageCollector, GarbageReport } from '../../ports/garbage.js';
+import type { CollectOptions, DeletionHolds, GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { PushLeases } from '../content/push-leases.js';
+import { DeletionGate } from './deletion-gate.js';
 import { previewCollection } from './garbage-preview.js';
 import { OrphanAudit, type AuditParts } from './orphan-audit.js';
 import { ShortGrace } from './short-grace.js';
@@ -43,6 +44,7 @@ const maxJournalEntries = 1_000_000;
 export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
   readonly #audit: OrphanAudit;
+  readonly #gate = new DeletionGate();
   #running: Promise<GarbageReport> | undefined;
   /** The pass that starts when the running one ends. */
   #next: { readonly report: Promise<GarbageReport>; readonly callers: CollectOptions[] } | undefined;
@@ -51,7 +53,12 @@ export class OnlineGarbageCollector implements GarbageCollector {
 
   constructor(parts: CollectorParts) {
     this.#parts = parts;
-    this.#audit = new OrphanAudit(parts);
+    this.#audit = new OrphanAudit(parts, this.#gate);
+  }
+
+  /** Keeps the bytes of all blobs. */
+  get holds(): DeletionHolds {
+    return this.#gate;
   }
 
   collect(options: CollectOptions = {}): Promise<GarbageReport> {
@@ -97,7 +104,9 @@ export class OnlineGarbageCollector implements GarbageCollector {
    */
   async recover(): Promise<void> {
     const { metadata, digestLocks } = this.#parts;
-    for (const digest of await metadata.condemned()) await digestLocks.run(digest, () => this.#finish(digest));
+    for (const digest of await metadata.condemned()) {
+      await digestLocks.run(digest, () => this.#gate.run(() => this.#finish(digest)));
+    }
   }
 
   async #finish(digest: Digest): Promise<void> {
@@ -118,7 +127,9 @@ export class OnlineGarbageCollector implements GarbageCollector {
   async #run(callers: readonly CollectOptions[]): Promise<GarbageReport> {
     const { runtime, graceMs } = this.#parts;
     // A pass that several callers share ends early only for all of them.
-    const isStopped = (): boolean => this.#closed || callers.every(({ signal }) => signal?.aborted === true);
+    const isEnded = (): boolean => this.#closed || callers.every(({ signal }) => signal?.aborted === true);
+    // Candidates and orphans wait while bytes are kept.
+    const isStopped = (): boolean => isEnded() || this.#gate.isHeld;
     const tally: Tally = {
       dryRun: false,
       startedAt: runtime.now(),
@@ -134,8 +145,8 @@ export class OnlineGarbageCollector implements GarbageCollector {
     };
     await this.recover();
     await this.purge();
-    tally.uploadsExpired = await expireUploads(this.#parts, { isStopped });
-    tally.trashExpired = await expireTrash(this.#parts, isStopped);
+    tally.uploadsExpired = await expireUploads(this.#parts, { isStopped: isEnded });
+    tally.trashExpired = await expireTrash(this.#parts, isEnded);
     const before = tally.startedAt - graceMs;
     const short = await this.#shorten(callers);
     const pass = { callers, isStopped, short };
@@ -143,6 +154,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     if (short !== undefined) await this.#settleNow(short, tally, pass);
     await this.#audit.run(before, tally, { isStopped });
     await this.#trimJournal();
+    if (this.#gate.isHeld) runtime.log.info({}, 'garbage collection postponed until a backup has finished');
     const pending = short && (await short.findPending());
     const report = { ...tally, finishedAt: runtime.now(), ...(pending === undefined ? {} : { pending }) };
     runtime.emit('garbage.collected', report);
@@ -249,7 +261,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     const { blobs, digestLocks } = this.#parts;
     const { digest } = candidate;
     const settled: Change = { type: 'candidate.delete', candidate };
-    await digestLocks.run(digest, async () => {
+    const settle = async (): Promise<void> => {
       // Durable: a power cut must not bring back a reference to deleted bytes.
       const condemned = await this.#tryApply(
         [{ type: 'bytes.condemn', digest }],
@@ -264,7 +276,8 @@ export class OnlineGarbageCollector implements GarbageCollector {
       if (!(await this.#deleteCondemned(digest, [settled]))) return;
       tally.blobsDeleted++;
       tally.bytesFreed += info?.size ?? 0;
-    });
+    };
+    await digestLocks.run(digest, () => this.#gate.run(settle));
   }
 
   async #deleteCondemned(digest: Digest, alongside: readonly Change[]): Promise<boolean> {

@@ -4,6 +4,7 @@ import type { GarbageRecords, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
+import type { DeletionGate } from './deletion-gate.js';
 import { quarantinedBlobs } from './quarantine.js';
 
 export interface AuditParts {
@@ -36,11 +37,13 @@ const batchSize = 256;
  */
 export class OrphanAudit {
   readonly #parts: AuditParts;
+  readonly #gate: DeletionGate;
   /** The first collection of a process runs an audit. Later ones do only if the previous audit left orphans. */
   #dueAt = 0;
 
-  constructor(parts: AuditParts) {
+  constructor(parts: AuditParts, gate: DeletionGate) {
     this.#parts = parts;
+    this.#gate = gate;
   }
 
   /** @param before only orphans from before this time are moved. */
@@ -140,12 +143,18 @@ export class OrphanAudit {
     });
   }
 
-  /** Logs a failure, so that one file does not stop the others. Returns whether the task succeeded. */
+  /**
+   * Logs a failure, so that one file does not stop the others. Returns whether the task succeeded; false without running
+   * it while bytes are kept.
+   */
   async #attempt(digest: Digest, task: () => Promise<void>): Promise<boolean> {
     const { metadata, runtime } = this.#parts;
     try {
-      await task();
-      return true;
+      const isDone = await this.#gate.run(async () => {
+        await task();
+        return true;
+      });
+      return isDone === true;
     } catch (cause) {
       runtime.log.error({ err: cause, digest }, 'orphan audit of a blob failed');
       await metadata.apply([{ type: 'bytes.forget', digest }], { durable: false });

@@ -1,18 +1,17 @@
 import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { BackupCheck, DamagedContent, WorkOptions } from '../../ports/backup.js';
+import type { BackupCheck, ContentReference, DamagedContent, WorkOptions } from '../../ports/backup.js';
 import { algorithmOf, hexOf } from '../../protocol/digest.js';
 import { BlobFolders } from '../files/blob-folders.js';
 import { hasCode } from '../files/storage-errors.js';
 import { FolderLock } from '../level/database/level-lock.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
-import type { Reference } from '../level/level-references.js';
 import { findDamagedIndexFiles, hashFile, requireBackupDocument, type BackupDocument } from './backup-document.js';
 import { statIfPresent } from './blob-copy.js';
 
 /** Called for each intact blob of a backup, with its file and size. */
-export type OnIntact = (reference: Reference, file: string, size: number) => Promise<void>;
+export type OnIntact = (reference: ContentReference, file: string, size: number) => Promise<void>;
 
 /**
  * Hashes everything in a backup again. Changes nothing in it, except that it uses a folder of its own for a moment.
@@ -97,7 +96,7 @@ async function openIndexOf(
 
 /** Returns the size of an intact blob, or what is wrong with it. */
 async function checkBlob(
-  { digest, size }: Reference,
+  { digest, size }: ContentReference,
   file: string,
   signal: AbortSignal | undefined,
 ): Promise<number | DamagedContent['problem']> {

@@ -4,6 +4,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { IndexCounts } from '../../ports/backup.js';
+import { RegistryError } from '../../protocol/errors.js';
 import { renameFile, syncFolder } from '../files/system/files.js';
 import { hasCode } from '../files/storage-errors.js';
 import { contentFilesOf } from '../level/database/level-copy.js';
@@ -41,7 +42,7 @@ export const documentName = 'backup.json';
 
 /**
  * Reads the document of a backup; `undefined` when there is none.
- * @throws Error that names the file when it is unreadable or of a later release
+ * @throws RegistryError CONFLICT when it is unreadable or of a later release
  */
 export async function readBackupDocument(folder: string): Promise<BackupDocument | undefined> {
   const file = path.join(folder, documentName);
@@ -53,7 +54,9 @@ export async function readBackupDocument(folder: string): Promise<BackupDocument
     throw error;
   }
   const document = parseDocument(text);
-  if (document === undefined) throw new Error(`${file} is not a description of a backup that this release can read`);
+  if (document === undefined) {
+    throw new RegistryError('CONFLICT', { message: `${file} does not describe a backup that this release can read` });
+  }
   return document;
 }
 

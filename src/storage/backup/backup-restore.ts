@@ -30,7 +30,7 @@ const unfinished: ReadonlySet<string> = new Set([
  */
 export async function restoreBackup(backup: string, folder: string, work: WorkOptions = {}): Promise<BackupCheck> {
   const document = await requireBackupDocument(backup);
-  await refuseNested(folder, backup, 'the restored data');
+  await refuseNested(folder, backup, 'the backup');
   checkLayout(backup, document);
   await checkEmpty(folder, document);
   const damagedIndexFiles = await findDamagedIndexFiles(backup, document);

@@ -1,14 +1,14 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
-import type { BackupReport, DamagedContent, WorkOptions } from '../../ports/backup.js';
+import type { BackupReport, ContentReference, DamagedContent, WorkOptions } from '../../ports/backup.js';
 import type { Digest } from '../../protocol/digest.js';
+import { RegistryError } from '../../protocol/errors.js';
 import { BlobFolders } from '../files/blob-folders.js';
 import { layoutVersion } from '../files/layout.js';
 import { removeFile, removeFolder, syncFolder } from '../files/system/files.js';
 import { isDiskFull } from '../files/storage-errors.js';
 import type { CopiedIndex } from '../level/database/level-copy.js';
 import { CopiedIndexReader } from '../level/database/level-copy-reader.js';
-import type { Reference } from '../level/level-references.js';
 import { describeIndexFiles, type BackupDocument } from './backup-document.js';
 import type { BackupTarget } from './backup-target.js';
 import { canLink, isSameFile, placeFile, statIfPresent } from './blob-copy.js';
@@ -111,7 +111,7 @@ export class BackupRun {
     return needed;
   }
 
-  async #plan({ digest, size: expected }: Reference): Promise<Step> {
+  async #plan({ digest, size: expected }: ContentReference): Promise<Step> {
     const file = this.#from.blob(digest);
     const quarantined = this.#from.quarantined(digest);
     const [published, copy] = [await statIfPresent(file), await statIfPresent(this.#to.blob(digest))];
@@ -204,9 +204,13 @@ export async function measureFreeBytes(folder: string): Promise<number> {
   return stats === undefined || stats.blocks === 0 ? Infinity : stats.bavail * stats.bsize;
 }
 
-function noRoom(folder: string, needed: number, free: number, cause?: unknown): Error {
-  const message = `not enough space for a backup: it needs ${needed} more bytes in ${folder}, and ${free} are free`;
-  return new Error(message, cause === undefined ? undefined : { cause });
+function noRoom(folder: string, neededBytes: number, freeBytes: number, cause?: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    status: 507,
+    message: `not enough space for a backup: it needs ${neededBytes} more bytes in ${folder}, and ${freeBytes} are free`,
+    detail: { neededBytes, freeBytes },
+    cause,
+  });
 }
 
 /** Applies `work` to all items, a few at the same time. `slot` is not used by two calls at the same time. */

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, realpath } from 'node:fs/promises';
 import path from 'node:path';
+import { RegistryError } from '../../protocol/errors.js';
 import { removeFolder, renameFile, syncFolder } from '../files/system/files.js';
 import { hasCode } from '../files/storage-errors.js';
 import { makeFolder } from '../level/database/level-folder.js';
@@ -49,24 +50,24 @@ export class BackupTarget {
 
   /**
    * Claims a folder for a backup of a registry; creates it if needed.
-   * @throws Error that names the folder when it cannot hold the backup; nothing was written.
+   * @throws RegistryError CONFLICT when it cannot hold the backup; nothing was written.
    */
   static async claim(
     folder: string,
     source: { readonly folder: string; readonly registry: string },
   ): Promise<BackupTarget> {
-    await refuseNested(folder, source.folder, 'the backup');
+    await refuseNested(folder, source.folder, 'the data folder');
     const previous = await readBackupDocument(folder);
     const unfinished = await readUnfinished(folder);
     const registry = previous?.registry ?? unfinished;
     if (registry !== undefined && registry !== source.registry) {
-      throw new Error(`${folder} contains a backup of another registry (${registry}): choose another folder`);
+      throw refuse(`${folder} contains a backup of another registry (${registry}): choose another folder`);
     }
     const names = await namesIn(folder);
     const isExpected = registry === undefined ? await createStartFilter(folder) : isOurs;
     const foreign = names.find((name) => !isExpected(name));
     if (foreign !== undefined) {
-      throw new Error(`${folder} is not a backup and not empty: it contains ${foreign}. Choose another folder`);
+      throw refuse(`${folder} is not a backup and not empty: it contains ${foreign}. Choose another folder`);
     }
     await makeFolder(folder, ownerOnly);
     const lock = await FolderLock.claim(folder);
@@ -107,17 +108,17 @@ export class BackupTarget {
   }
 }
 
-/** Refuses two folders of which one contains the other. @throws Error that names both */
+/** Refuses two folders of which one contains the other. @throws RegistryError CONFLICT */
 export async function refuseNested(folder: string, other: string, what: string): Promise<void> {
-  const [inner, outer] = [await resolveReal(folder), await resolveReal(other)];
-  for (const [a, b] of [
-    [inner, outer],
-    [outer, inner],
-  ] as const) {
-    if (a === b || a.startsWith(b.endsWith(path.sep) ? b : b + path.sep)) {
-      throw new Error(`${folder} and ${other} overlap: choose a folder for ${what} that is not inside the other`);
-    }
-  }
+  const [a, b] = [await resolveReal(folder), await resolveReal(other)];
+  const isInside = (inner: string, outer: string): boolean =>
+    inner === outer || inner.startsWith(outer.endsWith(path.sep) ? outer : outer + path.sep);
+  if (isInside(a, b)) throw refuse(`${folder} is inside ${what}: choose another folder`);
+  if (isInside(b, a)) throw refuse(`${folder} contains ${what}: choose another folder`);
+}
+
+function refuse(message: string): RegistryError {
+  return new RegistryError('CONFLICT', { message });
 }
 
 /** Returns the names in a folder; none when it does not exist. @throws Error when it is not a folder */
@@ -126,7 +127,7 @@ export async function namesIn(folder: string): Promise<string[]> {
     return await readdir(folder);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return [];
-    if (hasCode(error, 'ENOTDIR')) throw new Error(`${folder} is not a folder`, { cause: error });
+    if (hasCode(error, 'ENOTDIR')) throw refuse(`${folder} is not a folder`);
     throw error;
   }
 }

@@ -8,7 +8,7 @@ import path from 'node:path';
 import type { BackupReport, WorkOptions } from '../../ports/backup.js';
 import { checkLayout } from '../files/layout.js';
 import { hasCode } from '../files/storage-errors.js';
-import { copyIndex } from '../level/database/level-copy.js';
+import { copyIndex, type CopiedIndex } from '../level/database/level-copy.js';
 import { LevelDatabase } from '../level/database/level-database.js';
 import { readMarker } from '../level/database/level-marker.js';
 import { BackupRun, measureFreeBytes, type BackupEnvironment } from './backup-run.js';
@@ -20,7 +20,8 @@ export { restoreBackup } from './backup-restore.js';
 /** A data folder whose index is open. */
 export interface OpenDataFolder {
   readonly folder: string;
-  readonly database: LevelDatabase;
+  /** Writes one state of the index into a new folder. */
+  copyIndex(to: string, work: WorkOptions): Promise<CopiedIndex>;
 }
 
 /** Options of a backup. By default, the clock and the disk are those of the system. */
@@ -28,22 +29,23 @@ export interface BackupOptions extends WorkOptions, Partial<BackupEnvironment> {
 
 /**
  * Backs up a data folder while its registry runs. The caller makes sure that no bytes are deleted meanwhile.
- * @throws Error that names the folder when it cannot hold the backup; nothing was written.
+ * @throws RegistryError CONFLICT when `target` cannot hold the backup, and nothing was written; UNAVAILABLE with status 507
+ * when there is not enough space.
  */
 export async function backupOpenFolder(
-  { folder, database }: OpenDataFolder,
+  open: OpenDataFolder,
   target: string,
   { now = Date.now, freeBytes = measureFreeBytes, ...work }: BackupOptions = {},
 ): Promise<BackupReport> {
-  const index = path.join(folder, 'index');
+  const index = path.join(open.folder, 'index');
   const registry = (await readMarker(index))?.id;
-  if (registry === undefined) throw new Error(`the data folder ${folder} has no index.json`);
-  const claimed = await BackupTarget.claim(path.resolve(target), { folder, registry });
+  if (registry === undefined) throw new Error(`the data folder ${open.folder} has no index.json`);
+  const claimed = await BackupTarget.claim(path.resolve(target), { folder: open.folder, registry });
   try {
     const source = {
-      folder,
+      folder: open.folder,
       indexBytes: () => measureFolder(index),
-      copyIndex: (to: string, options: WorkOptions) => copyIndex(database, to, options),
+      copyIndex: (to: string, options: WorkOptions) => open.copyIndex(to, options),
     };
     const report = await new BackupRun(source, claimed, work, { now, freeBytes }).run();
     await claimed.finish();
@@ -55,8 +57,8 @@ export async function backupOpenFolder(
 
 /**
  * Backs up the data folder of a stopped registry.
- * @throws Error that names the folder when it is not a data folder, when its registry runs or its index is damaged, or when
- * `target` cannot hold the backup; nothing was written to `target`.
+ * @throws Error that names the folder when it is not a data folder, or when its registry runs or its index is damaged; the
+ * errors of `backupOpenFolder`.
  */
 export async function backupStoppedFolder(
   folder: string,
@@ -67,7 +69,8 @@ export async function backupStoppedFolder(
   await checkDataFolder(source);
   const database = await LevelDatabase.open(path.join(source, 'index'), { holdsContent: async () => true });
   try {
-    return await backupOpenFolder({ folder: source, database }, target, options);
+    const copy = (to: string, work: WorkOptions): Promise<CopiedIndex> => copyIndex(database, to, work);
+    return await backupOpenFolder({ folder: source, copyIndex: copy }, target, options);
   } finally {
     await database.close();
   }

@@ -1,6 +1,6 @@
 /**
- * The index in LevelDB. This file implements the port; `level-keys.ts` draws the keys, `level-changes.ts` writes them,
- * `level-writer.ts` groups writes, `level-pages.ts` reads lists. Imported by storage/ only.
+ * The index in LevelDB. This file implements the port; `level-keys.ts` draws the keys, `writes/` writes them,
+ * `level-pages.ts` reads lists. Imported by storage/ only.
  */
 import type { Digest } from '../../protocol/digest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
@@ -29,6 +29,7 @@ import { LevelPulls } from './derived/level-pulls.js';
 import { readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
 import type { DatabaseOptions } from './database/level-database.js';
+import { LevelContents } from './level-contents.js';
 import { LevelIndex } from './level-index.js';
 import {
   checkKey,
@@ -72,6 +73,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly #purge: LevelPurge;
   readonly journal: LevelJournal;
   readonly trash = new LevelTrash((work) => this.#read(work));
+  readonly contents = new LevelContents(() => this.#open());
   readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
   readonly inventory: LevelInventory;
   readonly sizes: LevelSizes;
@@ -246,7 +248,6 @@ export class LevelMetadataStore implements MetadataStore {
     this.#open();
     await this.#writer.run(async (view) => view.put(checkKey, expected), true);
     const found = await this.#read((index) => index.get(checkKey));
-    // A later check may have overtaken this one.
     if (found === undefined || found < expected) {
       throw new RegistryError('UNAVAILABLE', { message: `the index returned "${found}" instead of "${expected}"` });
     }

@@ -1,11 +1,12 @@
 import type { Level } from 'level';
-import type { ContentUse } from '../../ports/backup.js';
+import type { ContentReference, ContentUse } from '../../ports/backup.js';
 import type { Page } from '../../ports/pages.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import {
   allHoldersPrefix,
   holderPrefix,
+  keptPrefix,
   linkKey,
   manifestKey,
   namedPrefix,
@@ -17,19 +18,14 @@ import {
   type Prefix,
   type RepositoryId,
 } from './level-keys.js';
+import { trashedKey } from './level-ordered-keys.js';
 import { decodeValue } from './level-view.js';
-
-/** Content that a link, a manifest record or another holder refers to. */
-export interface Reference {
-  readonly digest: Digest;
-  /** Absent when only holders without a record of the size refer to it. */
-  readonly size?: number;
-}
 
 /** Which references to read. */
 export interface ReferencesRequest {
   readonly limit: number;
-  readonly after?: Digest | undefined;
+  /** A digest. */
+  readonly after?: string | undefined;
   /** Reads only content that this repository holds. */
   readonly repository?: RepositoryId | undefined;
 }
@@ -42,10 +38,10 @@ const maxUses = 1000;
 export async function readReferences(
   level: Level,
   { limit, after, repository }: ReferencesRequest,
-): Promise<Page<Reference>> {
-  const gt = after === undefined ? allHoldersPrefix : rangeEnd(holderPrefix(after));
+): Promise<Page<ContentReference>> {
+  const gt = after === undefined ? allHoldersPrefix : rangeEnd(`${allHoldersPrefix}${after}\0`);
   const iterator = level.keys({ gt, lt: rangeEnd(allHoldersPrefix) });
-  const items: Reference[] = [];
+  const items: ContentReference[] = [];
   let digest: string | undefined;
   let holders: string[][] = [];
   const finish = (): void => {
@@ -81,18 +77,18 @@ export async function isReferred(level: Level, digest: Digest): Promise<boolean>
   return (await level.keys({ gt: prefix, lt: rangeEnd(prefix), limit: 1 }).all()).length > 0;
 }
 
-function toReference(level: Level, digest: Digest, holders: readonly string[][]): Reference {
-  for (const [kind, id = '', image = ''] of holders) {
-    const place = { id: id as RepositoryId, image };
-    const record =
-      kind === 'link'
-        ? readValue(level, linkKey(place, digest))
-        : kind === 'manifest'
-          ? readValue(level, manifestKey(place, digest))
-          : undefined;
-    if (record !== undefined) return { digest, size: record.size };
+function toReference(level: Level, digest: Digest, holders: readonly string[][]): ContentReference {
+  for (const [kind = '', id = '', image = ''] of holders) {
+    const size = readSize(level, kind, { id: id as RepositoryId, image }, digest);
+    if (size !== undefined) return { digest, size };
   }
   return { digest };
+}
+
+function readSize(level: Level, kind: string, place: Place, digest: Digest): number | undefined {
+  if (kind === 'link') return readValue(level, linkKey(place, digest))?.size;
+  if (kind === 'manifest') return readValue(level, manifestKey(place, digest))?.size;
+  return kind === 'trash' ? readValue(level, trashedKey(place, digest))?.manifest.size : undefined;
 }
 
 /**
@@ -105,31 +101,41 @@ export async function findUses(
   nameOf: (id: RepositoryId) => string | undefined,
 ): Promise<readonly ContentUse[]> {
   const uses: ContentUse[] = [];
-  const seen = new Set<string>();
   for (const holder of await readMembers(level, holderPrefix(digest))) {
     const [kind, id = '', image = ''] = holder.split('\0');
     const place = { id: id as RepositoryId, image };
     const repository = nameOf(place.id);
-    if (repository === undefined) continue;
-    const visit = async (manifest: Digest): Promise<void> => {
-      if (seen.has(`${id}\0${image}\0${manifest}`) || uses.length >= maxUses) return;
-      seen.add(`${id}\0${image}\0${manifest}`);
-      // The members of these prefixes are tags and digests.
-      const tags = (await readMembers(level, taggedPrefix(place, manifest))) as Tag[];
-      const parents = (await readMembers(level, namedPrefix(place, manifest))) as Digest[];
-      uses.push(...tags.map((tag) => ({ repository, image, tag })));
-      for (const parent of parents) await visit(parent);
-      if (tags.length === 0 && parents.length === 0) uses.push({ repository, image, manifest });
-    };
-    const owners = kind === 'manifest' ? [digest] : await readNaming(level, place, digest);
-    for (const owner of owners) await visit(owner);
+    if (repository === undefined || uses.length >= maxUses) continue;
+    const owners = kind === 'link' ? await readNaming(level, place, digest) : [digest];
+    for (const owner of owners) uses.push(...(await findTags(level, place, repository, owner)));
     if (owners.length === 0) uses.push({ repository, image });
   }
   return distinct(uses).slice(0, maxUses);
 }
 
+/** Finds the tags of an image that lead to a manifest, also through indexes. */
+async function findTags(level: Level, place: Place, repository: string, first: Digest): Promise<ContentUse[]> {
+  const { image } = place;
+  const uses: ContentUse[] = [];
+  const manifests = new Set([first]);
+  // A set yields what is added while it is read.
+  for (const manifest of manifests) {
+    // The members of `taggedPrefix` are tags.
+    const tags = (await readMembers(level, taggedPrefix(place, manifest))) as Tag[];
+    const parents = await readNaming(level, place, manifest);
+    uses.push(...tags.map((tag) => ({ repository, image, tag })));
+    for (const parent of parents) manifests.add(parent);
+    if (tags.length === 0 && parents.length === 0) uses.push({ repository, image, manifest });
+    if (uses.length >= maxUses) break;
+  }
+  return uses;
+}
+
+/** Returns the manifests of an image that name a digest, deleted ones in the trash included. */
 async function readNaming(level: Level, place: Place, digest: Digest): Promise<Digest[]> {
-  return (await readMembers(level, namedPrefix(place, digest))) as Digest[];
+  const [named, kept] = [namedPrefix(place, digest), keptPrefix(place, digest)];
+  // The members of these prefixes are digests.
+  return [...(await readMembers(level, named)), ...(await readMembers(level, kept))] as Digest[];
 }
 
 function distinct(uses: readonly ContentUse[]): ContentUse[] {

@@ -62,6 +62,7 @@ describe('a reload of each option', () => {
     limits: { limits: { maxBlobBytes: 5 } },
     garbageCollection: { garbageCollection: { graceSeconds: 5 } },
     audit: { audit: { file: '/dev/null' } },
+    backups: { backups: { folder: '/elsewhere' } },
     reserveBytes: { reserveBytes: 5 },
     acceptEmptyIndex: { acceptEmptyIndex: true },
     maxManifestCacheBytes: { maxManifestCacheBytes: 5 },

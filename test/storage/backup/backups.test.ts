@@ -152,16 +152,16 @@ describe('a backup of a stopped data folder', () => {
 
 describe('a backup refuses, and writes nothing,', () => {
   const refusals: readonly (readonly [string, () => Promise<string>, RegExp])[] = [
-    ['a folder inside the data folder', async () => path.join(data, 'backup'), /overlap/],
-    ['the data folder itself', async () => data, /overlap/],
-    ['a folder that contains the data folder', async () => folder, /overlap/],
+    ['a folder inside the data folder', async () => path.join(data, 'backup'), /backup is inside the data folder/],
+    ['the data folder itself', async () => data, /is inside the data folder/],
+    ['a folder that contains the data folder', async () => folder, /contains the data folder/],
     [
       'a symbolic link into the data folder',
       async () => {
         await symlink(data, path.join(folder, 'link'));
         return path.join(folder, 'link', 'backup');
       },
-      /overlap/,
+      /is inside the data folder/,
     ],
     [
       'a folder with other content',
@@ -207,7 +207,7 @@ describe('a backup refuses, and writes nothing,', () => {
         await writeFile(path.join(backup, 'backup.json'), '{"format":2}');
         return backup;
       },
-      /backup\.json is not a description of a backup that this release can read/,
+      /backup\.json does not describe a backup that this release can read/,
     ],
   ];
   it.each(refusals)('%s', async (_name, prepare, message) => {
@@ -294,7 +294,7 @@ describe('restoring a backup', () => {
     const before = await listFiles(data);
     await expect(restoreBackup(backup, data)).rejects.toThrow(`${data} is not empty`);
     expect(await listFiles(data)).toEqual(before);
-    await expect(restoreBackup(backup, path.join(backup, 'data'))).rejects.toThrow('overlap');
+    await expect(restoreBackup(backup, path.join(backup, 'data'))).rejects.toThrow('is inside the backup');
     await expect(restoreBackup(data, path.join(folder, 'x'))).rejects.toThrow('is not a complete backup');
     expect((await readdir(folder)).sort()).toEqual(['backup', 'data']);
   });

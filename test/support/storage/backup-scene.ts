@@ -22,8 +22,12 @@ export interface PushedImage {
   readonly layer: Buffer;
 }
 
-/** Options of a registry whose background work does not interfere. */
-export const quiet: Partial<RegistryOptions> = { garbageCollection: { intervalSeconds: 0 }, reserveBytes: 0 };
+/** Options of a registry without background work and without a trash, so that deletes take effect. */
+export const quiet: Partial<RegistryOptions> = {
+  repositories: [{ name: 'local', type: 'local', trashSeconds: 0 }],
+  garbageCollection: { intervalSeconds: 0 },
+  reserveBytes: 0,
+};
 
 /** Pushes an image with a layer of its own. Resolves when the registry has acknowledged it. */
 export async function pushSmallImage(client: Client, name: string, tag: string, bytes = 2000): Promise<PushedImage> {

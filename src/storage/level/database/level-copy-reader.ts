@@ -1,11 +1,11 @@
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Level } from 'level';
-import type { ContentUse } from '../../../ports/backup.js';
+import type { ContentReference, ContentUse } from '../../../ports/backup.js';
 import type { Digest } from '../../../protocol/digest.js';
 import { removeFolder } from '../../files/system/files.js';
 import { rangeEnd, repositoryPrefix, type RepositoryId, type StoredRepository } from '../level-keys.js';
-import { findUses, isReferred, readReferences, type Reference } from '../level-references.js';
+import { findUses, isReferred, readReferences } from '../level-references.js';
 import { contentFilesOf, openCopy } from './level-copy.js';
 
 const referencesPerPage = 1000;
@@ -47,7 +47,7 @@ export class CopiedIndexReader {
   }
 
   /** Yields everything that the index refers to, in pages and in byte order of the digest. */
-  async *references(): AsyncGenerator<readonly Reference[]> {
+  async *references(): AsyncGenerator<readonly ContentReference[]> {
     for (let after: Digest | undefined; ;) {
       const { items, more } = await readReferences(this.#level, { limit: referencesPerPage, after });
       yield items;

@@ -1,0 +1,71 @@
+import path from 'node:path';
+import type { BackupReport, FolderBackups, WorkOptions } from '../ports/backup.js';
+import type { DeletionHolds } from '../ports/garbage.js';
+import type { Runtime } from '../ports/runtime.js';
+import { RegistryError } from '../protocol/errors.js';
+
+/** What a backup of a running registry needs. */
+export interface BackupParts {
+  /** Absent for stores that the host application passed in. */
+  readonly backups: FolderBackups | undefined;
+  readonly holds: DeletionHolds;
+  readonly runtime: Runtime;
+  /** Returns the folder that contains all backups; `undefined` when none may be taken. */
+  readonly folder: () => string | undefined;
+}
+
+/**
+ * Returns the folder of a backup.
+ * @param name a path below the configured folder; empty for that folder itself.
+ * @throws RegistryError CONFLICT where no backups can be taken; OPTIONS_INVALID for a path outside of the folder.
+ */
+export function findBackupFolder(parts: Pick<BackupParts, 'backups' | 'folder'>, name: string): string {
+  const folder = parts.folder();
+  if (parts.backups === undefined) {
+    throw new RegistryError('CONFLICT', { message: 'this registry has no data folder: back up its stores instead' });
+  }
+  if (folder === undefined) {
+    const message =
+      'backups are not configured: set backups.folder, or back up the stopped data folder with the command';
+    throw new RegistryError('CONFLICT', { message });
+  }
+  const root = path.resolve(folder);
+  const target = path.resolve(root, name);
+  if (target === root || target.startsWith(root.endsWith(path.sep) ? root : root + path.sep)) return target;
+  const problem = 'must be a path inside the folder that backups.folder names';
+  throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'folder', problem }] });
+}
+
+/**
+ * Backs up a running registry. No bytes are deleted meanwhile, so that every blob of the copied index still exists when it is
+ * linked or copied.
+ * @throws RegistryError as `findBackupFolder` and `FolderBackups.write` do.
+ */
+export async function runBackup(parts: BackupParts, name: string, work: WorkOptions = {}): Promise<BackupReport> {
+  const target = findBackupFolder(parts, name);
+  const { backups, holds, runtime } = parts;
+  const release = await holds.hold();
+  try {
+    // `findBackupFolder` throws without them.
+    const report = await write(backups as FolderBackups, target, name, work);
+    const { damaged, ...counts } = report;
+    const fields = { ...counts, damaged: damaged.length };
+    if (damaged.length === 0) runtime.log.info(fields, 'backup completed');
+    else runtime.log.error(fields, 'backup completed without content that is missing or damaged');
+    runtime.emit('backup.completed', report);
+    return report;
+  } finally {
+    release();
+  }
+}
+
+/** Replaces the path in refusals by the name, because those who may see the job may not know the disk. */
+async function write(backups: FolderBackups, target: string, name: string, work: WorkOptions): Promise<BackupReport> {
+  try {
+    return await backups.write(target, work);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    const message = error.message.replaceAll(target, name === '' ? 'the folder for backups' : name);
+    throw new RegistryError(error.code, { message, status: error.status, detail: error.detail, cause: error });
+  }
+}
