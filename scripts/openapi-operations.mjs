@@ -1,6 +1,8 @@
 // The headers, bodies and responses of each operation, which the OpenAPI document adds to the rows in src/protocol/.
 // test/integration/operations/openapi.test.ts compares them with the registry.
 
+import { imageOperations } from './openapi-images.mjs';
+
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
  * @typedef {{ name: string, in: 'header', required?: boolean, schema: Schema, description: string }} Parameter
@@ -286,7 +288,7 @@ const managementOperations = {
 };
 
 /** All operations by `op`. @type {Readonly<Record<string, Details>>} */
-export const operations = { ...registryOperations, ...managementOperations };
+export const operations = { ...registryOperations, ...managementOperations, ...imageOperations };
 
 const origin = { enum: ['declared', 'managed'], readOnly: true };
 

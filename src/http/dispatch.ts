@@ -166,10 +166,14 @@ function permits(
   // A row with this placeholder has a parsed repository name.
   const repository = params['repository'] as string | undefined;
   if (repository === undefined) return access.permits(principal, row.access);
-  const image = row.access === 'browse' ? (params['image'] as WireName | undefined) : undefined;
-  if (image === undefined) return access.permits(principal, row.access, { at: { repository } });
-  const canonical = directory.get(repository)?.repository.canonicalImage(image) ?? image;
-  return access.permits(principal, row.access, { at: { repository, image: canonical } });
+  const name = row.access === 'admin' ? undefined : (params['image'] as WireName | undefined);
+  if (name === undefined) return access.permits(principal, row.access, { at: { repository } });
+  const found = directory.get(repository)?.repository;
+  const at = { repository, image: found?.canonicalImage(name) ?? name };
+  if (row.access !== 'push' && row.access !== 'delete') return access.permits(principal, row.access, { at });
+  // Tokens of clients are for names on the wire, and never for the management API.
+  if (principal.grants !== undefined) return Promise.resolve(false);
+  return mayUse(access, principal, row.access, { at, repository: found });
 }
 
 /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */

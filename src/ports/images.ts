@@ -23,6 +23,7 @@ export interface ImageRecord {
   readonly member?: string;
 }
 
+/** A manifest, as the index records it. */
 export interface ManifestRecord {
   readonly digest: Digest;
   readonly mediaType: string;
@@ -39,7 +40,6 @@ export interface ManifestRecord {
   readonly pushedAt: number;
 }
 
-/** A manifest, as the index records it. */
 export interface ImagePageRequest extends PageRequest {
   /** Lists only images whose names start with this prefix. */
   readonly prefix?: string;

@@ -5,8 +5,9 @@ import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { ParsedManifest } from '../protocol/manifest.js';
 import type { Reference, SessionId, Tag, WireName } from '../protocol/names.js';
 import type { RepositoryConfig, Sparse } from '../protocol/settings/repository-config.js';
-import type { Principal, Reach } from './access.js';
 import type { BlobContent, ByteRange } from './bytes.js';
+import type { Caller } from './caller.js';
+import type { ImageEditor } from './editing.js';
 import type { Actor } from './journal.js';
 import type { RepositoryRecord } from './metadata.js';
 import type {
@@ -24,25 +25,7 @@ import type { Page, PageRequest } from './pages.js';
 import type { RepositoryTrash } from './trash.js';
 import type { Forward, Upstream } from './upstream.js';
 
-/** Who asks. Repositories use it where an answer could reveal the content of another image, and attribute changes to it. */
-export interface Caller {
-  readonly principal: Principal;
-  /** What changes are attributed to. */
-  readonly actor: Actor;
-  /** The registries that passed the request on (`Via`), for loop detection. */
-  readonly trail: readonly string[];
-  /**
-   * Whether the caller may pull from a member of the requested repository.
-   * @throws RegistryError UNAUTHORIZED to ask for a login.
-   */
-  mayPull(at: ImageKey): Promise<boolean>;
-  /** Returns the images of a repository that `mayPull` allows, for lists. Never asks for a login. */
-  reach(repository: string): Promise<Reach>;
-  /** Returns whether the connection is closed, so that long work can stop. */
-  hasLeft(): boolean;
-  /** Whether the caller may mount from another image than the requested one. The limits of its token apply. */
-  mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
-}
+export type { Caller };
 
 /** A blob that can be sent whole or in part. */
 export interface RepositoryBlob {
@@ -189,6 +172,8 @@ export interface ReceivedBlob {
 export interface RepositoryWriter {
   /** The missing content that a manifest may name. */
   readonly sparse: Sparse;
+  /** Deletes several things at once and moves tags. */
+  readonly editor: ImageEditor;
   startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus>;
   uploadStatus(caller: Caller, image: string, id: SessionId): Promise<UploadStatus>;
   /** Keeps the bytes of a stream that breaks off. @throws RANGE_INVALID, SIZE_INVALID; the offset stays unchanged. */

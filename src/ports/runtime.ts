@@ -89,6 +89,8 @@ export interface RegistryEvents {
   'blob.deleted': [{ at: ImageKey; digest: Digest; by: Actor }];
   'manifest.pushed': [{ at: ImageKey; digest: Digest; tags: readonly Tag[]; by: Actor }];
   'manifest.deleted': [{ at: ImageKey; digest: Digest; by: Actor }];
+  /** A tag was pointed to another manifest of its image without a push. */
+  'tag.moved': [{ at: ImageKey; tag: Tag; digest: Digest; was: Digest | undefined; by: Actor }];
   'tag.deleted': [{ at: ImageKey; tag: Tag; by: Actor }];
   'repository.created': [{ name: string; by: Actor }];
   'repository.replaced': [{ name: string; by: Actor }];

@@ -26,6 +26,7 @@ import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createListEvents } from './events.js';
 import { createTrashHandlers } from './trash.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
+import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
 import { createProtectionHandlers } from './protection.js';
 
@@ -112,6 +113,7 @@ export function createManagementHandlers(
       return jsonReply(200, await purgeCache(repository, query));
     },
     'explain.get': (exchange) => explain(parts().directory, exchange),
+    ...createImageChangeHandlers((name) => find(name).repository),
     ...createTrashHandlers((name) => find(name).repository),
     'options.reload': async () => {
       if (reload !== undefined) return jsonReply(200, { changes: await reload() });

@@ -1,4 +1,5 @@
 import { accessEndpoints } from './access-endpoints.js';
+import { imageEndpoints } from './image-endpoints.js';
 import { jobEndpoints } from './job-endpoints.js';
 import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
@@ -145,6 +146,7 @@ export const managementEndpoints = [
       'Runs garbage collection now; `dry_run=true` only counts. The body may shorten the grace period: `grace_seconds`.',
   },
   ...upkeepEndpoints,
+  ...imageEndpoints,
   ...accessEndpoints,
   ...protectionEndpoints,
   ...jobEndpoints,

@@ -16,6 +16,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
 import { drain } from '../../util/streams/streams.js';
+import { LocalEditor } from './local-editor.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import { LocalDeletions } from './local-deletions.js';
@@ -36,6 +37,7 @@ const afterAllImages = '\x7f';
 /** Writes to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
   readonly sparse: Sparse;
+  readonly editor: LocalEditor;
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;
@@ -43,6 +45,7 @@ export class LocalWriter implements RepositoryWriter {
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts) {
     this.sparse = config.sparse;
+    this.editor = new LocalEditor(config, parts);
     this.#config = config;
     this.#parts = parts;
     this.#sessions = new UploadSessions(parts);

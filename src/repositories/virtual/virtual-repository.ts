@@ -30,6 +30,7 @@ import { isFailure, isMissing } from '../../protocol/upstream/refusal.js';
 import { listInReach } from '../../util/reach-listing.js';
 import { cutByBytes, mergePages } from '../content/list-pages.js';
 import { VirtualMembers } from './virtual-members.js';
+import { VirtualEditor } from './virtual-editor.js';
 import { VirtualWriter } from './virtual-writer.js';
 
 /** The number of images that are examined for one page, over all members. */
@@ -62,7 +63,9 @@ export class VirtualRepository implements Repository {
 
   get writer(): RepositoryWriter | undefined {
     const target = this.pushTo === undefined ? undefined : this.#find(this.pushTo)?.writer;
-    return target && new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest));
+    if (target === undefined) return undefined;
+    const editor = new VirtualEditor(target.editor, (...question) => this.#findMember(...question));
+    return new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest), editor);
   }
 
   /** Leaves the name as it is: each member has its own canonical names. */
@@ -168,6 +171,18 @@ export class VirtualRepository implements Repository {
       answer: answering.answer,
       reason: `member "${answering.repository}" is the first that may have it`,
     };
+  }
+
+  /** Returns the first member besides the push target that stores a manifest. */
+  async #findMember(caller: Caller, image: string, reference: Reference): Promise<string | undefined> {
+    for (const member of await this.#members.askable(caller, image)) {
+      const { name } = member.config;
+      if (name === this.pushTo) continue;
+      const own = member.canonicalImage(image);
+      const { digest } = await member.explain(caller, own, reference);
+      if (digest !== undefined && (await member.holdsManifest(caller, own, digest))) return name;
+    }
+    return undefined;
   }
 
   async #first<T extends { readonly provenance?: Provenance }>(

@@ -9,6 +9,7 @@ import type {
   UploadStatus,
   WriteConditions,
 } from '../../ports/repository.js';
+import type { ImageEditor } from '../../ports/editing.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { Sparse } from '../../protocol/settings/repository-config.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
@@ -21,10 +22,12 @@ type FindHeld = (caller: Caller, image: string, digest: Digest) => Promise<{ rea
 export class VirtualWriter implements RepositoryWriter {
   readonly #target: RepositoryWriter;
   readonly #findHeld: FindHeld;
+  readonly editor: ImageEditor;
 
-  constructor(target: RepositoryWriter, findHeld: FindHeld) {
+  constructor(target: RepositoryWriter, findHeld: FindHeld, editor: ImageEditor) {
     this.#target = target;
     this.#findHeld = findHeld;
+    this.editor = editor;
   }
 
   get sparse(): Sparse {

@@ -169,6 +169,23 @@ describe('docs/openapi.json', () => {
     for (const { name } of [virtual, remote, local]) await exchange('DELETE', `${api}/repositories/${name}`, 204);
   });
 
+  it('describes deletions and tag moves', async () => {
+    await post('/repositories', { name: 'changing', package_type: 'docker', repo_type: 'local', sparse: true });
+    const image = '/repositories/changing/images/changed';
+    for (const label of ['a', 'b']) {
+      const { bytes, type } = imageManifest(`changed ${label}`);
+      await exchange('PUT', `/v2/changing/changed/manifests/${label}`, 201, {
+        headers: { 'Content-Type': type },
+        body: bytes,
+      });
+    }
+    await post(`${image}/tag`, { tag: 'c', reference: 'a', expected: null }, 200);
+    const wanted = { tags: ['a', 'b', 'absent'], dry_run: true };
+    const { body } = await post(`${image}/delete`, wanted, 200);
+    expect(JSON.parse(body.toString())).toMatchObject({ counts: { tags: 2, manifests: 1, stays: 1, refused: 1 } });
+    await post(`${image}/delete`, { all: true }, 200);
+  });
+
   it('describes accounts, tokens, rules and keys', async () => {
     await post('/accounts', { name: 'robot', groups: ['team'] });
     await exchange('GET', `${api}/accounts`, 200);

@@ -64,8 +64,10 @@ async function areHolders(
   place: Place,
   { digest, are }: Extract<Precondition, { type: 'holders' }>,
 ): Promise<boolean> {
-  const isSame = (found: readonly string[], expected: readonly string[]): boolean =>
-    found.length === expected.length && found.every((member) => expected.includes(member));
+  const isSame = (found: readonly string[], expected: readonly string[]): boolean => {
+    const members = new Set(found);
+    return found.length === expected.length && expected.every((member) => members.has(member));
+  };
   return (
     isSame(await view.members(taggedPrefix(place, digest)), are.tags) &&
     isSame(await view.members(namedPrefix(place, digest)), are.namedBy)

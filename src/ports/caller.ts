@@ -1,0 +1,25 @@
+/** Who asks, as the domain sees it. */
+import type { WireName } from '../protocol/names.js';
+import type { Principal, Reach } from './access.js';
+import type { ImageKey } from './images.js';
+import type { Actor } from './journal.js';
+
+/** Who asks. Repositories use it where an answer could reveal the content of another image, and attribute changes to it. */
+export interface Caller {
+  readonly principal: Principal;
+  /** What changes are attributed to. */
+  readonly actor: Actor;
+  /** The registries that passed the request on (`Via`), for loop detection. */
+  readonly trail: readonly string[];
+  /**
+   * Whether the caller may pull from a member of the requested repository.
+   * @throws RegistryError UNAUTHORIZED to ask for a login.
+   */
+  mayPull(at: ImageKey): Promise<boolean>;
+  /** Returns the images of a repository that `mayPull` allows, for lists. Never asks for a login. */
+  reach(repository: string): Promise<Reach>;
+  /** Returns whether the connection is closed, so that long work can stop. */
+  hasLeft(): boolean;
+  /** Whether the caller may mount from another image than the requested one. The limits of its token apply. */
+  mayMountFrom(at: ImageKey, name?: WireName): Promise<boolean>;
+}

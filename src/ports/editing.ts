@@ -1,0 +1,81 @@
+/** Changes of an image besides pushes: the deletion of several things at once, with a preview, and moved tags. */
+import type { Digest } from '../protocol/digest.js';
+import type { Reference, Tag } from '../protocol/names.js';
+import type { Caller } from './caller.js';
+
+/** What to delete: tags, manifests with their tags, or the whole image. */
+export interface DeletionRequest {
+  readonly tags: readonly Tag[];
+  readonly digests: readonly Digest[];
+  readonly all: boolean;
+}
+
+export interface DeletedManifest {
+  readonly digest: Digest;
+  readonly mediaType: string;
+  readonly size: number;
+}
+
+/** A manifest that is not deleted although a deleted tag, index or subject led to it. */
+export interface StayingManifest {
+  readonly digest: Digest;
+  /** What needs it: a tag or an index that stays, or, for a referrer, its subject. `changed`: it changed meanwhile. */
+  readonly because: 'tag' | 'index' | 'subject' | 'changed';
+  /** The tag, index or subject. */
+  readonly by?: string;
+}
+
+/** A part of the request that is not carried out. */
+export interface RefusedDeletion {
+  readonly tag?: Tag;
+  readonly digest?: Digest;
+  /** `moved`: the tag names another manifest than a moment ago. `busy`: other writes keep changing the manifest. */
+  readonly reason: 'unknown' | 'immutable' | 'moved' | 'busy' | 'member';
+  /** The pattern that makes the tag immutable, or the member of a virtual repository that has the content. */
+  readonly by?: string;
+}
+
+/** What a deletion does, or would do. */
+export interface DeletionReport {
+  readonly tags: readonly { readonly tag: Tag; readonly digest: Digest }[];
+  readonly manifests: readonly DeletedManifest[];
+  readonly stays: readonly StayingManifest[];
+  readonly refused: readonly RefusedDeletion[];
+  /** The size of the content that nothing needs afterwards. */
+  readonly freesBytes: number;
+  /** When a garbage collection can free it: after the grace period and the time in the trash. Absent when it frees nothing. */
+  readonly freesAt?: number;
+}
+
+/** The request to point a tag to a manifest of the same image. */
+export interface TagMoveRequest {
+  readonly tag: Tag;
+  readonly reference: Reference;
+  /** What the tag must name now; `null` means that it must not exist. Absent: anything. */
+  readonly expected?: Digest | null | undefined;
+}
+
+export interface MovedTag {
+  readonly digest: Digest;
+  /** What the tag named before. */
+  readonly was?: Digest;
+}
+
+export interface ImageEditor {
+  /**
+   * Deletes several tags and manifests, or the whole image. A dry run only reports what that would do. What changed since
+   * the plan was made stays, and is reported.
+   */
+  delete(
+    caller: Caller,
+    image: string,
+    request: DeletionRequest,
+    options: { readonly dryRun: boolean },
+  ): Promise<DeletionReport>;
+  /**
+   * Points a tag to a manifest of the image.
+   * @throws MANIFEST_UNKNOWN; CONFLICT when the tag does not name what the request expects; DENIED for an immutable
+   * tag.
+   */
+  moveTag(caller: Caller, image: string, request: TagMoveRequest): Promise<MovedTag>;
+}
