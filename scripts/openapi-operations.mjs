@@ -244,6 +244,11 @@ const managementOperations = {
   'job.list': { answers: { 200: { schema: listOf('jobs', ref('Job')) } } },
   'job.start': { body: { schema: ref('JobRequest') }, answers: jobAccepted },
   'job.get': { answers: { 200: { schema: ref('Job') } } },
+  'job.plan': {
+    answers: {
+      200: { schema: object({ total: count, items: { type: 'array', items: ref('PlannedItem') } }) },
+    },
+  },
   'job.delete': { answers: { ...jobAccepted, 204: {} } },
   'job.confirm': { answers: jobAccepted },
   'event.list': {
@@ -370,7 +375,9 @@ export const answerSchemas = {
     used_bytes: count,
   }),
   JobRequest: {
-    ...object({ kind: { enum: ['garbage', 'backup'] }, dry_run: { type: 'boolean', default: false } }, ['kind']),
+    ...object({ kind: { enum: ['garbage', 'backup', 'retention'] }, dry_run: { type: 'boolean', default: false } }, [
+      'kind',
+    ]),
     description: 'The parameters of the kind are further properties.',
   },
   Job: object(
@@ -505,6 +512,19 @@ export const answerSchemas = {
       'uploads_expired',
       'trash_expired',
     ],
+  ),
+  PlannedItem: object(
+    {
+      kind: { enum: ['tag', 'manifest'] },
+      repository: text,
+      image: text,
+      tag: text,
+      digest: ref('Digest'),
+      because: text,
+      last_used_at: time,
+      waiting: { type: 'boolean' },
+    },
+    ['kind', 'repository', 'image', 'digest', 'because', 'last_used_at', 'waiting'],
   ),
   QuarantinedBlob: object({ digest: ref('Digest'), size_bytes: count, quarantined_at: time, expires_at: time }),
   Token: object(

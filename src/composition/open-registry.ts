@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { BackgroundCollection, collectByJob, type CollectRequest } from './background-collection.js';
 import { CurrentAccess } from './current-access.js';
+import { BackgroundRetention } from './background-retention.js';
 import { HealthCheck } from './health-check.js';
 import type { AuthenticateHost, Core } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
@@ -24,6 +25,7 @@ import { publicReasonOf } from './failure-reason.js';
 import { AuditFile } from '../operations/audit-file.js';
 import { createBackupJob } from '../operations/backup-job.js';
 import { createGarbageJob } from '../operations/garbage-job.js';
+import { RetentionJob } from '../operations/retention/retention-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
@@ -31,6 +33,7 @@ import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { Archives } from '../ports/archives.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
+import type { ReadPlan } from '../ports/jobs.js';
 import type { Actor, Journal } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
@@ -60,6 +63,7 @@ import { CustomerCounts } from '../util/scheduling/customer-counts.js';
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly jobs: JobRunner;
+  readonly readPlan: ReadPlan;
   readonly journal: Journal;
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
@@ -143,6 +147,8 @@ async function openOn(
     folder: () => live.current.backups.folder,
   };
   jobs.register(createBackupJob(backupParts));
+  const retention = new RetentionJob({ ...stores, runtime, settings: () => live.current.retention });
+  jobs.register(retention);
   await garbage.recover();
   await discardLeftovers({ ...stores, runtime });
   const instanceId = `artifactapi-${runtime.newId().slice(0, 8)}`;
@@ -166,6 +172,7 @@ async function openOn(
     return caches.create(config, upstream, before);
   };
   const background = new BackgroundCollection(garbage, jobs, runtime);
+  const scheduled = new BackgroundRetention(jobs, () => live.current.retention, runtime);
   const onDeleted = async (name: string): Promise<void> => {
     background.purge();
     await upstreams.forget(name);
@@ -182,13 +189,18 @@ async function openOn(
   // Closed before the repositories: a closing eviction waits for the collection that it requested.
   closers.add('garbage collection', () => garbage.close());
   closers.add('jobs', () => jobs.close());
-  closers.add('timers', () => background.stop());
+  closers.add('timers', () => {
+    background.stop();
+    scheduled.stop();
+  });
   // A command that administers the folder does not go on with the work of the registry.
   if (owner === undefined) await jobs.open();
   background.start(options.garbageCollection.intervalSeconds);
+  scheduled.start();
   const stable = {
     directory,
     jobs,
+    readPlan: (job: string) => retention.plan(job),
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),

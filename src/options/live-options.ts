@@ -29,6 +29,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   'audit.maxBytes': 'live',
   'audit.events': 'live',
   backups: 'live',
+  retention: 'live',
   reserveBytes: 'restart',
   acceptEmptyIndex: 'next start',
   maxManifestCacheBytes: 'restart',

@@ -12,6 +12,7 @@ import {
   strictOptions,
   type Immutable,
 } from '../protocol/settings/option-schema.js';
+import { retentionSchema } from '../protocol/settings/retention-config.js';
 import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
 import { isAddressOrNetwork } from '../util/addresses.js';
 import { plainLogger } from '../util/plain-log.js';
@@ -191,6 +192,10 @@ export const optionsSchema = strictOptions({
   audit: auditSchema
     .optional()
     .meta({ description: 'Records who changed what in a file of JSON lines.', unset: 'no audit file' }),
+  retention: retentionSchema.optional().meta({
+    description: 'Deletes old tags and untagged manifests by policies.',
+    unset: 'nothing is deleted',
+  }),
   maxManifestCacheBytes: bytesSchema
     .default(64 * 1024 * 1024)
     .meta({ description: 'Memory for the most requested manifests. `0`: none.' }),

@@ -1,7 +1,7 @@
 /** Small documents of the index: accounts, tokens, rules, signing keys. */
 
 /** What a document describes. The store does not look inside documents. */
-export type DocumentKind = 'account' | 'account-token' | 'rule' | 'signing-key' | 'job';
+export type DocumentKind = 'account' | 'account-token' | 'rule' | 'signing-key' | 'job' | 'retention';
 
 export interface Document {
   readonly id: string;

@@ -1,4 +1,6 @@
 /** Jobs: long work that reports its progress, can be cancelled, and leaves a record of how it ended. */
+import type { Digest } from '../protocol/digest.js';
+import type { Tag } from '../protocol/names.js';
 import type { Actor } from './journal.js';
 
 /**
@@ -89,6 +91,23 @@ export interface JobRequest {
   readonly params?: Readonly<Record<string, unknown>>;
   readonly dryRun?: boolean;
 }
+
+/** Something that the plan of a retention job deletes. */
+export interface PlannedItem {
+  readonly kind: 'tag' | 'manifest';
+  readonly repository: string;
+  readonly image: string;
+  readonly tag?: Tag;
+  readonly digest: Digest;
+  /** Why it goes. */
+  readonly because: string;
+  readonly lastUsedAt: number;
+  /** It waits for a confirmation. */
+  readonly isWaiting: boolean;
+}
+
+/** Returns what the plan of a job deletes. `undefined` when the plan is not known, as after a restart. */
+export type ReadPlan = (job: string) => readonly PlannedItem[] | undefined;
 
 /** Runs jobs and keeps the records of the last 20 of each kind that ended. */
 export interface Jobs {

@@ -1,10 +1,11 @@
-import type { Job, Jobs } from '../../ports/jobs.js';
-import { decodeJobRequest, encodeJob, jobNotFound } from '../../protocol/tables/job-documents.js';
+import type { Job, Jobs, PlannedItem, ReadPlan } from '../../ports/jobs.js';
+import { decodeJobRequest, encodeJob, encodePlannedItem, jobNotFound } from '../../protocol/tables/job-documents.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
 import { readDocument } from '../bodies/document.js';
-import type { Handler } from '../exchange.js';
+import { problemsFound } from '../../protocol/tables/encoding.js';
+import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
-import { pageOf } from './discovery.js';
+import { nextLink, pageOf } from './discovery.js';
 
 type JobOp = Extract<ManagementOp, `job.${string}`>;
 type JobHandlers = { readonly [O in JobOp]: Handler<ManagementParams<O>> };
@@ -12,7 +13,7 @@ type JobHandlers = { readonly [O in JobOp]: Handler<ManagementParams<O>> };
 const maxPageSize = 1000;
 
 /** Creates the handlers of jobs. */
-export function createJobHandlers(jobs: () => Jobs): JobHandlers {
+export function createJobHandlers(jobs: () => Jobs, readPlan: ReadPlan): JobHandlers {
   const find = async (id: string): Promise<Job> => known(id, await jobs().get(id));
   return {
     'job.list': async (exchange) => {
@@ -25,6 +26,7 @@ export function createJobHandlers(jobs: () => Jobs): JobHandlers {
       return accepted(job, prefix);
     },
     'job.get': async ({ params }) => jsonReply(200, encodeJob(await find(params.job))),
+    'job.plan': async (exchange) => listPlan(known(exchange.params.job, readPlan(exchange.params.job)), exchange),
     'job.delete': async ({ caller, params, prefix }) => {
       const removed = known(params.job, await jobs().remove(params.job, caller.actor));
       return removed === 'deleted' ? { status: 204 } : accepted(await find(params.job), prefix);
@@ -32,6 +34,16 @@ export function createJobHandlers(jobs: () => Jobs): JobHandlers {
     'job.confirm': async ({ caller, params, prefix }) =>
       accepted(known(params.job, await jobs().confirm(params.job, caller.actor)), prefix),
   };
+}
+
+function listPlan(plan: readonly PlannedItem[], { path, query }: Exchange<unknown>): Reply {
+  const { limit, after } = pageOf({ query }, maxPageSize);
+  const start = after === undefined ? 0 : Number(after);
+  if (!Number.isSafeInteger(start) || start < 0) throw problemsFound([{ path: 'last', problem: 'must be a number' }]);
+  const items = plan.slice(start, start + limit);
+  const end = start + items.length;
+  const headers = end < plan.length && limit > 0 ? nextLink(path, query, String(end), limit) : {};
+  return jsonReply(200, { total: plan.length, items: items.map(encodePlannedItem) }, headers);
 }
 
 /** @throws RegistryError NOT_FOUND for an unknown job. */

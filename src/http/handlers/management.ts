@@ -1,6 +1,6 @@
 import type { AccessControl } from '../../ports/access.js';
 import type { Archives } from '../../ports/archives.js';
-import type { Jobs } from '../../ports/jobs.js';
+import type { Jobs, ReadPlan } from '../../ports/jobs.js';
 import type { Journal } from '../../ports/journal.js';
 import type { Caller, Repository, RepositoryDirectory, TagEntry } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
@@ -43,6 +43,7 @@ export interface ManagementParts extends AdministrationParts, GarbageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
+  readonly readPlan: ReadPlan;
   readonly journal: Journal;
   /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
   loadArchives(): Promise<Archives>;
@@ -125,7 +126,10 @@ export function createManagementHandlers(
     ...createGarbageHandlers(parts),
     ...createAccessHandlers(parts),
     ...createProtectionHandlers(parts),
-    ...createJobHandlers(() => parts().jobs),
+    ...createJobHandlers(
+      () => parts().jobs,
+      (job) => parts().readPlan(job),
+    ),
     'event.list': createListEvents(() => parts().journal),
   };
 }

@@ -86,6 +86,11 @@ export interface RegistryOptions {
    */
   readonly audit?: AuditOptions;
   /**
+   * Deletes old tags and untagged manifests by policies.
+   * @default nothing is deleted
+   */
+  readonly retention?: RetentionOptions;
+  /**
    * Memory for the most requested manifests. `0`: none.
    * @default 67108864
    */
@@ -96,6 +101,60 @@ export interface RegistryOptions {
    * @default errors and warnings on stderr
    */
   readonly logger?: Logger;
+}
+
+/** Deletes old tags and untagged manifests by policies. */
+export interface RetentionOptions {
+  /**
+   * How often the policies are carried out. The first run of changed policies waits for a confirmation.
+   * @default 86400
+   */
+  readonly everySeconds?: number;
+  /** The policies, in order. */
+  readonly policies: readonly RetentionPolicyOptions[];
+}
+
+/** What to keep of the images that match. */
+export interface RetentionPolicyOptions {
+  /** Patterns of `repository/image`. The first policy that matches an image applies. */
+  readonly names: readonly string[];
+  /**
+   * A tag that any of these lines keeps stays; all others are deleted.
+   * @default all tags stay
+   */
+  readonly keep?: readonly RetentionKeepOptions[];
+  /**
+   * Deletes manifests that no tag and no index names and that are not referrers of a manifest that stays.
+   * @default they stay
+   */
+  readonly untagged?: RetentionUntaggedOptions;
+  /**
+   * A run that would delete a larger share of the tags of an image waits for a confirmation of them.
+   * @default 0.5
+   */
+  readonly maxShare?: number;
+}
+
+/** Deletes manifests that no tag and no index names and that are not referrers of a manifest that stays. */
+export interface RetentionUntaggedOptions {
+  /** How long a manifest stays after it was pushed, pulled or lost its last tag. */
+  readonly keepSeconds: number;
+}
+
+/** Tags that stay. */
+export interface RetentionKeepOptions {
+  /** Patterns of tags: `*` matches any characters. */
+  readonly tags: readonly string[];
+  /**
+   * Only this many of the matching tags: those that were pushed last.
+   * @default all
+   */
+  readonly newest?: number;
+  /**
+   * Only tags that were pushed or pulled within this time.
+   * @default all
+   */
+  readonly usedWithinSeconds?: number;
 }
 
 /** Records who changed what in a file of JSON lines. */

@@ -250,3 +250,11 @@ function isUpstreamUrl(text: string): boolean {
   const isBare = username + password + search + hash === '' && !/^\/v2\/?$/.test(pathname);
   return (protocol === 'https:' || protocol === 'http:') && isBare;
 }
+
+/** Returns when a manifest that is deleted now leaves the trash; `undefined` without a trash. */
+export function trashUntilOf(
+  { trashSeconds }: Pick<LocalRepositoryConfig, 'trashSeconds'>,
+  now: number,
+): number | undefined {
+  return trashSeconds === 0 ? undefined : now + trashSeconds * 1000;
+}

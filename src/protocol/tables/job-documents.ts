@@ -63,6 +63,11 @@ export function parseParams<Schema extends z.ZodType>(schema: Schema, params: un
   throw problemsFound(describeProblems(checked.error).map(toWireProblem));
 }
 
+/** The parameters of retention. */
+export const retentionParamsSchema = strictOptions({
+  names: z.array(z.string().min(1).max(255)).min(1).max(100).optional(),
+});
+
 /** The parameters of a garbage collection. */
 export const garbageParamsSchema = strictOptions({ graceSeconds: secondsSchema.optional() });
 
@@ -84,3 +89,8 @@ function refuseCamelCase(document: object, known: readonly string[]): void {
 
 /** The parameters of a backup: a path below `backups.folder`. */
 export const backupParamsSchema = strictOptions({ folder: z.string().max(1000).default('') });
+
+/** Returns an item of a retention plan as the API shows it. */
+export function encodePlannedItem({ isWaiting, ...item }: { readonly isWaiting: boolean }): object {
+  return encodeDocument({ ...item, waiting: isWaiting });
+}

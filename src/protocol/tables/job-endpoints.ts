@@ -1,4 +1,4 @@
-import { eventsQuery, jobPageQuery } from './query-parameters.js';
+import { eventsQuery, jobPageQuery, planPageQuery } from './query-parameters.js';
 import type { Endpoint } from './route-table.js';
 
 /** Operations of the management API for jobs and the journal. */
@@ -27,6 +27,15 @@ export const jobEndpoints = [
     access: 'monitor',
     spec: 'artifactapi',
     summary: 'Returns a job.',
+  },
+  {
+    op: 'job.plan',
+    method: 'GET',
+    path: '/api/v1/jobs/:job/plan',
+    access: 'monitor',
+    spec: 'artifactapi',
+    query: planPageQuery,
+    summary: 'Lists what the plan of a retention job deletes, and why; `n`, `last`. 404 after a restart.',
   },
   {
     op: 'job.delete',

@@ -131,6 +131,12 @@ export const eventsQuery: Query = [
   { name: 'n', description: 'The maximum number of events.', takes: 'count' },
 ];
 
+/** The parameters of `job.plan`. */
+export const planPageQuery: Query = [
+  { name: 'n', description: 'The maximum number of items.', takes: 'count' },
+  { name: 'last', description: 'The number of items before the page.', takes: 'count' },
+];
+
 /** The parameters of `access.check`. */
 export const accessCheckQuery: Query = [
   { name: 'user', description: 'The name of a user.' },

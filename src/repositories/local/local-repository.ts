@@ -106,8 +106,10 @@ export class LocalRepository implements Repository {
   async listTags(_caller: Caller, image: string, page: PageRequest): Promise<Listed<TagRecord> | undefined> {
     const at = this.#at(image);
     const tags = await this.#parts.metadata.tags(at, page);
-    if (tags.items.length === 0 && (await this.#parts.metadata.image(at)) === undefined) return undefined;
-    return tags;
+    if (tags.items.length > 0) return tags;
+    const record = await this.#parts.metadata.image(at);
+    // An image of which only the trash is left has no size.
+    return record === undefined || record.manifests + record.bytes === 0 ? undefined : tags;
   }
 
   listReferrers(_caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>> {

@@ -3,7 +3,7 @@ import type { Change, Precondition } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { RepositoryTrash, RestoredManifest, RestoreRequest, TrashItem, TrashPosition } from '../../ports/trash.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { trashUntilOf, type LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Tag } from '../../protocol/names.js';
 import { busy } from '../content/manifest-record.js';
@@ -13,13 +13,12 @@ const pageSize = 256;
 
 /** Returns the change that deletes a manifest of a local repository: into the trash, if it has one. */
 export function deletionOf(
-  { trashSeconds }: LocalRepositoryConfig,
+  config: LocalRepositoryConfig,
   at: ImageKey,
   digest: Digest,
   when: number,
 ): Extract<Change, { type: 'manifest.delete' }> {
-  const trashUntil = trashSeconds === 0 ? undefined : when + trashSeconds * 1000;
-  return { type: 'manifest.delete', at, digest, when, trashUntil };
+  return { type: 'manifest.delete', at, digest, when, trashUntil: trashUntilOf(config, when) };
 }
 
 /** The trash of a local repository. */

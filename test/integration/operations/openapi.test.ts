@@ -60,7 +60,8 @@ describe('docs/openapi.json', () => {
       { users: ['reader'], names: 'local', allow: ['pull'] },
     ] as const;
     const repositories = [{ name: 'local', type: 'local', sparse: true }] as const;
-    scene = await startAccess(cleanups, { users: ['root', 'reader'], access: { rules }, repositories });
+    const retention = { policies: [{ names: ['local/**'], keep: [{ tags: ['none'] }] }] };
+    scene = await startAccess(cleanups, { users: ['root', 'reader'], access: { rules }, repositories, retention });
     ask = scene.as(basic('root'));
   });
   afterAll(() => cleanups.run());
@@ -217,6 +218,14 @@ describe('docs/openapi.json', () => {
     expect((await ask('POST', `${api}/jobs/${id}/confirm`)).codes).toEqual(['CONFLICT']);
     seen.add('job.confirm');
     await exchange('DELETE', `${api}/jobs/${id}`, 204);
+  });
+
+  it('describes the plan of a retention', async () => {
+    const { id } = (await post('/jobs', { kind: 'retention', dry_run: true }, 202)).json() as { id: string };
+    await vi.waitFor(async () => {
+      const { body } = await exchange('GET', `${api}/jobs/${id}/plan?n=1`, 200);
+      expect(JSON.parse(body.toString())).toMatchObject({ items: [{ kind: 'tag', image: 'team/app' }] });
+    });
   });
 
   it('describes the journal', async () => {

@@ -63,6 +63,7 @@ describe('a reload of each option', () => {
     garbageCollection: { garbageCollection: { graceSeconds: 5 } },
     audit: { audit: { file: '/dev/null' } },
     backups: { backups: { folder: '/elsewhere' } },
+    retention: { retention: { policies: [{ names: ['**'] }] } },
     reserveBytes: { reserveBytes: 5 },
     acceptEmptyIndex: { acceptEmptyIndex: true },
     maxManifestCacheBytes: { maxManifestCacheBytes: 5 },

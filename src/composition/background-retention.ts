@@ -1,0 +1,45 @@
+import type { Jobs } from '../ports/jobs.js';
+import type { Runtime } from '../ports/runtime.js';
+import type { RetentionSettings } from '../protocol/settings/retention-config.js';
+import { system } from '../util/system-actor.js';
+
+/** How often the time of the last run is checked. */
+const checkMs = 60_000;
+
+/** Starts retention jobs at the interval of the settings, counted from the last run, also over restarts. */
+export class BackgroundRetention {
+  readonly #jobs: Jobs;
+  readonly #settings: () => RetentionSettings | undefined;
+  readonly #runtime: Runtime;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(jobs: Jobs, settings: () => RetentionSettings | undefined, runtime: Runtime) {
+    this.#jobs = jobs;
+    this.#settings = settings;
+    this.#runtime = runtime;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.check(), checkMs).unref();
+  }
+
+  /** Starts a job if one is due. Never rejects. */
+  async check(): Promise<void> {
+    try {
+      const settings = this.#settings();
+      if (settings === undefined) return;
+      const jobs = await this.#jobs.list({ kind: 'retention', limit: Infinity });
+      // One that waits for a person is not repeated until the person decides.
+      if (jobs.some(({ state }) => state === 'running' || state === 'waiting')) return;
+      const last = Math.max(0, ...jobs.filter(({ dryRun }) => !dryRun).map(({ startedAt }) => startedAt));
+      if (this.#runtime.now() - last >= settings.everySeconds * 1000)
+        await this.#jobs.start({ kind: 'retention' }, system);
+    } catch (err) {
+      this.#runtime.log.error({ err }, 'retention failed to start');
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

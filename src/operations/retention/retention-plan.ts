@@ -1,0 +1,87 @@
+import type { ImageKey } from '../../ports/images.js';
+import type { RepositoryRecords } from '../../ports/metadata.js';
+import { matchesAny } from '../../protocol/patterns.js';
+import type { LocalRepositoryConfig, RepositoryConfig } from '../../protocol/settings/repository-config.js';
+import type { RetentionPolicy } from '../../protocol/settings/retention-config.js';
+import { readFacts, type FactsSource } from './retention-facts.js';
+import { decide, type Doomed, type ImageFacts } from './retention-rules.js';
+
+const pageSize = 500;
+
+/** What goes of one image. */
+export interface ImagePlan {
+  readonly at: ImageKey;
+  readonly config: LocalRepositoryConfig;
+  readonly doomed: readonly Doomed[];
+  /** More of its tags would go than the policy allows without a confirmation. */
+  readonly isLarge: boolean;
+  /** The size of what only the doomed manifests of the image need. */
+  readonly bytes: number;
+}
+
+export interface PlanRequest {
+  readonly policies: readonly RetentionPolicy[];
+  /** Only images that one of these patterns matches. */
+  readonly names?: readonly string[] | undefined;
+  readonly now: number;
+  readonly signal: AbortSignal;
+  readonly onImage: (images: number) => void;
+}
+
+/** Plans what the policies delete from all local repositories. Only reads. */
+export async function planRetention(
+  metadata: FactsSource & RepositoryRecords,
+  { policies, names, now, signal, onImage }: PlanRequest,
+): Promise<readonly ImagePlan[]> {
+  const plans: ImagePlan[] = [];
+  let images = 0;
+  for (const { config } of await metadata.repositories()) {
+    if (!isLocal(config)) continue;
+    for await (const at of listImages(metadata, config.name)) {
+      signal.throwIfAborted();
+      onImage((images += 1));
+      const name = `${at.repository}/${at.image}`;
+      const policy = policies.find((one) => matchesAny(one.names, name));
+      if (policy === undefined || (names !== undefined && !matchesAny(names, name))) continue;
+      const facts = await readFacts(metadata, config, at);
+      const { doomed, share } = decide(policy, facts, now);
+      if (doomed.length === 0) continue;
+      const bytes = await measure(metadata, at, facts, doomed);
+      plans.push({ at, config, doomed, isLarge: share > policy.maxShare, bytes });
+    }
+  }
+  return plans;
+}
+
+function isLocal(config: RepositoryConfig): config is LocalRepositoryConfig {
+  return config.type === 'local';
+}
+
+async function* listImages(metadata: FactsSource, repository: string): AsyncGenerator<ImageKey> {
+  for (let after: string | undefined; ;) {
+    const page = await metadata.images(repository, { limit: pageSize, ...(after === undefined ? {} : { after }) });
+    for (const { image } of page.items) yield { repository, image };
+    after = page.seenTo ?? page.items.at(-1)?.image;
+    if (!page.more || after === undefined) return;
+  }
+}
+
+/** Sums the manifests that go, and the blobs that only they name. */
+async function measure(
+  metadata: FactsSource,
+  at: ImageKey,
+  { manifests }: ImageFacts,
+  doomed: readonly Doomed[],
+): Promise<number> {
+  const gone = new Set(doomed.filter(({ kind }) => kind === 'manifest').map(({ digest }) => digest));
+  const needed = new Set(manifests.filter(({ digest }) => !gone.has(digest)).flatMap(({ references }) => references));
+  const freed = new Set<ImageFacts['manifests'][number]['digest']>();
+  let bytes = 0;
+  for (const manifest of manifests) {
+    if (!gone.has(manifest.digest)) continue;
+    bytes += manifest.bytes;
+    for (const digest of manifest.references) if (!needed.has(digest)) freed.add(digest);
+  }
+  for (const digest of freed) bytes += (await metadata.link(at, digest))?.size ?? 0;
+  return bytes;
+}
