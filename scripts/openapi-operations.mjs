@@ -173,7 +173,7 @@ const managementOperations = {
   'repository.create': { body: { schema: named('Repository') }, answers: created(ref('Repository')) },
   'repository.get': { answers: repositoryRead },
   'repository.replace': { body: { schema: ref('Repository') }, answers: repositoryRead },
-  'repository.delete': { answers: { 204: {} } },
+  'repository.delete': { answers: { 200: { schema: ref('StoredContent') }, 204: {} } },
   'image.list': { answers: page(listOf('images', ref('Image'))) },
   'image.tags': { answers: page(listOf('tags', ref('Tag'))) },
   'archive.import': {
@@ -186,7 +186,9 @@ const managementOperations = {
     answers: { 200: { types: ['application/x-tar'], headers: ['Content-Disposition'] } },
   },
   'cache.purge': {
-    answers: { 200: { schema: object({ manifests: count, blobs: count, tags: count }) } },
+    answers: {
+      200: { schema: { anyOf: [object({ manifests: count, blobs: count, tags: count }), ref('StoredContent')] } },
+    },
   },
   'immutability.get': {
     answers: {
@@ -457,6 +459,10 @@ export const answerSchemas = {
     },
     ['allowed', 'by'],
   ),
+  StoredContent: {
+    ...object({ images: count, tags: count, manifests: count, size_bytes: count }),
+    description: 'What a dry run would delete. `size_bytes` counts shared content once per image.',
+  },
   TrashItem: object(
     {
       image: text,

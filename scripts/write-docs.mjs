@@ -149,9 +149,15 @@ async function loadTables() {
 async function loadSources() {
   const { optionsSchema } = await load('options/options-schema');
   const { serverSchema } = await load('command/config-file');
-  const { buildProgram } = await load('command/program');
+  const { buildProgram } = await load('command/commands');
   const { secondsPerUnit, bytesPerUnit } = await load('command/units');
-  return { optionsSchema, serverSchema, serveFlags: buildProgram().commands[0].options, secondsPerUnit, bytesPerUnit };
+  return {
+    optionsSchema,
+    serverSchema,
+    serveFlags: buildProgram().commands.find((command) => command.name() === 'serve').options,
+    secondsPerUnit,
+    bytesPerUnit,
+  };
 }
 
 async function writeDocs() {

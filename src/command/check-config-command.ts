@@ -17,10 +17,7 @@ export function addCheckConfigCommand(program: Command): void {
     .command('check-config')
     .description('Check a config file as serve would, without starting; pass the same flags')
     .argument('<file>', 'config file in YAML or JSON');
-  addServeFlags(command, false)
-    .option('--json', 'print one JSON document')
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
-    .action(checkConfig);
+  addServeFlags(command, false).option('--json', 'print one JSON document').action(checkConfig);
 }
 
 async function checkConfig(file: string, { json, ...flags }: ServeFlags & { readonly json?: boolean }): Promise<void> {

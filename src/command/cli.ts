@@ -10,7 +10,7 @@ function fail(message: string): never {
 const limit = readOpenFileLimit();
 const problem = explainLowLimit(limit);
 if (problem !== undefined) fail(problem);
-const { run } = await import('./program.js').catch((error: unknown): never => {
+const { run } = await import('./commands.js').catch((error: unknown): never => {
   const explanation = explainLoadFailure(error, limit);
   if (explanation !== undefined) fail(explanation);
   throw error;

@@ -17,7 +17,6 @@ interface Flags {
 }
 
 const refused = 1;
-const usageError = 2;
 const partlyDone = 3;
 
 /** Adds `import-registry`. */
@@ -32,7 +31,6 @@ export function addImportRegistryCommand(program: Command): void {
     .option('--verify', 'hash every blob before it is added; manifests are always hashed')
     .option('--dry-run', 'report what an import would do and which problems it would find; write nothing')
     .option('--json', 'print one JSON document')
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : usageError))
     .action(importFolder);
 }
 

@@ -1,24 +1,14 @@
-/**
- * The `artifactapi` command: flags, config file, server, signals, import and export of archives, backups, repair. This file
- * defines the subcommands. It may import everything; nothing imports it.
- */
+/** `artifactapi serve`. Loaded only by this command, because it loads the whole registry. */
+
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { Command } from 'commander';
 import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
-import { addArchiveCommands } from './archives/archive-commands.js';
-import { addBackupCommands } from './backup/backup-commands.js';
-import { addImportRegistryCommand } from './import-registry-command.js';
-import { addRepairCommand } from './repair-command.js';
-import { addCheckConfigCommand } from './check-config-command.js';
 import type { LogLevel } from './config-file.js';
-import { formatUsageError } from './usage-error.js';
 import { formatGreeting } from './serve/greeting.js';
 import type { Logger as RegistryLogger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { OptionChange } from '../protocol/settings/option-changes.js';
-import { addServeFlags } from './serve/serve-flags.js';
 import { resolveServeSettings, type ServeFlags, type ServeSettings } from './serve/serve-settings.js';
 import { Reloader, toRegistryOptions, toServerOptions, type Configured } from './serve/reloader.js';
 import { catchHangUp, handleSignals } from './serve/serve-signals.js';
@@ -29,31 +19,8 @@ import { examineStart } from './serve/start-parts.js';
 // npm requires every package to have a version.
 const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
 
-/** Runs the command that the arguments of the process name. */
-export async function run(): Promise<void> {
-  await buildProgram().parseAsync();
-}
-
-/** Declares all commands with their flags. */
-export function buildProgram(): Command {
-  const program = new Command('artifactapi')
-    .description('Docker and OCI registry')
-    .version(version, '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'show this help')
-    .helpCommand('help [command]', 'show the help of a command')
-    .configureOutput({ outputError: (text, write) => write(formatUsageError(text)) })
-    .showHelpAfterError('Run with --help for usage');
-  const serveCommand = program.command('serve').description('Run a registry; flags override the config file');
-  addServeFlags(serveCommand, true).action(serve);
-  addCheckConfigCommand(program);
-  addArchiveCommands(program);
-  addBackupCommands(program);
-  addImportRegistryCommand(program);
-  addRepairCommand(program);
-  return program;
-}
-
-async function serve(flags: ServeFlags): Promise<void> {
+/** Runs `artifactapi serve` until a signal ends it. */
+export async function serve(flags: ServeFlags): Promise<void> {
   try {
     await start(flags, await readSettings(flags));
   } catch (error) {

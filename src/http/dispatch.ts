@@ -44,9 +44,10 @@ export async function dispatch<Row extends Endpoint>(
     throw new RegistryError('UNSUPPORTED', { status: 404, message: 'no such endpoint' });
   }
   facts.op = match.row.op;
-  facts.change = match.row.change;
   surface.guard?.(req, match.row);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
+  // A dry run changes nothing, so the audit file does not record it.
+  facts.change = query.get('dry_run') === 'true' ? undefined : match.row.change;
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, requiredGrants: requiredGrants(match, query) };
   const principal = await admit(core, match, req, question, resolved, facts);

@@ -40,6 +40,14 @@ export interface ManifestRecord {
   readonly pushedAt: number;
 }
 
+/** What a repository or an image stores. Counts shared content once per image. */
+export interface StoredContent {
+  readonly images: number;
+  readonly tags: number;
+  readonly manifests: number;
+  readonly bytes: number;
+}
+
 export interface ImagePageRequest extends PageRequest {
   /** Lists only images whose names start with this prefix. */
   readonly prefix?: string;

@@ -20,6 +20,7 @@ import type {
   Provenance,
   Referrer,
   ReferrerPageRequest,
+  StoredContent,
 } from './images.js';
 import type { Page, PageRequest } from './pages.js';
 import type { RepositoryTrash } from './trash.js';
@@ -123,6 +124,8 @@ export interface Repository {
   readonly trash?: RepositoryTrash;
   /** In a cache: drops the content of all images, one image or one tag, and what is remembered in memory. */
   purge?(image?: string, tag?: Tag): Promise<PurgeReport>;
+  /** In a cache: counts what `purge` would drop. Of a tag, at most: other tags may need its content. */
+  previewPurge?(image?: string, tag?: Tag): Promise<StoredContent>;
   status?(): Promise<RemoteStatus>;
   /** In a cache: evicts this many bytes because the disk is full. Returns the evicted bytes. */
   makeRoom?(bytes: number): Promise<number>;
@@ -271,7 +274,9 @@ export interface RepositoryDirectory {
   replace(config: RepositoryConfig, by: Actor): Promise<RepositoryRecord>;
   /**
    * Deletes a managed repository, or one that is no longer declared.
-   * @throws RegistryError CONFLICT for a declared one; NAME_UNKNOWN.
+   * @throws RegistryError CONFLICT for a declared one, or a member of another; NAME_UNKNOWN.
    */
   delete(name: string, by: Actor): Promise<void>;
+  /** Counts what `delete` would delete, and refuses what it would refuse. */
+  previewDelete(name: string): Promise<StoredContent>;
 }

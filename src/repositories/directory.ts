@@ -3,6 +3,7 @@
  * `cache/`, `passthrough/` and `virtual/` implement them, `garbage/` reclaims space, `content/` and `remote/` hold what
  * they share. Imported by the composition root only.
  */
+import type { StoredContent } from '../ports/images.js';
 import type {
   AddressedRepository,
   Addressing,
@@ -11,18 +12,19 @@ import type {
   ResolvedName,
 } from '../ports/repository.js';
 import type { Actor } from '../ports/journal.js';
-import type { Change, MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
+import type { Change, ImageRecords, MetadataWriter, RepositoryRecord, RepositoryRecords } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { WireName } from '../protocol/names.js';
 import { problemsFound } from '../protocol/tables/management.js';
-import type { RepositoryConfig, VirtualRepositoryConfig } from '../protocol/settings/repository-config.js';
+import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';
 import { toWirePath } from '../protocol/tables/spelling.js';
 import { system } from '../util/system-actor.js';
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 import { NameResolver, type NameOptions } from './name-resolver.js';
+import { countRepository } from './content/stored-content.js';
 import { hasSameFunctions, isSameDocument, readStoredRecord, withoutCredentials } from './stored-config.js';
 import { checkStoredTypes, refuseTypeChange } from './stored-types.js';
 
@@ -32,7 +34,7 @@ interface Entry {
 }
 
 export interface DirectoryParts {
-  readonly metadata: RepositoryRecords & MetadataWriter;
+  readonly metadata: RepositoryRecords & Pick<ImageRecords, 'images'> & MetadataWriter;
   readonly runtime: Runtime;
   /** `before` is the repository with the previous settings. It is closed afterwards, and its running requests go on. */
   readonly create: (config: RepositoryConfig, before?: Repository) => Repository;
@@ -135,19 +137,7 @@ export class Directory implements RepositoryDirectory {
 
   async delete(name: string, by: Actor): Promise<void> {
     await this.#inTurn(async () => {
-      // A repository of an earlier configuration has no entry; deleting it frees the name for another type.
-      const isLeftover = !this.#entries.has(name) && (await this.#parts.metadata.repository(name)) !== undefined;
-      const repository = isLeftover ? undefined : this.#changeable(name).repository;
-      const users = this.list().filter(
-        ({ record: { config } }) => config.type === 'virtual' && hasMember(config, name),
-      );
-      if (users.length > 0) {
-        const names = users.map(({ record }) => record.config.name);
-        throw new RegistryError('CONFLICT', {
-          message: `repository "${name}" is a member of ${names.join(', ')}`,
-          detail: names,
-        });
-      }
+      const repository = await this.#deletable(name);
       const when = this.#parts.runtime.now();
       const deletion = { type: 'repository.delete', name, when } as const;
       await this.#parts.metadata.apply([deletion], { durable: true, by: { actor: by, at: when } });
@@ -182,6 +172,33 @@ export class Directory implements RepositoryDirectory {
       }
       // The change is made: what cannot be closed stops neither it nor the caller.
       await closers.close().catch((err: unknown) => runtime.log.warn({ err }, 'failed to close replaced repositories'));
+    });
+  }
+
+  previewDelete(name: string): Promise<StoredContent> {
+    return this.#inTurn(async () => {
+      await this.#deletable(name);
+      return countRepository(this.#parts.metadata, name);
+    });
+  }
+
+  /**
+   * Returns the repository to close before it is deleted; `undefined` if it is not served.
+   * @throws RegistryError CONFLICT, NAME_UNKNOWN
+   */
+  async #deletable(name: string): Promise<Repository | undefined> {
+    // A repository of an earlier configuration has no entry; deleting it frees the name for another type.
+    const isLeftover = !this.#entries.has(name) && (await this.#parts.metadata.repository(name)) !== undefined;
+    const repository = isLeftover ? undefined : this.#changeable(name).repository;
+    const configs = this.list().map(({ record }) => record.config);
+    const users = configs.filter(
+      (config) => config.type === 'virtual' && config.members.some((member) => member.name === name),
+    );
+    if (users.length === 0) return repository;
+    const detail = users.map((config) => config.name);
+    throw new RegistryError('CONFLICT', {
+      message: `repository "${name}" is a member of ${detail.join(', ')}`,
+      detail,
     });
   }
 
@@ -275,10 +292,6 @@ export class Directory implements RepositoryDirectory {
 /** Compares in byte order, like the keys of the index. Names are ASCII. */
 function compareBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function hasMember({ members }: VirtualRepositoryConfig, name: string): boolean {
-  return members.some((member) => member.name === name);
 }
 
 function nameTaken(name: string): RegistryError {

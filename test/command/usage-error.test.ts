@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { buildProgram } from '../../src/command/program.js';
+import { buildProgram } from '../../src/command/commands.js';
 
 /** Parses arguments and returns what the command writes to stderr. */
 async function refuse(...args: readonly string[]): Promise<string> {

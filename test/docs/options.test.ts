@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { serverSchema } from '../../src/command/config-file.js';
-import { buildProgram } from '../../src/command/program.js';
+import { buildProgram } from '../../src/command/commands.js';
 import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
 import { bytesPerUnit, secondsPerUnit } from '../../src/command/units.js';
 import { serverReloading } from '../../src/command/serve/reloader.js';
@@ -23,7 +23,7 @@ const filesIn = (folder: string): string[] =>
   );
 
 const { renderConfigSchema, renderConfiguration, renderInterfaces } = await loadWriter();
-const serveFlags = buildProgram().commands[0]?.options ?? [];
+const serveFlags = buildProgram().commands.find((command) => command.name() === 'serve')?.options ?? [];
 const sources: OptionSources = { optionsSchema, serverSchema, serveFlags, secondsPerUnit, bytesPerUnit };
 const page = read('docs/configuration.md');
 

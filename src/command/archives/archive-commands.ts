@@ -1,31 +1,25 @@
-/** `artifactapi import` and `export`: send archives to a running server and receive them, with a progress line. */
+/** `artifactapi import` and `export`: send archives to a registry and receive them, with a progress line. */
 
 import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
-import { json } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
-import {
-  ArchiveCommandError,
-  authorizationOf,
-  parseArchiveAddress,
-  sendArchiveRequest,
-  type ArchiveAddress,
-} from './archive-client.js';
+import { formatExamples } from '../client/client-command.js';
+import { addConnectionFlags, connect, connectTo, type Connection, type ConnectionFlags } from '../client/connection.js';
+import { CommandError, reportFailure, usageError, type CommandIo } from '../command-io.js';
+import { parseArchiveAddress, type ArchiveAddress } from './archive-address.js';
 import { formatBytes, ProgressStream } from './progress.js';
 import { removeFile, renameFile } from '../../storage/files/system/files.js';
 
-interface ImportFlags {
+interface ImportFlags extends ConnectionFlags {
   readonly to: string;
-  readonly user?: string;
 }
 
-interface ExportFlags {
+interface ExportFlags extends ConnectionFlags {
   readonly output: string;
   readonly platform?: string;
   readonly as?: string;
-  readonly user?: string;
 }
 
 /** The parts of the answer to an import that the command prints. */
@@ -34,61 +28,66 @@ interface Report {
   readonly blobs: { total: number; bytes: number; already_present: number; already_present_bytes: number };
 }
 
-/** Adds `import` and `export`, which transfer archives to and from a running registry. */
-export function addArchiveCommands(program: Command): void {
-  const user = '--user <name:password>';
-  const userHelp = 'user name and password (or set ARTIFACTAPI_TOKEN to a token)';
-  program
+/** Adds `import` and `export`, which transfer archives to and from a registry. */
+export function addArchiveCommands(program: Command, io: CommandIo): void {
+  const importing = program
     .command('import')
-    .description('Import a docker save archive or an OCI layout into a running registry')
+    .description('Import a docker save archive or an OCI layout')
     .argument('<file>', 'tar archive, plain or compressed with gzip or zstd; - for standard input')
-    .requiredOption('--to <address>', 'destination: http://localhost:5000/<repository>, optionally with /<image>:<tag>')
-    .option(user, userHelp)
-    .action((file: string, flags: ImportFlags) => reportFailure(importFile(file, flags)));
-  program
+    .requiredOption('--to <address>', 'destination: <repository>, or <repository>/<image>:<tag>; may begin with a URL');
+  addConnectionFlags(importing)
+    .addHelpText('after', formatExamples(['artifactapi import image.tar --to local/team/app:1']))
+    .action((file: string, flags: ImportFlags) => reportFailure(io, () => importFile(file, flags, io)));
+  const exporting = program
     .command('export')
     .description('Export images of one repository as an OCI layout in a tar archive, which docker load can read')
-    .argument('<address...>', 'images: http://localhost:5000/<repository>/<image>:<tag>')
+    .argument('<address...>', 'images: <repository>/<image>:<tag>; may begin with a URL')
     .option('-o, --output <file>', 'output file; - for standard output', '-')
     .option('--platform <os/architecture>', 'export only this platform of multi-platform images')
-    .option('--as <name:tag>', 'name of the image in the archive')
-    .option(user, userHelp)
-    .action((addresses: readonly string[], flags: ExportFlags) => reportFailure(exportImages(addresses, flags)));
+    .option('--as <name:tag>', 'name of the image in the archive');
+  addConnectionFlags(exporting)
+    .addHelpText('after', formatExamples(['artifactapi export local/team/app:1 -o app.tar']))
+    .action((addresses: readonly string[], flags: ExportFlags) =>
+      reportFailure(io, () => exportImages(addresses, flags, io)),
+    );
 }
 
-async function reportFailure(work: Promise<void>): Promise<void> {
+/** Connects to the registry that an address names, or else to the one that the flags name. */
+async function connectFor({ origin }: ArchiveAddress, flags: ConnectionFlags, io: CommandIo): Promise<Connection> {
+  if (origin === undefined) return connect(flags, io);
+  if (flags.url !== undefined || flags.data !== undefined || flags.config !== undefined)
+    throw usageError('the address names a registry, so --url, --data and --config cannot be used');
+  return connectTo(new URL(origin), flags, io);
+}
+
+async function importFile(file: string, flags: ImportFlags, io: CommandIo): Promise<void> {
+  const address = parseArchiveAddress(flags.to);
+  const { repository, image, reference } = address;
+  if (reference?.includes(':') === true) throw usageError('--to takes a tag, not a digest');
+  const { source, size } = await openFile(file, io);
+  const connection = await connectFor(address, flags, io);
   try {
-    await work;
-  } catch (error) {
-    // The user of the command needs the message, not the stack.
-    process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    const answer = await connection.client.request('archive.import', {
+      params: { repository },
+      query: { image, tag: reference },
+      headers: { 'Content-Type': 'application/x-tar', ...(size === undefined ? {} : { 'Content-Length': size }) },
+      body: [source, new ProgressStream(io.stderr, size)],
+    });
+    // An answer with a status below 300 comes from the import operation.
+    io.stdout.write(formatReport(answer as unknown as Report));
+  } finally {
+    source.destroy();
+    await connection.close();
   }
 }
 
-async function importFile(file: string, flags: ImportFlags): Promise<void> {
-  const address = parseArchiveAddress(flags.to);
-  const { image, reference } = address;
-  if (reference?.includes(':') === true) throw new ArchiveCommandError('--to takes a tag, not a digest');
-  const url = urlOf(address, 'import');
-  if (image !== undefined) url.searchParams.set('image', image);
-  if (reference !== undefined) url.searchParams.set('tag', reference);
-  const { source, size } = await openFile(file);
-  const headers = {
-    ...authorizationOf(flags.user, process.env['ARTIFACTAPI_TOKEN']),
-    'Content-Type': 'application/x-tar',
-    ...(size === undefined ? {} : { 'Content-Length': size }),
-  };
-  const body = [source, new ProgressStream(process.stderr, size)] as const;
-  const answer = await sendArchiveRequest({ method: 'POST', url, headers, body });
-  // An answer with a status below 300 comes from the import operation.
-  process.stdout.write(formatReport((await json(answer)) as Report));
-}
-
-async function openFile(file: string): Promise<{ readonly source: Readable; readonly size?: number }> {
-  if (file === '-') return { source: process.stdin };
+async function openFile(
+  file: string,
+  { stdin }: CommandIo,
+): Promise<{ readonly source: Readable; readonly size?: number }> {
+  if (file === '-') return { source: stdin };
   const stats = await stat(file).catch((cause: Error) => {
-    throw new ArchiveCommandError(`the archive cannot be read: ${cause.message}`, { cause });
+    throw new CommandError(`the archive cannot be read: ${cause.message}`, { cause });
   });
   const source = createReadStream(file, { highWaterMark: 1024 * 1024 });
   return stats.isFile() ? { source, size: stats.size } : { source };
@@ -103,27 +102,32 @@ function formatReport({ images, blobs }: Report): string {
   return [...lines, `${blobs.total} blobs (${formatBytes(blobs.bytes)}), ${present}`, ''].join('\n');
 }
 
-async function exportImages(addresses: readonly string[], flags: ExportFlags): Promise<void> {
-  if (flags.output === '-' && process.stdout.isTTY) {
-    throw new ArchiveCommandError('refusing to write a tar archive to a terminal: use -o FILE, or redirect the output');
+async function exportImages(addresses: readonly string[], flags: ExportFlags, io: CommandIo): Promise<void> {
+  if (flags.output === '-' && io.stdout.isTTY === true) {
+    throw usageError('refusing to write a tar archive to a terminal: use -o FILE, or redirect the output');
   }
-  const headers = authorizationOf(flags.user, process.env['ARTIFACTAPI_TOKEN']);
-  const answer = await sendArchiveRequest({
-    method: 'GET',
-    url: exportUrl(addresses.map(parseArchiveAddress), flags),
-    headers,
-  });
-  const length = Number(answer.headers['content-length']);
-  const progress = new ProgressStream(process.stderr, Number.isNaN(length) ? undefined : length);
-  if (flags.output === '-') {
-    await copy(answer, progress, process.stdout);
+  const { first, names } = readAddresses(addresses);
+  const connection = await connectFor(first, flags, io);
+  try {
+    const query = { name: names, platform: flags.platform, as: flags.as };
+    const answer = await connection.client.open('archive.export', { params: { repository: first.repository }, query });
+    const length = Number(answer.headers['content-length']);
+    await save(answer, new ProgressStream(io.stderr, Number.isNaN(length) ? undefined : length), flags.output, io);
+  } finally {
+    await connection.close();
+  }
+}
+
+async function save(answer: Readable, progress: ProgressStream, output: string, io: CommandIo): Promise<void> {
+  if (output === '-') {
+    await copy(answer, progress, io.stdout);
     return;
   }
   // A truncated archive must not look complete.
-  const partial = `${flags.output}.part`;
+  const partial = `${output}.part`;
   try {
     await copy(answer, progress, createWriteStream(partial));
-    await renameFile(partial, flags.output);
+    await renameFile(partial, output);
   } catch (error) {
     await removeFile(partial);
     throw error;
@@ -132,29 +136,24 @@ async function exportImages(addresses: readonly string[], flags: ExportFlags): P
 
 async function copy(answer: Readable, progress: ProgressStream, sink: Writable): Promise<void> {
   await pipeline(answer, progress, sink).catch((cause: Error) => {
-    throw new ArchiveCommandError(`the transfer of the archive was interrupted: ${cause.message}`, { cause });
+    throw new CommandError(`the transfer of the archive was interrupted: ${cause.message}`, { cause });
   });
 }
 
-function exportUrl(addresses: readonly ArchiveAddress[], { platform, as }: ExportFlags): URL {
+/** Returns the first address, and the names of all images as the API takes them. */
+function readAddresses(texts: readonly string[]): {
+  readonly first: ArchiveAddress;
+  readonly names: readonly string[];
+} {
+  const addresses = texts.map(parseArchiveAddress);
   const [first] = addresses;
-  if (first === undefined) throw new ArchiveCommandError('no image to export: give at least one address');
-  const url = urlOf(first, 'export');
-  for (const { origin, repository, image, reference = 'latest' } of addresses) {
+  if (first === undefined) throw usageError('no image to export: give at least one address');
+  const names = addresses.map(({ origin, repository, image, reference = 'latest' }) => {
     if (origin !== first.origin || repository !== first.repository) {
-      throw new ArchiveCommandError(
-        'an archive can only contain images of one repository: export each repository on its own',
-      );
+      throw usageError('an archive can only contain images of one repository: export each repository on its own');
     }
-    if (image === undefined)
-      throw new ArchiveCommandError('the address has no image: write http://localhost:5000/<repository>/<image>');
-    url.searchParams.append('name', `${image}${reference.includes(':') ? '@' : ':'}${reference}`);
-  }
-  if (platform !== undefined) url.searchParams.set('platform', platform);
-  if (as !== undefined) url.searchParams.set('as', as);
-  return url;
-}
-
-function urlOf({ origin, repository }: ArchiveAddress, operation: 'import' | 'export'): URL {
-  return new URL(`/api/v1/repositories/${repository}/${operation}`, origin);
+    if (image === undefined) throw usageError('the address has no image: write it as <repository>/<image>:<tag>');
+    return `${image}${reference.includes(':') ? '@' : ':'}${reference}`;
+  });
+  return { first, names };
 }

@@ -9,6 +9,7 @@ import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { nextLink, pageOf } from './discovery.js';
+import { readDryRun } from './dry-run.js';
 
 /** The dependencies of `createGarbageHandlers`. */
 export interface GarbageParts {
@@ -50,11 +51,4 @@ export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandler
       throw new RegistryError('NOT_FOUND', { message: 'the digest is not in quarantine', detail: { digest } });
     },
   };
-}
-
-/** Returns the query parameter `dry_run`. @throws RegistryError OPTIONS_INVALID. */
-export function readDryRun(query: URLSearchParams): boolean {
-  const dryRun = query.get('dry_run') ?? 'false';
-  if (dryRun === 'true' || dryRun === 'false') return dryRun === 'true';
-  throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'dry_run', problem: 'must be "true" or "false"' }] });
 }

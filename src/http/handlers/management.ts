@@ -13,7 +13,7 @@ import {
   type ManagementOp,
   type ManagementParams,
 } from '../../protocol/tables/management.js';
-import { parseName, parseReference, parseTag } from '../../protocol/names.js';
+import { parseName, parseReference } from '../../protocol/names.js';
 import type { OptionChange } from '../../protocol/settings/option-changes.js';
 import { BoundedTasks } from '../limits/bounded-tasks.js';
 import { readDocument } from '../bodies/document.js';
@@ -26,9 +26,11 @@ import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createListEvents } from './events.js';
 import { createTrashHandlers } from './trash.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
+import { encodeContent, readDryRun } from './dry-run.js';
 import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
 import { createProtectionHandlers } from './protection.js';
+import { purgeCache } from './purge.js';
 
 const maxPageSize = 1000;
 /** Tags that are described in one turn of the event loop. */
@@ -91,7 +93,9 @@ export function createManagementHandlers(
       const config = decodeRepository(await readDocument({ req, body }), { name: params.repository, before });
       return jsonReply(200, encodeRepository(await parts().directory.replace(config, caller.actor)));
     },
-    'repository.delete': async ({ caller, params }) => {
+    'repository.delete': async ({ caller, params, query }) => {
+      if (readDryRun(query))
+        return jsonReply(200, encodeContent(await parts().directory.previewDelete(params.repository)));
       await parts().directory.delete(params.repository, caller.actor);
       return { status: 204 };
     },
@@ -247,22 +251,4 @@ async function listTags(repository: Repository, exchange: Exchange<ManagementPar
   await turn(tags.items.length * bytesPerItem);
   const more = tags.more && page.limit > 0;
   return jsonReply(200, { tags: shown }, more ? nextLink(path, query, tags.items.at(-1)?.name ?? '', page.limit) : {});
-}
-
-async function purgeCache(repository: Repository, query: URLSearchParams): Promise<Record<string, unknown>> {
-  const { name } = repository.config;
-  if (repository.purge === undefined) {
-    const message = `repository "${name}" is not a cache: purge applies to remote repositories with cache: true`;
-    throw new RegistryError('UNSUPPORTED', { message });
-  }
-  const image = query.get('image');
-  const tag = query.get('tag');
-  if (tag !== null && image === null) {
-    throw new RegistryError('OPTIONS_INVALID', { detail: [{ path: 'image', problem: 'is required with tag' }] });
-  }
-  const purged = await repository.purge(
-    image === null ? undefined : repository.canonicalImage(parseName(image)),
-    tag === null ? undefined : parseTag(tag),
-  );
-  return { manifests: purged.manifests, blobs: purged.blobs, tags: purged.tags };
 }

@@ -13,7 +13,7 @@ import { readDocument } from '../bodies/document.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 import { nextLink, pageOf } from './discovery.js';
-import { readDryRun } from './garbage.js';
+import { readDryRun } from './dry-run.js';
 
 type TrashOp = Extract<ManagementOp, `trash.${string}`>;
 type TrashHandlers = { readonly [O in TrashOp]: Handler<ManagementParams<O>> };

@@ -4,7 +4,7 @@ import { jobEndpoints } from './job-endpoints.js';
 import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
 import {
-  collectQuery,
+  dryRunQuery,
   explainQuery,
   exportQuery,
   imagePageQuery,
@@ -77,7 +77,8 @@ export const managementEndpoints = [
     path: '/api/v1/repositories/:repository',
     access: 'admin',
     spec: 'artifactapi',
-    summary: 'Deletes a repository and its content, even if it is no longer declared: 204.',
+    query: dryRunQuery,
+    summary: 'Deletes a repository and its content, even if it is no longer declared: 204. `dry_run=true` only counts.',
   },
   {
     op: 'image.list',
@@ -123,7 +124,8 @@ export const managementEndpoints = [
     access: 'admin',
     spec: 'artifactapi',
     query: purgeQuery,
-    summary: 'Deletes the content of a cache, optionally only one `image` or one `tag` of it.',
+    summary:
+      'Deletes the content of a cache, optionally only one `image` or one `tag` of it; `dry_run=true` only counts.',
     change: 'cache.purged',
   },
   {
@@ -141,7 +143,7 @@ export const managementEndpoints = [
     path: '/api/v1/gc',
     access: 'admin',
     spec: 'artifactapi',
-    query: collectQuery,
+    query: dryRunQuery,
     summary:
       'Runs garbage collection now; `dry_run=true` only counts. The body may shorten the grace period: `grace_seconds`.',
   },

@@ -86,10 +86,16 @@ export const exportQuery: Query = [
   { name: 'as', description: 'The name of the image in the archive.' },
 ];
 
+/** The parameter of operations that can only count. */
+export const dryRunQuery: Query = [
+  { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
+];
+
 /** The parameters of `cache.purge`. */
 export const purgeQuery: Query = [
   { name: 'image', description: 'Purge only this image.', takes: 'name' },
   { name: 'tag', description: 'Purge only this tag of `image`.' },
+  ...dryRunQuery,
 ];
 
 /** The parameters of `explain.get`. */
@@ -103,15 +109,10 @@ export const explainQuery: Query = [
 /** The parameters of `immutability.get`. */
 export const immutabilityQuery: Query = [{ name: 'tag', description: 'The tag.', required: true }];
 
-/** The parameters of `garbage.collect`. */
-export const collectQuery: Query = [
-  { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
-];
-
 /** The parameters of `trash.empty`. */
 export const emptyTrashQuery: Query = [
   { name: 'image', description: 'Only this image.', takes: 'name' },
-  { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
+  ...dryRunQuery,
 ];
 
 /** The parameters of `job.list`. */

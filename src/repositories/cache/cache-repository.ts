@@ -8,6 +8,7 @@ import type {
   Provenance,
   Referrer,
   ReferrerPageRequest,
+  StoredContent,
 } from '../../ports/images.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type {
@@ -21,6 +22,7 @@ import type {
   TagEntry,
 } from '../../ports/repository.js';
 import type { Digest } from '../../protocol/digest.js';
+import { countImage, countRepository } from '../content/stored-content.js';
 import { hasOfficialImages, toCanonicalImage } from '../../protocol/docker-hub.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Reference, Tag } from '../../protocol/names.js';
@@ -183,6 +185,18 @@ export class CacheRepository implements Repository {
     this.#lists.forget(image);
     this.#store.forget(image);
     return this.#context.eviction.purge(image, tag);
+  }
+
+  async previewPurge(image?: string, tag?: Tag): Promise<StoredContent> {
+    const { metadata } = this.#context.parts;
+    const { name } = this.config;
+    if (image === undefined) return countRepository(metadata, name);
+    const at = { repository: name, image };
+    if (tag === undefined) return countImage(await metadata.image(at));
+    const record = await metadata.tag(at, tag);
+    const manifest = record && (await metadata.manifest(at, record.digest));
+    const [tags, manifests] = [record ? 1 : 0, manifest ? 1 : 0];
+    return { images: 0, tags, manifests, bytes: manifest ? manifest.size + (manifest.contentBytes ?? 0) : 0 };
   }
 
   async status(): Promise<RemoteStatus> {

@@ -63,7 +63,7 @@ async function writeConfig(text: string, name = 'config.yaml'): Promise<string> 
 describe('artifactapi', () => {
   it.each([
     ['--version', /^\d+\.\d+\.\d+\n$/],
-    ['--help', /serve \[options\]/],
+    ['--help', /^ {2}serve +Run a registry/m],
     ['serve --help', /--host <address>[\s\S]*--port <number>[\s\S]*--tls-key <file>[\s\S]*--log-level <level>/],
   ])('prints its version or help for %s', async (args, expected) => {
     const { code, stdout } = await run(args.split(' ')).ended();
@@ -72,9 +72,6 @@ describe('artifactapi', () => {
   });
 
   it.each([
-    ['an unknown option', ['--prot', '1'], /^artifactapi: unknown option "--prot": did you mean --port\?\n/],
-    ['an invalid port', ['--port', '70000'], /--port: "70000" must be a number from 0 to 65535/],
-    ['an unknown log level', ['--log-level', 'loud'], /--log-level: "loud" must be one of debug, info/],
     ['a certificate without its key', tlsFlags.slice(0, 2), /--tls-cert: must be used together with --tls-key/],
     ['an invalid certificate', ['--tls-cert', 'a-file', '--tls-key', 'a-file'], /TLS certificate and key cannot/],
     ['a missing config file', ['--config', 'none.yaml'], /cannot read the config file.*none\.yaml/],
@@ -100,6 +97,16 @@ describe('artifactapi', () => {
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(expected);
     expect(stderr).not.toMatch(/\n\s+at |"level"/);
+  });
+
+  it.each([
+    ['an unknown option', ['--prot', '1'], /^artifactapi: unknown option "--prot": did you mean --port\?\n/],
+    ['an invalid port', ['--port', '70000'], /--port: "70000" must be a number from 0 to 65535/],
+    ['an unknown log level', ['--log-level', 'loud'], /--log-level: "loud" must be one of debug, info/],
+  ])('refuses %s with an explanation and status 2', async (_what, args, expected) => {
+    const { code, stdout, stderr } = await run(['serve', ...args]).ended();
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(expected);
   });
 
   it('is not open by default when a proxy is trusted', async () => {

@@ -161,7 +161,9 @@ describe('docs/openapi.json', () => {
     const archive = await tarOf(entriesOf(layoutOf(buildImage('openapi'), 'team/archived:1')));
     await exchange('POST', `${api}/repositories/made/import?tag=2`, 201, { body: archive });
     await exchange('GET', `${api}/repositories/made/export?name=team/archived:2&platform=linux/amd64`, 200);
+    await exchange('DELETE', `${api}/repositories/far/cache?dry_run=true`, 200);
     await exchange('DELETE', `${api}/repositories/far/cache?image=team/app&tag=1`, 200);
+    await exchange('DELETE', `${api}/repositories/far?dry_run=true`, 200);
     for (const at of ['local/team/app', 'far/team/app', 'both/team/app']) {
       await exchange('GET', `${api}/explain?name=${at}&reference=a`, 200);
     }

@@ -1,0 +1,91 @@
+import type { Command } from 'commander';
+import type { CommandIo } from '../../command-io.js';
+import type { Document } from '../api-client.js';
+import { addClientCommand, addConsentFlags, carryOut, type ConsentFlags, type Run } from '../client-command.js';
+import type { Column } from '../format.js';
+import { parseImageName, parsePartialName } from '../image-name.js';
+
+const purgedColumns: readonly Column[] = [
+  ['tags', 'tags'],
+  ['manifests', 'manifests'],
+  ['blobs', 'blobs'],
+  ['size', 'size_bytes', 'bytes'],
+];
+
+const explainColumns: readonly Column[] = [
+  ['repository', ({ repository, depth }) => '  '.repeat(Number(depth)) + String(repository)],
+  ['type', 'type'],
+  ['answer', 'answer'],
+  ['digest', 'digest', 'digest'],
+  ['checked', 'checked_at', 'time'],
+  ['fresh until', 'fresh_until', 'time'],
+  ['reason', ({ reason, problem }) => [reason, problem].filter((text) => typeof text === 'string').join(': ')],
+];
+
+interface ExplainFlags {
+  readonly ns?: string;
+  readonly host?: string;
+}
+
+/** Adds the commands for caches: `purge` and `explain`. */
+export function addCacheCommands(program: Command, io: CommandIo): void {
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'purge <name>',
+      description: 'Delete the content of a cache: all of it, an image, or a tag',
+      summary: 'Delete content of a cache',
+      examples: [
+        'artifactapi purge hub --dry-run',
+        'artifactapi purge hub/library/alpine --yes',
+        'artifactapi purge hub/library/alpine:3',
+      ],
+      flags: addConsentFlags,
+    },
+    (run: Run<ConsentFlags>, name) => {
+      const { repository, image, reference: tag } = parsePartialName(name);
+      const params = { repository };
+      return carryOut(run, {
+        title: `would purge ${name}:`,
+        question: `Purge ${name}? The next pull asks the upstream again.`,
+        preview: () => run.client.request('cache.purge', { params, query: { image, tag, dry_run: true } }),
+        columns: purgedColumns,
+        carryOut: async () => {
+          const purged = await run.client.request('cache.purge', { params, query: { image, tag } });
+          run.output.document(purged, purgedColumns);
+        },
+      });
+    },
+  );
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'explain <image>',
+      description: 'Explain which repository answers for an image, and why; contacts no upstream',
+      summary: 'Explain which repository answers for an image, and why',
+      examples: ['artifactapi explain docker/library/alpine:3', 'artifactapi explain alpine --ns docker.io'],
+      flags: (command) => {
+        command
+          .option('--ns <registry>', 'explain a request of a mirror client with this ns parameter')
+          .option('--host <host>', 'explain a request to this host name');
+      },
+    },
+    async ({ client, output, flags: { ns, host } }: Run<ExplainFlags>, name) => {
+      // A mirror client may name an image without a repository.
+      const { repository, image, reference } = name.includes('/') ? parseImageName(name) : parsePartialName(name);
+      const query = { name: image === undefined ? repository : `${repository}/${image}`, reference, ns, host };
+      const explanation = await client.request('explain.get', { query });
+      if (output.isJson) output.document(explanation, []);
+      else await output.list(flatten(explanation, 0), explainColumns, '');
+    },
+  );
+}
+
+/** Returns an explanation and those of its members, with their depth. */
+function* flatten(explanation: Document, depth: number): Generator<Document> {
+  yield { ...explanation, depth };
+  const { members } = explanation as { readonly members?: readonly Document[] };
+  for (const member of members ?? []) yield* flatten(member, depth + 1);
+}

@@ -1,0 +1,226 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { managementEndpoints } from '../../../src/protocol/tables/management.js';
+import {
+  basic,
+  htpasswdOf,
+  passwordOf,
+  pushImage,
+  startAccess,
+  type AccessScene,
+} from '../../support/access/access.js';
+import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
+import { digest } from '../../support/content/content.js';
+import { documentsOf, runCommand, type RunResult } from '../../support/servers/run-command.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
+
+const options = {
+  repositories: [
+    { name: 'local', type: 'local' },
+    { name: 'hub', type: 'remote', url: 'http://127.0.0.1:1' },
+    { name: 'both', type: 'virtual', members: ['local', 'hub'], pushTo: 'local' },
+  ],
+} as const;
+const rules = [
+  { users: ['root'], allow: ['admin'] },
+  { names: 'local', groups: ['team'], allow: ['pull'] },
+] as const;
+
+/** Operations of the API that need no command. */
+const withoutCommand: readonly string[] = ['image.delete', 'image.moveTag', 'job.plan'];
+
+/**
+ * One command per line, run in this order. `ID` is the id in the last document that had one. The number is the exit code,
+ * if it is not 0.
+ */
+const table: readonly (readonly [command: string, code?: number])[] = [
+  ['health'],
+  ['repositories'],
+  ['repositories list'],
+  ['repositories show local'],
+  ['repositories create team --type local --description made'],
+  ['repositories create quay --type remote --upstream http://127.0.0.1:1 --set tag_ttl_seconds=5m --set pins=["a"]'],
+  ['repositories create team --type local', 1],
+  ['repositories update team --description changed'],
+  ['repositories delete quay --dry-run'],
+  ['repositories delete quay --yes'],
+  ['repositories immutable local v1'],
+  ['reload', 1],
+  ['images'],
+  ['images local'],
+  ['images both'],
+  ['tags local/team/app'],
+  ['tags local/nothing', 1],
+  ['import FOLDER/image.tar --to local/imported/app:2'],
+  ['tags local/imported/app'],
+  ['export local/imported/app:2 -o FOLDER/out.tar'],
+  ['explain both/team/app:v1'],
+  ['explain local/nothing'],
+  ['purge hub --dry-run'],
+  ['purge hub/library/alpine --dry-run'],
+  ['purge hub/library/alpine:3 --dry-run'],
+  ['purge hub --yes'],
+  ['purge local --yes', 1],
+  ['gc --dry-run'],
+  ['gc --yes'],
+  ['gc --grace 0 --dry-run'],
+  ['gc --grace 1h --yes'],
+  ['quarantine'],
+  ['quarantine restore --all'],
+  [`quarantine restore ${digest('absent')}`, 1],
+  [`quarantine delete ${digest('absent')} --yes`, 1],
+  ['trash local'],
+  ['trash restore local/gone/app:v1'],
+  ['trash restore local/gone/app:v1', 1],
+  ['trash restore local/gone/other:v1 --tag back'],
+  ['trash empty local --dry-run'],
+  ['trash empty local/gone/app --yes'],
+  ['trash hub', 1],
+  ['users create ci --group team --description server'],
+  ['users'],
+  ['users show ci'],
+  ['users update ci --disable'],
+  ['users update ci --enable --no-groups'],
+  ['tokens create ci --expires-in 1h --allow pull --names local/**'],
+  ['tokens ci'],
+  ['tokens delete ci ID'],
+  ['users delete ci'],
+  ['users show ci', 1],
+  ['rules'],
+  ['rules create --names local/** --for-user ana --for-group team --allow pull,push'],
+  ['rules show ID'],
+  ['rules update ID --allow pull'],
+  ['rules delete ID'],
+  ['rules delete declared-1', 1],
+  ['rules create --for-authenticated --allow fly', 1],
+  ['can root admin'],
+  ['can ana local/app'],
+  ['can ana pull local/app --group team'],
+  ['can anonymous push local/app', 1],
+  ['keys'],
+  ['keys rotate'],
+  ['jobs start garbage --dry-run --wait'],
+  ['jobs show ID'],
+  ['jobs confirm ID', 1],
+  ['jobs cancel ID'],
+  ['jobs show ID', 1],
+  ['events --type tag.moved --count 1'],
+  ['events local/team/app --by nobody'],
+  ['events --type nothing', 1],
+  ['jobs start nothing', 1],
+  ['jobs --kind nothing'],
+];
+
+const cleanups = new Cleanups();
+const answers: Record<'server' | 'folder', RunResult[]> = { server: [], folder: [] };
+const ops = new Set<string>();
+let folder: string;
+
+beforeAll(async () => {
+  folder = await makeScratchFolder();
+  cleanups.add(() => removeScratchFolder(folder));
+  const built = buildImage('of the command');
+  await writeFile(path.join(folder, 'image.tar'), await tarOf(entriesOf(layoutOf(built, 'imported/app:1'))));
+  await writeFile(path.join(folder, 'users'), htpasswdOf(['root']));
+  const config = { ...options, access: { htpasswd: path.join(folder, 'users'), rules } };
+  await writeFile(path.join(folder, 'config.yaml'), stringify(config));
+
+  const stopped = await open('stopped');
+  await stopped.server.close();
+  const running = await open('running');
+  running.server.registry.events.on('request', ({ op }) => ops.add(op));
+  const env = {
+    ARTIFACTAPI_URL: running.server.url,
+    ARTIFACTAPI_USER: 'root',
+    ARTIFACTAPI_PASSWORD: passwordOf('root'),
+  };
+  answers.server = await runTable([], env);
+  await running.server.close();
+  const flags = ['--data', path.join(folder, 'stopped'), '--config', path.join(folder, 'config.yaml')];
+  answers.folder = await runTable(flags, {});
+}, 120_000);
+afterAll(() => cleanups.run());
+
+async function open(name: string): Promise<AccessScene> {
+  const scene = await startAccess(cleanups, { ...options, access: { rules }, storage: path.join(folder, name) });
+  const root = scene.as(basic('root'));
+  await pushImage(root, 'local/team/app');
+  for (const name of ['local/gone/app', 'local/gone/other']) {
+    const { manifest } = await pushImage(root, name);
+    await root('DELETE', `/v2/${name}/manifests/${manifest.digest}`);
+  }
+  return scene;
+}
+
+async function runTable(flags: readonly string[], env: Readonly<Record<string, string>>): Promise<RunResult[]> {
+  let id = '';
+  const results: RunResult[] = [];
+  for (const [command] of table) {
+    const words = command.split(' ').map((word) => word.replace('FOLDER', folder).replace(/^ID$/, id));
+    const json = /^(?:import|export) /.test(command) ? [] : ['--json'];
+    const result = await runCommand([...words, ...json, ...flags], { env });
+    if (json.length > 0) id = (documentsOf(result.stdout)[0]?.['id'] as string | undefined) ?? id;
+    results.push(result);
+  }
+  return results;
+}
+
+/** Hides what differs between two registries: times, ids and secrets. */
+function comparable({ code, stdout, stderr }: RunResult): object {
+  const hide = (text: string): string =>
+    text
+      .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
+      .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<uuid>')
+      .replaceAll(/aat_[\w-]+/g, '<token>')
+      .replaceAll(/"id":"(?!declared)[\w-]+"/g, '"id":"<id>"')
+      .replaceAll(/token [0-9a-f]{16}/g, 'token <id>')
+      .replaceAll(/"by":\{[^}]*\}/g, '"by":"<actor>"')
+      .replaceAll(/"seq":\d+/g, '"seq":0')
+      .replaceAll(/garbage-[0-9a-f]{12}/g, '<job>')
+      // The reserve grows in the background after a start.
+      .replaceAll(/"blobs":\{[^}]*\}/g, '"blobs":"<disk>"');
+  return { code, stdout: hide(stdout), stderr: hide(stderr) };
+}
+
+describe('a command against a running registry and against its data folder', () => {
+  it.each(table.map(([command, code = 0], i) => [command, code, i] as const))(
+    'answers alike: artifactapi %s (exit code %i)',
+    (_command, code, i) => {
+      const [server, own] = [answers.server[i], answers.folder[i]];
+      if (server === undefined || own === undefined) throw new Error('the command did not run');
+      expect(server.code, server.stderr).toBe(code);
+      expect(comparable(own)).toEqual(comparable(server));
+    },
+  );
+
+  it('covers every operation of the management API, or the list of those without a command', () => {
+    const uncovered = managementEndpoints.map(({ op }) => op).filter((op) => !ops.has(op));
+    expect(uncovered).toEqual(withoutCommand);
+  });
+});
+
+describe('a data folder without a config file', () => {
+  const data = (): readonly string[] => ['--data', path.join(folder, 'stopped')];
+
+  it('has the repositories that its last start declared, and the accounts and keys in its index', async () => {
+    const listed = await runCommand(['repositories', '--json', ...data()]);
+    expect(documentsOf(listed.stdout).map(({ name, origin }) => [name, origin])).toEqual([
+      ['both', 'declared'],
+      ['hub', 'declared'],
+      ['local', 'declared'],
+      ['team', 'managed'],
+    ]);
+    const images = await runCommand(['images', 'local', '--json', ...data()]);
+    expect(documentsOf(images.stdout).map(({ name }) => name)).toEqual([
+      'gone/app',
+      'gone/other',
+      'imported/app',
+      'team/app',
+    ]);
+    expect(documentsOf((await runCommand(['rules', '--json', ...data()])).stdout)).toEqual([]);
+    expect(documentsOf((await runCommand(['keys', '--json', ...data()])).stdout)).toHaveLength(2);
+  });
+});
