@@ -18,7 +18,7 @@ export function formatReport(report: MigrationReport, folder: string): string {
   const { format, repository, dryRun, images, manifests, tags, blobs, moves, problems } = report;
   const would = dryRun ? 'to add' : 'added';
   const copied = blobs.copied === 0 ? '' : `, of which ${blobs.copied} (${formatBytes(blobs.copiedBytes)}) copied`;
-  const kept = tags.kept === 0 ? '' : `, ${tags.kept} newer here and left as they are`;
+  const kept = tags.kept === 0 ? '' : `, ${tags.kept} newer or immutable here and left as they are`;
   return [
     `${dryRun ? 'dry run: would import' : 'imported'} ${folder} (${formats[format]}) into ${repository}`,
     `  images: ${images}`,

@@ -115,7 +115,7 @@ export interface MigrationReport {
   readonly images: number;
   readonly manifests: MigrationCount;
   readonly tags: MigrationCount & {
-    /** Tags that moved here after they moved in the folder, and stay as they are. */
+    /** Tags that name another digest and stay: immutable ones, and those that moved here after they moved in the folder. */
     readonly kept: number;
   };
   /** Blobs, manifests included, that the data folder did not have. */

@@ -13,6 +13,8 @@ import type { SourceListing, SourceMove } from '../../ports/migration.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
+import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
+import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import { busy, repositoryGone, toRecord } from '../content/manifest-record.js';
 import type { BlobIntake, IntakeItem } from './blob-intake.js';
@@ -36,6 +38,7 @@ export interface BatchParts {
   readonly intake: BlobIntake;
   readonly tally: MigrationTally;
   readonly onFault: OnFault;
+  readonly config: LocalRepositoryConfig;
   readonly by: Actor;
   readonly dryRun: boolean;
   readonly signal: AbortSignal | undefined;
@@ -201,13 +204,13 @@ export class ImportBatch {
     return write;
   }
 
-  /** A tag that was pushed here after it moved in the source stays. */
+  /** A tag that was pushed here after it moved in the source stays, and so does an immutable one. */
   async #planTag(write: Write, { at, source }: ImageImport, entry: PlannedTag['entry'], when: number): Promise<void> {
     const { tag: name, digest } = entry;
     const current = await this.#parts.metadata.tag(at, name);
     const updatedAt = Math.min(entry.at, when);
     if (current?.digest === digest) write.tags.present++;
-    else if (current !== undefined && current.updatedAt >= updatedAt) write.tags.kept++;
+    else if (current !== undefined && (current.updatedAt >= updatedAt || this.#isImmutable(name))) write.tags.kept++;
     else {
       write.tags.added++;
       if (current === undefined) this.#planHistory(write, at, name, await source.movesOf(name), digest);
@@ -219,6 +222,10 @@ export class ImportBatch {
         is: current === undefined ? 'absent' : { digest: current.digest },
       });
     }
+  }
+
+  #isImmutable(tag: Tag): boolean {
+    return immutablePatternOf(this.#parts.config, tag) !== undefined;
   }
 
   /** Adds what the tag named before its current digest. */

@@ -80,7 +80,7 @@ class RegistryImport {
     const intake = new BlobIntake(parts, this.#tally, { copy, verify, dryRun, signal });
     const onFault = this.#reportFault.bind(this);
     this.#reader = new ImageReader({ ...parts, intake, sparse: config.sparse, onFault });
-    this.#batch = new ImportBatch({ ...parts, intake, tally: this.#tally, onFault, by, dryRun, signal });
+    this.#batch = new ImportBatch({ ...parts, intake, tally: this.#tally, onFault, config, by, dryRun, signal });
   }
 
   async importAll(images: readonly SourceImage[]): Promise<ReturnType<MigrationTally['counts']>> {

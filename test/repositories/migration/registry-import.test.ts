@@ -146,6 +146,16 @@ describe('importRegistry', () => {
     expect(await missing('team/app', one)).toEqual([]);
   });
 
+  it('keeps an immutable tag that names another digest, and adds those that are missing', async () => {
+    const config = { name: 'fixed', type: 'local', sparse: 'indexes', description: '', immutableTags: ['*'] } as never;
+    await domain.metadata.apply([{ type: 'repository.put', config, origin: 'managed', when: 1 }], { durable: false });
+    await old.putImage('app', one, ['1'], domain.runtime.now() - 2000);
+    expect(await run({ repository: 'fixed' })).toMatchObject({ tags: { added: 1, kept: 0 } });
+    await old.putImage('app', two, ['1', '2'], domain.runtime.now() - 1000);
+    expect(await run({ repository: 'fixed' })).toMatchObject({ tags: { added: 1, kept: 1 }, problems: 0 });
+    expect((await domain.metadata.tag(keyOf('fixed', 'app'), parseTag('1')))?.digest).toBe(one.manifest.digest);
+  });
+
   it('leaves nothing for the garbage collector but what another image drops', async () => {
     await pushOld();
     await run();
