@@ -136,7 +136,7 @@ export class RetentionJob implements JobKind<Params> {
 
   async #isConfirmed(settings: RetentionSettings): Promise<boolean> {
     const stored = await this.#parts.metadata.document('retention', confirmedId);
-    return (stored as { readonly sha256?: unknown } | undefined)?.sha256 === fingerprint(settings);
+    return stored !== undefined && 'sha256' in stored && stored.sha256 === fingerprint(settings);
   }
 
   async #confirm(settings: RetentionSettings, actor: Actor): Promise<void> {

@@ -109,16 +109,12 @@ export function encodeDeletion(report: Report, dryRun: boolean): Record<string, 
 
 function explainRefusal({ tag, digest, reason, by }: Refused): string {
   const what = tag === undefined ? digest : `tag "${tag}"`;
-  switch (reason) {
-    case 'unknown':
-      return `${what} does not exist`;
-    case 'immutable':
-      return `${what} is immutable (pattern "${by}")`;
-    case 'moved':
-      return `${what} names ${digest} now`;
-    case 'member':
-      return `${what} is in member "${by}": delete it there`;
-    case 'busy':
-      return `${what} keeps changing: try again`;
-  }
+  const explanations: Readonly<Record<Refused['reason'], string>> = {
+    unknown: `${what} does not exist`,
+    immutable: `${what} is immutable (pattern "${by}")`,
+    moved: `${what} names ${digest} now`,
+    member: `${what} is in member "${by}": delete it there`,
+    busy: `${what} keeps changing: try again`,
+  };
+  return explanations[reason];
 }

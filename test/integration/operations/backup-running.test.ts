@@ -44,11 +44,11 @@ describe('a backup of a running registry', () => {
   it('contains every image acknowledged before it, complete, under 8 clients that push, delete and collect', async () => {
     const acknowledged: PushedImage[] = [];
     const deleted = new Set<PushedImage>();
-    let isStopped = false;
+    const stop = new AbortController();
     let isDeleting = false;
     const clients = Array.from({ length: 8 }, () => new Client(registry.url));
     const working = clients.map(async (one, i) => {
-      for (let round = 0; !isStopped; round++) {
+      for (let round = 0; !stop.signal.aborted; round++) {
         acknowledged.push(await pushSmallImage(one, `local/c${i}`, `r${round}`, 3000));
         const old = isDeleting
           ? acknowledged.find((image) => image.name === `local/c${i}` && !deleted.has(image))
@@ -63,7 +63,7 @@ describe('a backup of a running registry', () => {
     const before = acknowledged.slice();
     isDeleting = true;
     const job = await backUp({ folder: 'nightly' });
-    isStopped = true;
+    stop.abort();
     await Promise.all(working);
     for (const one of clients) await one.close();
     expect(job).toMatchObject({ state: 'succeeded', report: { folder: 'nightly', damaged_count: 0 } });

@@ -178,7 +178,7 @@ function summarize({ tags, manifests, stays, refused }: DeletionReport) {
     tags: tags.map(({ tag }) => tag).sort(),
     manifests: manifests.map(({ digest }) => digest).sort(),
     stays: stays.map(({ digest }) => digest).sort(),
-    refused: refused.map(({ tag }) => tag).sort(),
+    refused: refused.map(({ tag }) => tag ?? '').sort(),
   };
 }
 
