@@ -9,10 +9,12 @@ import { addBackupCommands } from './backup/backup-commands.js';
 import { addCheckConfigCommand } from './check-config-command.js';
 import { addAccessCommands } from './client/commands/access.js';
 import { addCacheCommands } from './client/commands/caches.js';
+import { addEditCommands } from './client/commands/edit.js';
 import { addEventCommand } from './client/commands/events.js';
 import { addImageCommands } from './client/commands/images.js';
 import { addJobCommands } from './client/commands/jobs.js';
 import { addRepositoryCommands } from './client/commands/repositories.js';
+import { addRetentionCommand } from './client/commands/retention.js';
 import { addRuleCommands } from './client/commands/rules.js';
 import { addServerCommands } from './client/commands/server.js';
 import { addSpaceCommands } from './client/commands/space.js';
@@ -57,6 +59,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
     .exitOverride();
   program.commandsGroup('Images:');
   addImageCommands(program, io);
+  addEditCommands(program, io);
   addArchiveCommands(program, io);
   program.commandsGroup('Repositories and caches:');
   addRepositoryCommands(program, io);
@@ -64,6 +67,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   program.commandsGroup('Disk space:');
   addSpaceCommands(program, io);
   addTrashCommands(program, io);
+  addRetentionCommand(program, io);
   program.commandsGroup('Access:');
   addAccessCommands(program, io);
   addRuleCommands(program, io);

@@ -96,6 +96,12 @@ describe('a command that cannot do its work', () => {
     ['events --count many', 2, /--count: "many" must be a number/],
     ['completion tcsh', 2, /must be one of bash, zsh, fish|Allowed choices are/],
     // Deletes without a terminal to ask on.
+    ['rm local/app', 2, /names a whole image: add --all, or a tag/],
+    ['rm local/app:1 --all', 2, /--all is for whole images/],
+    ['rm local/app:1', 2, /refusing to delete/],
+    ['tag local/app:v1 new --new --expected sha256:00', 2, /exclude each other/],
+    ['tag local/app:v1 .bad', 1, /OPTIONS_INVALID.*\n {2}tag: invalid tag/],
+    ['retention', 2, /refusing to delete/],
     ['gc --grace soon --yes', 2, /--grace: "soon" must be a number of seconds/],
     ['gc', 2, /refusing to delete without a question/],
     ['repositories delete local', 2, /refusing to delete/],
@@ -135,6 +141,14 @@ describe('a command that cannot do its work', () => {
 });
 
 describe('work that is done in part', () => {
+  it('deletes what it may, and lists what was refused', async () => {
+    await pushImage(scene.as(basic('root')), 'local/parts');
+    const none = await run('rm local/parts:none --yes --json');
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('\n  tag "none" does not exist\n')]);
+    const part = await run('rm local/parts:v1 local/parts:none --yes --json');
+    expect([part.code, documentsOf(part.stdout)[0]]).toMatchObject([3, { counts: { tags: 1, refused: 1 } }]);
+  });
+
   it('exits with 3 and lists what failed', async () => {
     const known = digest('known');
     const answer = (req: IncomingMessage, res: ServerResponse): void => {

@@ -5,6 +5,7 @@ import { addClientCommand, addCommandGroup, collect, type Run } from '../client-
 import type { Column } from '../format.js';
 import { failureOf, formatJobProgress, waitForJob } from '../job-progress.js';
 import { parseSetting } from '../settings.js';
+import { listPlan, planColumns } from './retention.js';
 
 interface StartFlags {
   readonly dryRun?: true;
@@ -53,6 +54,16 @@ export function addJobCommands(program: Command, io: CommandIo): void {
     },
   );
   addStartingCommands(group, io);
+  addClientCommand(
+    group,
+    io,
+    {
+      usage: 'plan <job>',
+      description: 'List what the plan of a retention job deletes, and why',
+      examples: ['artifactapi jobs plan retention-4f0c2a91d3b7'],
+    },
+    ({ client, output }, job) => output.list(listPlan(client, job), planColumns, 'the plan is empty'),
+  );
   addClientCommand(
     group,
     io,
