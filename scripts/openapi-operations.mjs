@@ -133,6 +133,7 @@ const accountRead = { 200: { schema: ref('Account') } };
 const checkRead = { 200: { schema: ref('AccessReport') } };
 const jobAccepted = { 202: { schema: ref('Job'), headers: ['Location'] } };
 const ruleRead = { 200: { schema: ref('Rule') } };
+const syncRead = { 200: { schema: ref('Sync') } };
 const named = (/** @type {string} */ schema) => ({ allOf: [ref(schema), { required: ['name'] }] });
 
 const component = (/** @type {Record<string, Schema>} */ more) => ({
@@ -290,6 +291,11 @@ const managementOperations = {
   'rule.get': { answers: ruleRead },
   'rule.replace': { body: { schema: ref('Rule') }, answers: ruleRead },
   'rule.delete': { answers: { 204: {} } },
+  'sync.list': { answers: { 200: { schema: listOf('syncs', ref('Sync')) } } },
+  'sync.create': { body: { schema: named('Sync') }, answers: created(ref('Sync')) },
+  'sync.get': { answers: syncRead },
+  'sync.replace': { body: { schema: ref('Sync') }, answers: syncRead },
+  'sync.delete': { answers: { 204: {} } },
   'key.list': { answers: { 200: { schema: listOf('keys', ref('Key')) } } },
   'key.rotate': { answers: { 201: { schema: ref('Key') } } },
 };
@@ -305,7 +311,27 @@ export const shownWith = {
   remote: { has_credentials: { type: 'boolean', readOnly: true }, status: { ...ref('CacheStatus'), readOnly: true } },
   account: { created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
   rule: { id: { ...text, readOnly: true }, origin },
+  sync: { origin, status: { ...ref('SyncStatus'), readOnly: true } },
 };
+
+const syncReport = object({
+  sync: text,
+  images: count,
+  tags: { ...count, description: 'Tags that the sync selects and the upstream has.' },
+  copied_tags: count,
+  unchanged_tags: count,
+  failed_tags: count,
+  deleted_tags: count,
+  copied_manifests: count,
+  copied_blobs: count,
+  copied_bytes: count,
+  failed: { ...count, description: 'The number of problems.' },
+  problems: {
+    type: 'array',
+    items: object({ image: text, tag: text, error: text }, ['image', 'error']),
+    description: 'The first 100 problems.',
+  },
+});
 
 /** Schemas of documents that the API only returns, or that no zod schema checks. @type {Readonly<Record<string, Schema>>} */
 export const answerSchemas = {
@@ -376,10 +402,25 @@ export const answerSchemas = {
     upstream_bytes: count,
     used_bytes: count,
   }),
+  SyncStatus: object(
+    {
+      last_run: {
+        ...object({ job: text, state: text, started_at: time, finished_at: time, report: syncReport, error: text }, [
+          'job',
+          'state',
+          'started_at',
+        ]),
+        description: 'Absent before the first run.',
+      },
+      next_run_at: { ...time, description: 'Absent if it runs only on request.' },
+    },
+    [],
+  ),
   JobRequest: {
-    ...object({ kind: { enum: ['garbage', 'backup', 'retention'] }, dry_run: { type: 'boolean', default: false } }, [
-      'kind',
-    ]),
+    ...object(
+      { kind: { enum: ['garbage', 'backup', 'retention', 'sync'] }, dry_run: { type: 'boolean', default: false } },
+      ['kind'],
+    ),
     description: 'The parameters of the kind are further properties.',
   },
   Job: object(

@@ -153,7 +153,7 @@ function describeComponents(/** @type {Tables} */ tables) {
 }
 
 /** Describes the documents of the API. A PUT has the name in its path, so no schema requires it. */
-function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule }) {
+function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule, sync }) {
   const types = Object.entries(repositories).map(([type, checker]) => [
     `${type.charAt(0).toUpperCase()}${type.slice(1)}Repository`,
     describeRepository(type, describeChecker(checker)),
@@ -164,6 +164,7 @@ function describeDocuments(/** @type {Tables['documents']} */ { repositories, ac
     Account: withShown(describeChecker(account), shownWith.account),
     TokenSettings: describeChecker(token),
     Rule: withShown(describeChecker(rule), shownWith.rule),
+    Sync: withShown(toSnakeCase(describeChecker(sync)), shownWith.sync),
   };
 }
 

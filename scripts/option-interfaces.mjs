@@ -17,6 +17,7 @@ const files = {
     root: 'RepositoryOptions',
     imports: ["import type { UpstreamCredentials } from '../../protocol/settings/upstream-credentials.js';"],
   },
+  'sync-options.ts': { root: 'SyncOptions', imports: [] },
   'registry-options.ts': {
     root: 'RegistryOptions',
     imports: [
@@ -25,6 +26,7 @@ const files = {
       "import type { Logger } from '../../ports/runtime.js';",
       "import type { AccessOptions } from './access-options.js';",
       "import type { RepositoryOptions } from './repository-options.js';",
+      "import type { SyncOptions } from './sync-options.js';",
     ],
   },
 };

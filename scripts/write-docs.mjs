@@ -39,6 +39,7 @@ export { renderConfigSchema, renderConfiguration, renderInterfaces };
  * @property {import('zod').ZodType} account
  * @property {import('zod').ZodType} token
  * @property {import('zod').ZodType} rule
+ * @property {import('zod').ZodType} sync
  */
 
 /**
@@ -65,7 +66,7 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '`:name` is a repository and an image (`docker-internal/team/app`). `:name` and `:image` match several path segments.',
     '`:digest` is `sha256:` or `sha512:` and lower-case hex, `:reference` a tag or a digest, `:session` the id of an upload,',
     '`:repository` the name of a configured repository, `:account` the name of an account, `:token` the id of one of its',
-    'tokens, `:rule` the id of a rule. *Access* is the access that the caller needs: see [security.md](security.md). *Spec* is',
+    'tokens, `:rule` the id of a rule, `:sync` the name of a sync. *Access* is the access that the caller needs: see [security.md](security.md). *Spec* is',
     'the endpoint in the OCI distribution specification, or another document that defines the operation.',
     '',
     '## The registry: `/v2`',
@@ -133,10 +134,12 @@ async function loadTables() {
   const { errorTable } = await load('protocol/errors');
   const { placeholderPatterns } = await load('protocol/tables/route-table');
   const { repositorySchemas } = await load('protocol/settings/repository-config');
+  const { syncFieldsSchema } = await load('protocol/settings/sync-config');
   const { accountSchema, tokenSchema } = await load('protocol/tables/access-documents');
   const { accessRuleSchema } = await load('protocol/settings/access-config');
   const documents = {
     repositories: repositorySchemas,
+    sync: syncFieldsSchema,
     account: accountSchema,
     token: tokenSchema,
     rule: accessRuleSchema,

@@ -3,7 +3,8 @@ export { createRegistry, type Registry } from './registry.js';
 export { OptionsError, resolveOptions } from './options/resolve-options.js';
 export type { GarbageCollectionOptions, RegistryOptions } from './options/generated/registry-options.js';
 export type { ResolvedOptions } from './options/options-schema.js';
-export type { LimitOptions } from './options/generated/registry-options.js';
+export type { AuditOptions, LimitOptions } from './options/generated/registry-options.js';
+export type { SyncOptions } from './options/generated/sync-options.js';
 export type {
   AccessOptions,
   AccessRuleOptions,

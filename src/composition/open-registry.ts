@@ -20,6 +20,7 @@ import { createHostMatcher } from '../http/clients/web-pages.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { addNumbers, auditSettings } from './live-numbers.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
+import { openSyncs } from './open-syncs.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
 import { AuditFile } from '../operations/audit-file.js';
@@ -38,6 +39,7 @@ import type { Actor, Journal } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Digest } from '../protocol/digest.js';
+import type { Syncs } from '../ports/syncs.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
@@ -64,6 +66,7 @@ export interface OpenRegistry extends Core {
   readonly directory: Directory;
   readonly jobs: JobRunner;
   readonly readPlan: ReadPlan;
+  readonly syncs: Syncs;
   readonly journal: Journal;
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
@@ -193,14 +196,18 @@ async function openOn(
     background.stop();
     scheduled.stop();
   });
+  const { syncs, schedule } = await openSyncs(live, { ...stores, runtime, directory, upstreams, jobs });
+  closers.add('schedule of syncs', () => schedule.stop());
   // A command that administers the folder does not go on with the work of the registry.
   if (owner === undefined) await jobs.open();
+  if (owner === undefined) schedule.start();
   background.start(options.garbageCollection.intervalSeconds);
   scheduled.start();
   const stable = {
     directory,
     jobs,
     readPlan: (job: string) => retention.plan(job),
+    syncs,
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),

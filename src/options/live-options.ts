@@ -22,6 +22,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   sendfile: 'live',
   limits: 'live',
   garbageCollection: 'live',
+  sync: 'live',
   // A file can neither be added nor removed nor replaced by another.
   audit: 'restart',
   'audit.file': 'restart',

@@ -14,6 +14,7 @@ import {
 } from '../protocol/settings/option-schema.js';
 import { retentionSchema } from '../protocol/settings/retention-config.js';
 import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
+import { syncConfigSchema } from '../protocol/settings/sync-config.js';
 import { isAddressOrNetwork } from '../util/addresses.js';
 import { plainLogger } from '../util/plain-log.js';
 
@@ -137,6 +138,10 @@ export const optionsSchema = strictOptions({
     description:
       'The repositories that exist from the start. They are fixed: the management API refuses to change them.',
   }),
+  sync: z
+    .array(syncConfigSchema)
+    .default([])
+    .meta({ description: 'Copies images of other registries to local repositories, again and again.' }),
   hosts: z.record(z.string(), z.string()).default({}).meta({
     description: "Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.",
   }),

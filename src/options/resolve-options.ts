@@ -5,6 +5,7 @@
 import path from 'node:path';
 import type { Problem } from '../protocol/settings/option-schema.js';
 import { describeProblems } from '../protocol/settings/option-schema.js';
+import { checkSync } from '../protocol/settings/sync-config.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';
 import type { RegistryOptions } from './generated/registry-options.js';
 import { optionsSchema, type ResolvedOptions } from './options-schema.js';
@@ -34,6 +35,7 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
           ...checkTogether(checked.data.repositories, (i) => `repositories[${i}].`),
           ...checkSendfile(checked.data),
           ...checkBackups(checked.data),
+          ...checkSyncs(checked.data),
         ]
       : describeProblems(checked.error)),
     ...findTakenNames(options),
@@ -59,6 +61,17 @@ function checkBackups({ backups, storage }: ResolvedOptions): Problem[] {
   const between = path.relative(path.resolve(storage), path.resolve(backups.folder));
   const isInside = between === '' || !between.startsWith('..');
   return isInside && !path.isAbsolute(between) ? [{ path: at, problem: 'must be outside of the data folder' }] : [];
+}
+
+/** Finds syncs with the same name, and those whose repositories are missing or unsuitable. */
+function checkSyncs({ sync: syncs, repositories }: ResolvedOptions): Problem[] {
+  const byName = new Map(repositories.map((config) => [config.name, config]));
+  return syncs.flatMap((config, i) => {
+    const first = syncs.findIndex(({ name }) => name === config.name);
+    const taken = first < i ? [{ path: 'name', problem: `is already the name of sync[${first}]` }] : [];
+    const problems = [...taken, ...checkSync(config, (name) => byName.get(name))];
+    return problems.map(({ path, problem }) => ({ path: `sync[${i}].${path}`, problem }));
+  });
 }
 
 /** Looks at the options as they came, so that these problems are reported beside others. */

@@ -1,7 +1,8 @@
-/** Small documents of the index: accounts, tokens, rules, signing keys. */
+/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs. */
 
 /** What a document describes. The store does not look inside documents. */
-export type DocumentKind = 'account' | 'account-token' | 'rule' | 'signing-key' | 'job' | 'retention';
+export type DocumentKind =
+  'account' | 'account-token' | 'rule' | 'signing-key' | 'job' | 'retention' | 'sync' | 'sync-status';
 
 export interface Document {
   readonly id: string;

@@ -48,7 +48,7 @@ export interface JournalEntry {
   readonly mediaType?: string;
   /** Set when an administrator overrode the protection of immutable tags. */
   readonly override?: true;
-  /** The id of the document: of access control, or of a job. */
+  /** The id of the document: of access control, of a job or a sync. */
   readonly id?: string;
 }
 

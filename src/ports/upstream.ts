@@ -98,6 +98,10 @@ export interface Upstream {
   /** Lists the tags of all pages, following `Link`, in byte order and without duplicates. */
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>>;
   /**
+   * Lists the images of all pages (`_catalog`), in byte order and without duplicates. Many registries refuse it.
+   */
+  listImages(trail: readonly string[]): Promise<UpstreamResult<readonly string[]>>;
+  /**
    * Lists the referrers of all pages, in byte order of the digest. Reads the fallback tag `sha256-<hex>` when the upstream
    * does not have a referrers API (404).
    */

@@ -2,10 +2,8 @@
  * Implements the `Upstream` port: a client of another registry with authentication, verdicts, redirects and a circuit
  * breaker. The composition root imports it; it imports ports/, protocol/ and util/.
  */
-import type { Logger } from '../ports/runtime.js';
 import type { ManifestContent, Referrer } from '../ports/images.js';
 import type {
-  Outgoing,
   ForwardAttempt,
   ForwardedRequest,
   Upstream,
@@ -20,40 +18,26 @@ import { manifestTypes, ociIndexType } from '../protocol/manifest.js';
 import { formatReference, type Reference, type Tag } from '../protocol/names.js';
 import { sortInTurns } from '../util/scheduling/sort-in-turns.js';
 import { discard } from '../util/outgoing/answer-body.js';
-import { Transport, type Answer } from '../util/outgoing/transport.js';
+import { Transport } from '../util/outgoing/transport.js';
 import { TurnGate } from '../util/scheduling/turns.js';
-import type { CredentialsConfig } from './credentials/credential-source.js';
 import { UpstreamAuth } from './credentials/upstream-auth.js';
 import { readBlob, readBlobFrom, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
 import { HeadRequests } from './upstream-heads.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
 import { budgetOf, formatVia, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
-import { PageSize, readPages, readTags } from './upstream-lists.js';
+import { PageSize, readImages, readPages, readTags, type ReadPage } from './upstream-lists.js';
+import type { UpstreamConfig } from './upstream-config.js';
 import { hasManifestType, readManifest, readManifestHead } from './upstream-manifest.js';
 import { readAllReferrers } from './upstream-referrers.js';
 import { failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import { isRecent } from '../protocol/recent.js';
 
-/** The URL of another registry, and how to reach it. */
-export interface UpstreamConfig {
-  /** An http or https URL. A path is a prefix of image names: `https://host/team` requests `/v2/team/<image>/…`. */
-  readonly url: string;
-  /** A callback is called before the first request, and again when the upstream refuses the credentials it returned. */
-  readonly credentials?: CredentialsConfig | undefined;
-  /** Timeouts, proxy, certificates and allowed targets of connections. */
-  readonly outgoing: Outgoing;
-  /** Hosts of realms that receive the password although their domain differs from that of `url`. @default [] */
-  readonly trustedRealms?: readonly string[] | undefined;
-  /** The name of this registry in `Via`. */
-  readonly instanceId: string;
-  readonly log: Logger;
-  readonly now: () => number;
-}
-
 const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactapi' };
 /** Identical in every request, because a tag may resolve differently per `Accept`. Never offers schema 1. */
 const manifestAccept = manifestTypes.join(', ');
+/** What the token for the catalog is kept under. No image has this name. */
+const catalogKey = '_catalog';
 /** The deadline for reading a body into memory, as a multiple of the response timeout. */
 const wholeBodyFactor = 6;
 /** Answers to a range. After one that is of no use, the blob is requested without a range. */
@@ -169,14 +153,19 @@ class RegistryClient implements Upstream {
   }
 
   listTags(image: string, trail: readonly string[]): Promise<UpstreamResult<readonly Tag[]>> {
+    const headers = { accept: 'application/json' };
+    const askPage = (query: string): Ask => this.#ask('GET', image, `tags/list${query}`, { trail, headers });
+    return this.#judge(trail, async () => sortInTurns(await this.#readList(askPage, readTags), (tag) => tag));
+  }
+
+  listImages(trail: readonly string[]): Promise<UpstreamResult<readonly string[]>> {
+    const headers = { ...commonHeaders, accept: 'application/json', via: this.via(trail) };
+    const askPage = (query: string): Ask => {
+      return { method: 'GET', image: catalogKey, url: new URL(`/v2/_catalog${query}`, this.#base), headers };
+    };
     return this.#judge(trail, async () => {
-      const tags = await this.#pageSize.choose((query) => {
-        const headers = { accept: 'application/json' };
-        const first = this.#ask('GET', image, `tags/list${query}`, { trail, headers });
-        const getPage = (url: URL): Promise<Answer> => this.#exchange.ask({ ...first, url });
-        return readPages(first.url, getPage, readTags, this.#wholeBodyMs);
-      });
-      return sortInTurns(tags, (tag) => tag);
+      const names = await this.#readList(askPage, (page) => readImages(page, this.#nameOf('')));
+      return sortInTurns(names, (name) => name);
     });
   }
 
@@ -226,6 +215,13 @@ class RegistryClient implements Upstream {
   async close(): Promise<void> {
     this.#auth.close();
     this.#transport.close();
+  }
+
+  #readList<T>(askPage: (query: string) => Ask, read: ReadPage<T>): Promise<readonly T[]> {
+    return this.#pageSize.choose((query) => {
+      const first = askPage(query);
+      return readPages(first.url, (url) => this.#exchange.ask({ ...first, url }), read, this.#wholeBodyMs);
+    });
   }
 
   async #fetchManifest(image: string, reference: Reference, trail: readonly string[]): Promise<ManifestContent> {

@@ -1,4 +1,4 @@
-import { isTag, type Tag } from '../protocol/names.js';
+import { isTag, tryParseName, type Tag } from '../protocol/names.js';
 import { linksOf } from '../protocol/upstream/answer-headers.js';
 import { parseObject } from './upstream-manifest.js';
 import { readDocument } from '../util/outgoing/answer-body.js';
@@ -18,7 +18,7 @@ const tooLong = `its list is too long: at most ${maxItems} items in ${maxPages} 
 export type GetPage = (url: URL) => Promise<Answer>;
 
 /** Returns the items of one page's JSON; `undefined` when it is not a list of this kind. */
-type ReadPage<T> = (page: Readonly<Record<string, unknown>>) => readonly T[] | undefined;
+export type ReadPage<T> = (page: Readonly<Record<string, unknown>>) => readonly T[] | undefined;
 
 /**
  * Returns the items of all pages. The next page has the path of the first one and the query of its `Link`: registries behind
@@ -90,6 +90,17 @@ function nextPage({ headers }: Answer, first: URL): URL | undefined {
   const url = new URL(first);
   url.search = query;
   return url;
+}
+
+/** Returns the valid names in a page of the catalog that begin with a prefix, without it. */
+export function readImages(page: Readonly<Record<string, unknown>>, prefix: string): readonly string[] | undefined {
+  const names = page['repositories'];
+  if (names === null) return [];
+  if (!Array.isArray(names)) return undefined;
+  return names.flatMap((name) => {
+    if (typeof name !== 'string' || !name.startsWith(prefix)) return [];
+    return tryParseName(name.slice(prefix.length)) ?? [];
+  });
 }
 
 /** Returns `tags` of a page without invalid tags. Some servers send `null` for an empty list. */

@@ -42,6 +42,7 @@ describe('resolveOptions', () => {
       reserveBytes: 67_108_864,
       acceptEmptyIndex: false,
       maxManifestCacheBytes: 67_108_864,
+      sync: [],
     });
     expect(logger).toEqual(plainLogger);
   });
@@ -197,6 +198,49 @@ describe('resolveOptions', () => {
     ['a tiny file', { file: 'a', maxBytes: 10 }, 'audit.maxBytes', 'must be at least 4096'],
   ])('refuses an audit file with %s', (_title, audit, path, problem) => {
     expect(problemsOf({ storage: '/x', audit })).toEqual([{ path, problem: expect.stringMatching(problem) as string }]);
+  });
+
+  it.each<[string, object, string, string | RegExp]>([
+    ['of an unknown repository', { from: 'none' }, 'from', 'unknown repository "none"'],
+    ['of a repository without an upstream', { from: 'local' }, 'from', '"local" is not a remote repository'],
+    ['to an unknown repository', { to: 'none' }, 'to', 'unknown repository "none"'],
+    ['to a repository that is not local', { to: 'all' }, 'to', '"all" is not a local repository'],
+    ['with tags and a range', { tags: ['*'], semver: '>=1' }, 'semver', 'must not be set together with tags'],
+    ['with a range that is none', { semver: 'latest and greatest' }, 'semver', /^must be a range of versions/],
+    ['without images', { images: [] }, 'images', 'must have at least one pattern'],
+    ['with a platform without a system', { platforms: ['amd64'] }, 'platforms[0]', /^must be os\/architecture/],
+    [
+      'with platforms to a complete repository',
+      { to: 'full', platforms: ['linux/amd64'] },
+      'platforms',
+      /^need sparse/,
+    ],
+    ['that runs all the time', { everySeconds: 1 }, 'everySeconds', 'must be 0, or at least 60'],
+    ['with the name of another', { name: 'other' }, 'name', 'is already the name of sync[0]'],
+    ['with a name that is none', { name: 'A/b' }, 'name', /^must be one component/],
+  ])('refuses a sync %s', (_title, settings, path, problem) => {
+    const repositories = [
+      { name: 'local', type: 'local' },
+      { name: 'full', type: 'local', sparse: false },
+      { name: 'hub', type: 'remote', url: 'https://up.example' },
+      { name: 'all', type: 'virtual', members: ['hub'] },
+    ];
+    const sync = { name: 's', from: 'hub', to: 'local', images: ['app'] };
+    const options = {
+      storage: '/x',
+      repositories,
+      sync: [
+        { ...sync, name: 'other' },
+        { ...sync, ...settings },
+      ],
+    };
+    expect(problemsOf(options)).toEqual([
+      {
+        path: `sync[1].${path}`,
+        problem: typeof problem === 'string' ? problem : (expect.stringMatching(problem) as string),
+      },
+    ]);
+    expect(problemsOf({ ...options, sync: [sync] })).toEqual([]);
   });
 
   it('tells all problems in its message', () => {

@@ -9,7 +9,7 @@ const run = promisify(execFile);
 
 function compiledFrom(folder: string): string[] {
   return readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'))
     .map((file) => path.posix.join('dist', folder, file.split(path.sep).join('/')))
     .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
 }

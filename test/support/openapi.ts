@@ -2,6 +2,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ZodType } from 'zod';
 import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
+import { syncFieldsSchema } from '../../src/protocol/settings/sync-config.js';
 import { accountSchema, tokenSchema } from '../../src/protocol/tables/access-documents.js';
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
@@ -49,6 +50,7 @@ export async function loadWriter(): Promise<Writer> {
 export function tablesOf(version: string): Tables {
   const documents = {
     repositories: repositorySchemas,
+    sync: syncFieldsSchema,
     account: accountSchema,
     token: tokenSchema,
     rule: accessRuleSchema,

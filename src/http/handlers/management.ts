@@ -4,6 +4,7 @@ import type { Jobs, ReadPlan } from '../../ports/jobs.js';
 import type { Journal } from '../../ports/journal.js';
 import type { Caller, Repository, RepositoryDirectory, TagEntry } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
+import type { Syncs } from '../../ports/syncs.js';
 import type { RepositoryRecord } from '../../ports/metadata.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { encodeExplanation, encodeHealth, encodeStatus, encodeTime } from '../../protocol/tables/encoding.js';
@@ -31,6 +32,7 @@ import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
 import { createProtectionHandlers } from './protection.js';
 import { purgeCache } from './purge.js';
+import { createSyncHandlers } from './syncs.js';
 
 const maxPageSize = 1000;
 /** Tags that are described in one turn of the event loop. */
@@ -46,6 +48,7 @@ export interface ManagementParts extends AdministrationParts, GarbageParts {
   readonly access: AccessControl;
   readonly jobs: Jobs;
   readonly readPlan: ReadPlan;
+  readonly syncs: Syncs;
   readonly journal: Journal;
   /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
   loadArchives(): Promise<Archives>;
@@ -134,6 +137,7 @@ export function createManagementHandlers(
       () => parts().jobs,
       (job) => parts().readPlan(job),
     ),
+    ...createSyncHandlers(() => parts().syncs),
     'event.list': createListEvents(() => parts().journal),
   };
 }

@@ -4,6 +4,7 @@ import type { MetadataStore } from '../../ports/metadata.js';
 import type { Logger } from '../../ports/runtime.js';
 import type { AccessOptions } from './access-options.js';
 import type { RepositoryOptions } from './repository-options.js';
+import type { SyncOptions } from './sync-options.js';
 
 /** The options of `createRegistry`. Durations are in seconds and sizes in bytes, as their names say. */
 export interface RegistryOptions {
@@ -24,6 +25,11 @@ export interface RegistryOptions {
    * @default []
    */
   readonly repositories?: readonly RepositoryOptions[];
+  /**
+   * Copies images of other registries to local repositories, again and again.
+   * @default []
+   */
+  readonly sync?: readonly SyncOptions[];
   /**
    * Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.
    * @default {}

@@ -1,7 +1,16 @@
 import type { Problem } from '../settings/option-schema.js';
 import { encodeDocument, problemsFound } from './encoding.js';
 
-const documents = ['repository', 'account', 'account-token', 'rule', 'signing-key', 'job', 'retention'] as const;
+const documents = [
+  'repository',
+  'account',
+  'account-token',
+  'rule',
+  'signing-key',
+  'job',
+  'retention',
+  'sync',
+] as const;
 
 /** What the journal records: a noun and a past participle, as in the names of events. */
 export const eventTypes = [

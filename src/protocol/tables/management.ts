@@ -3,6 +3,7 @@ import { imageEndpoints } from './image-endpoints.js';
 import { jobEndpoints } from './job-endpoints.js';
 import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
+import { syncEndpoints } from './sync-endpoints.js';
 import {
   dryRunQuery,
   explainQuery,
@@ -153,6 +154,7 @@ export const managementEndpoints = [
   ...protectionEndpoints,
   ...jobEndpoints,
   ...trashEndpoints,
+  ...syncEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 /** An operation of the management API. */

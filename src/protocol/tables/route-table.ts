@@ -27,6 +27,7 @@ import {
   type WireName,
 } from '../names.js';
 import { jobIdPattern, parseJobId } from './job-documents.js';
+import { parseSyncName } from './sync-documents.js';
 import type { QueryParameter } from './query-parameters.js';
 
 /** One operation: its name, method and path, and the access that it requires. */
@@ -57,6 +58,7 @@ interface Placeholders {
   token: string;
   rule: string;
   job: string;
+  sync: string;
 }
 
 type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -81,6 +83,7 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   token: parseTokenId,
   rule: parseRuleId,
   job: parseJobId,
+  sync: parseSyncName,
 };
 
 /** The patterns of placeholders for the OpenAPI document. The parsers also check lengths. */
@@ -95,6 +98,7 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   token: tokenIdPattern,
   rule: ruleIdPattern,
   job: jobIdPattern,
+  sync: repositoryNamePattern,
 };
 
 /** Twice the length that a name, a digest and the literal segments need. */

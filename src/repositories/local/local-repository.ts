@@ -62,13 +62,14 @@ export class LocalRepository implements Repository {
     return this.#reportDamage(at, record.digest, record.size, info?.size);
   }
 
-  async getManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
+  async getManifest({ actor }: Caller, image: string, reference: Reference): Promise<ManifestContent | undefined> {
     const record = await this.#findManifest(this.#at(image), reference);
     if (record === undefined) return undefined;
     const { digest, mediaType, size } = record;
     const bytes = this.#parts.manifests.get(digest) ?? (await this.#readManifest(this.#at(image), record));
     if (bytes === undefined) return undefined;
-    this.#parts.pullCounts.count(this.#at(image), digest);
+    // A job that compares or copies images does not use them.
+    if (actor.via !== 'job') this.#parts.pullCounts.count(this.#at(image), digest);
     return { digest, mediaType, size, bytes };
   }
 

@@ -110,6 +110,11 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'rule.get':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'rule.replace':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'rule.delete':         [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'sync.list':           [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'sync.create':         [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+  'sync.get':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'sync.replace':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'sync.delete':         [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
   'key.list':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'key.rotate':          [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
 };
@@ -141,6 +146,9 @@ const recorded: Partial<Record<Op, readonly string[]>> = {
   'rule.create': ['rule.created'],
   'rule.replace': ['rule.replaced'],
   'rule.delete': ['rule.deleted'],
+  'sync.create': ['sync.created'],
+  'sync.replace': ['sync.replaced'],
+  'sync.delete': ['sync.deleted'],
   'key.rotate': ['signing-key.created'],
 };
 /** Operations that write and leave no line: what they change cannot be seen, or they are refused in this table. */
@@ -169,6 +177,7 @@ interface Content {
   readonly token: string;
   readonly rule: string;
   readonly job: string;
+  readonly sync: string;
 }
 
 /** What goes along with a request: the query, and a body where one is needed. */
@@ -192,6 +201,8 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'image.moveTag': () => document({ tag: 'v2', reference: 'v1', expected: null }),
   'trash.restore': ({ image, digest: deleted }) => document({ image, digest: deleted }),
   'job.start': () => document({ kind: 'garbage', dry_run: true }),
+  'sync.create': ({ repository }) => document(syncOf(`${repository}-new`)),
+  'sync.replace': ({ sync }) => document({ ...syncOf(sync), images: ['b'] }),
   'access.check': () => ({ query: 'user=reader&image=team-main/app' }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
@@ -202,6 +213,13 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
 
 const document = (value: object): Send => ({ headers: json, body: JSON.stringify(value) });
 const localOf = (name: string): object => ({ name, package_type: 'docker', repo_type: 'local' });
+const syncOf = (name: string): object => ({
+  name,
+  from: 'team-remote',
+  to: 'team-main',
+  images: ['a'],
+  every_seconds: 0,
+});
 const remoteOf = (name: string): object => ({
   name,
   package_type: 'docker',
@@ -234,6 +252,7 @@ beforeAll(async () => {
     repositories: [
       { name: 'team-main', type: 'local', sparse: true },
       { name: 'other', type: 'local' },
+      { name: 'team-remote', type: 'remote', url: 'http://127.0.0.1:1' },
     ],
     // So that each wrong password comes from elsewhere, and none of them has to wait.
     trustedProxies: ['127.0.0.1'],
@@ -375,6 +394,7 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     token: '',
     rule: '',
     job: '',
+    sync: '',
   };
   if (path.includes(':name') || op === 'explain.get') {
     const pushed = await pushImage(root, name);
@@ -395,6 +415,10 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     expect((await root('POST', '/api/v1/gc')).status).toBe(200);
     const { jobs } = (await root('GET', '/api/v1/jobs?n=1')).json() as { jobs: { id: string }[] };
     return { ...content, job: jobs[0]?.id ?? '' };
+  }
+  if (path.includes(':sync')) {
+    await manage(root, 'POST', 'syncs', syncOf(repository));
+    return { ...content, sync: repository };
   }
   if (path.includes(':rule')) {
     const { id } = (await manage(root, 'POST', 'rules', rule)) as { id: string };
@@ -427,6 +451,7 @@ async function look({ method, path }: Endpoint, content: Content): Promise<reado
         'keys',
         'quarantine',
         'jobs',
+        'syncs',
         `repositories/${repository}`,
         `repositories/${repository}/trash`,
       ].map((place) => `/api/v1/${place}`);

@@ -15,6 +15,7 @@ const params = {
   token: '0'.repeat(16),
   rule: 'none',
   job: 'garbage-0',
+  sync: 'none',
 };
 /** What anyone who is logged in may ask for: `login`, and what is open to all. */
 const forUsers = new Set(['none', 'login']);

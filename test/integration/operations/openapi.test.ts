@@ -230,6 +230,20 @@ describe('docs/openapi.json', () => {
     });
   });
 
+  it('describes syncs', async () => {
+    await post('/repositories', { ...remote, name: 'upstream' });
+    const sync = { name: 'nightly', from: 'upstream', to: 'local', images: ['app'], platforms: ['linux/amd64'] };
+    await post('/syncs', { ...sync, semver: '>=1', referrers: true, every_seconds: 3600, delete: true });
+    const { id } = (await post('/jobs', { kind: 'sync', sync: 'nightly' }, 202)).json() as { id: string };
+    await vi.waitFor(async () => {
+      const { body } = await exchange('GET', `${api}/syncs/nightly`, 200);
+      expect(JSON.parse(body.toString())).toMatchObject({ status: { last_run: { job: id, state: 'partly' } } });
+    });
+    await exchange('GET', `${api}/syncs`, 200);
+    await put('/syncs/nightly', (await exchange('GET', `${api}/syncs/nightly`, 200)).json() as object);
+    await exchange('DELETE', `${api}/syncs/nightly`, 204);
+  });
+
   it('describes the journal', async () => {
     const query = 'types=tag.moved&types=repository.created&by=root&n=5';
     const { body } = await exchange('GET', `${api}/events?${query}`, 200);
@@ -306,6 +320,9 @@ describe('docs/openapi.json', () => {
     ['/accounts', 'account.create', { name: 'a b' }],
     ['/rules', 'rule.create', { users: ['a'], allow: ['write'] }],
     ['/rules', 'rule.create', { users: ['a'] }],
+    ['/syncs', 'sync.create', { name: 'x', from: 'hub', to: 'local', images: [] }],
+    ['/syncs', 'sync.create', { name: 'x', to: 'local', images: ['a'] }],
+    ['/syncs', 'sync.create', { name: 'x', from: 'hub', to: 'local', images: ['a'], platforms: ['arm64'] }],
   ])('refuses the same documents as the registry: %s %s %j', async (url, op, value) => {
     const answer = await ask('POST', api + url, { headers: json, body: JSON.stringify(value) });
     expect(answer.codes).toEqual(['OPTIONS_INVALID']);

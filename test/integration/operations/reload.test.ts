@@ -36,6 +36,8 @@ const reloadOf =
     (await server.registry.reload({ ...server.options, ...change })).map(({ option }) => option);
 
 const local = { name: 'local', type: 'local' } as const;
+const hub = { name: 'hub', type: 'remote', url: 'http://127.0.0.1:1' } as const;
+const sync = { name: 'nightly', from: 'hub', to: 'local', images: ['app'], everySeconds: 0 } as const;
 const pathsOf = (error: unknown): unknown =>
   error instanceof OptionsError ? error.problems.map((problem) => problem.path) : error;
 const manifest = imageManifest('reload');
@@ -61,6 +63,7 @@ describe('a reload of each option', () => {
     sendfile: { sendfile: 'x-sendfile', trustedProxies: ['10.0.0.1'] },
     limits: { limits: { maxBlobBytes: 5 } },
     garbageCollection: { garbageCollection: { graceSeconds: 5 } },
+    sync: { repositories: [local, hub], sync: [sync] },
     audit: { audit: { file: '/dev/null' } },
     backups: { backups: { folder: '/elsewhere' } },
     retention: { retention: { policies: [{ names: ['**'] }] } },
@@ -114,6 +117,18 @@ describe('a reload applies', () => {
     await reload({ repositories: [local, { name: 'made', type: 'local', description: 'declared' }] });
     expect(server.registry.repositories.get('made')).toMatchObject({ origin: 'declared', description: 'declared' });
     expect((await pull(client, 'made/app')).status).toBe(200);
+  });
+
+  it('syncs', async () => {
+    const { client, reload } = await start();
+    const syncs = async (): Promise<object> => (await client.get('/api/v1/syncs')).json() as object;
+    await reload({ repositories: [local, hub], sync: [sync] });
+    expect(await syncs()).toMatchObject({ syncs: [{ name: 'nightly', origin: 'declared', images: ['app'] }] });
+    await reload({ repositories: [local, hub], sync: [{ ...sync, images: ['other'] }] });
+    expect(await syncs()).toMatchObject({ syncs: [{ name: 'nightly', images: ['other'] }] });
+    expect(await reload({ repositories: [local], sync: [sync] }).catch(pathsOf)).toEqual(['sync[0].from']);
+    await reload({ repositories: [local], sync: [] });
+    expect(await syncs()).toEqual({ syncs: [] });
   });
 
   it('addresses', async () => {

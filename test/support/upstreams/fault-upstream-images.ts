@@ -24,6 +24,8 @@ export class FaultImages {
   pageSize = 1000;
   /** Whether the registry has a referrers API. */
   hasReferrers = true;
+  /** Whether the registry lists its images. */
+  hasCatalog = true;
 
   /** Adds a blob under a name; returns its digest. */
   addBlob(name: string, bytes: Buffer): string {
@@ -58,6 +60,11 @@ export class FaultImages {
   manifest(name: string, reference: string): Manifest | undefined {
     const key = reference.includes(':') ? reference : this.tags.get(`${name}:${reference}`);
     return this.manifests.get(`${name}@${key ?? ''}`);
+  }
+
+  /** Returns the names of all images, in byte order. */
+  names(): string[] {
+    return [...new Set([...this.manifests.keys()].map((key) => key.slice(0, key.indexOf('@'))))].sort();
   }
 
   /** Returns the tags of a name. */

@@ -233,6 +233,7 @@ export class FaultUpstream {
   #content(request: RequestRecord, fault: Fault): Answer {
     const { pathname, searchParams } = new URL(request.path, this.url);
     if (/^\/v2\/?$/.test(pathname)) return json({});
+    if (pathname === '/v2/_catalog') return this.#catalogPage(searchParams);
     const [, name = '', kind = '', key = ''] =
       /^\/v2\/(.+)\/(manifests|blobs|tags|referrers)\/([^/]+)$/.exec(pathname) ?? [];
     if (kind === 'manifests') return this.#manifest(name, key);
@@ -265,6 +266,15 @@ export class FaultUpstream {
     const end = Math.min(bytes.length, start + partBytes);
     const contentRange = `bytes ${start}-${end - 1}/${bytes.length}`;
     return { status: 206, headers: { ...headers, 'content-range': contentRange }, body: bytes.subarray(start, end) };
+  }
+
+  #catalogPage(query: URLSearchParams): Answer {
+    if (!this.images.hasCatalog) return problem(404, 'UNSUPPORTED');
+    const names = this.images.names().filter((name) => name > (query.get('last') ?? ''));
+    const size = Math.min(this.images.pageSize, Number(query.get('n') ?? Infinity));
+    const repositories = names.slice(0, size);
+    const link = { link: `</v2/_catalog?n=${size}&last=${repositories.at(-1) ?? ''}>; rel="next"` };
+    return json({ repositories }, names.length > size ? link : {});
   }
 
   #tagPage(name: string, pathname: string, query: URLSearchParams): Answer {

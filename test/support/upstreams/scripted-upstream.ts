@@ -68,6 +68,7 @@ export class ScriptedUpstream implements Upstream {
   readonly statManifest = notAsked;
   readonly getManifest = notAsked;
   readonly listTags = notAsked;
+  readonly listImages = notAsked;
   readonly listReferrers = notAsked;
   readonly exchange = notAsked;
   readonly checkRegistry = notAsked;

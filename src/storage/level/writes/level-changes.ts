@@ -206,6 +206,7 @@ function putDocument(view: LevelView, { kind, id, value }: ChangeOf<'document.pu
   const key = documentKey(kind, id);
   const isNew = view.get(key) === undefined;
   view.put(key, value);
+  if (kind === 'sync-status') return;
   journal.record(isNew ? `${kind}.created` : `${kind}.replaced`, { id });
 }
 
@@ -213,6 +214,7 @@ function deleteDocument(view: LevelView, { kind, id }: ChangeOf<'document.delete
   const key = documentKey(kind, id);
   if (view.get(key) === undefined) return;
   view.delete(key);
+  if (kind === 'sync-status') return;
   journal.record(`${kind}.deleted`, { id });
 }
 

@@ -1,0 +1,47 @@
+import type { JobRunner } from '../operations/jobs.js';
+import { SyncBook } from '../operations/sync/sync-book.js';
+import { createSyncJob } from '../operations/sync/sync-job.js';
+import { SyncSchedule } from '../operations/sync/sync-schedule.js';
+import type { MetadataStore } from '../ports/metadata.js';
+import type { RepositoryDirectory } from '../ports/repository.js';
+import type { Runtime } from '../ports/runtime.js';
+import type { LiveOptions } from '../options/live-options.js';
+import { publicReasonOf } from './failure-reason.js';
+import type { Upstreams } from './upstreams.js';
+
+/** What the syncs use. */
+export interface SyncsParts {
+  readonly metadata: MetadataStore;
+  readonly runtime: Runtime;
+  readonly directory: RepositoryDirectory;
+  readonly upstreams: Upstreams;
+  readonly jobs: JobRunner;
+}
+
+/** Loads the syncs and registers their kind of job. The schedule is not started. */
+export async function openSyncs(
+  live: LiveOptions,
+  parts: SyncsParts,
+): Promise<{ readonly syncs: SyncBook; readonly schedule: SyncSchedule }> {
+  const { directory, upstreams, jobs, runtime } = parts;
+  const syncs = await SyncBook.open({
+    ...parts,
+    declared: () => live.current.sync,
+    now: () => runtime.now(),
+    repository: (name) => directory.get(name)?.repository.config,
+    job: (id) => jobs.get(id),
+  });
+  jobs.register(
+    createSyncJob({
+      book: syncs,
+      runtime,
+      repository: (name) => directory.get(name)?.repository,
+      upstream: (name) => {
+        const config = directory.get(name)?.repository.config;
+        return config?.type === 'remote' ? upstreams.connect(config).upstream : undefined;
+      },
+      describeFailure: publicReasonOf,
+    }),
+  );
+  return { syncs, schedule: new SyncSchedule({ syncs, jobs, runtime }) };
+}
