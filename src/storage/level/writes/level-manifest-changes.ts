@@ -60,7 +60,11 @@ export async function putManifest(
   const kept = new Set(manifest.references);
   const dropped = (before ?? trashed)?.references.filter((named) => !kept.has(named)) ?? [];
   await releaseReferences(view, place, dropped, manifest.pushedAt);
-  for (const named of manifest.references) reviveLink(view, place, named);
+  const turn = takeTurns();
+  for (const named of manifest.references) {
+    await turn();
+    reviveLink(view, place, named);
+  }
 }
 
 /** Deletes a manifest and its tags. Leaves candidates for its bytes and its links. */
