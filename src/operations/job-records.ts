@@ -68,3 +68,8 @@ export class JobRecords {
 function putJob(job: StoredJob): Change {
   return { type: 'document.put', kind: 'job', id: job.id, value: job };
 }
+
+/** Returns a job as callers see it. */
+export function withoutState({ saved: _saved, ...job }: StoredJob): Job {
+  return job;
+}

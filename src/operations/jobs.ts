@@ -11,7 +11,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { problemsFound } from '../protocol/tables/encoding.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
-import { interrupted, JobRecords, type StoredJob } from './job-records.js';
+import { interrupted, JobRecords, withoutState, type StoredJob } from './job-records.js';
 import { JobRun } from './job-run.js';
 
 /** How often a job is resumed without saving a state in between: it may be what ends the process. */
@@ -95,6 +95,7 @@ export class JobRunner implements Jobs {
   }
 
   async start(request: JobRequest, by: Actor): Promise<Job> {
+    await this.#settle(request.kind);
     const { run, stored } = this.#begin(request, by);
     await stored;
     return withoutState(run.current);
@@ -119,7 +120,7 @@ export class JobRunner implements Jobs {
   }
 
   async #confirm(id: string, by: Actor): Promise<Job | undefined> {
-    const job = await this.#records.get(id);
+    const job = await this.#settled(id);
     if (job === undefined) return undefined;
     if (this.#view(job).state !== 'waiting') {
       throw new RegistryError('CONFLICT', { message: `job "${id}" is not waiting for a confirmation` });
@@ -134,7 +135,7 @@ export class JobRunner implements Jobs {
   }
 
   async #remove(id: string, by: Actor): Promise<'cancelled' | 'deleted' | undefined> {
-    const job = await this.#records.get(id);
+    const job = await this.#settled(id);
     if (job === undefined) return undefined;
     const run = this.#runOf(job);
     if (run !== undefined) {
@@ -147,6 +148,18 @@ export class JobRunner implements Jobs {
     }
     await this.#records.delete(id, by);
     return 'deleted';
+  }
+
+  /** Waits while the record of a job that ended is being stored. */
+  async #settle(kind: string): Promise<void> {
+    const run = this.#running.get(kind);
+    if (run !== undefined && run.current.state !== 'running') await run.ended;
+  }
+
+  async #settled(id: string): Promise<StoredJob | undefined> {
+    const job = await this.#records.get(id);
+    if (job !== undefined) await this.#settle(job.kind);
+    return this.#records.get(id);
   }
 
   #begin(request: JobRequest, by: Actor): Started {
@@ -163,8 +176,7 @@ export class JobRunner implements Jobs {
 
   async #runNow(request: JobRequest, by: Actor): Promise<Job> {
     const { stored, result } = this.#begin(request, by);
-    await stored;
-    return result;
+    return stored.then(() => result);
   }
 
   /** Runs a job when the running ones of its kind ended. */
@@ -240,9 +252,8 @@ export class JobRunner implements Jobs {
   async #prune(job: Job): Promise<void> {
     if (job.state === 'running') return;
     const { log } = this.#parts.runtime;
-    await this.#records
-      .prune(job)
-      .catch((err: unknown) => log.error({ err, kind: job.kind }, 'old job records could not be deleted'));
+    const onError = (err: unknown): void => log.error({ err, kind: job.kind }, 'old job records could not be deleted');
+    await this.#records.prune(job).catch(onError);
   }
 
   async #fail(run: JobRun, kind: JobKind, err: unknown): Promise<void> {
@@ -282,11 +293,7 @@ export class JobRunner implements Jobs {
   #kindOf(kind: string): JobKind {
     const known = this.#kinds.get(kind);
     if (known !== undefined) return known;
-    const kinds = [...this.#kinds.keys()].map((name) => JSON.stringify(name)).join(', ');
-    throw problemsFound([{ path: 'kind', problem: `must be one of ${kinds}` }]);
+    const kinds = [...this.#kinds.keys()].map((name) => `"${name}"`);
+    throw problemsFound([{ path: 'kind', problem: `must be one of ${kinds.join(', ')}` }]);
   }
-}
-
-function withoutState({ saved: _saved, ...job }: StoredJob): Job {
-  return job;
 }

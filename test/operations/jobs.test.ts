@@ -70,6 +70,8 @@ let runtime: TestRuntime;
 let metadata: Documents & MetadataWriter;
 /** Whether the index refuses writes. */
 let isBroken: boolean;
+/** Writes wait for this. */
+let held: Promise<void>;
 let writes: { readonly changes: readonly Change[]; readonly options: WriteOptions }[];
 let oven: Oven;
 let kiln: Oven;
@@ -89,12 +91,13 @@ beforeEach(async () => {
   const documents = memoryDocuments();
   writes = [];
   isBroken = false;
+  held = Promise.resolve();
   metadata = {
     ...documents,
     apply: (changes, options) => {
       if (isBroken) return Promise.reject(new RegistryError('UNAVAILABLE'));
       writes.push({ changes, options });
-      return documents.apply(changes, options);
+      return held.then(() => documents.apply(changes, options));
     },
   };
   await restart();
@@ -107,6 +110,26 @@ async function settle(): Promise<void> {
 
 const start = (kind = 'oven', params?: Record<string, unknown>): Promise<Job> =>
   runner.start({ kind, ...(params === undefined ? {} : { params }) }, ana);
+
+describe('a job whose record is still being stored', () => {
+  it.each([
+    ['confirmed', 'waiting', async (id: string) => (await runner.confirm(id, bob))?.state, 'running'],
+    ['followed by another', 'succeeded', async () => (await start()).state, 'running'],
+    ['deleted', 'succeeded', (id: string) => runner.remove(id, bob), 'deleted'],
+  ] as const)('can be %s as soon as callers see that it is %s', async (_what, state, act, expected) => {
+    const { id } = await start();
+    await settle();
+    let release = (): void => undefined;
+    held = new Promise((resolve) => (release = resolve));
+    oven.last.end({ state, report: {} });
+    await settle();
+    expect((await runner.get(id))?.state).toBe(state);
+    const acting = act(id);
+    await settle();
+    release();
+    expect(await acting).toBe(expected);
+  });
+});
 
 describe('a job', () => {
   it('runs with its parameters and leaves a record of who started it and what it did', async () => {
