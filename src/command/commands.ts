@@ -18,6 +18,7 @@ import { addRetentionCommand } from './client/commands/retention.js';
 import { addRuleCommands } from './client/commands/rules.js';
 import { addServerCommands } from './client/commands/server.js';
 import { addSpaceCommands } from './client/commands/space.js';
+import { addSyncCommands } from './client/commands/syncs.js';
 import { addTrashCommands } from './client/commands/trash.js';
 import { processIo, type CommandIo } from './command-io.js';
 import { addCompletionCommand } from './completion.js';
@@ -64,6 +65,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   program.commandsGroup('Repositories and caches:');
   addRepositoryCommands(program, io);
   addCacheCommands(program, io);
+  addSyncCommands(program, io);
   program.commandsGroup('Disk space:');
   addSpaceCommands(program, io);
   addTrashCommands(program, io);
