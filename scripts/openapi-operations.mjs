@@ -226,6 +226,7 @@ const managementOperations = {
     answers: { 200: { schema: object({ restored: count, missing: { type: 'array', items: ref('Digest') } }) } },
   },
   'quarantine.delete': { answers: { 204: {} } },
+  'damage.list': { answers: { 200: { schema: listOf('blobs', ref('DamagedBlob')) } } },
   'options.reload': {
     answers: {
       200: {
@@ -418,7 +419,10 @@ export const answerSchemas = {
   ),
   JobRequest: {
     ...object(
-      { kind: { enum: ['garbage', 'backup', 'retention', 'sync'] }, dry_run: { type: 'boolean', default: false } },
+      {
+        kind: { enum: ['garbage', 'backup', 'retention', 'sync', 'scrub'] },
+        dry_run: { type: 'boolean', default: false },
+      },
       ['kind'],
     ),
     description: 'The parameters of the kind are further properties.',
@@ -573,6 +577,19 @@ export const answerSchemas = {
     },
     ['kind', 'repository', 'image', 'digest', 'because', 'last_used_at', 'waiting'],
   ),
+  DamagedBlob: object({
+    digest: ref('Digest'),
+    problem: {
+      enum: ['missing', 'size', 'digest'],
+      description: 'Missing, or another size or digest than it should have.',
+    },
+    uses: {
+      type: 'array',
+      items: object({ repository: text, image: text, tag: text, manifest: ref('Digest') }, ['repository', 'image']),
+      description: 'The tags that need it, and manifests without a tag; the first 50.',
+    },
+    found_at: time,
+  }),
   QuarantinedBlob: object({ digest: ref('Digest'), size_bytes: count, quarantined_at: time, expires_at: time }),
   Token: object(
     {

@@ -19,18 +19,19 @@ import { RateLimiter } from '../http/limits/rate-limit.js';
 import { createHostMatcher } from '../http/clients/web-pages.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { addNumbers, auditSettings } from './live-numbers.js';
+import { registerContentJobs } from './content-jobs.js';
+import { createSharedParts } from './shared-parts.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
 import { openSyncs } from './open-syncs.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
 import { AuditFile } from '../operations/audit-file.js';
-import { createBackupJob } from '../operations/backup-job.js';
-import { createGarbageJob } from '../operations/garbage-job.js';
 import { RetentionJob } from '../operations/retention/retention-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessAdministration, AccessControl } from '../ports/access.js';
+import type { DamageRecords } from '../ports/backup.js';
 import type { Archives } from '../ports/archives.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
@@ -38,21 +39,18 @@ import type { ReadPlan } from '../ports/jobs.js';
 import type { Actor, Journal } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
-import type { Digest } from '../protocol/digest.js';
 import type { Syncs } from '../ports/syncs.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
-import { roomMakingStore, TrashRoom } from '../repositories/garbage/trash-room.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../repositories/local/local-parts.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/remote/list-cache.js';
 import { PullCounts } from '../repositories/content/pull-counts.js';
 import { PushLeases } from '../repositories/content/push-leases.js';
-import { ManifestCache } from '../repositories/content/manifest-cache.js';
-import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
+import { BlobQuarantine } from '../repositories/garbage/quarantine.js';
 import { PassthroughRepository } from '../repositories/passthrough/passthrough-repository.js';
 import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { checkStoredTypes } from '../repositories/stored-types.js';
@@ -70,6 +68,7 @@ export interface OpenRegistry extends Core {
   readonly journal: Journal;
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
+  readonly damage: DamageRecords;
   readonly administration: AccessAdministration | undefined;
   now(): number;
   collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;
@@ -122,34 +121,18 @@ async function openOn(
   closers.add('audit file', () => audit?.close());
   const access = await CurrentAccess.open(options, { ...stores, runtime, owner });
   closers.add('access control', () => access.close());
-  const manifests = new ManifestCache(options.maxManifestCacheBytes);
-  const room = new TrashRoom(addNumbers({ ...stores, runtime, collect: () => garbage.collect() }, live));
-  const shared = {
-    ...stores,
-    blobs: roomMakingStore(restoringStore({ ...stores, runtime }), (bytes) => room.ensureRoom(bytes)),
-    manifests,
-    runtime,
-    digestLocks: new KeyedMutex(),
-  };
+  const { shared, onDeletedBytes } = createSharedParts(stores, live, runtime, () => garbage.collect());
   const pullCounts = new PullCounts({ ...shared });
   closers.add('counts of pulls', () => pullCounts.close());
   const sessionLocks = new KeyedMutex();
   const leases = new PushLeases(() => runtime.now());
   const finishedUploads = new FinishedUploads(() => runtime.now());
   const local: LocalParts = addNumbers({ ...shared, sessionLocks, finishedUploads, leases, pullCounts }, live);
-  const onDeletedBytes = (digest: Digest): void => manifests.delete(digest);
   const garbage: OnlineGarbageCollector = new OnlineGarbageCollector(
     addNumbers({ ...shared, ...stores, sessionLocks, leases, onDeleted: onDeletedBytes }, live),
   );
   const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
-  jobs.register(createGarbageJob(garbage));
-  const backupParts = {
-    backups: stores.backups,
-    holds: garbage.holds,
-    runtime,
-    folder: () => live.current.backups.folder,
-  };
-  jobs.register(createBackupJob(backupParts));
+  registerContentJobs(jobs, { garbage, shared, live });
   const retention = new RetentionJob({ ...stores, runtime, settings: () => live.current.retention });
   jobs.register(retention);
   await garbage.recover();
@@ -211,6 +194,7 @@ async function openOn(
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),
+    damage: shared.damage,
     quarantine: new BlobQuarantine(addNumbers({ ...stores, runtime }, live)),
     loadArchives: createArchiveLoader(),
     passthrough,

@@ -1,7 +1,7 @@
 /** Long work on stored content: backups, checks of the bytes, and what they find. */
 import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
-import type { ImageKey } from './images.js';
+import type { ImageKey, ImageRecord } from './images.js';
 import type { Page, PageRequest } from './pages.js';
 
 /** How far long work has come. */
@@ -34,6 +34,35 @@ export interface DamagedContent {
   readonly uses: readonly ContentUse[];
 }
 
+/** Content that was found to be damaged, and has not been healed since. */
+export interface DamageRecord extends DamagedContent {
+  readonly foundAt: number;
+}
+
+/** Knows all damaged content of a registry. Survives a restart. */
+export interface DamageRecords {
+  /** In byte order of the digest. */
+  list(): Promise<readonly DamageRecord[]>;
+  /** Returns whether the bytes have the wrong digest. Missing bytes and those of a wrong size are evident. */
+  isHidden(digest: Digest): Promise<boolean>;
+  /**
+   * Records damage. From now on, content with the wrong digest is absent for clients. The caller holds the lock of the
+   * digest and has read the bytes under it, because a push may have replaced them.
+   */
+  mark(digest: Digest, problem: DamagedContent['problem']): Promise<DamageRecord>;
+  /** Forgets damage, because the bytes are intact or deleted. Returns whether there was any. */
+  clear(digest: Digest, reason: 'healed' | 'deleted'): Promise<boolean>;
+}
+
+/** The counts of an image as its record has them, and as its entries give them. */
+export interface ImageRecount extends ImageKey {
+  readonly recorded: ImageCounts;
+  readonly counted: ImageCounts;
+}
+
+/** What the record of an image counts. */
+export type ImageCounts = Pick<ImageRecord, 'manifests' | 'tags' | 'bytes'>;
+
 /** Content that a link, a manifest record or the trash of an image refers to. */
 export interface ContentReference {
   readonly digest: Digest;
@@ -51,6 +80,8 @@ export interface ContentRecords {
   references(page: PageRequest & { readonly repository?: string | undefined }): Promise<Page<ContentReference>>;
   /** Lists what uses a digest, up to a thousand uses. Empty for content that is only in a deleted repository. */
   usesOf(digest: Digest): Promise<readonly ContentUse[]>;
+  /** Counts an image again, at one moment. Returns `undefined` for an unknown image. */
+  recount(at: ImageKey): Promise<ImageRecount | undefined>;
 }
 
 /** The contents of an index. */
@@ -102,4 +133,22 @@ export interface BackupCheck extends IndexCounts {
   /** Files of the index with other bytes than when the backup was taken. */
   readonly damagedIndexFiles: readonly string[];
   readonly damaged: readonly DamagedContent[];
+}
+
+/** The result of a scrub. Times are in milliseconds since the epoch. */
+export interface ScrubReport {
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** Number and total size of the hashed blobs. */
+  readonly blobs: number;
+  readonly bytes: number;
+  /** Blobs that are damaged now. */
+  readonly damaged: readonly DamagedContent[];
+  /** Number of blobs that were damaged before and are intact now. */
+  readonly healed: number;
+  /** Blobs with neither a reference nor a candidate. Absent for a scrub of one repository. */
+  readonly orphans?: number;
+  readonly orphanBytes?: number;
+  /** Images whose counts are wrong. */
+  readonly drifted: readonly ImageRecount[];
 }

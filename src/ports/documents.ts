@@ -1,8 +1,8 @@
-/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs. */
+/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs, damaged blobs. */
 
 /** What a document describes. The store does not look inside documents. */
 export type DocumentKind =
-  'account' | 'account-token' | 'rule' | 'signing-key' | 'job' | 'retention' | 'sync' | 'sync-status';
+  'account' | 'account-token' | 'rule' | 'signing-key' | 'job' | 'retention' | 'sync' | 'sync-status' | 'damage';
 
 export interface Document {
   readonly id: string;

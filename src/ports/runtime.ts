@@ -4,7 +4,7 @@ import type { Digest } from '../protocol/digest.js';
 import type { Tag } from '../protocol/names.js';
 import type { RefusalReason } from '../protocol/refusal-reasons.js';
 import type { RefusedLogin } from '../protocol/tokens/login-problem.js';
-import type { BackupReport } from './backup.js';
+import type { BackupReport, DamageRecord } from './backup.js';
 import type { SpaceStatus } from './bytes.js';
 import type { GarbageReport } from './garbage.js';
 import type { Actor } from './journal.js';
@@ -99,6 +99,8 @@ export interface RegistryEvents {
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];
   'backup.completed': [BackupReport];
+  'blob.damaged': [DamageRecord];
+  'blob.healed': [{ digest: Digest }];
   /** Credentials were refused. The reason is for operators; the client does not learn it. */
   'login.refused': [LoginRefusedEvent];
   /** The index refuses writes from now on: a write failed, and so did the attempt to reopen it and to write again. */

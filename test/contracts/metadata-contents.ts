@@ -92,4 +92,21 @@ export function contents(store: () => MetadataStore): void {
     while (await store().purge(3));
     expect(await list()).toEqual([]);
   });
+
+  it('counts an image again, and finds what its record has', async () => {
+    await write(
+      ...putManifest('m', { references: [digest('a'), digest('b')] }, 'v1', 'v2'),
+      ...putManifest('n', { references: [digest('b')] }, 'old'),
+      link('a', 1),
+      link('b', 1),
+      link('unnamed', 1),
+    );
+    const counts = { manifests: 2, tags: 3, bytes: 230 };
+    expect(await store().contents.recount(at)).toEqual({ ...at, recorded: counts, counted: counts });
+    await write({ type: 'manifest.delete', at, digest: digest('m'), when: 2, trashUntil: 50 }, unlink('unnamed', 2));
+    const rest = { manifests: 1, tags: 1, bytes: 110 };
+    expect(await store().contents.recount(at)).toEqual({ ...at, recorded: rest, counted: rest });
+    expect(await store().contents.recount({ ...at, image: 'unknown' })).toBeUndefined();
+    expect(await store().contents.recount({ repository: 'unknown', image: 'a' })).toBeUndefined();
+  });
 }

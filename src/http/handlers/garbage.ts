@@ -1,6 +1,8 @@
 import type { GarbageReport, Quarantine } from '../../ports/garbage.js';
 import type { Actor } from '../../ports/journal.js';
+import type { DamageRecords } from '../../ports/backup.js';
 import { RegistryError } from '../../protocol/errors.js';
+import { encodeDocument } from '../../protocol/tables/encoding.js';
 import { decodeRestore, encodeCollection, encodeQuarantined } from '../../protocol/tables/garbage-documents.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
 import { decodeCollectBody } from '../../protocol/tables/job-documents.js';
@@ -19,14 +21,15 @@ export interface GarbageParts {
     options: { readonly dryRun: boolean; readonly graceSeconds?: number | undefined },
   ): Promise<GarbageReport>;
   readonly quarantine: Quarantine;
+  readonly damage: Pick<DamageRecords, 'list'>;
 }
 
-type GarbageOp = Extract<ManagementOp, `${'garbage' | 'quarantine'}.${string}`>;
+type GarbageOp = Extract<ManagementOp, `${'garbage' | 'quarantine' | 'damage'}.${string}`>;
 type GarbageHandlers = { readonly [O in GarbageOp]: Handler<ManagementParams<O>> };
 
 const maxPageSize = 1000;
 
-/** Creates the handlers of garbage collection and the quarantine. */
+/** Creates the handlers of garbage collection, the quarantine and damaged blobs. */
 export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandlers {
   return {
     'garbage.collect': async ({ caller, req, body, query }) => {
@@ -46,6 +49,7 @@ export function createGarbageHandlers(parts: () => GarbageParts): GarbageHandler
         ...(await parts().quarantine.restore(decodeRestore(await readDocument({ req, body })))),
       });
     },
+    'damage.list': async () => jsonReply(200, { blobs: (await parts().damage.list()).map(encodeDocument) }),
     'quarantine.delete': async ({ params: { digest } }) => {
       if (await parts().quarantine.delete(digest)) return { status: 204 };
       throw new RegistryError('NOT_FOUND', { message: 'the digest is not in quarantine', detail: { digest } });

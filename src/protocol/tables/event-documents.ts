@@ -10,6 +10,7 @@ const documents = [
   'job',
   'retention',
   'sync',
+  'damage',
 ] as const;
 
 /** What the journal records: a noun and a past participle, as in the names of events. */

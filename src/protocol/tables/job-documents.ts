@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { RegistryError } from '../errors.js';
+import { isRepositoryName } from '../names.js';
 import {
+  bytesSchema,
   describeProblems,
   describeUnknown,
   secondsSchema,
@@ -94,3 +96,9 @@ export const backupParamsSchema = strictOptions({ folder: z.string().max(1000).d
 export function encodePlannedItem({ isWaiting, ...item }: { readonly isWaiting: boolean }): object {
   return encodeDocument({ ...item, waiting: isWaiting });
 }
+
+/** The parameters of a scrub: all repositories or one, and the rate at which blobs are read. */
+export const scrubParamsSchema = strictOptions({
+  repository: z.string().refine(isRepositoryName, 'must be the name of a repository').optional(),
+  bytesPerSecond: bytesSchema.min(1).default(50_000_000),
+});

@@ -1,7 +1,7 @@
 import { pageQuery } from './query-parameters.js';
 import type { Endpoint } from './route-table.js';
 
-/** Operations of the management API for upkeep: the quarantine, and the reload of the configuration. */
+/** Operations of the management API for upkeep: the quarantine, damaged blobs, and the reload of the configuration. */
 export const upkeepEndpoints = [
   {
     op: 'quarantine.list',
@@ -30,6 +30,14 @@ export const upkeepEndpoints = [
     spec: 'artifactapi',
     summary: 'Deletes a quarantined blob now: 204; 409 if the index references it.',
     change: 'quarantine.deleted',
+  },
+  {
+    op: 'damage.list',
+    method: 'GET',
+    path: '/api/v1/damage',
+    access: 'monitor',
+    spec: 'artifactapi',
+    summary: 'Lists damaged blobs that were found and not healed since, with the images and tags that need them.',
   },
   {
     op: 'options.reload',

@@ -5,9 +5,6 @@ import type { Digest } from '../../protocol/digest.js';
 export class ManifestCache {
   readonly #bytes: LRUCache<Digest, Buffer> | undefined;
 
-  /** Manifests whose bytes on disk turned out to be damaged, until they are stored again. */
-  readonly #damaged = new Set<Digest>();
-
   constructor(maxBytes: number) {
     this.#bytes =
       maxBytes > 0 ? new LRUCache({ maxSize: maxBytes, sizeCalculation: ({ length }) => length + 200 }) : undefined;
@@ -21,21 +18,11 @@ export class ManifestCache {
     return this.#bytes?.has(digest) === true;
   }
 
-  isDamaged(digest: Digest): boolean {
-    return this.#damaged.has(digest);
-  }
-
-  markDamaged(digest: Digest): void {
-    this.#damaged.add(digest);
-  }
-
   set(digest: Digest, bytes: Buffer): void {
-    this.#damaged.delete(digest);
     this.#bytes?.set(digest, bytes);
   }
 
   delete(digest: Digest): void {
-    this.#damaged.delete(digest);
     this.#bytes?.delete(digest);
   }
 }

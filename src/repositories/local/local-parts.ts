@@ -1,3 +1,4 @@
+import type { DamageRecords } from '../../ports/backup.js';
 import type { BlobStore } from '../../ports/bytes.js';
 import type {
   ImageRecords,
@@ -24,6 +25,7 @@ export interface LocalParts {
     Pick<GarbageRecords, 'isCandidate'> &
     Pick<MetadataStore, 'trash' | 'inventory'>;
   readonly manifests: ManifestCache;
+  readonly damage: DamageRecords;
   readonly runtime: Runtime;
   /** Locks by digest: held from before a commit until the link is written, and by the collector while it deletes. */
   readonly digestLocks: KeyedMutex;

@@ -58,7 +58,7 @@ export class LocalRepository implements Repository {
     if (record === undefined || this.#parts.manifests.has(record.digest)) return record;
     // Agrees with GET: a client that gets 200 does not push a damaged manifest again, and only that would repair it.
     const info = await this.#parts.blobs.stat(record.digest);
-    if (info?.size === record.size && !this.#parts.manifests.isDamaged(record.digest)) return record;
+    if (info?.size === record.size) return record;
     return this.#reportDamage(at, record.digest, record.size, info?.size);
   }
 
@@ -151,12 +151,21 @@ export class LocalRepository implements Repository {
     if (content?.size !== size) return this.#reportDamage(at, digest, size, content?.size);
     const bytes = await readBytes(content);
     // Manifests are read once and cached, so verifying the digest here costs little.
-    if (digestOf(bytes, algorithmOf(digest)) !== digest) {
-      this.#parts.manifests.markDamaged(digest);
-      return this.#reportDamage(at, digest, size, size);
-    }
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) return this.#confirmDamage(digest);
     this.#parts.manifests.set(digest, bytes);
     return bytes;
+  }
+
+  /** Records damage, unless a push has just replaced the bytes: then the next request gets them. */
+  #confirmDamage(digest: Digest): Promise<undefined> {
+    const { blobs, damage, digestLocks } = this.#parts;
+    return digestLocks.run(digest, async () => {
+      const content = await blobs.read(digest);
+      if (content === undefined) return undefined;
+      const isIntact = digestOf(await readBytes(content), algorithmOf(digest)) === digest;
+      if (!isIntact) await damage.mark(digest, 'digest');
+      return undefined;
+    });
   }
 
   /** Logs damage and returns `undefined`: the client sees absent content and pushes it again, which repairs it. */

@@ -55,6 +55,7 @@ export class BackupRun {
   readonly #touched = new Set<string>();
   readonly #totals = { blobs: 0, bytes: 0, added: 0, addedBytes: 0 };
   readonly #damaged: DamagedContent[] = [];
+  #known: ReadonlySet<string> = new Set();
   #linked = false;
 
   constructor(source: BackupSource, target: BackupTarget, work: WorkOptions, environment: BackupEnvironment) {
@@ -76,6 +77,7 @@ export class BackupRun {
     let needed = 0;
     try {
       const copied = await this.#source.copyIndex(target.partial('index'), this.#work);
+      this.#known = copied.damaged;
       const reader = await CopiedIndexReader.open(target.partial('index'), target.partial('reading'));
       try {
         needed = await this.#measure(reader);
@@ -121,6 +123,8 @@ export class BackupRun {
     const isUsable = source !== undefined && Number(source.size) === size;
     const hasCopy = copy !== undefined && Number(copy.size) === size;
     if (!isUsable) return { digest, size, problem: source === undefined ? 'missing' : 'size' };
+    // An older copy may be intact, so it stays.
+    if (this.#known.has(digest)) return { digest, size, problem: 'digest' };
     if (hasCopy && isSameFile(copy, source, this.#linked)) return { digest, size };
     return { digest, size, from: published === undefined ? quarantined : file };
   }

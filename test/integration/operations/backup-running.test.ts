@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restoreBackup, verifyBackup } from '../../../src/storage/backup/backups.js';
@@ -8,6 +9,7 @@ import { startRegistry, type TestRegistry } from '../../support/servers/registry
 import { digest } from '../../support/content/content.js';
 import {
   blobFile,
+  flipByte,
   pullsCompletely,
   pushSmallImage,
   quiet,
@@ -92,6 +94,31 @@ describe('a backup of a running registry', () => {
     await client.delete(`/v2/local/a/blobs/${digest(image.layer)}`);
     await runJob(client, { kind: 'garbage', grace_seconds: 0 });
     expect(existsSync(stored)).toBe(false);
+  });
+
+  it('takes no bytes that a scrub found damaged, and keeps its older copy of them', async () => {
+    const [kept, lost] = [await pushSmallImage(client, 'local/a', '1'), await pushSmallImage(client, 'local/b', '1')];
+    // Copies, as on another disk: the damage does not reach them.
+    const backup = path.join(folder, 'backups');
+    await backUp({});
+    await rm(blobFile(backup, lost.layer));
+    for (const { layer } of [kept, lost]) await flipByte(blobFile(registry.folder, layer));
+    await runJob(client, { kind: 'scrub' });
+    const job = await backUp({});
+    expect(job).toMatchObject({ state: 'partly', report: { damaged_count: 2 } });
+    const use = [{ repository: 'local', image: 'b', tag: '1' }];
+    expect((await verifyBackup(backup)).damaged).toMatchObject([
+      { digest: digest(lost.layer), problem: 'missing', uses: use },
+    ]);
+    const restored = path.join(folder, 'restored');
+    await restoreBackup(backup, restored);
+    const second = await startRegistry({ ...quiet, storage: restored });
+    const reader = new Client(second.url);
+    expect(await pullsCompletely(reader, kept)).toBe(true);
+    expect(await pullsCompletely(reader, lost)).toBe(false);
+    expect(await pullsCompletely(reader, await pushSmallImage(reader, 'local/b', '1'))).toBe(true);
+    await reader.close();
+    await second.close();
   });
 
   it('emits backup.completed', async () => {

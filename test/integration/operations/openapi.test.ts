@@ -252,13 +252,14 @@ describe('docs/openapi.json', () => {
     await exchange('GET', `${api}/events?before=1`, 200);
   });
 
-  it('describes the quarantine', async () => {
+  it('describes the quarantine and damaged blobs', async () => {
     for (const label of ['one', 'two', 'three']) {
       const bytes = Buffer.from(label);
       scene.server.disk?.quarantine.set(digestOf(bytes), { bytes, modifiedAt: 0 });
     }
     const { body } = await exchange('GET', `${api}/quarantine?n=2&last=`, 200);
     expect(JSON.parse(body.toString())).toMatchObject({ blobs: [{ size_bytes: 3 }, {}] });
+    await exchange('GET', `${api}/damage`, 200);
     await exchange('DELETE', `${api}/quarantine/${digestOf(Buffer.from('one'))}`, 204);
     await post('/quarantine/restore', { digests: [digestOf(Buffer.from('two')), digestOf(Buffer.from('four'))] }, 200);
     await post('/quarantine/restore', { all: true }, 200);

@@ -15,6 +15,7 @@ import { FinishedUploads } from '../../../src/repositories/local/finished-upload
 import { OnlineGarbageCollector } from '../../../src/repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../../../src/repositories/local/local-parts.js';
 import { LocalRepository } from '../../../src/repositories/local/local-repository.js';
+import { DamagedBlobs, undamagedStore } from '../../../src/repositories/content/damaged-blobs.js';
 import { ManifestCache } from '../../../src/repositories/content/manifest-cache.js';
 import { PushLeases } from '../../../src/repositories/content/push-leases.js';
 import { restoringStore } from '../../../src/repositories/garbage/quarantine.js';
@@ -138,7 +139,7 @@ export interface Actor {
   readonly collector: OnlineGarbageCollector;
 }
 
-type DomainParts = LocalParts & { readonly metadata: MetadataStore };
+type DomainParts = LocalParts & { readonly metadata: MetadataStore; readonly damage: DamagedBlobs };
 
 /** The domain over a disk in memory and an index in a folder of its own, with a clock that the test moves. */
 export class Domain {
@@ -168,6 +169,11 @@ export class Domain {
 
   get metadata(): MetadataStore {
     return this.#parts.metadata;
+  }
+
+  /** The parts that the repositories share. */
+  get shared(): DomainParts {
+    return this.#parts;
   }
 
   get blobs(): BlobStore {
@@ -212,7 +218,7 @@ export class Domain {
       const sparse = this.#sparse.get(name) ?? 'indexes';
       return new LocalRepository(localConfig(name, { sparse, trashSeconds: 0 }), {
         ...parts,
-        blobs: restoringStore(parts),
+        blobs: undamagedStore(restoringStore(parts), parts.damage),
       });
     };
     return {
@@ -222,7 +228,10 @@ export class Domain {
         ...parts,
         uploadExpiryMs: uploadExpiry,
         orphanRetentionMs: orphanRetention,
-        onDeleted: (digest) => parts.manifests.delete(digest),
+        onDeleted: (digest) => {
+          parts.manifests.delete(digest);
+          parts.damage.forget(digest);
+        },
       }),
     };
   }
@@ -278,10 +287,14 @@ export class Domain {
   }
 
   #makeParts(metadata: MetadataStore): DomainParts {
+    const manifests = new ManifestCache(1024 * 1024);
+    const onDamaged = (digest: Digest): void => manifests.delete(digest);
+    const damage = new DamagedBlobs({ metadata, runtime: this.runtime, onDamaged });
     return {
       blobs: new MemoryBlobStore(this.disk),
       metadata,
-      manifests: new ManifestCache(1024 * 1024),
+      manifests,
+      damage,
       runtime: this.runtime,
       digestLocks: new KeyedMutex(),
       sessionLocks: new KeyedMutex(),

@@ -1,9 +1,9 @@
 import { open, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
-import type { IndexCounts, WorkOptions } from '../../../ports/backup.js';
+import type { DamageRecord, IndexCounts, WorkOptions } from '../../../ports/backup.js';
 import { removeFile, removeFolder, syncFolder } from '../../files/system/files.js';
-import { batchKey, splitKey, type BatchHead, type StoredImage } from '../level-keys.js';
+import { batchKey, documentKey, splitKey, type BatchHead, type StoredImage } from '../level-keys.js';
 import { makeFolder } from './level-folder.js';
 import type { LevelDatabase } from './level-database.js';
 
@@ -11,8 +11,11 @@ import type { LevelDatabase } from './level-database.js';
 export interface CopiedIndex extends IndexCounts {
   readonly head: BatchHead;
   readonly entries: number;
+  /** Digests whose bytes are known to be wrong. The copy does not say so, because it gets bytes of its own. */
+  readonly damaged: ReadonlySet<string>;
 }
 
+const damagePrefix = documentKey('damage', '');
 const entriesPerRead = 1000;
 const maxAttempts = 3;
 /** The copy contains secrets from the settings of repositories. */
@@ -26,7 +29,7 @@ export async function contentFilesOf(folder: string): Promise<string[]> {
 
 /**
  * Writes one state of an open index into a new folder, durably. Reads and writes continue meanwhile. Omits upload sessions,
- * because a copy does not have their bytes. Replaces the folder if it exists.
+ * because a copy does not have their bytes, and records of damaged bytes. Replaces the folder if it exists.
  */
 export async function copyIndex(database: LevelDatabase, folder: string, work: WorkOptions = {}): Promise<CopiedIndex> {
   for (let attempt = 1; ; attempt++) {
@@ -82,6 +85,7 @@ async function copyEntries(
 /** Counts entries by family. */
 class EntryCounter {
   readonly #counts = { repositories: 0, images: 0, manifests: 0, tags: 0 };
+  readonly #damaged = new Set<string>();
   #head: BatchHead | undefined;
   entries = 0;
   bytes = 0;
@@ -92,19 +96,26 @@ class EntryCounter {
     this.bytes += key.length + text.length;
     // Only heads of batches are written under `batchKey`.
     if (key === batchKey) this.#head = JSON.parse(text) as BatchHead;
-    const [owner, family] = splitKey(key);
+    const [owner, family, ...rest] = splitKey(key);
     const isGlobal = owner === '!';
     if (isGlobal && family === 'repository') this.#counts.repositories += 1;
     if (!isGlobal && family === 'image' && holdsManifests(text)) this.#counts.images += 1;
     if (!isGlobal && family === 'manifest') this.#counts.manifests += 1;
     if (!isGlobal && family === 'tag') this.#counts.tags += 1;
-    return key !== batchKey && family !== 'session';
+    if (!key.startsWith(damagePrefix)) return key !== batchKey && family !== 'session';
+    if (isWrong(text)) this.#damaged.add(rest.at(-1) ?? '');
+    return false;
   }
 
   result(): CopiedIndex {
     if (this.#head === undefined) throw new Error('the index has no id');
-    return { ...this.#counts, head: this.#head, entries: this.entries };
+    return { ...this.#counts, head: this.#head, entries: this.entries, damaged: this.#damaged };
   }
+}
+
+/** Returns whether a record of damage says that bytes of the right size are wrong. */
+function isWrong(text: string): boolean {
+  return (JSON.parse(text) as DamageRecord).problem === 'digest';
 }
 
 /** Returns false for an unreadable entry, which is copied like the others. */

@@ -1,0 +1,118 @@
+import type { DamagedContent, DamageRecord, DamageRecords } from '../../ports/backup.js';
+import type { BlobStore, StagedBlob } from '../../ports/bytes.js';
+import type { Documents } from '../../ports/documents.js';
+import type { MetadataStore, MetadataWriter } from '../../ports/metadata.js';
+import type { Runtime } from '../../ports/runtime.js';
+import type { Digest } from '../../protocol/digest.js';
+import { system } from '../../util/system-actor.js';
+
+export interface DamageParts {
+  readonly metadata: Documents & MetadataWriter & Pick<MetadataStore, 'contents'>;
+  readonly runtime: Runtime;
+  /** Called before damage is recorded, so that caches by digest forget the bytes. */
+  readonly onDamaged: (digest: Digest) => void;
+}
+
+/** Uses that a record lists. All records are kept in memory. */
+const maxUses = 50;
+
+/** The damaged blobs of a registry, as documents of the index. */
+export class DamagedBlobs implements DamageRecords {
+  readonly #parts: DamageParts;
+
+  constructor(parts: DamageParts) {
+    this.#parts = parts;
+  }
+
+  async list(): Promise<readonly DamageRecord[]> {
+    // Only this class stores documents of this kind.
+    return (await this.#parts.metadata.documents('damage')).map(({ value }) => value as DamageRecord);
+  }
+
+  async isHidden(digest: Digest): Promise<boolean> {
+    return (await this.#find(digest))?.problem === 'digest';
+  }
+
+  async mark(digest: Digest, problem: DamagedContent['problem']): Promise<DamageRecord> {
+    const { metadata, runtime, onDamaged } = this.#parts;
+    onDamaged(digest);
+    const known = await this.#find(digest);
+    if (known?.problem === problem) return known;
+    const uses = (await metadata.contents.usesOf(digest)).slice(0, maxUses);
+    const record: DamageRecord = { digest, problem, uses, foundAt: runtime.now() };
+    const by = { actor: system, at: record.foundAt };
+    // Durable: after a power cut, clients must not get the damaged bytes again.
+    await metadata.apply([{ type: 'document.put', kind: 'damage', id: digest, value: record }], { durable: true, by });
+    runtime.log.error({ digest, problem, uses }, 'damaged blob found: push it again to heal it');
+    runtime.emit('blob.damaged', record);
+    return record;
+  }
+
+  async clear(digest: Digest, reason: 'healed' | 'deleted'): Promise<boolean> {
+    const { metadata, runtime } = this.#parts;
+    if ((await this.#find(digest)) === undefined) return false;
+    const by = { actor: system, at: runtime.now() };
+    await metadata.apply([{ type: 'document.delete', kind: 'damage', id: digest }], { durable: true, by });
+    if (reason === 'deleted') return true;
+    runtime.log.info({ digest }, 'damaged blob healed');
+    runtime.emit('blob.healed', { digest });
+    return true;
+  }
+
+  /** Forgets the damage of deleted bytes in the background. */
+  forget(digest: Digest): void {
+    this.clear(digest, 'deleted').catch((err: unknown) =>
+      this.#parts.runtime.log.error({ err, digest }, 'failed to forget a damaged blob'),
+    );
+  }
+
+  async #find(digest: Digest): Promise<DamageRecord | undefined> {
+    return (await this.#parts.metadata.document('damage', digest)) as DamageRecord | undefined;
+  }
+}
+
+/**
+ * Returns the store for repositories: damaged bytes are absent, so that clients push them again and caches fetch them again.
+ * Publishing the bytes heals them.
+ */
+export function undamagedStore(blobs: BlobStore, damage: DamageRecords): BlobStore {
+  const wrapped = new WeakMap<StagedBlob, StagedBlob>();
+  const changed: Pick<BlobStore, 'stat' | 'read' | 'stage' | 'adopt'> = {
+    stat: async (digest) => ((await damage.isHidden(digest)) ? undefined : blobs.stat(digest)),
+    read: async (digest, range) => ((await damage.isHidden(digest)) ? undefined : blobs.read(digest, range)),
+    async stage(id, options) {
+      const staged = await blobs.stage(id, options);
+      let healing = wrapped.get(staged);
+      if (healing === undefined) wrapped.set(staged, (healing = healingBlob(staged, damage)));
+      return healing;
+    },
+    async adopt(id, file) {
+      const info = await blobs.adopt(id, file);
+      if (info !== undefined) await damage.clear(file.digest, 'healed');
+      return info;
+    },
+  };
+  return overriding(blobs, changed);
+}
+
+function healingBlob(staged: StagedBlob, damage: DamageRecords): StagedBlob {
+  return overriding<StagedBlob>(staged, {
+    async commit(expected) {
+      const info = await staged.commit(expected);
+      await damage.clear(expected, 'healed');
+      return info;
+    },
+  });
+}
+
+/** Returns an object that behaves like another, with some methods of its own. */
+function overriding<T extends object>(object: T, methods: Partial<T>): T {
+  return new Proxy(object, {
+    get(target, key) {
+      if (Object.hasOwn(methods, key)) return Reflect.get(methods, key) as unknown;
+      const value: unknown = Reflect.get(target, key);
+      // Bound to the object itself, because the proxy does not have its private fields.
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
