@@ -1,17 +1,20 @@
 import path from 'node:path';
+import { formatDamage } from './backup/backup-report.js';
 import type { Command } from 'commander';
 import { repairIndex, type RepairReport } from '../storage/level/database/level-repair.js';
 
-/** Adds `repair-index`, for a data folder whose index is damaged. */
+/** Adds `repair`, for a data folder whose index is damaged. */
 export function addRepairCommand(program: Command): void {
   program
-    .command('repair-index')
+    .command('repair')
     .description('Repair the index of a stopped registry, after making a copy of it')
     .requiredOption('--data <folder>', 'data folder')
     .action(async ({ data }: { readonly data: string }) => {
       try {
         const folder = path.resolve(data, 'index');
-        process.stdout.write(formatReport(folder, await repairIndex(folder)));
+        const report = await repairIndex(folder);
+        process.stdout.write(formatReport(folder, report));
+        if (report.lost.length > 0) process.exitCode = 3;
       } catch (error) {
         process.stderr.write(`artifactapi: ${error instanceof Error ? error.message : String(error)}\n`);
         process.exitCode = 1;
@@ -20,7 +23,7 @@ export function addRepairCommand(program: Command): void {
 }
 
 function formatReport(folder: string, report: RepairReport): string {
-  const { repositories, images, manifests, tags, unreadable, unowned, copiedTo } = report;
+  const { repositories, images, manifests, tags, unreadable, unowned, rebuilt, lost, copiedTo } = report;
   const names = repositories.length === 0 ? '' : ` (${repositories.join(', ')})`;
   return [
     `repaired ${folder}`,
@@ -29,7 +32,9 @@ function formatReport(folder: string, report: RepairReport): string {
     `  manifests: ${manifests}`,
     `  tags: ${tags}`,
     ...(unreadable === 0 ? [] : [`  dropped because unreadable: ${unreadable} entries`]),
+    ...(rebuilt === 0 ? [] : [`  derived again: ${rebuilt} entries`]),
     ...(unowned === 0 ? [] : [`  kept without their repository: ${unowned} entries`]),
+    ...formatDamage(lost, 'blobs without their file: push these images again, or restore a backup'),
     `a copy of the index from before the repair is in ${copiedTo}`,
     '',
   ].join('\n');

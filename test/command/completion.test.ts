@@ -27,7 +27,7 @@ describe('artifactapi completion bash', () => {
 
   it.each<[words: string[], expected: string[]]>([
     [['repo'], ['repositories']],
-    [['rep'], ['repositories', 'repair-index']],
+    [['rep'], ['repositories', 'repair']],
     [
       ['users', ''],
       ['list', 'show', 'create', 'update', 'delete', '--help', '-h'],

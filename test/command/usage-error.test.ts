@@ -31,7 +31,7 @@ describe('artifactapi explains in its own words', () => {
     ],
     ['an option without its value', ['serve', '--port'], '--port needs a value: --port <number>'],
     ['an option with a short form and without its value', ['export', '-o'], '--output needs a value: --output <file>'],
-    ['a missing required option', ['repair-index'], '--data <folder> is required'],
+    ['a missing required option', ['repair'], '--data <folder> is required'],
     ['a missing argument', ['import', '--to', 'x'], '<file> is required'],
     ['an argument too many', ['serve', 'x'], 'too many arguments: expected 0, got 1'],
   ])('%s', async (_title, args, expected) => {

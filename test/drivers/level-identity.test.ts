@@ -68,8 +68,8 @@ describe('an index at a start', () => {
     expect((refusal as Error).message).toContain('--accept-empty-index');
     // A missing folder cannot be repaired.
     const repair = expect((refusal as Error).message);
-    if (finding === 'the folder is missing') repair.not.toContain('repair-index');
-    else repair.toContain(`artifactapi repair-index --data ${parent}`);
+    if (finding === 'the folder is missing') repair.not.toContain('repair');
+    else repair.toContain(`artifactapi repair --data ${parent}`);
     const after = await list();
     for (const files of [before, after]) {
       for (const name of Object.keys(files)) if (isInfoLog(name)) delete files[name];

@@ -120,4 +120,46 @@ describe('repairIndex', () => {
     expect(await (await openStore()).repositories()).toHaveLength(1);
     expect(JSON.parse(await readFile(`${folder}.json`, 'utf8'))).not.toMatchObject({ id: 'other' });
   });
+
+  it('derives deleted entries again, so that all reads answer as before', async () => {
+    const store = open[0] as LevelMetadataStore;
+    await store.apply(
+      [
+        ...putManifest('index', { references: [digest('m')] }, 'multi'),
+        ...putManifest('signature', { subject: digest('m') }),
+        ...putManifest('old', { references: [digest('b')] }, 'old'),
+        { type: 'manifest.delete', at, digest: digest('old'), when: 2, trashUntil: 50 },
+      ],
+      durable,
+    );
+    const readAll = async (one: LevelMetadataStore): Promise<unknown> => ({
+      references: await one.contents.references({ limit: 100 }),
+      uses: await Promise.all(['a', 'b', 'm', 'index'].map((name) => one.contents.usesOf(digest(name)))),
+      named: await Promise.all(['a', 'b', 'm'].map((name) => one.isNamed(at, digest(name)))),
+      holders: await one.inventory.holders(at, digest('m')),
+      referrers: await one.referrers(at, digest('m'), { limit: 9 }),
+      trash: await one.trash.list('r', { limit: 9 }),
+      image: await one.image(at),
+    });
+    const before = await readAll(store);
+    await closeAll();
+    const derived = /^(?:!\0holder|\w+\0(?:named|tagged|referrer|kept|expiring))\0/;
+    let deleted = 0;
+    await edit(async (level) => {
+      for (const key of await level.keys().all()) {
+        if (!derived.test(key)) continue;
+        deleted += 1;
+        await level.del(key);
+      }
+      await level.put('1\0unknown-family\0x', '7');
+    });
+    expect(deleted).toBeGreaterThan(10);
+    const report = await repairIndex(folder);
+    expect(report.rebuilt).toBe(deleted);
+    expect(report.lost).toContainEqual({ digest: digest('m'), problem: 'missing', uses: expect.any(Array) as unknown });
+    expect(await readAll(await openStore())).toEqual(before);
+    await closeAll();
+    await edit(async (level) => expect(await level.get('1\0unknown-family\0x')).toBe('7'));
+    expect((await repairIndex(folder)).rebuilt).toBe(0);
+  });
 });

@@ -1,7 +1,7 @@
 /**
  * A lost or damaged index with blobs that are older than the grace period, with the real command. The start is refused
  * and changes nothing. With --accept-empty-index the server starts, and garbage collection moves the blobs to the
- * quarantine, from which they can be restored. `artifactapi repair-index` keeps all readable entries.
+ * quarantine, from which they can be restored. `artifactapi repair` keeps all readable entries.
  */
 import { cp, mkdtemp, open, readdir, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -89,7 +89,7 @@ describe('a lost or damaged index', () => {
       expect(failure).toContain(join(data(), 'index'));
       expect(failure).toMatch(/--accept-empty-index/);
       // A missing folder cannot be repaired.
-      if (title !== 'index/ is removed') expect(failure).toMatch(/repair-index/);
+      if (title !== 'index/ is removed') expect(failure).toMatch(/repair/);
       expect(await listFiles(data())).toEqual(before);
     });
 
@@ -128,14 +128,14 @@ describe('a lost or damaged index', () => {
     });
   });
 
-  test('repair-index keeps all readable entries and accepts the result', async () => {
+  test('repair keeps all readable entries and accepts the result', async () => {
     await copy('kill', 'repaired');
     const data = join(folder, 'repaired/data');
     await ageBlobs(data);
     await flipBit(data);
-    await expect(live('repaired').start()).rejects.toThrow(/repair-index/);
+    await expect(live('repaired').start()).rejects.toThrow(/repair/);
     const cli = join(projectRoot, 'dist/src/command/cli.js');
-    const { stdout } = await run(process.execPath, [cli, 'repair-index', '--data', data]);
+    const { stdout } = await run(process.execPath, [cli, 'repair', '--data', data]);
     expect(stdout).toMatch(/index\.damaged-/);
     const before = await listContent(data);
     const client = await live('repaired').start();

@@ -23,7 +23,7 @@ export async function recountImage(level: Level, at: ImageKey, id: RepositoryId)
       if (!sizes.has(key)) sizes.set(key, weigh(undefined, JSON.parse(value) as BlobLink));
     }
     let tags = 0;
-    for await (const _tag of read(level, tagPrefix(place), snapshot)) tags += 1;
+    for await (const [tag] of read(level, tagPrefix(place), snapshot)) tags += tag === '' ? 0 : 1;
     const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
     const { record } = JSON.parse(text) as StoredImage;
     const recorded: ImageCounts = { manifests: record.manifests, tags: record.tags, bytes: record.bytes };

@@ -54,7 +54,7 @@ describe('artifactapi on a data folder whose index is lost', () => {
     const { code, stderr } = await serve().ended();
     expect(code).toBe(1);
     expect(stderr).toContain('the file CURRENT is missing');
-    expect(stderr).toContain(`artifactapi repair-index --data ${data}`);
+    expect(stderr).toContain(`artifactapi repair --data ${data}`);
     expect(stderr).toContain('--accept-empty-index');
     expect(await blobs()).toBe(before);
   });
@@ -71,22 +71,22 @@ describe('artifactapi on a data folder whose index is lost', () => {
     await stop(next);
   });
 
-  it('is repaired by repair-index, which refuses while a server runs', async () => {
-    const { code, stdout } = await run('repair-index', '--data', data).ended();
+  it('is repaired by repair, which refuses while a server runs', async () => {
+    const { code, stdout } = await run('repair', '--data', data).ended();
     expect(code).toBe(0);
     expect(stdout).toMatch(/repositories: 1 \(local\)\n {2}images: 1\n {2}manifests: \d+\n {2}tags: 1\n/);
     expect(stdout).toContain('index.damaged-');
     const server = serve();
     const client = await connect(server);
     expect(await (await client.get('/v2/_catalog')).json()).toEqual({ repositories: ['local/app'] });
-    const second = await run('repair-index', '--data', data).ended();
+    const second = await run('repair', '--data', data).ended();
     expect(second.code).toBe(1);
     expect(second.stderr).toMatch(/another process \(pid \d+\) has .*index open/);
     await stop(server);
   });
 
   it('says that there is nothing to repair in a folder without an index', async () => {
-    const { code, stderr } = await run('repair-index', '--data', path.join(folder, 'none')).ended();
+    const { code, stderr } = await run('repair', '--data', path.join(folder, 'none')).ended();
     expect(code).toBe(1);
     expect(stderr).toContain('cannot read the index');
   });

@@ -2,17 +2,25 @@ import { randomUUID } from 'node:crypto';
 import { cp, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { Level } from 'level';
+import type { DamagedContent } from '../../../ports/backup.js';
+import { BlobFolders, statFile } from '../../files/blob-folders.js';
 import { syncFolder } from '../../files/system/files.js';
-import { batchKey } from '../level-keys.js';
+import { batchKey, rangeEnd, repositoryPrefix, type RepositoryId, type StoredRepository } from '../level-keys.js';
+import { findUses, readReferences } from '../level-references.js';
 import { FolderLock } from './level-lock.js';
 import { readMarker, writeMarker } from './level-marker.js';
 import { asideName, checkUnlocked, defaultMaxOpenFiles, openLevel } from './level-open.js';
+import { findMissingEntries } from './level-rebuild.js';
 import { IndexSurvey, type SurveyReport } from './level-survey.js';
 
 /** The result of a repair. */
 export interface RepairReport extends SurveyReport {
   /** The folder with a copy of the index from before the repair. */
   readonly copiedTo: string;
+  /** Number of entries that were derived again from other entries. */
+  readonly rebuilt: number;
+  /** Content that the index refers to, but whose file is missing or has another size. */
+  readonly lost: readonly DamagedContent[];
 }
 
 /**
@@ -47,7 +55,7 @@ function isCopied(file: string): boolean {
 }
 
 /** Makes the remaining entries consistent, and records the result as the index that the data folder expects. */
-async function mend(folder: string): Promise<SurveyReport> {
+async function mend(folder: string): Promise<Omit<RepairReport, 'copiedTo'>> {
   const { level, head } = await openLevel(folder, { maxOpenFiles: defaultMaxOpenFiles }, false);
   try {
     const survey = new IndexSurvey();
@@ -60,10 +68,35 @@ async function mend(folder: string): Promise<SurveyReport> {
       if (correction.type === 'del') batch.del(correction.key);
       else batch.put(correction.key, JSON.stringify(correction.value));
     }
+    const rebuilt = await findMissingEntries(level, Date.now());
+    for (const { key, text } of rebuilt) batch.put(key, text);
     await batch.write({ sync: true });
     await writeMarker(folder, { id, sequence: number });
-    return survey.report();
+    return { ...survey.report(), rebuilt: rebuilt.length, lost: await findLost(level, path.dirname(folder)) };
   } finally {
     await level.close();
+  }
+}
+
+/** Compares everything that the index refers to with the files of the data folder. Does not hash them. */
+async function findLost(level: Level, dataFolder: string): Promise<DamagedContent[]> {
+  const names = new Map<RepositoryId, string>();
+  for await (const [key, text] of level.iterator({ gt: repositoryPrefix, lt: rangeEnd(repositoryPrefix) })) {
+    // Only repositories are stored under this prefix.
+    names.set((JSON.parse(text) as StoredRepository).id, key.slice(repositoryPrefix.length));
+  }
+  const folders = new BlobFolders(dataFolder);
+  const lost: DamagedContent[] = [];
+  for (let after: string | undefined; ;) {
+    const { items, more } = await readReferences(level, { limit: 1000, after });
+    for (const { digest, size } of items) {
+      // A read restores bytes from the quarantine.
+      const found = (await statFile(folders.blob(digest))) ?? (await statFile(folders.quarantined(digest)));
+      if (found !== undefined && (size === undefined || found.size === size)) continue;
+      const uses = await findUses(level, digest, (id) => names.get(id));
+      lost.push({ digest, problem: found === undefined ? 'missing' : 'size', uses });
+    }
+    after = items.at(-1)?.digest;
+    if (!more) return lost;
   }
 }

@@ -141,6 +141,7 @@ export class IndexSurvey {
 function toStoredImage({ image, stored, manifests, tags, links, trashed, sizes }: Tally): StoredImage | undefined {
   if (manifests === 0 && links === 0 && trashed === 0) return undefined;
   const bytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
-  const record = { image, manifests, tags, bytes, updatedAt: stored?.record.updatedAt ?? 0 };
+  const { updatedAt = 0, pushedAt } = stored?.record ?? {};
+  const record = { image, manifests, tags, bytes, updatedAt, ...(pushedAt === undefined ? {} : { pushedAt }) };
   return { record, links, ...(trashed === 0 ? {} : { trashed }) };
 }
