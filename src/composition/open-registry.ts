@@ -33,6 +33,7 @@ import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { DamageRecords } from '../ports/backup.js';
 import type { Archives } from '../ports/archives.js';
+import type { ImageBrowser } from '../ports/browsing.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
 import type { ReadPlan } from '../ports/jobs.js';
@@ -41,6 +42,7 @@ import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Syncs } from '../ports/syncs.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
+import { StoredImageBrowser } from '../repositories/browse/image-browser.js';
 import { Caches } from '../repositories/cache/caches.js';
 import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
@@ -62,6 +64,7 @@ import { CustomerCounts } from '../util/scheduling/customer-counts.js';
 /** The parts of a registry whose stores are open. */
 export interface OpenRegistry extends Core {
   readonly directory: Directory;
+  readonly browser: ImageBrowser;
   readonly jobs: JobRunner;
   readonly readPlan: ReadPlan;
   readonly syncs: Syncs;
@@ -188,6 +191,7 @@ async function openOn(
   scheduled.start();
   const stable = {
     directory,
+    browser: new StoredImageBrowser({ ...stores, runtime }),
     jobs,
     readPlan: (job: string) => retention.plan(job),
     syncs,

@@ -9,7 +9,7 @@ import type { BlobContent, ByteRange } from './bytes.js';
 import type { Caller } from './caller.js';
 import type { ImageEditor } from './editing.js';
 import type { Actor } from './journal.js';
-import type { RepositoryRecord } from './metadata.js';
+import type { RepositoryRecord, TagRecord } from './metadata.js';
 import type {
   CacheOutcome,
   ImageKey,
@@ -112,6 +112,10 @@ export interface Repository {
   listReferrers(caller: Caller, image: string, subject: Digest, page: ReferrerPageRequest): Promise<Listed<Referrer>>;
   listImages(caller: Caller, page: ImagePageRequest): Promise<ImagePage>;
   explain(caller: Caller, image: string, reference: Reference): Promise<Explanation>;
+  /** In a virtual repository: returns the members that are asked for the image, in order. */
+  members?(caller: Caller, image: string): Promise<readonly Repository[]>;
+  /** In a cache: returns until when a tag is served without asking the upstream. */
+  freshUntil?(tag: TagRecord): number;
   /**
    * In a pass-through: describes how to forward a read. `rest` follows the image in path and query: `/manifests/1?x=y`.
    */

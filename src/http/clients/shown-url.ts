@@ -1,4 +1,4 @@
-/** Query parameters of the supported protocols, whose values are never secret. */
+/** Query parameters of the supported protocols, whose values are never secret. People search (`q`) for secrets too. */
 const shownParameters: ReadonlySet<string> = new Set([
   'account',
   'after',
@@ -27,8 +27,11 @@ const shownParameters: ReadonlySet<string> = new Set([
   'repository',
   'scope',
   'service',
+  'sort',
   'tag',
   'types',
+  'unique',
+  'untagged',
   'user',
 ]);
 

@@ -2,12 +2,12 @@ import type { AccessControl } from '../../ports/access.js';
 import type { Archives } from '../../ports/archives.js';
 import type { Jobs, ReadPlan } from '../../ports/jobs.js';
 import type { Journal } from '../../ports/journal.js';
-import type { Caller, Repository, RepositoryDirectory, TagEntry } from '../../ports/repository.js';
+import type { Caller, Repository, RepositoryDirectory } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
 import type { Syncs } from '../../ports/syncs.js';
 import type { RepositoryRecord } from '../../ports/metadata.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { encodeExplanation, encodeHealth, encodeStatus, encodeTime } from '../../protocol/tables/encoding.js';
+import { encodeExplanation, encodeHealth, encodeStatus } from '../../protocol/tables/encoding.js';
 import {
   decodeRepository,
   encodeRepository,
@@ -18,32 +18,28 @@ import { parseName, parseReference } from '../../protocol/names.js';
 import type { OptionChange } from '../../protocol/settings/option-changes.js';
 import { BoundedTasks } from '../limits/bounded-tasks.js';
 import { readDocument } from '../bodies/document.js';
-import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { errorReply, jsonReply, type Reply } from '../reply.js';
 import { createAccessHandlers, type AdministrationParts } from './access.js';
 import { refuseWrites } from '../writer.js';
-import { bytesPerItem, nextLink, pageOf, positionOf } from './discovery.js';
 import { createListEvents } from './events.js';
 import { createTrashHandlers } from './trash.js';
 import { createGarbageHandlers, type GarbageParts } from './garbage.js';
 import { encodeContent, readDryRun } from './dry-run.js';
+import { createImageHandlers, type ImageParts } from './images.js';
 import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
 import { createProtectionHandlers } from './protection.js';
 import { purgeCache } from './purge.js';
 import { createSyncHandlers } from './syncs.js';
 
-const maxPageSize = 1000;
-/** Tags that are described in one turn of the event loop. */
-const describedAtOnce = 250;
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
 const maxImports = 8;
 /** Concurrent exports. Each opens one file at a time. */
 const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
-export interface ManagementParts extends AdministrationParts, GarbageParts {
+export interface ManagementParts extends AdministrationParts, GarbageParts, ImageParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
@@ -75,7 +71,6 @@ export function createManagementHandlers(
   };
   const imports = new BoundedTasks(maxImports, 'imports');
   const exports = new BoundedTasks(maxExports, 'exports');
-  const cursors = new Cursors();
   return {
     'health.get': async () => replyHealth(await health()),
     'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
@@ -85,10 +80,13 @@ export function createManagementHandlers(
         Location: `${prefix}/api/v1/repositories/${record.config.name}`,
       });
     },
-    'repository.get': async ({ params }) => {
+    'repository.get': async ({ caller, params }) => {
       const { record, repository } = find(params.repository);
-      const status = await repository.status?.();
       const shown = encodeRepository(record);
+      const at = { repository: params.repository };
+      if (!(await parts().access.permits(caller.principal, 'admin', { at })))
+        return jsonReply(200, withoutSettings(shown));
+      const status = await repository.status?.();
       return jsonReply(200, status === undefined ? shown : { ...shown, status: encodeStatus(status) });
     },
     'repository.replace': async ({ caller, req, body, params }) => {
@@ -102,8 +100,6 @@ export function createManagementHandlers(
       await parts().directory.delete(params.repository, caller.actor);
       return { status: 204 };
     },
-    'image.list': (exchange) => listImages(find(exchange.params.repository).repository, exchange, cursors),
-    'image.tags': (exchange) => listTags(find(exchange.params.repository).repository, exchange),
     'archive.import': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
       await requireSomePush(parts(), exchange);
@@ -121,6 +117,7 @@ export function createManagementHandlers(
       return jsonReply(200, await purgeCache(repository, query));
     },
     'explain.get': (exchange) => explain(parts().directory, exchange),
+    ...createImageHandlers(parts, (name) => find(name).repository),
     ...createImageChangeHandlers((name) => find(name).repository),
     ...createTrashHandlers((name) => find(name).repository),
     'options.reload': async () => {
@@ -174,12 +171,14 @@ async function listShown({ directory, access }: ManagementParts, { principal }: 
     const { name } = record.config;
     const whole = encodeRepository(record);
     if (await access.permits(principal, 'admin', { at: { repository: name } })) shown.push(whole);
-    else if (await access.mayKnow(principal, name)) {
-      const { package_type, repo_type, description } = whole;
-      shown.push({ name, package_type, repo_type, description });
-    }
+    else if (await access.mayKnow(principal, name)) shown.push(withoutSettings(whole));
   }
   return shown;
+}
+
+/** Returns what those may know of a repository who do not administer it. */
+function withoutSettings({ name, package_type, repo_type, description }: Record<string, unknown>): object {
+  return { name, package_type, repo_type, description };
 }
 
 /** Answers a health check. Failures were logged when they happened. */
@@ -205,54 +204,4 @@ async function explain(
     throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
   }
   return jsonReply(200, encodeExplanation(await repository.explain(caller, at.image, reference)));
-}
-
-async function listImages(
-  repository: Repository,
-  exchange: Exchange<ManagementParams<'image.list'>>,
-  cursors: Cursors,
-): Promise<Reply> {
-  const { caller, path, query, turn } = exchange;
-  const { limit } = pageOf(exchange, maxPageSize);
-  const after = positionOf(query, cursors);
-  const { items, more, seenTo } = await repository.listImages(caller, { limit, ...(after === '' ? {} : { after }) });
-  await turn(items.length * bytesPerItem);
-  const images = items.map(({ image, manifests, tags, bytes, updatedAt }) => ({
-    name: image,
-    manifests,
-    tags,
-    size_bytes: bytes,
-    updated_at: encodeTime(updatedAt),
-  }));
-  return jsonReply(
-    200,
-    { images },
-    more && limit > 0 ? nextLink(path, query, items.at(-1)?.image, limit, seenTo && cursors.seal(seenTo)) : {},
-  );
-}
-
-async function listTags(repository: Repository, exchange: Exchange<ManagementParams<'image.tags'>>): Promise<Reply> {
-  const { caller, path, query, params, turn } = exchange;
-  const image = repository.canonicalImage(params.image);
-  const page = pageOf(exchange, maxPageSize);
-  const tags = await repository.listTags(caller, image, page);
-  if (tags === undefined) throw new RegistryError('NAME_UNKNOWN', { detail: { image: params.image } });
-  const describe = async ({ name, digest, updatedAt }: TagEntry): Promise<Record<string, unknown>> => {
-    if (digest === undefined) return { name };
-    const manifest = await repository.statManifest(caller, image, { digest });
-    const sizes = manifest && {
-      media_type: manifest.mediaType,
-      manifest_size_bytes: manifest.size,
-      size_bytes: manifest.size + (manifest.contentBytes ?? 0),
-    };
-    return { name, digest, ...sizes, ...(updatedAt === undefined ? {} : { updated_at: encodeTime(updatedAt) }) };
-  };
-  const shown: object[] = [];
-  for (let at = 0; at < tags.items.length; at += describedAtOnce) {
-    await turn(tags.items.length * bytesPerItem);
-    shown.push(...(await Promise.all(tags.items.slice(at, at + describedAtOnce).map(describe))));
-  }
-  await turn(tags.items.length * bytesPerItem);
-  const more = tags.more && page.limit > 0;
-  return jsonReply(200, { tags: shown }, more ? nextLink(path, query, tags.items.at(-1)?.name ?? '', page.limit) : {});
 }

@@ -110,11 +110,11 @@ export function encodeDeletion(report: Report, dryRun: boolean): Record<string, 
 function explainRefusal({ tag, digest, reason, by }: Refused): string {
   const what = tag === undefined ? digest : `tag "${tag}"`;
   const explanations: Readonly<Record<Refused['reason'], string>> = {
-    unknown: `${what} does not exist`,
-    immutable: `${what} is immutable (pattern "${by}")`,
-    moved: `${what} names ${digest} now`,
-    member: `${what} is in member "${by}": delete it there`,
-    busy: `${what} keeps changing: try again`,
+    unknown: 'does not exist',
+    immutable: `is immutable (pattern "${by}")`,
+    moved: `names ${digest} now`,
+    member: `is in member "${by}": delete it there`,
+    busy: 'keeps changing: try again',
   };
-  return explanations[reason];
+  return `${what} ${explanations[reason]}`;
 }

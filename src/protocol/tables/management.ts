@@ -4,15 +4,7 @@ import { jobEndpoints } from './job-endpoints.js';
 import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
 import { syncEndpoints } from './sync-endpoints.js';
-import {
-  dryRunQuery,
-  explainQuery,
-  exportQuery,
-  imagePageQuery,
-  importQuery,
-  pageQuery,
-  purgeQuery,
-} from './query-parameters.js';
+import { dryRunQuery, explainQuery, exportQuery, importQuery, purgeQuery } from './query-parameters.js';
 import {
   repositoryConfigSchema,
   repositorySchemas,
@@ -60,9 +52,9 @@ export const managementEndpoints = [
     op: 'repository.get',
     method: 'GET',
     path: '/api/v1/repositories/:repository',
-    access: 'admin',
+    access: 'browse',
     spec: 'artifactapi',
-    summary: 'Returns a repository.',
+    summary: 'Returns a repository: its settings and status to its administrators, its type and description to others.',
   },
   {
     op: 'repository.replace',
@@ -82,24 +74,6 @@ export const managementEndpoints = [
     summary: 'Deletes a repository and its content, even if it is no longer declared: 204. `dry_run=true` only counts.',
   },
   {
-    op: 'image.list',
-    method: 'GET',
-    path: '/api/v1/repositories/:repository/images',
-    access: 'admin',
-    spec: 'artifactapi',
-    query: imagePageQuery,
-    summary: 'Lists the images of a repository with their sizes; `n`, `last`.',
-  },
-  {
-    op: 'image.tags',
-    method: 'GET',
-    path: '/api/v1/repositories/:repository/images/:image/tags',
-    access: 'admin',
-    spec: 'artifactapi',
-    query: pageQuery,
-    summary: 'Lists the tags of an image with digests, types and sizes; `n`, `last`.',
-  },
-  {
     op: 'archive.import',
     method: 'POST',
     path: '/api/v1/repositories/:repository/import',
@@ -113,7 +87,7 @@ export const managementEndpoints = [
     op: 'archive.export',
     method: 'GET',
     path: '/api/v1/repositories/:repository/export',
-    access: 'login',
+    access: 'browse',
     spec: 'artifactapi',
     query: exportQuery,
     summary: 'Exports images as a tar archive, an OCI layout that docker load also accepts; `name`, `platform`, `as`.',

@@ -16,10 +16,72 @@ export const pageQuery: Query = [
   { name: 'last', description: 'The last item of the previous page.' },
 ];
 
-/** The parameters of a list of images. */
-export const imagePageQuery: Query = [
+const cursor: QueryParameter = {
+  name: 'cursor',
+  description: 'The position where the next page begins, from the `Link` of the previous page.',
+};
+
+/** The parameters of the catalog. */
+export const imagePageQuery: Query = [...pageQuery, cursor];
+
+/** What lists of images can be sorted by. */
+export const imageSorts = ['name', 'tags', 'size', 'pushed_at', 'pulled_at', 'pulls'] as const;
+/** What lists of tags can be sorted by. */
+export const tagSorts = ['name', 'size', 'pushed_at', 'pulled_at', 'pulls'] as const;
+
+const inOrder = (sorts: readonly string[]): Query => [
   ...pageQuery,
-  { name: 'cursor', description: 'The position where the next page begins, from the `Link` of the previous page.' },
+  cursor,
+  { name: 'q', description: 'A part of the name, or a pattern of the whole name with `*`.' },
+  {
+    name: 'sort',
+    description: 'The order of the list; with `-` the other direction.',
+    takes: sorts.flatMap((sort) => [sort, `-${sort}`]),
+    default: 'name',
+  },
+];
+
+/** The parameters of `image.list`. */
+export const imageListQuery: Query = [
+  ...inOrder(imageSorts),
+  {
+    name: 'unique',
+    description: '`true`: also count the bytes that no other image has. A page then has at most 100 images.',
+    takes: 'boolean',
+    default: false,
+  },
+];
+
+/** The parameters of `image.listAll`. */
+export const allImagesQuery: Query = [
+  { name: 'repository', description: 'Only images of this repository.' },
+  ...imageListQuery,
+];
+
+/** The parameters of `image.tags`. */
+export const tagListQuery: Query = [
+  ...inOrder(tagSorts),
+  {
+    name: 'untagged',
+    description: '`true`: list the manifests that no tag, no index and no subject keeps, by digest.',
+    takes: 'boolean',
+    default: false,
+  },
+];
+
+/** The parameters of `image.manifest`. */
+export const manifestQuery: Query = [{ name: 'reference', description: 'A tag or digest.', default: 'latest' }];
+
+/** The parameters of `image.history`. */
+export const historyQuery: Query = [
+  { name: 'tag', description: 'The tag. It may be deleted.', required: true },
+  { name: 'n', description: 'The maximum number of moves.', takes: 'count' },
+  { name: 'last', description: 'The number of the last move of the previous page.' },
+];
+
+/** The parameters of `image.blob`. */
+export const blobQuery: Query = [
+  { name: 'digest', description: 'The digest of a manifest or blob.', takes: 'digest', required: true },
 ];
 
 /** The parameter of all operations that pull, and of the catalog. */

@@ -10,6 +10,7 @@ import type {
   ReferrerPageRequest,
   StoredContent,
 } from '../../ports/images.js';
+import type { TagRecord } from '../../ports/metadata.js';
 import type { PageRequest } from '../../ports/pages.js';
 import type {
   Caller,
@@ -178,6 +179,10 @@ export class CacheRepository implements Repository {
       freshUntil,
       ...(tag.checkedAt === undefined ? {} : { checkedAt: tag.checkedAt }),
     };
+  }
+
+  freshUntil(tag: TagRecord): number {
+    return this.#manifests.freshUntil(tag);
   }
 
   async purge(image?: string, tag?: Tag): Promise<PurgeReport> {

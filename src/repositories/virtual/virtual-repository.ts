@@ -36,6 +36,11 @@ import { VirtualWriter } from './virtual-writer.js';
 /** The number of images that are examined for one page, over all members. */
 const maxImagesLooked = 10_000;
 
+/** Adds the name of the member that has them to images. */
+function nameMember(page: ImagePage, member: string): ImagePage {
+  return { ...page, items: page.items.map((item) => ({ ...item, member })) };
+}
+
 /** Asks a member, by its own name of the image. */
 type Ask<T> = (member: Repository, image: string) => Promise<T | undefined>;
 
@@ -143,13 +148,17 @@ export class VirtualRepository implements Repository {
       const askable = await this.#members.askableOf(caller, member);
       lists.push(
         await listInReach(askable, page, {
-          list: (part) => member.listImages(caller, part),
+          list: async (part) => nameMember(await member.listImages(caller, part), member.config.name),
           budget: { left: maxLooked },
           hasLeft: () => caller.hasLeft(),
         }),
       );
     }
     return mergePages(lists, page.limit, ({ image }) => image);
+  }
+
+  members(caller: Caller, image: string): Promise<readonly Repository[]> {
+    return this.#members.askable(caller, image);
   }
 
   async explain(caller: Caller, image: string, reference: Reference): Promise<Explanation> {

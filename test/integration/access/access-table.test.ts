@@ -69,15 +69,20 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'health.get':          [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200],
   'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
-  'repository.get':      [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'repository.get':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.replace':  [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'repository.delete':   [401, 403, 403, 403, 403, 204, 204, 401, 401, 401, 401, 403, 403],
-  'image.list':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
-  'image.tags':          [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'image.list':          [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'image.tags':          [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'image.listAll':       [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'image.summary':       [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'image.manifest':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'image.history':       [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'image.blob':          [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'image.delete':        [401, 403, 403, 403, 200, 200, 200, 401, 401, 401, 401, 403, 403],
   'image.moveTag':       [401, 403, 403, 200, 403, 200, 200, 401, 401, 401, 401, 403, 200],
   'archive.import':      [401, 404, 403, 201, 403, 201, 201, 401, 401, 401, 401, 403, 201],
-  'archive.export':      [401, 404, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'archive.export':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'cache.purge':         [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'immutability.get':    [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'explain.get':         [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -198,6 +203,9 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'immutability.get': () => ({ query: 'tag=v1' }),
   'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
   'quarantine.restore': () => document({ all: true }),
+  'image.manifest': () => ({ query: 'reference=v1' }),
+  'image.history': () => ({ query: 'tag=v1' }),
+  'image.blob': ({ digest: manifest }) => ({ query: `digest=${manifest}` }),
   'image.delete': () => document({ tags: ['v1'] }),
   'image.moveTag': () => document({ tag: 'v2', reference: 'v1', expected: null }),
   'trash.restore': ({ image, digest: deleted }) => document({ image, digest: deleted }),
@@ -430,8 +438,8 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     await manage(root, 'POST', 'repositories', (isLocal ? localOf : remoteOf)(repository));
     if (!isLocal) return content;
     const pushed = await pushImage(root, `${repository}/${image}`);
-    if (!op.startsWith('trash.')) return content;
     const manifest = digestOf(pushed.manifest.bytes);
+    if (!op.startsWith('trash.')) return { ...content, digest: manifest };
     await root('DELETE', `/v2/${repository}/${image}/manifests/${manifest}`);
     return { ...content, digest: manifest };
   }

@@ -390,6 +390,8 @@ describe('images and tags', () => {
   });
   const index = indexManifest([describeManifest(image)]);
   const names = ['app', 'app-b', 'app/sub', 'tags', 'team/app'];
+  const neverPulled = { pulled_at: null, pulls: 0, recent_pulls: 0 };
+  const pushed = { updated_at: time, pushed_at: time, pushed_by: 'anonymous', ...neverPulled };
 
   beforeAll(async () => {
     await create('sized', { sparse: true });
@@ -404,11 +406,14 @@ describe('images and tags', () => {
     expect(body).toEqual({
       images: [
         {
+          repository: 'sized',
           name: 'whole',
           manifests: 2,
           tags: 2,
           size_bytes: config.length + layer.length + image.bytes.length + index.bytes.length,
           updated_at: time,
+          pushed_at: time,
+          ...neverPulled,
         },
       ],
     });
@@ -436,17 +441,20 @@ describe('images and tags', () => {
           name: '1.0',
           digest: image.digest,
           media_type: types.ociImage,
+          type: 'image',
           manifest_size_bytes: image.bytes.length,
           size_bytes: image.bytes.length + config.length + layer.length,
-          updated_at: time,
+          ...pushed,
         },
         {
           name: 'multi',
           digest: index.digest,
           media_type: types.ociIndex,
+          type: 'index',
+          platforms: [],
           manifest_size_bytes: index.bytes.length,
-          size_bytes: index.bytes.length,
-          updated_at: time,
+          size_bytes: index.bytes.length + image.bytes.length + config.length + layer.length,
+          ...pushed,
         },
       ],
     });

@@ -183,6 +183,13 @@ describe('docs/openapi.json', () => {
       });
     }
     await post(`${image}/tag`, { tag: 'c', reference: 'a', expected: null }, 200);
+    await exchange('GET', `${api}/images?q=*&sort=-pushed_at&unique=true&repository=changing`, 200);
+    await exchange('GET', `${api}${image}/tags?sort=size`, 200);
+    await exchange('GET', `${api}${image}/tags?untagged=true`, 200);
+    await exchange('GET', `${api}${image}/summary`, 200);
+    await exchange('GET', `${api}${image}/manifest?reference=a`, 200);
+    await exchange('GET', `${api}${image}/history?tag=a&n=1`, 200);
+    await exchange('GET', `${api}${image}/blob?digest=${imageManifest('changed a').digest}`, 200);
     const wanted = { tags: ['a', 'b', 'absent'], dry_run: true };
     const { body } = await post(`${image}/delete`, wanted, 200);
     expect(JSON.parse(body.toString())).toMatchObject({ counts: { tags: 2, manifests: 1, stays: 1, refused: 1 } });

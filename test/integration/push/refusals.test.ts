@@ -582,11 +582,10 @@ describe('a read-only registry', () => {
     // Decided before the registry looks up whether anything exists (design 9).
     ['PUT', '/v2/other/app/manifests/latest'],
     ['GET', '/api/v1/repositories'],
-    ['GET', '/api/v1/repositories/local'],
-    ['GET', '/api/v1/repositories/other'],
     ['POST', '/api/v1/repositories'],
     ['DELETE', '/api/v1/repositories/local'],
-    ['GET', '/api/v1/repositories/local/images'],
+    ['POST', '/api/v1/repositories/local/images/app/delete'],
+    ['POST', '/api/v1/repositories/local/images/app/tag'],
     ['POST', '/api/v1/gc'],
   ])('refuses %s %s with 403 DENIED and no authentication challenge', async (method, path) => {
     const answer = await reader.send(method, path);
@@ -603,6 +602,9 @@ describe('a read-only registry', () => {
     `${image}/blobs/${digest(blob)}`,
     `${image}/referrers/${absent}`,
     '/api/v1/health',
+    '/api/v1/images',
+    '/api/v1/repositories/local',
+    '/api/v1/repositories/local/images',
   ])('serves %s', async (path) => {
     expect((await reader.get(path)).status).toBe(200);
   });

@@ -1,0 +1,141 @@
+import { encodeTime } from './encoding.js';
+
+interface Pulls {
+  readonly pulledAt?: number;
+  readonly pulls: number;
+  readonly recentPulls: number;
+}
+
+interface ShownImage extends Pulls {
+  readonly repository: string;
+  readonly image: string;
+  readonly member?: string;
+  readonly manifests: number;
+  readonly tags: number;
+  readonly bytes: number;
+  readonly uniqueBytes?: number;
+  readonly updatedAt: number;
+  readonly pushedAt: number;
+}
+
+interface ShownActor {
+  readonly principal: string;
+  readonly via: string;
+}
+
+interface ShownTag extends Pulls {
+  readonly name?: string;
+  readonly member?: string;
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly kind: string;
+  readonly artifactType?: string;
+  readonly platforms?: readonly string[];
+  readonly manifestBytes: number;
+  readonly bytes: number;
+  readonly updatedAt?: number;
+  readonly pushedAt: number;
+  readonly pushedBy?: ShownActor;
+  readonly immutable?: string;
+  readonly checkedAt?: number;
+  readonly freshUntil?: number;
+  readonly pinnedBy?: readonly string[];
+}
+
+interface ShownSummary extends Pulls {
+  readonly members: readonly string[];
+  readonly manifests: number;
+  readonly tags: number;
+  readonly untagged: number;
+  readonly bytes: number;
+  readonly uniqueBytes: number;
+  readonly updatedAt: number;
+  readonly pushedAt: number;
+}
+
+interface ShownMove {
+  readonly move: number;
+  readonly at: number;
+  readonly by: ShownActor;
+  readonly digest?: string;
+  readonly was?: string;
+  readonly present: boolean;
+}
+
+/** Returns an image as lists show it. */
+export function encodeImageRow(row: ShownImage): Record<string, unknown> {
+  return {
+    repository: row.repository,
+    name: row.image,
+    ...optional('member', row.member),
+    manifests: row.manifests,
+    tags: row.tags,
+    size_bytes: row.bytes,
+    ...optional('unique_bytes', row.uniqueBytes),
+    updated_at: encodeTime(row.updatedAt),
+    pushed_at: encodeTime(row.pushedAt),
+    ...encodePulls(row),
+  };
+}
+
+/** Returns a tag, or a manifest without a tag, as lists show it. */
+export function encodeTagRow(row: ShownTag): Record<string, unknown> {
+  return {
+    ...optional('name', row.name),
+    ...optional('member', row.member),
+    digest: row.digest,
+    media_type: row.mediaType,
+    type: row.kind,
+    ...optional('artifact_type', row.artifactType),
+    ...optional('platforms', row.platforms),
+    manifest_size_bytes: row.manifestBytes,
+    size_bytes: row.bytes,
+    ...time('updated_at', row.updatedAt),
+    pushed_at: encodeTime(row.pushedAt),
+    ...optional('pushed_by', row.pushedBy?.principal),
+    ...encodePulls(row),
+    ...optional('immutable', row.immutable),
+    ...time('checked_at', row.checkedAt),
+    ...time('fresh_until', row.freshUntil),
+    ...optional('pinned_by', row.pinnedBy),
+  };
+}
+
+/** Returns the figures of an image as the API shows them. */
+export function encodeSummary(summary: ShownSummary): Record<string, unknown> {
+  return {
+    ...(summary.members.length === 0 ? {} : { members: summary.members }),
+    manifests: summary.manifests,
+    tags: summary.tags,
+    untagged: summary.untagged,
+    size_bytes: summary.bytes,
+    unique_bytes: summary.uniqueBytes,
+    updated_at: encodeTime(summary.updatedAt),
+    pushed_at: encodeTime(summary.pushedAt),
+    ...encodePulls(summary),
+  };
+}
+
+/** Returns a move of a tag as the API shows it, without the address of the client. */
+export function encodeMove({ move, at, by, digest, was, present }: ShownMove): Record<string, unknown> {
+  return {
+    move,
+    at: encodeTime(at),
+    by: { principal: by.principal, via: by.via },
+    digest: digest ?? null,
+    was: was ?? null,
+    present,
+  };
+}
+
+function encodePulls({ pulledAt, pulls, recentPulls }: Pulls): Record<string, unknown> {
+  return { pulled_at: pulledAt === undefined ? null : encodeTime(pulledAt), pulls, recent_pulls: recentPulls };
+}
+
+function optional(key: string, value: unknown): Record<string, unknown> {
+  return value === undefined ? {} : { [key]: value };
+}
+
+function time(key: string, at: number | undefined): Record<string, unknown> {
+  return at === undefined ? {} : { [key]: encodeTime(at) };
+}
