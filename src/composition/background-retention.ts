@@ -29,8 +29,10 @@ export class BackgroundRetention {
       const settings = this.#settings();
       if (settings === undefined) return;
       const jobs = await this.#jobs.list({ kind: 'retention', limit: Infinity });
-      // One that waits for a person is not repeated until the person decides.
-      if (jobs.some(({ state }) => state === 'running' || state === 'waiting')) return;
+      if (jobs.some(({ state }) => state === 'running')) return;
+      // New policies wait for a person. Images that lose many tags wait too, but do not hold up the others.
+      const isNew = jobs.some(({ state, report }) => state === 'waiting' && isOfNewPolicies(report));
+      if (isNew) return;
       const last = Math.max(0, ...jobs.filter(({ dryRun }) => !dryRun).map(({ startedAt }) => startedAt));
       if (this.#runtime.now() - last >= settings.everySeconds * 1000)
         await this.#jobs.start({ kind: 'retention' }, system);
@@ -42,4 +44,8 @@ export class BackgroundRetention {
   stop(): void {
     clearInterval(this.#timer);
   }
+}
+
+function isOfNewPolicies(report: object | undefined): boolean {
+  return report !== undefined && 'because' in report && report.because === 'changed policies';
 }

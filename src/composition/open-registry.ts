@@ -124,19 +124,22 @@ async function openOn(
   closers.add('audit file', () => audit?.close());
   const access = await CurrentAccess.open(options, { ...stores, runtime, owner });
   closers.add('access control', () => access.close());
-  const { shared, onDeletedBytes } = createSharedParts(stores, live, runtime, () => garbage.collect());
+  const collection = { collect: () => garbage.collect(), isHeld: () => garbage.holds.isHeld };
+  const { shared, pushedBlobs: blobs, onDeletedBytes } = createSharedParts(stores, live, runtime, collection);
   const pullCounts = new PullCounts({ ...shared });
   closers.add('counts of pulls', () => pullCounts.close());
   const sessionLocks = new KeyedMutex();
   const leases = new PushLeases(() => runtime.now());
   const finishedUploads = new FinishedUploads(() => runtime.now());
-  const local: LocalParts = addNumbers({ ...shared, sessionLocks, finishedUploads, leases, pullCounts }, live);
+  const local: LocalParts = addNumbers({ ...shared, blobs, sessionLocks, finishedUploads, leases, pullCounts }, live);
   const garbage: OnlineGarbageCollector = new OnlineGarbageCollector(
     addNumbers({ ...shared, ...stores, sessionLocks, leases, onDeleted: onDeletedBytes }, live),
   );
   const jobs = new JobRunner({ metadata: stores.metadata, runtime, describeFailure: publicReasonOf });
   registerContentJobs(jobs, { garbage, shared, live });
-  const retention = new RetentionJob({ ...stores, runtime, settings: () => live.current.retention });
+  const configs = (): readonly RepositoryConfig[] => directory.list().map(({ record }) => record.config);
+  const policies = { settings: () => live.current.retention, repositories: configs };
+  const retention = new RetentionJob({ ...stores, runtime, ...policies });
   jobs.register(retention);
   await garbage.recover();
   await discardLeftovers({ ...stores, runtime });

@@ -7,12 +7,12 @@ import type { Digest } from '../protocol/digest.js';
 import { DamagedBlobs, undamagedStore } from '../repositories/content/damaged-blobs.js';
 import { ManifestCache } from '../repositories/content/manifest-cache.js';
 import { restoringStore } from '../repositories/garbage/quarantine.js';
-import { roomMakingStore, TrashRoom } from '../repositories/garbage/trash-room.js';
+import { roomMakingStore, TrashRoom, type TrashRoomParts } from '../repositories/garbage/trash-room.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 
 /** What all repositories of a registry share. */
 export interface SharedParts extends Stores {
-  /** The store for repositories: it makes room, restores from the quarantine, and hides damaged bytes. */
+  /** The store for repositories: it restores from the quarantine, and hides damaged bytes. */
   readonly blobs: BlobStore;
   /** The same store without hiding damaged bytes. */
   readonly unguardedBlobs: BlobStore;
@@ -24,21 +24,26 @@ export interface SharedParts extends Stores {
 
 /**
  * Creates the parts that all repositories share.
- * @param collect frees bytes that nothing refers to
+ * `pushedBlobs` is the store for pushes, which empty the trash when the disk is full. Caches make room themselves, and counts
+ * are not worth it.
  */
 export function createSharedParts(
   stores: Stores,
   live: LiveOptions,
   runtime: Runtime,
-  collect: () => Promise<unknown>,
-): { readonly shared: SharedParts; readonly onDeletedBytes: (digest: Digest) => void } {
+  collection: Pick<TrashRoomParts, 'collect' | 'isHeld'>,
+): {
+  readonly shared: SharedParts;
+  readonly pushedBlobs: BlobStore;
+  readonly onDeletedBytes: (digest: Digest) => void;
+} {
   const manifests = new ManifestCache(live.current.maxManifestCacheBytes);
-  const room = new TrashRoom(addNumbers({ ...stores, runtime, collect }, live));
+  const room = new TrashRoom(addNumbers({ ...stores, runtime, ...collection }, live));
   const damage = new DamagedBlobs({ ...stores, runtime, onDamaged: (digest) => manifests.delete(digest) });
   const unguardedBlobs = restoringStore({ ...stores, runtime });
-  const roomMaking = roomMakingStore(unguardedBlobs, (bytes) => room.ensureRoom(bytes));
-  const blobs = undamagedStore(roomMaking, damage);
+  const blobs = undamagedStore(unguardedBlobs, damage);
   return {
+    pushedBlobs: roomMakingStore(blobs, (bytes) => room.ensureRoom(bytes)),
     shared: { ...stores, blobs, unguardedBlobs, manifests, damage, runtime, digestLocks: new KeyedMutex() },
     onDeletedBytes: (digest) => {
       manifests.delete(digest);

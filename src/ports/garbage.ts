@@ -25,6 +25,8 @@ export interface GarbageCollector {
 
 /** Keeps the bytes of blobs. */
 export interface DeletionHolds {
+  /** Whether bytes are kept now. */
+  readonly isHeld: boolean;
   /**
    * Waits for deletions that are running. From then on no bytes are deleted or moved until the returned function is called,
    * which may happen several times. References are dropped as usual; what they leave is collected later.

@@ -100,8 +100,17 @@ export type Change =
     }
   /** Moves a manifest from the trash back to its image, without its tags. Conflicts when it is not in the trash. */
   | { readonly type: 'trash.restore'; readonly at: ImageKey; readonly digest: Digest }
-  /** Deletes a manifest from the trash. Leaves candidates from `since` for what nothing else needs. */
-  | { readonly type: 'trash.delete'; readonly at: ImageKey; readonly digest: Digest; readonly since: number }
+  /**
+   * Deletes a manifest from the trash, with `deletedAt` only if it was deleted then. Leaves candidates from `since` for what
+   * nothing else needs.
+   */
+  | {
+      readonly type: 'trash.delete';
+      readonly at: ImageKey;
+      readonly digest: Digest;
+      readonly since: number;
+      readonly deletedAt?: number;
+    }
   | { readonly type: 'tag.put'; readonly at: ImageKey; readonly tag: TagRecord }
   | { readonly type: 'tag.delete'; readonly at: ImageKey; readonly tag: Tag }
   /**

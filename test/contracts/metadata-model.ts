@@ -300,9 +300,9 @@ export class MetadataModel {
         return this.#putManifest(change.at, item.manifest);
       }
       case 'trash.delete': {
-        const { at, digest, since } = change;
+        const { at, digest, since, deletedAt } = change;
         const item = this.#imageFor(at).trash.get(digest);
-        if (item === undefined) return;
+        if (item === undefined || (deletedAt ?? item.deletedAt) !== item.deletedAt) return;
         this.#imageFor(at).trash.delete(digest);
         this.#leave({ kind: 'bytes', digest, since });
         return this.#release(at, item.manifest.references, since);

@@ -93,6 +93,7 @@ function change(): fc.Arbitrary<(world: World) => Change> {
     [6, ({ at, digest, when }) => ({ type: 'manifest.delete', at, digest, when, trashUntil: when + 7 })],
     [3, ({ at, digest }) => ({ type: 'trash.restore', at, digest })],
     [3, ({ at, digest, when }) => ({ type: 'trash.delete', at, digest, since: when })],
+    [2, ({ at, digest, when }) => ({ type: 'trash.delete', at, digest, since: when, deletedAt: when })],
     [6, ({ at, tag, digest, when }) => ({ type: 'tag.put', at, tag: tagOf(tag, digest, when) })],
     [2, ({ at, tag }) => ({ type: 'tag.delete', at, tag })],
     [2, ({ at, sessionNumber }) => ({ type: 'session.put', session: session(sessionNumber, at) })],

@@ -2,18 +2,22 @@ import { createHash } from 'node:crypto';
 import type { Documents } from '../../ports/documents.js';
 import type { JobContext, JobKind, JobOutcome, PlannedItem } from '../../ports/jobs.js';
 import type { Actor } from '../../ports/journal.js';
-import type { Change, MetadataWriter, Precondition, RepositoryRecords } from '../../ports/metadata.js';
+import type { ImageKey } from '../../ports/images.js';
+import type { Change, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import { parseParams, retentionParamsSchema } from '../../protocol/tables/job-documents.js';
-import { trashUntilOf } from '../../protocol/settings/repository-config.js';
+import type { LocalRepositoryConfig, RepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { RetentionSettings } from '../../protocol/settings/retention-config.js';
-import type { FactsSource } from './retention-facts.js';
-import { planRetention, type ImagePlan } from './retention-plan.js';
-import type { Doomed } from './retention-rules.js';
+import { readFacts, type FactsSource } from './retention-facts.js';
+import { isLocal, planRetention, policyFor, type ImagePlan } from './retention-plan.js';
+import { decide, type Doomed } from './retention-rules.js';
+import { describeStep, toSteps, type Step } from './retention-steps.js';
 
 export interface RetentionParts {
-  readonly metadata: FactsSource & RepositoryRecords & MetadataWriter & Documents;
+  readonly metadata: FactsSource & MetadataWriter & Documents;
   readonly runtime: Runtime;
+  /** The repositories that are served, with their present settings. */
+  readonly repositories: () => readonly RepositoryConfig[];
   /** The present policies. */
   readonly settings: () => RetentionSettings | undefined;
 }
@@ -21,7 +25,7 @@ export interface RetentionParts {
 type Params = { readonly names?: readonly string[] | undefined };
 
 /** Plans of the last jobs that are kept in memory. */
-const maxPlans = 10;
+const maxPlans = 3;
 /** The document that holds the policies that a person confirmed. */
 const confirmedId = 'policies';
 
@@ -34,7 +38,7 @@ export class RetentionJob implements JobKind<Params> {
   readonly kind = 'retention';
   readonly isResumable = false;
   readonly #parts: RetentionParts;
-  readonly #plans = new Map<string, readonly ImagePlan[]>();
+  readonly #plans = new Map<string, { readonly plans: readonly ImagePlan[]; readonly policies: string }>();
 
   constructor(parts: RetentionParts) {
     this.#parts = parts;
@@ -48,7 +52,9 @@ export class RetentionJob implements JobKind<Params> {
   plan(job: string): readonly PlannedItem[] | undefined {
     return this.#plans
       .get(job)
-      ?.flatMap(({ at, doomed, isLarge }) => doomed.map((one): PlannedItem => ({ ...at, ...one, isWaiting: isLarge })));
+      ?.plans.flatMap(({ at, doomed, isLarge }) =>
+        doomed.map(({ subject: _subject, ...one }): PlannedItem => ({ ...at, ...one, isWaiting: isLarge })),
+      );
   }
 
   async run(context: JobContext<Params>): Promise<JobOutcome> {
@@ -57,80 +63,92 @@ export class RetentionJob implements JobKind<Params> {
       this.#remember(context.id, []);
       return { state: 'succeeded', report: { policies: 0 } };
     }
-    const kept = context.isConfirmed ? this.#plans.get(context.id) : undefined;
-    const plans = kept ?? (await this.#plan(settings, context));
-    this.#remember(context.id, plans);
+    const { plans, isSeen } = await this.#planOf(settings, context);
     const report = { policies: settings.policies.length, planned: summarize(plans) };
     if (context.dryRun) return { state: 'succeeded', report };
+    // Who confirms the plan of some images has not seen what the policies do to the others.
+    if (isSeen && context.params.names === undefined) await this.#confirm(settings, context.by);
     const isKnown = await this.#isConfirmed(settings);
-    // A plan that was made again after a restart is not what the person saw.
-    const isConfirmed = context.isConfirmed && kept !== undefined;
-    if (isConfirmed) await this.#confirm(settings, context.by);
-    const due = isConfirmed ? plans : isKnown ? plans.filter(({ isLarge }) => !isLarge) : [];
-    const done = await this.#carryOut(due, context);
-    const isWaiting = due.length < plans.length;
-    if (isWaiting)
-      this.#remember(
-        context.id,
-        plans.filter((plan) => !due.includes(plan)),
-      );
-    const waiting = isWaiting ? { because: isKnown ? 'maxShare' : 'changed policies' } : {};
-    const state = context.signal.aborted
-      ? 'cancelled'
-      : isWaiting
-        ? 'waiting'
-        : done.skipped > 0
-          ? 'partly'
-          : 'succeeded';
-    return { state, report: { ...report, ...waiting, ...done } };
+    const due = isSeen ? plans : isKnown ? plans.filter(({ isLarge }) => !isLarge) : [];
+    const done = await this.#carryOut(settings, due, context);
+    const left = plans.filter((plan) => !due.includes(plan));
+    if (left.length > 0) this.#remember(context.id, left, fingerprint(settings));
+    const waiting = left.length === 0 ? {} : { because: isKnown ? 'maxShare' : 'changed policies' };
+    const ended = left.length > 0 ? 'waiting' : done.skipped > 0 ? 'partly' : 'succeeded';
+    return { state: context.signal.aborted ? 'cancelled' : ended, report: { ...report, ...waiting, ...done } };
   }
 
-  #plan(settings: RetentionSettings, { params, signal, progress }: JobContext<Params>): Promise<readonly ImagePlan[]> {
-    return planRetention(this.#parts.metadata, {
+  /** Returns the plan that a person confirmed, or makes one: after a restart and after the policies changed, too. */
+  async #planOf(
+    settings: RetentionSettings,
+    { id, isConfirmed, params, signal, progress }: JobContext<Params>,
+  ): Promise<{ readonly plans: readonly ImagePlan[]; readonly isSeen: boolean }> {
+    const known = isConfirmed ? this.#plans.get(id) : undefined;
+    if (known?.policies === fingerprint(settings)) return { plans: known.plans, isSeen: true };
+    const plans = await planRetention(this.#parts.metadata, {
       policies: settings.policies,
+      repositories: this.#parts.repositories(),
       names: params.names,
       now: this.#parts.runtime.now(),
       signal,
       onImage: (done) => progress({ done, unit: 'images' }),
     });
+    this.#remember(id, plans, fingerprint(settings));
+    return { plans, isSeen: false };
   }
 
-  /** Deletes what the plans name, unless it changed since. The only code of retention that writes. */
+  /** Deletes what the plans name and the policies still delete. The only code of retention that writes. */
   async #carryOut(
+    settings: RetentionSettings,
     plans: readonly ImagePlan[],
     { by, signal, progress }: JobContext<Params>,
   ): Promise<{ readonly tagsDeleted: number; readonly manifestsDeleted: number; readonly skipped: number }> {
     const done = { tagsDeleted: 0, manifestsDeleted: 0, skipped: 0 };
     const total = plans.reduce((sum, { doomed }) => sum + doomed.length, 0);
-    for (const plan of plans) {
-      for (const doomed of plan.doomed) {
-        if (signal.aborted) return done;
-        const isDeleted = await this.#delete(plan, doomed, by);
-        if (!isDeleted) done.skipped += 1;
-        else if (doomed.kind === 'tag') done.tagsDeleted += 1;
-        else done.manifestsDeleted += 1;
+    for (const { at, doomed } of plans) {
+      if (signal.aborted) return done;
+      const config = this.#parts.repositories().find(({ name }) => name === at.repository);
+      const still =
+        config !== undefined && isLocal(config) ? await this.#stillDoomed(settings, config, at, doomed) : [];
+      done.skipped += doomed.length - still.length;
+      for (const step of toSteps(still)) {
+        // The image was looked up in a repository that exists.
+        const isDeleted = await this.#delete(at, config as LocalRepositoryConfig, step, by);
+        if (!isDeleted) done.skipped += step.tags.length + (step.manifest === undefined ? 0 : 1);
+        else {
+          done.tagsDeleted += step.tags.length;
+          done.manifestsDeleted += step.manifest === undefined ? 0 : 1;
+        }
         progress({ done: done.tagsDeleted + done.manifestsDeleted + done.skipped, total, unit: 'items' });
       }
     }
     return done;
   }
 
-  /** Returns false when the tag moved, or something names the manifest again. */
-  async #delete({ at, config }: ImagePlan, { tag, digest }: Doomed, actor: Actor): Promise<boolean> {
+  /** Decides again: what was pushed, pulled or made immutable since the plan stays. */
+  async #stillDoomed(
+    { policies }: RetentionSettings,
+    config: LocalRepositoryConfig,
+    at: ImageKey,
+    planned: readonly Doomed[],
+  ): Promise<readonly Doomed[]> {
+    const policy = policyFor(policies, at);
+    if (policy === undefined) return [];
+    const { metadata, runtime } = this.#parts;
+    const { doomed } = decide(policy, await readFacts(metadata, config, at), runtime.now());
+    const known = new Set(planned.map(({ tag, digest }) => `${tag} ${digest}`));
+    return doomed.filter(({ tag, digest }) => known.has(`${tag} ${digest}`));
+  }
+
+  /** Returns false when a tag moved, or something names the manifest again. */
+  async #delete(at: ImageKey, config: LocalRepositoryConfig, step: Step, actor: Actor): Promise<boolean> {
     const { metadata, runtime } = this.#parts;
     const when = runtime.now();
-    const change: Change =
-      tag === undefined
-        ? { type: 'manifest.delete', at, digest, when, trashUntil: trashUntilOf(config, when) }
-        : { type: 'tag.delete', at, tag };
-    const require: Precondition =
-      tag === undefined
-        ? { type: 'holders', at, digest, are: { tags: [], namedBy: [] } }
-        : { type: 'tag', at, tag, is: { digest } };
-    if (!(await metadata.tryApply([change], { durable: true, require: [require], by: { actor, at: when } })))
-      return false;
-    if (tag === undefined) runtime.emit('manifest.deleted', { at, digest, by: actor });
-    else runtime.emit('tag.deleted', { at, tag, by: actor });
+    const { changes, require } = describeStep(at, config, step, when);
+    if (!(await metadata.tryApply(changes, { durable: true, require, by: { actor, at: when } }))) return false;
+    const { tags, manifest } = step;
+    if (manifest !== undefined) runtime.emit('manifest.deleted', { at, digest: manifest.digest, by: actor });
+    else for (const tag of tags) runtime.emit('tag.deleted', { at, tag, by: actor });
     return true;
   }
 
@@ -146,8 +164,9 @@ export class RetentionJob implements JobKind<Params> {
     await this.#parts.metadata.apply([put], { durable: true, by: { actor, at } });
   }
 
-  #remember(job: string, plans: readonly ImagePlan[]): void {
-    this.#plans.set(job, plans);
+  #remember(job: string, plans: readonly ImagePlan[], policies = ''): void {
+    this.#plans.delete(job);
+    this.#plans.set(job, { plans, policies });
     const [oldest] = this.#plans.keys();
     if (this.#plans.size > maxPlans && oldest !== undefined) this.#plans.delete(oldest);
   }

@@ -1,5 +1,4 @@
 import type { ImageKey } from '../../ports/images.js';
-import type { RepositoryRecords } from '../../ports/metadata.js';
 import { matchesAny } from '../../protocol/patterns.js';
 import type { LocalRepositoryConfig, RepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { RetentionPolicy } from '../../protocol/settings/retention-config.js';
@@ -11,7 +10,6 @@ const pageSize = 500;
 /** What goes of one image. */
 export interface ImagePlan {
   readonly at: ImageKey;
-  readonly config: LocalRepositoryConfig;
   readonly doomed: readonly Doomed[];
   /** More of its tags would go than the policy allows without a confirmation. */
   readonly isLarge: boolean;
@@ -21,6 +19,8 @@ export interface ImagePlan {
 
 export interface PlanRequest {
   readonly policies: readonly RetentionPolicy[];
+  /** The repositories that are served. */
+  readonly repositories: readonly RepositoryConfig[];
   /** Only images that one of these patterns matches. */
   readonly names?: readonly string[] | undefined;
   readonly now: number;
@@ -30,30 +30,36 @@ export interface PlanRequest {
 
 /** Plans what the policies delete from all local repositories. Only reads. */
 export async function planRetention(
-  metadata: FactsSource & RepositoryRecords,
-  { policies, names, now, signal, onImage }: PlanRequest,
+  metadata: FactsSource,
+  { policies, repositories, names, now, signal, onImage }: PlanRequest,
 ): Promise<readonly ImagePlan[]> {
   const plans: ImagePlan[] = [];
   let images = 0;
-  for (const { config } of await metadata.repositories()) {
+  for (const config of repositories) {
     if (!isLocal(config)) continue;
     for await (const at of listImages(metadata, config.name)) {
       signal.throwIfAborted();
       onImage((images += 1));
       const name = `${at.repository}/${at.image}`;
-      const policy = policies.find((one) => matchesAny(one.names, name));
+      const policy = policyFor(policies, at);
       if (policy === undefined || (names !== undefined && !matchesAny(names, name))) continue;
       const facts = await readFacts(metadata, config, at);
       const { doomed, share } = decide(policy, facts, now);
       if (doomed.length === 0) continue;
       const bytes = await measure(metadata, at, facts, doomed);
-      plans.push({ at, config, doomed, isLarge: share > policy.maxShare, bytes });
+      plans.push({ at, doomed, isLarge: share > policy.maxShare, bytes });
     }
   }
   return plans;
 }
 
-function isLocal(config: RepositoryConfig): config is LocalRepositoryConfig {
+/** Returns the policy that applies to an image. */
+export function policyFor(policies: readonly RetentionPolicy[], at: ImageKey): RetentionPolicy | undefined {
+  return policies.find((one) => matchesAny(one.names, `${at.repository}/${at.image}`));
+}
+
+/** Returns whether a repository has a retention. */
+export function isLocal(config: RepositoryConfig): config is LocalRepositoryConfig {
   return config.type === 'local';
 }
 

@@ -43,6 +43,8 @@ export interface Doomed {
   /** Why it goes. */
   readonly because: string;
   readonly lastUsedAt: number;
+  /** The subject of a manifest: it must be gone. */
+  readonly subject?: Digest | undefined;
 }
 
 /** What happens to an image. */
@@ -63,8 +65,8 @@ export function decide(policy: RetentionPolicy, { tags, manifests }: ImageFacts,
   return {
     doomed: [
       ...doomedTags.map((tag) => describeTag(tag)),
-      ...untagged.map(({ digest, lastUsedAt }): Doomed => {
-        return { kind: 'manifest', digest, because: 'untagged', lastUsedAt };
+      ...untagged.map(({ digest, lastUsedAt, subject }): Doomed => {
+        return { kind: 'manifest', digest, because: 'untagged', lastUsedAt, subject };
       }),
     ],
     share: tags.length === 0 ? 0 : doomedTags.length / tags.length,
@@ -122,17 +124,17 @@ function findUntagged(
   return parentsFirst(manifests.filter(({ digest }) => !kept.has(digest)));
 }
 
-/** Sorts an index before the manifests that it names: as long as it exists, they are in use. */
+/** Sorts an index before the manifests that it names, and a subject before its referrers: as long as one exists, the other is in use. */
 function parentsFirst(manifests: readonly ManifestFacts[]): ManifestFacts[] {
   const byDigest = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
+  const children = new Map(manifests.map(({ digest, references }) => [digest, [...references]]));
+  for (const { digest, subject } of manifests) if (subject !== undefined) children.get(subject)?.push(digest);
   const parents = new Map<Digest, number>();
-  for (const { references } of manifests) {
-    for (const digest of references) parents.set(digest, (parents.get(digest) ?? 0) + 1);
-  }
+  for (const digest of [...children.values()].flat()) parents.set(digest, (parents.get(digest) ?? 0) + 1);
   const sorted = manifests.filter(({ digest }) => !parents.has(digest));
-  // The list grows during the loop. Digests cannot form a cycle.
-  for (const { references } of sorted) {
-    for (const digest of references) {
+  // The list grows during the loop.
+  for (const parent of sorted) {
+    for (const digest of children.get(parent.digest) ?? []) {
       const left = (parents.get(digest) ?? 0) - 1;
       parents.set(digest, left);
       const manifest = byDigest.get(digest);

@@ -43,15 +43,15 @@ export class PullCounts {
     this.#timer.unref();
   }
 
-  /** Counts one pull. */
-  count(at: ImageKey, digest: Digest): void {
+  /** Counts a pull; with 0, only records that the manifest was used: some clients ask with HEAD and have the rest. */
+  count(at: ImageKey, digest: Digest, pulls = 1): void {
     const key = `${at.repository}\0${at.image}\0${digest}`;
     const when = this.#parts.runtime.now();
     const known = this.#pending.get(key);
     if (known !== undefined) {
-      known.count += 1;
+      known.count += pulls;
       known.when = when;
-    } else if (this.#pending.size < this.#maxEntries) this.#pending.set(key, { at, digest, count: 1, when });
+    } else if (this.#pending.size < this.#maxEntries) this.#pending.set(key, { at, digest, count: pulls, when });
   }
 
   /** Writes the counts. Never rejects, because nothing depends on them; a failed write drops them. */

@@ -6,6 +6,8 @@ import type { Digest } from '../../protocol/digest.js';
 /** Blobs and images that are remembered. Beyond that, the times in the index still protect what was uploaded. */
 const maxNotes = 50_000;
 const maxImages = 10_000;
+/** Clients that are remembered for one blob. */
+const maxClients = 1000;
 
 type Client = Pick<Caller, 'actor'>;
 
@@ -38,7 +40,7 @@ export class PushLeases {
     const key = keyOf(at, digest);
     const clients = this.#notes.get(key)?.clients ?? new Map<string, number>();
     const who = identify(client);
-    clients.set(who, (clients.get(who) ?? 0) + 1);
+    if (clients.has(who) || clients.size < maxClients) clients.set(who, (clients.get(who) ?? 0) + 1);
     this.#notes.set(key, { at: this.#now(), clients });
     await this.#drops.get(key);
   }

@@ -17,6 +17,8 @@ export interface TrashRoomParts {
   readonly runtime: Runtime;
   /** Content that was deleted longer ago than this can be freed at once. */
   readonly graceMs: number;
+  /** Returns whether bytes are kept for now, whatever refers to them. */
+  readonly isHeld: () => boolean;
   /** Frees bytes that nothing refers to. */
   readonly collect: () => Promise<unknown>;
 }
@@ -52,14 +54,17 @@ export class TrashRoom {
 
   /** Deletes the oldest items that free this many bytes and that the collector may free at once. */
   async #makeRoom(missingBytes: number): Promise<void> {
-    const { metadata, runtime, graceMs, collect } = this.#parts;
+    const { metadata, runtime, graceMs, collect, isHeld } = this.#parts;
+    // Nothing can be freed while a backup copies the blobs.
+    if (isHeld()) return;
     const before = runtime.now() - graceMs;
     const items = await metadata.trash.expired(Number.MAX_SAFE_INTEGER, Infinity);
     const old = items.filter(({ deletedAt }) => deletedAt < before).sort((a, b) => a.deletedAt - b.deletedAt);
     let freedBytes = 0;
     const enough = old.findIndex(({ bytes }) => (freedBytes += bytes) >= missingBytes);
-    const doomed = enough < 0 ? old : old.slice(0, enough + 1);
-    if (doomed.length === 0) return;
+    // If emptying the whole trash would not suffice, keep it.
+    if (enough < 0) return;
+    const doomed = old.slice(0, enough + 1);
     runtime.log.warn({ missingBytes, manifests: doomed.length }, 'disk full: trash emptied before it expired');
     await dropTrash(metadata, doomed);
     await collect();
@@ -83,7 +88,7 @@ export async function expireTrash(
 
 async function dropTrash(metadata: MetadataWriter, items: readonly TrashItem[]): Promise<void> {
   for (const { at, digest, deletedAt } of items) {
-    await metadata.tryApply([{ type: 'trash.delete', at, digest, since: deletedAt }], { durable: false });
+    await metadata.tryApply([{ type: 'trash.delete', at, digest, since: deletedAt, deletedAt }], { durable: false });
   }
 }
 

@@ -52,10 +52,13 @@ export class LocalRepository implements Repository {
     return image;
   }
 
-  async statManifest(_caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
+  async statManifest({ actor }: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {
     const at = this.#at(image);
     const record = await this.#findManifest(at, reference);
-    if (record === undefined || this.#parts.manifests.has(record.digest)) return record;
+    if (record === undefined) return undefined;
+    // containerd asks so whether its copy is still what the tag names.
+    if ('tag' in reference && actor.via !== 'job') this.#parts.pullCounts.count(at, record.digest, 0);
+    if (this.#parts.manifests.has(record.digest)) return record;
     // Agrees with GET: a client that gets 200 does not push a damaged manifest again, and only that would repair it.
     const info = await this.#parts.blobs.stat(record.digest);
     if (info?.size === record.size) return record;

@@ -75,7 +75,7 @@ export class LocalTrash implements RepositoryTrash {
 
   #delete({ at, digest, deletedAt }: TrashItem, actor: Actor): Promise<boolean> {
     const by = { actor, at: this.#parts.runtime.now() };
-    const change: Change = { type: 'trash.delete', at, digest, since: deletedAt };
+    const change: Change = { type: 'trash.delete', at, digest, since: deletedAt, deletedAt };
     return this.#parts.metadata.tryApply([change], { durable: true, by });
   }
 

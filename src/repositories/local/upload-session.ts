@@ -90,7 +90,9 @@ export class UploadSessions {
     const { range, announcedBytes = 0 } = chunk;
     const expectedBytes = range === undefined ? announcedBytes : range.end - range.start + 1;
     // An empty closing PUT needs no room.
-    if (expectedBytes > 0) await this.#parts.blobs.ensureRoom(expectedBytes);
+    const { blobs, maxBlobBytes } = this.#parts;
+    if (staged.size + expectedBytes > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
+    if (expectedBytes > 0) await blobs.ensureRoom(expectedBytes);
     this.#receiving.set(id, { source: chunk.source, staged });
     try {
       await receiveChunk(staged, chunk, onBreak, this.#parts.maxBlobBytes);

@@ -150,6 +150,37 @@ describe('retention', () => {
     expect(await tagsOf('app')).toEqual(['used']);
   });
 
+  it('does not confirm the policies for all images by the plan of some', async () => {
+    await start({ keep: [{ tags: ['v*'] }], maxShare: 1 });
+    await push('test', 'x');
+    await push('prod', 'x');
+    const some = await run({ names: ['local/test'] });
+    expect(await confirm(some)).toMatchObject({ state: 'succeeded', report: { tags_deleted: 1 } });
+    expect(await run({})).toMatchObject({ state: 'waiting', report: { because: 'changed policies' } });
+    expect(await tagsOf('prod')).toEqual(['x']);
+  });
+
+  it('keeps what was pushed since the plan', async () => {
+    await start({ keep: [{ tags: ['**'], usedWithinSeconds: day }], untagged: { keepSeconds: day }, maxShare: 1 });
+    await push('app', 'pushed', 'unused');
+    clock.advance(2 * day);
+    const job = await run({});
+    expect(job).toMatchObject({ state: 'waiting', report: { planned: { tags: 2, manifests: 2 } } });
+    await pushManifest(client, 'local/app', 'pushed', imageManifest('app pushed'));
+    await confirm(job);
+    expect(await tagsOf('app')).toEqual(['pushed']);
+  });
+
+  it('deletes a manifest together with its tags, which come back when it is restored', async () => {
+    await start({ keep: [{ tags: ['v*'] }], untagged: { keepSeconds: 0 }, maxShare: 1 });
+    await push('app', 'v1', 'old');
+    const { digest } = imageManifest('app old');
+    expect(await confirm(await run({}))).toMatchObject({ report: { tags_deleted: 1, manifests_deleted: 1 } });
+    const document = JSON.stringify({ image: 'app', digest });
+    const restored = await client.post('/api/v1/repositories/local/trash/restore', { headers: json, body: document });
+    expect(restored.json()).toMatchObject({ tags: ['old'] });
+  });
+
   it('runs for some images only, and lists a plan in pages', async () => {
     await start({ keep: [{ tags: ['v*'] }], maxShare: 1 });
     await push('a', 'x', 'y', 'z');

@@ -1,3 +1,4 @@
+import { request as httpRequest } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryOptions } from '../../../src/index.js';
 import { Client, type Answer } from '../../support/clients/client.js';
@@ -74,6 +75,19 @@ async function expectPull(reference: string, image: Image): Promise<void> {
   for (const bytes of image.blobs) {
     expect((await client.get(`/v2/${name}/blobs/${digest(bytes)}`)).body.equals(bytes)).toBe(true);
   }
+}
+
+/** Sends the headers of a request whose body never comes, and returns the status. */
+function announce(path: string, headers: Readonly<Record<string, string>>): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const sent = httpRequest(new URL(path, server.url), { method: 'PATCH', headers }, (answer) => {
+      resolve(answer.statusCode);
+      answer.resume();
+      sent.destroy();
+    });
+    sent.on('error', reject);
+    sent.flushHeaders();
+  });
 }
 
 beforeEach(() => {
@@ -224,6 +238,38 @@ describe('the trash of a local repository', () => {
     const refused = await client.post(`/v2/${name}/blobs/uploads/?digest=${digest(tooLarge)}`, { body: tooLarge });
     expect([refused.status, refused.codes]).toEqual([507, ['UNAVAILABLE']]);
     expect(await trash()).toHaveLength(1);
+  });
+
+  it('stays when an upload announces more than emptying it could make room for, or than the registry takes', async () => {
+    const folder = await makeScratchFolder();
+    cleanups.add(() => removeScratchFolder(folder));
+    const disk = await SmallDisk.open(folder, 1_000_000, 0);
+    server = await startRegistry({
+      storage: disk.storage,
+      garbageCollection: { intervalSeconds: 0 },
+      limits: { maxBlobBytes: 950_000 },
+    });
+    cleanups.add(() => server.close());
+    client = new Client(server.url);
+    cleanups.add(() => client.close());
+    await push(imageOf('old', 300_000), 'old');
+    await remove(imageOf('old', 300_000).manifest.digest);
+    clock.advance(2 * day);
+    await push(imageOf('present', 100_000), 'present');
+    for (const [end, status] of [
+      [999_999_999_999, 413],
+      [940_000, 507],
+    ] as const) {
+      const started = await client.post(`/v2/${name}/blobs/uploads/`);
+      const headers = {
+        'Content-Range': `0-${end}`,
+        'Content-Length': String(end + 1),
+        'Content-Type': 'application/octet-stream',
+      };
+      const refused = await announce(`${started.header('location')}`, headers);
+      expect(refused).toBe(status);
+      expect(await trash()).toHaveLength(1);
+    }
   });
 
   it.each([

@@ -147,7 +147,7 @@ describe('retention of untagged manifests', () => {
           manifest('b', { subject: digest('none') }),
         ],
       },
-      gone: ['a', 'sig', 'b'],
+      gone: ['a', 'b', 'sig'],
     },
   ])('$what', ({ facts, gone }) => {
     expect(manifestsOf(policy, facts)).toEqual(gone);

@@ -17,6 +17,7 @@ export interface CopiedIndex extends IndexCounts {
 
 const damagePrefix = documentKey('damage', '');
 const entriesPerRead = 1000;
+const jobPrefix = documentKey('job', '');
 const maxAttempts = 3;
 /** The copy contains secrets from the settings of repositories. */
 const ownerOnly = 0o700;
@@ -102,9 +103,12 @@ class EntryCounter {
     if (!isGlobal && family === 'image' && holdsManifests(text)) this.#counts.images += 1;
     if (!isGlobal && family === 'manifest') this.#counts.manifests += 1;
     if (!isGlobal && family === 'tag') this.#counts.tags += 1;
-    if (!key.startsWith(damagePrefix)) return key !== batchKey && family !== 'session';
-    if (isWrong(text)) this.#damaged.add(rest.at(-1) ?? '');
-    return false;
+    if (key.startsWith(damagePrefix)) {
+      if (isWrong(text)) this.#damaged.add(rest.at(-1) ?? '');
+      return false;
+    }
+    // A job that runs here, such as the backup itself, must not go on in a registry that is restored from the copy.
+    return key !== batchKey && family !== 'session' && !key.startsWith(jobPrefix);
   }
 
   result(): CopiedIndex {

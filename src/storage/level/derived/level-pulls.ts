@@ -17,7 +17,7 @@ export function countPulls(view: LevelView, place: Place, digest: Digest, count:
   const before = view.get(key);
   const day = Math.floor(when / dayMs);
   const known = before?.days ?? [];
-  const isKnown = known.some((one) => one.day === day);
+  const isKnown = count === 0 || known.some((one) => one.day === day);
   const days = isKnown
     ? known.map((one) => (one.day === day ? { day, count: one.count + count } : one))
     : [...known, { day, count }].sort((a, b) => a.day - b.day);

@@ -28,9 +28,12 @@ export async function restoreTrash(
 export async function deleteTrash(
   view: LevelView,
   place: Place,
-  { at, digest, since }: ChangeOf<'trash.delete'>,
+  { at, digest, since, deletedAt }: ChangeOf<'trash.delete'>,
   journal: JournalRecorder,
 ): Promise<void> {
+  // It may have been restored and deleted again since it was listed.
+  const listed = view.get(trashedKey(place, digest));
+  if (deletedAt !== undefined && listed?.deletedAt !== deletedAt) return;
   const item = takeTrash(view, place, digest);
   if (item === undefined) return;
   journal.record('manifest.purged', { ...at, digest });
