@@ -92,7 +92,7 @@ function downloadHeaders(digest: string): NonNullable<Reply['headers']> {
 /** All repositories that store something under their own name. A virtual repository would list everything again. */
 function everything({ directory }: ImageParts): readonly Repository[] {
   const all = directory.list().map(({ repository }) => repository);
-  return all.filter(({ members }) => members === undefined);
+  return all.filter((repository) => !('members' in repository));
 }
 
 /** @throws RegistryError NAME_UNKNOWN, the same for an absent and a hidden repository. */

@@ -266,7 +266,7 @@ describe('the trash of a local repository', () => {
         'Content-Length': String(end + 1),
         'Content-Type': 'application/octet-stream',
       };
-      const refused = await announce(`${started.header('location')}`, headers);
+      const refused = await announce(started.header('location'), headers);
       expect(refused).toBe(status);
       expect(await trash()).toHaveLength(1);
     }

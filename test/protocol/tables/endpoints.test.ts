@@ -28,6 +28,7 @@ const placeholders = fc.record({
   account: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._@+-]{0,30}$/),
   token: fc.stringMatching(/^[a-f0-9]{16}$/),
   rule: fc.oneof(fc.uuid(), fc.constantFrom('declared-1', 'declared-20')),
+  sync: arbitrary.component.filter(({ length }) => length <= 64),
   job: fc.stringMatching(/^[a-z-]{1,20}-[a-f0-9]{12}$/).filter((id) => !id.startsWith('-')),
 });
 
