@@ -288,6 +288,7 @@ describe('an unknown query parameter', () => {
         token: '0'.repeat(16),
         rule: 'declared-1',
         job: 'garbage-1',
+        sync: 'nightly',
       };
       const at = buildPath(path, { ...params, digest: `sha256:${'0'.repeat(64)}` });
       const answer = await client.send(method, `${at}?grace_seconds=0&n=1`);
