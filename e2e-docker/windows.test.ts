@@ -19,6 +19,7 @@ const largeBytes = 32 * 1024 * 1024;
 const settings = {
   storage: '.\\daten größe',
   garbageCollection: { graceSeconds: 0 },
+  repositories: [{ name: 'local', type: 'local', trashSeconds: 0 }],
 };
 
 /** Starts a download of a blob, which stays open until `finish`. */

@@ -14,7 +14,7 @@ import { LoopDisk } from './support/loop-disk.js';
 import type { PatientClient } from './support/patient-client.js';
 import { listBlobFiles } from './support/verify.js';
 
-const repositories = [{ name: 'local', type: 'local' }];
+const repositories = [{ name: 'local', type: 'local', trashSeconds: 0 }];
 const garbageCollection = { graceSeconds: 0, intervalSeconds: 0 };
 const name = 'local/app';
 const tagsAfterwards = 300;
