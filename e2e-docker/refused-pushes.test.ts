@@ -35,7 +35,12 @@ describeClient('a person at docker, podman, skopeo or crane whose push is refuse
 
   beforeAll(async () => {
     bed = await openWorkspace();
-    const config = { repositories: [{ name: 'fixed', type: 'local', immutableTags: ['v*'] }] };
+    const config = {
+      repositories: [
+        { name: 'fixed', type: 'local', immutableTags: ['v*'] },
+        { name: 'small', type: 'local', maxBytes: 1000 },
+      ],
+    };
     registry = await startRegistry(bed.folder, { config: { access: 'open', ...config } });
     engine = await startDockerEngine(bed);
     const tar = join(bed.folder, 'busybox.tar');
@@ -73,6 +78,14 @@ describeClient('a person at docker, podman, skopeo or crane whose push is refuse
     );
     expect(said).toMatch(/denied/i);
     await pushes[client]?.(`${registry.host}/fixed/app:latest`);
+  });
+
+  test.each(['docker', 'podman', 'skopeo', 'crane'])('%s shows that a quota is exceeded', async (client) => {
+    const said = await messageOf(pushes[client]?.(`${registry.host}/small/app:v1`));
+    expect(said).toMatch(
+      /the quota of "small" is exceeded: \d+ bytes of 1000 bytes are used, and this push needs .+ more/,
+    );
+    expect(said).toContain('delete images that are no longer needed, or ask an administrator for a larger quota');
   });
 
   test('crane shows why a tag cannot be deleted', async () => {

@@ -69,6 +69,17 @@ const imported = object(
   ['name', 'image', 'tags', 'digest', 'media_type', 'size_bytes'],
 );
 
+const quotaList = listOf(
+  'quotas',
+  object({
+    name: text,
+    names: several,
+    max_bytes: count,
+    used_bytes: count,
+    origin: { type: 'string', enum: ['repository', 'declared', 'managed'] },
+  }),
+);
+
 /** The operations of the registry. @type {Readonly<Record<string, Details>>} */
 const registryOperations = {
   'version.check': { answers: { 200: { schema: { type: 'object' } } } },
@@ -202,6 +213,11 @@ const managementOperations = {
         }),
       },
     },
+  },
+  'quota.list': { answers: { 200: { schema: quotaList } } },
+  'quota.replace': {
+    body: { schema: listOf('quotas', object({ names: { anyOf: [text, several] }, max_bytes: count })) },
+    answers: { 200: { schema: quotaList } },
   },
   'explain.get': {
     answers: { 200: { schema: ref('Explanation') } },

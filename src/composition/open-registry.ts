@@ -38,6 +38,7 @@ import type { MetadataStore } from '../ports/metadata.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
 import type { ReadPlan } from '../ports/jobs.js';
 import type { Actor, Journal } from '../ports/journal.js';
+import type { QuotaAdministration } from '../ports/quotas.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Syncs } from '../ports/syncs.js';
@@ -48,6 +49,7 @@ import { Directory } from '../repositories/directory.js';
 import { FinishedUploads } from '../repositories/local/finished-uploads.js';
 import { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import type { LocalParts } from '../repositories/local/local-parts.js';
+import { Quotas } from '../repositories/local/quotas.js';
 import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/remote/list-cache.js';
 import { PullCounts } from '../repositories/content/pull-counts.js';
@@ -72,6 +74,7 @@ export interface OpenRegistry extends Core {
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
   readonly damage: DamageRecords;
+  readonly quotas: QuotaAdministration;
   readonly administration: AccessAdministration | undefined;
   now(): number;
   collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;
@@ -131,7 +134,13 @@ async function openOn(
   const sessionLocks = new KeyedMutex();
   const leases = new PushLeases(() => runtime.now());
   const finishedUploads = new FinishedUploads(() => runtime.now());
-  const local: LocalParts = addNumbers({ ...shared, blobs, sessionLocks, finishedUploads, leases, pullCounts }, live);
+  const quotas: Quotas = new Quotas({
+    ...shared,
+    declared: () => live.current.quotas,
+    configs: () => directory.list().map(({ record }) => record.config),
+  });
+  const uploads = { sessionLocks, finishedUploads, leases };
+  const local: LocalParts = addNumbers({ ...shared, blobs, ...uploads, pullCounts, quotas }, live);
   const garbage: OnlineGarbageCollector = new OnlineGarbageCollector(
     addNumbers({ ...shared, ...stores, sessionLocks, leases, onDeleted: onDeletedBytes }, live),
   );
@@ -198,6 +207,7 @@ async function openOn(
     jobs,
     readPlan: (job: string) => retention.plan(job),
     syncs,
+    quotas,
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),

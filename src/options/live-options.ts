@@ -20,6 +20,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   publicUrl: 'live',
   trustedProxies: 'live',
   sendfile: 'live',
+  quotas: 'live',
   limits: 'live',
   garbageCollection: 'live',
   sync: 'live',

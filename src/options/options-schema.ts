@@ -12,6 +12,7 @@ import {
   strictOptions,
   type Immutable,
 } from '../protocol/settings/option-schema.js';
+import { quotaSchema } from '../protocol/settings/quota-config.js';
 import { retentionSchema } from '../protocol/settings/retention-config.js';
 import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
 import { syncConfigSchema } from '../protocol/settings/sync-config.js';
@@ -182,6 +183,10 @@ export const optionsSchema = strictOptions({
     description:
       "Lets the proxy in front send blobs: `'x-accel'` for nginx with the configuration in `adapters/nginx/`, `'x-sendfile'` for Apache and others. Requires `trustedProxies`.",
     unset: 'the registry sends them',
+  }),
+  quotas: z.array(quotaSchema).default([]).meta({
+    description:
+      "Limits on the total size of images in local repositories, besides `maxBytes` of each: `[{ names: '*/team/**', maxBytes: 5e10 }]`. A push that exceeds one gets 403.",
   }),
   limits: limitsSchema.prefault({}).meta({ description: 'Limits on what a client may do.' }),
   garbageCollection: garbageCollectionSchema.prefault({}).meta({ description: 'Timing of the garbage collector.' }),

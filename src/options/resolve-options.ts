@@ -7,6 +7,7 @@ import type { Problem } from '../protocol/settings/option-schema.js';
 import { describeProblems } from '../protocol/settings/option-schema.js';
 import { checkSync } from '../protocol/settings/sync-config.js';
 import { checkTogether } from '../protocol/settings/repository-graph.js';
+import { findRepeatedQuotas } from '../protocol/settings/quota-config.js';
 import type { RegistryOptions } from './generated/registry-options.js';
 import { optionsSchema, type ResolvedOptions } from './options-schema.js';
 
@@ -36,6 +37,7 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
           ...checkSendfile(checked.data),
           ...checkBackups(checked.data),
           ...checkSyncs(checked.data),
+          ...findRepeatedQuotas(checked.data.quotas, 'quotas'),
         ]
       : describeProblems(checked.error)),
     ...findTakenNames(options),

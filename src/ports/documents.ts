@@ -1,8 +1,17 @@
-/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs, damaged blobs. */
+/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs, quotas, damaged blobs. */
 
 /** What a document describes. The store does not look inside documents. */
 export type DocumentKind =
-  'account' | 'account-token' | 'rule' | 'signing-key' | 'job' | 'retention' | 'sync' | 'sync-status' | 'damage';
+  | 'account'
+  | 'account-token'
+  | 'rule'
+  | 'signing-key'
+  | 'job'
+  | 'retention'
+  | 'sync'
+  | 'sync-status'
+  | 'quota'
+  | 'damage';
 
 export interface Document {
   readonly id: string;

@@ -6,15 +6,18 @@ import type { Algorithm, Digest } from '../protocol/digest.js';
 import type { SessionId, Tag } from '../protocol/names.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from './images.js';
+import type { CacheRecords } from './cache-records.js';
 import type { DocumentKind, Documents } from './documents.js';
 import type { MetadataStatus } from './index-status.js';
 import type { ContentRecords } from './backup.js';
 import type { Inventory, ManifestHolders } from './inventory.js';
 import type { Attribution, Journal } from './journal.js';
 import type { Page, PageRequest } from './pages.js';
-import type { ImageSizes } from './quotas.js';
+import type { ExceededUsage, ImageSizes } from './quotas.js';
 import type { Pulls } from './pulls.js';
 import type { Trash } from './trash.js';
+
+export type { CacheItem, CacheRecords } from './cache-records.js';
 
 export interface RepositoryRecord {
   readonly config: RepositoryConfig;
@@ -46,16 +49,6 @@ export interface SessionRecord {
   readonly at: ImageKey;
   readonly startedAt: number;
   readonly algorithm: Algorithm;
-}
-
-/** A linked blob or a manifest that a cache keeps. */
-export interface CacheItem {
-  readonly kind: 'link' | 'manifest';
-  readonly at: ImageKey;
-  readonly digest: Digest;
-  readonly size: number;
-  /** The last access time, accurate to about a minute. */
-  readonly touchedAt: number;
 }
 
 /**
@@ -174,12 +167,7 @@ export type Precondition =
   | { readonly type: 'named'; readonly at: ImageKey; readonly digest: Digest }
   | { readonly type: 'unnamed'; readonly at: ImageKey; readonly digest: Digest }
   /** Exactly these tags, and exactly these manifests of the image, name the manifest. */
-  | {
-      readonly type: 'holders';
-      readonly at: ImageKey;
-      readonly digest: Digest;
-      readonly are: ManifestHolders;
-    }
+  | { readonly type: 'holders'; readonly at: ImageKey; readonly digest: Digest; readonly are: ManifestHolders }
   /** A link or manifest record of any image, or its trash, has the digest, or none does; see `isReferenced`. */
   | { readonly type: 'referenced'; readonly digest: Digest }
   | { readonly type: 'unreferenced'; readonly digest: Digest }
@@ -208,6 +196,12 @@ export interface MetadataWriter {
   apply(changes: readonly Change[], options: WriteOptions): Promise<void>;
   /** For writes that may lose to another one. Returns false on a conflict. */
   tryApply(changes: readonly Change[], options: WriteOptions): Promise<boolean>;
+}
+
+/** Writes whose preconditions limit the sizes of images. */
+export interface LimitedWriter {
+  /** Like `tryApply`, but returns the figures when a precondition `usage` does not hold. */
+  applyWithin(changes: readonly Change[], options: WriteOptions): Promise<boolean | ExceededUsage>;
 }
 
 /** The configured repositories. */
@@ -264,20 +258,17 @@ export interface GarbageRecords {
   purge(when: number): Promise<boolean>;
 }
 
-/** Access times and sizes of caches. */
-export interface CacheRecords {
-  /** Lists items by access time, oldest first. Omits items without an access time. */
-  evictable(
-    repository: string,
-    page: { readonly limit: number; readonly after?: CacheItem },
-  ): Promise<readonly CacheItem[]>;
-  /** Returns the total size of the repository's images. */
-  usage(repository: string): Promise<number>;
-}
-
 /** The whole index, as a driver implements it. */
 export interface MetadataStore
-  extends MetadataWriter, RepositoryRecords, ImageRecords, UploadRecords, GarbageRecords, CacheRecords, Documents {
+  extends
+    MetadataWriter,
+    LimitedWriter,
+    RepositoryRecords,
+    ImageRecords,
+    UploadRecords,
+    GarbageRecords,
+    CacheRecords,
+    Documents {
   readonly inventory: Inventory;
   readonly sizes: ImageSizes;
   readonly journal: Journal;

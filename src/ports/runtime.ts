@@ -95,6 +95,8 @@ export interface RegistryEvents {
   'repository.created': [{ name: string; by: Actor }];
   'repository.replaced': [{ name: string; by: Actor }];
   'repository.deleted': [{ name: string; by: Actor }];
+  /** The use of a quota reached 80 or 95 % of it. */
+  'quota.reached': [{ quota: string; percent: number; limitBytes: number; usedBytes: number; by: Actor }];
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];

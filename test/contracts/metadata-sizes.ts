@@ -91,7 +91,12 @@ export function sizes(store: () => MetadataStore): void {
     });
     expect(await store().sizes.total(['**'])).toBe(10);
     expect(await store().link(at, digest('b'))).toBeUndefined();
-    expect(await store().tryApply([link('b', 2)], { durable: false, require: [within(19, 'r/**')] })).toBe(false);
+    const limited = { durable: false, require: [within(19, 'r/**')] };
+    expect(await store().tryApply([link('b', 2)], limited)).toBe(false);
+    const figures = { names: ['r/**'], maxBytes: 19, usedBytes: 10, neededBytes: 10 };
+    expect(await store().applyWithin([link('b', 2)], limited)).toEqual(figures);
+    expect(await store().applyWithin([{ type: 'repository.delete', name: 'x', when: 2 }], limited)).toBe(false);
+    expect(await store().applyWithin([link('a', 2)], limited)).toBe(true);
     expect(await store().tryApply([link('b', 2)], { durable: false, require: [within(20, 'r/**')] })).toBe(true);
     // Other preconditions are checked too, and another image does not count.
     const absent: Precondition = { type: 'link', at, digest: digest('b'), is: 'absent' };

@@ -31,6 +31,7 @@ describe('resolveOptions', () => {
       namespaces: {},
       prefix: '',
       trustedProxies: [],
+      quotas: [],
       limits: { minBytesPerSecond: 1024, minDownloadBytesPerSecond: 1024, maxConnectionsPerClient: 1000 },
       garbageCollection: {
         graceSeconds: 86_400,
@@ -264,5 +265,31 @@ describe('resolveOptions', () => {
       'repositories[0].name',
       'repositories[0].type',
     ]);
+  });
+});
+
+describe('quotas', () => {
+  const quotasOf = (...quotas: unknown[]) => pathsOf({ storage: './data', quotas });
+
+  it('may share patterns, but not have the same names', () => {
+    expect(quotasOf({ names: 'a', maxBytes: 0 }, { names: ['a', 'b'], maxBytes: 1 })).toEqual([]);
+    expect(quotasOf({ names: 'a', maxBytes: 1 }, { names: ['a/**', 'a'], maxBytes: 2 })).toEqual(['quotas[1].names']);
+  });
+
+  it.each([
+    [{ maxBytes: 1 }, 'quotas[0].names'],
+    [{ names: [], maxBytes: 1 }, 'quotas[0].names'],
+    [{ names: 'A', maxBytes: 1 }, 'quotas[0].names'],
+    [{ names: 'a' }, 'quotas[0].maxBytes'],
+    [{ names: 'a', maxBytes: -1 }, 'quotas[0].maxBytes'],
+    [{ names: 'a', maxBytes: 1.5 }, 'quotas[0].maxBytes'],
+    [{ names: 'a', maxBytes: 1, most: 1 }, 'quotas[0].most'],
+  ])('%j is refused with its path', (quota, path) => {
+    expect(quotasOf(quota)).toEqual([path]);
+  });
+
+  it('maxBytes of a repository must not be negative', () => {
+    const repositories = [{ name: 'a', type: 'local', maxBytes: -1 }];
+    expect(pathsOf({ storage: './data', repositories })).toEqual(['repositories[0].maxBytes']);
   });
 });

@@ -29,7 +29,7 @@ import { encodeContent, readDryRun } from './dry-run.js';
 import { createImageHandlers, type ImageParts } from './images.js';
 import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
-import { createProtectionHandlers } from './protection.js';
+import { createProtectionHandlers, type ProtectionParts } from './protection.js';
 import { purgeCache } from './purge.js';
 import { createSyncHandlers } from './syncs.js';
 
@@ -39,7 +39,7 @@ const maxImports = 8;
 const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
-export interface ManagementParts extends AdministrationParts, GarbageParts, ImageParts {
+export interface ManagementParts extends AdministrationParts, GarbageParts, ImageParts, ProtectionParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;

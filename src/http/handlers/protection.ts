@@ -1,17 +1,21 @@
+import type { QuotaAdministration } from '../../ports/quotas.js';
 import type { RepositoryDirectory } from '../../ports/repository.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { parseTag } from '../../protocol/names.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
+import { decodeQuotas, encodeQuotas } from '../../protocol/tables/quota-documents.js';
+import { readDocument } from '../bodies/document.js';
 import type { Handler } from '../exchange.js';
 import { jsonReply } from '../reply.js';
 
-type ProtectionOp = Extract<ManagementOp, 'immutability.get'>;
+type ProtectionOp = Extract<ManagementOp, 'immutability.get' | `quota.${string}`>;
 type ProtectionHandlers = { readonly [O in ProtectionOp]: Handler<ManagementParams<O>> };
 
 /** The dependencies of `createProtectionHandlers`. */
 export interface ProtectionParts {
   readonly directory: RepositoryDirectory;
+  readonly quotas: QuotaAdministration;
 }
 
 /** Creates the handlers about what protects the content of repositories. */
@@ -26,6 +30,12 @@ export function createProtectionHandlers(parts: () => ProtectionParts): Protecti
       const target = directory.get(repository.pushTo ?? params.repository)?.repository ?? repository;
       const pattern = immutablePatternOf(target.config, tag) ?? null;
       return jsonReply(200, { repository: target.config.name, tag, immutable: pattern !== null, pattern });
+    },
+    'quota.list': async () => jsonReply(200, encodeQuotas(await parts().quotas.list())),
+    'quota.replace': async ({ caller, req, body }) => {
+      const { quotas } = parts();
+      await quotas.replace(decodeQuotas(await readDocument({ req, body })), caller.actor);
+      return jsonReply(200, encodeQuotas(await quotas.list()));
     },
   };
 }

@@ -68,6 +68,12 @@ export interface RegistryOptions {
    * @default the registry sends them
    */
   readonly sendfile?: 'x-accel' | 'x-sendfile';
+  /**
+   * Limits on the total size of images in local repositories, besides `maxBytes` of each:
+   * `[{ names: '*\/team/**', maxBytes: 5e10 }]`. A push that exceeds one gets 403.
+   * @default []
+   */
+  readonly quotas?: readonly QuotaOptions[];
   /** Limits on what a client may do. */
   readonly limits?: LimitOptions;
   /** Timing of the garbage collector. */
@@ -258,4 +264,15 @@ export interface LimitOptions {
    * @default 1000
    */
   readonly maxConnectionsPerClient?: number;
+}
+
+/** Limits the total size of images. */
+export interface QuotaOptions {
+  /**
+   * One or several patterns of `repository/image`: `*` matches any characters except `/`, `**` any characters. A
+   * repository's name alone matches all its images.
+   */
+  readonly names: string | readonly string[];
+  /** The maximum size of all images in local repositories that match. */
+  readonly maxBytes: number;
 }

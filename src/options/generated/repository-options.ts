@@ -179,6 +179,11 @@ export interface LocalRepositoryOptions {
    */
   readonly trashSeconds?: number;
   /**
+   * The maximum size of all its images together. A push that exceeds it gets 403.
+   * @default no limit
+   */
+  readonly maxBytes?: number;
+  /**
    * Patterns of tags that cannot be moved or deleted once they exist: `['v*']`. Pushing the same digest again
    * succeeds; everything else gets 403.
    * @default []

@@ -13,7 +13,7 @@ const patternSchema = z
   .max(255)
   .regex(namePattern, 'must be a pattern of repository/image in lower case, as in docker-internal/**');
 /** One pattern or a list of them. */
-const patternsSchema = z.union([patternSchema.transform((one) => [one]), z.array(patternSchema).min(1)], {
+export const patternsSchema = z.union([patternSchema.transform((one) => [one]), z.array(patternSchema).min(1)], {
   error: 'must be a pattern of repository/image in lower case, as in docker-internal/**, or a list of them',
 });
 /** The grammar of user and group names: unambiguous in all identity sources and in log lines. */

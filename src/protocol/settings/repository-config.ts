@@ -46,6 +46,10 @@ const localSchema = strictOptions({
     description:
       'How long a deleted manifest can be restored, with its tags. Its content occupies disk space until then, or until the disk is full. `0`: no trash.',
   }),
+  maxBytes: bytesSchema.optional().meta({
+    description: 'The maximum size of all its images together. A push that exceeds it gets 403.',
+    unset: 'no limit',
+  }),
   immutableTags: z.array(tagPatternSchema).default([]).meta({
     description:
       "Patterns of tags that cannot be moved or deleted once they exist: `['v*']`. Pushing the same digest again succeeds; everything else gets 403.",

@@ -10,6 +10,7 @@ const documents = [
   'job',
   'retention',
   'sync',
+  'quota',
   'damage',
 ] as const;
 

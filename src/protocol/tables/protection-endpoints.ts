@@ -12,4 +12,20 @@ export const protectionEndpoints = [
     query: immutabilityQuery,
     summary: 'Reports whether `tag` is immutable, and by which pattern.',
   },
+  {
+    op: 'quota.list',
+    method: 'GET',
+    path: '/api/v1/quotas',
+    access: 'admin',
+    spec: 'artifactapi',
+    summary: 'Lists the quotas of repositories, declared ones and managed ones, and how much of each is used.',
+  },
+  {
+    op: 'quota.replace',
+    method: 'PUT',
+    path: '/api/v1/quotas',
+    access: 'admin',
+    spec: 'artifactapi',
+    summary: 'Replaces the managed quotas.',
+  },
 ] as const satisfies readonly Endpoint[];

@@ -16,6 +16,7 @@ import {
 } from '../../protocol/manifest.js';
 import type { Tag } from '../../protocol/names.js';
 import { takeTurns } from '../../util/scheduling/turns.js';
+import { tryApplyWithin, type QuotaWriteParts } from './quota-writes.js';
 import { requireManifest, type TagGuard } from './tag-guards.js';
 
 /** How often a write is retried when the content that the manifest names changed between the read and the write. */
@@ -43,6 +44,8 @@ export interface RecordOptions {
   readonly findSource?: FindSource | undefined;
   /** Who pushed it. Absent in a cache. */
   readonly by?: Actor | undefined;
+  /** The quotas of the image, as preconditions of the write. */
+  readonly limits?: { readonly require: readonly Precondition[]; readonly parts: QuotaWriteParts } | undefined;
   /** Whether the write overrides the protection of immutable tags. */
   readonly isOverridden?: boolean | undefined;
 }
@@ -82,7 +85,11 @@ export async function recordManifest(
       at: when,
       ...(options.isOverridden === true ? { override: true as const } : {}),
     };
-    if (await metadata.tryApply(changes, { durable: true, require: [...named.require, ...guards], by })) return;
+    const { limits } = options;
+    const require = [...named.require, ...guards, ...(limits?.require ?? [])];
+    const write = { durable: true, require, by };
+    const isWritten = limits ? tryApplyWithin(limits.parts, changes, write) : metadata.tryApply(changes, write);
+    if (await isWritten) return;
     if ((await metadata.repository(at.repository)) === undefined) throw repositoryGone();
     if (attempt === maxRetries) throw busy();
   }

@@ -1,6 +1,7 @@
 import type { DamageRecords } from '../../ports/backup.js';
 import type { BlobStore } from '../../ports/bytes.js';
 import type {
+  LimitedWriter,
   ImageRecords,
   MetadataStore,
   MetadataWriter,
@@ -13,12 +14,14 @@ import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
 import type { PullCounts } from '../content/pull-counts.js';
 import type { PushLeases } from '../content/push-leases.js';
+import type { Quotas } from './quotas.js';
 import type { FinishedUploads } from './finished-uploads.js';
 
 /** The parts that all local repositories of one registry share. */
 export interface LocalParts {
   readonly blobs: BlobStore;
   readonly metadata: MetadataWriter &
+    LimitedWriter &
     RepositoryRecords &
     ImageRecords &
     UploadRecords &
@@ -26,6 +29,7 @@ export interface LocalParts {
     Pick<MetadataStore, 'trash' | 'inventory'>;
   readonly manifests: ManifestCache;
   readonly damage: DamageRecords;
+  readonly quotas: Quotas;
   readonly runtime: Runtime;
   /** Locks by digest: held from before a commit until the link is written, and by the collector while it deletes. */
   readonly digestLocks: KeyedMutex;

@@ -45,7 +45,7 @@ export class LocalRepository implements Repository {
     this.config = config;
     this.#parts = parts;
     this.writer = new LocalWriter(config, parts);
-    this.trash = new LocalTrash(config.name, parts);
+    this.trash = new LocalTrash(config, parts);
   }
 
   canonicalImage(image: string): string {

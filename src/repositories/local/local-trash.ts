@@ -6,6 +6,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { trashUntilOf, type LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Tag } from '../../protocol/names.js';
+import { tryApplyWithin } from '../content/quota-writes.js';
 import { busy } from '../content/manifest-record.js';
 import type { LocalParts } from './local-parts.js';
 
@@ -23,21 +24,21 @@ export function deletionOf(
 
 /** The trash of a local repository. */
 export class LocalTrash implements RepositoryTrash {
-  readonly #repository: string;
+  readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
 
-  constructor(repository: string, parts: LocalParts) {
-    this.#repository = repository;
+  constructor(config: LocalRepositoryConfig, parts: LocalParts) {
+    this.#config = config;
     this.#parts = parts;
   }
 
   list(page: { readonly limit: number; readonly after?: TrashPosition | undefined }): Promise<readonly TrashItem[]> {
-    return this.#parts.metadata.trash.list(this.#repository, page);
+    return this.#parts.metadata.trash.list(this.#config.name, page);
   }
 
   async restore({ image, digest, tags: wanted }: RestoreRequest, actor: Actor): Promise<RestoredManifest> {
-    const { metadata, runtime } = this.#parts;
-    const at = { repository: this.#repository, image };
+    const { runtime } = this.#parts;
+    const at = { repository: this.#config.name, image };
     const items = await this.#withChildren(at, digest);
     const [item] = items;
     if (item === undefined) {
@@ -52,9 +53,15 @@ export class LocalTrash implements RepositoryTrash {
       ...tags.map((name): Change => ({ type: 'tag.put', at, tag: { name, digest, updatedAt: when } })),
     ];
     const require = tags.map((tag): Precondition => ({ type: 'tag', at, tag, is: 'absent' }));
-    if (await metadata.tryApply(changes, { durable: true, require, by: { actor, at: when } })) {
-      return { digest, tags, manifests: items.length };
-    }
+    // The write knows what comes back with the manifests, so no room is held before it.
+    const isRestored = await this.#parts.quotas.hold(this.#config, [image], actor, nothing, (limits) =>
+      tryApplyWithin(this.#parts, changes, {
+        durable: true,
+        require: [...require, ...limits],
+        by: { actor, at: when },
+      }),
+    );
+    if (isRestored) return { digest, tags, manifests: items.length };
     await this.#refuseTaken(at, tags);
     throw busy();
   }
@@ -103,6 +110,10 @@ export class LocalTrash implements RepositoryTrash {
       detail: taken.map(({ name, digest }) => ({ tag: name, digest })),
     });
   }
+}
+
+function nothing(): Promise<readonly never[]> {
+  return Promise.resolve([]);
 }
 
 function count(counts: { manifests: number; bytes: number }, { bytes }: TrashItem): void {

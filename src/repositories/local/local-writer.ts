@@ -8,6 +8,7 @@ import type {
   UploadStatus,
   WriteConditions,
 } from '../../ports/repository.js';
+import type { StagedBlob } from '../../ports/bytes.js';
 import type { Change, Precondition } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { LocalRepositoryConfig, Sparse } from '../../protocol/settings/repository-config.js';
@@ -21,18 +22,15 @@ import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
 import { LocalDeletions } from './local-deletions.js';
 import type { LocalParts } from './local-parts.js';
+import { findMountSource } from './mount-source.js';
+import { LocalQuota } from './local-quota.js';
 import { busy, recordManifest, refuseLargeAnnotations, repositoryGone } from '../content/manifest-record.js';
 import { joinGuards, keepImmutable, requireCondition } from '../content/tag-guards.js';
 import { receiveBlob } from './received-blob.js';
 import { stageTransient } from '../content/transient-staging.js';
+import { tryApplyWithin } from '../content/quota-writes.js';
 import { publish } from '../content/publish.js';
 import { appendBounded, UploadSessions } from './upload-session.js';
-
-/** How many images a mount without `from` examines for one that the caller may pull, in total and per page. */
-const maxMountSources = 1000;
-const mountPartSize = 100;
-/** Sorts after the name of every image. */
-const afterAllImages = '\x7f';
 
 /** Writes to a local repository. Content is durable before the index names it. */
 export class LocalWriter implements RepositoryWriter {
@@ -42,6 +40,7 @@ export class LocalWriter implements RepositoryWriter {
   readonly #parts: LocalParts;
   readonly #sessions: UploadSessions;
   readonly #deletions: LocalDeletions;
+  readonly #quota: LocalQuota;
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts) {
     this.sparse = config.sparse;
@@ -50,6 +49,7 @@ export class LocalWriter implements RepositoryWriter {
     this.#parts = parts;
     this.#sessions = new UploadSessions(parts);
     this.#deletions = new LocalDeletions(config, parts);
+    this.#quota = new LocalQuota(config, parts);
   }
 
   async startUpload(caller: Caller, image: string, algorithm: Algorithm): Promise<UploadStatus> {
@@ -64,7 +64,7 @@ export class LocalWriter implements RepositoryWriter {
 
   async appendUpload(caller: Caller, image: string, id: SessionId, chunk: UploadChunk): Promise<UploadStatus> {
     return this.#sessions.use(this.#at(image), id, async (staged) => {
-      await this.#sessions.receive(id, staged, chunk, 'keep');
+      await this.#sessions.receive(id, staged, chunk, 'keep', await this.#quota.limitOf(this.#at(image)));
       return { id, size: staged.size };
     });
   }
@@ -89,9 +89,9 @@ export class LocalWriter implements RepositoryWriter {
   async #finishUpload(caller: Caller, image: string, id: SessionId, digest: Digest, chunk: UploadChunk): Promise<void> {
     const at = this.#at(image);
     await this.#sessions.use(at, id, async (staged) => {
-      await this.#sessions.receive(id, staged, chunk, 'undo');
+      await this.#sessions.receive(id, staged, chunk, 'undo', await this.#quota.limitOf(at, digest));
       try {
-        await publish(this.#parts, staged, digest, ({ size }) => this.#link(caller, [at], digest, size, id));
+        await this.#publish(caller, staged, [at], digest, id);
         this.#parts.finishedUploads.note(id, at, digest);
       } catch (error) {
         // Appending more bytes cannot fix a wrong digest: the session ends (end-6).
@@ -122,11 +122,13 @@ export class LocalWriter implements RepositoryWriter {
 
   async putBlob(caller: Caller, image: string, digest: Digest, source: Readable, announcedBytes = 0): Promise<void> {
     const at = this.#at(image);
+    const limit = await this.#quota.limitOf(at, digest);
+    if (announcedBytes > limit.maxBytes) throw limit.refuse(announcedBytes);
     await this.#parts.blobs.ensureRoom(announcedBytes);
     const staged = await stageTransient(this.#parts, 'once', algorithmOf(digest));
     try {
-      await appendBounded(staged, source, Infinity, this.#parts.maxBlobBytes);
-      await publish(this.#parts, staged, digest, ({ size }) => this.#link(caller, [at], digest, size));
+      await appendBounded(staged, source, Infinity, limit);
+      await this.#publish(caller, staged, [at], digest);
     } catch (error) {
       await staged.discard();
       throw error;
@@ -135,20 +137,20 @@ export class LocalWriter implements RepositoryWriter {
 
   async receiveBlob(caller: Caller, source: Readable, algorithm: Algorithm, announcedBytes = 0): Promise<ReceivedBlob> {
     await this.#parts.blobs.ensureRoom(announcedBytes);
-    return receiveBlob(this.#parts, source, algorithm, (images, digest, size) =>
-      this.#link(
-        caller,
-        images.map((image) => this.#at(image)),
-        digest,
-        size,
-      ),
+    const places = (images: readonly string[]): ImageKey[] => images.map((image) => this.#at(image));
+    return receiveBlob(
+      this.#parts,
+      source,
+      algorithm,
+      (images, digest, size, task) => this.#quota.holdBlob(caller.actor, places(images), digest, size, task),
+      (images, digest, size, require) => this.#link(caller, places(images), digest, size, require),
     );
   }
 
   async mountBlob(caller: Caller, image: string, digest: Digest, from?: ImageKey): Promise<boolean> {
     const at = this.#at(image);
     const { metadata, blobs } = this.#parts;
-    const source = await this.#findMountSource(caller, digest, from);
+    const source = await findMountSource(metadata, caller, digest, from);
     const link = source === undefined ? undefined : await metadata.link(source, digest);
     if (source === undefined || link === undefined || (await blobs.stat(digest))?.size !== link.size) return false;
     const own = await metadata.link(at, digest);
@@ -156,10 +158,10 @@ export class LocalWriter implements RepositoryWriter {
     const change: Change = { type: 'blob.link', at, digest, size: link.size, when: this.#parts.runtime.now() };
     await this.#parts.leases.noteUpload(caller, at, digest);
     // If the source loses the blob in between, the mount fails without an error and the client uploads the blob.
-    return metadata.tryApply([change], {
-      durable: false,
-      require: [{ type: 'link', at: source, digest, is: 'present' }],
-    });
+    const isThere: Precondition = { type: 'link', at: source, digest, is: 'present' };
+    return this.#quota.holdBlob(caller.actor, [at], digest, link.size, (require) =>
+      tryApplyWithin(this.#parts, [change], { durable: false, require: [isThere, ...require] }),
+    );
   }
 
   async putManifest(
@@ -179,14 +181,18 @@ export class LocalWriter implements RepositoryWriter {
     const guard = joinGuards([override === true ? undefined : immutable, condition && requireCondition(condition)]);
     const { sparse } = this.#config;
     const options = { tags, sparse, findSource, condition, guard, by: caller.actor, isOverridden };
-    const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
-    try {
-      await staged.append(Readable.from([manifest.bytes]));
-      await publish(this.#parts, staged, manifest.digest, () => recordManifest(this.#parts, at, manifest, options));
-    } catch (error) {
-      await staged.discard();
-      throw error;
-    }
+    await this.#quota.holdManifest(caller.actor, at, manifest.digest, manifest.bytes.length, async (require) => {
+      const staged = await stageTransient(this.#parts, 'once', algorithmOf(manifest.digest));
+      try {
+        await staged.append(Readable.from([manifest.bytes]));
+        await publish(this.#parts, staged, manifest.digest, () =>
+          recordManifest(this.#parts, at, manifest, { ...options, limits: { require, parts: this.#parts } }),
+        );
+      } catch (error) {
+        await staged.discard();
+        throw error;
+      }
+    });
     manifests.set(manifest.digest, manifest.bytes);
     const named = manifest.references.map(({ digest }) => digest);
     this.#parts.leases.use(caller, at, named);
@@ -222,45 +228,39 @@ export class LocalWriter implements RepositoryWriter {
     return { repository: this.#config.name, image };
   }
 
+  /** Publishes and links a blob while room for it is held. */
+  async #publish(
+    caller: Caller,
+    staged: StagedBlob,
+    images: readonly ImageKey[],
+    digest: Digest,
+    session?: SessionId,
+  ): Promise<void> {
+    await this.#quota.holdBlob(caller.actor, images, digest, staged.size, (require) =>
+      publish(this.#parts, staged, digest, ({ size }) => this.#link(caller, images, digest, size, require, session)),
+    );
+  }
+
   /** Links without a sync: the durable write of the manifest that names the blob writes the link again. */
   async #link(
     caller: Caller,
     images: readonly ImageKey[],
     digest: Digest,
     size: number,
+    limits: readonly Precondition[],
     session?: SessionId,
   ): Promise<void> {
-    const { metadata, runtime, leases } = this.#parts;
+    const { runtime, leases } = this.#parts;
     for (const at of images) await leases.noteUpload(caller, at, digest);
     const when = runtime.now();
     const changes: Change[] = images.map((at) => ({ type: 'blob.link', at, digest, size, when }));
-    const require: Precondition[] = [];
+    const require: Precondition[] = [...limits];
     if (session !== undefined) {
       changes.push({ type: 'session.delete', id: session });
       require.push({ type: 'session', id: session, is: 'present' });
     }
-    if (!(await metadata.tryApply(changes, { durable: false, require }))) throw await this.#conflict(session);
+    if (!(await tryApplyWithin(this.#parts, changes, { durable: false, require }))) throw await this.#conflict(session);
     for (const at of images) runtime.emit('blob.pushed', { at, digest, size, by: caller.actor });
-  }
-
-  async #findMountSource(caller: Caller, digest: Digest, from: ImageKey | undefined): Promise<ImageKey | undefined> {
-    if (from !== undefined) return (await caller.mayPull(from)) ? from : undefined;
-    let after: string | undefined;
-    for (let looked = 0; looked < maxMountSources && !caller.hasLeft(); looked += mountPartSize) {
-      const page = { limit: mountPartSize, ...(after === undefined ? {} : { after }) };
-      const { items, more } = await this.#parts.metadata.imagesLinking(digest, page);
-      const [first] = items;
-      if (first === undefined) return undefined;
-      // One repository at a time: evaluates its rules once and skips it when the caller can pull none of its images.
-      const { repository } = first;
-      const own = items.filter((at) => at.repository === repository);
-      const reach = await caller.reach(repository);
-      for (const at of own) if (reach.has(at.image) && (await caller.mayMountFrom(at))) return at;
-      const isOver = own.length < items.length || reach.prefixes.length === 0;
-      if (!isOver && !more) return undefined;
-      after = `${repository}/${isOver ? afterAllImages : own.at(-1)?.image}`;
-    }
-    return undefined;
   }
 
   /**

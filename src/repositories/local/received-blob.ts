@@ -1,24 +1,38 @@
 import type { Readable } from 'node:stream';
 import type { ByteRange, StagedBlob } from '../../ports/bytes.js';
+import type { Precondition } from '../../ports/metadata.js';
 import type { ReceivedBlob } from '../../ports/repository.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import { readBytes } from '../../util/streams/streams.js';
 import { stageTransient } from '../content/transient-staging.js';
 import { publish, type PublishParts } from '../content/publish.js';
-import { appendBounded } from './upload-session.js';
+import { appendBounded, blobLimit } from './upload-session.js';
 
-type Link = (images: readonly string[], digest: Digest, size: number) => Promise<void>;
+type Link = (
+  images: readonly string[],
+  digest: Digest,
+  size: number,
+  require: readonly Precondition[],
+) => Promise<void>;
+/** Runs a task while room for the blob is held. */
+type Hold = (
+  images: readonly string[],
+  digest: Digest,
+  size: number,
+  task: (require: readonly Precondition[]) => Promise<unknown>,
+) => Promise<unknown>;
 
 /** Stages and hashes the source. Discards everything when the source fails. */
 export async function receiveBlob(
   parts: PublishParts & { readonly maxBlobBytes: number },
   source: Readable,
   algorithm: Algorithm,
+  hold: Hold,
   link: Link,
 ): Promise<ReceivedBlob> {
   const staged = await stageTransient(parts, 'once', algorithm);
   try {
-    await appendBounded(staged, source, Infinity, parts.maxBlobBytes);
+    await appendBounded(staged, source, Infinity, blobLimit(parts.maxBlobBytes));
     const { size } = staged;
     const digest = await staged.digest(algorithm);
     return {
@@ -26,7 +40,9 @@ export async function receiveBlob(
       size,
       read: (range) => readStaged(staged, size, range),
       publish: async (images) => {
-        await publish(parts, staged, digest, (info) => link(images, digest, info.size));
+        await hold(images, digest, size, (require) =>
+          publish(parts, staged, digest, (info) => link(images, digest, info.size, require)),
+        );
       },
       discard: () => staged.discard(),
     };

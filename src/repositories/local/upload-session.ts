@@ -5,6 +5,8 @@ import type { ImageKey } from '../../ports/images.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { UploadChunk } from '../../ports/repository.js';
 import type { Algorithm } from '../../protocol/digest.js';
+import { isQuotaError } from './quotas.js';
+import type { SizeLimit } from './size-limit.js';
 import { isInsufficientStorage, RegistryError } from '../../protocol/errors.js';
 import type { SessionId } from '../../protocol/names.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
@@ -58,7 +60,7 @@ export class UploadSessions {
 
   /**
    * Runs a task on a session while no other request uses it. Aborts a request that stalls: its client probably lost the
-   * connection and is retrying now. When a task fails because the disk is full, ends the session to free its bytes; the
+   * connection and is retrying now. When a task fails because the disk or a quota is full, ends the session to free its bytes; the
    * client has to start again anyway.
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN, also for a session of another image.
    */
@@ -76,7 +78,7 @@ export class UploadSessions {
         try {
           return await task(staged, session);
         } catch (error) {
-          if (isInsufficientStorage(error)) await this.#giveUp(id, staged);
+          if (isInsufficientStorage(error) || isQuotaError(error)) await this.#giveUp(id, staged);
           throw error;
         }
       });
@@ -86,16 +88,23 @@ export class UploadSessions {
   }
 
   /** Appends a chunk to a session, inside `use`. See `receiveChunk`. */
-  async receive(id: SessionId, staged: StagedBlob, chunk: UploadChunk, onBreak: 'keep' | 'undo'): Promise<void> {
+  async receive(
+    id: SessionId,
+    staged: StagedBlob,
+    chunk: UploadChunk,
+    onBreak: 'keep' | 'undo',
+    limit: SizeLimit,
+  ): Promise<void> {
     const { range, announcedBytes = 0 } = chunk;
     const expectedBytes = range === undefined ? announcedBytes : range.end - range.start + 1;
+    if (staged.size + expectedBytes > limit.maxBytes) throw limit.refuse(staged.size + expectedBytes);
     // An empty closing PUT needs no room.
     const { blobs, maxBlobBytes } = this.#parts;
     if (staged.size + expectedBytes > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
     if (expectedBytes > 0) await blobs.ensureRoom(expectedBytes);
     this.#receiving.set(id, { source: chunk.source, staged });
     try {
-      await receiveChunk(staged, chunk, onBreak, this.#parts.maxBlobBytes);
+      await receiveChunk(staged, chunk, onBreak, limit);
     } finally {
       this.#receiving.delete(id);
     }
@@ -141,13 +150,13 @@ export class UploadSessions {
  * Appends a chunk. A chunk with a range that is refused, breaks off or has the wrong length leaves the session
  * unchanged. A stream that breaks off keeps the bytes that arrived, unless `onBreak` is `undo`: after a failed closing
  * PUT, clients send the whole body again to the same Location.
- * @throws RegistryError RANGE_INVALID; SIZE_INVALID, also for a blob that exceeds `maxBlobBytes`.
+ * @throws RegistryError RANGE_INVALID; SIZE_INVALID, and the error of the limit.
  */
 export async function receiveChunk(
   staged: StagedBlob,
   { source, range, announcedBytes = 0 }: UploadChunk,
   onBreak: 'keep' | 'undo',
-  maxBlobBytes: number,
+  limit: SizeLimit,
 ): Promise<void> {
   const before = staged.size;
   if (range !== undefined && range.start !== before) {
@@ -157,9 +166,10 @@ export async function receiveChunk(
     });
   }
   const length = range === undefined ? undefined : range.end - range.start + 1;
-  if (before + (length ?? announcedBytes) > maxBlobBytes) throw blobTooLarge(maxBlobBytes);
+  const expected = before + (length ?? announcedBytes);
+  if (expected > limit.maxBytes) throw limit.refuse(expected);
   try {
-    await appendBounded(staged, source, before + (length ?? Infinity), maxBlobBytes);
+    await appendBounded(staged, source, before + (length ?? Infinity), limit);
     if (length !== undefined && staged.size - before !== length) {
       throw new RegistryError('SIZE_INVALID', { detail: { expected: length, found: staged.size - before } });
     }
@@ -169,20 +179,25 @@ export async function receiveChunk(
   }
 }
 
-/** Appends up to an announced end. @throws RegistryError SIZE_INVALID, with status 413 above `maxBlobBytes`. */
+/** Appends up to an announced end. @throws RegistryError SIZE_INVALID, and the error of the limit. */
 export async function appendBounded(
   staged: StagedBlob,
   source: Readable,
   end: number,
-  maxBlobBytes: number,
+  limit: SizeLimit,
 ): Promise<void> {
-  const max = Math.max(0, Math.min(end, maxBlobBytes) - staged.size);
+  const max = Math.max(0, Math.min(end, limit.maxBytes) - staged.size);
   try {
     await staged.append(source, Number.isFinite(max) ? { maxBytes: max } : {});
   } catch (error) {
-    const isTooLarge = error instanceof RegistryError && error.code === 'SIZE_INVALID' && end > maxBlobBytes;
-    throw isTooLarge ? blobTooLarge(maxBlobBytes) : error;
+    const isTooLarge = error instanceof RegistryError && error.code === 'SIZE_INVALID' && end > limit.maxBytes;
+    throw isTooLarge ? limit.refuse(limit.maxBytes + 1) : error;
   }
+}
+
+/** Returns the limit of a single blob, whose error has status 413. */
+export function blobLimit(maxBytes: number): SizeLimit {
+  return { maxBytes, refuse: () => blobTooLarge(maxBytes) };
 }
 
 function blobTooLarge(maxBytes: number): RegistryError {

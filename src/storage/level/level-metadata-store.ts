@@ -18,6 +18,7 @@ import type {
 } from '../../ports/metadata.js';
 import type { MetadataStatus } from '../../ports/index-status.js';
 import type { ImageKey, ImagePage, ImagePageRequest, ImageRecord, ManifestRecord } from '../../ports/images.js';
+import type { ExceededUsage } from '../../ports/quotas.js';
 import type { Page, PageRequest } from '../../ports/pages.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { Semaphore } from '../../util/scheduling/concurrency.js';
@@ -209,11 +210,15 @@ export class LevelMetadataStore implements MetadataStore {
   }
 
   async tryApply(changes: readonly Change[], options: WriteOptions): Promise<boolean> {
+    return (await this.applyWithin(changes, options)) === true;
+  }
+
+  async applyWithin(changes: readonly Change[], options: WriteOptions): Promise<boolean | ExceededUsage> {
     try {
       await this.apply(changes, options);
       return true;
     } catch (error) {
-      if (error instanceof ConflictError) return false;
+      if (error instanceof ConflictError) return error.exceeded ?? false;
       throw error;
     }
   }

@@ -168,6 +168,8 @@ describe('docs/openapi.json', () => {
       await exchange('GET', `${api}/explain?name=${at}&reference=a`, 200);
     }
     await exchange('GET', `${api}/repositories/local/immutable?tag=1`, 200);
+    await put('/quotas', { quotas: [{ names: 'local', max_bytes: 1e9 }] });
+    await exchange('GET', `${api}/quotas`, 200);
     await exchange('POST', `${api}/gc?dry_run=true`, 200);
     for (const { name } of [virtual, remote, local]) await exchange('DELETE', `${api}/repositories/${name}`, 204);
   });

@@ -59,6 +59,7 @@ describe('a reload of each option', () => {
     defaultRepository: { defaultRepository: 'local' },
     prefix: { prefix: '/registry' },
     publicUrl: { publicUrl: 'https://registry.example' },
+    quotas: { quotas: [{ names: ['local'], maxBytes: 1000 }] },
     trustedProxies: { trustedProxies: ['10.0.0.1'] },
     sendfile: { sendfile: 'x-sendfile', trustedProxies: ['10.0.0.1'] },
     limits: { limits: { maxBlobBytes: 5 } },

@@ -6,6 +6,7 @@ import type { Candidate, MetadataStore } from '../../../src/ports/metadata.js';
 import type { ImageKey } from '../../../src/ports/images.js';
 import type { RegistryEvents, Runtime } from '../../../src/ports/runtime.js';
 import type { Repository, RepositoryWriter } from '../../../src/ports/repository.js';
+import { Quotas } from '../../../src/repositories/local/quotas.js';
 import { localConfig } from './local-config.js';
 import type { Sparse } from '../../../src/protocol/settings/repository-config.js';
 import { digestOf, type Digest } from '../../../src/protocol/digest.js';
@@ -94,8 +95,8 @@ export function hooked<T extends BlobStore | MetadataStore>(store: T, hook: Hook
         const call = (): unknown => Reflect.apply(value, target, args);
         if (key === 'list' || key === 'listStaged' || key === 'sessions')
           return iterateAfter(hook(key, args), call, after);
-        // Hooks see both kinds of writes under one name.
-        return hook(key === 'tryApply' ? 'apply' : (key as Method), args)
+        // Hooks see all kinds of writes under one name.
+        return hook(key === 'tryApply' || key === 'applyWithin' ? 'apply' : (key as Method), args)
           .then(call)
           .finally(() => after?.());
       };
@@ -301,6 +302,7 @@ export class Domain {
       leases: new PushLeases(() => this.runtime.now()),
       finishedUploads: new FinishedUploads(() => this.runtime.now()),
       pullCounts: { count: () => undefined },
+      quotas: new Quotas({ metadata, runtime: this.runtime, declared: () => [], configs: () => [] }),
       graceMs: this.graceMs,
       maxBlobBytes: Infinity,
     };
