@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { patternsSchema } from './access-config.js';
 import { bytesSchema, strictOptions, type Immutable, type Problem } from './option-schema.js';
 
