@@ -1,6 +1,6 @@
 /** Defines which servers are compared, and in front of which upstream. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { bareProxy, ours, oursBefore, oursBehindNginx, postPut, staticUpstream } from './peers.mjs';
 import { findDebian, findPeers } from './tools.mjs';
 
@@ -22,21 +22,37 @@ import { findDebian, findPeers } from './tools.mjs';
  * @param {string} root
  * @param {string} tools The folder for built programs.
  * @param {string} program Our program.
- * @param {string[]} without Ids of peers to skip.
+ * @param {{ before: string | undefined, without: string[] }} options An earlier build to compare with, and peers to skip.
  * @returns {Promise<LineUps>}
  */
-export async function makeLineUps(root, tools, program, without) {
+export async function makeLineUps(root, tools, program, { before, without }) {
   const version = await versionIn(root);
   const peers = await findPeers(tools, without);
   const registry = peers.find(({ id }) => id === 'debian') ?? (await findDebian()) ?? ours(program, version);
+  const earlier = before === undefined ? undefined : resolve(before);
   const proxy = bareProxy(await versionIn(join(root, 'node_modules', 'http-proxy')));
   return {
-    registry: { servers: [ours(program, version), ...peers] },
-    cache: { servers: [oursBefore(program, version, true), ...peers], upstream: registry },
+    registry: { servers: [ours(program, version), ...beside(earlier, (path) => ours(path, 'before')), ...peers] },
+    cache: {
+      servers: [
+        oursBefore(program, version, true),
+        ...beside(earlier, (path) => oursBefore(path, 'before', true)),
+        ...peers,
+      ],
+      upstream: registry,
+    },
     archives: { servers: [ours(program, version), postPut(program, version)] },
     passthrough: { servers: [oursBefore(program, version, false), proxy], upstream: staticUpstream() },
     sidecar: { servers: [oursBehindNginx(program, version, true), oursBehindNginx(program, version, false)] },
   };
+}
+
+/**
+ * @param {string | undefined} earlier An earlier build of our program.
+ * @param {(program: string) => import('./peers.mjs').Peer} asPeer
+ */
+function beside(earlier, asPeer) {
+  return earlier === undefined ? [] : [{ ...asPeer(earlier), id: 'before' }];
 }
 
 /** @param {string} folder */

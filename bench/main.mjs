@@ -35,7 +35,7 @@ async function main(args) {
   const machine = describeMachine();
   const tools = join(artifacts, 'tools');
   const drain = await buildDrain(tools);
-  const lineUps = await makeLineUps(root, tools, resolve(options.server), options.without);
+  const lineUps = await makeLineUps(root, tools, resolve(options.server), options);
   const workspace = await makeWorkspace(options.folder, bytesNeeded({ measures, lineUps, options }));
   const begin = performance.now();
   const say = (/** @type {string} */ line) => {

@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
  * @property {string[]} only Parts of the names of measures; empty for all.
  * @property {string[]} without Ids of peers to skip.
  * @property {string} server The program to measure.
+ * @property {string | undefined} before An earlier build of the program, to compare with.
  * @property {string | undefined} folder The folder for temporary data.
  * @property {boolean} quick
  * @property {boolean} gates
@@ -33,6 +34,7 @@ export const usage = `npm run bench -- [options]
   --only NAMES     only measures whose name contains one of these: --only pull,images-w1
   --without PEERS  skip these peers: debian, distribution3
   --server PATH    the program to measure (dist/src/command/cli.js); it gets the arguments of "artifactapi serve"
+  --before PATH    also measure an earlier build of the program, as one more peer
   --folder PATH    the folder for temporary data (the system's temporary folder)
   --gates          exit with status 1 if a gate fails or was not measured
   --list           list the measures
@@ -54,6 +56,7 @@ export function readOptions(args) {
       only: { type: 'string', default: '' },
       without: { type: 'string', default: '' },
       server: { type: 'string', default: 'dist/src/command/cli.js' },
+      before: { type: 'string' },
       folder: { type: 'string' },
       gates: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
@@ -71,6 +74,7 @@ export function readOptions(args) {
     only: words(values.only),
     without: words(values.without),
     server: values.server,
+    before: values.before,
     folder: values.folder,
     quick: values.quick,
     gates: values.gates,
