@@ -15,6 +15,7 @@ import { addImageCommands } from './client/commands/images.js';
 import { addJobCommands } from './client/commands/jobs.js';
 import { addRepositoryCommands } from './client/commands/repositories.js';
 import { addRetentionCommand } from './client/commands/retention.js';
+import { addQuotaCommands } from './client/commands/quotas.js';
 import { addRuleCommands } from './client/commands/rules.js';
 import { addServerCommands } from './client/commands/server.js';
 import { addSpaceCommands } from './client/commands/space.js';
@@ -70,6 +71,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addSpaceCommands(program, io);
   addTrashCommands(program, io);
   addRetentionCommand(program, io);
+  addQuotaCommands(program, io);
   program.commandsGroup('Access:');
   addAccessCommands(program, io);
   addRuleCommands(program, io);

@@ -35,6 +35,14 @@ export function parseSeconds(flag: string, value: string): number {
   throw usageError(`${flag}: "${value}" must be a number of seconds, or a number with a unit, such as 30d`);
 }
 
+/** Parses a size such as `50GiB` to bytes. @throws CommandError with exit code 2 for another form. */
+export function parseBytes(argument: string, value: string): number {
+  if (/^[0-9]{1,15}$/.test(value)) return Number(value);
+  const quantity = parseQuantity('sizeBytes', value);
+  if (quantity !== undefined && 'value' in quantity) return quantity.value;
+  throw usageError(`${argument}: "${value}" must be a number of bytes, or a number with a unit, such as 50GiB`);
+}
+
 /** Reads a JSON document from a file, or from standard input for `-`. @throws CommandError */
 export async function readDocumentFile(file: string, { stdin }: CommandIo): Promise<Document> {
   const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch((cause: Error) => {
