@@ -29,6 +29,8 @@ export default defineConfig({
     setupFiles: ['test/support/equal-bytes.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // A busy machine may take seconds for what is usually done at once.
+    expect: { poll: { timeout: 20_000 } },
     dangerouslyIgnoreUnhandledErrors: false,
     // CI measures it. Code that runs in child processes and worker threads does not count.
     coverage: {

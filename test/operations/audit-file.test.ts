@@ -1,10 +1,11 @@
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createRuntime } from '../../src/composition/runtime.js';
 import { AuditFile, type AuditSettings } from '../../src/operations/audit-file.js';
 import type { AuditNote } from '../../src/ports/audit.js';
 import type { Actor, JournalEntry } from '../../src/ports/journal.js';
+import { eventually } from '../support/eventually.js';
 import { recordingLogger, type LogLine } from '../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
@@ -123,9 +124,9 @@ it('the audit file has a line with every field of a change', async () => {
 it('a new file begins with the oldest change, and changes are written while the file is open', async () => {
   change(1200);
   await open();
-  await vi.waitFor(async () => expect(await linesOf()).toHaveLength(1200), { timeout: 10_000 });
+  await eventually(async () => expect(await linesOf()).toHaveLength(1200));
   change(3);
-  await vi.waitFor(async () => expect(await linesOf()).toHaveLength(1203), { timeout: 10_000 });
+  await eventually(async () => expect(await linesOf()).toHaveLength(1203));
   expect(numbersOf(await linesOf())).toEqual(entries.map(({ id }) => id));
 });
 
@@ -187,7 +188,7 @@ it('the file is rotated each day, and files older than keepDays are deleted', as
   for (let i = 0; i < 6; i++) {
     now = start + i * day;
     change(1);
-    await vi.waitFor(async () => expect(numbersOf(await linesOf())).toEqual([entries.at(-1)?.id]), { timeout: 10_000 });
+    await eventually(async () => expect(numbersOf(await linesOf())).toEqual([entries.at(-1)?.id]));
   }
   await close(audit);
   expect((await readdir(folder)).sort()).toEqual([
@@ -211,14 +212,12 @@ it('a batch over midnight is divided by day', async () => {
 it('while the file cannot be written, changes and notes wait, and are written later', async () => {
   const audit = await open();
   change(2);
-  await vi.waitFor(async () => expect(await linesOf()).toHaveLength(2), { timeout: 10_000 });
+  await eventually(async () => expect(await linesOf()).toHaveLength(2));
   await rm(file);
   await mkdir(file);
   change(1);
   audit.note(denied('/waits'));
-  await vi.waitFor(() => expect(log.map(({ message }) => message)).toEqual(['audit file could not be written']), {
-    timeout: 10_000,
-  });
+  await eventually(() => expect(log.map(({ message }) => message)).toEqual(['audit file could not be written']));
   await rm(file, { recursive: true });
   await close(audit);
   expect((await linesOf()).map(({ what, id }) => id ?? what)).toEqual([entries[2]?.id, 'request.denied']);

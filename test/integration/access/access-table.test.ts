@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, type RegistryOp } from '../../../src/protocol/tables/endpoints.js';
 import { managementEndpoints, type ManagementOp } from '../../../src/protocol/tables/management.js';
 import { buildPath, type Endpoint } from '../../../src/protocol/tables/route-table.js';
+import { eventually } from '../../support/eventually.js';
 import {
   basic,
   form,
@@ -327,7 +328,7 @@ describe('the audit file', () => {
     const writing = rows.filter(({ method }) => method !== 'GET' && method !== 'HEAD').map(({ op }) => op);
     expect(writing.filter((op) => !unrecorded.has(op)).sort()).toEqual(Object.keys(recorded).sort());
     expect(answered).toHaveLength(rows.length * callers.length);
-    const lines = await vi.waitFor(readLines, { timeout: 10_000, interval: 200 });
+    const lines = await eventually(readLines);
     for (const { op, caller, status, id } of answered) {
       const whats = (lines.get(id) ?? []).filter((what) => what !== 'login.succeeded').sort();
       expect(whats, `${op} by ${caller}`).toEqual(expectedLines(op, caller, status));

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { json } from '../../support/access/access.js';
 import type { Answer, Client } from '../../support/clients/client.js';
 import { digest, type Manifest } from '../../support/content/content.js';
@@ -40,7 +41,7 @@ async function beginTransfer(name: string): Promise<{ rest(): Promise<Answer> }>
   fault.fault('/blobs/', { hold: { afterBytes: 131_072, until }, times: 1, method: 'GET' });
   const reading = client.get(`/v2/${name}/team/app/blobs/${image.layers[0]?.digest}`);
   reading.catch(() => undefined);
-  await vi.waitFor(() => expect(fault.bytes('/blobs/')).toBe(131_072));
+  await eventually(() => expect(fault.bytes('/blobs/')).toBe(131_072));
   return {
     rest: () => {
       resume();

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
 import type { OptionChange } from '../../../src/protocol/settings/option-changes.js';
 import { managementEndpoints, managementRoutes } from '../../../src/protocol/tables/management.js';
+import { eventually } from '../../support/eventually.js';
 import { basic, form, json, startAccess, type AccessScene, type Ask } from '../../support/access/access.js';
 import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
 import { Client, type Answer, type Method, type Send } from '../../support/clients/client.js';
@@ -221,7 +222,7 @@ describe('docs/openapi.json', () => {
   it('describes jobs', async () => {
     const { id } = (await post('/jobs', { kind: 'garbage', dry_run: true }, 202)).json() as { id: string };
     await exchange('GET', `${api}/jobs?kind=garbage&n=5`, 200);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await exchange('GET', `${api}/jobs/${id}`, 200);
       expect(JSON.parse(body.toString())).toMatchObject({ state: 'succeeded', report: { dry_run: true } });
     });
@@ -233,7 +234,7 @@ describe('docs/openapi.json', () => {
 
   it('describes the plan of a retention', async () => {
     const { id } = (await post('/jobs', { kind: 'retention', dry_run: true }, 202)).json() as { id: string };
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await exchange('GET', `${api}/jobs/${id}/plan?n=1`, 200);
       expect(JSON.parse(body.toString())).toMatchObject({ items: [{ kind: 'tag', image: 'team/app' }] });
     });
@@ -244,7 +245,7 @@ describe('docs/openapi.json', () => {
     const sync = { name: 'nightly', from: 'upstream', to: 'local', images: ['app'], platforms: ['linux/amd64'] };
     await post('/syncs', { ...sync, semver: '>=1', referrers: true, every_seconds: 3600, delete: true });
     const { id } = (await post('/jobs', { kind: 'sync', sync: 'nightly' }, 202)).json() as { id: string };
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { body } = await exchange('GET', `${api}/syncs/nightly`, 200);
       expect(JSON.parse(body.toString())).toMatchObject({ status: { last_run: { job: id, state: 'partly' } } });
     });

@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RegistryOptions } from '../../../src/index.js';
+import { eventually } from '../../support/eventually.js';
 import { Client, type Answer } from '../../support/clients/client.js';
 import { imageManifest, pushManifest } from '../../support/content/content.js';
 import { startMemoryRegistry, startRegistry, type TestRegistry } from '../../support/servers/registry.js';
@@ -42,7 +43,7 @@ async function run(document: object): Promise<Job> {
 }
 
 async function ended(id: string): Promise<Job> {
-  return vi.waitFor(async () => {
+  return eventually(async () => {
     const job = (await client.get(`/api/v1/jobs/${id}`)).json() as Job;
     expect(job.state).not.toBe('running');
     return job;

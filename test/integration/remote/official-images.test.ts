@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { Client } from '../../support/clients/client.js';
 import { basic, startAccess } from '../../support/access/access.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
@@ -107,7 +108,7 @@ it.each(['alpine', 'alpine:3', 'library/alpine'])('a pin protects an official im
   };
   for (const image of ['alpine', 'team/a', 'team/b', 'team/c']) {
     await pull(image);
-    await vi.waitFor(async () => expect(await used()).toBeLessThanOrEqual(20_000));
+    await eventually(async () => expect(await used()).toBeLessThanOrEqual(20_000));
   }
   expect([await pull('alpine'), await pull('team/a')]).toEqual(['hit', 'miss']);
 });
@@ -184,7 +185,7 @@ describe('content that a cache holds under the short name of an official image',
     await dockerHub.down();
     for (let start = 0; start < 2; start++) {
       const after = await open(storage, { dockerHub: true });
-      await vi.waitFor(async () =>
+      await eventually(async () =>
         expect(await after.catalog()).toEqual(['hub/library/alpine', 'hub/library/busybox', 'hub/team/app']),
       );
       for (const image of ['alpine', 'library/alpine']) {
@@ -195,7 +196,7 @@ describe('content that a cache holds under the short name of an official image',
       // A tag that the whole name had already stays as it is.
       const kept = await after.at.get('/v2/hub/busybox/manifests/1');
       expect(kept.header('docker-content-digest')).toBe(newer.manifest.digest);
-      await vi.waitFor(() => {
+      await eventually(() => {
         const moves = after.log.filter(({ message }) => message === 'official images moved to their whole names');
         expect(moves.map(({ fields }) => fields)).toEqual(start === 0 ? [{ repository: 'hub', images: 2 }] : []);
       });
@@ -211,7 +212,7 @@ describe('content that a cache holds under the short name of an official image',
     await before.at.get('/v2/hub/alpine/manifests/3');
     await before.close();
     const after = await open(storage, { dockerHub: true });
-    await vi.waitFor(async () => expect(await after.catalog()).toEqual(['hub/library/alpine']));
+    await eventually(async () => expect(await after.catalog()).toEqual(['hub/library/alpine']));
     const purged = await after.at.delete('/api/v1/repositories/hub/cache?image=alpine');
     expect(purged.json()).toMatchObject({ manifests: 1, tags: 1 });
     expect((await after.at.get('/api/v1/repositories/hub')).json()).toMatchObject({ status: { used_bytes: 0 } });

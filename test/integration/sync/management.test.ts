@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { eventually } from '../../support/eventually.js';
 import { json } from '../../support/access/access.js';
 import type { Answer, Method } from '../../support/clients/client.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
@@ -126,7 +127,7 @@ it('the documents in docs/sync.md create a sync and run it', async () => {
     statuses.push(place, status);
   }
   expect(statuses).toEqual(['syncs', 201, 'jobs', 202]);
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     expect((await send('GET', 'syncs/tools')).json()).toMatchObject({ status: { last_run: { state: 'partly' } } });
   });
 });

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createRuntime } from '../../../src/composition/runtime.js';
 import { JobRunner } from '../../../src/operations/jobs.js';
 import { SyncBook } from '../../../src/operations/sync/sync-book.js';
@@ -6,6 +6,7 @@ import { SyncSchedule } from '../../../src/operations/sync/sync-schedule.js';
 import type { JobKind } from '../../../src/ports/jobs.js';
 import type { SyncConfig } from '../../../src/protocol/settings/sync-config.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
+import { eventually } from '../../support/eventually.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
@@ -68,7 +69,7 @@ async function open(
 async function runDue(schedule: SyncSchedule, expected: readonly string[]): Promise<void> {
   ran = [];
   await schedule.runDue();
-  await vi.waitFor(() => expect(ran.toSorted()).toEqual(expected));
+  await eventually(() => expect(ran.toSorted()).toEqual(expected));
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(ran.toSorted()).toEqual(expected);
 }
@@ -109,7 +110,7 @@ it('a sync that still runs is not started again', async () => {
   now += 600_000;
   await runDue(schedule, []);
   finish();
-  await vi.waitFor(async () => expect((await book.get('a'))?.status.lastRun?.state).toBe('succeeded'));
+  await eventually(async () => expect((await book.get('a'))?.status.lastRun?.state).toBe('succeeded'));
 });
 
 it('a clock that was set back does not stop the schedule', async () => {

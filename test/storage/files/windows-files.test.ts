@@ -6,6 +6,7 @@ import { digestOf, hexOf, type Digest } from '../../../src/protocol/digest.js';
 import { FsBlobStore } from '../../../src/storage/files/fs-blob-store.js';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import type * as SystemCallsModule from '../../../src/storage/files/system/system-calls.js';
+import { eventually } from '../../support/eventually.js';
 import { CollectingSink, patternBytes, sourceOf } from '../../support/content/bytes.js';
 import { checkNoLeak, openFilesUnder } from '../../support/storage/open-files.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
@@ -64,7 +65,7 @@ describe('storage on Windows', () => {
     const gate = new Promise<void>((resolve) => (resume = resolve));
     const sink = new CollectingSink(0, () => gate);
     const sending = content?.writeTo(sink);
-    await vi.waitFor(async () => expect(await openFilesUnder(pathOf(digest))).toHaveLength(1));
+    await eventually(async () => expect(await openFilesUnder(pathOf(digest))).toHaveLength(1));
     return {
       async finish() {
         resume();
