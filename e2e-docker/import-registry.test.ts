@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage, busyboxTar, writeLayout } from './support/busybox.js';
 import { describeClient } from './support/client-suite.js';
@@ -19,6 +20,7 @@ import { startDistribution } from './support/upstreams.js';
 
 const cli = join(projectRoot, 'dist/src/command/cli.js');
 const needs = ['root', 'docker', 'dockerd', 'containerd', 'containerd-shim-runc-v2', 'runc', 'ip', 'busybox', 'skopeo'];
+const killAtLink = pathToFileURL(join(projectRoot, 'e2e-docker/support/kill-at-link.mjs')).href;
 /** Enough to kill an import in the middle. */
 const manyImages = 120;
 
@@ -102,13 +104,14 @@ describeClient('import-registry', [...needs, 'docker-registry', 'registry'], () 
       return `team/docker@${first}`;
     }
 
-    function importing(...flags: readonly string[]) {
+    async function importing(flags: readonly string[] = [], environment: NodeJS.ProcessEnv = {}) {
       const args = [cli, 'import-registry', old, '--into', 'local', '--data', data, '--json', ...flags];
-      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      const env = { ...process.env, ...environment };
+      const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
       let output = '';
       child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-      const ended = once(child, 'close').then(([code]: unknown[]) => ({ code, output }));
-      return { child, ended };
+      const [code] = (await once(child, 'close')) as [number | null];
+      return { code, output };
     }
 
     const blobFiles = async (): Promise<string[]> =>
@@ -116,19 +119,18 @@ describeClient('import-registry', [...needs, 'docker-registry', 'registry'], () 
 
     test('a dry run writes nothing', async () => {
       const source = await describeFiles(old);
-      const { code, output } = await importing('--dry-run').ended;
+      const { code, output } = await importing(['--dry-run']);
       expect([code, JSON.parse(output)]).toMatchObject([0, { dry_run: true, moves: 1, problems: [] }]);
       expect(await blobFiles()).toEqual([]);
       expect(await describeFiles(old)).toEqual(source);
     });
 
     test('an import is killed in the middle, and the next one completes it', async () => {
-      const { child, ended } = importing();
-      await expect.poll(async () => (await blobFiles()).length, { interval: 2, timeout: 20_000 }).toBeGreaterThan(30);
-      child.kill('SIGKILL');
-      expect((await ended).code).toBeNull();
+      const killed = importing([], { NODE_OPTIONS: `--import=${killAtLink}`, KILL_AT_LINK: '60' });
+      expect((await killed).code).toBeNull();
       const killedAt = (await blobFiles()).length;
-      const { code, output } = await importing().ended;
+      expect(killedAt).toBeGreaterThan(0);
+      const { code, output } = await importing();
       const report = JSON.parse(output) as { blobs: { added: number; copied: number } };
       expect([code, report]).toMatchObject([0, { problems: [], blobs: { copied: 0 } }]);
       expect(report.blobs.added + killedAt).toBe((await blobFiles()).length);
@@ -165,7 +167,7 @@ describeClient('import-registry', [...needs, 'docker-registry', 'registry'], () 
     });
 
     test('another import adds nothing', async () => {
-      const { code, output } = await importing('--verify').ended;
+      const { code, output } = await importing(['--verify']);
       expect([code, JSON.parse(output)]).toMatchObject([
         0,
         { manifests: { added: 0 }, tags: { added: 0 }, blobs: { added: 0 } },
