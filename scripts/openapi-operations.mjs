@@ -156,7 +156,12 @@ const health = object({
   status: { const: 'ok' },
   components: object({
     index: component({ reopens: count, last_failure_at: text }),
-    blobs: component({ free_bytes: count, reserve_bytes: count, is_reserve_complete: { type: 'boolean' } }),
+    blobs: component({
+      free_bytes: count,
+      total_bytes: count,
+      reserve_bytes: count,
+      is_reserve_complete: { type: 'boolean' },
+    }),
   }),
   refusals: object({
     connections: count,
@@ -175,6 +180,60 @@ const health = object({
     unread_body: count,
   }),
 });
+
+const nullable = (/** @type {Schema} */ schema) => ({ anyOf: [schema, { type: 'null' }] });
+const breaker = {
+  state: { enum: ['closed', 'open', 'probing'] },
+  failures: count,
+  last_failure: text,
+  opened_at: time,
+  is_limited: { const: true, description: 'The upstream answered 429.' },
+};
+const cacheCounters = { hit: count, miss: count, stale: count, refresh: count };
+const registryStatus = object(
+  {
+    stored_bytes: { ...count, description: 'Each digest counts once.' },
+    reclaimable: {
+      ...nullable(object({ bytes: count, computed_at: time })),
+      description: 'What a garbage collection would free. `null` until it is known.',
+    },
+    trash_bytes: { ...nullable(count), description: 'For monitors. `null` until it is known.' },
+    disk: { ...nullable(object({ free_bytes: count, total_bytes: count })), description: 'For monitors.' },
+    counted_at: { ...nullable(time), description: 'When images, tags, bytes and the trash were counted.' },
+    unique_counted_at: { ...nullable(time), description: 'When `unique_bytes` were counted.' },
+    repositories: {
+      type: 'array',
+      description: 'Figures are absent where the caller may not pull everything, and until they are known.',
+      items: object(
+        {
+          name: text,
+          repo_type: { enum: ['local', 'remote', 'virtual'] },
+          images: count,
+          tags: count,
+          bytes: count,
+          unique_bytes: { ...nullable(count), description: 'The bytes that no other repository has.' },
+          pushed_at: nullable(time),
+          counters: object({ ...cacheCounters, upstream_bytes: count, since: time }),
+          upstream: object({ host: text, ...breaker, budget: { type: 'number' } }, ['host', 'state', 'failures']),
+        },
+        ['name', 'repo_type'],
+      ),
+    },
+    problems: {
+      type: 'array',
+      description: 'For monitors. The most urgent first.',
+      items: object({
+        kind: text,
+        severity: { enum: ['error', 'warning', 'notice'] },
+        what: text,
+        where: nullable(text),
+        since: nullable(time),
+        advice: text,
+      }),
+    },
+  },
+  ['stored_bytes', 'reclaimable', 'counted_at', 'unique_counted_at', 'repositories'],
+);
 
 /** The operations of the management API. @type {Readonly<Record<string, Details>>} */
 const managementOperations = {
@@ -242,6 +301,7 @@ const managementOperations = {
     answers: { 200: { schema: object({ restored: count, missing: { type: 'array', items: ref('Digest') } }) } },
   },
   'quarantine.delete': { answers: { 204: {} } },
+  'status.get': { answers: { 200: { schema: ref('RegistryStatus') } } },
   'damage.list': { answers: { 200: { schema: listOf('blobs', ref('DamagedBlob')) } } },
   'options.reload': {
     answers: {
@@ -403,10 +463,8 @@ export const answerSchemas = {
     },
     ['repository', 'type', 'image', 'answer', 'reason'],
   ),
-  CircuitBreaker: object({ state: { enum: ['closed', 'open', 'probing'] }, failures: count, last_failure: text }, [
-    'state',
-    'failures',
-  ]),
+  CircuitBreaker: object(breaker, ['state', 'failures']),
+  RegistryStatus: registryStatus,
   CacheStatus: object({
     upstream: text,
     breaker: ref('CircuitBreaker'),
@@ -415,7 +473,7 @@ export const answerSchemas = {
       ...time,
       description: 'When `counters` and `upstream_bytes` began. They do not survive a restart.',
     },
-    counters: object({ hit: count, miss: count, stale: count, refresh: count }),
+    counters: object(cacheCounters),
     upstream_bytes: count,
     used_bytes: count,
   }),

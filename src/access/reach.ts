@@ -2,7 +2,7 @@ import type { Reach } from '../ports/access.js';
 import { compilePattern, type Pattern } from '../protocol/patterns.js';
 
 /** Reaches every image of a repository. */
-export const everyImage: Reach = { prefixes: [''], has: () => true };
+export const everyImage: Reach = { prefixes: [''], has: () => true, isWhole: true };
 
 /**
  * Returns the images of a repository that any of the patterns of `repository/image` matches. Compiles each pattern only
@@ -36,6 +36,7 @@ export function reachOfImages(images: readonly string[]): Reach {
 
 /** Returns a reach of the images that are in both. */
 export function intersect(a: Reach, b: Reach): Reach {
+  if (a.isWhole === true && b.isWhole === true) return everyImage;
   const within = (inner: Reach, outer: Reach): string[] => {
     const around = new Set(outer.prefixes);
     return inner.prefixes.filter((prefix) => {

@@ -165,7 +165,7 @@ export class RuledAccess implements AccessControl {
   /** Where only tokens of clients allow something, no one may browse: these are for clients. */
   #mayBrowse(rules: RuleSet, principal: Principal, { at }: AccessTarget): boolean {
     if (this.#parts.needsGrants) return false;
-    if (at === undefined) return rules.mayPullSome(principal);
+    if (at === undefined) return rules.mayPullSome(principal) || rules.permits(principal, 'monitor');
     if (at.image === undefined) return rules.mayKnow(principal, at.repository, ['pull']);
     return rules.permits(principal, 'pull', at);
   }

@@ -22,6 +22,7 @@ import { addNumbers, auditSettings } from './live-numbers.js';
 import { registerContentJobs } from './content-jobs.js';
 import { createSharedParts } from './shared-parts.js';
 import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
+import { openStatus } from './open-status.js';
 import { openSyncs } from './open-syncs.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
@@ -41,6 +42,7 @@ import type { Actor, Journal } from '../ports/journal.js';
 import type { QuotaAdministration } from '../ports/quotas.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
+import type { StatusReader } from '../ports/status.js';
 import type { Syncs } from '../ports/syncs.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { StoredImageBrowser } from '../repositories/browse/image-browser.js';
@@ -54,7 +56,6 @@ import { LocalRepository } from '../repositories/local/local-repository.js';
 import { ListCache } from '../repositories/remote/list-cache.js';
 import { PullCounts } from '../repositories/content/pull-counts.js';
 import { PushLeases } from '../repositories/content/push-leases.js';
-import { BlobQuarantine } from '../repositories/garbage/quarantine.js';
 import { PassthroughRepository } from '../repositories/passthrough/passthrough-repository.js';
 import { discardLeftovers } from '../repositories/content/transient-staging.js';
 import { checkStoredTypes } from '../repositories/stored-types.js';
@@ -74,6 +75,7 @@ export interface OpenRegistry extends Core {
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;
   readonly damage: DamageRecords;
+  readonly status: StatusReader;
   readonly quotas: QuotaAdministration;
   readonly administration: AccessAdministration | undefined;
   now(): number;
@@ -212,7 +214,8 @@ async function openOn(
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),
     damage: shared.damage,
-    quarantine: new BlobQuarantine(addNumbers({ ...stores, runtime }, live)),
+    quarantine: shared.quarantine,
+    status: openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams }),
     loadArchives: createArchiveLoader(),
     passthrough,
     audit,

@@ -6,7 +6,7 @@ import type { Runtime } from '../ports/runtime.js';
 import type { Digest } from '../protocol/digest.js';
 import { DamagedBlobs, undamagedStore } from '../repositories/content/damaged-blobs.js';
 import { ManifestCache } from '../repositories/content/manifest-cache.js';
-import { restoringStore } from '../repositories/garbage/quarantine.js';
+import { BlobQuarantine, restoringStore } from '../repositories/garbage/quarantine.js';
 import { roomMakingStore, TrashRoom, type TrashRoomParts } from '../repositories/garbage/trash-room.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 
@@ -18,6 +18,7 @@ export interface SharedParts extends Stores {
   readonly unguardedBlobs: BlobStore;
   readonly manifests: ManifestCache;
   readonly damage: DamagedBlobs;
+  readonly quarantine: BlobQuarantine;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
 }
@@ -40,11 +41,12 @@ export function createSharedParts(
   const manifests = new ManifestCache(live.current.maxManifestCacheBytes);
   const room = new TrashRoom(addNumbers({ ...stores, runtime, ...collection }, live));
   const damage = new DamagedBlobs({ ...stores, runtime, onDamaged: (digest) => manifests.delete(digest) });
+  const quarantine = new BlobQuarantine(addNumbers({ ...stores, runtime }, live));
   const unguardedBlobs = restoringStore({ ...stores, runtime });
   const blobs = undamagedStore(unguardedBlobs, damage);
   return {
     pushedBlobs: roomMakingStore(blobs, (bytes) => room.ensureRoom(bytes)),
-    shared: { ...stores, blobs, unguardedBlobs, manifests, damage, runtime, digestLocks: new KeyedMutex() },
+    shared: { ...stores, blobs, unguardedBlobs, manifests, damage, quarantine, runtime, digestLocks: new KeyedMutex() },
     onDeletedBytes: (digest) => {
       manifests.delete(digest);
       damage.forget(digest);

@@ -56,6 +56,11 @@ export class Upstreams {
     return created;
   }
 
+  /** Returns the present clients. */
+  list(): readonly { readonly repository: string; readonly upstream: Upstream }[] {
+    return [...this.#current].map(([repository, { upstream }]) => ({ repository, upstream }));
+  }
+
   /** Gives up the client of a repository, which stays usable for its transfers. */
   retire(name: string): void {
     const current = this.#current.get(name);

@@ -10,8 +10,8 @@ import type { Actor } from './journal.js';
  * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication.
  * `token` admits anyone who requests a token, because its handler authenticates them. `login` admits every user who
  * logged in. `browse` admits everyone who may pull something: in the registry, in the repository or of the image that
- * the request names; what the handler shows is limited to that. `monitor` admits those who may see what goes on in the
- * whole registry.
+ * the request names; in the registry also those who may `monitor`. What the handler shows is limited to that. `monitor`
+ * admits those who may see what goes on in the whole registry.
  */
 export type Access = Endpoint['access'];
 
@@ -61,6 +61,8 @@ export interface Reach {
   /** Every image starts with one of these. In byte order, and none is a prefix of another. Empty: no images. */
   readonly prefixes: readonly string[];
   readonly has: (image: string) => boolean;
+  /** Set when it is known to contain every image, also future ones. */
+  readonly isWhole?: true;
 }
 
 /** The object of an action. */

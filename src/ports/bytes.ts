@@ -40,6 +40,8 @@ export interface BlobContent {
 export interface SpaceStatus {
   /** Absent when the file system does not report it. */
   readonly freeBytes?: number;
+  /** The size of the file system. Absent when it does not report it. */
+  readonly totalBytes?: number;
   /** The size of the reserve; 0 means no reserve. */
   readonly reserveBytes: number;
   /** False while the reserve is in use or not created yet. */

@@ -12,6 +12,8 @@ export interface CollectOptions {
    * what is pending.
    */
   readonly graceMs?: number | undefined;
+  /** In a dry run: does not look for orphans, which may read the name of every blob. */
+  readonly skipOrphans?: boolean;
   /** Ends the pass early. Its report then counts what it did. */
   readonly signal?: AbortSignal;
   /** Called with the number of candidates that were examined so far. */

@@ -23,6 +23,12 @@ export type UpstreamResult<T> =
   | { readonly type: 'denied'; readonly reason: UpstreamReason }
   | { readonly type: 'failed'; readonly reason: UpstreamReason };
 
+/** Credentials that an upstream refused. */
+export interface RefusedCredentials {
+  readonly reason: string;
+  readonly sinceAt: number;
+}
+
 /** A blob, or the rest of it from an offset on. */
 export interface UpstreamBlob {
   /** The size of the whole blob, if the upstream reports it. */
@@ -127,7 +133,13 @@ export interface Upstream {
     readonly state: 'closed' | 'open' | 'probing';
     readonly failures: number;
     readonly lastFailure?: string;
+    /** When it opened. */
+    readonly openedAt?: number;
+    /** Set while it is open because the upstream answered 429. */
+    readonly isLimited?: true;
   };
+  /** Set from when the upstream refused the credentials as a whole until it accepts them. Forgotten when they change. */
+  readonly refusedCredentials: RefusedCredentials | undefined;
   /** Returns why the credentials are not sent for an image: the upstream refused them within the last minute. */
   refusalFor(image: string): string | undefined;
   /** Closes the connections. */

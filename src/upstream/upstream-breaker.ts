@@ -24,6 +24,8 @@ export interface Pass {
 }
 
 interface Pause {
+  /** When the first of the pauses that follow each other began. */
+  readonly openedAt: number;
   readonly until: number;
   readonly waitMs: number;
   /** The length of the next pause if the probe fails. */
@@ -50,8 +52,14 @@ export class Breaker {
   /** Returns the state for `Upstream.breaker`. */
   get status(): Upstream['breaker'] {
     const state = this.#pause === undefined ? 'closed' : this.#probing ? 'probing' : 'open';
-    const failures = this.#failures;
-    return this.#lastFailure === undefined ? { state, failures } : { state, failures, lastFailure: this.#lastFailure };
+    const pause = this.#pause;
+    return {
+      state,
+      failures: this.#failures,
+      ...(this.#lastFailure === undefined ? {} : { lastFailure: this.#lastFailure }),
+      ...(pause === undefined ? {} : { openedAt: pause.openedAt }),
+      ...(pause?.cause.fields.status === 429 ? { isLimited: true as const } : {}),
+    };
   }
 
   /** Admits a call. @throws UpstreamVerdict failed during a pause, with the reason of the pause. */
@@ -105,7 +113,8 @@ export class Breaker {
   }
 
   #open(cause: UpstreamVerdict, waitMs: number, nextMs: number): void {
-    this.#pause = { until: this.#options.now() + waitMs, waitMs, nextMs, cause };
+    const now = this.#options.now();
+    this.#pause = { openedAt: this.#pause?.openedAt ?? now, until: now + waitMs, waitMs, nextMs, cause };
     const { upstream, log } = this.#options;
     log.warn({ upstream, reason: cause.message, waitMs }, 'circuit breaker opened');
   }

@@ -98,6 +98,10 @@ class RegistryClient implements Upstream {
     return this.#breaker.status;
   }
 
+  get refusedCredentials(): Upstream['refusedCredentials'] {
+    return this.#auth.refusedCredentials;
+  }
+
   refusalFor(image: string): string | undefined {
     return this.#auth.refusalFor(this.#nameOf(image));
   }

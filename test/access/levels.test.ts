@@ -97,8 +97,15 @@ describe('the access "monitor"', () => {
     const access = accessBy([{ users: ['ann'], allow: ['monitor'] }]);
     for (const level of ['browse', 'pull', 'push', 'delete', 'catalog', 'admin'] as const) {
       expect([level, await access.permits(ann, level, at('docker', 'app'))]).toEqual([level, false]);
-      expect([level, await access.permits(ann, level)]).toEqual([level, false]);
+      if (level !== 'browse') expect([level, await access.permits(ann, level)]).toEqual([level, false]);
     }
+  });
+
+  it('includes the status of the registry, whose access is "browse", but no image and no repository', async () => {
+    const access = accessBy([{ users: ['ann'], allow: ['monitor'] }]);
+    expect(await access.permits(ann, 'browse')).toBe(true);
+    expect(await access.permits(ann, 'browse', { at: { repository: 'docker' } })).toBe(false);
+    expect((await access.reach(ann, 'docker')).prefixes).toEqual([]);
   });
 
   it.each<[rule: object, problem: string]>([

@@ -43,7 +43,12 @@ describe('the breaker', () => {
     call(trouble, trouble, trouble, trouble);
     expect(breaker.status).toEqual({ state: 'closed', failures: 4, lastFailure: 'it answered 500' });
     call(trouble);
-    expect(breaker.status).toEqual({ state: 'open', failures: 5, lastFailure: 'it answered 500' });
+    expect(breaker.status).toEqual({
+      state: 'open',
+      failures: 5,
+      lastFailure: 'it answered 500',
+      openedAt: 1_000_000,
+    });
     expect(() => breaker.enter()).toThrow('requests are paused: it answered 500');
     expect(log.lines).toMatchObject([{ level: 'warn', fields: { upstream: 'u', waitMs: 10_000 } }]);
   });

@@ -30,6 +30,7 @@ import { createImageHandlers, type ImageParts } from './images.js';
 import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
 import { createProtectionHandlers, type ProtectionParts } from './protection.js';
+import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
 import { createSyncHandlers } from './syncs.js';
 
@@ -39,7 +40,7 @@ const maxImports = 8;
 const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
-export interface ManagementParts extends AdministrationParts, GarbageParts, ImageParts, ProtectionParts {
+export interface ManagementParts extends AdministrationParts, GarbageParts, ImageParts, ProtectionParts, StatusParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
@@ -72,6 +73,7 @@ export function createManagementHandlers(
   const imports = new BoundedTasks(maxImports, 'imports');
   const exports = new BoundedTasks(maxExports, 'exports');
   return {
+    'status.get': createGetStatus(parts),
     'health.get': async () => replyHealth(await health()),
     'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
     'repository.create': async ({ caller, req, body, prefix }) => {

@@ -8,7 +8,7 @@ import { mapKeys, toSnakeCase, toWirePath } from './spelling.js';
 
 /** Returns the status of a remote repository as the API shows it, with times in RFC 3339 format. */
 export function encodeStatus(status: { readonly countedSince: number }): unknown {
-  return mapKeys({ ...status, countedSince: encodeTime(status.countedSince) }, toSnakeCase);
+  return encodeDocument({ ...status, countedSince: encodeTime(status.countedSince) });
 }
 
 /** Returns a health report as the API shows it, with times in RFC 3339 format. */
@@ -32,7 +32,8 @@ export function encodeExplanation(explanation: object): unknown {
   const { members, ...own } = explanation as { members?: readonly object[] };
   const times = Object.entries(own).map(([key, value]): [string, unknown] => {
     const isTime = typeof value === 'number' && (key === 'checkedAt' || key === 'freshUntil');
-    return [toSnakeCase(key), isTime ? encodeTime(value) : mapKeys(value, toSnakeCase)];
+    if (typeof value === 'object' && value !== null) return [toSnakeCase(key), encodeDocument(value)];
+    return [toSnakeCase(key), isTime ? encodeTime(value) : value];
   });
   return {
     ...Object.fromEntries(times),

@@ -1,8 +1,17 @@
 import { pageQuery } from './query-parameters.js';
 import type { Endpoint } from './route-table.js';
 
-/** Operations of the management API for upkeep: the quarantine, damaged blobs, and the reload of the configuration. */
+/** Operations of the management API for upkeep: the status, the quarantine, damaged blobs, and the reload of the configuration. */
 export const upkeepEndpoints = [
+  {
+    op: 'status.get',
+    method: 'GET',
+    path: '/api/v1/status',
+    access: 'browse',
+    spec: 'artifactapi',
+    summary:
+      'Reports stored and reclaimable bytes and the figures of each repository; to monitors also disk, trash, and problems with advice.',
+  },
   {
     op: 'quarantine.list',
     method: 'GET',

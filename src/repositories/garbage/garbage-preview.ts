@@ -20,7 +20,7 @@ const maxCandidates = 100_000;
 export async function previewCollection(
   parts: PreviewParts,
   audit: OrphanAudit,
-  options: Pick<CollectOptions, 'graceMs'> = {},
+  options: Pick<CollectOptions, 'graceMs' | 'skipOrphans'> = {},
 ): Promise<GarbageReport> {
   const { metadata, runtime, blobs, graceMs } = parts;
   const startedAt = runtime.now();
@@ -38,7 +38,7 @@ export async function previewCollection(
     if (!(await metadata.isReferenced(digest, images))) doomed.add(digest);
   }
   const tally: AuditTally = { blobsDeleted: 0, bytesFreed: 0, quarantined: 0, quarantinedBytes: 0, restored: 0 };
-  await audit.run(before, tally, { dryRun: true });
+  if (options.skipOrphans !== true) await audit.run(before, tally, { dryRun: true });
   for (const digest of doomed) {
     const info = await blobs.stat(digest);
     if (info === undefined) continue;

@@ -62,7 +62,7 @@ export class DiskReserve {
   #heldBytes = 0;
   #isComplete: boolean;
   /** `undefined` before the first measurement, or when the file system does not report it. */
-  #free: { bytes: number; readonly inodesSuffice: boolean } | undefined;
+  #free: { bytes: number; readonly totalBytes: number; readonly inodesSuffice: boolean } | undefined;
   #measuredAt = -Infinity;
   /** Space was freed since the last measurement began. */
   #isStale = false;
@@ -149,7 +149,7 @@ export class DiskReserve {
   async status(): Promise<SpaceStatus> {
     await this.#measure();
     return {
-      ...(this.#free === undefined ? {} : { freeBytes: this.#free.bytes }),
+      ...(this.#free === undefined ? {} : { freeBytes: this.#free.bytes, totalBytes: this.#free.totalBytes }),
       reserveBytes: this.#targetBytes,
       isReserveComplete: this.#isComplete,
     };
@@ -197,7 +197,11 @@ export class DiskReserve {
     const stats = await this.#statfs(path.dirname(this.#path)).catch(() => undefined);
     const isKnown = stats !== undefined && stats.blocks > 0;
     this.#free = isKnown
-      ? { bytes: stats.bavail * stats.bsize, inodesSuffice: stats.files === 0 || stats.ffree >= minFreeInodes }
+      ? {
+          bytes: stats.bavail * stats.bsize,
+          totalBytes: stats.blocks * stats.bsize,
+          inodesSuffice: stats.files === 0 || stats.ffree >= minFreeInodes,
+        }
       : undefined;
     this.#measuredAt = startedAt;
   }

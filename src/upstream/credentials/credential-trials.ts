@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { RefusedCredentials } from '../../ports/upstream.js';
 import { failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import { timeLeft } from '../../protocol/recent.js';
 
@@ -45,6 +46,8 @@ export class CredentialTrials {
   readonly #refusals = new LRUCache<string, Refusal>({ maxSize: maxEntries, sizeCalculation: () => 1 });
   readonly #acceptedUntil = new LRUCache<string, number>({ maxSize: maxEntries, sizeCalculation: () => 1 });
   readonly #running = new Map<string, Promise<Trial>>();
+  /** The credentials that were refused last with 401, and not accepted since. */
+  #refused: (RefusedCredentials & { readonly value: string }) | undefined;
 
   constructor(options: TrialOptions) {
     this.#options = options;
@@ -63,6 +66,12 @@ export class CredentialTrials {
     const seconds = Math.ceil((refusal.until - now) / 1000);
     const { message, fields } = refusal.verdict;
     return failed(`${message}; they are tried again in ${seconds} s, or when they change`, fields);
+  }
+
+  /** Returns since when credentials are refused with 401. */
+  refusedAsWhole(value: string): RefusedCredentials | undefined {
+    const refused = this.#refused;
+    return refused?.value === value ? { reason: refused.reason, sinceAt: refused.sinceAt } : undefined;
   }
 
   /**
@@ -108,6 +117,10 @@ export class CredentialTrials {
     const now = this.#options.now();
     if (status === 401) this.#acceptedUntil.delete(value);
     else this.#acceptedUntil.set(value, now + memoryMs);
+    if (status !== 401) this.#refused = undefined;
+    else if (this.#refused?.value !== value) {
+      this.#refused = { value, reason: verdict?.message ?? '', sinceAt: now };
+    }
     if (verdict === undefined || (status !== 401 && status !== 403)) return;
     this.#refusals.set(status === 401 ? value : `${value}\0${image}`, { until: now + memoryMs, verdict });
     this.#options.onRefused(verdict);

@@ -5,7 +5,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../ports/runtime.js';
-import type { UpstreamAnswer } from '../../ports/upstream.js';
+import type { RefusedCredentials, UpstreamAnswer } from '../../ports/upstream.js';
 import { judgeAnswer } from '../../protocol/upstream/judge-answer.js';
 import { failed, UpstreamVerdict } from '../../protocol/upstream/verdict.js';
 import { CredentialSource, isToken, type CredentialsConfig, type HeldCredentials } from './credential-source.js';
@@ -73,6 +73,12 @@ export class UpstreamAuth {
   refusalFor(image: string): string | undefined {
     const { current } = this.#source;
     return current && this.#trials.findRefusal(formatOwn(current), image)?.message;
+  }
+
+  /** The present credentials, if the upstream refused them as a whole and has not accepted them since. */
+  get refusedCredentials(): RefusedCredentials | undefined {
+    const { current } = this.#source;
+    return current && this.#trials.refusedAsWhole(formatOwn(current));
   }
 
   /** Ends a credential helper that is running. */

@@ -34,6 +34,7 @@ const rules = [
 /** Operations of the API that need no command. */
 const withoutCommand: readonly string[] = [
   // These rows are younger than the command.
+  'status.get',
   'damage.list',
   'image.listAll',
   'image.summary',

@@ -270,6 +270,7 @@ describe('docs/openapi.json', () => {
     const { body } = await exchange('GET', `${api}/quarantine?n=2&last=`, 200);
     expect(JSON.parse(body.toString())).toMatchObject({ blobs: [{ size_bytes: 3 }, {}] });
     await exchange('GET', `${api}/damage`, 200);
+    await exchange('GET', `${api}/status`, 200);
     await exchange('DELETE', `${api}/quarantine/${digestOf(Buffer.from('one'))}`, 204);
     await post('/quarantine/restore', { digests: [digestOf(Buffer.from('two')), digestOf(Buffer.from('four'))] }, 200);
     await post('/quarantine/restore', { all: true }, 200);

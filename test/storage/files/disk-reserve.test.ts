@@ -47,7 +47,7 @@ describe('the reserve file', () => {
     expect(size).toBe(reserveBytes);
     expect(blocks * 512).toBeGreaterThanOrEqual(reserveBytes);
     expect(mode & 0o777).toBe(0o600);
-    expect(await reserve.status()).toEqual({ freeBytes, reserveBytes, isReserveComplete: true });
+    expect(await reserve.status()).toEqual({ freeBytes, totalBytes: sizeBytes, reserveBytes, isReserveComplete: true });
   });
 
   it('takes at most a tenth of a small file system', async () => {

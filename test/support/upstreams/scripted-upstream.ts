@@ -73,6 +73,7 @@ export class ScriptedUpstream implements Upstream {
   readonly exchange = notAsked;
   readonly checkRegistry = notAsked;
   readonly via = notAsked;
+  readonly refusedCredentials = undefined;
   readonly refusalFor = notAsked;
 
   constructor(script: readonly Act[], host = 'up.example') {
