@@ -26,6 +26,7 @@ export default defineConfig({
     pool: 'forks',
     // One more than there are processors: many tests wait more than they work.
     maxWorkers: availableParallelism() + 1,
+    globalSetup: ['test/support/servers/bundle-command.ts'],
     setupFiles: ['test/support/equal-bytes.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,

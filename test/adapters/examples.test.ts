@@ -7,7 +7,7 @@ import { afterEach, expect, it } from 'vitest';
 import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
 import { basic, htpasswdOf, json, pushImage, type Ask } from '../support/access/access.js';
 import { Client } from '../support/clients/client.js';
-import { Command, originOf } from '../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../support/servers/command.js';
 import { digest } from '../support/content/content.js';
 import { startFaultUpstream, type FaultUpstream } from '../support/upstreams/fault-upstream.js';
 import { pushAndPull } from '../support/clients/push-and-pull.js';
@@ -47,7 +47,7 @@ async function startHub(): Promise<FaultUpstream> {
 async function serve(config: string, hub?: FaultUpstream): Promise<{ command: Command; client: Client }> {
   const flags = ['--config', config, '--port', '0', '--data', path.join(await scratchFolder(), 'data')];
   const env = hub === undefined ? {} : { HUB_URL: hub.url };
-  const command = new Command('dist/src/command/cli.js', ['serve', ...flags, '--log-level', 'warn'], { env });
+  const command = new Command(bundledCommand, ['serve', ...flags, '--log-level', 'warn'], { env });
   return { command, client: await clientOf(command) };
 }
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createLocator } from '../../src/command/config-positions.js';
 import { examineConfig, type ConfigProblem } from '../../src/command/serve/examine-config.js';
 import type { ServeFlags } from '../../src/command/serve/serve-settings.js';
-import { Command, type Ended } from '../support/servers/command.js';
+import { bundledCommand, Command, type Ended } from '../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
 let folder: string;
@@ -136,7 +136,7 @@ describe('check-config', () => {
 
 describe('artifactapi check-config', () => {
   const run = async (...args: readonly string[]): Promise<Ended> =>
-    new Command('dist/src/command/cli.js', ['check-config', ...args], { cwd: folder }).ended();
+    new Command(bundledCommand, ['check-config', ...args], { cwd: folder }).ended();
 
   it('exits with 0 for a file without problems', async () => {
     await writeFile(path.join(folder, 'good.yaml'), 'access: read-only\n');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { Client } from '../support/clients/client.js';
-import { Command, originOf } from '../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../support/servers/command.js';
 import { pushAndPull } from '../support/clients/push-and-pull.js';
 import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
@@ -33,7 +33,7 @@ function runIn(folder: string, commands: string): Promise<unknown> {
 
 async function serve(data: string): Promise<{ readonly command: Command; readonly client: Client }> {
   const args = ['serve', '--port', '0', '--data', data, '--log-level', 'warn'];
-  const command = new Command('dist/src/command/cli.js', args);
+  const command = new Command(bundledCommand, args);
   cleanups.push(() => command.stop());
   const client = new Client(await originOf(command));
   cleanups.push(() => client.close());

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { patternBytes } from '../support/content/bytes.js';
 import { Client } from '../support/clients/client.js';
-import { Command, originOf } from '../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../support/servers/command.js';
 import { digest } from '../support/content/content.js';
 import { startFaultUpstream } from '../support/upstreams/fault-upstream.js';
 import { Cleanups } from '../support/upstreams/remote.js';
@@ -29,7 +29,7 @@ it('a cache serves only right bytes after kill -9 in the middle of fills', async
   );
   const start = async (): Promise<{ command: Command; client: Client }> => {
     const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
-    const command = new Command('dist/src/command/cli.js', args, { cwd: folder });
+    const command = new Command(bundledCommand, args, { cwd: folder });
     cleanups.add(async () => {
       command.kill('SIGKILL');
       await command.ended();

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildImage, entriesOf, layoutOf, tarOf } from '../../support/content/archives.js';
 import { Client } from '../../support/clients/client.js';
-import { Command, type CommandOptions, type Ended } from '../../support/servers/command.js';
+import { bundledCommand, Command, type CommandOptions, type Ended } from '../../support/servers/command.js';
 import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 function run(args: readonly string[], options: CommandOptions = {}): Promise<Ended> {
-  return new Command('dist/src/command/cli.js', args, { cwd: folder, ...options }).ended();
+  return new Command(bundledCommand, args, { cwd: folder, ...options }).ended();
 }
 
 describe('artifactapi import', () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { LevelMetadataStore } from '../../../src/storage/level/level-metadata-store.js';
 import { Client } from '../../support/clients/client.js';
 import { imageManifest } from '../../support/content/content.js';
-import { Command, originOf, type Ended } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf, type Ended } from '../../support/servers/command.js';
 import { startRegistry } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
@@ -24,7 +24,7 @@ afterEach(() => cleanups.run());
 
 function serve(): Command {
   const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
-  const command = new Command('dist/src/command/cli.js', args, { cwd: path.dirname(folder) });
+  const command = new Command(bundledCommand, args, { cwd: path.dirname(folder) });
   cleanups.add(async () => {
     command.kill('SIGKILL');
     await command.ended();
@@ -72,7 +72,7 @@ it('a registry does not start when its audit file cannot be written', async () =
   expect(stderr).toContain(`the audit file "${path.join(folder, 'log', 'audit.jsonl')}" cannot be used`);
   const file = path.join(folder, 'log', 'audit.jsonl');
   await expect(startRegistry({ audit: { file } })).rejects.toMatchObject({ code: 'AUDIT_FILE_UNUSABLE' });
-  const checked = new Command('dist/src/command/cli.js', ['check-config', config]);
+  const checked = new Command(bundledCommand, ['check-config', config]);
   const report = await checked.ended();
   expect(report.code).toBe(1);
   expect(report.stdout).toMatch(/config\.yaml:1:\d+: audit\.file: the audit file .* cannot be used/);

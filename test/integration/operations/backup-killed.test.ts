@@ -4,7 +4,7 @@ import path from 'node:path';
 import { mkdtemp } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
-import { Command } from '../../support/servers/command.js';
+import { bundledCommand, Command } from '../../support/servers/command.js';
 import { startRegistry } from '../../support/servers/registry.js';
 import { pullsCompletely, pushSmallImage, quiet, type PushedImage } from '../../support/storage/backup-scene.js';
 import { removeScratchFolder } from '../../support/storage/scratch.js';
@@ -15,7 +15,7 @@ let backup: string;
 const commands: Command[] = [];
 
 const run = (...args: string[]): Command => {
-  const command = new Command('dist/src/command/cli.js', args);
+  const command = new Command(bundledCommand, args);
   commands.push(command);
   return command;
 };

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { stopSignals } from '../../../src/command/serve/serve-signals.js';
 import { explainDataFolderError, explainListenError } from '../../../src/command/serve/start-error.js';
 import { Client } from '../../support/clients/client.js';
-import { Command, originOf, type CommandOptions, type Ended } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf, type CommandOptions, type Ended } from '../../support/servers/command.js';
 import { digest, startUpload } from '../../support/content/content.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { RawConnection, rawHead } from '../../support/clients/raw.js';
@@ -29,7 +29,7 @@ const tls = path.join(import.meta.dirname, '../../support/tls');
 const tlsFlags = ['--tls-cert', `${tls}/test-only-certificate.pem`, '--tls-key', `${tls}/test-only-key.pem`];
 
 function run(args: readonly string[], options: CommandOptions = {}): Command {
-  const command = new Command('dist/src/command/cli.js', args, { cwd: folder, ...options });
+  const command = new Command(bundledCommand, args, { cwd: folder, ...options });
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();

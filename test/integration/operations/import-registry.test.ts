@@ -4,11 +4,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Client } from '../../support/clients/client.js';
 import { digest } from '../../support/content/content.js';
 import { DistributionFolder, photograph, ZotFolder } from '../../support/migration/old-registry.js';
-import { Command, originOf, type Ended } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf, type Ended } from '../../support/servers/command.js';
 import { imageOf, type Image } from '../../support/storage/domain.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
-const cli = 'dist/src/command/cli.js';
 const layers = [Buffer.from('shared layer'), Buffer.from('another layer')];
 const [one, two] = [imageOf('one', layers), imageOf('two', layers)] as const;
 
@@ -45,7 +44,8 @@ afterEach(async () => {
 
 /** Starts the registry; returns a client and a function that stops it. */
 async function serve(): Promise<{ client: Client; stop: () => Promise<unknown> }> {
-  const server = new Command(cli, ['serve', '--port', '0', '--data', data, '--config', config, '--log-level', 'warn']);
+  const flags = ['--data', data, '--config', config, '--log-level', 'warn'];
+  const server = new Command(bundledCommand, ['serve', '--port', '0', ...flags]);
   const client = new Client(await originOf(server));
   const stop = async (): Promise<unknown> => {
     await client.close();
@@ -64,7 +64,7 @@ async function prepare(): Promise<void> {
 }
 
 function importing(...args: readonly string[]): Command {
-  const command = new Command(cli, ['import-registry', ...args], { cwd: root });
+  const command = new Command(bundledCommand, ['import-registry', ...args], { cwd: root });
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();

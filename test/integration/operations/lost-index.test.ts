@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
-import { Command, originOf } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
@@ -13,7 +13,7 @@ describe('artifactapi on a data folder whose index is lost', () => {
   const clients: Client[] = [];
 
   const run = (...args: string[]): Command => {
-    const command = new Command('dist/src/command/cli.js', args, { cwd: folder });
+    const command = new Command(bundledCommand, args, { cwd: folder });
     commands.push(command);
     return command;
   };

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
-import { Command, originOf } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 let folder: string;
@@ -35,7 +35,7 @@ async function serve(text: string, flags: readonly string[] = []) {
   const config = path.join(own, 'config.yaml');
   await writeFile(config, text);
   const args = ['serve', '--port', '0', '--config', config, ...flags];
-  const command = new Command('dist/src/command/cli.js', args, { cwd: own, env: { SECRET: 'SECRET-OF-HUB' } });
+  const command = new Command(bundledCommand, args, { cwd: own, env: { SECRET: 'SECRET-OF-HUB' } });
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();
@@ -167,7 +167,7 @@ describe('SIGHUP', () => {
     const own = await makeOwnTls();
     const data = path.join(folder, 'flags-data');
     const args = ['serve', '--port', '0', '--data', data, '--tls-cert', own.cert, '--tls-key', own.key];
-    const command = new Command('dist/src/command/cli.js', args);
+    const command = new Command(bundledCommand, args);
     cleanups.push(() => command.stop());
     const origin = await originOf(command);
     await own.use('test-only-other');
@@ -215,13 +215,7 @@ describe('POST /api/v1/reload', () => {
   });
 
   it('answers 409 without a config file', async () => {
-    const command = new Command('dist/src/command/cli.js', [
-      'serve',
-      '--port',
-      '0',
-      '--data',
-      path.join(folder, 'bare'),
-    ]);
+    const command = new Command(bundledCommand, ['serve', '--port', '0', '--data', path.join(folder, 'bare')]);
     cleanups.push(() => command.stop());
     const client = new Client(await originOf(command));
     cleanups.push(() => client.close());

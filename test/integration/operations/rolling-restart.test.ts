@@ -4,7 +4,7 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { createRegistry, type Registry } from '../../../src/index.js';
 import { createRegistryServer } from '../../../src/command/serve/server.js';
 import { Client } from '../../support/clients/client.js';
-import { Command, originOf } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { pushAndPull } from '../../support/clients/push-and-pull.js';
 import { recordingLogger } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
@@ -78,7 +78,7 @@ it('a second registry of the same process serves once the first has closed', asy
 
 it('a registry serves once the process that used its folder has ended', async () => {
   const folder = await makeFolder();
-  const command = new Command('dist/src/command/cli.js', ['serve', '--port', '0', '--data', folder]);
+  const command = new Command(bundledCommand, ['serve', '--port', '0', '--data', folder]);
   cleanups.push(async () => {
     command.kill('SIGKILL');
     await command.ended();

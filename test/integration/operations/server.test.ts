@@ -175,15 +175,15 @@ describe('the timeouts', () => {
   });
 
   it('do not affect a slow upload while bytes arrive', async () => {
-    const { client, port } = await serveRegistry({ idleTimeoutSeconds: 0.4 });
+    const { client, port } = await serveRegistry({ idleTimeoutSeconds: 1.5 });
     const location = await startUpload(client, 'local/app');
     const upload = await RawConnection.open(port);
-    await upload.write(rawHead('PATCH', location, { 'Content-Length': '8' }));
-    for (let i = 0; i < 8; i++) {
+    await upload.write(rawHead('PATCH', location, { 'Content-Length': '20' }));
+    for (let i = 0; i < 20; i++) {
       await sleep(100);
-      await upload.write(String(i));
+      await upload.write('.');
     }
-    expect((await upload.untilClosed()).headers).toMatchObject({ range: '0-7' });
+    expect((await upload.untilClosed()).headers).toMatchObject({ range: '0-19' });
   });
 
   it('do not affect a request that the registry answers slowly', async () => {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
 import { digest } from '../../support/content/content.js';
-import { Command, originOf } from '../../support/servers/command.js';
+import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { startRegistry } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
@@ -230,7 +230,7 @@ describe('an interrupted sync', () => {
     await writeFile(config, JSON.stringify({ access: 'open', repositories, sync }));
     const serve = async (): Promise<{ command: Command; scene: ReturnType<typeof sceneOf>; client: Client }> => {
       const args = ['serve', '--config', config, '--port', '0', '--data', path.join(folder, 'data')];
-      const command = new Command('dist/src/command/cli.js', args, { cwd: folder });
+      const command = new Command(bundledCommand, args, { cwd: folder });
       cleanups.add(async () => {
         command.kill('SIGKILL');
         await command.ended();

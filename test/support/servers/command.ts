@@ -4,6 +4,9 @@ import path from 'node:path';
 
 const root = path.join(import.meta.dirname, '../../..');
 
+/** The script of the command in one file, which `bundle-command.ts` writes. */
+export const bundledCommand = 'artifacts/command/cli.js';
+
 /** The environment of a command. */
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
