@@ -112,6 +112,11 @@ export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** One of `logLevels`. */
 export type LogLevel = (typeof logLevels)[number];
 
+/** The formats of `server.logFormat` and `--log-format`. */
+export const logFormats = ['json', 'pretty'] as const;
+/** One of `logFormats`. */
+export type LogFormat = (typeof logFormats)[number];
+
 /** The schema of the `server` section of a config file: what `artifactapi serve` needs besides the options of the registry. */
 export const serverSchema = strictOptions({
   host: z.string().min(1).optional().meta({ description: 'The address to listen on.', unset: '`127.0.0.1`' }),
@@ -133,8 +138,15 @@ export const serverSchema = strictOptions({
     .optional()
     .meta({
       description:
-        '`debug`, `info`, `warn`, `error` or `silent`. The log is JSON lines on stderr, one line per request at `info`.',
+        '`debug`, `info`, `warn`, `error` or `silent`. The log goes to stderr, with one line per request at `info`.',
       unset: '`info`',
+    }),
+  logFormat: z
+    .enum(logFormats, { error: `must be one of ${logFormats.join(', ')}` })
+    .optional()
+    .meta({
+      description: '`json`: one JSON object per line. `pretty`: lines for people.',
+      unset: '`pretty` on a terminal, otherwise `json`',
     }),
   stopSeconds: secondsSchema
     .max(3600)

@@ -2,10 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { destination, pino, stdTimeFunctions, type Logger } from 'pino';
 import type { LogLevel } from './config-file.js';
 import { formatGreeting } from './serve/greeting.js';
-import type { Logger as RegistryLogger, RepositoryView } from '../index.js';
+import { createServeLog } from './serve/log/serve-log.js';
+import type { Logger, RepositoryView } from '../index.js';
 import { buildRegistry, type BuiltRegistry } from '../registry.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { OptionChange } from '../protocol/settings/option-changes.js';
@@ -45,7 +45,7 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
   const { parts, problems } = await examineStart(settings);
   if (parts === undefined) throw problems[0]?.error ?? new StartError('the registry cannot start');
   const configured = { settings, parts };
-  const log = createLog(settings.logLevel);
+  const { log, end: endLog } = await createServeLog(settings.logLevel, settings.logFormat);
   let isOpening = true;
   const logger = muteErrors(log, () => isOpening);
   // Without a file, there is nothing to read again.
@@ -69,7 +69,7 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
   const setLogLevel = (level: LogLevel): void => void (log.level = level);
   const running = { flags, environment: process.env, built, server, logger, setLogLevel };
   const current = (reloader = new Reloader(running, configured));
-  handleSignals(server, () => current.stopSeconds, log);
+  handleSignals(server, () => current.stopSeconds, { log, endLog });
   onHangUp(() => {
     if (!isReloadable) log.warn({}, 'SIGHUP ignored: serve was started without a config file');
     // The reloader logs the failure.
@@ -107,34 +107,8 @@ async function listen(
   return { server, port: address.port };
 }
 
-/** Characters of the log that may wait for a blocked stderr. Further lines are dropped. */
-const maxUnwrittenLog = 16 * 1024 * 1024;
-
-/** Creates a log of JSON lines on stderr; stdout is for the greeting. An uncaught error is logged and ends the process. */
-function createLog(level: LogLevel): Logger {
-  // Lines are written together: at thousands of requests a second, a system call per line would be too slow.
-  const lines = destination({ fd: process.stderr.fd, sync: false, maxLength: maxUnwrittenLog });
-  const log = pino(
-    { level, base: null, timestamp: stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
-    lines,
-  );
-  process.on('exit', () => lines.flushSync());
-  process.on('uncaughtException', (err, origin) => {
-    log.fatal({ err, origin }, 'uncaught error');
-    process.exit(1);
-  });
-  // The reader of stdout or stderr may go away, and the disk of the log may be full. The server keeps running. At the
-  // exit, sonic-boom would retry forever on a full disk, so the flush is disabled meanwhile.
-  const flush = lines.flushSync.bind(lines);
-  lines.on('error', () => (lines.flushSync = () => {}));
-  lines.on('drain', () => (lines.flushSync = flush));
-  process.stdout.on('error', () => {});
-  process.stderr.on('error', () => {});
-  return log;
-}
-
 /** Drops errors while the registry opens: `serve` prints them in its own words. */
-function muteErrors(log: RegistryLogger, isOpening: () => boolean): RegistryLogger {
+function muteErrors(log: Logger, isOpening: () => boolean): Logger {
   return {
     debug: (fields, message) => log.debug(fields, message),
     info: (fields, message) => log.info(fields, message),

@@ -3,7 +3,7 @@ import type { ClientInfo, Principal } from '../ports/access.js';
 import type { AuditNote, AuditTrail } from '../ports/audit.js';
 import type { Actor } from '../ports/journal.js';
 import type { RegistryError } from '../protocol/errors.js';
-import { shownUrl } from './clients/shown-url.js';
+import { maskTokens, shownUrl } from './clients/shown-url.js';
 import type { RequestFacts } from './core.js';
 
 /** The part of a `User-Agent` that is kept. */
@@ -51,6 +51,8 @@ function describeClient(req: IncomingMessage, { id, principal, clientAddress, vi
   return { principal, via, requestId: id, address: clientAddress, userAgent: userAgentOf(req) };
 }
 
-function userAgentOf(req: IncomingMessage): string | undefined {
-  return req.headers['user-agent']?.slice(0, maxUserAgentLength);
+/** Returns the part of the `User-Agent` that is logged and stored. */
+export function userAgentOf(req: IncomingMessage): string | undefined {
+  const text = req.headers['user-agent'];
+  return text === undefined ? undefined : maskTokens(text.slice(0, maxUserAgentLength));
 }

@@ -5,11 +5,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provenance } from '../ports/images.js';
-import type { ReportRefusal, Runtime } from '../ports/runtime.js';
+import type { ReportRefusal, RequestEvent, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
-import { noteChange, noteRefusal } from './audit-notes.js';
-import { discardEarly, discardRest } from './bodies/body.js';
+import { noteChange, noteRefusal, userAgentOf } from './audit-notes.js';
+import { countBody, discardEarly, discardRest } from './bodies/body.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
 import type { CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
 import { dispatch } from './dispatch.js';
@@ -56,6 +56,7 @@ async function answer<Row extends Endpoint>(
   // Read it now: a closed connection has no address.
   const remoteAddress = req.socket.remoteAddress ?? '';
   const facts: RequestFacts = { id, op: 'unmatched', principal: '', clientAddress: remoteAddress };
+  const readTraffic = countTraffic(req);
   const onSlow = (): void => {
     runtime.log.info(
       { ...shownFacts(facts), ...describeRequest(req, id) },
@@ -90,17 +91,52 @@ async function answer<Row extends Endpoint>(
   if (!isRead) reportRefusal('unread_body', facts.clientAddress);
   leave();
   const method = req.method ?? '';
-  const { status, errorCode, provenance } = outcome;
-  const url = shownUrl(req.url ?? '');
+  const { status, errorCode } = outcome;
   if (surface.audited === true && method !== 'GET' && errorCode === undefined) {
-    const made = { method, url, status, made: outcome.made };
+    const made = { method, url: shownUrl(req.url ?? ''), status, made: outcome.made };
     runtime.log.info({ ...shownFacts(facts), ...made }, 'changed through the management API');
   }
   if (runtime.events.listenerCount('request') === 0) return;
-  const event = { ...shownFacts(facts), method, url, status, durationMs: performance.now() - startedAt, remoteAddress };
+  const durationMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
+  runtime.emit('request', describeAnswered(req, facts, outcome, { durationMs, remoteAddress, ...readTraffic() }));
+}
+
+type Traffic = Pick<RequestEvent, 'bytesReceived' | 'bytesSent'>;
+
+/** Counts the bytes of a request and its answer. The connection serves one request at a time. */
+function countTraffic(req: IncomingMessage): () => Traffic {
+  const { socket } = req;
+  const readReceived = countBody(req);
+  // Frameworks simulate requests in tests, with sockets that do not count.
+  const writtenBefore = socket.bytesWritten ?? 0;
+  return () => ({ bytesReceived: readReceived(), bytesSent: (socket.bytesWritten ?? 0) - writtenBefore });
+}
+
+function describeAnswered(
+  req: IncomingMessage,
+  facts: RequestFacts,
+  { status, errorCode, provenance }: Outcome,
+  measured: Traffic & Pick<RequestEvent, 'durationMs' | 'remoteAddress'>,
+): RequestEvent {
+  // No spreads: several in one literal take a slow path of V8, about 3 µs per request.
+  const event: RequestEvent = {
+    id: facts.id,
+    op: facts.op,
+    principal: facts.principal,
+    clientAddress: facts.clientAddress,
+    method: req.method ?? '',
+    url: shownUrl(req.url ?? ''),
+    status,
+    durationMs: measured.durationMs,
+    bytesReceived: measured.bytesReceived,
+    bytesSent: measured.bytesSent,
+    remoteAddress: measured.remoteAddress,
+  };
+  const userAgent = userAgentOf(req);
+  if (userAgent !== undefined) Object.assign(event, { userAgent });
   if (errorCode !== undefined) Object.assign(event, { errorCode });
   if (provenance !== undefined) Object.assign(event, { cache: provenance.cache, servedBy: provenance.repository });
-  runtime.emit('request', event);
+  return event;
 }
 
 /** Returns the facts that are logged. */

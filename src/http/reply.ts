@@ -80,7 +80,9 @@ export async function send(
     commonHeaders(context, headers?.['Cache-Control']?.toString()),
   );
   if (blob !== undefined && blob.offload === undefined && !bare && req.method !== 'HEAD') {
-    await sendContent(res, status, all, blob, log);
+    await sendContent(res, status, all, blob, (err) => {
+      log.error({ err, id: context.id, path: blob.content.path }, 'sending a blob failed');
+    });
   } else {
     // The reverse proxy applies the range itself, and only to a 200.
     res.writeHead(blob?.offload === undefined ? status : 200, all);
@@ -106,7 +108,7 @@ async function sendContent(
   status: number,
   headers: Readonly<Record<string, string | number | string[]>>,
   { content }: BlobBody,
-  log: Logger,
+  onFailure: (error: unknown) => void,
 ): Promise<void> {
   res.statusCode = status;
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
@@ -118,7 +120,7 @@ async function sendContent(
       for (const name of Object.keys(headers)) res.removeHeader(name);
       throw cause;
     }
-    if (!hasClientLeft(res)) log.error({ err: cause, path: content.path }, 'sending a blob failed');
+    if (!hasClientLeft(res)) onFailure(cause);
     res.destroy();
   }
 }

@@ -63,11 +63,17 @@ export interface RequestEvent {
   readonly url: string;
   readonly status: number;
   readonly durationMs: number;
+  /** Bytes of the request body that arrived. */
+  readonly bytesReceived: number;
+  /** Bytes of the response including its headers; without the bytes that a reverse proxy sends for the registry. */
+  readonly bytesSent: number;
   readonly principal: string;
   /** The address of the connection; behind a proxy, the proxy's. */
   readonly remoteAddress: string;
   /** The address of the client, as far as trusted proxies report it. */
   readonly clientAddress: string;
+  /** The first 200 characters of its `User-Agent` header. */
+  readonly userAgent?: string;
   readonly errorCode?: string;
   readonly cache?: Provenance['cache'];
   /** The repository that answered; the member of a virtual repository. */

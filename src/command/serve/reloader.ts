@@ -27,6 +27,7 @@ export const serverReloading: Readonly<
   'server.tls.cert': 'live',
   'server.tls.key': 'live',
   'server.logLevel': 'live',
+  'server.logFormat': 'restart',
   'server.stopSeconds': 'live',
   'server.idleTimeoutSeconds': 'live',
   'server.maxConnections': 'live',
@@ -135,9 +136,9 @@ function explain(cause: unknown, storage: string): unknown {
 
 /** Returns the effective options of the `server` section. Hashes replace the certificate and the key. */
 function describeServer({ settings, parts: { tls } }: Configured): object {
-  const { host, port, logLevel, stopSeconds, idleTimeoutSeconds, maxConnections } = settings;
+  const { host, port, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections } = settings;
   const hashes = tls && { cert: hash(tls.cert), key: hash(tls.key) };
-  return { host, port, tls: hashes, logLevel, stopSeconds, idleTimeoutSeconds, maxConnections };
+  return { host, port, tls: hashes, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections };
 }
 
 function hash(bytes: Buffer): string {

@@ -1,5 +1,5 @@
 import { Option, InvalidArgumentError, type Command } from 'commander';
-import { logLevels } from '../config-file.js';
+import { logFormats, logLevels } from '../config-file.js';
 
 const configFlag = new Option(
   '--config <file>',
@@ -24,8 +24,13 @@ export function addServeFlags(command: Command, withConfig: boolean): Command {
     .addOption(
       new Option(
         '--log-level <level>',
-        'lowest level to log, as JSON lines on stderr; at info, one line per request (default: info)',
+        'lowest level to log on stderr; at info, one line per request (default: info)',
       ).choices(logLevels),
+    )
+    .addOption(
+      new Option('--log-format <format>', 'format of the log (default: pretty on a terminal, otherwise json)').choices(
+        logFormats,
+      ),
     );
 }
 

@@ -3,6 +3,7 @@ import {
   checkServerSection,
   parseConfigFile,
   type Checked,
+  type LogFormat,
   type LogLevel,
   type ServerSection,
 } from '../config-file.js';
@@ -22,6 +23,7 @@ export interface ServeFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly logLevel?: LogLevel;
+  readonly logFormat?: LogFormat;
 }
 
 /** The settings of `artifactapi serve`. Flags override the config file, which overrides defaults. Paths are absolute. */
@@ -29,6 +31,8 @@ export interface ServeSettings {
   readonly host: string;
   readonly port: number;
   readonly logLevel: LogLevel;
+  /** Absent: readable on a terminal, JSON elsewhere. */
+  readonly logFormat?: LogFormat;
   /** How long requests in flight may take after a SIGTERM. */
   readonly stopSeconds: number;
   /** How long a connection may be idle during a request. */
@@ -91,11 +95,13 @@ export function checkServeSettings(
   const registry = checkRegistry(options);
   const tls = tlsOf(flags, section.value, file?.path);
   const found = withoutConsequences(problems, [...section.problems, ...registry.problems, ...tls.problems]);
+  const logFormat = flags.logFormat ?? section.value.logFormat;
   const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
   const value: ServeSettings = {
     host: flags.host ?? section.value.host ?? '127.0.0.1',
     port: flags.port ?? section.value.port ?? 5000,
     logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
+    ...(logFormat === undefined ? {} : { logFormat }),
     stopSeconds: section.value.stopSeconds,
     idleTimeoutSeconds: section.value.idleTimeoutSeconds,
     ...(section.value.maxConnections === undefined ? {} : { maxConnections: section.value.maxConnections }),

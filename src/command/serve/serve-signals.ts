@@ -7,8 +7,14 @@ const sameSignalMs = 100;
 /**
  * Stops the server on a signal. The first signal lets requests in flight complete; a second one ends the process at once.
  * @param readStopSeconds returns how long requests in flight may take.
+ * @param logging the log, and a function that writes what waits to be written.
  */
-export function handleSignals(server: RegistryServer, readStopSeconds: () => number, log: Logger): void {
+export function handleSignals(
+  server: RegistryServer,
+  readStopSeconds: () => number,
+  { log, endLog }: { readonly log: Logger; readonly endLog: () => Promise<void> },
+): void {
+  const exit = (code: number): void => void endLog().finally(() => process.exit(code));
   let stoppingSince: number | undefined;
   const stop = (signal: NodeJS.Signals): void => {
     if (stoppingSince !== undefined) {
@@ -27,11 +33,11 @@ export function handleSignals(server: RegistryServer, readStopSeconds: () => num
     server.stop(stopSeconds).then(
       () => {
         log.info({}, 'stopped');
-        process.exit(0);
+        exit(0);
       },
       (err: unknown) => {
         log.error({ err }, 'shutdown failed');
-        process.exit(1);
+        exit(1);
       },
     );
   };

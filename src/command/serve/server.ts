@@ -272,8 +272,7 @@ function logRefusals({ reportRefusal, log }: ServerOptions, live: () => LiveServ
 }
 
 function logRequest(log: Logger, event: RequestEvent): void {
-  const fields = { ...event, durationMs: Math.round(event.durationMs * 1000) / 1000 };
   // Probes arrive every few seconds and would fill the log.
-  if (event.op === 'health.get') log.debug(fields, 'request');
-  else log.info(fields, 'request');
+  if (event.op === 'health.get') log.debug(event, 'request');
+  else log.info(event, 'request');
 }

@@ -31,6 +31,20 @@ export function announcesBody(req: IncomingMessage): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0;
 }
 
+/** Counts the bytes of a request body as they arrive. Returns a function that reads the count. */
+export function countBody(req: IncomingMessage): () => number {
+  if (!announcesBody(req)) return () => 0;
+  // A host may hand over a request late, when a part of its body has arrived.
+  let received = req.readableLength;
+  const push = req.push.bind(req);
+  // Not a listener for `data`: that would start to read the body.
+  req.push = (chunk: Buffer | null, encoding) => {
+    received += chunk?.length ?? 0;
+    return push(chunk, encoding);
+  };
+  return () => received;
+}
+
 /** Limits for discarding the body of a GET or HEAD before the response. */
 const earlyLimits = { maxBytes: 64 * 1024, maxMs: 5000 };
 

@@ -52,8 +52,8 @@ export function shownUrl(url: string): string {
 }
 
 /** Masks the secret part of account tokens, which users sometimes send where only the id belongs. */
-function maskTokens(url: string): string {
-  return url.replace(/(aat_[a-f0-9]{16}_)[A-Za-z0-9_-]+/g, '$1…');
+export function maskTokens(text: string): string {
+  return text.replace(/(aat_[a-f0-9]{16}_)[A-Za-z0-9_-]+/g, '$1…');
 }
 
 /** Removes the authority of `http://user:secret@host/v2/` and similar forms. */

@@ -171,9 +171,9 @@ export class Quotas implements QuotaAdministration {
       if (bytes === 0) continue;
       const usedBytes = await this.#usedBytes(quota);
       for (const percent of this.#levels.raise(quota, usedBytes)) {
-        const event = { quota: quota.name, percent, limitBytes: quota.maxBytes, usedBytes, by };
-        runtime.log.warn({ quota: quota.name, percent, limitBytes: quota.maxBytes, usedBytes }, 'quota is filling up');
-        runtime.emit('quota.reached', event);
+        const figures = { quota: quota.name, percent, limitBytes: quota.maxBytes, usedBytes };
+        runtime.log.warn({ id: by.requestId, ...figures }, 'quota is filling up');
+        runtime.emit('quota.reached', { ...figures, by });
       }
     }
   }
