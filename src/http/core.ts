@@ -42,9 +42,9 @@ export interface RequestFacts {
   principal: string;
   clientAddress: string;
   /** How the principal authenticated, once it is known. */
-  via?: Principal['via'];
+  via: Principal['via'] | undefined;
   /** What the operation changes, if the journal does not record it. */
-  change?: string | undefined;
+  change: string | undefined;
 }
 
 /** Called once the request is answered. */

@@ -46,8 +46,9 @@ export async function dispatch<Row extends Endpoint>(
   facts.op = match.row.op;
   surface.guard?.(req, match.row);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
+  const { change } = match.row;
   // A dry run changes nothing, so the audit file does not record it.
-  facts.change = query.get('dry_run') === 'true' ? undefined : match.row.change;
+  if (change !== undefined && query.get('dry_run') !== 'true') facts.change = change;
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, requiredGrants: requiredGrants(match, query) };
   const principal = await admit(core, match, req, question, resolved, facts);

@@ -55,7 +55,14 @@ async function answer<Row extends Endpoint>(
   const id = requestIdOf(res) ?? runtime.newId();
   // Read it now: a closed connection has no address.
   const remoteAddress = req.socket.remoteAddress ?? '';
-  const facts: RequestFacts = { id, op: 'unmatched', principal: '', clientAddress: remoteAddress };
+  const facts: RequestFacts = {
+    id,
+    op: 'unmatched',
+    principal: '',
+    clientAddress: remoteAddress,
+    via: undefined,
+    change: undefined,
+  };
   const readTraffic = countTraffic(req);
   const onSlow = (): void => {
     runtime.log.info(

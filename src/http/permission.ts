@@ -59,11 +59,15 @@ export function createCaller(
   asking: Pick<Caller, 'principal' | 'actor' | 'trail' | 'hasLeft'>,
   question: AccessQuestion,
 ): Caller {
-  const { principal } = asking;
+  const { principal, actor, trail, hasLeft } = asking;
   const reaches = new Map<string, Promise<Reach>>();
   const isAnonymousPull = principal.via === 'anonymous' && question.access === 'pull';
+  // Each property by name: spreading the parameter costs more than all the rest.
   return {
-    ...asking,
+    principal,
+    actor,
+    trail,
+    hasLeft,
     reach: (repository) => {
       const known = reaches.get(repository) ?? access.reach(principal, repository);
       reaches.set(repository, known);

@@ -33,7 +33,9 @@ export class PullCounts {
   readonly #parts: PullCountsParts;
   readonly #maxEntries: number;
   readonly #timer: NodeJS.Timeout;
-  #pending = new Map<string, Pulled>();
+  /** By digest, because a digest that is already a string needs no new key: a pull pays for each byte of one. */
+  #pending = new Map<Digest, Pulled[]>();
+  #size = 0;
   #flushing: Promise<void> = Promise.resolve();
 
   constructor(parts: PullCountsParts) {
@@ -45,13 +47,18 @@ export class PullCounts {
 
   /** Counts a pull; with 0, only records that the manifest was used: some clients ask with HEAD and have the rest. */
   count(at: ImageKey, digest: Digest, pulls = 1): void {
-    const key = `${at.repository}\0${at.image}\0${digest}`;
     const when = this.#parts.runtime.now();
-    const known = this.#pending.get(key);
+    const sameDigest = this.#pending.get(digest);
+    const known = sameDigest?.find((one) => one.at.image === at.image && one.at.repository === at.repository);
     if (known !== undefined) {
       known.count += pulls;
       known.when = when;
-    } else if (this.#pending.size < this.#maxEntries) this.#pending.set(key, { at, digest, count: pulls, when });
+    } else if (this.#size < this.#maxEntries) {
+      this.#size += 1;
+      const pulled = { at, digest, count: pulls, when };
+      if (sameDigest === undefined) this.#pending.set(digest, [pulled]);
+      else sameDigest.push(pulled);
+    }
   }
 
   /** Writes the counts. Never rejects, because nothing depends on them; a failed write drops them. */
@@ -67,13 +74,14 @@ export class PullCounts {
   }
 
   async #flush(): Promise<void> {
-    if (this.#pending.size === 0) return;
+    if (this.#size === 0) return;
     const { blobs, metadata, runtime } = this.#parts;
     try {
       // Kept in memory while the disk is full: they are not worth the reserve.
       await blobs.ensureRoom(0);
-      const taken = [...this.#pending.values()];
+      const taken = [...this.#pending.values()].flat();
       this.#pending = new Map();
+      this.#size = 0;
       // Separate writes: a deleted repository must not lose the counts of the others.
       for (const repository of new Set(taken.map(({ at }) => at.repository))) {
         const changes = taken.filter(({ at }) => at.repository === repository).map(toChange);
