@@ -14,7 +14,7 @@ let runs = 0;
 
 /** Tests that reads match a simple model after random writes. */
 export function metadataPropertiesContract(open: () => Promise<MetadataStore>): void {
-  it('matches the model after random changes, preconditions and purges', { timeout: 30_000 }, async () => {
+  it('matches the model after random changes, preconditions and purges', async () => {
     const store = await open();
     await fc.assert(
       fc.asyncProperty(
@@ -40,7 +40,7 @@ export function metadataPropertiesContract(open: () => Promise<MetadataStore>): 
     );
   });
 
-  it('leaves a candidate for all unreferenced content until it is deleted', { timeout: 30_000 }, async () => {
+  it('leaves a candidate for all unreferenced content until it is deleted', async () => {
     const store = await open();
     await fc.assert(
       fc.asyncProperty(fc.array(plan(), { minLength: 1, maxLength: 25 }), async (plans) => {

@@ -270,7 +270,7 @@ describe('LevelMetadataStore', () => {
     expect(await (await openStore()).image(at)).toMatchObject({ bytes: 500 });
   });
 
-  it('loses no acknowledged writes when it is killed', { timeout: 20_000 }, async () => {
+  it('loses no acknowledged writes when it is killed', async () => {
     const first = await openStore();
     await first.apply([repository('r'), ...putManifest('m')], { durable: true });
     await first.close();

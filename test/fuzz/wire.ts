@@ -1,7 +1,8 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Case } from './generate.js';
 
 /** A request as a server of this process parsed it. */
@@ -41,10 +42,13 @@ export class Wire {
   /** All at once. */
   async exchange(cases: readonly Case[], ports: readonly number[]): Promise<Exchanged[]> {
     this.#seen.clear();
-    return Promise.all(cases.map((sent) => this.#exchange(sent, ports[sent.server] ?? 0)));
+    const done = await Promise.all(cases.map((sent) => this.#exchange(sent, ports[sent.server] ?? 0)));
+    // A server may see a request after its client has left.
+    await turns();
+    return done.map(({ localPort, ...exchanged }) => ({ ...exchanged, requests: this.#seen.get(localPort) ?? [] }));
   }
 
-  async #exchange(sent: Case, port: number): Promise<Exchanged> {
+  async #exchange(sent: Case, port: number): Promise<Omit<Exchanged, 'requests'> & { readonly localPort: number }> {
     const socket = connect(port, '127.0.0.1');
     const chunks: Buffer[] = [];
     socket.on('data', (chunk) => void chunks.push(chunk));
@@ -55,10 +59,21 @@ export class Wire {
     const bytes = Buffer.from(sent.text, 'latin1');
     if (sent.cutAt === undefined) {
       socket.write(bytes);
-      socket.setTimeout(quietMs, () => socket.destroy());
+      socket.setTimeout(quietMs).on('timeout', () => void leaveWhenQuiet(socket));
     } else socket.write(bytes.subarray(0, sent.cutAt), () => socket.destroy());
     if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
-    const requests = this.#seen.get(localPort) ?? [];
-    return { sent, received: Buffer.concat(chunks).toString('latin1'), requests };
+    return { sent, received: Buffer.concat(chunks).toString('latin1'), localPort };
   }
+}
+
+/** Ends a connection, unless something came that a busy process had not read yet: then its timeout begins again. */
+async function leaveWhenQuiet(socket: Socket): Promise<void> {
+  const { bytesRead } = socket;
+  await turns();
+  if (socket.bytesRead === bytesRead) socket.destroy();
+}
+
+/** Lets the servers of this process read what has arrived. */
+async function turns(): Promise<void> {
+  for (let i = 0; i < 5; i++) await turn();
 }

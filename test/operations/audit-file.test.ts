@@ -198,7 +198,7 @@ it('the file is rotated each day, and files older than keepDays are deleted', as
     'audit.jsonl.2026-07-29.1',
     'audit.jsonl.backup',
   ]);
-}, 30_000);
+});
 
 it('a batch over midnight is divided by day', async () => {
   change(2, start);

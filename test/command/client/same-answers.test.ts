@@ -175,7 +175,7 @@ beforeAll(async () => {
   await running.server.close();
   const flags = ['--data', path.join(folder, 'stopped'), '--config', path.join(folder, 'config.yaml')];
   answers.folder = await runTable(flags, {});
-}, 120_000);
+});
 afterAll(() => cleanups.run());
 
 async function open(name: string): Promise<AccessScene> {

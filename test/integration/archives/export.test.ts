@@ -250,9 +250,7 @@ describe('an export of damaged bytes', () => {
     const file = await fileOf(built.layers[0] ?? Buffer.alloc(0));
     await truncate(file, 10);
     // What was looked at just now is remembered for a second.
-    await expect
-      .poll(async () => (await ask('name=shortened:1').catch(() => undefined))?.status, { timeout: 5000 })
-      .toBe(404);
+    await expect.poll(async () => (await ask('name=shortened:1').catch(() => undefined))?.status).toBe(404);
   });
 });
 

@@ -84,7 +84,7 @@ it('backup: killed in the middle, it leaves the previous backup whole, and runni
   const restored = path.join(folder, 'restored');
   await run('restore', backup, '--data', restored).ended();
   await expectServed(restored, [...old, ...recent]);
-}, 60_000);
+});
 
 it('backup and restore report usage errors and refusals with status 1', async () => {
   await pushMany('a', 1);

@@ -83,7 +83,7 @@ describe('a backup of a running registry', () => {
     }
     await reader.close();
     await second.close();
-  }, 60_000);
+  });
 
   it('keeps the bytes of deleted content until it has ended, also when it fails', async () => {
     const image = await pushSmallImage(client, 'local/a', '1');

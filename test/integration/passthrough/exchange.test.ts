@@ -77,7 +77,7 @@ function forwardOf(req: IncomingMessage): Forward {
         ? pathname.replace(there, local) + search
         : undefined,
     redirects: 'follow',
-    ...createOutgoing({ url: new URL(mirrored), connectTimeoutMs: 400, responseTimeoutMs: 400, log }),
+    ...createOutgoing({ url: new URL(mirrored), connectTimeoutMs: 1500, responseTimeoutMs: 1500, log }),
     ...settings,
   };
 }
@@ -85,7 +85,7 @@ function forwardOf(req: IncomingMessage): Forward {
 const blobPath = (): string => `${local}/blobs/${layer.digest}`;
 const manifestPath = `${local}/manifests/latest`;
 
-async function until(condition: () => boolean, ms = 3000): Promise<void> {
+async function until(condition: () => boolean, ms = 20_000): Promise<void> {
   for (const end = Date.now() + ms; !condition(); await delay(5)) {
     if (Date.now() > end) throw new Error('it did not come to pass');
   }
@@ -293,7 +293,7 @@ describe('faults of the upstream', () => {
     const connection = await RawConnection.open(front.port);
     const closed = once(connection.socket, 'close');
     await connection.write(rawHead('GET', blobPath(), { Connection: 'keep-alive' }));
-    await Promise.race([closed, delay(3000).then(() => Promise.reject(new Error('the client hangs')))]);
+    await Promise.race([closed, delay(20_000).then(() => Promise.reject(new Error('the client hangs')))]);
     const { status, headers, body } = await connection.untilClosed();
     expect(status).toBe(200);
     if (headers['content-length'] === undefined) expect(body.endsWith('0\r\n\r\n')).toBe(false);
@@ -320,6 +320,7 @@ describe('faults of the upstream', () => {
   });
 
   it('a slow body takes the time it takes', async () => {
+    settings = { responseTimeoutMs: 700 };
     fault.fault('/blobs/', { slow: { chunkBytes: 50_000, delayMs: 150 } });
     expect((await client.get(blobPath())).body.equals(layer.bytes)).toBe(true);
   });

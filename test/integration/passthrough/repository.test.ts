@@ -13,14 +13,14 @@ function start(): Promise<RemoteScene> {
     {},
     {
       others: (url) => [
-        { name: 'through', type: 'remote', url, cache: false, responseTimeoutSeconds: 0.3 },
+        { name: 'through', type: 'remote', url, cache: false, responseTimeoutSeconds: 1 },
         {
           name: 'elsewhere',
           type: 'remote',
           url: `${url}/team`,
           cache: false,
           redirects: 'pass',
-          responseTimeoutSeconds: 0.3,
+          responseTimeoutSeconds: 1,
         },
         { name: 'both', type: 'virtual', members: ['local', 'through'] },
       ],

@@ -87,7 +87,7 @@ const expected = {
 } as const;
 
 function start(): Promise<RemoteScene> {
-  return startRemote(cleanups, { responseTimeoutSeconds: 0.25, tagTtlSeconds: 60, negativeTtlSeconds: 20 });
+  return startRemote(cleanups, { responseTimeoutSeconds: 1, tagTtlSeconds: 60, negativeTtlSeconds: 20 });
 }
 
 function expectRefusal(answer: Answer, outcome: Outcome, absentCode: string, upstream: string): void {
@@ -275,7 +275,7 @@ describe('an upstream in trouble', () => {
   });
 
   it('gets no requests after five failures: cached content is served at once, and one probe detects recovery', async () => {
-    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0, responseTimeoutSeconds: 0.1 });
+    const { fault, client } = await startRemote(cleanups, { tagTtlSeconds: 0, responseTimeoutSeconds: 0.5 });
     fault.images.addImage('team/app', 'v1');
     await client.get(`${path}/manifests/v1`);
     fault.fault('/v2/', { hang: true });

@@ -52,7 +52,7 @@ afterEach(async () => {
 type Config = Partial<UpstreamConfig & Omit<OutgoingConfig, 'url'>>;
 
 /** Short timeouts for tests of timeouts. All other tests use long ones, so that they do not fail on a busy machine. */
-const impatient = { connectTimeoutMs: 300, responseTimeoutMs: 300 };
+const impatient = { connectTimeoutMs: 1000, responseTimeoutMs: 1000 };
 
 function create(config: Config = {}): Upstream {
   const log = recordingLogger();
@@ -230,7 +230,7 @@ describe('the upstream client on a faulty answer', () => {
     ['redirected to nowhere', { redirect: { to: 'http://[' } }, 'failed: it redirects without a valid Location'],
     ['redirected elsewhere', { redirect: 'elsewhere' }, 'found'],
   ];
-  it.each(manifests)('classifies a manifest requested by tag: %s', { timeout: 4000 }, async (_what, how, expected) => {
+  it.each(manifests)('classifies a manifest requested by tag: %s', async (_what, how, expected) => {
     fault.fault('/manifests/', how);
     const endless = how.hang ?? how.slow ?? how.hold;
     const upstream = create(endless === undefined ? {} : impatient);
@@ -284,7 +284,7 @@ describe('the upstream client on a faulty answer', () => {
       { hold: { afterBytes: 5, until: new Promise(() => {}) } },
       'found at 0 of 300000: broken',
     ],
-    ['steady and slow', 0, { slow: { chunkBytes: 100_000, delayMs: 120 } }, 'found at 0 of 300000: whole'],
+    ['steady and slow', 0, { slow: { chunkBytes: 100_000, delayMs: 400 } }, 'found at 0 of 300000: whole'],
     ['redirected elsewhere', 0, { redirect: 'elsewhere' }, 'found at 0 of 300000: whole'],
     ['redirected elsewhere, ranged', 10, { redirect: 'elsewhere' }, 'found at 10 of 300000: whole'],
     ['redirected here', 0, { redirect: 'here', times: 5 }, 'found at 0 of 300000: whole'],
@@ -297,25 +297,21 @@ describe('the upstream client on a faulty answer', () => {
       `failed: the content does not match: it reports ${otherDigest}`,
     ],
   ];
-  it.each(heads)(
-    'classifies a blob (%s) requested from offset %i',
-    { timeout: 4000 },
-    async (_what, offset, how, expected) => {
-      fault.fault('/blobs/', how);
-      const upstream = create((how.hold ?? how.slow) === undefined ? {} : impatient);
-      const result = await upstream.getBlob(name, layerDigest, offset, []);
-      if (result.type !== 'found') {
-        expect(say(result)).toBe(expected);
-        return;
-      }
-      const { body, size, offset: from } = result.value;
-      const end = await read(body).then(
-        (bytes) => (bytes.equals(layer.bytes.subarray(from)) ? 'whole' : 'wrong'),
-        () => 'broken',
-      );
-      expect(`found at ${from} of ${size ?? '?'}: ${end}`).toBe(expected);
-    },
-  );
+  it.each(heads)('classifies a blob (%s) requested from offset %i', async (_what, offset, how, expected) => {
+    fault.fault('/blobs/', how);
+    const upstream = create((how.hold ?? how.slow) === undefined ? {} : impatient);
+    const result = await upstream.getBlob(name, layerDigest, offset, []);
+    if (result.type !== 'found') {
+      expect(say(result)).toBe(expected);
+      return;
+    }
+    const { body, size, offset: from } = result.value;
+    const end = await read(body).then(
+      (bytes) => (bytes.equals(layer.bytes.subarray(from)) ? 'whole' : 'wrong'),
+      () => 'broken',
+    );
+    expect(`found at ${from} of ${size ?? '?'}: ${end}`).toBe(expected);
+  });
 
   it('fails at once while the upstream is down, and finds it again later', async () => {
     const upstream = create();
@@ -661,7 +657,7 @@ describe('the limits of an upstream', () => {
     const upstream = create();
     fault.fault('/blobs/', { status: 500 });
     for (let i = 0; i < 5; i++) await upstream.statBlob(name, layerDigest, []);
-    expect(upstream.breaker).toEqual({ state: 'open', failures: 5, lastFailure: 'it answered 500' });
+    expect(upstream.breaker).toEqual({ state: 'open', failures: 5, lastFailure: 'it answered 500', openedAt: now });
     const refused = await upstream.getManifest(name, latest, []);
     expect(refused).toMatchObject({
       type: 'failed',

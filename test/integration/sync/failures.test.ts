@@ -32,7 +32,7 @@ describe('a sync of an upstream with faults', () => {
     fault.heal();
     await define({ images: ['a', 'b', 'c'] });
     // The circuit breaker may still pause requests.
-    for (let i = 0; i < 50 && (await run()).state !== 'succeeded'; i++) await sleep(100);
+    while ((await run()).state !== 'succeeded') await sleep(100);
     expect([await tagsOf('b'), await tagsOf('c')]).toEqual([
       ['v1', 'v2'],
       ['v1', 'v2'],
@@ -260,5 +260,5 @@ describe('an interrupted sync', () => {
       status: { last_run: { state: 'succeeded' } },
     });
     await command.stop();
-  }, 60_000);
+  });
 });
