@@ -3,30 +3,28 @@
  * registry on open stores; `registry-life.ts` retries a failed open. It may import everything; only `registry.ts` and
  * the command import it.
  */
-import { isDeepStrictEqual } from 'node:util';
+import { adoptOptions, type Adoption } from './adoption.js';
+import { createArchiveLoader } from './archive-loader.js';
 import { BackgroundCollection, collectByJob, type CollectRequest } from './background-collection.js';
 import { CurrentAccess } from './current-access.js';
 import { BackgroundRetention } from './background-retention.js';
 import { HealthCheck } from './health-check.js';
-import type { AuthenticateHost, Core } from '../http/core.js';
-import { defaultPace } from '../http/limits/pace.js';
+import type { Core } from '../http/core.js';
 import { BodyReader } from '../http/bodies/body-reader.js';
 import { LargeAnswers } from '../http/limits/large-answers.js';
-import { createClientReader } from '../http/clients/client-info.js';
-import { createOffload } from '../http/bodies/offload.js';
 import { createPassthrough } from '../http/passthrough/passthrough.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
-import { createHostMatcher } from '../http/clients/web-pages.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
-import { addNumbers, auditSettings } from './live-numbers.js';
+import { addNumbers } from './live-numbers.js';
 import { registerContentJobs } from './content-jobs.js';
 import { createSharedParts } from './shared-parts.js';
-import { blobsFolderOf, openStores, type Stores } from './open-stores.js';
+import { openAudit } from './open-audit.js';
+import { openStores, type Stores } from './open-stores.js';
 import { openStatus } from './open-status.js';
 import { openSyncs } from './open-syncs.js';
+import { partsOf } from './option-parts.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
-import { AuditFile } from '../operations/audit-file.js';
 import { RetentionJob } from '../operations/retention/retention-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
@@ -35,7 +33,6 @@ import type { AccessAdministration, AccessControl } from '../ports/access.js';
 import type { DamageRecords } from '../ports/backup.js';
 import type { Archives } from '../ports/archives.js';
 import type { ImageBrowser } from '../ports/browsing.js';
-import type { MetadataStore } from '../ports/metadata.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
 import type { ReadPlan } from '../ports/jobs.js';
 import type { Actor, Journal } from '../ports/journal.js';
@@ -89,14 +86,6 @@ export interface OpenRegistry extends Core {
   adopt(options: ResolvedOptions, adoption: Adoption): Promise<void>;
   /** Stops background work and closes the data folder. @throws AggregateError if steps failed; all of them ran. */
   close(): Promise<void>;
-}
-
-/** What the caller of `adopt` does in the course of it. */
-export interface Adoption {
-  /** Puts the new parts in place of the present ones. Called in the same turn of the event loop as the change. */
-  readonly commit: (parts: OpenRegistry) => void;
-  /** Resolves when no request that began before uses the replaced parts. */
-  readonly settled: () => Promise<unknown>;
 }
 
 /**
@@ -226,72 +215,13 @@ async function openOn(
     now: () => runtime.now(),
     close: () => closers.close(),
   };
-  const now = (): number => runtime.now();
+  const reload = { live, runtime, access, background, directory };
   const assemble = (next: ResolvedOptions, control: AccessControl, rates: RateLimiter): OpenRegistry => ({
     ...stable,
     ...partsOf(next, control),
     rates,
-    adopt: async (following, adoption) => adopt(following, adoption, rates),
+    adopt: (following, adoption) => adoptOptions(following, adoption, { ...reload, rates, assemble }),
   });
-  const adopt = async (next: ResolvedOptions, { commit, settled }: Adoption, rates: RateLimiter): Promise<void> => {
-    const before = access.current;
-    const prepared = await access.prepare(next);
-    // The buckets of a new limiter are full, so the present one is kept where possible.
-    const isSameRate = isDeepStrictEqual(live.current.limits, next.limits);
-    const fresh = assemble(next, prepared, isSameRate ? rates : new RateLimiter(next.limits, now));
-    const change = (): void => {
-      const { intervalSeconds } = next.garbageCollection;
-      if (live.current.garbageCollection.intervalSeconds !== intervalSeconds) background.schedule(intervalSeconds);
-      live.current = next;
-      access.replace(prepared, next);
-      commit(fresh);
-    };
-    try {
-      await directory.redeclare({ ...next, declared: next.repositories }, change);
-    } catch (error) {
-      await access.discard(prepared);
-      throw error;
-    }
-    settled()
-      .then(() => access.discard(before))
-      .catch((err: unknown) => runtime.log.warn({ err }, 'failed to close the previous access control'));
-  };
-  return assemble(options, access.current, new RateLimiter(options.limits, now));
-}
-
-/** Creates the parts that follow from the options alone. A reload creates them again. */
-function partsOf(options: ResolvedOptions, access: AccessControl) {
-  const { minBytesPerSecond, minDownloadBytesPerSecond } = options.limits;
-  return {
-    access,
-    administration: access.administration,
-    uploadPace: { ...defaultPace, minBytesPerSecond },
-    downloadPace: { ...defaultPace, minBytesPerSecond: minDownloadBytesPerSecond },
-    offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
-    readClient: createClientReader(options),
-    authenticateHost: authenticateHostOf(options),
-    isKnownHost: createHostMatcher(options),
-  };
-}
-
-/** Returns a function that loads the code for archives on demand, because few registries need it and it slows down the start. */
-function createArchiveLoader(): () => Promise<Archives> {
-  let archives: Promise<Archives> | undefined;
-  return () => (archives ??= import('../archives/archives.js').then(({ createArchives }) => createArchives()));
-}
-
-function authenticateHostOf({ access }: ResolvedOptions): AuthenticateHost | undefined {
-  // The schema checks only that it is a function: zod cannot check its signature.
-  return typeof access === 'string' ? undefined : (access.authenticate as AuthenticateHost | undefined);
-}
-
-/** A command that administers the folder writes no lines: the registry finds its changes in the journal. */
-async function openAudit(
-  live: LiveOptions,
-  { journal }: MetadataStore,
-  runtime: Runtime,
-  owner: FolderOwner | undefined,
-): Promise<AuditFile | undefined> {
-  const settings = auditSettings(live);
-  return settings === undefined || owner !== undefined ? undefined : AuditFile.open(settings, { journal, runtime });
+  const rates = new RateLimiter(options.limits, () => runtime.now());
+  return assemble(options, access.current, rates);
 }

@@ -1,6 +1,6 @@
 /**
- * Work of operators: jobs, and the kinds of them. `jobs.ts` runs them, `job-run.ts` is one that runs, `job-records.ts`
- * stores them. The audit file begins in `audit-file.ts`. Imported by the composition root and the command; imports ports/,
+ * Work of operators: jobs, and the kinds of them. `jobs.ts` runs them, `job-run.ts` is one that runs, `job-endings.ts`
+ * stores how it ended, `job-records.ts` stores jobs. The audit file begins in `audit-file.ts`. Imported by the composition root and the command; imports ports/,
  * protocol/ and util/ only.
  */
 import type { Job, JobKind, JobOutcome, JobRequest, Jobs } from '../ports/jobs.js';
@@ -11,6 +11,7 @@ import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import { problemsFound } from '../protocol/tables/encoding.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
+import { JobEndings } from './job-endings.js';
 import { interrupted, JobRecords, withoutState, type StoredJob } from './job-records.js';
 import { JobRun } from './job-run.js';
 
@@ -38,6 +39,7 @@ interface Started {
 export class JobRunner implements Jobs {
   readonly #parts: RunnerParts;
   readonly #records: JobRecords;
+  readonly #endings: JobEndings;
   /** A person's changes of a job that does not run, one after the other. */
   readonly #locks = new KeyedMutex();
   readonly #kinds = new Map<string, JobKind>();
@@ -49,6 +51,7 @@ export class JobRunner implements Jobs {
   constructor(parts: RunnerParts) {
     this.#parts = parts;
     this.#records = new JobRecords(parts.metadata, () => parts.runtime.now());
+    this.#endings = new JobEndings({ ...parts, records: this.#records });
   }
 
   /** Adds a kind. Register all kinds before `open`. */
@@ -232,50 +235,12 @@ export class JobRunner implements Jobs {
     try {
       outcome = await run.run(kind, params, run.current.confirmedBy !== undefined);
     } catch (err) {
-      await this.#fail(run, kind, err);
+      await this.#endings.fail(run, kind, err);
       throw err;
     }
-    await this.#finish(run, kind, outcome);
+    await this.#endings.finish(run, kind, outcome, this.#isClosing);
     log.info({ job, kind: kind.kind, state: run.current.state }, 'job ended');
     return withoutState(run.current);
-  }
-
-  async #finish(run: JobRun, kind: JobKind, { state, report }: JobOutcome): Promise<void> {
-    const finishedAt = this.#parts.runtime.now();
-    if (state === 'cancelled' && run.current.cancelledBy === undefined && this.#isClosing) {
-      const left = kind.isResumable ? {} : { ...interrupted, state: 'failed' as const, finishedAt };
-      await this.#record(run, { ...left, report });
-    } else await this.#record(run, { state, report, finishedAt });
-    await this.#prune(run.current);
-  }
-
-  async #prune(job: Job): Promise<void> {
-    if (job.state === 'running') return;
-    const { log } = this.#parts.runtime;
-    const onError = (err: unknown): void => log.error({ err, kind: job.kind }, 'old job records could not be deleted');
-    await this.#records.prune(job).catch(onError);
-  }
-
-  async #fail(run: JobRun, kind: JobKind, err: unknown): Promise<void> {
-    const { runtime, describeFailure } = this.#parts;
-    const { id: job, cancelledBy } = run.current;
-    const finishedAt = runtime.now();
-    if (cancelledBy !== undefined) await this.#record(run, { state: 'cancelled', finishedAt });
-    else if (run.isAborted) await this.#record(run, kind.isResumable ? {} : { ...interrupted, finishedAt });
-    else {
-      runtime.log.error({ err, job, kind: kind.kind }, 'job failed');
-      await this.#record(run, { state: 'failed', error: describeFailure(err), finishedAt });
-    }
-    await this.#prune(run.current);
-  }
-
-  /** Stores the end of a job. A failure is logged only: the work is done, and the next process settles the record. */
-  async #record(run: JobRun, changes: Partial<StoredJob>): Promise<void> {
-    try {
-      await run.update(changes);
-    } catch (err) {
-      this.#parts.runtime.log.error({ err, job: run.current.id }, 'job record could not be stored');
-    }
   }
 
   #runOf({ id, kind }: Job): JobRun | undefined {

@@ -1,28 +1,19 @@
 /**
- * Garbage collection: `garbage-collector.ts` settles candidates, `garbage-preview.ts` is the dry run,
- * `short-grace.ts` is a shorter grace period for one pass, `upload-expiry.ts` ends old uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by
- * the composition root; imports content/ of the other folders.
+ * Garbage collection: `garbage-collector.ts` runs the passes, `candidate-settler.ts` settles candidates,
+ * `garbage-preview.ts` is the dry run, `short-grace.ts` is a shorter grace period for one pass, `upload-expiry.ts` ends old
+ * uploads, `orphan-audit.ts` and `quarantine.ts` set aside and restore orphans. Imported by the composition root; imports
+ * content/ of the other folders.
  */
-import type { Candidate, Change, ImageRecords, MetadataStore, Precondition } from '../../ports/metadata.js';
+import type { Candidate } from '../../ports/metadata.js';
 import type { CollectOptions, DeletionHolds, GarbageCollector, GarbageReport } from '../../ports/garbage.js';
 import type { Digest } from '../../protocol/digest.js';
-import type { PushLeases } from '../content/push-leases.js';
+import { CandidateSettler, type CollectorParts, type Tally } from './candidate-settler.js';
 import { DeletionGate } from './deletion-gate.js';
 import { previewCollection } from './garbage-preview.js';
-import { OrphanAudit, type AuditParts } from './orphan-audit.js';
+import { OrphanAudit } from './orphan-audit.js';
 import { ShortGrace } from './short-grace.js';
 import { expireTrash } from './trash-room.js';
-import { expireUploads, type ExpiryParts } from './upload-expiry.js';
-
-export type CollectorParts = AuditParts &
-  ExpiryParts & {
-    readonly metadata: ImageRecords & Pick<MetadataStore, 'journal' | 'trash'>;
-    readonly leases: PushLeases;
-  };
-
-type Tally = { -readonly [K in keyof Omit<GarbageReport, 'finishedAt'>]: GarbageReport[K] };
-type LinkCandidate = Candidate & { readonly kind: 'link' };
-type BytesCandidate = Candidate & { readonly kind: 'bytes' };
+import { expireUploads } from './upload-expiry.js';
 
 /** One pass, and the callers that share it. */
 interface Pass {
@@ -45,6 +36,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   readonly #parts: CollectorParts;
   readonly #audit: OrphanAudit;
   readonly #gate = new DeletionGate();
+  readonly #settler: CandidateSettler;
   #running: Promise<GarbageReport> | undefined;
   /** The pass that starts when the running one ends. */
   #next: { readonly report: Promise<GarbageReport>; readonly callers: CollectOptions[] } | undefined;
@@ -54,6 +46,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
   constructor(parts: CollectorParts) {
     this.#parts = parts;
     this.#audit = new OrphanAudit(parts, this.#gate);
+    this.#settler = new CandidateSettler(parts, this.#gate);
   }
 
   /** Keeps the bytes of all blobs. */
@@ -115,7 +108,9 @@ export class OnlineGarbageCollector implements GarbageCollector {
       await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
     } else if (await metadata.isCandidate(digest)) {
       const before = runtime.now() - graceMs;
-      await this.#examine({ kind: 'bytes', digest, since: 0 }, before, () => this.#deleteCondemned(digest, []));
+      await this.#settler.examine({ kind: 'bytes', digest, since: 0 }, before, () =>
+        this.#settler.deleteCondemned(digest, []),
+      );
     } else await this.#audit.finish(digest);
   }
 
@@ -173,7 +168,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
       const candidates = await this.#parts.metadata.candidates(before, pageSize);
       for (const { onProgress } of callers) onProgress?.(tally.examined);
       if (candidates.length === 0) return;
-      await this.#settle(candidates, before, tally);
+      await this.#settler.settle(candidates, before, tally);
     }
   }
 
@@ -191,106 +186,13 @@ export class OnlineGarbageCollector implements GarbageCollector {
         for (const { onProgress } of callers) onProgress?.(tally.examined);
         last = candidates.at(-1);
         if (last === undefined) break;
-        await this.#settle(candidates, before, tally, short);
+        await this.#settler.settle(candidates, before, tally, short);
       }
     }
-  }
-
-  async #settle(candidates: readonly Candidate[], before: number, tally: Tally, short?: ShortGrace): Promise<void> {
-    tally.examined += candidates.length;
-    const settling = candidates.map((candidate) =>
-      this.#examine(candidate, short === undefined || candidate.kind === 'bytes' ? before : undefined, () =>
-        candidate.kind === 'link' ? this.#settleLink(candidate, tally, short) : this.#settleBytes(candidate, tally),
-      ),
-    );
-    const outcomes = await Promise.allSettled(settling);
-    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failure !== undefined) throw failure.reason;
   }
 
   async #shorten(callers: readonly CollectOptions[]): Promise<ShortGrace | undefined> {
     const given = callers.map(({ graceMs }) => graceMs).filter((graceMs) => graceMs !== undefined);
     return given.length === 0 ? undefined : ShortGrace.begin(this.#parts, Math.min(...given));
-  }
-
-  /**
-   * Logs a failure, so that one candidate does not stop the others. A failed candidate moves to `before`, the end of
-   * this pass's range: this pass does not see it again, and the next pass retries it. Without `before`, it stays: its time
-   * tells when a delete left it.
-   */
-  async #examine(candidate: Candidate, before: number | undefined, task: () => Promise<unknown>): Promise<void> {
-    const { metadata, runtime } = this.#parts;
-    try {
-      await task();
-    } catch (cause) {
-      const { digest } = candidate;
-      runtime.log.error({ err: cause, digest }, 'garbage candidate failed, retrying in the next pass');
-      if (before === undefined) return;
-      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: before } };
-      const pardon: readonly Change[] = candidate.kind === 'bytes' ? [{ type: 'bytes.forget', digest }] : [];
-      await metadata.apply([later, ...pardon], { durable: false });
-    }
-  }
-
-  /** Settles a link that no manifest named when the candidate was recorded. */
-  async #settleLink(candidate: LinkCandidate, tally: Tally, short?: ShortGrace): Promise<void> {
-    const { metadata, leases, runtime } = this.#parts;
-    const { at, digest, since } = candidate;
-    const settled: Change = { type: 'candidate.delete', candidate };
-    const link = await metadata.link(at, digest);
-    if (link === undefined) {
-      await this.#tryApply([settled], [{ type: 'link', at, digest, is: 'absent' }]);
-    } else if (await metadata.isNamed(at, digest)) {
-      await this.#tryApply([settled], [{ type: 'named', at, digest }]);
-    } else if (link.linkedAt > since) {
-      // Renewed since then: examine it again when the new time expires.
-      const later: Change = { type: 'candidate.put', candidate: { ...candidate, since: link.linkedAt } };
-      await this.#tryApply([settled, later], [{ type: 'link', at, digest, is: 'present' }]);
-    } else if (short === undefined || short.freeAt(candidate, link) <= runtime.now()) {
-      const unlink: Change = { type: 'blob.unlink', at, digest, when: since };
-      const same: Precondition = { type: 'link', at, digest, is: { linkedAt: link.linkedAt } };
-      // Durable: a power cut must not bring back a link to deleted bytes.
-      const drop = (): Promise<boolean> =>
-        this.#tryApply([unlink, settled], [same, { type: 'unnamed', at, digest }], true);
-      if (await leases.drop(at, digest, drop)) tally.unlinked++;
-    }
-  }
-
-  /** Settles bytes that possibly nothing refers to. */
-  async #settleBytes(candidate: BytesCandidate, tally: Tally): Promise<void> {
-    const { blobs, digestLocks } = this.#parts;
-    const { digest } = candidate;
-    const settled: Change = { type: 'candidate.delete', candidate };
-    const settle = async (): Promise<void> => {
-      // Durable: a power cut must not bring back a reference to deleted bytes.
-      const condemned = await this.#tryApply(
-        [{ type: 'bytes.condemn', digest }],
-        [{ type: 'unreferenced', digest }],
-        true,
-      );
-      if (!condemned) {
-        await this.#tryApply([settled], [{ type: 'referenced', digest }]);
-        return;
-      }
-      const info = await blobs.stat(digest);
-      if (!(await this.#deleteCondemned(digest, [settled]))) return;
-      tally.blobsDeleted++;
-      tally.bytesFreed += info?.size ?? 0;
-    };
-    await digestLocks.run(digest, () => this.#gate.run(settle));
-  }
-
-  async #deleteCondemned(digest: Digest, alongside: readonly Change[]): Promise<boolean> {
-    const deleted = await this.#parts.blobs.delete(digest);
-    this.#parts.onDeleted(digest);
-    await this.#parts.metadata.apply([{ type: 'bytes.forget', digest, deleted: true }, ...alongside], {
-      durable: false,
-    });
-    return deleted;
-  }
-
-  /** Returns false when the index changed since it was read. The candidate is examined again. */
-  #tryApply(changes: readonly Change[], require: readonly Precondition[], durable = false): Promise<boolean> {
-    return this.#parts.metadata.tryApply(changes, { durable, require });
   }
 }
