@@ -1,21 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BackgroundCollection } from './background-collection.js';
 import type { CurrentAccess } from './current-access.js';
-import type { OpenRegistry } from './open-registry.js';
+import type { Adoption, OpenRegistry } from './open-parts.js';
 import { RateLimiter } from '../http/limits/rate-limit.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessControl } from '../ports/access.js';
 import type { Runtime } from '../ports/runtime.js';
 import type { Directory } from '../repositories/directory.js';
-
-/** What the caller of `adopt` does in the course of it. */
-export interface Adoption {
-  /** Puts the new parts in place of the present ones. Called in the same turn of the event loop as the change. */
-  readonly commit: (parts: OpenRegistry) => void;
-  /** Resolves when no request that began before uses the replaced parts. */
-  readonly settled: () => Promise<unknown>;
-}
 
 /** The parts of an open registry that follow a change of its options. */
 export interface AdoptionParts {

@@ -3,13 +3,12 @@
  * registry on open stores; `registry-life.ts` retries a failed open. It may import everything; only `registry.ts` and
  * the command import it.
  */
-import { adoptOptions, type Adoption } from './adoption.js';
+import { adoptOptions } from './adoption.js';
 import { createArchiveLoader } from './archive-loader.js';
-import { BackgroundCollection, collectByJob, type CollectRequest } from './background-collection.js';
+import { BackgroundCollection, collectByJob } from './background-collection.js';
 import { CurrentAccess } from './current-access.js';
 import { BackgroundRetention } from './background-retention.js';
 import { HealthCheck } from './health-check.js';
-import type { Core } from '../http/core.js';
 import { BodyReader } from '../http/bodies/body-reader.js';
 import { LargeAnswers } from '../http/limits/large-answers.js';
 import { createPassthrough } from '../http/passthrough/passthrough.js';
@@ -18,6 +17,7 @@ import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { addNumbers } from './live-numbers.js';
 import { registerContentJobs } from './content-jobs.js';
 import { createSharedParts } from './shared-parts.js';
+import type { OpenRegistry } from './open-parts.js';
 import { openAudit } from './open-audit.js';
 import { openStores, type Stores } from './open-stores.js';
 import { openStatus } from './open-status.js';
@@ -29,18 +29,10 @@ import { RetentionJob } from '../operations/retention/retention-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
-import type { AccessAdministration, AccessControl } from '../ports/access.js';
-import type { DamageRecords } from '../ports/backup.js';
-import type { Archives } from '../ports/archives.js';
-import type { ImageBrowser } from '../ports/browsing.js';
-import type { GarbageReport, Quarantine } from '../ports/garbage.js';
-import type { ReadPlan } from '../ports/jobs.js';
-import type { Actor, Journal } from '../ports/journal.js';
-import type { QuotaAdministration } from '../ports/quotas.js';
+import type { AccessControl } from '../ports/access.js';
+import type { Actor } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
-import type { StatusReader } from '../ports/status.js';
-import type { Syncs } from '../ports/syncs.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { StoredImageBrowser } from '../repositories/browse/image-browser.js';
 import { Caches } from '../repositories/cache/caches.js';
@@ -60,33 +52,6 @@ import { VirtualRepository } from '../repositories/virtual/virtual-repository.js
 import { Closers } from '../util/closers.js';
 import { KeyedMutex } from '../util/scheduling/concurrency.js';
 import { CustomerCounts } from '../util/scheduling/customer-counts.js';
-
-/** The parts of a registry whose stores are open. */
-export interface OpenRegistry extends Core {
-  readonly directory: Directory;
-  readonly browser: ImageBrowser;
-  readonly jobs: JobRunner;
-  readonly readPlan: ReadPlan;
-  readonly syncs: Syncs;
-  readonly journal: Journal;
-  readonly health: HealthCheck;
-  readonly quarantine: Quarantine;
-  readonly damage: DamageRecords;
-  readonly status: StatusReader;
-  readonly quotas: QuotaAdministration;
-  readonly administration: AccessAdministration | undefined;
-  now(): number;
-  collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;
-  loadArchives(): Promise<Archives>;
-  /**
-   * Applies other options, all or nothing. Requests in progress finish with the parts that they have. Requires that no option
-   * changes that only a restart can apply.
-   * @throws the error that prevents it; nothing has changed then.
-   */
-  adopt(options: ResolvedOptions, adoption: Adoption): Promise<void>;
-  /** Stops background work and closes the data folder. @throws AggregateError if steps failed; all of them ran. */
-  close(): Promise<void>;
-}
 
 /**
  * Opens the stores and creates the parts that use them. A failed attempt closes what it opened, but not stores that the host

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoreSource } from '../http/core.js';
 import { publicReasonOf, isInUse } from './failure-reason.js';
 import { healthTimeoutMs, withTimeout } from './health-check.js';
-import type { OpenRegistry } from './open-registry.js';
+import type { OpenRegistry } from './open-parts.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { Condition, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';

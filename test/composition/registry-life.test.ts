@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { OpenRegistry } from '../../src/composition/open-registry.js';
+import type { OpenRegistry } from '../../src/composition/open-parts.js';
 import { RegistryLife } from '../../src/composition/registry-life.js';
 import { createRuntime } from '../../src/composition/runtime.js';
 import { recordingLogger } from '../support/servers/registry.js';

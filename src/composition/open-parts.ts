@@ -1,0 +1,51 @@
+import type { CollectRequest } from './background-collection.js';
+import type { HealthCheck } from './health-check.js';
+import type { Core } from '../http/core.js';
+import type { JobRunner } from '../operations/jobs.js';
+import type { ResolvedOptions } from '../options/options-schema.js';
+import type { AccessAdministration } from '../ports/access.js';
+import type { DamageRecords } from '../ports/backup.js';
+import type { Archives } from '../ports/archives.js';
+import type { ImageBrowser } from '../ports/browsing.js';
+import type { GarbageReport, Quarantine } from '../ports/garbage.js';
+import type { ReadPlan } from '../ports/jobs.js';
+import type { Actor, Journal } from '../ports/journal.js';
+import type { QuotaAdministration } from '../ports/quotas.js';
+import type { StatusReader } from '../ports/status.js';
+import type { Syncs } from '../ports/syncs.js';
+import type { Directory } from '../repositories/directory.js';
+
+/** The parts of a registry whose stores are open. */
+export interface OpenRegistry extends Core {
+  readonly directory: Directory;
+  readonly browser: ImageBrowser;
+  readonly jobs: JobRunner;
+  readonly readPlan: ReadPlan;
+  readonly syncs: Syncs;
+  readonly journal: Journal;
+  readonly health: HealthCheck;
+  readonly quarantine: Quarantine;
+  readonly damage: DamageRecords;
+  readonly status: StatusReader;
+  readonly quotas: QuotaAdministration;
+  readonly administration: AccessAdministration | undefined;
+  now(): number;
+  collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;
+  loadArchives(): Promise<Archives>;
+  /**
+   * Applies other options, all or nothing. Requests in progress finish with the parts that they have. Requires that no option
+   * changes that only a restart can apply.
+   * @throws the error that prevents it; nothing has changed then.
+   */
+  adopt(options: ResolvedOptions, adoption: Adoption): Promise<void>;
+  /** Stops background work and closes the data folder. @throws AggregateError if steps failed; all of them ran. */
+  close(): Promise<void>;
+}
+
+/** What the caller of `adopt` does in the course of it. */
+export interface Adoption {
+  /** Puts the new parts in place of the present ones. Called in the same turn of the event loop as the change. */
+  readonly commit: (parts: OpenRegistry) => void;
+  /** Resolves when no request that began before uses the replaced parts. */
+  readonly settled: () => Promise<unknown>;
+}
