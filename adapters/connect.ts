@@ -1,12 +1,11 @@
 import type { Middleware, Registry } from 'artifactapi';
-import type { MountOptions } from 'artifactapi/node';
+import { createRegistryMiddleware, type MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
 /** The part of a Connect app that the adapter uses. */
 export interface ConnectApp {
   use(handler: Middleware): unknown;
-  use(path: string, handler: Middleware): unknown;
   readonly stack: readonly { readonly route: string; readonly handle: unknown }[];
 }
 
@@ -19,8 +18,7 @@ export function mountRegistry(app: ConnectApp, registry: Registry, options: Moun
   const parser = app.stack.filter(({ route }) => route === '').find(({ handle }) => isBodyParser(handle));
   if (parser !== undefined)
     throw new Error('mount the registry in front of the body parsers: it reads the bodies itself');
-  app.use(registry.middleware);
-  if (options.management !== undefined) app.use(options.management, registry.management);
+  app.use(createRegistryMiddleware(registry, options));
 }
 
 function isBodyParser(handle: unknown): boolean {

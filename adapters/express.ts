@@ -1,12 +1,11 @@
 import type { Middleware, Registry } from 'artifactapi';
-import type { MountOptions } from 'artifactapi/node';
+import { createRegistryMiddleware, type MountOptions } from 'artifactapi/node';
 
 export type { MountOptions };
 
 /** The part of an Express 4 or 5 app that the adapter uses. */
 export interface ExpressApp {
   use(handler: Middleware): unknown;
-  use(path: string, handler: Middleware): unknown;
 }
 
 /**
@@ -17,8 +16,7 @@ export interface ExpressApp {
 export function mountRegistry(app: ExpressApp, registry: Registry, options: MountOptions = {}): void {
   if (layersOf(app).some(consumesBodies))
     throw new Error('mount the registry in front of the body parsers: it reads the bodies itself');
-  app.use(registry.middleware);
-  if (options.management !== undefined) app.use(options.management, registry.management);
+  app.use(createRegistryMiddleware(registry, options));
 }
 
 type Layer = { readonly name: string; readonly slash?: boolean; readonly regexp?: { readonly fast_slash: boolean } };

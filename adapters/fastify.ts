@@ -11,14 +11,18 @@ export interface FastifyApp {
 }
 
 /** Mounts the registry in a Fastify app. Hooks of the host run before it. Routes and parsers of the host are not affected. */
-export function mountRegistry(app: FastifyApp, registry: Registry, { management: place }: MountOptions = {}): void {
+export function mountRegistry(app: FastifyApp, registry: Registry, mount: MountOptions = {}): void {
+  const { management: place, ui } = mount;
   app.register((scope, _options, ready) => {
     // Only in this scope: the registry reads bodies of every type itself.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, _body, done) => done(null));
-    const options = place === undefined ? {} : { management: scope.prefix + place };
+    const options = place === undefined ? mount : { ...mount, management: scope.prefix + place };
     const middleware = createRegistryMiddleware(registry, options);
-    const roots = place === undefined ? [] : managementRoots.map((root) => posix.join(place, root));
+    const roots =
+      place === undefined
+        ? []
+        : [...managementRoots, ...(ui === true ? ['/ui'] : [])].map((root) => posix.join(place, root));
     for (const path of ['/v2', ...roots].flatMap((root) => [root, `${root}/*`])) {
       scope.all(path, ({ raw }, reply) => {
         let isOurs = true;

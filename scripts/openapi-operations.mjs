@@ -2,6 +2,7 @@
 // test/integration/operations/openapi.test.ts compares them with the registry.
 
 import { imageOperations } from './openapi-images.mjs';
+import { sessionOperations } from './openapi-sessions.mjs';
 
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
@@ -238,6 +239,7 @@ const registryStatus = object(
 /** The operations of the management API. @type {Readonly<Record<string, Details>>} */
 const managementOperations = {
   'health.get': { answers: { 200: { schema: health } } },
+  ...sessionOperations,
   'repository.list': {
     answers: { 200: { schema: listOf('repositories', { anyOf: [ref('Repository'), ref('RepositorySummary')] }) } },
   },

@@ -14,5 +14,8 @@ try {
   process.exit(0);
 }
 const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
-if (status === 0) await import('./copy-schema.mjs');
+if (status === 0) {
+  await import('./copy-schema.mjs');
+  await import('./build-ui.mjs');
+}
 process.exit(status ?? 1);

@@ -22,6 +22,7 @@ export type {
 } from './options/generated/repository-options.js';
 export type { Repositories, RepositoryView } from './composition/repository-views.js';
 export type { Middleware } from './http/handler.js';
+export { createRegistryMiddleware, type MountOptions } from './http/mount.js';
 export type { BlobStore } from './ports/bytes.js';
 export type { GarbageReport } from './ports/garbage.js';
 export type { HealthReport, Logger, RefusalCounts, RegistryEvents, RequestEvent } from './ports/runtime.js';

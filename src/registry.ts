@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { createHandler, type Middleware } from './http/handler.js';
+import { createUi } from './http/ui-files.js';
 import { Pipelines } from './http/limits/pipelines.js';
 import { createManagementSurface, createRegistrySurface } from './http/routes.js';
 import type { FolderOwner } from './composition/folder-owner.js';
@@ -15,6 +16,7 @@ import { hostApp, viewRepositories, type Repositories } from './composition/repo
 import { createRuntime } from './composition/runtime.js';
 import { Refusals } from './composition/refusal-counts.js';
 import { Closers } from './util/closers.js';
+import { packageVersion } from './util/package-version.js';
 
 /**
  * A registry to mount in a server. It starts to open its data folder at once, and requests wait until it is open. If opening
@@ -26,6 +28,11 @@ export interface Registry {
   readonly middleware: Middleware;
   /** Handles `/api/v1/…`, relative to the path where it is mounted. */
   readonly management: Middleware;
+  /**
+   * Serves the web UI at `/ui/`, relative to the path where it is mounted: the same as for `management`, which the UI calls.
+   * Passes all other requests to `next()`.
+   */
+  readonly ui: Middleware;
   /**
    * Resolves when the registry is open. Waits for the attempt in progress. Between two attempts, rejects with the error of the
    * last one; call it again to wait for the next.
@@ -108,7 +115,7 @@ export function buildRegistry(
   const registrySurface = createRegistrySurface(prefix, () => life.parts);
   const managementSurface = createManagementSurface(
     () => life.parts,
-    { health, reload },
+    { health, reload, facts: { version: packageVersion(), prefix } },
     () => owner === undefined && live.current.access === 'open',
   );
   const reportRefusal = refusals.report;
@@ -118,6 +125,7 @@ export function buildRegistry(
   const registry: Registry = {
     middleware: createHandler(registrySurface, parts),
     management: createHandler(managementSurface, parts),
+    ui: createUi(),
     ready: () => life.whenOpened(),
     health,
     events: runtime.events,

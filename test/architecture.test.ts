@@ -55,6 +55,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   busboy: [/^src\/http\/bodies\/archive-body\.ts$/],
   'tar-stream': [/^src\/archives\//],
   fzstd: [/^src\/archives\/tar\/zstd-unpack\.ts$/],
+  sirv: [/^src\/http\/ui-files\.ts$/],
   semver: [/^src\/protocol\/version-range\.ts$/],
   zod: [/^src\/protocol\//, /^src\/options\//, /^src\/command\/config-file\.ts$/],
 };
@@ -187,6 +188,47 @@ describe('architecture: layers', () => {
         file,
       ).toEqual([]);
     }
+  });
+});
+
+describe('architecture: ui/', () => {
+  const pages = readdirSync(path.join(root, 'ui'), { recursive: true, encoding: 'utf8' })
+    .map((file) => path.posix.join('ui', file.split(path.sep).join('/')))
+    .filter((file) => /\.tsx?$/.test(file))
+    .map(readSource);
+
+  it('imports only types from our own code, and only from src/protocol/documents/', () => {
+    expect(pages.length).toBeGreaterThan(10);
+    for (const { file, imports } of pages) {
+      const outside = imports.filter((name) => path.posix.join(path.posix.dirname(file), name).startsWith('src/'));
+      expect(
+        outside.filter((name) => !/\/src\/protocol\/documents\/[a-z-]+\.js$/.test(name)),
+        file,
+      ).toEqual([]);
+      const text = readFileSync(path.join(root, file), 'utf8');
+      expect(text, file).not.toMatch(/^import (?!type )[^;]*\/src\//m);
+      expect(
+        imports.filter((name) => name.startsWith('artifactapi')),
+        file,
+      ).toEqual([]);
+    }
+  });
+
+  it('is not imported by any other code', () => {
+    const strays = sources.filter((source) => importedFiles(source).some((target) => target.startsWith('ui/')));
+    expect(strays.map(({ file }) => file)).toEqual([]);
+  });
+
+  it('sends requests only from api.ts', () => {
+    const sends = /\bfetch\(|new (?:XMLHttpRequest|WebSocket|EventSource)\b|sendBeacon/;
+    const files = pages.filter(({ file }) => sends.test(readFileSync(path.join(root, file), 'utf8')));
+    expect(files.map(({ file }) => file)).toEqual(['ui/src/api.ts']);
+  });
+
+  it('has files of at most 300 lines, without default exports', () => {
+    expect(pages.filter(({ lines }) => lines > 300).map(({ file }) => file)).toEqual([]);
+    const exported = pages.filter(({ file }) => /^export default/m.test(readFileSync(path.join(root, file), 'utf8')));
+    expect(exported.map(({ file }) => file)).toEqual(['ui/vite.config.ts']);
   });
 });
 

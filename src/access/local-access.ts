@@ -3,7 +3,7 @@ import type { Access, AccessControl } from '../ports/access.js';
 import { RegistryError } from '../protocol/errors.js';
 import { everyImage } from './reach.js';
 
-const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'ping', 'token', 'browse', 'pull', 'catalog']);
+const readOnly: ReadonlySet<Access> = new Set<Access>(['none', 'anyone', 'ping', 'token', 'browse', 'pull', 'catalog']);
 
 /**
  * Creates access control without rules. `open`: everyone may do everything. `read-only`: everyone may pull and list, no one

@@ -98,7 +98,7 @@ export class RuledAccess implements AccessControl {
   }
 
   async permits(principal: Principal, access: Access, target: AccessTarget = {}): Promise<boolean> {
-    if (access === 'none') return true;
+    if (access === 'none' || access === 'anyone') return true;
     if (access === 'ping') return this.#mayPing(principal);
     if (access === 'token') return !isAnonymous(principal) || (await this.#parts.rules()).mayPullSome(principal);
     if (!this.#isGranted(principal, access, target)) return false;

@@ -2,7 +2,6 @@
  * The `artifactapi` command: a server, archives, checks and repairs, and a client of the management API. This file
  * defines the commands. It may import everything; nothing imports it.
  */
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { addArchiveCommands } from './archives/archive-commands.js';
 import { addBackupCommands } from './backup/backup-commands.js';
@@ -28,9 +27,7 @@ import { addRepairCommand } from './repair-command.js';
 import { addServeFlags } from './serve/serve-flags.js';
 import type { ServeFlags } from './serve/serve-settings.js';
 import { formatUsageError } from './usage-error.js';
-
-// npm requires every package to have a version.
-const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
+import { packageVersion } from '../util/package-version.js';
 
 /** Runs the command that the arguments name: those of the process, unless others are given. */
 export async function run(io: CommandIo = processIo(), args: readonly string[] = process.argv.slice(2)): Promise<void> {
@@ -47,7 +44,7 @@ export async function run(io: CommandIo = processIo(), args: readonly string[] =
 export function buildProgram(io: CommandIo = processIo()): Command {
   const program = new Command('artifactapi')
     .description('Docker and OCI registry')
-    .version(version, '-V, --version', 'print the version')
+    .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),

@@ -161,6 +161,10 @@ export const serverSchema = strictOptions({
     description: 'Maximum number of open connections. The server closes further ones.',
     unset: 'from the limit of open files, at most `10000`',
   }),
+  ui: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'Whether to serve the web UI at `/ui/`, and to send browsers there from `/`.' }),
 });
 
 /** The `server` section of a config file. */

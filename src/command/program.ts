@@ -1,7 +1,6 @@
 /** `artifactapi serve`. Loaded only by this command, because it loads the whole registry. */
 
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import type { LogLevel } from './config-file.js';
 import { formatGreeting } from './serve/greeting.js';
 import { createServeLog } from './serve/log/serve-log.js';
@@ -15,9 +14,7 @@ import { catchHangUp, handleSignals } from './serve/serve-signals.js';
 import { createRegistryServer, type RegistryServer } from './serve/server.js';
 import { explainDataFolderError, explainListenError, explainTlsError, StartError } from './serve/start-error.js';
 import { examineStart } from './serve/start-parts.js';
-
-// npm requires every package to have a version.
-const { version } = createRequire(import.meta.url)('artifactapi/package.json') as { version: string };
+import { packageVersion } from '../util/package-version.js';
 
 /** Runs `artifactapi serve` until a signal ends it. */
 export async function serve(flags: ServeFlags): Promise<void> {
@@ -85,7 +82,15 @@ function greet({ settings, parts }: Configured, repositories: readonly Repositor
     view.type === 'local' || (view.type === 'virtual' && view.pushTo !== undefined);
   const repository = (repositories.find(takesPushes) ?? repositories[0])?.name;
   const mode = typeof access === 'string' ? access : 'rules';
-  const started = { version, secure: tls !== undefined, host, port, onLoopback, storage, access: mode } as const;
+  const started = {
+    version: packageVersion(),
+    secure: tls !== undefined,
+    host,
+    port,
+    onLoopback,
+    storage,
+    access: mode,
+  } as const;
   return formatGreeting(repository === undefined ? started : { ...started, repository });
 }
 

@@ -161,7 +161,7 @@ function permits(
   resolved: ResolvedName | undefined,
 ): Promise<boolean> {
   // The credentials may be in the body: the handler decides.
-  if (row.access === 'token') return Promise.resolve(true);
+  if (row.access === 'token' || row.access === 'anyone') return Promise.resolve(true);
   if (resolved !== undefined && (row.access === 'pull' || row.access === 'push' || row.access === 'delete')) {
     return mayUse(access, principal, row.access, resolved, params['name'] as WireName);
   }

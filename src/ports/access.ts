@@ -8,6 +8,7 @@ import type { Actor } from './journal.js';
 
 /**
  * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication.
+ * `anyone` admits everyone too, but authenticates those who show credentials.
  * `token` admits anyone who requests a token, because its handler authenticates them. `login` admits every user who
  * logged in. `browse` admits everyone who may pull something: in the registry, in the repository or of the image that
  * the request names; in the registry also those who may `monitor`. What the handler shows is limited to that. `monitor`

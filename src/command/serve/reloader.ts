@@ -31,6 +31,7 @@ export const serverReloading: Readonly<
   'server.stopSeconds': 'live',
   'server.idleTimeoutSeconds': 'live',
   'server.maxConnections': 'live',
+  'server.ui': 'live',
 };
 
 /** The settings of a running server, and what they need. */
@@ -136,9 +137,9 @@ function explain(cause: unknown, storage: string): unknown {
 
 /** Returns the effective options of the `server` section. Hashes replace the certificate and the key. */
 function describeServer({ settings, parts: { tls } }: Configured): object {
-  const { host, port, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections } = settings;
+  const { host, port, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections, ui } = settings;
   const hashes = tls && { cert: hash(tls.cert), key: hash(tls.key) };
-  return { host, port, tls: hashes, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections };
+  return { host, port, tls: hashes, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections, ui };
 }
 
 function hash(bytes: Buffer): string {
@@ -152,7 +153,7 @@ export function toRegistryOptions({ settings, parts }: Configured, logger: Logge
 
 /** Returns the options of the server that can change. */
 export function toServerOptions({ settings, parts }: Configured): LiveServerOptions {
-  const { logLevel, idleTimeoutSeconds, maxConnections, registry } = settings;
+  const { logLevel, idleTimeoutSeconds, maxConnections, ui, registry } = settings;
   return {
     accessLog: logLevel === 'info' || logLevel === 'debug',
     tls: parts.tls,
@@ -160,5 +161,6 @@ export function toServerOptions({ settings, parts }: Configured): LiveServerOpti
     maxConnections: maxConnections ?? defaultMaxConnections(readOpenFileLimit()),
     maxConnectionsPerClient: registry.limits?.maxConnectionsPerClient,
     trustedProxies: registry.trustedProxies,
+    ui,
   };
 }

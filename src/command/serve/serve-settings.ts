@@ -39,6 +39,8 @@ export interface ServeSettings {
   readonly idleTimeoutSeconds: number;
   /** Maximum number of open connections. Absent: derived from the limit of open files. */
   readonly maxConnections?: number;
+  /** Whether to serve the web UI. */
+  readonly ui: boolean;
   readonly tls?: { readonly cert: string; readonly key: string };
   /** The data folder. */
   readonly storage: string;
@@ -105,6 +107,7 @@ export function checkServeSettings(
     stopSeconds: section.value.stopSeconds,
     idleTimeoutSeconds: section.value.idleTimeoutSeconds,
     ...(section.value.maxConnections === undefined ? {} : { maxConnections: section.value.maxConnections }),
+    ui: section.value.ui,
     ...(tls.value === undefined ? {} : { tls: tls.value }),
     storage: flags.data === undefined ? fromFile(file?.path, registry.value.storage) : resolve(flags.data),
     ...(access === undefined ? {} : { access }),

@@ -55,6 +55,11 @@ export interface LiveServerOptions {
    * @default []
    */
   readonly trustedProxies?: readonly string[] | undefined;
+  /**
+   * Serves the web UI at `/ui/`, and sends browsers there from `/`.
+   * @default false
+   */
+  readonly ui?: boolean;
 }
 
 /** The registry to serve, and the limits of the server. */
@@ -78,7 +83,7 @@ export interface ServerOptions extends LiveServerOptions {
   readonly keepAliveTimeoutSeconds?: number;
 }
 
-/** The registry's own server: `/v2`, the management API, `/healthz` and `/readyz`. */
+/** The registry's own server: `/v2`, the management API, the web UI, `/healthz` and `/readyz`. */
 export interface RegistryServer {
   /** Starts to listen. @throws the error of `net.Server`, such as EADDRINUSE. */
   listen(port: number, host: string): Promise<AddressInfo>;
@@ -96,9 +101,9 @@ export interface RegistryServer {
 /** Creates the server, which does not listen yet. @throws Error if the certificate or the key cannot be used. */
 export function createRegistryServer(options: ServerOptions): RegistryServer {
   const { registry, log } = options;
-  const app = createApp(registry, log);
   const server = createNodeServer(options);
   let live: LiveServerOptions = options;
+  const app = createApp(registry, log, () => live.ui === true);
   const onRefused = logRefusals(options, () => live);
   const connections = new Connections(server, { ...limitsOf(options), onRefused });
   server.on('request', (req: IncomingMessage, res: ServerResponse) => {
@@ -204,10 +209,11 @@ function refuseInvalidRequests(server: Server, connections: Connections, log: Lo
   });
 }
 
-function createApp(registry: Registry, log: Logger): connect.Server {
+function createApp(registry: Registry, log: Logger, hasUi: () => boolean): connect.Server {
   const app = connect();
   app.use(registry.middleware);
   app.use(registry.management);
+  app.use((req, res, next) => (hasUi() ? serveUi(registry, req, res, next) : next()));
   app.use('/healthz', (_req, res) => answer(res, 200, { status: 'ok' }));
   app.use('/readyz', (_req, res, next) => {
     // connect ignores promises, so an unhandled rejection here would end the process.
@@ -228,6 +234,14 @@ function createApp(registry: Registry, log: Logger): connect.Server {
     else answer(res, 500, encodeError(new RegistryError('UNKNOWN', { detail: { requestId } })), requestId);
   });
   return app;
+}
+
+/** Serves the web UI, and sends browsers from `/` to it. Other programs get the answer for unknown paths. */
+function serveUi(registry: Registry, req: IncomingMessage, res: ServerResponse, next: () => void): void {
+  const isFromBrowser = req.headers.accept?.includes('text/html') === true;
+  if (req.url !== '/' || req.method !== 'GET' || !isFromBrowser) return registry.ui(req, res, next);
+  res.writeHead(302, { Location: 'ui/', 'Content-Length': 0, 'Cache-Control': 'no-store', ...guardHeaders });
+  res.end();
 }
 
 /** Answers and closes the connection, because the client may send more of the same. */

@@ -32,6 +32,7 @@ import { createJobHandlers } from './jobs.js';
 import { createProtectionHandlers, type ProtectionParts } from './protection.js';
 import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
+import { createSessionHandlers, type RegistryFacts, type SessionParts } from './session.js';
 import { createSyncHandlers } from './syncs.js';
 
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
@@ -40,7 +41,8 @@ const maxImports = 8;
 const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
-export interface ManagementParts extends AdministrationParts, GarbageParts, ImageParts, ProtectionParts, StatusParts {
+export interface ManagementParts
+  extends AdministrationParts, GarbageParts, ImageParts, ProtectionParts, SessionParts, StatusParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
@@ -56,6 +58,7 @@ export interface ManagementActions {
   readonly health: () => Promise<HealthReport>;
   /** Reads the configuration again and applies it. Absent: there is no configuration file. */
   readonly reload?: (() => Promise<readonly OptionChange[]>) | undefined;
+  readonly facts: RegistryFacts;
 }
 
 type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
@@ -63,7 +66,7 @@ type Handlers = { readonly [O in ManagementOp]: Handler<ManagementParams<O>> };
 /** Creates the handlers of the management API. `parts` is called for each request, once the registry is open. */
 export function createManagementHandlers(
   parts: () => ManagementParts,
-  { health, reload }: ManagementActions,
+  { health, reload, facts }: ManagementActions,
 ): Handlers {
   const find = (name: string): { repository: Repository; record: RepositoryRecord } => {
     const found = parts().directory.get(name);
@@ -137,6 +140,7 @@ export function createManagementHandlers(
       (job) => parts().readPlan(job),
     ),
     ...createSyncHandlers(() => parts().syncs),
+    ...createSessionHandlers(parts, facts),
     'event.list': createListEvents(() => parts().journal),
   };
 }

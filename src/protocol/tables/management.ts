@@ -3,6 +3,7 @@ import { imageEndpoints } from './image-endpoints.js';
 import { jobEndpoints } from './job-endpoints.js';
 import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
+import { sessionEndpoints } from './session-endpoints.js';
 import { syncEndpoints } from './sync-endpoints.js';
 import { dryRunQuery, explainQuery, exportQuery, importQuery, purgeQuery } from './query-parameters.js';
 import {
@@ -129,6 +130,7 @@ export const managementEndpoints = [
   ...jobEndpoints,
   ...trashEndpoints,
   ...syncEndpoints,
+  ...sessionEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 /** An operation of the management API. */

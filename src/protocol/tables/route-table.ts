@@ -37,7 +37,18 @@ export interface Endpoint {
   /** `:name` and `:image` match one or more path segments, other placeholders one. */
   readonly path: string;
   readonly access:
-    'none' | 'ping' | 'token' | 'login' | 'browse' | 'pull' | 'push' | 'delete' | 'catalog' | 'monitor' | 'admin';
+    | 'none'
+    | 'anyone'
+    | 'ping'
+    | 'token'
+    | 'login'
+    | 'browse'
+    | 'pull'
+    | 'push'
+    | 'delete'
+    | 'catalog'
+    | 'monitor'
+    | 'admin';
   readonly spec: string;
   /** The supported query parameters. The management API refuses others; `/v2` ignores them. */
   readonly query?: readonly QueryParameter[];

@@ -41,6 +41,8 @@ const withoutCommand: readonly string[] = [
   'image.manifest',
   'image.history',
   'image.blob',
+  // For the web UI.
+  'session.get',
 ];
 
 /**

@@ -174,6 +174,7 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
   const fake: Registry = {
     middleware,
     management: (_req, _res, next) => next(),
+    ui: (_req, _res, next) => next(),
     ready: async () => {},
     health: async () => ({ status: 'ok', refusals: new Refusals({ emit: () => {} }).counts() }),
     events,

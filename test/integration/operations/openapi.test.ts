@@ -116,6 +116,7 @@ describe('docs/openapi.json', () => {
 
   it('describes the answers of the registry', async () => {
     await exchange('GET', '/v2/', 200);
+    await exchange('GET', `${api}/session`, 200);
     await exchange('HEAD', '/v2/', 200);
     await exchange('GET', '/v2/token?scope=repository:local/team/app:pull&service=x&offline_token=true', 200);
     const login = new URLSearchParams({ grant_type: 'password', username: 'root', password: 'password of root' });

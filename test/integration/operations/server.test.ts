@@ -59,6 +59,7 @@ function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusa
   return {
     middleware,
     management: (_req, _res, next) => next(),
+    ui: (_req, _res, next) => next(),
     ready: async () => {},
     health: async () => ({ ...health, refusals: new Refusals({ emit: () => {} }).counts() }),
     events,

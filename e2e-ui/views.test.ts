@@ -1,0 +1,46 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Browser } from 'playwright-core';
+import { findAxeProblems, findOverflow, launchBrowser, looks, openWindow, takeShot } from './support/browser.js';
+import { pushImage } from './support/fill.js';
+import { startUi, type UiScene } from './support/scene.js';
+
+/** Every view: its name, its address, and a text that appears when it is complete. */
+const views: readonly (readonly [name: string, address: string, text: string])[] = [
+  ['overview', '#/', 'Overview'],
+  ['repositories', '#/repositories', 'local'],
+  ['images', '#/images', 'team/app'],
+];
+
+let browser: Browser;
+let scene: UiScene;
+beforeAll(async () => {
+  browser = await launchBrowser();
+  scene = await startUi();
+  await pushImage(scene.client, 'local/team/app', '1');
+});
+afterAll(async () => {
+  await browser.close();
+  await scene.close();
+});
+
+describe.each(views)('the view %s', (name, address, text) => {
+  it.each(looks)('is accessible and fits the window in $scheme at $width px', async (look) => {
+    const { page, context, messages, foreign, requests } = await openWindow(browser, scene.origin, look);
+    await page.goto(scene.page + address);
+    await page.locator('main').getByText(text).first().waitFor();
+    await page.waitForLoadState('networkidle');
+    if (process.env['UI_SHOTS'] !== undefined) await takeShot(page, `${name}-${look.scheme}-${look.width}`);
+    try {
+      expect(await findAxeProblems(page)).toEqual([]);
+      expect(await findOverflow(page)).toBe(0);
+      expect(messages).toEqual([]);
+      expect(foreign).toEqual([]);
+      // The first one asks who uses the page.
+      expect(requests.slice(1).length, requests.join('\n')).toBeLessThanOrEqual(3);
+    } catch (error) {
+      await takeShot(page, `failed-${name}-${look.scheme}-${look.width}`);
+      throw error;
+    }
+    await context.close();
+  });
+});

@@ -1,0 +1,33 @@
+// The operations of the OpenAPI document for people who use the web UI.
+
+const text = { type: 'string' };
+const flag = { type: 'boolean' };
+
+const session = {
+  type: 'object',
+  properties: {
+    principal: {
+      type: ['object', 'null'],
+      properties: { id: text, groups: { type: 'array', items: text }, via: text },
+      required: ['id', 'groups', 'via'],
+    },
+    may: {
+      type: 'object',
+      properties: { admin: flag, monitor: flag, browse: flag },
+      required: ['admin', 'monitor', 'browse'],
+    },
+    mode: { enum: ['open', 'read-only', 'rules'] },
+    registry: {
+      type: 'object',
+      properties: { host: text, secure: flag, prefix: text, version: text },
+      required: ['host', 'secure', 'prefix', 'version'],
+    },
+    login: { type: 'object', properties: { password: flag, url: text }, required: ['password'] },
+  },
+  required: ['principal', 'may', 'mode', 'registry', 'login'],
+};
+
+/** The operations on sessions. */
+export const sessionOperations = {
+  'session.get': { answers: { 200: { schema: session } } },
+};

@@ -1,0 +1,159 @@
+import { signal } from '@preact/signals';
+
+/** The management API, relative to the page: the UI works under any path. Only this file sends requests. */
+const base = new URL('../api/v1/', document.baseURI);
+
+type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+
+/** An answer that is an error, or no answer at all. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  /** 0: the registry did not answer. */
+  readonly status: number;
+  readonly code: string;
+  readonly detail: unknown;
+  readonly requestId: string | undefined;
+
+  constructor(status: number, code: string, message: string, detail?: unknown, requestId?: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.detail = detail;
+    this.requestId = requestId;
+  }
+}
+
+/** Asks the user to log in. Resolves to whether someone is logged in now. */
+export type AskLogin = () => Promise<boolean>;
+
+/** What happens when the API answers 401. The session sets it. */
+export const askLogin = signal<AskLogin>(() => Promise.resolve(false));
+
+/** Returns the URL of a path of the API: `urlOf('images', { q: 'app' })`. */
+export function urlOf(path: string, query: Query = {}): string {
+  const url = new URL(path, base);
+  for (const [name, value] of Object.entries(query)) {
+    if (value === undefined) continue;
+    for (const one of Array.isArray(value) ? (value as readonly string[]) : [value]) {
+      url.searchParams.append(name, String(one));
+    }
+  }
+  return url.href;
+}
+
+/** Returns the path of an image in the API, to which callers append a fixed word. */
+export function imagePath(repository: string, image: string): string {
+  return `repositories/${repository}/images/${image}`;
+}
+
+/** Reads a document. @throws ApiError */
+export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {
+  return (await exchange<T>('GET', urlOf(path, query), undefined, signal)).document;
+}
+
+/** Sends a document, and returns the one that the API answers. @throws ApiError */
+export async function send<T = undefined>(
+  method: 'POST' | 'PUT' | 'DELETE',
+  path: string,
+  body?: object,
+  query?: Query,
+): Promise<T> {
+  return (await exchange<T>(method, urlOf(path, query), body)).document;
+}
+
+/** A complete list, or its start if it is too long. */
+export interface Listed<Item> {
+  readonly items: readonly Item[];
+  readonly isComplete: boolean;
+}
+
+/** Items per request of a list. */
+const pageSize = 1000;
+/** Longer lists are sorted and filtered by the registry. */
+const maxItems = 20_000;
+
+/** Reads a list with all of its pages, up to 20,000 items. @throws ApiError */
+export async function getAll<Item>(
+  path: string,
+  pick: (document: never) => readonly Item[],
+  query: Query = {},
+  options: {
+    readonly signal?: AbortSignal;
+    readonly max?: number;
+    readonly onPage?: (list: Listed<Item>) => void;
+  } = {},
+): Promise<Listed<Item>> {
+  const { max = maxItems } = options;
+  const items: Item[] = [];
+  let next: string | undefined = urlOf(path, { n: Math.min(pageSize, max), ...query });
+  while (next !== undefined && items.length < max) {
+    const { document: page, link }: Answer<never> = await exchange<never>('GET', next, undefined, options.signal);
+    items.push(...pick(page));
+    next = link;
+    if (next !== undefined) options.onPage?.({ items: [...items], isComplete: false });
+  }
+  return { items, isComplete: next === undefined };
+}
+
+interface Answer<T> {
+  readonly document: T;
+  /** The URL of the next page. */
+  readonly link?: string | undefined;
+}
+
+async function exchange<T>(
+  method: string,
+  url: string,
+  body?: object,
+  signal?: AbortSignal,
+  isRepeated = false,
+): Promise<Answer<T>> {
+  const response = await request(method, url, body, signal);
+  if (response.status === 401 && !isRepeated && !isAboutLogin(method, url) && (await askLogin.value())) {
+    return exchange(method, url, body, signal, true);
+  }
+  if (!response.ok) throw await toError(response);
+  const document = (response.status === 204 ? undefined : await response.json()) as T;
+  return { document, link: nextOf(response) };
+}
+
+function isAboutLogin(method: string, url: string): boolean {
+  return method !== 'GET' && url === urlOf('session');
+}
+
+async function request(method: string, url: string, body?: object, signal?: AbortSignal): Promise<Response> {
+  const headers: Record<string, string> = { Accept: 'application/json', 'X-Artifactapi-Client': 'ui' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  try {
+    return await fetch(url, {
+      method,
+      headers,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  } catch (cause) {
+    if (signal?.aborted === true) throw cause;
+    throw new ApiError(0, 'UNREACHABLE', 'the registry did not answer');
+  }
+}
+
+async function toError(response: Response): Promise<ApiError> {
+  const requestId = response.headers.get('X-Request-Id') ?? undefined;
+  const document = (await response.json().catch(() => undefined)) as
+    | { readonly errors?: readonly { readonly code: string; readonly message: string; readonly detail?: unknown }[] }
+    | undefined;
+  const [error] = document?.errors ?? [];
+  const { code = 'UNKNOWN', message = `the registry answered ${response.status}`, detail } = error ?? {};
+  return new ApiError(response.status, code, message, detail, requestId);
+}
+
+/** The link is relative to the server or absolute; only its query matters, because a proxy may have changed the path. */
+function nextOf(response: Response): string | undefined {
+  const [, target] = /<([^>]+)>\s*;\s*rel="?next/.exec(response.headers.get('Link') ?? '') ?? [];
+  if (target === undefined) return undefined;
+  const url = new URL(response.url);
+  url.search = new URL(target, url).search;
+  return url.href;
+}

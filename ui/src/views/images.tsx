@@ -1,0 +1,143 @@
+import type { VNode } from 'preact';
+import type { ImageDocument } from '../../../src/protocol/documents/images.js';
+import type { ViewProps } from '../app.tsx';
+import { getAll, type Listed } from '../api.ts';
+import { compareNaturally, count, createFilter, formatBytes, formatNumber } from '../format.ts';
+import { hrefOf, setQuery } from '../location.ts';
+import { FilterField, SelectField } from '../parts/field.tsx';
+import { Page } from '../parts/page.tsx';
+import { Answered, Empty } from '../parts/problem.tsx';
+import { Table, type Column } from '../parts/table.tsx';
+import { Bytes, When } from '../parts/texts.tsx';
+import { useAnswer } from '../use-answer.ts';
+
+/** The images of all repositories, or of one. */
+export function Images({ query }: ViewProps): VNode {
+  const q = query.get('q') ?? '';
+  const repository = query.get('repository') ?? '';
+  const answer = useAnswer(
+    (signal, showPart: (part: Listed<ImageDocument>) => void) =>
+      getAll(
+        'images',
+        (page: { images: ImageDocument[] }) => page.images,
+        { repository: repository === '' ? undefined : repository },
+        { signal, onPage: showPart },
+      ),
+    [repository],
+  );
+  const names = [...new Set((answer.value?.items ?? []).map((image) => image.repository))].sort(compareNaturally);
+  const offered = repository === '' ? names : [repository];
+  return (
+    <Page title="Images">
+      <div class="tools">
+        <FilterField label="Filter images" value={q} onInput={(text) => setQuery({ q: text })} />
+        <SelectField
+          label="Repository"
+          isCompact
+          value={repository}
+          options={[['', 'all repositories'], ...offered.map((name) => [name, name] as const)]}
+          onChange={(name) => setQuery({ repository: name })}
+        />
+        <Answered answer={{ ...answer, problem: undefined }} what="">
+          {({ items }) => <ImageCount items={items.filter(matches(q))} />}
+        </Answered>
+      </div>
+      <Answered answer={answer} what="The images could not be read">
+        {({ items }) => <ImageTable items={items.filter(matches(q))} isFiltered={q !== ''} />}
+      </Answered>
+    </Page>
+  );
+}
+
+function matches(q: string): (image: ImageDocument) => boolean {
+  const matchesText = createFilter(q);
+  return ({ repository, name }) => matchesText(`${repository}/${name}`) || matchesText(name);
+}
+
+function ImageCount({ items }: { readonly items: readonly ImageDocument[] }): VNode {
+  const bytes = items.reduce((sum, image) => sum + image.size_bytes, 0);
+  return (
+    <output class="count">
+      {count(items.length, 'image')}, {formatBytes(bytes)}
+    </output>
+  );
+}
+
+function ImageTable({
+  items,
+  isFiltered,
+}: {
+  readonly items: readonly ImageDocument[];
+  readonly isFiltered: boolean;
+}): VNode {
+  if (items.length > 0) return <Table caption="Images" rows={items} columns={columns} keyOf={nameOf} order={byName} />;
+  if (isFiltered) return <Empty>No image matches the filter.</Empty>;
+  return (
+    <Empty>
+      <p>There are no images yet. The first push creates an image.</p>
+    </Empty>
+  );
+}
+
+const byName = { key: 'name', isDescending: false };
+
+function nameOf({ repository, name }: ImageDocument): string {
+  return `${repository}/${name}`;
+}
+
+const timeOf = (at: string | null): number => (at === null ? 0 : Date.parse(at));
+
+const columns: readonly Column<ImageDocument>[] = [
+  {
+    key: 'name',
+    title: 'Image',
+    compare: (one, other) => compareNaturally(nameOf(one), nameOf(other)),
+    cell: (image) => (
+      <a href={hrefOf(`/images/${nameOf(image)}`)}>
+        <span class="faint">{image.repository}/</span>
+        {image.name}
+      </a>
+    ),
+  },
+  {
+    key: 'tags',
+    title: 'Tags',
+    isNumber: true,
+    isLargestFirst: true,
+    compare: (one, other) => one.tags - other.tags,
+    cell: ({ tags }) => formatNumber(tags),
+  },
+  {
+    key: 'size',
+    title: 'Size',
+    isNumber: true,
+    isLargestFirst: true,
+    compare: (one, other) => one.size_bytes - other.size_bytes,
+    cell: (image) => <Bytes value={image.size_bytes} />,
+  },
+  {
+    key: 'pushed',
+    title: 'Last push',
+    isWide: true,
+    isLargestFirst: true,
+    compare: (one, other) => timeOf(one.pushed_at) - timeOf(other.pushed_at),
+    cell: (image) => <When at={image.pushed_at} />,
+  },
+  {
+    key: 'pulled',
+    title: 'Last pull',
+    isWide: true,
+    isLargestFirst: true,
+    compare: (one, other) => timeOf(one.pulled_at) - timeOf(other.pulled_at),
+    cell: (image) => <When at={image.pulled_at} />,
+  },
+  {
+    key: 'pulls',
+    title: 'Pulls, 30 days',
+    isNumber: true,
+    isWide: true,
+    isLargestFirst: true,
+    compare: (one, other) => one.recent_pulls - other.recent_pulls,
+    cell: ({ recent_pulls: pulls }) => formatNumber(pulls),
+  },
+];
