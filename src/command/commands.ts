@@ -83,7 +83,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addServerCommands(program, io);
   addJobCommands(program, io);
   addEventCommand(program, io);
-  addBackupCommands(program);
+  addBackupCommands(program, io);
   addImportRegistryCommand(program);
   addRepairCommand(program);
   addCompletionCommand(program, io);

@@ -19,6 +19,7 @@ export interface SharedParts extends Stores {
   readonly manifests: ManifestCache;
   readonly damage: DamagedBlobs;
   readonly quarantine: BlobQuarantine;
+  readonly trashRoom: Pick<TrashRoom, 'lastEmptied'>;
   readonly runtime: Runtime;
   readonly digestLocks: KeyedMutex;
 }
@@ -46,7 +47,17 @@ export function createSharedParts(
   const blobs = undamagedStore(unguardedBlobs, damage);
   return {
     pushedBlobs: roomMakingStore(blobs, (bytes) => room.ensureRoom(bytes)),
-    shared: { ...stores, blobs, unguardedBlobs, manifests, damage, quarantine, runtime, digestLocks: new KeyedMutex() },
+    shared: {
+      ...stores,
+      blobs,
+      unguardedBlobs,
+      manifests,
+      damage,
+      quarantine,
+      trashRoom: room,
+      runtime,
+      digestLocks: new KeyedMutex(),
+    },
     onDeletedBytes: (digest) => {
       manifests.delete(digest);
       damage.forget(digest);

@@ -10,6 +10,7 @@ import type { GarbageReport } from './garbage.js';
 import type { Actor } from './journal.js';
 import type { IndexFailure } from './index-status.js';
 import type { ImageKey, CacheOutcome, Provenance } from './images.js';
+import type { EmptiedTrash } from './trash.js';
 
 /** The health of one component. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
 export interface ComponentHealth {
@@ -106,6 +107,8 @@ export interface RegistryEvents {
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];
+  /** The trash, or a part of it, was deleted before it expired, to make room for a push on a full disk. */
+  'trash.emptied': [EmptiedTrash];
   'backup.completed': [BackupReport];
   'blob.damaged': [DamageRecord];
   'blob.healed': [{ digest: Digest }];

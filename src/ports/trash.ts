@@ -35,6 +35,13 @@ export interface Trash {
   expired(before: number, limit: number): Promise<readonly TrashItem[]>;
 }
 
+/** What was deleted from the trash before it expired, to make room for a push on a full disk. */
+export interface EmptiedTrash {
+  readonly emptiedAt: number;
+  readonly manifests: number;
+  readonly bytes: number;
+}
+
 /** What to restore from the trash. */
 export interface RestoreRequest {
   readonly image: string;

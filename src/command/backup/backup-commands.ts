@@ -2,6 +2,10 @@
 
 import type { Command } from 'commander';
 import type { WorkOptions } from '../../ports/backup.js';
+import { runConnected } from '../client/client-command.js';
+import { startAndWait } from '../client/commands/jobs.js';
+import type { ConnectionFlags } from '../client/connection.js';
+import { reportFailure, type CommandIo } from '../command-io.js';
 import { backupStoppedFolder, restoreBackup, verifyBackup } from '../../storage/backup/backups.js';
 import { formatBackup, formatCheck, formatRestore } from './backup-report.js';
 import { WorkLine } from './work-line.js';
@@ -15,20 +19,26 @@ interface Outcome {
 const damageFound = 1;
 const partlyDone = 3;
 
+interface BackupFlags extends ConnectionFlags {
+  readonly json?: true;
+}
+
 /** Adds `backup` and `restore`. */
-export function addBackupCommands(program: Command): void {
+export function addBackupCommands(program: Command, io: CommandIo): void {
   const backup = program
     .command('backup')
-    .description('Back up a data folder, or update an existing backup')
-    .argument('<folder>', 'folder of the backup: on another disk if possible; created if it does not exist')
+    .description('Back up a registry, or update an existing backup')
+    .argument(
+      '[folder]',
+      'folder of the backup: on another disk if possible; created if it does not exist. Of a running registry: below its option backups.folder',
+    )
     // Not a required option: commander would require it of `verify` too.
     .option('--data <folder>', 'data folder of a stopped registry')
-    .action((folder: string, { data }: { readonly data?: string }) =>
-      runWork(async (work) => {
-        if (data === undefined) throw new Error('--data <folder> is required');
-        const report = await backupStoppedFolder(data, folder, work);
-        return { text: formatBackup(report), status: report.damaged.length > 0 ? partlyDone : 0 };
-      }),
+    .option('--url <url>', 'URL of a running registry, which writes the backup in a job')
+    .option('--user <name:password>', 'login at the running registry')
+    .option('--json', 'print the job as JSON')
+    .action((folder: string | undefined, flags: BackupFlags) =>
+      flags.url === undefined ? backUpFolder(folder, flags.data) : backUpServer(folder, flags, io),
     );
   backup
     .command('verify')
@@ -52,6 +62,21 @@ export function addBackupCommands(program: Command): void {
         return { text: formatRestore(report), status: report.damaged.length > 0 ? partlyDone : 0 };
       }),
     );
+}
+
+function backUpFolder(folder: string | undefined, data: string | undefined): Promise<void> {
+  return runWork(async (work) => {
+    if (data === undefined)
+      throw new Error('name a stopped registry by --data <folder>, or a running one by --url <url>');
+    if (folder === undefined) throw new Error('name the folder of the backup');
+    const report = await backupStoppedFolder(data, folder, work);
+    return { text: formatBackup(report), status: report.damaged.length > 0 ? partlyDone : 0 };
+  });
+}
+
+function backUpServer(folder: string | undefined, flags: BackupFlags, io: CommandIo): Promise<void> {
+  const request = { kind: 'backup', ...(folder === undefined ? {} : { folder }) };
+  return reportFailure(io, () => runConnected(io, flags, (run) => startAndWait(run, request)));
 }
 
 async function runWork(run: (work: WorkOptions) => Promise<Outcome>): Promise<void> {

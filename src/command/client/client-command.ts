@@ -108,7 +108,8 @@ export function collect(value: string, before: readonly string[] = []): readonly
   return [...before, value];
 }
 
-async function runConnected<F extends ConnectionFlags & { readonly json?: true }>(
+/** Connects to the registry that the flags name, and runs a command with it. @throws CommandError */
+export async function runConnected<F extends ConnectionFlags & { readonly json?: true }>(
   io: CommandIo,
   flags: F,
   work: (run: Run<F>) => Promise<void>,

@@ -51,6 +51,11 @@ export class Output {
     else this.#writeDocument(this.#io.stdout, document, columns);
   }
 
+  /** Prints an empty line between parts of a text. */
+  section(): void {
+    if (!this.#isJson) this.#io.stdout.write('\n');
+  }
+
   /** Prints what a command is about to do, to stderr: stdout is for its result. */
   preview(title: string, document: Document, columns: readonly Column[]): void {
     this.#io.stderr.write(`${title}\n`);

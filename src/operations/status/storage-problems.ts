@@ -3,9 +3,12 @@ import type { DamageRecords } from '../../ports/backup.js';
 import type { BlobStore } from '../../ports/bytes.js';
 import type { Quarantine } from '../../ports/garbage.js';
 import type { MetadataStore } from '../../ports/metadata.js';
+import type { Runtime } from '../../ports/runtime.js';
 import type { ProblemSource, RegistryProblem } from '../../ports/status.js';
+import type { EmptiedTrash } from '../../ports/trash.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
 import { formatSize } from '../../protocol/format-bytes.js';
+import { isRecent } from '../../protocol/recent.js';
 
 /** What the sources look at. */
 export interface StorageProblemParts {
@@ -13,12 +16,16 @@ export interface StorageProblemParts {
   readonly blobs: BlobStore;
   readonly damage: Pick<DamageRecords, 'list'>;
   readonly quarantine: Pick<Quarantine, 'list'>;
+  readonly trashRoom: { readonly lastEmptied: EmptiedTrash | undefined };
+  readonly runtime: Pick<Runtime, 'now'>;
 }
 
 /** With a smaller part of the disk free, it is low. */
 const lowPart = 0.05;
 /** It is low too when less than this many times the reserve is free. */
 const lowReserves = 4;
+/** How long an emptied trash is reported. */
+const emptiedMs = 7 * 24 * 3_600_000;
 /** Quarantined blobs that are counted. */
 const maxCounted = 1000;
 
@@ -32,6 +39,7 @@ export function createStorageSources(parts: StorageProblemParts): readonly Probl
     { name: 'disk', find: async () => one(await findDiskProblem(parts)) },
     { name: 'damaged blobs', find: async () => one(await findDamage(parts)) },
     { name: 'quarantine', find: async () => one(await findOrphans(parts)) },
+    { name: 'trash', find: async () => one(findEmptiedTrash(parts)) },
     { name: 'stored bytes', find: async () => one(await findUncounted(parts)) },
   ];
 }
@@ -105,6 +113,19 @@ async function findOrphans({ quarantine }: StorageProblemParts): Promise<Registr
     sinceAt: Math.min(...items.map(({ quarantinedAt }) => quarantinedAt)),
     advice:
       'nothing, after a crash: they are deleted when they expire; after a lost index, restore a backup before that ("artifactapi quarantine")',
+  };
+}
+
+function findEmptiedTrash({ trashRoom, runtime }: StorageProblemParts): RegistryProblem | undefined {
+  const emptied = trashRoom.lastEmptied;
+  if (emptied === undefined || !isRecent(emptied.emptiedAt, emptiedMs, runtime.now())) return undefined;
+  const { emptiedAt, manifests, bytes } = emptied;
+  return {
+    kind: 'trash-emptied',
+    severity: 'warning',
+    what: `${manifests} deleted manifests left the trash early, because the disk was full: ${formatSize(bytes)}`,
+    sinceAt: emptiedAt,
+    advice: 'enlarge the disk; "artifactapi events --type manifest.purged" lists them',
   };
 }
 

@@ -1,10 +1,11 @@
 import type { BlobStore } from '../../ports/bytes.js';
-import type { MetadataStore, MetadataWriter } from '../../ports/metadata.js';
+import type { MetadataStore, MetadataWriter, WriteOptions } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
-import type { TrashItem } from '../../ports/trash.js';
+import type { EmptiedTrash, TrashItem } from '../../ports/trash.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
 import { timeLeft } from '../../protocol/recent.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
+import { system } from '../../util/system-actor.js';
 import { missingOf } from '../content/missing-room.js';
 
 /** The pause after an attempt to make room that did not suffice. */
@@ -28,9 +29,15 @@ export class TrashRoom {
   readonly #parts: TrashRoomParts;
   readonly #making = new SingleFlight<void>();
   #restUntil = 0;
+  #lastEmptied: EmptiedTrash | undefined;
 
   constructor(parts: TrashRoomParts) {
     this.#parts = parts;
+  }
+
+  /** What was last deleted to make room, since the start of the process. */
+  get lastEmptied(): EmptiedTrash | undefined {
+    return this.#lastEmptied;
   }
 
   /**
@@ -65,8 +72,11 @@ export class TrashRoom {
     // If emptying the whole trash would not suffice, keep it.
     if (enough < 0) return;
     const doomed = old.slice(0, enough + 1);
-    runtime.log.warn({ missingBytes, manifests: doomed.length }, 'disk full: trash emptied before it expired');
-    await dropTrash(metadata, doomed);
+    const emptied: EmptiedTrash = { emptiedAt: runtime.now(), manifests: doomed.length, bytes: freedBytesOf(doomed) };
+    runtime.log.warn({ missingBytes, ...emptied }, 'disk full: trash emptied before it expired');
+    await dropTrash(metadata, doomed, { actor: system, at: emptied.emptiedAt });
+    this.#lastEmptied = emptied;
+    runtime.emit('trash.emptied', emptied);
     await collect();
   }
 }
@@ -86,10 +96,20 @@ export async function expireTrash(
   }
 }
 
-async function dropTrash(metadata: MetadataWriter, items: readonly TrashItem[]): Promise<void> {
+/** @param by records the deletions in the journal. */
+async function dropTrash(
+  metadata: MetadataWriter,
+  items: readonly TrashItem[],
+  by?: WriteOptions['by'],
+): Promise<void> {
   for (const { at, digest, deletedAt } of items) {
-    await metadata.tryApply([{ type: 'trash.delete', at, digest, since: deletedAt, deletedAt }], { durable: false });
+    const drop = { type: 'trash.delete', at, digest, since: deletedAt, deletedAt } as const;
+    await metadata.tryApply([drop], { durable: false, by });
   }
+}
+
+function freedBytesOf(items: readonly TrashItem[]): number {
+  return items.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Returns the store with another `ensureRoom`. */

@@ -89,7 +89,7 @@ it('backup: killed in the middle, it leaves the previous backup whole, and runni
 it('backup and restore report usage errors and refusals with status 1', async () => {
   await pushMany('a', 1);
   const cases: readonly (readonly [readonly string[], string])[] = [
-    [['backup', backup], 'artifactapi: --data <folder> is required\n'],
+    [['backup', backup], 'artifactapi: name a stopped registry by --data <folder>, or a running one by --url <url>\n'],
     [['backup', path.join(data, 'x'), '--data', data], 'x is inside the data folder'],
     [['backup', 'verify', backup], `artifactapi: ${backup} is not a complete backup: it has no backup.json\n`],
     [['restore', backup, '--data', path.join(folder, 'x')], 'is not a complete backup'],

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { restoreBackup, verifyBackup } from '../../../src/storage/backup/backups.js';
 import { Client } from '../../support/clients/client.js';
 import { postJob, runJob, type JobDocument } from '../../support/clients/jobs.js';
+import { runCommand } from '../../support/servers/run-command.js';
 import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 import { digest } from '../../support/content/content.js';
 import {
@@ -43,6 +44,14 @@ const collectNow = (one: Client): Promise<unknown> =>
   one.post('/api/v1/gc', { headers: { 'Content-Type': 'application/json' }, body: '{"grace_seconds":0}' });
 
 describe('a backup of a running registry', () => {
+  it('is made by the command, which prints the job', async () => {
+    await pushSmallImage(client, 'local/a', 'v1', 3000);
+    const { code, stdout, stderr } = await runCommand(['backup', 'nightly', '--url', registry.url, '--json']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(JSON.parse(stdout)).toMatchObject({ kind: 'backup', state: 'succeeded', report: { folder: 'nightly' } });
+    expect(await verifyBackup(path.join(folder, 'backups', 'nightly'))).toMatchObject({ images: 1, damaged: [] });
+  });
+
   it('contains every image acknowledged before it, complete, under 8 clients that push, delete and collect', async () => {
     const acknowledged: PushedImage[] = [];
     const deleted = new Set<PushedImage>();
@@ -140,6 +149,13 @@ describe('a backup through the API refuses', () => {
     const answer = await postJob(client, { kind: 'backup', ...document });
     expect(answer.status).toBe(400);
     expect(JSON.stringify(await answer.json())).toContain(JSON.stringify(problem).slice(1, -1));
+  });
+
+  it('where the command names no registry that has a folder for backups', async () => {
+    const other = await startRegistry({ reserveBytes: 0 });
+    const { code, stderr } = await runCommand(['backup', '--url', other.url]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('set backups.folder')]);
+    await other.close();
   });
 
   it('where backups.folder is not set', async () => {

@@ -166,6 +166,10 @@ it('a change applies to the next request', async () => {
   expect((await ask()).header('docker-content-digest')).toBe(moved.digest);
 });
 
+async function problems(): Promise<unknown> {
+  return ((await client.get('/api/v1/status')).json() as { problems: unknown }).problems;
+}
+
 it.each(['made', 'all'])('an open circuit breaker is logged with the repository, and explained by %s', async (name) => {
   await create({});
   await send('POST', 'repositories', { name: 'all', package_type: 'docker', repo_type: 'virtual', members: ['made'] });
@@ -180,7 +184,10 @@ it.each(['made', 'all'])('an open circuit breaker is logged with the repository,
   expect(server.log.filter(({ message }) => message === 'circuit breaker opened')).toMatchObject([
     { level: 'warn', fields: { repository: 'made', upstream: new URL(fault.url).host, reason: 'it answered 502' } },
   ]);
-  expect((await explain())['breaker']).toEqual({ state: 'open', failures: 5, last_failure: 'it answered 502' });
+  const opened = expect.stringMatching(/^\d{4}-.*Z$/) as string;
+  const breaker = { state: 'open', failures: 5, last_failure: 'it answered 502', opened_at: opened };
+  expect((await explain())['breaker']).toEqual(breaker);
+  expect(await problems()).toMatchObject([{ kind: 'upstream-failing', where: 'made', since: opened }]);
   fault.heal();
   clock.advance(11);
   await client.get('/v2/made/team/x/manifests/1');
@@ -199,4 +206,9 @@ it('refused credentials are logged with the repository, and explained', async ()
   });
   const explained = (await client.get('/api/v1/explain?name=made/team/app&reference=v1')).json();
   expect(explained).toMatchObject({ problem: expect.stringContaining('credentials') as string });
+  expect(await problems()).toMatchObject([{ kind: 'credentials-refused', severity: 'error', where: 'made' }]);
+  fault.auth = { type: 'basic', username: 'robot', password: 'wrong' };
+  clock.advance(61);
+  await client.get('/v2/made/team/app/manifests/v1');
+  expect(await problems()).toEqual([]);
 });

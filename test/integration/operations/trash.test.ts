@@ -230,8 +230,15 @@ describe('the trash of a local repository', () => {
     await remove(old.manifest.digest);
     clock.advance(2 * day);
     await remove(recent.manifest.digest);
+    const emptied: object[] = [];
+    server.registry.events.on('trash.emptied', (event) => emptied.push(event));
     const next = imageOf('next', 600_000);
     await push(next, 'next');
+    expect(emptied).toMatchObject([{ manifests: 1, bytes: expect.any(Number) as number }]);
+    const purged = (await client.get('/api/v1/events?types=manifest.purged')).json();
+    expect(purged).toMatchObject({ events: [{ digest: old.manifest.digest, by: { principal: 'system' } }] });
+    const { problems } = (await client.get('/api/v1/status')).json() as { problems: { kind: string }[] };
+    expect(problems.map(({ kind }) => kind)).toContain('trash-emptied');
     expect((await trash()).map(({ tags }) => tags)).toEqual([['recent']]);
     await expectPull('next', next);
     const tooLarge = someBytes('too large', 600_000);

@@ -21,6 +21,8 @@ const fine: StorageProblemParts = {
   blobs: storeWith({ freeBytes: 50 * gibibyte, totalBytes: 100 * gibibyte, reserveBytes: 0, isReserveComplete: true }),
   damage: { list: async () => [] },
   quarantine: { list: async () => ({ items: [], more: false }) },
+  trashRoom: { lastEmptied: undefined },
+  runtime: { now: () => 700_000_000 },
 };
 
 function storeWith(space: SpaceStatus | undefined, isFull = false): StorageProblemParts['blobs'] {
@@ -80,6 +82,11 @@ async function findAll(sources: readonly ProblemSource[]): Promise<readonly Regi
 describe('the problems of the stores', () => {
   it('are none when everything works', async () => {
     expect(await findAll(createStorageSources(fine))).toEqual([]);
+  });
+
+  it('do not include trash that was emptied seven days ago', async () => {
+    const trashRoom = { lastEmptied: { emptiedAt: 95_200_000, manifests: 3, bytes: 2048 } };
+    expect(await findAll(createStorageSources({ ...fine, trashRoom }))).toEqual([]);
   });
 
   it.each<[string, Partial<StorageProblemParts>, object]>([
@@ -162,6 +169,11 @@ describe('the problems of the stores', () => {
         },
       },
       { kind: 'blobs-quarantined', severity: 'notice', sinceAt: 6, what: /^more than 1 blobs .*: 2 KiB$/ },
+    ],
+    [
+      'trash that was emptied in the last seven days because the disk was full',
+      { trashRoom: { lastEmptied: { emptiedAt: 95_200_001, manifests: 3, bytes: 2048 } } },
+      { kind: 'trash-emptied', severity: 'warning', sinceAt: 95_200_001, what: /^3 deleted manifests .*: 2 KiB$/ },
     ],
     [
       'an index of an earlier release',

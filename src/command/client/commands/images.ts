@@ -6,7 +6,7 @@ import type { Column } from '../format.js';
 import { parseImageName } from '../image-name.js';
 
 const imageColumns: readonly Column[] = [
-  ['image', ({ repository, name }) => `${String(repository)}/${String(name)}`],
+  ['image', ({ repository, name }) => pathOf(repository, name)],
   ['tags', 'tags', 'count'],
   ['manifests', 'manifests', 'count'],
   ['size', 'size_bytes', 'bytes'],
@@ -21,7 +21,41 @@ const tagColumns: readonly Column[] = [
   ['updated', 'updated_at', 'time'],
 ];
 
-/** Adds the commands that list images and tags. */
+const summaryColumns: readonly Column[] = [
+  ['members', 'members', 'list'],
+  ['tags', 'tags', 'count'],
+  ['manifests', 'manifests', 'count'],
+  ['without a tag', 'untagged', 'count'],
+  ['size', 'size_bytes', 'bytes'],
+  ['only here', 'unique_bytes', 'bytes'],
+  ['pushed', 'pushed_at', 'time'],
+  ['pulled', 'pulled_at', 'time'],
+  ['pulls', 'pulls', 'count'],
+];
+
+const manifestColumns: readonly Column[] = [
+  ['digest', 'digest'],
+  ['type', 'media_type'],
+  ['artifact type', 'artifact_type'],
+  ['size', 'size_bytes', 'bytes'],
+  ['pushed', 'pushed_at', 'time'],
+  ['tags', 'tags', 'list'],
+  ['named by', 'named_by', 'list'],
+  ['platforms', ({ platforms }) => each(platforms, 'platform'), 'list'],
+  ['layers', ({ layers }) => each(layers, 'digest'), 'list'],
+  ['referrers', ({ referrers }) => each(referrers, 'digest'), 'list'],
+  ['subject', 'subject'],
+];
+
+const moveColumns: readonly Column[] = [
+  ['when', 'at', 'time'],
+  ['by', ({ by }) => (by as Document)['principal']],
+  ['digest', 'digest', 'digest'],
+  ['before', 'was', 'digest'],
+  ['present', 'present', 'flag'],
+];
+
+/** Adds the commands that show images and tags. */
 export function addImageCommands(program: Command, io: CommandIo): void {
   addClientCommand(
     program,
@@ -50,23 +84,74 @@ export function addImageCommands(program: Command, io: CommandIo): void {
       return output.list(tags, tagColumns, 'no tags');
     },
   );
+  addDetailCommands(program, io);
 }
 
-/** Returns the documents of images, with the name of their repository. */
-async function* listImages(client: ApiClient, only: string | undefined): AsyncGenerator<Document> {
-  const repositories = only === undefined ? await listStoring(client) : [only];
-  for (const repository of repositories) {
-    for await (const image of client.list('image.list', 'images', { params: { repository } }))
-      yield { repository, ...image };
-  }
+function addDetailCommands(program: Command, io: CommandIo): void {
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'summary <image>',
+      description: 'Show the figures of an image, and how much only it needs',
+      summary: 'Show the figures of an image',
+      examples: ['artifactapi summary local/team/app'],
+    },
+    async ({ client, output }, name) => {
+      const { repository, image, reference } = parseImageName(name);
+      if (reference !== undefined) throw usageError(`"${name}" names a tag: summary describes the whole image`);
+      output.document(await client.request('image.summary', { params: { repository, image } }), summaryColumns);
+    },
+  );
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'manifest <image>',
+      description:
+        'Describe what a tag or a digest of an image names: platforms, layers, signatures; by default "latest"',
+      summary: 'Describe a manifest',
+      examples: [
+        'artifactapi manifest local/team/app:1.2',
+        'artifactapi manifest local/team/app:1.2 --json | jq -r .raw',
+      ],
+    },
+    async ({ client, output }, name) => {
+      const { repository, image, reference } = parseImageName(name);
+      const request = { params: { repository, image }, query: { reference } };
+      output.document(await client.request('image.manifest', request), manifestColumns);
+    },
+  );
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'history <image>',
+      description: 'List what a tag named before, and who moved it; write the image with the tag',
+      summary: 'List what a tag named before',
+      examples: ['artifactapi history local/team/app:latest'],
+    },
+    ({ client, output }, name) => {
+      const { repository, image, reference: tag } = parseImageName(name);
+      if (tag === undefined) throw usageError(`name a tag: ${name}:<tag>`);
+      const moves = client.list('image.history', 'moves', { params: { repository, image }, query: { tag } });
+      return output.list(moves, moveColumns, 'the tag was never moved');
+    },
+  );
 }
 
-/** Returns the repositories that store images themselves. A virtual one would list those of its members again. */
-async function listStoring(client: ApiClient): Promise<readonly string[]> {
-  const names: string[] = [];
-  for await (const { name, repo_type: type } of client.list('repository.list', 'repositories'))
-    if (type !== 'virtual') names.push(String(name));
-  return names;
+function listImages(client: ApiClient, repository: string | undefined): AsyncGenerator<Document> {
+  if (repository === undefined) return client.list('image.listAll', 'images');
+  return client.list('image.list', 'images', { params: { repository } });
+}
+
+/** Returns the field of each of the documents in a list. */
+function each(list: unknown, field: string): readonly unknown[] {
+  return (list as readonly Document[]).map((one) => one[field]);
+}
+
+function pathOf(repository: unknown, image: unknown): string {
+  return `${String(repository)}/${String(image)}`;
 }
 
 function shortType(type: unknown): unknown {

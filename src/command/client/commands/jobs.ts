@@ -131,6 +131,15 @@ async function afterStart(run: Run, job: Document, isAwaited: boolean): Promise<
   else run.output.done(`started job ${String(job['id'])}`, job);
 }
 
+/**
+ * Starts a job, shows its progress until it ends, and prints it.
+ * @throws CommandError with exit code 1 if it failed, and 3 if it is done in part.
+ */
+export async function startAndWait(run: Run, document: object): Promise<void> {
+  const { id } = await run.client.request('job.start', { document });
+  await finish(run, String(id));
+}
+
 async function finish(run: Run, id: string): Promise<void> {
   const job = await waitForJob(run.client, id, run.io);
   printJob(run, job);

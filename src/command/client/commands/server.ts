@@ -15,8 +15,57 @@ const changeColumns: readonly Column[] = [
   ['to', 'to'],
 ];
 
+const statusColumns: readonly Column[] = [
+  ['stored', 'stored_bytes', 'bytes'],
+  ['reclaimable', ({ reclaimable }) => (reclaimable as Document | null)?.['bytes'], 'bytes'],
+  ['in the trash', 'trash_bytes', 'bytes'],
+  ['free on the disk', ({ disk }) => (disk as Document | null | undefined)?.['free_bytes'], 'bytes'],
+  ['size of the disk', ({ disk }) => (disk as Document | null | undefined)?.['total_bytes'], 'bytes'],
+];
+
+const figureColumns: readonly Column[] = [
+  ['repository', 'name'],
+  ['type', 'repo_type'],
+  ['images', 'images', 'count'],
+  ['tags', 'tags', 'count'],
+  ['size', 'bytes', 'bytes'],
+  ['only here', 'unique_bytes', 'bytes'],
+  ['last push', 'pushed_at', 'time'],
+  ['upstream', ({ upstream }) => (upstream as Document | undefined)?.['state']],
+];
+
+const problemColumns: readonly Column[] = [
+  ['problem', 'what'],
+  ['severity', 'severity'],
+  ['where', 'where'],
+  ['since', 'since', 'time'],
+  ['advice', 'advice'],
+];
+
 /** Adds the commands about the server itself. */
 export function addServerCommands(program: Command, io: CommandIo): void {
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'status',
+      description: 'Show how much is stored where, and what needs a person: problems with advice',
+      summary: 'Show how much is stored, and problems',
+      examples: ['artifactapi status', "artifactapi status --json | jq -r '.problems[].what'"],
+    },
+    async ({ client, output }) => {
+      const status = await client.request('status.get');
+      output.document(status, statusColumns);
+      if (output.isJson) return;
+      const { repositories, problems = [] } = status as { readonly [key: string]: readonly Document[] | undefined };
+      output.section();
+      await output.list(repositories ?? [], figureColumns, 'no repositories');
+      for (const problem of problems) {
+        output.section();
+        output.document(problem, problemColumns);
+      }
+    },
+  );
   addClientCommand(
     program,
     io,

@@ -11,7 +11,8 @@ import {
 import { requireTerminal, confirm } from '../confirm.js';
 import type { Column } from '../format.js';
 import { showJob } from '../job-progress.js';
-import { parseSeconds } from '../settings.js';
+import { startAndWait } from './jobs.js';
+import { parseBytes, parseSeconds } from '../settings.js';
 
 interface PendingBlobs {
   readonly blobs: number;
@@ -41,7 +42,14 @@ const quarantineColumns: readonly Column[] = [
   ['expires', 'expires_at', 'time'],
 ];
 
-/** Adds the commands that free disk space: `gc` and `quarantine`. */
+const damageColumns: readonly Column[] = [
+  ['digest', 'digest', 'digest'],
+  ['problem', 'problem'],
+  ['found', 'found_at', 'time'],
+  ['needed by', ({ uses }) => describeUses(uses), 'list'],
+];
+
+/** Adds the commands about stored blobs: `gc`, `quarantine`, `scrub` and `damage`. */
 export function addSpaceCommands(program: Command, io: CommandIo): void {
   addClientCommand(
     program,
@@ -77,6 +85,48 @@ export function addSpaceCommands(program: Command, io: CommandIo): void {
     },
   );
   addQuarantineCommands(program, io);
+  addDamageCommands(program, io);
+}
+
+function addDamageCommands(program: Command, io: CommandIo): void {
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'scrub [repository]',
+      description: 'Hash all blobs again, or those of one repository, to find damage; exits with 3 if there is any',
+      summary: 'Hash all blobs again to find damage',
+      examples: ['artifactapi scrub', 'artifactapi scrub local --rate 100MB'],
+      flags: (command) =>
+        void command.option('--rate <size>', 'how much to read per second, such as 100MB (default: 50MB)'),
+    },
+    (run: Run<{ readonly rate?: string }>, repository) => {
+      const { rate } = run.flags;
+      return startAndWait(run, {
+        kind: 'scrub',
+        ...(repository === undefined ? {} : { repository }),
+        ...(rate === undefined ? {} : { bytes_per_second: parseBytes('--rate', rate) }),
+      });
+    },
+  );
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'damage',
+      description: 'List damaged blobs and the images that need them: push these again, or restore a backup',
+      summary: 'List damaged blobs',
+      examples: ['artifactapi damage'],
+    },
+    ({ client, output }) => output.list(client.list('damage.list', 'blobs'), damageColumns, 'no damaged blobs'),
+  );
+}
+
+function describeUses(uses: unknown): readonly string[] {
+  return (uses as readonly Readonly<Record<string, string>>[]).map(({ repository, image, tag, manifest }) => {
+    const reference = tag === undefined ? (manifest === undefined ? '' : `@${manifest}`) : `:${tag}`;
+    return `${repository}/${image}${reference}`;
+  });
 }
 
 function addQuarantineCommands(program: Command, io: CommandIo): void {
