@@ -11,7 +11,7 @@ import type { Closers } from '../util/closers.js';
 import { hasBlobs } from './files/blob-folders.js';
 import { DiskReserve } from './files/disk-reserve.js';
 import { FsBlobStore } from './files/fs-blob-store.js';
-import { claimLayout } from './files/layout.js';
+import { claimLayout, upgradeLayout } from './files/layout.js';
 import type { IndexEvent } from './level/database/level-database.js';
 import { makeFolder } from './level/database/level-folder.js';
 import { withSpace } from './level/database/level-space.js';
@@ -69,6 +69,7 @@ export async function openFolderStores(
     onEvent: options.onIndexEvent,
   });
   closers.add('index', () => metadata.close());
+  await withSpace(() => upgradeLayout(folder), freeSpace);
   const { onStray, maxFolders: maxFolderHandles, maxIdleUploads: maxIdleStaged } = options;
   const blobs = await withSpace(
     () => FsBlobStore.open(folder, { reserve, onStray, maxFolderHandles, maxIdleStaged }),

@@ -2,7 +2,7 @@ import { copyFile, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
 import type { BackupCheck, WorkOptions } from '../../ports/backup.js';
 import { BlobFolders } from '../files/blob-folders.js';
-import { claimLayout, layoutVersion } from '../files/layout.js';
+import { claimLayout, isReadableLayout, layoutVersion } from '../files/layout.js';
 import { removeFile, removeFolder, renameFile, syncFolder } from '../files/system/files.js';
 import { makeFolder } from '../level/database/level-folder.js';
 import { readMarker, writeMarker } from '../level/database/level-marker.js';
@@ -50,9 +50,9 @@ export async function restoreBackup(backup: string, folder: string, work: WorkOp
 }
 
 function checkLayout(backup: string, { layout }: BackupDocument): void {
-  if (layout === layoutVersion) return;
+  if (isReadableLayout(layout)) return;
   throw new Error(
-    `the backup ${backup} has layout version "${layout}": this release reads version ${layoutVersion}, so use the release that took the backup`,
+    `the backup ${backup} has layout version "${layout}": this release reads versions up to ${layoutVersion}, so use the release that took the backup`,
   );
 }
 
