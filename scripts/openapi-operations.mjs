@@ -3,6 +3,7 @@
 
 import { imageOperations } from './openapi-images.mjs';
 import { sessionOperations } from './openapi-sessions.mjs';
+import { monitoringOperations } from './openapi-monitoring.mjs';
 
 /**
  * @typedef {Readonly<Record<string, unknown>>} Schema JSON Schema, 2020-12.
@@ -380,7 +381,12 @@ const managementOperations = {
 };
 
 /** All operations by `op`. @type {Readonly<Record<string, Details>>} */
-export const operations = { ...registryOperations, ...managementOperations, ...imageOperations };
+export const operations = {
+  ...registryOperations,
+  ...managementOperations,
+  ...imageOperations,
+  ...monitoringOperations,
+};
 
 const origin = { enum: ['declared', 'managed'], readOnly: true };
 

@@ -1,3 +1,4 @@
+import type { Monitoring } from './open-monitoring.js';
 import type { CollectRequest } from './background-collection.js';
 import type { HealthCheck } from './health-check.js';
 import type { Core } from '../http/core.js';
@@ -16,7 +17,7 @@ import type { Syncs } from '../ports/syncs.js';
 import type { Directory } from '../repositories/directory.js';
 
 /** The parts of a registry whose stores are open. */
-export interface OpenRegistry extends Core {
+export interface OpenRegistry extends Core, Monitoring {
   readonly directory: Directory;
   readonly browser: ImageBrowser;
   readonly jobs: JobRunner;

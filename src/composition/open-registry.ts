@@ -21,6 +21,7 @@ import type { OpenRegistry } from './open-parts.js';
 import { openAudit } from './open-audit.js';
 import { openStores, type Stores } from './open-stores.js';
 import { openStatus } from './open-status.js';
+import { openMonitoring } from './open-monitoring.js';
 import { openSyncs } from './open-syncs.js';
 import { partsOf } from './option-parts.js';
 import { Upstreams } from './upstreams.js';
@@ -160,6 +161,7 @@ async function openOn(
   const stable = {
     directory,
     browser: new StoredImageBrowser({ ...stores, runtime }),
+    ...openMonitoring({ ...stores, runtime, directory, pullCounts, isActive: owner === undefined }, closers),
     jobs,
     readPlan: (job: string) => retention.plan(job),
     syncs,

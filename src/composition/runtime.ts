@@ -10,12 +10,20 @@ import { printLine } from '../util/plain-log.js';
 export function createRuntime(logger: Logger): Runtime {
   const log = guardLogger(logger);
   const events = new EventEmitter<RegistryEvents>();
+  // Not listeners of `events`, which the host may remove.
+  const observers = new EventEmitter();
   return {
     now: Date.now,
     newId: randomUUID,
     log,
     events,
+    observe: (name, observer) => {
+      observers.on(name, observer);
+      return () => void observers.off(name, observer);
+    },
+    isHeard: (name) => observers.listenerCount(name) > 0 || events.listenerCount(name) > 0,
     emit: (name, ...payload) => {
+      observers.emit(name, ...payload);
       // Not `events.emit`: the first listener that throws would prevent calls of the others.
       for (const listener of events.rawListeners(name)) {
         runCallback(

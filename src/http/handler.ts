@@ -103,7 +103,7 @@ async function answer<Row extends Endpoint>(
     const made = { method, url: shownUrl(req.url ?? ''), status, made: outcome.made };
     runtime.log.info({ ...shownFacts(facts), ...made }, 'changed through the management API');
   }
-  if (runtime.events.listenerCount('request') === 0) return;
+  if (!runtime.isHeard('request')) return;
   const durationMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
   runtime.emit('request', describeAnswered(req, facts, outcome, { durationMs, remoteAddress, ...readTraffic() }));
 }

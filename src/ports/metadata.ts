@@ -12,6 +12,7 @@ import type { MetadataStatus } from './index-status.js';
 import type { ContentRecords } from './backup.js';
 import type { Inventory, ManifestHolders } from './inventory.js';
 import type { Attribution, Journal } from './journal.js';
+import type { Sample, Samples, SampleStep } from './monitoring.js';
 import type { Page, PageRequest } from './pages.js';
 import type { ExceededUsage, ImageSizes } from './quotas.js';
 import type { Pulls } from './pulls.js';
@@ -145,7 +146,10 @@ export type Change =
   /** Ends that. `deleted`: the bytes are gone. */
   | { readonly type: 'bytes.forget'; readonly digest: Digest; readonly deleted?: true }
   | { readonly type: 'document.put'; readonly kind: DocumentKind; readonly id: string; readonly value: object }
-  | { readonly type: 'document.delete'; readonly kind: DocumentKind; readonly id: string };
+  | { readonly type: 'document.delete'; readonly kind: DocumentKind; readonly id: string }
+  /** Replaces the sample of the same period. */
+  | { readonly type: 'sample.put'; readonly step: SampleStep; readonly sample: Sample }
+  | { readonly type: 'sample.delete'; readonly step: SampleStep; readonly when: number };
 
 /** Must hold at the moment of the write, after all writes queued before it. */
 export type Precondition =
@@ -273,6 +277,7 @@ export interface MetadataStore
   readonly sizes: ImageSizes;
   readonly journal: Journal;
   readonly pulls: Pulls;
+  readonly samples: Samples;
   readonly trash: Trash;
   readonly contents: ContentRecords;
   /**

@@ -120,6 +120,9 @@ export interface RegistryEvents {
   'index.reopened': [{ reopens: number; failure: IndexFailure }];
 }
 
+/** Is called for each event of a name. */
+export type Observer<Name extends keyof RegistryEvents> = (...payload: RegistryEvents[Name]) => void;
+
 /** Everything that is not deterministic, so that tests can control it. */
 export interface Runtime {
   now(): number;
@@ -128,4 +131,11 @@ export interface Runtime {
   readonly events: EventEmitter<RegistryEvents>;
   /** Calls the listeners. Logs a listener that throws; it does not affect requests. */
   emit<Name extends keyof RegistryEvents>(name: Name, ...payload: RegistryEvents[Name]): void;
+  /**
+   * Calls a part of the registry that counts or remembers events, before the listeners of the host. Nothing else may depend
+   * on what it does, and it must not throw. Returns a function that ends it.
+   */
+  observe<Name extends keyof RegistryEvents>(name: Name, observer: Observer<Name>): () => void;
+  /** Returns whether an event has listeners or observers. Without any, it need not be emitted. */
+  isHeard(name: keyof RegistryEvents): boolean;
 }

@@ -22,6 +22,7 @@ import {
   tagName,
 } from './metadata-samples.js';
 import { sizes } from './metadata-sizes.js';
+import { samples } from './metadata-statistics.js';
 import { metadataPropertiesContract } from './metadata-properties.js';
 
 /** An empty store of the driver under test. */
@@ -54,6 +55,7 @@ export function metadataStoreContract(name: string, create: () => Promise<Metada
     health(store);
     describe('the journal', () => journal(store));
     describe('counts of pulls', () => pulls(store));
+    describe('samples', () => samples(store));
     describe('the trash', () => trash(store));
     describe('the content that it refers to', () => contents(store));
     describe('the inventory', () => inventory(store));

@@ -29,6 +29,7 @@ import { encodeContent, readDryRun } from './dry-run.js';
 import { createImageHandlers, type ImageParts } from './images.js';
 import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
+import { createMonitoringHandlers, type MonitoringParts } from './monitoring.js';
 import { createProtectionHandlers, type ProtectionParts } from './protection.js';
 import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
@@ -42,7 +43,7 @@ const maxExports = 32;
 
 /** The dependencies of `createManagementHandlers`. */
 export interface ManagementParts
-  extends AdministrationParts, GarbageParts, ImageParts, ProtectionParts, SessionParts, StatusParts {
+  extends AdministrationParts, GarbageParts, ImageParts, MonitoringParts, ProtectionParts, SessionParts, StatusParts {
   readonly directory: RepositoryDirectory;
   readonly access: AccessControl;
   readonly jobs: Jobs;
@@ -141,6 +142,7 @@ export function createManagementHandlers(
     ),
     ...createSyncHandlers(() => parts().syncs),
     ...createSessionHandlers(parts, facts),
+    ...createMonitoringHandlers(parts),
     'event.list': createListEvents(() => parts().journal),
   };
 }

@@ -1,6 +1,7 @@
 import { accessEndpoints } from './access-endpoints.js';
 import { imageEndpoints } from './image-endpoints.js';
 import { jobEndpoints } from './job-endpoints.js';
+import { monitoringEndpoints } from './monitoring-endpoints.js';
 import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
 import { sessionEndpoints } from './session-endpoints.js';
@@ -131,6 +132,7 @@ export const managementEndpoints = [
   ...trashEndpoints,
   ...syncEndpoints,
   ...sessionEndpoints,
+  ...monitoringEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 /** An operation of the management API. */

@@ -220,3 +220,46 @@ export const accessCheckQuery: Query = [
     takes: ['pull', 'push', 'delete', 'monitor', 'admin'],
   },
 ];
+
+/** The figures that `statistics.get` returns. */
+export const statisticsSeries = [
+  'bytes',
+  'images',
+  'pulls',
+  'pushes',
+  'hit',
+  'miss',
+  'stale',
+  'upstream_bytes',
+] as const;
+/** The lengths of the periods that `statistics.get` returns. */
+export const statisticsSteps = ['hour', 'day'] as const;
+
+/** The parameters of `statistics.get`. */
+export const statisticsQuery: Query = [
+  {
+    name: 'series',
+    description: 'Only these figures: `bytes`, `images`, `pulls`, `pushes`, `hit`, `miss`, `stale`, `upstream_bytes`.',
+    takes: 'texts',
+  },
+  { name: 'repository', description: 'Only figures of this repository.' },
+  { name: 'since', description: 'Only periods since this time, in RFC 3339 format. Absent: all that are kept.' },
+  {
+    name: 'step',
+    description: 'The length of a period. Hours are kept for 31 days, days for two years.',
+    takes: statisticsSteps,
+    default: 'hour',
+  },
+  {
+    name: 'split',
+    description: '`true`: also return the figures of each repository.',
+    takes: 'boolean',
+    default: false,
+  },
+];
+
+/** The parameters of `request.list`. */
+export const requestsQuery: Query = [
+  { name: 'after', description: 'Only requests after this cursor. Absent: the latest ones.' },
+  { name: 'n', description: 'The maximum number of requests.', takes: 'count' },
+];

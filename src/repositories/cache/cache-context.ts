@@ -76,7 +76,7 @@ export class CacheContext {
   count(image: string, what: 'manifest' | 'blob' | 'list', outcome: CacheOutcome): void {
     const { runtime, statistics } = this.parts;
     statistics.counters[outcome]++;
-    if (runtime.events.listenerCount('cache.answered') === 0) return;
+    if (!runtime.isHeard('cache.answered')) return;
     runtime.emit('cache.answered', { repository: this.config.name, image, what, outcome });
   }
 

@@ -36,6 +36,7 @@ export class PullCounts {
   /** By digest, because a digest that is already a string needs no new key: a pull pays for each byte of one. */
   #pending = new Map<Digest, Pulled[]>();
   #size = 0;
+  readonly #totals = new Map<string, number>();
   #flushing: Promise<void> = Promise.resolve();
 
   constructor(parts: PullCountsParts) {
@@ -45,9 +46,15 @@ export class PullCounts {
     this.#timer.unref();
   }
 
+  /** The pulls of each repository since the process started. */
+  get totals(): ReadonlyMap<string, number> {
+    return this.#totals;
+  }
+
   /** Counts a pull; with 0, only records that the manifest was used: some clients ask with HEAD and have the rest. */
   count(at: ImageKey, digest: Digest, pulls = 1): void {
     const when = this.#parts.runtime.now();
+    if (pulls > 0) this.#totals.set(at.repository, (this.#totals.get(at.repository) ?? 0) + pulls);
     const sameDigest = this.#pending.get(digest);
     const known = sameDigest?.find((one) => one.at.image === at.image && one.at.repository === at.repository);
     if (known !== undefined) {

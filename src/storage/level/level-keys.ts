@@ -25,6 +25,7 @@
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
  *
  *   !|journal|0000000000000042                            JournalEntry    who changed what, in order
+ *   !|sample|hour|0001767225600000                        Sample          figures of an hour or a day, by its begin
  *
  *   5|image|team/app                                      {record, links} counts, always written as absolute values
  *   5|link|team/app|sha256:ab…                            BlobLink

@@ -27,6 +27,7 @@ import { LevelTrash } from './derived/level-trash-lists.js';
 import { LevelInventory, type ReadIndex } from './derived/level-inventory.js';
 import { LevelSizes } from './derived/level-sizes.js';
 import { LevelPulls } from './derived/level-pulls.js';
+import { LevelSamples } from './derived/level-samples.js';
 import { readCandidates } from './derived/level-candidates.js';
 import { recordChanges } from './writes/level-changes.js';
 import type { DatabaseOptions } from './database/level-database.js';
@@ -75,6 +76,7 @@ export class LevelMetadataStore implements MetadataStore {
   readonly journal: LevelJournal;
   readonly trash = new LevelTrash((work) => this.#read(work));
   readonly contents = new LevelContents(() => this.#open());
+  readonly samples = new LevelSamples((work) => this.#read(work));
   readonly pulls = new LevelPulls((at, work) => this.#readPlace(at, work));
   readonly inventory: LevelInventory;
   readonly sizes: LevelSizes;

@@ -1,5 +1,6 @@
 /** Keys that sort by time or number: candidates, access times, the journal and the history of tags. */
 import type { JournalEntry, TagMove } from '../../ports/journal.js';
+import type { Sample, SampleStep } from '../../ports/monitoring.js';
 import type { TrashItem } from '../../ports/trash.js';
 import type { PullRecord } from '../../ports/pulls.js';
 import type { Digest } from '../../protocol/digest.js';
@@ -52,6 +53,11 @@ export function journalKey(seq: number): Key<JournalEntry> {
 /** Parses the number at the end of a key of the journal or the history. */
 export function parseSequence(key: string): number {
   return Number(key.slice(key.lastIndexOf('\0') + 1));
+}
+
+/** Returns the key of the sample of a period. */
+export function sampleKey(step: SampleStep, at: number): Key<Sample> {
+  return `!\0sample\0${step}\0${formatTime(at)}` as Key<Sample>;
 }
 
 /** Returns the key of the number of the last move of a tag. It outlives the tag. */

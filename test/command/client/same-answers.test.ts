@@ -37,6 +37,9 @@ const withoutCommand: readonly string[] = [
   'image.blob',
   // For the web UI.
   'session.get',
+  // For dashboards and the web UI.
+  'statistics.get',
+  'request.list',
 ];
 
 /**

@@ -263,6 +263,15 @@ describe('docs/openapi.json', () => {
     await exchange('GET', `${api}/events?before=1`, 200);
   });
 
+  it('describes figures over time and the latest requests', async () => {
+    const since = new Date(Date.now() - 3_600_000).toISOString();
+    const query = 'series=pulls&series=bytes&repository=local&split=true&step=day';
+    await exchange('GET', `${api}/statistics?${query}&since=${since}`, 200);
+    await exchange('GET', `${api}/statistics`, 200);
+    const { body } = await exchange('GET', `${api}/requests?after=0&n=3`, 200);
+    expect((JSON.parse(body.toString()) as { requests: object[] }).requests).toHaveLength(3);
+  });
+
   it('describes the quarantine and damaged blobs', async () => {
     for (const label of ['one', 'two', 'three']) {
       const bytes = Buffer.from(label);

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import type { BlobStore } from '../../../src/ports/bytes.js';
 import type { Candidate, MetadataStore } from '../../../src/ports/metadata.js';
 import type { ImageKey } from '../../../src/ports/images.js';
-import type { RegistryEvents, Runtime } from '../../../src/ports/runtime.js';
+import type { Observer, RegistryEvents, Runtime } from '../../../src/ports/runtime.js';
 import type { Repository, RepositoryWriter } from '../../../src/ports/repository.js';
 import { Quotas } from '../../../src/repositories/local/quotas.js';
 import { localConfig } from './local-config.js';
@@ -78,6 +78,16 @@ export class TestRuntime implements Runtime {
 
   emit<Name extends keyof RegistryEvents>(name: Name, ...payload: RegistryEvents[Name]): void {
     (this.events as EventEmitter).emit(name, ...payload);
+  }
+
+  observe<Name extends keyof RegistryEvents>(name: Name, observer: Observer<Name>): () => void {
+    const events: EventEmitter = this.events;
+    events.on(name, observer);
+    return () => void events.off(name, observer);
+  }
+
+  isHeard(name: keyof RegistryEvents): boolean {
+    return this.events.listenerCount(name) > 0;
   }
 }
 

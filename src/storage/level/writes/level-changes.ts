@@ -26,7 +26,7 @@ import {
   type Place,
   type RepositoryId,
 } from '../level-keys.js';
-import { sinceKey } from '../level-ordered-keys.js';
+import { sampleKey, sinceKey } from '../level-ordered-keys.js';
 import type { JournalRecorder } from './level-journal.js';
 import {
   deleteManifest,
@@ -105,6 +105,10 @@ async function recordChange(view: LevelView, change: Change, journal: JournalRec
       return putDocument(view, change, journal);
     case 'document.delete':
       return deleteDocument(view, change, journal);
+    case 'sample.put':
+      return view.put(sampleKey(change.step, change.sample.at), change.sample);
+    case 'sample.delete':
+      return view.delete(sampleKey(change.step, change.when));
   }
 }
 

@@ -1,0 +1,25 @@
+import { requestsQuery, statisticsQuery } from './query-parameters.js';
+import type { Endpoint } from './route-table.js';
+
+/** Operations of the management API for what operators watch. */
+export const monitoringEndpoints = [
+  {
+    op: 'statistics.get',
+    method: 'GET',
+    path: '/api/v1/statistics',
+    access: 'browse',
+    spec: 'artifactapi',
+    query: statisticsQuery,
+    summary:
+      'Returns bytes, pulls, pushes and cache answers over time, of the repositories that the caller may pull from.',
+  },
+  {
+    op: 'request.list',
+    method: 'GET',
+    path: '/api/v1/requests',
+    access: 'monitor',
+    spec: 'artifactapi',
+    query: requestsQuery,
+    summary: 'Lists the last 1000 requests of this process, the oldest first; `after`, `n`.',
+  },
+] as const satisfies readonly Endpoint[];
