@@ -17,7 +17,7 @@ function object(/** @type {Readonly<Record<string, Schema>>} */ properties, requ
 
 const tagged = object({ tag: text, digest });
 const deletedManifest = object({ digest, media_type: text, size_bytes: count });
-const staying = object({ digest, because: { enum: ['tag', 'index', 'subject', 'changed'] }, by: text }, [
+const staying = object({ digest, because: { enum: ['tag', 'index', 'subject', 'changed', 'hook'] }, by: text }, [
   'digest',
   'because',
 ]);
@@ -25,8 +25,11 @@ const refused = object(
   {
     tag: text,
     digest,
-    reason: { enum: ['unknown', 'immutable', 'moved', 'busy', 'member'] },
-    by: { ...text, description: 'The pattern that makes the tag immutable, or the member that has it.' },
+    reason: { enum: ['unknown', 'immutable', 'moved', 'busy', 'member', 'hook'] },
+    by: {
+      ...text,
+      description: 'The pattern that makes the tag immutable, the reason of the hook, or the member that has it.',
+    },
     message: text,
   },
   ['reason', 'message'],

@@ -22,6 +22,7 @@ const files = {
     root: 'RegistryOptions',
     imports: [
       "import type { BlobStore } from '../../ports/bytes.js';",
+      "import type { HookOptions } from '../../ports/hooks.js';",
       "import type { MetadataStore } from '../../ports/metadata.js';",
       "import type { Logger } from '../../ports/runtime.js';",
       "import type { AccessOptions } from './access-options.js';",

@@ -24,6 +24,20 @@ export type { Repositories, RepositoryView } from './composition/repository-view
 export type { Middleware } from './http/handler.js';
 export { createRegistryMiddleware, type MountOptions } from './http/mount.js';
 export type { BlobStore } from './ports/bytes.js';
+export type {
+  HookDecision,
+  HookedDelete,
+  HookedManifestPut,
+  HookedPull,
+  HookedTagMove,
+  HookImageReader,
+  HookManifest,
+  HookOptions,
+  HookPullDecision,
+  HookRefusal,
+  HookRequest,
+  HookSubstitute,
+} from './ports/hooks.js';
 export type { GarbageReport } from './ports/garbage.js';
 export type { HealthReport, Logger, RefusalCounts, RegistryEvents, RequestEvent } from './ports/runtime.js';
 export type { MetadataStore, RepositoryRecord } from './ports/metadata.js';

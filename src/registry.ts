@@ -12,6 +12,7 @@ import type { GarbageReport } from './ports/garbage.js';
 import type { HealthReport, RegistryEvents, ReportRefusal, Runtime } from './ports/runtime.js';
 import type { OptionChange, Reloading } from './protocol/settings/option-changes.js';
 import { RegistryLife } from './composition/registry-life.js';
+import { keepHooks } from './composition/open-hooks.js';
 import { hostApp, viewRepositories, type Repositories } from './composition/repository-views.js';
 import { createRuntime } from './composition/runtime.js';
 import { Refusals } from './composition/refusal-counts.js';
@@ -54,7 +55,8 @@ export interface Registry {
   collectGarbage(options?: { readonly dryRun?: boolean; readonly graceSeconds?: number }): Promise<GarbageReport>;
   /**
    * Applies other options while the registry runs, and returns what changed. Takes all options, as `createRegistry` does. All
-   * or nothing: a reload that throws changes nothing. Requests in progress finish with the previous options.
+   * or nothing: a reload that throws changes nothing. Requests in progress finish with the previous options. Keeps the hooks
+   * if `hooks` is absent; `hooks: {}` removes them.
    * @throws OptionsError with all problems, or with all options that only a restart can change; RegistryError UNAVAILABLE if
    * the registry is not open.
    */
@@ -142,7 +144,7 @@ export function buildRegistry(
 /** Creates the function that applies other options, and logs what changed. */
 function createReload(live: LiveOptions, life: RegistryLife, runtime: Runtime): BuiltRegistry['reload'] {
   return async (options, others = { changes: [], reloading: {}, commit: () => undefined }) => {
-    const next = resolveOptions(options);
+    const next = keepHooks(resolveOptions(options), live.current);
     let changes: readonly OptionChange[] = [];
     await life.reload(next, {
       isNeeded: () => {

@@ -22,6 +22,7 @@ import { openAudit } from './open-audit.js';
 import { openStores, type Stores } from './open-stores.js';
 import { openStatus } from './open-status.js';
 import { openMonitoring } from './open-monitoring.js';
+import { openHooks } from './open-hooks.js';
 import { openSyncs } from './open-syncs.js';
 import { partsOf } from './option-parts.js';
 import { Upstreams } from './upstreams.js';
@@ -88,6 +89,7 @@ async function openOn(
   const { shared, pushedBlobs: blobs, onDeletedBytes } = createSharedParts(stores, live, runtime, collection);
   const pullCounts = new PullCounts({ ...shared });
   closers.add('counts of pulls', () => pullCounts.close());
+  const hooks = openHooks(live, { ...shared, pullCounts, find: (name) => directory.get(name)?.repository });
   const sessionLocks = new KeyedMutex();
   const leases = new PushLeases(() => runtime.now());
   const finishedUploads = new FinishedUploads(() => runtime.now());
@@ -97,7 +99,7 @@ async function openOn(
     configs: () => directory.list().map(({ record }) => record.config),
   });
   const uploads = { sessionLocks, finishedUploads, leases };
-  const local: LocalParts = addNumbers({ ...shared, blobs, ...uploads, pullCounts, quotas }, live);
+  const local: LocalParts = addNumbers({ ...shared, blobs, ...uploads, pullCounts, quotas, hooks }, live);
   const garbage: OnlineGarbageCollector = new OnlineGarbageCollector(
     addNumbers({ ...shared, ...stores, sessionLocks, leases, onDeleted: onDeletedBytes }, live),
   );
@@ -105,7 +107,7 @@ async function openOn(
   registerContentJobs(jobs, { garbage, shared, live });
   const configs = (): readonly RepositoryConfig[] => directory.list().map(({ record }) => record.config);
   const policies = { settings: () => live.current.retention, repositories: configs };
-  const retention = new RetentionJob({ ...stores, runtime, ...policies });
+  const retention = new RetentionJob({ ...stores, runtime, hooks, ...policies });
   jobs.register(retention);
   await garbage.recover();
   await discardLeftovers({ ...stores, runtime });
@@ -174,6 +176,7 @@ async function openOn(
     status: openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams }),
     loadArchives: createArchiveLoader(),
     passthrough,
+    hooks,
     audit,
     instanceId,
     bodies: new BodyReader(),

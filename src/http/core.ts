@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { AccessControl, ClientInfo, Principal } from '../ports/access.js';
 import type { AuditTrail } from '../ports/audit.js';
+import type { HookGate } from '../ports/hooks.js';
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
@@ -55,6 +56,8 @@ export interface Core {
   readonly access: AccessControl;
   readonly directory: RepositoryDirectory;
   readonly passthrough: Passthrough;
+  /** Asks the host application before a pull. */
+  readonly hooks: Pick<HookGate, 'pull'>;
   /** Absent without an audit file. */
   readonly audit?: AuditTrail | undefined;
   /** Our name in `Via`. */

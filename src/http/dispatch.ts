@@ -59,8 +59,9 @@ export async function dispatch<Row extends Endpoint>(
   const hasLeft = (): boolean => req.socket.destroyed || req.socket.readableEnded;
   const caller = createCaller(core.access, { principal, actor, trail, hasLeft }, question);
   const target = resolved && (await findTarget(core, principal, match, resolved));
+  const { pull } = core.hooks;
   if (target !== undefined) {
-    const forwarded = await forwardTarget(target, match, query, caller);
+    const forwarded = await forwardTarget(target, match, query, caller, pull === undefined);
     if (forwarded !== undefined) return forwarded;
   }
   // Each op gets the parameters of its own path: the type of the record of handlers ensures it.
@@ -69,7 +70,7 @@ export async function dispatch<Row extends Endpoint>(
     requirePermission(core, principal, question, permission, at);
   const turn = (bytes: number): Promise<void> => core.answers.turn(bytes);
   const { params } = match;
-  const exchange = { req, prefix, path: prefix + path, query, params, caller, client, target, turn, require };
+  const exchange = { req, prefix, path: prefix + path, query, params, caller, client, target, pull, turn, require };
   // The type of `target` depends on the parameters, which only the row of the handler knows.
   const work = core.bodies.use(req, client.address, (body) => handler({ ...exchange, body } as Exchange<unknown>));
   // A body that arrives too slowly is refused while the handler still waits for it.

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { HookGate } from '../ports/hooks.js';
 import type { Caller, Repository } from '../ports/repository.js';
 import type { ClientInfo } from '../ports/access.js';
 import type { ImageKey } from '../ports/images.js';
@@ -27,6 +28,8 @@ export interface Exchange<Params> {
   readonly params: Params;
   readonly caller: Caller;
   readonly client: ClientInfo;
+  /** Finds the manifest that a pull may get. Absent without the hook for pulls. */
+  readonly pull: HookGate['pull'];
   /** Resolves when a list of about this size may be built: large ones in different turns of the event loop. */
   readonly turn: (bytes: number) => Promise<void>;
   /** Checks the permission for an image that the path does not name. @throws RegistryError when access is denied. */

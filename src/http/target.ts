@@ -40,15 +40,20 @@ const contentTypes: Readonly<Record<string, readonly string[]>> = {
   'manifest.get': manifestTypes,
 };
 
-/** Returns how to forward a read to an upstream, or `undefined` if the registry answers it. */
+/**
+ * Returns how to forward a read to an upstream, or `undefined` if the registry answers it.
+ * @param forwardsManifests false: a hook decides about each manifest, so the registry answers with it.
+ */
 export async function forwardTarget(
   { name, repository, at, namespace }: FoundTarget,
   { row, params }: Match<Endpoint>,
   query: URLSearchParams,
   caller: Caller,
+  forwardsManifests: boolean,
 ): Promise<ForwardReply | undefined> {
   // A list must be complete, and a tag list contains the name that the client used: the registry answers them.
   if (repository.forward === undefined || row.op === 'tag.list' || row.op === 'referrer.list') return undefined;
+  if (!forwardsManifests && (row.op === 'manifest.get' || row.op === 'manifest.stat')) return undefined;
   // Built from the parsed parameters, so unusual encodings never reach the upstream.
   const { name: _, ...rest } = params as Record<string, string | Reference>;
   const path = buildPath(row.path.replace('/v2/:name', ''), rest);

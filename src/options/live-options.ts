@@ -32,6 +32,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   'audit.events': 'live',
   backups: 'live',
   retention: 'live',
+  hooks: 'live',
   reserveBytes: 'restart',
   acceptEmptyIndex: 'next start',
   maxManifestCacheBytes: 'restart',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { AuditEvent } from '../ports/audit.js';
 import type { BlobStore } from '../ports/bytes.js';
+import type { HookOptions } from '../ports/hooks.js';
 import type { MetadataStore } from '../ports/metadata.js';
 import type { Logger } from '../ports/runtime.js';
 import { isRepositoryName } from '../protocol/names.js';
@@ -115,6 +116,20 @@ const backupsSchema = strictOptions({
   }),
 }).meta({ title: 'BackupOptions' });
 
+const hooksSchema = strictOptions({
+  beforePull: hookSchema<'beforePull'>(),
+  beforeManifestPut: hookSchema<'beforeManifestPut'>(),
+  beforeTagMove: hookSchema<'beforeTagMove'>(),
+  beforeDelete: hookSchema<'beforeDelete'>(),
+  timeoutSeconds: z.number('must be a number of seconds').gt(0, 'must be more than 0').max(600).default(10),
+});
+
+function hookSchema<Name extends keyof HookOptions>() {
+  return z
+    .custom<NonNullable<HookOptions[Name]>>((value) => typeof value === 'function', 'must be a function')
+    .optional();
+}
+
 /** The options of `createRegistry`. Those that the management API accepts too are declared in `protocol/settings/`. */
 export const optionsSchema = strictOptions({
   storage: z
@@ -205,6 +220,13 @@ export const optionsSchema = strictOptions({
   retention: retentionSchema.optional().meta({
     description: 'Deletes old tags and untagged manifests by policies.',
     unset: 'nothing is deleted',
+  }),
+  // Only code can give functions: the pipe keeps them out of the JSON Schema of the config file.
+  hooks: z.unknown().pipe(hooksSchema).optional().meta({
+    description:
+      'In code only: functions that decide about pulls, pushes, moves of tags and deletes, `{ beforePull, beforeManifestPut, beforeTagMove, beforeDelete, timeoutSeconds }`; see [Hooks](hooks.md). A reload without `hooks` keeps them.',
+    unset: 'none',
+    typescript: 'HookOptions',
   }),
   maxManifestCacheBytes: bytesSchema
     .default(64 * 1024 * 1024)

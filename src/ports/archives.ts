@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../protocol/digest.js';
 import type { Reference, Tag } from '../protocol/names.js';
 import type { BlobContent } from './bytes.js';
-import type { ImageKey } from './images.js';
+import type { ImageKey, ManifestContent } from './images.js';
 import type { Caller, Repository } from './repository.js';
 
 /** Imports and exports images as a tar archive: an OCI image layout or the output of `docker save`. */
@@ -62,6 +62,8 @@ export interface Counted {
 export interface ExportRequest {
   readonly caller: Caller;
   readonly names: readonly ExportName[];
+  /** Finds a manifest of the image to export, and may refuse it. Absent: all of the repository. */
+  readonly pull?: ((image: string, reference: Reference) => Promise<ManifestContent | undefined>) | undefined;
   /** Exports only this platform of an index: `os/architecture[/variant]`. */
   readonly platform?: string | undefined;
 }

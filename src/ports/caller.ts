@@ -9,6 +9,8 @@ export interface Caller {
   readonly principal: Principal;
   /** What changes are attributed to. */
   readonly actor: Actor;
+  /** The image of a virtual repository through which a change came. Absent: the change names the image itself. */
+  readonly requested?: ImageKey;
   /** The registries that passed the request on (`Via`), for loop detection. */
   readonly trail: readonly string[];
   /**

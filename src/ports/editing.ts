@@ -19,9 +19,9 @@ export interface DeletedManifest {
 /** A manifest that is not deleted although a deleted tag, index or subject led to it. */
 export interface StayingManifest {
   readonly digest: Digest;
-  /** What needs it: a tag or an index that stays, or, for a referrer, its subject. `changed`: it changed meanwhile. */
-  readonly because: 'tag' | 'index' | 'subject' | 'changed';
-  /** The tag, index or subject. */
+  /** What needs it: a tag or an index that stays, or, for a referrer, its subject. `changed`: it changed meanwhile. `hook`: a hook keeps it. */
+  readonly because: 'tag' | 'index' | 'subject' | 'changed' | 'hook';
+  /** The tag, index or subject, or the reason of the hook. */
   readonly by?: string;
 }
 
@@ -30,8 +30,8 @@ export interface RefusedDeletion {
   readonly tag?: Tag;
   readonly digest?: Digest;
   /** `moved`: the tag names another manifest than a moment ago. `busy`: other writes keep changing the manifest. */
-  readonly reason: 'unknown' | 'immutable' | 'moved' | 'busy' | 'member';
-  /** The pattern that makes the tag immutable, or the member of a virtual repository that has the content. */
+  readonly reason: 'unknown' | 'immutable' | 'moved' | 'busy' | 'member' | 'hook';
+  /** The pattern that makes the tag immutable, the reason of the hook, or the member of a virtual repository that has the content. */
   readonly by?: string;
 }
 

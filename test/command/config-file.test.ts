@@ -159,6 +159,7 @@ server:
 access: everyone
 storage: { blobs: 1 }
 logger: pino
+hooks: { timeoutSeconds: 5 }
 repositories:
   - { name: BAD, type: local }
   - { name: '\${ABSENT}', type: local }
@@ -176,6 +177,7 @@ retention: 5
     expect(problems.map(({ path }) => path).sort()).toEqual([
       '--tls-key',
       'access',
+      'hooks',
       'logger',
       'repositories[0].name',
       'repositories[1].name',

@@ -166,6 +166,9 @@ describe('resolveOptions', () => {
     ['half a byte', { storage: 'x', maxManifestCacheBytes: 0.5 }, ['maxManifestCacheBytes']],
     ['half a logger', { storage: 'x', logger: { info: () => {} } }, ['logger']],
     ['no logger', { storage: 'x', logger: null }, ['logger']],
+    ['a hook that is not a function', { storage: 'x', hooks: { beforePull: true } }, ['hooks.beforePull']],
+    ['a misspelled hook', { storage: 'x', hooks: { beforePul: () => {} } }, ['hooks.beforePul']],
+    ['no time for hooks', { storage: 'x', hooks: { timeoutSeconds: 0 } }, ['hooks.timeoutSeconds']],
     ['nothing', undefined, ['']],
     [
       'everything',

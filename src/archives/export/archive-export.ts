@@ -36,13 +36,13 @@ interface NamedImage {
 /** Exports images as an OCI layout in a tar. See `Archives.export`. */
 export async function exportArchive(
   repository: Repository,
-  { caller, names, platform }: ExportRequest,
+  { caller, names, platform, pull = (...named) => repository.getManifest(caller, ...named) }: ExportRequest,
 ): Promise<BlobContent> {
   const images: NamedImage[] = [];
   const files: ExportFiles = new Map();
   const budget = new WalkBudget(maxReferences);
   for (const name of names) {
-    images.push(await collectImage({ repository, caller, image: name.image, budget }, name, platform, files));
+    images.push(await collectImage({ repository, caller, image: name.image, pull, budget }, name, platform, files));
   }
   const { layout, index } = buildLayout(
     images.map((image) => describeEntry(repository.config.name, image, images.length === 1)),
@@ -63,9 +63,9 @@ async function collectImage(
   platform: string | undefined,
   files: ExportFiles,
 ): Promise<NamedImage> {
-  const { repository, caller, image } = source;
+  const { image, pull } = source;
   const reference = formatReference(name.reference);
-  const found = await repository.getManifest(caller, image, name.reference);
+  const found = await pull(image, name.reference);
   if (found === undefined) throw manifestUnknown(image, reference);
   try {
     const top = platform === undefined ? found : await choosePlatform(source, found, platform);

@@ -1,3 +1,4 @@
+import type { ExportRequest } from '../../ports/archives.js';
 import type { Caller, Repository } from '../../ports/repository.js';
 import type { ManifestContent, ManifestInfo } from '../../ports/images.js';
 import { blobPath, listParts, parseIndex, readImageParts, type ArchiveDescriptor } from '../../protocol/archive.js';
@@ -16,6 +17,8 @@ export interface ExportSource {
   readonly repository: Repository;
   readonly caller: Caller;
   readonly image: string;
+  /** Finds the manifests that the archive gets. */
+  readonly pull: NonNullable<ExportRequest['pull']>;
   /** Bounds the whole export. */
   readonly budget: WalkBudget;
 }
@@ -49,7 +52,6 @@ export function manifestUnknown(image: string, reference: string): RegistryError
 
 /** Adds the file of a node. Returns the nodes below it. */
 async function collectNode(source: ExportSource, node: ExportNode, files: ExportFiles): Promise<readonly ExportNode[]> {
-  const { repository, caller, image } = source;
   const { descriptor, namedBy } = node;
   const digest = parseKnownDigest(descriptor.digest);
   // We never store content with a digest of another algorithm.
@@ -58,7 +60,7 @@ async function collectNode(source: ExportSource, node: ExportNode, files: Export
     await addBlob(source, descriptor, digest, namedBy, files);
     return [];
   }
-  const manifest = await repository.getManifest(caller, image, { digest });
+  const manifest = await source.pull(source.image, { digest });
   if (manifest === undefined) return [];
   files.set(digest, manifestFile(source, manifest));
   const parts = readImageParts(manifest);

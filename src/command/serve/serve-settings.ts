@@ -128,9 +128,10 @@ interface RegistrySection {
 /** Checks the options as `createRegistry` will, so that all problems are reported together. */
 function checkRegistry(options: Readonly<Record<string, unknown>>): Checked<RegistrySection> {
   const problems: Problem[] = [];
-  // Only code can set these: other stores and a logger.
-  const { storage = './data', logger, ...rest } = options;
-  if (logger !== undefined) problems.push({ path: 'logger', problem: 'cannot be set in a config file, only in code' });
+  // Only code can set these: other stores, a logger and hooks.
+  const { storage = './data', logger, hooks, ...rest } = options;
+  for (const [path, value] of Object.entries({ logger, hooks }))
+    if (value !== undefined) problems.push({ path, problem: 'cannot be set in a config file, only in code' });
   const folder = typeof storage === 'string' ? storage : './data';
   if (folder !== storage) problems.push({ path: 'storage', problem: 'must be the path of the data folder' });
   const registry: unknown = {

@@ -3,6 +3,7 @@ import type {
   Archives,
   Counted,
   ExportName,
+  ExportRequest,
   ImportedImage,
   ImportReport,
   ImportRequest,
@@ -55,7 +56,7 @@ export async function sendArchive(
   const { address } = exchange.client;
   const names = readNames(query).map((name) => ({ ...name, image: repository.canonicalImage(name.image) }));
   for (const { image } of names) await exchange.require('pull', { repository: repository.config.name, image });
-  const request = { caller, names, platform: readPlatform(query) };
+  const request = { caller, names, platform: readPlatform(query), pull: pullOf(repository, exchange) };
   const archive = await exports.run(address, () => archives.export(repository, request));
   const content = {
     size: archive.size,
@@ -68,6 +69,15 @@ export async function sendArchive(
       'Content-Disposition': `attachment; filename="${fileNameOf(repository, names)}"`,
     },
     body: { content, length: content.size },
+  };
+}
+
+/** An export is a pull, so the hook for pulls decides about its manifests too. */
+function pullOf(repository: Repository, { caller, pull }: Exchange<unknown>): ExportRequest['pull'] {
+  if (pull === undefined) return undefined;
+  return (image, reference) => {
+    const at = { repository: repository.config.name, image };
+    return pull(caller, { at, repository, counts: true }, reference);
   };
 }
 

@@ -29,8 +29,11 @@ const maxReferrerPageSize = 1000;
 const maxReferrerPageBytes = 1024 * 1024;
 
 /** Answers a HEAD for a manifest (end-3). Ignores `Accept`: manifests are served as pushed. */
-export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ req, params, caller, target }) => {
-  const manifest = await target.repository.statManifest(caller, target.at.image, params.reference);
+export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ req, params, caller, target, pull }) => {
+  const { at, repository } = target;
+  const manifest = await (pull === undefined
+    ? repository.statManifest(caller, at.image, params.reference)
+    : pull(caller, { at, repository, counts: false }, params.reference));
   if (manifest === undefined) throw manifestUnknown(params.reference);
   if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
     return { status: 304, headers: describe(manifest), provenance: manifest.provenance };
@@ -39,8 +42,11 @@ export const statManifest: Handler<RegistryParams<'manifest.stat'>> = async ({ r
 };
 
 /** Sends a manifest, byte for byte as pushed (end-3). */
-export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req, params, caller, target }) => {
-  const manifest = await target.repository.getManifest(caller, target.at.image, params.reference);
+export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req, params, caller, target, pull }) => {
+  const { at, repository } = target;
+  const manifest = await (pull === undefined
+    ? repository.getManifest(caller, at.image, params.reference)
+    : pull(caller, { at, repository, counts: true }, params.reference));
   if (manifest === undefined) throw manifestUnknown(params.reference);
   if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
     return { status: 304, headers: describe(manifest), provenance: manifest.provenance };

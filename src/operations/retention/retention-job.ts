@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Documents } from '../../ports/documents.js';
 import type { JobContext, JobKind, JobOutcome, PlannedItem } from '../../ports/jobs.js';
 import type { Actor } from '../../ports/journal.js';
+import type { HookGate } from '../../ports/hooks.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { Change, MetadataWriter } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
@@ -11,13 +12,15 @@ import type { RetentionSettings } from '../../protocol/settings/retention-config
 import { readFacts, type FactsSource } from './retention-facts.js';
 import { isLocal, planRetention, policyFor, type ImagePlan } from './retention-plan.js';
 import { decide, type Doomed } from './retention-rules.js';
-import { describeStep, toSteps, type Step } from './retention-steps.js';
+import { describeStep, isPermitted, toSteps, type Step } from './retention-steps.js';
 
 export interface RetentionParts {
   readonly metadata: FactsSource & MetadataWriter & Documents;
   readonly runtime: Runtime;
   /** The repositories that are served, with their present settings. */
   readonly repositories: () => readonly RepositoryConfig[];
+  /** Asks the host application before a deletion. */
+  readonly hooks: Pick<HookGate, 'delete'>;
   /** The present policies. */
   readonly settings: () => RetentionSettings | undefined;
 }
@@ -140,9 +143,10 @@ export class RetentionJob implements JobKind<Params> {
     return doomed.filter(({ tag, digest }) => known.has(`${tag} ${digest}`));
   }
 
-  /** Returns false when a tag moved, or something names the manifest again. */
+  /** Returns false when a hook refused it, a tag moved, or something names the manifest again. */
   async #delete(at: ImageKey, config: LocalRepositoryConfig, step: Step, actor: Actor): Promise<boolean> {
     const { metadata, runtime } = this.#parts;
+    if (!(await isPermitted(this.#parts.hooks, at, step, actor))) return false;
     const when = runtime.now();
     const { changes, require } = describeStep(at, config, step, when);
     if (!(await metadata.tryApply(changes, { durable: true, require, by: { actor, at: when } }))) return false;

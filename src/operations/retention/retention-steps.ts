@@ -1,8 +1,11 @@
 import type { ImageKey } from '../../ports/images.js';
+import type { Actor } from '../../ports/journal.js';
+import type { HookGate } from '../../ports/hooks.js';
 import type { Change, Precondition } from '../../ports/metadata.js';
 import type { Digest } from '../../protocol/digest.js';
 import type { Tag } from '../../protocol/names.js';
 import { trashUntilOf, type LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
+import { RegistryError } from '../../protocol/errors.js';
 import type { Doomed } from './retention-rules.js';
 
 /** One write: a tag, or a manifest with all of its tags, so that the trash knows them. */
@@ -26,6 +29,25 @@ export function toSteps(doomed: readonly Doomed[]): readonly Step[] {
     return { tags: tags.toSorted(), digest, manifest };
   });
   return [...alone, ...joined];
+}
+
+/** Asks the hook about a step. A hook that fails refuses it. */
+export async function isPermitted(
+  hooks: Pick<HookGate, 'delete'>,
+  at: ImageKey,
+  { tags, digest, manifest }: Step,
+  actor: Actor,
+): Promise<boolean> {
+  const ask = hooks.delete;
+  if (ask === undefined) return true;
+  try {
+    if (manifest !== undefined) await ask({ at, actor }, { kind: 'manifest', digest, tags });
+    else for (const tag of tags) await ask({ at, actor }, { kind: 'tag', tag, digest });
+    return true;
+  } catch (error) {
+    if (error instanceof RegistryError) return false;
+    throw error;
+  }
 }
 
 /** Returns the write of a step, which conflicts when a tag moved or something needs the manifest again. */

@@ -1,5 +1,6 @@
 // Written by `npm run docs` from the schemas of the options. Change the schemas, not this file.
 import type { BlobStore } from '../../ports/bytes.js';
+import type { HookOptions } from '../../ports/hooks.js';
 import type { MetadataStore } from '../../ports/metadata.js';
 import type { Logger } from '../../ports/runtime.js';
 import type { AccessOptions } from './access-options.js';
@@ -102,6 +103,13 @@ export interface RegistryOptions {
    * @default nothing is deleted
    */
   readonly retention?: RetentionOptions;
+  /**
+   * In code only: functions that decide about pulls, pushes, moves of tags and deletes,
+   * `{ beforePull, beforeManifestPut, beforeTagMove, beforeDelete, timeoutSeconds }`; see [Hooks](hooks.md). A reload
+   * without `hooks` keeps them.
+   * @default none
+   */
+  readonly hooks?: HookOptions;
   /**
    * Memory for the most requested manifests. `0`: none.
    * @default 67108864

@@ -76,7 +76,7 @@ function decode<T>(schema: z.ZodType<T>, document: unknown): T {
 interface Refused {
   readonly tag?: string;
   readonly digest?: string;
-  readonly reason: 'unknown' | 'immutable' | 'moved' | 'busy' | 'member';
+  readonly reason: 'unknown' | 'immutable' | 'moved' | 'busy' | 'member' | 'hook';
   readonly by?: string;
 }
 
@@ -114,6 +114,7 @@ function explainRefusal({ tag, digest, reason, by }: Refused): string {
     immutable: `is immutable (pattern "${by}")`,
     moved: `names ${digest} now`,
     member: `is in member "${by}": delete it there`,
+    hook: `is kept by a hook: ${by}`,
     busy: 'keeps changing: try again',
   };
   return `${what} ${explanations[reason]}`;

@@ -73,7 +73,9 @@ export class CacheRepository implements Repository {
     if (resolved === undefined) return undefined;
     const bytes = await this.#manifests.read(caller, image, resolved.record);
     if (bytes === undefined) return undefined;
-    this.#context.parts.pullCounts.count(this.#context.at(image), resolved.record.digest);
+    // A hook that reads the image does not use it.
+    if (caller.actor.via !== 'job')
+      this.#context.parts.pullCounts.count(this.#context.at(image), resolved.record.digest);
     return { ...describe(resolved), bytes };
   }
 

@@ -9,7 +9,8 @@ import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { takeTurns } from '../../util/scheduling/turns.js';
 import { maxRetries } from '../content/manifest-record.js';
-import { planDeletion, type DeletionPlan, type PlannedImage, type PlannedManifest } from './deletion-plan.js';
+import { planPermitted } from './deletion-hooks.js';
+import type { DeletionPlan, PlannedImage, PlannedManifest } from './deletion-plan.js';
 import type { LocalParts } from './local-parts.js';
 import { deletionOf } from './local-trash.js';
 
@@ -33,7 +34,7 @@ export class BulkDeletion {
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #at: ImageKey;
-  readonly #image: PlannedImage;
+  readonly #image: Omit<PlannedImage, 'keptBy'>;
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts, image: string) {
     this.#config = config;
@@ -43,7 +44,9 @@ export class BulkDeletion {
   }
 
   async run(caller: Caller, request: DeletionRequest, isDryRun: boolean): Promise<DeletionReport> {
-    const plan = await planDeletion(this.#image, request.all ? await this.#everything() : request);
+    const targets = request.all ? await this.#everything() : request;
+    const change = { at: this.#at, actor: caller.actor, caller };
+    const plan = await planPermitted(this.#image, targets, this.#parts, change);
     const manifests = new Map([...plan.going].map(([digest, { record }]) => [digest, record]));
     const planned: Outcome = {
       tags: new Map(plan.tags),
@@ -247,7 +250,7 @@ function isRefused({ refused }: Outcome, tag: Tag, digest: Digest): boolean {
 }
 
 /** Reads an image from the index. */
-function readImage({ metadata }: LocalParts, at: ImageKey): Omit<PlannedImage, 'immutableBy'> {
+function readImage({ metadata }: LocalParts, at: ImageKey): Omit<PlannedImage, 'immutableBy' | 'keptBy'> {
   return {
     manifest: (digest) => metadata.manifest(at, digest),
     resolve: async (tag) => (await metadata.tag(at, tag))?.digest,

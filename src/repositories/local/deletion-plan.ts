@@ -15,6 +15,8 @@ export interface PlannedImage {
   referrers(digest: Digest): AsyncIterable<ManifestRecord>;
   /** Returns the pattern that makes a tag immutable. */
   immutableBy(tag: Tag): string | undefined;
+  /** Returns why a hook keeps a tag or a manifest. */
+  keptBy(key: Tag | Digest): string | undefined;
 }
 
 /** A manifest that may be deleted. */
@@ -74,7 +76,7 @@ class PlanDraft {
     const pattern = this.#image.immutableBy(tag);
     if (digest === undefined) this.#refused.set(tag, { tag, reason: 'unknown' });
     else if (pattern !== undefined) this.#refused.set(tag, { tag, digest, reason: 'immutable', by: pattern });
-    else {
+    else if (!this.#refuseKept(tag, { tag, digest })) {
       this.#tags.set(tag, digest);
       await this.#add(digest, { isNamed: true });
     }
@@ -87,11 +89,18 @@ class PlanDraft {
       this.#refused.set(digest, { digest, reason: 'unknown' });
       return;
     }
+    if (this.#refuseKept(digest, { digest })) return;
     for (const tag of found.holders.tags) {
       const pattern = this.#image.immutableBy(tag);
-      if (pattern === undefined) this.#tags.set(tag, digest);
-      else this.#refused.set(tag, { tag, digest, reason: 'immutable', by: pattern });
+      if (pattern !== undefined) this.#refused.set(tag, { tag, digest, reason: 'immutable', by: pattern });
+      else if (!this.#refuseKept(tag, { tag, digest })) this.#tags.set(tag, digest);
     }
+  }
+
+  #refuseKept(key: Tag | Digest, what: Pick<RefusedDeletion, 'tag' | 'digest'>): boolean {
+    const by = this.#image.keptBy(key);
+    if (by !== undefined) this.#refused.set(key, { ...what, reason: 'hook', by });
+    return by !== undefined;
   }
 
   /** Adds the children of indexes and the referrers of manifests, and theirs in turn. */
@@ -133,7 +142,9 @@ class PlanDraft {
       await this.#turn();
       const tag = holders.tags.find((one) => this.#tags.get(one) !== digest);
       const index = holders.namedBy.find((one) => !this.#found.has(one));
-      if (tag !== undefined) causes.set(digest, { because: 'tag', by: tag });
+      const reason = this.#image.keptBy(digest);
+      if (reason !== undefined) causes.set(digest, { because: 'hook', by: reason });
+      else if (tag !== undefined) causes.set(digest, { because: 'tag', by: tag });
       else if (index !== undefined) causes.set(digest, { because: 'index', by: index });
       else if (!isNamed && (await this.#hasOtherSubject(record))) {
         causes.set(digest, { because: 'subject', by: record.subject as Digest });

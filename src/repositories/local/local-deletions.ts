@@ -31,7 +31,7 @@ export class LocalDeletions {
     const deleted = await this.#repeat(async () => {
       if ((await metadata.manifest(at, digest)) === undefined) return undefined;
       if (options.condition !== undefined) requireManifest(options.condition, digest, true);
-      return this.#dropContent(caller, change, isPresent, options);
+      return this.#dropContent(caller, change, isPresent, options, () => this.#askAboutManifest(caller, at, digest));
     });
     if (deleted) runtime.emit('manifest.deleted', { at, digest, by: caller.actor });
     return deleted;
@@ -45,7 +45,9 @@ export class LocalDeletions {
       const present = (await metadata.tag(at, tag))?.digest;
       if (present === undefined) return undefined;
       const state = guard?.(tag, present) ?? 'present';
-      const is = state === 'any' || state === 'leave' ? 'present' : state;
+      await this.#parts.hooks.delete?.({ at, actor: caller.actor, caller }, { kind: 'tag', tag, digest: present });
+      const isDecided = this.#parts.hooks.delete !== undefined;
+      const is = isDecided ? { digest: present } : state === 'any' || state === 'leave' ? 'present' : state;
       const isOverridden = override === true && refuses(immutable, tag, present);
       return this.#drop(caller, { type: 'tag.delete', at, tag }, [{ type: 'tag', at, tag, is }], isOverridden);
     });
@@ -59,10 +61,22 @@ export class LocalDeletions {
     const isPresent: Precondition = { type: 'link', at, digest, is: 'present' };
     const deleted = await this.#repeat(async () => {
       if ((await metadata.link(at, digest)) === undefined) return undefined;
-      return this.#dropContent(caller, change, isPresent, {});
+      return this.#dropContent(caller, change, isPresent, {}, async () => {
+        await this.#parts.hooks.delete?.({ at, actor: caller.actor, caller }, { kind: 'blob', digest });
+        return [];
+      });
     });
     if (deleted) runtime.emit('blob.deleted', { at, digest, by: caller.actor });
     return deleted;
+  }
+
+  /** Asks the hook. Returns what must still be true for its decision. */
+  async #askAboutManifest(caller: Caller, at: ImageKey, digest: Digest): Promise<readonly Precondition[]> {
+    const { hooks, metadata } = this.#parts;
+    if (hooks.delete === undefined) return [];
+    const are = await metadata.inventory.holders(at, digest);
+    await hooks.delete({ at, actor: caller.actor, caller }, { kind: 'manifest', digest, tags: are.tags });
+    return [{ type: 'holders', at, digest, are }];
   }
 
   /** Repeats an attempt while it conflicts. `undefined`: there is nothing to delete. */
@@ -79,16 +93,20 @@ export class LocalDeletions {
     change: Extract<Change, { type: 'manifest.delete' | 'blob.unlink' }>,
     isPresent: Precondition,
     { override }: WriteConditions,
+    askHook: () => Promise<readonly Precondition[]>,
   ): Promise<Dropped> {
     const { inventory } = this.#parts.metadata;
+    let kept: readonly Precondition[] = [];
+    let isOverridden = false;
     try {
-      const kept = await keepImmutableContent(inventory, this.#config, change.at.image, change.digest);
-      return await this.#drop(caller, change, [isPresent, ...(override === true ? [] : kept)], false);
+      kept = await keepImmutableContent(inventory, this.#config, change.at.image, change.digest);
     } catch (error) {
       const isRefusal = error instanceof RegistryError && error.code === 'DENIED';
       if (override !== true || !isRefusal) throw error;
-      return this.#drop(caller, change, [isPresent], true);
+      isOverridden = true;
     }
+    const decided = await askHook();
+    return this.#drop(caller, change, [isPresent, ...decided, ...(override === true ? [] : kept)], isOverridden);
   }
 
   async #drop(

@@ -9,6 +9,7 @@ import type {
   UploadRecords,
   GarbageRecords,
 } from '../../ports/metadata.js';
+import type { HookGate } from '../../ports/hooks.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { KeyedMutex } from '../../util/scheduling/concurrency.js';
 import type { ManifestCache } from '../content/manifest-cache.js';
@@ -30,6 +31,8 @@ export interface LocalParts {
   readonly manifests: ManifestCache;
   readonly damage: DamageRecords;
   readonly quotas: Quotas;
+  /** Asks the host application before a change. */
+  readonly hooks: Pick<HookGate, 'manifestPut' | 'tagMove' | 'delete'>;
   readonly runtime: Runtime;
   /** Locks by digest: held from before a commit until the link is written, and by the collector while it deletes. */
   readonly digestLocks: KeyedMutex;

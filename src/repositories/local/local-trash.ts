@@ -6,6 +6,7 @@ import type { Digest } from '../../protocol/digest.js';
 import { trashUntilOf, type LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { Tag } from '../../protocol/names.js';
+import { readBytes } from '../../util/streams/streams.js';
 import { tryApplyWithin } from '../content/quota-writes.js';
 import { busy } from '../content/manifest-record.js';
 import type { LocalParts } from './local-parts.js';
@@ -46,6 +47,7 @@ export class LocalTrash implements RepositoryTrash {
     }
     const tags = wanted ?? item.tags;
     await this.#refuseTaken(at, tags);
+    await this.#askHooks(at, item, tags, actor);
     const when = runtime.now();
     const changes: Change[] = [
       // Children first: no index without its manifests.
@@ -84,6 +86,15 @@ export class LocalTrash implements RepositoryTrash {
     const by = { actor, at: this.#parts.runtime.now() };
     const change: Change = { type: 'trash.delete', at, digest, since: deletedAt, deletedAt };
     return this.#parts.metadata.tryApply([change], { durable: true, by });
+  }
+
+  /** Manifests in the trash cannot be read through their image, so the hook gets the bytes. */
+  async #askHooks(at: ImageKey, { manifest }: TrashItem, tags: readonly Tag[], actor: Actor): Promise<void> {
+    const { hooks, blobs } = this.#parts;
+    if (hooks.tagMove === undefined) return;
+    const content = tags.length === 0 ? undefined : await blobs.read(manifest.digest);
+    const to = { ...manifest, bytes: content && (await readBytes(content)) };
+    for (const tag of tags) await hooks.tagMove({ at, actor }, { tag, to, was: undefined });
   }
 
   /** Returns the item, followed by the manifests in the trash that it names, directly or through others. */

@@ -20,6 +20,7 @@ import { drain } from '../../util/streams/streams.js';
 import { LocalEditor } from './local-editor.js';
 import { repeatableMs } from './finished-uploads.js';
 import { renewLease } from './lease.js';
+import { askBeforePut } from './local-hooks.js';
 import { LocalDeletions } from './local-deletions.js';
 import type { LocalParts } from './local-parts.js';
 import { findMountSource } from './mount-source.js';
@@ -178,7 +179,9 @@ export class LocalWriter implements RepositoryWriter {
     const isOverridden = override === true && (await this.#refusesTags(image, manifest.digest, tags));
     // Refuses before anything is stored; the guard inside the write decides.
     if (override !== true) await this.checkTags(image, manifest.digest, tags);
-    const guard = joinGuards([override === true ? undefined : immutable, condition && requireCondition(condition)]);
+    const decided = await askBeforePut(this.#parts, caller, at, manifest, tags);
+    const kept = override === true ? undefined : immutable;
+    const guard = joinGuards([kept, condition && requireCondition(condition), decided]);
     const { sparse } = this.#config;
     const options = { tags, sparse, findSource, condition, guard, by: caller.actor, isOverridden };
     await this.#quota.holdManifest(caller.actor, at, manifest.digest, manifest.bytes.length, async (require) => {

@@ -16,14 +16,15 @@ import type { LocalParts } from './local-parts.js';
  */
 export async function moveTag(
   config: LocalRepositoryConfig,
-  { metadata, runtime }: LocalParts,
+  { metadata, runtime, hooks }: LocalParts,
   caller: Caller,
   at: ImageKey,
   { tag, reference, expected }: TagMoveRequest,
 ): Promise<MovedTag> {
   for (let attempt = 0; attempt <= maxRetries; attempt++) {
     const named = 'digest' in reference ? reference.digest : (await metadata.tag(at, reference.tag))?.digest;
-    if (named === undefined || (await metadata.manifest(at, named)) === undefined) {
+    const record = named && (await metadata.manifest(at, named));
+    if (named === undefined || record === undefined) {
       const message = `image "${at.repository}/${at.image}" has no manifest "${formatReference(reference)}"`;
       throw new RegistryError('MANIFEST_UNKNOWN', { message, detail: { reference: formatReference(reference) } });
     }
@@ -32,6 +33,7 @@ export async function moveTag(
     const moved: MovedTag = { digest: named, ...(was === undefined ? {} : { was }) };
     if (was === named) return moved;
     keepImmutable(config, at.image, named)?.(tag, was);
+    await hooks.tagMove?.({ at, actor: caller.actor, caller }, { tag, to: record, was });
     const when = runtime.now();
     const isMoved = await metadata.tryApply(
       [{ type: 'tag.put', at, tag: { name: tag, digest: named, updatedAt: when } }],

@@ -15,10 +15,12 @@ type FindMember = (caller: Caller, image: string, reference: Reference) => Promi
 
 /** Changes images of the push target of a virtual repository. Names the member that has what the target lacks. */
 export class VirtualEditor implements ImageEditor {
+  readonly #name: string;
   readonly #target: ImageEditor;
   readonly #findMember: FindMember;
 
-  constructor(target: ImageEditor, findMember: FindMember) {
+  constructor(name: string, target: ImageEditor, findMember: FindMember) {
+    this.#name = name;
     this.#target = target;
     this.#findMember = findMember;
   }
@@ -29,7 +31,7 @@ export class VirtualEditor implements ImageEditor {
     request: DeletionRequest,
     options: { readonly dryRun: boolean },
   ): Promise<DeletionReport> {
-    const report = await this.#target.delete(caller, image, request, options);
+    const report = await this.#target.delete(through(caller, this.#name, image), image, request, options);
     const refused: RefusedDeletion[] = [];
     for (const one of report.refused) refused.push(await this.#nameMember(caller, image, one));
     return { ...report, refused };
@@ -37,7 +39,7 @@ export class VirtualEditor implements ImageEditor {
 
   async moveTag(caller: Caller, image: string, request: TagMoveRequest): Promise<MovedTag> {
     try {
-      return await this.#target.moveTag(caller, image, request);
+      return await this.#target.moveTag(through(caller, this.#name, image), image, request);
     } catch (error) {
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_UNKNOWN') throw error;
       const member = await this.#findMember(caller, image, request.reference);
@@ -54,4 +56,9 @@ export class VirtualEditor implements ImageEditor {
     const member = await this.#findMember(caller, image, reference);
     return member === undefined ? one : { ...one, reason: 'member', by: member };
   }
+}
+
+/** Returns the caller with the image that it named: hooks see it beside the image of the push target. */
+export function through(caller: Caller, repository: string, image: string): Caller {
+  return { ...caller, requested: { repository, image } };
 }

@@ -69,8 +69,13 @@ export class VirtualRepository implements Repository {
   get writer(): RepositoryWriter | undefined {
     const target = this.pushTo === undefined ? undefined : this.#find(this.pushTo)?.writer;
     if (target === undefined) return undefined;
-    const editor = new VirtualEditor(target.editor, (...question) => this.#findMember(...question));
-    return new VirtualWriter(target, (caller, image, digest) => this.findHeldBlob(caller, image, digest), editor);
+    const editor = new VirtualEditor(this.config.name, target.editor, (...question) => this.#findMember(...question));
+    return new VirtualWriter(
+      this.config.name,
+      target,
+      (caller, image, digest) => this.findHeldBlob(caller, image, digest),
+      editor,
+    );
   }
 
   /** Leaves the name as it is: each member has its own canonical names. */

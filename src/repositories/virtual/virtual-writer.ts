@@ -15,16 +15,19 @@ import type { Sparse } from '../../protocol/settings/repository-config.js';
 import type { Algorithm, Digest } from '../../protocol/digest.js';
 import type { ParsedManifest } from '../../protocol/manifest.js';
 import type { SessionId, Tag } from '../../protocol/names.js';
+import { through } from './virtual-editor.js';
 
 type FindHeld = (caller: Caller, image: string, digest: Digest) => Promise<{ readonly at: ImageKey } | undefined>;
 
 /** Writes through a virtual repository to its push target. A pushed manifest links blobs that other members hold. */
 export class VirtualWriter implements RepositoryWriter {
+  readonly #name: string;
   readonly #target: RepositoryWriter;
   readonly #findHeld: FindHeld;
   readonly editor: ImageEditor;
 
-  constructor(target: RepositoryWriter, findHeld: FindHeld, editor: ImageEditor) {
+  constructor(name: string, target: RepositoryWriter, findHeld: FindHeld, editor: ImageEditor) {
+    this.#name = name;
     this.#target = target;
     this.#findHeld = findHeld;
     this.editor = editor;
@@ -74,7 +77,10 @@ export class VirtualWriter implements RepositoryWriter {
     options?: PutManifestOptions,
   ): Promise<void> {
     const findSource: FindSource = async (digest) => (await this.#findHeld(caller, image, digest))?.at;
-    return this.#target.putManifest(caller, image, manifest, tags, { ...options, findSource });
+    return this.#target.putManifest(through(caller, this.#name, image), image, manifest, tags, {
+      ...options,
+      findSource,
+    });
   }
 
   checkTags(image: string, digest: Digest, tags: readonly Tag[]): Promise<void> {
@@ -82,14 +88,14 @@ export class VirtualWriter implements RepositoryWriter {
   }
 
   deleteManifest(caller: Caller, image: string, digest: Digest, options?: WriteConditions): Promise<boolean> {
-    return this.#target.deleteManifest(caller, image, digest, options);
+    return this.#target.deleteManifest(through(caller, this.#name, image), image, digest, options);
   }
 
   deleteTag(caller: Caller, image: string, tag: Tag, options?: WriteConditions): Promise<boolean> {
-    return this.#target.deleteTag(caller, image, tag, options);
+    return this.#target.deleteTag(through(caller, this.#name, image), image, tag, options);
   }
 
   deleteBlob(caller: Caller, image: string, digest: Digest): Promise<boolean> {
-    return this.#target.deleteBlob(caller, image, digest);
+    return this.#target.deleteBlob(through(caller, this.#name, image), image, digest);
   }
 }

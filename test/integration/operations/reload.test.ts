@@ -71,6 +71,7 @@ describe('a reload of each option', () => {
     reserveBytes: { reserveBytes: 5 },
     acceptEmptyIndex: { acceptEmptyIndex: true },
     maxManifestCacheBytes: { maxManifestCacheBytes: 5 },
+    hooks: { hooks: { timeoutSeconds: 5 } },
     logger: { logger: recordingLogger() },
   };
 

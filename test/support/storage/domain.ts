@@ -313,6 +313,7 @@ export class Domain {
       finishedUploads: new FinishedUploads(() => this.runtime.now()),
       pullCounts: { count: () => undefined },
       quotas: new Quotas({ metadata, runtime: this.runtime, declared: () => [], configs: () => [] }),
+      hooks: {},
       graceMs: this.graceMs,
       maxBlobBytes: Infinity,
     };
