@@ -116,6 +116,19 @@ describe.each(mounts)('the management API in %s', (_host, mount) => {
     }
   });
 
+  it.each([
+    ['/', '/ui/'],
+    ['/registry', '/registry/ui/'],
+  ])('can have the web UI beside it, at %s', async (management, page) => {
+    const client = await clientOf(await mount({ management, ui: true }));
+    expect((await client.get(page)).header('content-type')).toBe('text/html;charset=utf-8');
+    const moved = await client.get(page.slice(0, -1));
+    expect([moved.status, moved.header('location')]).toEqual([308, 'ui/']);
+    expect((await client.get(page.replace('ui/', 'api/v1/session'))).status).toBe(200);
+    const without = await clientOf(await mount({ management }));
+    expect((await without.get(page)).status).toBe(404);
+  });
+
   it('serves all of its paths', async () => {
     const client = await clientOf(await mount({ management: '/' }));
     for (const { method, path } of managementEndpoints) {
