@@ -67,6 +67,31 @@ export function pushIndex(
   return putManifest(client, name, tag, { schemaVersion: 2, mediaType: indexType, manifests });
 }
 
+/** Pushes what the views show: several tags, an index of two platforms, and an SBOM. */
+export async function fillRegistry(client: Client): Promise<void> {
+  const name = 'local/team/app';
+  const env = ['PATH=/usr/bin', 'DB_PASSWORD=hidden at first', 'NODE_ENV=production'];
+  const labels = { 'org.opencontainers.image.source': 'https://git.example/team/app', maintainer: 'team' };
+  for (const tag of ['1.9.0', '1.10.0', '1.10.0-rc1']) {
+    const layers = ['the base of all', `the program ${tag}`.repeat(4000)];
+    const image = await pushImage(client, name, tag, { layers, env, labels, annotations: { note: 'by hand' } });
+    await pushImage(client, name, '', {
+      subject: image,
+      artifactType: 'application/spdx+json',
+      layers: [`SBOM of ${tag}`],
+    });
+    await pushImage(client, name, 'latest', { layers, env, labels, annotations: { note: 'by hand' } });
+  }
+  const multi = 'local/team/multi';
+  const manifests = [];
+  for (const architecture of ['amd64', 'arm64']) {
+    const child = await pushImage(client, multi, '', { layers: [`program for ${architecture}`] });
+    manifests.push({ ...child, platform: { os: 'linux', architecture } });
+  }
+  await pushIndex(client, multi, '1', manifests);
+  await pushImage(client, 'local/tools/builder', '2026-01', { layers: ['x'.repeat(300_000)] });
+}
+
 async function putManifest(
   client: Client,
   name: string,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DeletionDocument } from '../documents/images.js';
 import { parseDigest, type Digest } from '../digest.js';
 import { RegistryError } from '../errors.js';
 import { parseReference, parseTag, type Reference, type Tag } from '../names.js';
@@ -90,7 +91,7 @@ interface Report {
 }
 
 /** Returns the report of a deletion as the API shows it. */
-export function encodeDeletion(report: Report, dryRun: boolean): Record<string, unknown> {
+export function encodeDeletion(report: Report, dryRun: boolean): DeletionDocument {
   const { tags, manifests, stays, refused, freesBytes, freesAt } = report;
   const shownManifests = manifests
     .slice(0, maxShown)

@@ -1,3 +1,10 @@
+import type {
+  ImageDocument,
+  ImageSummaryDocument,
+  PullFigures,
+  TagDocument,
+  TagMoveDocument,
+} from '../documents/images.js';
 import { encodeTime } from './encoding.js';
 
 interface Pulls {
@@ -63,7 +70,7 @@ interface ShownMove {
 }
 
 /** Returns an image as lists show it. */
-export function encodeImageRow(row: ShownImage): Record<string, unknown> {
+export function encodeImageRow(row: ShownImage): ImageDocument {
   return {
     repository: row.repository,
     name: row.image,
@@ -79,7 +86,7 @@ export function encodeImageRow(row: ShownImage): Record<string, unknown> {
 }
 
 /** Returns a tag, or a manifest without a tag, as lists show it. */
-export function encodeTagRow(row: ShownTag): Record<string, unknown> {
+export function encodeTagRow(row: ShownTag): TagDocument {
   return {
     ...optional('name', row.name),
     ...optional('member', row.member),
@@ -102,7 +109,7 @@ export function encodeTagRow(row: ShownTag): Record<string, unknown> {
 }
 
 /** Returns the figures of an image as the API shows them. */
-export function encodeSummary(summary: ShownSummary): Record<string, unknown> {
+export function encodeSummary(summary: ShownSummary): ImageSummaryDocument {
   return {
     ...(summary.members.length === 0 ? {} : { members: summary.members }),
     manifests: summary.manifests,
@@ -117,7 +124,7 @@ export function encodeSummary(summary: ShownSummary): Record<string, unknown> {
 }
 
 /** Returns a move of a tag as the API shows it, without the address of the client. */
-export function encodeMove({ move, at, by, digest, was, present }: ShownMove): Record<string, unknown> {
+export function encodeMove({ move, at, by, digest, was, present }: ShownMove): TagMoveDocument {
   return {
     move,
     at: encodeTime(at),
@@ -128,14 +135,14 @@ export function encodeMove({ move, at, by, digest, was, present }: ShownMove): R
   };
 }
 
-function encodePulls({ pulledAt, pulls, recentPulls }: Pulls): Record<string, unknown> {
+function encodePulls({ pulledAt, pulls, recentPulls }: Pulls): PullFigures {
   return { pulled_at: pulledAt === undefined ? null : encodeTime(pulledAt), pulls, recent_pulls: recentPulls };
 }
 
-function optional(key: string, value: unknown): Record<string, unknown> {
-  return value === undefined ? {} : { [key]: value };
+function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
+  return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
 }
 
-function time(key: string, at: number | undefined): Record<string, unknown> {
-  return at === undefined ? {} : { [key]: encodeTime(at) };
+function time<Key extends string>(key: Key, at: number | undefined): { [K in Key]?: string } {
+  return optional(key, at === undefined ? undefined : encodeTime(at));
 }

@@ -1,3 +1,4 @@
+import type { ConfigDocument, ContentDocument, ManifestDocument } from '../documents/manifests.js';
 import type { ConfigView } from '../manifest-view.js';
 import { encodeTime } from './encoding.js';
 
@@ -40,7 +41,7 @@ interface ShownManifest {
 }
 
 /** Returns a manifest as the API shows it. */
-export function encodeManifest(manifest: ShownManifest): Record<string, unknown> {
+export function encodeManifest(manifest: ShownManifest): ManifestDocument {
   const { platforms, attestations, config, layers, referrers } = manifest;
   return {
     ...optional('member', manifest.member),
@@ -82,11 +83,11 @@ export function encodeManifest(manifest: ShownManifest): Record<string, unknown>
   };
 }
 
-function encodeContent({ digest, mediaType, bytes }: Content): Record<string, unknown> {
+function encodeContent({ digest, mediaType, bytes }: Content): ContentDocument {
   return { digest, media_type: mediaType, size_bytes: bytes };
 }
 
-function encodeConfig(details: ConfigView | undefined): Record<string, unknown> {
+function encodeConfig(details: ConfigView | undefined): Omit<ConfigDocument, keyof ContentDocument> {
   if (details === undefined) return {};
   const { workingDir, exposedPorts, stopSignal, createdBy: _, ...same } = details;
   return {
@@ -97,6 +98,6 @@ function encodeConfig(details: ConfigView | undefined): Record<string, unknown> 
   };
 }
 
-function optional(key: string, value: unknown): Record<string, unknown> {
-  return value === undefined ? {} : { [key]: value };
+function optional<Key extends string, Value>(key: Key, value: Value | undefined): { [K in Key]?: Value } {
+  return (value === undefined ? {} : { [key]: value }) as { [K in Key]?: Value };
 }

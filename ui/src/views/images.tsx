@@ -5,14 +5,27 @@ import { getAll, type Listed } from '../api.ts';
 import { compareNaturally, count, createFilter, formatBytes, formatNumber } from '../format.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { FilterField, SelectField } from '../parts/field.tsx';
+import { lazy } from '../parts/lazy.tsx';
 import { Page } from '../parts/page.tsx';
 import { Answered, Empty } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, When } from '../parts/texts.tsx';
 import { useAnswer } from '../use-answer.ts';
 
-/** The images of all repositories, or of one. */
-export function Images({ query }: ViewProps): VNode {
+/** The list of images, the tags of an image, or one of its manifests, by the path. */
+export function Images({ rest, query }: ViewProps): VNode {
+  const [repository = '', ...image] = rest;
+  if (image.length === 0) return <ImageList query={query} />;
+  const name = { repository, image: image.join('/') };
+  const reference = query.get('reference');
+  if (reference === null) return <Tags name={name} query={query} />;
+  return <ImageView name={name} reference={reference} query={query} />;
+}
+
+const Tags = lazy(() => import('./tags.tsx').then((module) => module.Tags));
+const ImageView = lazy(() => import('./image.tsx').then((module) => module.ImageView));
+
+function ImageList({ query }: Pick<ViewProps, 'query'>): VNode {
   const q = query.get('q') ?? '';
   const repository = query.get('repository') ?? '';
   const answer = useAnswer(
