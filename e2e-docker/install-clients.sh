@@ -15,7 +15,7 @@ packages=(
   podman:podman conmon:conmon buildah:buildah skopeo:skopeo
   docker-registry:docker-registry nginx:nginx-light openssl:openssl
   busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
-  gcc:build-essential mkfs.ext4:e2fsprogs
+  gcc:build-essential mkfs.ext4:e2fsprogs systemd-analyze:systemd
   wine64:wine64 wineserver:wine
 )
 newer=(crane oras cosign)

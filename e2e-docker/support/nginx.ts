@@ -40,8 +40,9 @@ const log = `'{"method":"$request_method","url":"$request_uri","status":$status,
 /**
  * Starts Debian's nginx with the configuration of the example, except for ports, paths and the log format. Its workers are not
  * root, even if the tests are. The registry keeps its data in the workspace, as with `startRegistry`.
+ * @param registry its host and port, or `unix:` and the path of its socket.
  */
-export async function startNginx(bed: Workspace, registry: RegistryServer): Promise<Nginx> {
+export async function startNginx(bed: Workspace, registry: Pick<RegistryServer, 'host'>): Promise<Nginx> {
   const folder = join(bed.folder, 'nginx');
   await mkdir(join(folder, 'run'), { recursive: true });
   // Workers, which run as another user, may pass through this folder but not list it.

@@ -127,6 +127,18 @@ export const serverSchema = strictOptions({
     .max(65_535)
     .optional()
     .meta({ description: 'The port. `0` chooses a free port.', unset: '`5000`' }),
+  socket: z.string().min(1).optional().meta({
+    description:
+      'Path of a Unix socket to listen on, in plain http. With it, the server listens on a port only if `host` or `port` is set.',
+    unset: 'none',
+  }),
+  socketMode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'must be three octal digits in quotes, such as "0660"')
+    .default('0660')
+    .meta({
+      description: "Permissions of the socket. A client needs permission to write: `'0666'` lets everyone connect.",
+    }),
   tls: strictOptions({
     cert: z.string().min(1).meta({ description: 'Path of the certificate chain in PEM.' }),
     key: z.string().min(1).meta({ description: 'Path of the private key in PEM.' }),

@@ -12,7 +12,13 @@ import { resolveServeSettings, type ServeFlags, type ServeSettings } from './ser
 import { Reloader, toRegistryOptions, toServerOptions, type Configured } from './serve/reloader.js';
 import { catchHangUp, handleSignals } from './serve/serve-signals.js';
 import { createRegistryServer, type RegistryServer } from './serve/server.js';
-import { explainDataFolderError, explainListenError, explainTlsError, StartError } from './serve/start-error.js';
+import {
+  explainDataFolderError,
+  explainListenError,
+  explainSocketError,
+  explainTlsError,
+  StartError,
+} from './serve/start-error.js';
 import { examineStart } from './serve/start-parts.js';
 import { packageVersion } from '../util/package-version.js';
 
@@ -75,8 +81,12 @@ async function start(flags: ServeFlags, settings: ServeSettings): Promise<void> 
   process.stdout.write(greet(configured, registry.repositories.list(), port));
 }
 
-function greet({ settings, parts }: Configured, repositories: readonly RepositoryView[], port: number): string {
-  const { host, storage } = settings;
+function greet(
+  { settings, parts }: Configured,
+  repositories: readonly RepositoryView[],
+  port: number | undefined,
+): string {
+  const { host, storage, socket } = settings;
   const { access, onLoopback, tls } = parts;
   const takesPushes = (view: RepositoryView): boolean =>
     view.type === 'local' || (view.type === 'virtual' && view.pushTo !== undefined);
@@ -87,6 +97,7 @@ function greet({ settings, parts }: Configured, repositories: readonly Repositor
     secure: tls !== undefined,
     host,
     port,
+    socket: socket?.path,
     onLoopback,
     storage,
     access: mode,
@@ -98,14 +109,20 @@ async function listen(
   configured: Configured,
   { registry, reportRefusal }: BuiltRegistry,
   log: Logger,
-): Promise<{ readonly server: RegistryServer; readonly port: number }> {
-  const { host, port } = configured.settings;
+): Promise<{ readonly server: RegistryServer; readonly port: number | undefined }> {
+  const { host, port, hasPort, socket } = configured.settings;
   let server: RegistryServer;
   try {
     server = createRegistryServer({ ...toServerOptions(configured), registry, reportRefusal, log });
   } catch (cause) {
     throw explainTlsError(cause);
   }
+  if (socket !== undefined) {
+    await server.listenOnSocket(socket).catch((cause: unknown) => {
+      throw explainSocketError(cause, socket.path);
+    });
+  }
+  if (!hasPort) return { server, port: undefined };
   const address = await server.listen(port, host).catch((cause: unknown) => {
     throw explainListenError(cause, host, port, process.platform);
   });

@@ -17,7 +17,7 @@ import { quotaSchema } from '../protocol/settings/quota-config.js';
 import { retentionSchema } from '../protocol/settings/retention-config.js';
 import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
 import { syncConfigSchema } from '../protocol/settings/sync-config.js';
-import { isAddressOrNetwork } from '../util/addresses.js';
+import { isProxyEntry } from '../util/addresses.js';
 import { plainLogger } from '../util/plain-log.js';
 
 const auditEvents = ['change', 'login', 'denied'] as const satisfies readonly AuditEvent[];
@@ -188,11 +188,11 @@ export const optionsSchema = strictOptions({
       unset: 'from each request',
     }),
   trustedProxies: z
-    .array(z.string().refine(isAddressOrNetwork, 'must be an IP address, or a network such as 10.0.0.0/8'))
+    .array(z.string().refine(isProxyEntry, 'must be an IP address, a network such as 10.0.0.0/8, or unix:'))
     .default([])
     .meta({
       description:
-        "Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`. The registry believes `X-Forwarded-For`, `-Proto` and `-Host` from these only.",
+        "Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`, and `unix:` for proxies that connect to a Unix socket. The registry believes `X-Forwarded-For`, `-Proto` and `-Host` from these only.",
     }),
   sendfile: z.enum(['x-accel', 'x-sendfile']).optional().meta({
     description:

@@ -5,6 +5,19 @@ export function isAddressOrNetwork(entry: string): boolean {
   return parseEntry(entry) !== undefined;
 }
 
+/** The entry of `trustedProxies` for proxies on a Unix socket, which have no address; as in nginx's `set_real_ip_from`. */
+export const unixProxies = 'unix:';
+
+/** Returns whether `trustedProxies` may contain this entry. */
+export function isProxyEntry(entry: string): boolean {
+  return entry === unixProxies || isAddressOrNetwork(entry);
+}
+
+/** Returns the addresses and networks in `trustedProxies`. */
+export function addressesOf(trustedProxies: readonly string[]): readonly string[] {
+  return trustedProxies.filter((entry) => entry !== unixProxies);
+}
+
 /**
  * Returns a function that tests whether an address is in one of these networks. An IPv4 address also matches when
  * written as IPv6.

@@ -75,6 +75,7 @@ describe('resolveServeSettings', () => {
     expect(resolveServeSettings({}, undefined, {})).toEqual({
       host: '127.0.0.1',
       port: 5000,
+      hasPort: true,
       logLevel: 'info',
       stopSeconds: 30,
       idleTimeoutSeconds: 120,
@@ -100,6 +101,7 @@ server:
     expect(settingsOf(file)).toEqual({
       host: '0.0.0.0',
       port: 5001,
+      hasPort: true,
       logLevel: 'warn',
       stopSeconds: 5,
       idleTimeoutSeconds: 120,

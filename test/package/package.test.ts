@@ -14,13 +14,14 @@ function compiledFrom(folder: string): string[] {
     .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
 }
 
-it('the package contains the compiled sources, the schema of the config file, and five other files', async () => {
+it('the package contains the compiled sources, the schema of the config file, and six other files', async () => {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { cwd: root });
   const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
   const expected = [...compiledFrom('src'), ...compiledFrom('adapters'), 'dist/config.schema.json'];
+  const deployed = ['adapters/nginx/artifactapi.conf', 'adapters/systemd/artifactapi.service'];
   // If there are more, dist/ has files of deleted sources: remove it and build.
   expect(packed?.files.map((file) => file.path).toSorted()).toEqual(
-    [...expected, 'CHANGELOG.md', 'LICENSE', 'README.md', 'adapters/nginx/artifactapi.conf', 'package.json'].toSorted(),
+    [...expected, ...deployed, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
   );
 });
 

@@ -6,7 +6,10 @@ export interface Started {
   readonly secure: boolean;
   /** The host as configured: `127.0.0.1`, `0.0.0.0`, `registry.example`. */
   readonly host: string;
-  readonly port: number;
+  /** Absent: it listens only on the socket. */
+  readonly port?: number | undefined;
+  /** The path of the Unix socket. */
+  readonly socket?: string | undefined;
   /** Whether only this machine can reach it. */
   readonly onLoopback: boolean;
   readonly storage: string;
@@ -23,16 +26,26 @@ const accessModes: Readonly<Record<Started['access'], string>> = {
 
 /** Returns the greeting for stdout. Its first line has the address, with the port that the system chose for port 0. */
 export function formatGreeting(started: Started): string {
-  const origin = `${started.secure ? 'https' : 'http'}://${bracket(started.host)}:${started.port}`;
+  const { port, socket } = started;
+  const origin = `${started.secure ? 'https' : 'http'}://${bracket(started.host)}:${port}`;
+  const places = [...(port === undefined ? [] : [origin]), ...(socket === undefined ? [] : [`unix:${socket}`])];
   const lines = [
-    `artifactapi ${started.version} listening on ${origin}`,
+    `artifactapi ${started.version} listening on ${places.join(' and ')}`,
     `  data:   ${started.storage}`,
     `  access: ${accessModes[started.access]}`,
     '',
-    ...formatCommands(started, origin),
-    ...(started.secure ? [] : formatPlainHttp(started)),
+    ...(port === undefined ? formatSocketCommands(socket) : formatCommands(started, origin)),
+    ...(started.secure || port === undefined ? [] : formatPlainHttp(started)),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Registry clients cannot use a socket: they need a proxy. */
+function formatSocketCommands(socket = ''): string[] {
+  return [
+    'Registry clients need a proxy in front of the socket. Try it:',
+    `  curl --unix-socket ${socket} http://localhost/v2/`,
+  ];
 }
 
 function formatCommands(started: Started, origin: string): string[] {

@@ -12,7 +12,8 @@ import { messagesOf } from '../../util/plain-log.js';
 import type { LogLevel, ServerSection } from '../config-file.js';
 import { examineConfig, locateProblems, type ConfigProblem } from './examine-config.js';
 import type { Environment, ServeFlags, ServeSettings } from './serve-settings.js';
-import type { LiveServerOptions, RegistryServer } from './server.js';
+import type { LiveServerOptions } from './listener.js';
+import type { RegistryServer } from './server.js';
 import { explainDataFolderError } from './start-error.js';
 import type { StartParts } from './start-parts.js';
 
@@ -22,6 +23,8 @@ export const serverReloading: Readonly<
 > = {
   'server.host': 'restart',
   'server.port': 'restart',
+  'server.socket': 'restart',
+  'server.socketMode': 'restart',
   // From http to https or back. A certificate, also one whose file has other bytes, is live.
   'server.tls': 'restart',
   'server.tls.cert': 'live',
@@ -138,8 +141,21 @@ function explain(cause: unknown, storage: string): unknown {
 /** Returns the effective options of the `server` section. Hashes replace the certificate and the key. */
 function describeServer({ settings, parts: { tls } }: Configured): object {
   const { host, port, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections, ui } = settings;
+  const { path: socket, mode: socketMode } = settings.socket ?? {};
   const hashes = tls && { cert: hash(tls.cert), key: hash(tls.key) };
-  return { host, port, tls: hashes, logLevel, logFormat, stopSeconds, idleTimeoutSeconds, maxConnections, ui };
+  return {
+    host,
+    port,
+    socket,
+    socketMode,
+    tls: hashes,
+    logLevel,
+    logFormat,
+    stopSeconds,
+    idleTimeoutSeconds,
+    maxConnections,
+    ui,
+  };
 }
 
 function hash(bytes: Buffer): string {

@@ -11,6 +11,7 @@ export function addServeFlags(command: Command, withConfig: boolean): Command {
   command
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--port <number>', 'port; 0 chooses a free port (default: 5000)', parsePort)
+    .option('--socket <path>', 'Unix socket to listen on; without --host or --port, instead of a port')
     .option('--data <folder>', 'data folder (default: ./data)');
   if (withConfig) command.addOption(configFlag);
   return command

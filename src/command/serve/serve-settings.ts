@@ -11,11 +11,13 @@ import { OptionsError, resolveOptions } from '../../options/resolve-options.js';
 import type { RegistryOptions } from '../../options/generated/registry-options.js';
 import { optionsSchema } from '../../options/options-schema.js';
 import { describeUnknown, type Problem } from '../../protocol/settings/option-schema.js';
+import type { SocketAddress } from './unix-socket.js';
 
 /** The flags of `artifactapi serve` that were given. */
 export interface ServeFlags {
   readonly host?: string;
   readonly port?: number;
+  readonly socket?: string;
   readonly data?: string;
   readonly config?: string;
   readonly open?: boolean;
@@ -30,6 +32,10 @@ export interface ServeFlags {
 export interface ServeSettings {
   readonly host: string;
   readonly port: number;
+  /** Absent: none. */
+  readonly socket?: SocketAddress;
+  /** Whether to listen on the host and the port. */
+  readonly hasPort: boolean;
   readonly logLevel: LogLevel;
   /** Absent: readable on a terminal, JSON elsewhere. */
   readonly logFormat?: LogFormat;
@@ -100,8 +106,7 @@ export function checkServeSettings(
   const logFormat = flags.logFormat ?? section.value.logFormat;
   const access = flags.open === true ? 'open' : withFileOf(file?.path, registry.value.access);
   const value: ServeSettings = {
-    host: flags.host ?? section.value.host ?? '127.0.0.1',
-    port: flags.port ?? section.value.port ?? 5000,
+    ...placesOf(flags, section.value, file?.path),
     logLevel: flags.logLevel ?? section.value.logLevel ?? 'info',
     ...(logFormat === undefined ? {} : { logFormat }),
     stopSeconds: section.value.stopSeconds,
@@ -117,6 +122,22 @@ export function checkServeSettings(
     },
   };
   return { value, problems: found };
+}
+
+/** Returns where to listen. A socket replaces the default port. */
+function placesOf(
+  flags: ServeFlags,
+  { host, port, socket, socketMode }: ServerSection,
+  file: string | undefined,
+): Pick<ServeSettings, 'host' | 'port' | 'socket' | 'hasPort'> {
+  const path = flags.socket === undefined ? socket && fromFile(file, socket) : resolve(flags.socket);
+  const hasPort = path === undefined || [flags.host, flags.port, host, port].some((value) => value !== undefined);
+  return {
+    host: flags.host ?? host ?? '127.0.0.1',
+    port: flags.port ?? port ?? 5000,
+    hasPort,
+    ...(path === undefined ? {} : { socket: { path, mode: Number.parseInt(socketMode, 8) } }),
+  };
 }
 
 interface RegistrySection {

@@ -4,89 +4,42 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import connect from 'connect';
-import { Connections, type ConnectionLimits } from './connections.js';
 import { guardHeaders } from '../../http/answer-headers.js';
-import { announcesBody } from '../../http/bodies/body.js';
-import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from '../../http/limits/malformed.js';
 import { shownUrl } from '../../http/clients/shown-url.js';
 import type { Registry } from '../../index.js';
 import type { Logger, ReportRefusal, RequestEvent } from '../../ports/runtime.js';
 import type { RefusalReason } from '../../protocol/refusal-reasons.js';
 import { encodeError, RegistryError } from '../../protocol/errors.js';
 import { encodeHealth } from '../../protocol/tables/encoding.js';
-import { createAddressMatcher } from '../../util/addresses.js';
 import { Closers } from '../../util/closers.js';
+import { answer, Listener, type ListenerOptions, type LiveServerOptions } from './listener.js';
+import { removeStaleSocket, type SocketAddress } from './unix-socket.js';
 
 /** How often refused connections are logged, at most. */
 const refusalLogSeconds = 60;
 
-/** The options of a server that can change while it runs. */
-export interface LiveServerOptions {
-  /**
-   * Logs every request.
-   * @default false
-   */
-  readonly accessLog?: boolean;
-  /** PEM. Absent: plain http. Only the certificate and the key can change, not whether there are any. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
-  /**
-   * How long a connection may be idle during a request before it is closed. An interrupted upload can be resumed.
-   * @default 120
-   */
-  readonly idleTimeoutSeconds?: number;
-  /**
-   * Maximum number of open connections. Further ones are closed. Near the limit, idle connections are closed for new ones.
-   * @default no limit
-   */
-  readonly maxConnections?: number | undefined;
-  /**
-   * Maximum number of open connections of one IPv4 address or one IPv6 /64. At the limit, a new one replaces an idle one of the
-   * same client, or else is closed.
-   * @default 1000
-   */
-  readonly maxConnectionsPerClient?: number | undefined;
-  /**
-   * Addresses and networks that many clients share. `maxConnectionsPerClient` does not apply to them.
-   * @default []
-   */
-  readonly trustedProxies?: readonly string[] | undefined;
-  /**
-   * Serves the web UI at `/ui/`, and sends browsers there from `/`.
-   * @default false
-   */
-  readonly ui?: boolean;
-}
-
 /** The registry to serve, and the limits of the server. */
-export interface ServerOptions extends LiveServerOptions {
+export interface ServerOptions extends Omit<ListenerOptions, 'onRefused'> {
   readonly registry: Registry;
   /**
    * Called for each refused connection.
    * @default nothing
    */
   readonly reportRefusal?: ReportRefusal;
-  readonly log: Logger;
-  /**
-   * How long the headers of a request may take to arrive.
-   * @default 60
-   */
-  readonly headersTimeoutSeconds?: number;
-  /**
-   * How long a connection stays open for the next request. Clients written in Go reuse connections for over a minute.
-   * @default 75
-   */
-  readonly keepAliveTimeoutSeconds?: number;
 }
 
 /** The registry's own server: `/v2`, the management API, the web UI, `/healthz` and `/readyz`. */
 export interface RegistryServer {
   /** Starts to listen. @throws the error of `net.Server`, such as EADDRINUSE. */
   listen(port: number, host: string): Promise<AddressInfo>;
+  /**
+   * Listens on a Unix socket with these permissions, in plain http, besides or instead of a port. Replaces a stale socket.
+   * @throws StartError if the path is in use; the error of `net.Server`.
+   */
+  listenOnSocket(socket: SocketAddress): Promise<void>;
   /**
    * Stops accepting connections, gives requests in flight `graceSeconds` to complete, destroys the remaining connections and
    * closes the registry. Bytes of unfinished uploads are kept.
@@ -101,23 +54,13 @@ export interface RegistryServer {
 /** Creates the server, which does not listen yet. @throws Error if the certificate or the key cannot be used. */
 export function createRegistryServer(options: ServerOptions): RegistryServer {
   const { registry, log } = options;
-  const server = createNodeServer(options);
   let live: LiveServerOptions = options;
   const app = createApp(registry, log, () => live.ui === true);
   const onRefused = logRefusals(options, () => live);
-  const connections = new Connections(server, { ...limitsOf(options), onRefused });
-  server.on('request', (req: IncomingMessage, res: ServerResponse) => {
-    connections.note(res);
-    const malformation = findMalformation(req);
-    if (malformation !== undefined) return refuse(res, malformation);
-    try {
-      app(req, res);
-    } catch (cause) {
-      // connect parses the URL outside its error handling, so `http://[` would end the process.
-      refuse(res, new RegistryError('UNSUPPORTED', { status: 400, message: 'invalid URL', cause }));
-    }
-  });
-  refuseInvalidRequests(server, connections, log);
+  const tcp = new Listener(app, { ...options, onRefused });
+  // TLS is for clients on the network.
+  const unix = new Listener(app, { ...options, tls: undefined, onRefused });
+  const listeners = [tcp, unix];
   const onRequest = (event: RequestEvent): void => logRequest(log, event);
   const logRequests = ({ accessLog = false }: LiveServerOptions): void => {
     registry.events.off('request', onRequest);
@@ -126,87 +69,31 @@ export function createRegistryServer(options: ServerOptions): RegistryServer {
   logRequests(options);
   return {
     update(next) {
-      if (next.tls !== undefined && server instanceof HttpsServer) server.setSecureContext(next.tls);
-      connections.limit(limitsOf(next));
+      tcp.update(next);
+      unix.update({ ...next, tls: undefined });
       logRequests(next);
       live = next;
     },
-    async listen(port, host) {
-      server.listen(port, host);
-      await once(server, 'listening');
-      // A string only for a pipe or a Unix socket.
-      return server.address() as AddressInfo;
+    // A string only for a pipe or a Unix socket.
+    listen: async (port, host) => (await tcp.listen({ port, host })) as AddressInfo,
+    async listenOnSocket({ path, mode }) {
+      await removeStaleSocket(path);
+      // The mode applies from the moment that the socket exists: nobody else can connect before.
+      const umask = process.umask(0o777 & ~mode);
+      const listening = unix.listen({ path });
+      process.umask(umask);
+      await listening;
     },
     async stop(graceSeconds) {
       const closers = new Closers();
       closers.add('registry', () => registry.close());
-      closers.add('connections', () => connections.close(graceSeconds * 1000));
+      closers.add('connections', () => Promise.all(listeners.map((listener) => listener.close(graceSeconds * 1000))));
       await closers.close();
     },
     get requestsInFlight() {
-      return connections.requestsInFlight;
+      return tcp.requestsInFlight + unix.requestsInFlight;
     },
   };
-}
-
-function limitsOf(options: LiveServerOptions): ConnectionLimits {
-  return {
-    idleMs: (options.idleTimeoutSeconds ?? 120) * 1000,
-    maxConnections: options.maxConnections,
-    maxPerClient: options.maxConnectionsPerClient ?? 1000,
-    isShared: createAddressMatcher(options.trustedProxies ?? []),
-  };
-}
-
-function createNodeServer(options: ServerOptions): Server {
-  const headersTimeout = (options.headersTimeoutSeconds ?? 60) * 1000;
-  const settings = {
-    // This would include the body, and slow uploads of large layers would get 408. `Connections` handles idle ones.
-    requestTimeout: 0,
-    headersTimeout,
-    connectionsCheckingInterval: Math.min(headersTimeout, 30_000),
-    keepAliveTimeout: (options.keepAliveTimeoutSeconds ?? 75) * 1000,
-    // Tokens with many groups are long.
-    maxHeaderSize: 64 * 1024,
-    // We answer this ourselves: Node would send only the status.
-    requireHostHeader: false,
-    insecureHTTPParser: false,
-    noDelay: true,
-  };
-  const server =
-    options.tls === undefined ? createHttpServer(settings) : createHttpsServer({ ...settings, ...options.tls });
-  server.maxRequestsPerSocket = 0;
-  // A client may close its side after its last request, as HTTP allows: Node would drop the answers that are not sent yet.
-  Object.assign(server, { httpAllowHalfOpen: true });
-  return server;
-}
-
-/** Answers what Node would answer with only a status, or by closing the connection. */
-function refuseInvalidRequests(server: Server, connections: Connections, log: Logger): void {
-  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) => {
-    connections.note(res);
-    refuse(
-      res,
-      new RegistryError('UNSUPPORTED', {
-        status: 417,
-        message: 'unsupported Expect header: only 100-continue is supported',
-      }),
-    );
-  });
-  server.on('connect', (_req: IncomingMessage, socket: Socket) => {
-    // Node has detached the connection and its listeners.
-    socket.on('error', () => {});
-    connections.refuse(socket, formatLastAnswer(refuseConnect(), randomUUID()));
-  });
-  server.on('clientError', (error: NodeJS.ErrnoException & { reason?: string }, socket: Socket) => {
-    const refusal = explainParserError(error.code);
-    if (refusal === undefined) socket.destroy();
-    // Node repeats the event for each chunk that still arrives.
-    else if (!connections.refuse(socket, formatLastAnswer(refusal, randomUUID()))) return;
-    // Not the error itself: it contains the received bytes, and perhaps a password.
-    const fields = { code: error.code, reason: error.reason, remoteAddress: socket.remoteAddress };
-    log.debug(fields, 'malformed request refused');
-  });
 }
 
 function createApp(registry: Registry, log: Logger, hasUi: () => boolean): connect.Server {
@@ -242,26 +129,6 @@ function serveUi(registry: Registry, req: IncomingMessage, res: ServerResponse, 
   if (req.url !== '/' || req.method !== 'GET' || !isFromBrowser) return registry.ui(req, res, next);
   res.writeHead(302, { Location: 'ui/', 'Content-Length': 0, 'Cache-Control': 'no-store', ...guardHeaders });
   res.end();
-}
-
-/** Answers and closes the connection, because the client may send more of the same. */
-function refuse(res: ServerResponse, error: RegistryError): void {
-  res.shouldKeepAlive = false;
-  answer(res, error.status, encodeError(error));
-}
-
-/** Sends an answer with a request id of its own. Answers of the registry have the id of the `request` event. */
-function answer(res: ServerResponse, status: number, body: object | string, requestId: string = randomUUID()): void {
-  const text = typeof body === 'string' ? body : JSON.stringify(body);
-  // Without this, Node would read all of an unread body to keep the connection alive.
-  if (announcesBody(res.req) && !res.req.complete) res.shouldKeepAlive = false;
-  res.writeHead(status, {
-    'Content-Type': 'application/json',
-    'Content-Length': Buffer.byteLength(text),
-    'X-Request-Id': requestId,
-    ...guardHeaders,
-  });
-  res.end(text);
 }
 
 /** Returns a function that reports each refused connection, and logs each reason at most once a minute, with a count. */

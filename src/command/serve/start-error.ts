@@ -10,6 +10,18 @@ export class StartError extends Error {
   }
 }
 
+/** Returns an error that has been explained already. */
+export function toStartError(cause: unknown): StartError {
+  return cause instanceof StartError ? cause : new StartError(messagesOf(cause), cause);
+}
+
+/** Explains why the server cannot listen on a Unix socket. */
+export function explainSocketError(cause: unknown, path: string): StartError {
+  if (cause instanceof StartError) return cause;
+  const reason = codeOf(cause) === 'EACCES' ? 'this user may not create files in its folder' : messagesOf(cause);
+  return new StartError(`cannot listen on the socket "${path}": ${reason}`, cause);
+}
+
 /** Explains why the server cannot listen. */
 export function explainListenError(cause: unknown, host: string, port: number, platform: NodeJS.Platform): StartError {
   const explain = (text: string): StartError => new StartError(text, cause);

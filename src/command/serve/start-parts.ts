@@ -13,7 +13,9 @@ import {
   explainTlsError,
   explainUnguarded,
   type StartError,
+  toStartError,
 } from './start-error.js';
+import { checkSocketPath } from './unix-socket.js';
 
 /** What a server needs besides its settings. */
 export interface StartParts {
@@ -45,7 +47,13 @@ export async function examineStart(settings: ServeSettings): Promise<Examined> {
   const attempt = async <T>(path: string, work: Promise<T>, explain: (cause: unknown) => StartError) =>
     work.catch((cause: unknown) => void problems.push({ path, error: explain(cause) }));
   const { host, storage } = settings;
-  const onLoopback = await attempt('server.host', isLoopback(host), (cause) => explainHostError(cause, host));
+  const { hasPort, socket } = settings;
+  const onLoopback = hasPort
+    ? await attempt('server.host', isLoopback(host), (cause) => explainHostError(cause, host))
+    : true;
+  if (socket !== undefined) {
+    await attempt('server.socket', checkSocketPath(socket.path, process.platform), (cause) => toStartError(cause));
+  }
   const access = onLoopback === undefined ? settings.access : accessOf(settings, onLoopback);
   if (access === undefined && onLoopback !== undefined) {
     problems.push({

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { relative, resolve, sep } from 'node:path';
 import type { BlobContent } from '../../ports/bytes.js';
-import { createAddressMatcher, normalizeAddress } from '../../util/addresses.js';
+import { createTrustedProxies, type TrustedProxies } from '../clients/trusted-proxies.js';
 import type { Reply } from '../reply.js';
 
 /** Options of `createOffload`. */
@@ -31,13 +31,13 @@ const plainRange = /^bytes=(?:[0-9]{1,15}-[0-9]{0,15}|-[0-9]{1,15})$/;
 /** Creates the offload of a registry. @throws RangeError for a trusted proxy that is not an address or network. */
 export function createOffload({ sendfile, trustedProxies, blobsFolder }: OffloadOptions): Offload {
   if (sendfile === undefined) return (_req, reply) => reply;
-  const isTrusted = createAddressMatcher(trustedProxies);
+  const trusted = createTrustedProxies(trustedProxies);
   const instruct = sendfile === 'x-accel' ? createAccel(blobsFolder) : sendFileHeader;
 
   return (req, reply) => {
     const { body, headers } = reply;
     if (typeof body !== 'object' || !('content' in body)) return reply;
-    if (!isProxy(req, isTrusted) || !isPlain(req, reply)) return reply;
+    if (!isProxy(req, trusted) || !isPlain(req, reply)) return reply;
     const offload = instruct(body.content);
     if (offload === undefined) return reply;
     return { ...reply, headers: withoutFileHeaders(headers), body: { ...body, offload } };
@@ -51,8 +51,8 @@ function withoutFileHeaders(headers: Reply['headers'] = {}): NonNullable<Reply['
 }
 
 /** Returns whether the request comes from the proxy. A client on the same machine as the proxy sends no `X-Forwarded-For`. */
-function isProxy({ headers, socket }: IncomingMessage, isTrusted: (address: string) => boolean): boolean {
-  return headers['x-forwarded-for'] !== undefined && isTrusted(normalizeAddress(socket.remoteAddress ?? ''));
+function isProxy(req: IncomingMessage, trusted: TrustedProxies): boolean {
+  return req.headers['x-forwarded-for'] !== undefined && trusted.sent(req);
 }
 
 /**

@@ -5,11 +5,12 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { ClientInfo } from '../../ports/access.js';
-import { createAddressMatcher, normalizeAddress } from '../../util/addresses.js';
+import { normalizeAddress } from '../../util/addresses.js';
+import { createTrustedProxies } from './trusted-proxies.js';
 
 /** Options of `createClientReader`. */
 export interface ClientReaderOptions {
-  /** Addresses and networks of the proxies whose `X-Forwarded-*` headers are trusted. */
+  /** Addresses and networks (`unix:` for Unix sockets) of the proxies whose `X-Forwarded-*` headers are trusted. */
   readonly trustedProxies: readonly string[];
   /** The URL that clients use, such as `https://registry.example`. Absent: derived from each request. */
   readonly publicUrl?: string | undefined;
@@ -25,12 +26,12 @@ export type ClientReader = (req: IncomingMessage) => ClientInfo;
  * @throws RangeError for a trusted proxy that is not an address or network; TypeError for an invalid URL.
  */
 export function createClientReader({ trustedProxies, publicUrl }: ClientReaderOptions): ClientReader {
-  const isTrusted = createAddressMatcher(trustedProxies);
+  const trusted = createTrustedProxies(trustedProxies);
   const publicOrigin = publicUrl === undefined ? undefined : new URL(publicUrl).origin;
 
   return (req) => {
     const peer = peerOf(req);
-    const route = isTrusted(peer) ? walk(peer, req.headers['x-forwarded-for'], isTrusted) : undefined;
+    const route = trusted.sent(req) ? walk(peer, req.headers['x-forwarded-for'], trusted.hasAddress) : undefined;
     const host = hostOf(req, route);
     const isUsable = host !== undefined && isHost(host);
     const origin = publicOrigin ?? (isUsable ? `${schemeOf(req, route)}://${host}` : undefined);

@@ -58,8 +58,8 @@ export interface RegistryOptions {
    */
   readonly publicUrl?: string;
   /**
-   * Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`. The registry believes
-   * `X-Forwarded-For`, `-Proto` and `-Host` from these only.
+   * Addresses and networks of the proxies in front: `['127.0.0.1', '10.0.0.0/8']`, and `unix:` for proxies that
+   * connect to a Unix socket. The registry believes `X-Forwarded-For`, `-Proto` and `-Host` from these only.
    * @default []
    */
   readonly trustedProxies?: readonly string[];
