@@ -18,7 +18,7 @@ const params = {
   sync: 'none',
 };
 /** What anyone who is logged in may ask for: `login`, and what is open to all. */
-const forUsers = new Set(['none', 'login']);
+const forUsers = new Set(['none', 'anyone', 'login']);
 
 beforeAll(async () => {
   scene = await startAccess(cleanups, {
