@@ -7,7 +7,7 @@ const maxRequests = 1000;
 
 /** Keeps the last 1000 requests in memory. */
 export class RequestRing implements RecentRequests {
-  readonly #kept: AnsweredRequest[] = [];
+  readonly #kept: { readonly event: RequestEvent; readonly at: number; readonly seq: number }[] = [];
   #last = 0;
   readonly #stop: () => void;
 
@@ -15,7 +15,8 @@ export class RequestRing implements RecentRequests {
     this.#stop = runtime.observe('request', (event: RequestEvent) => {
       const slot = this.#last % maxRequests;
       this.#last += 1;
-      this.#kept[slot] = { ...event, at: runtime.now(), seq: this.#last };
+      // Copied only when it is read: every request pays for what happens here.
+      this.#kept[slot] = { event, at: runtime.now(), seq: this.#last };
     });
   }
 
@@ -28,9 +29,9 @@ export class RequestRing implements RecentRequests {
   latest(limit: number): readonly AnsweredRequest[] {
     const count = Math.min(limit, this.#kept.length);
     const first = this.#last - count;
-    return Array.from({ length: count }, (_, i) => this.#kept[(first + i) % maxRequests]).filter(
-      (request) => request !== undefined,
-    );
+    return Array.from({ length: count }, (_, i) => this.#kept[(first + i) % maxRequests])
+      .filter((request) => request !== undefined)
+      .map(({ event, at, seq }) => ({ ...event, at, seq }));
   }
 
   /** Stops keeping requests. */
