@@ -37,7 +37,7 @@ export function renderConfiguration(page, sources) {
 /** @returns {Readonly<Record<string, readonly string[]>>} */
 function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, serveFlags }) {
   const { properties, required } = toJsonSchema(optionsSchema);
-  const { repositories, access, limits, garbageCollection, audit, sync } = properties;
+  const { repositories, access, limits, garbageCollection, audit, sync, webhooks } = properties;
   const [local, remote, virtual] = repositories.items.anyOf;
   const common = Object.keys(local.properties).filter(
     (name) => name in remote.properties && name in virtual.properties,
@@ -50,6 +50,7 @@ function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, se
     garbageCollection: renderOptions(garbageCollection, 'garbageCollection.'),
     audit: renderOptions(audit, 'audit.'),
     sync: renderOptions(sync.items, 'sync[].'),
+    webhooks: renderOptions(webhooks.items, 'webhooks[].'),
     repositories: repository(pick(local, (name) => common.includes(name))),
     'repositories: local': repository(own(local)),
     'repositories: remote': repository(own(remote)),

@@ -146,6 +146,7 @@ const accountRead = { 200: { schema: ref('Account') } };
 const checkRead = { 200: { schema: ref('AccessReport') } };
 const jobAccepted = { 202: { schema: ref('Job'), headers: ['Location'] } };
 const ruleRead = { 200: { schema: ref('Rule') } };
+const webhookRead = { 200: { schema: ref('Webhook') } };
 const syncRead = { 200: { schema: ref('Sync') } };
 const named = (/** @type {string} */ schema) => ({ allOf: [ref(schema), { required: ['name'] }] });
 
@@ -376,6 +377,31 @@ const managementOperations = {
   'sync.get': { answers: syncRead },
   'sync.replace': { body: { schema: ref('Sync') }, answers: syncRead },
   'sync.delete': { answers: { 204: {} } },
+  'webhook.list': { answers: { 200: { schema: listOf('webhooks', ref('Webhook')) } } },
+  'webhook.create': {
+    body: { schema: { allOf: [ref('Webhook'), { required: ['name', 'url', 'secret'] }] } },
+    answers: created(ref('Webhook')),
+  },
+  'webhook.get': { answers: webhookRead },
+  'webhook.replace': { body: { schema: { allOf: [ref('Webhook'), { required: ['url'] }] } }, answers: webhookRead },
+  'webhook.delete': { answers: { 204: {} } },
+  'webhook.test': {
+    answers: {
+      200: {
+        schema: object(
+          {
+            status: { ...count, description: 'The status of the answer. Absent without an answer.' },
+            error: { ...text, description: 'Why there was no answer.' },
+            duration_ms: count,
+            answer: { ...text, description: 'The first 1024 bytes of the answer.' },
+          },
+          ['duration_ms', 'answer'],
+        ),
+      },
+    },
+  },
+  'webhook.deliveries': { answers: { 200: { schema: listOf('deliveries', ref('Delivery')) } } },
+  'webhook.resend': { answers: { 202: {} } },
   'key.list': { answers: { 200: { schema: listOf('keys', ref('Key')) } } },
   'key.rotate': { answers: { 201: { schema: ref('Key') } } },
 };
@@ -397,6 +423,12 @@ export const shownWith = {
   account: { created_at: { ...time, readOnly: true }, updated_at: { ...time, readOnly: true } },
   rule: { id: { ...text, readOnly: true }, origin },
   sync: { origin, status: { ...ref('SyncStatus'), readOnly: true } },
+  webhook: {
+    has_previous_secret: { type: 'boolean', readOnly: true },
+    header_names: { type: 'array', items: text, readOnly: true },
+    origin,
+    status: { ...ref('WebhookStatus'), readOnly: true },
+  },
 };
 
 const syncReport = object({
@@ -485,6 +517,36 @@ export const answerSchemas = {
     upstream_bytes: count,
     used_bytes: count,
   }),
+  Delivery: object(
+    {
+      seq: { ...count, description: 'The number of the event in the journal.' },
+      at: { ...time, description: 'When the event happened.' },
+      event: { ...text, description: 'The type of the event, such as `tag.moved`.' },
+      subject: text,
+      state: { enum: ['delivered', 'retrying', 'refused', 'lost'] },
+      attempts: count,
+      attempted_at: time,
+      duration_ms: count,
+      status: { ...count, description: 'The status of the last answer. Absent without an answer.' },
+      error: { ...text, description: 'Why there was no answer.' },
+      next_at: { ...time, description: 'When it is attempted again.' },
+    },
+    ['seq', 'at', 'event', 'subject', 'state', 'attempts', 'attempted_at', 'duration_ms'],
+  ),
+  WebhookStatus: object(
+    {
+      cursor: { ...count, description: 'The number of the last event that was dealt with.' },
+      pending: { ...count, description: 'Events that wait, at most 1000.' },
+      lost: { ...count, description: 'Events that were given up after a day.' },
+      dropped: { ...count, description: 'Pulls and warnings of quotas that were not delivered since the start.' },
+      failing_since_at: { ...time, description: 'Absent if the last event was delivered.' },
+      last_status: { ...count, description: 'The status of the last answer.' },
+      last_error: { ...text, description: 'Why the last attempt had no answer.' },
+      last_attempt_at: time,
+      next_attempt_at: time,
+    },
+    ['cursor', 'pending', 'lost', 'dropped'],
+  ),
   SyncStatus: object(
     {
       last_run: {

@@ -153,7 +153,7 @@ function describeComponents(/** @type {Tables} */ tables) {
 }
 
 /** Describes the documents of the API. A PUT has the name in its path, so no schema requires it. */
-function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule, sync }) {
+function describeDocuments(/** @type {Tables['documents']} */ { repositories, account, token, rule, sync, webhook }) {
   const types = Object.entries(repositories).map(([type, checker]) => [
     `${type.charAt(0).toUpperCase()}${type.slice(1)}Repository`,
     describeRepository(type, describeChecker(checker)),
@@ -165,7 +165,23 @@ function describeDocuments(/** @type {Tables['documents']} */ { repositories, ac
     TokenSettings: describeChecker(token),
     Rule: withShown(describeChecker(rule), shownWith.rule),
     Sync: withShown(toSnakeCase(describeChecker(sync)), shownWith.sync),
+    Webhook: describeWebhook(toSnakeCase(describeChecker(webhook))),
   };
+}
+
+/** Describes a webhook as `encodeWebhook` writes and `decodeWebhook` reads it. */
+function describeWebhook(/** @type {any} */ schema) {
+  const { secret, previous_secret: previous, headers } = schema.properties;
+  const kept = 'A `PUT` without it keeps the present one';
+  secret.description += ` ${kept}; another one makes the present one the previous one.`;
+  previous.description += ` ${kept}; \`null\` removes it.`;
+  headers.description += ` ${kept}; \`null\` removes them.`;
+  for (const each of [secret, previous, headers]) each.writeOnly = true;
+  schema.properties.previous_secret = { ...previous, type: [previous.type, 'null'] };
+  schema.properties.headers = { ...headers, type: [headers.type, 'null'] };
+  // It is never shown.
+  schema.required = schema.required.filter((/** @type {string} */ name) => name !== 'secret');
+  return withShown(schema, shownWith.webhook);
 }
 
 /** Describes a repository as `encodeRepository` writes and `decodeRepository` reads it. */

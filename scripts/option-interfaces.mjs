@@ -18,6 +18,7 @@ const files = {
     imports: ["import type { UpstreamCredentials } from '../../protocol/settings/upstream-credentials.js';"],
   },
   'sync-options.ts': { root: 'SyncOptions', imports: [] },
+  'webhook-options.ts': { root: 'WebhookOptions', imports: [] },
   'registry-options.ts': {
     root: 'RegistryOptions',
     imports: [
@@ -28,6 +29,7 @@ const files = {
       "import type { AccessOptions } from './access-options.js';",
       "import type { RepositoryOptions } from './repository-options.js';",
       "import type { SyncOptions } from './sync-options.js';",
+      "import type { WebhookOptions } from './webhook-options.js';",
     ],
   },
 };

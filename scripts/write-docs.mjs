@@ -40,6 +40,7 @@ export { renderConfigSchema, renderConfiguration, renderInterfaces };
  * @property {import('zod').ZodType} token
  * @property {import('zod').ZodType} rule
  * @property {import('zod').ZodType} sync
+ * @property {import('zod').ZodType} webhook
  */
 
 /**
@@ -66,7 +67,7 @@ export function renderHttpApi({ endpoints, managementEndpoints, errorTable }) {
     '`:name` is a repository and an image (`docker-internal/team/app`). `:name` and `:image` match several path segments.',
     '`:digest` is `sha256:` or `sha512:` and lower-case hex, `:reference` a tag or a digest, `:session` the id of an upload,',
     '`:repository` the name of a configured repository, `:account` the name of an account, `:token` the id of one of its',
-    'tokens, `:rule` the id of a rule, `:sync` the name of a sync. *Access* is the access that the caller needs: see [security.md](security.md). *Spec* is',
+    'tokens, `:rule` the id of a rule, `:sync` the name of a sync, `:webhook` the name of a webhook, `:delivery` the number of one of its deliveries. *Access* is the access that the caller needs: see [security.md](security.md). *Spec* is',
     'the endpoint in the OCI distribution specification, or another document that defines the operation.',
     '',
     '## The registry: `/v2`',
@@ -135,11 +136,13 @@ async function loadTables() {
   const { placeholderPatterns } = await load('protocol/tables/route-table');
   const { repositorySchemas } = await load('protocol/settings/repository-config');
   const { syncFieldsSchema } = await load('protocol/settings/sync-config');
+  const { webhookFieldsSchema } = await load('protocol/settings/webhook-config');
   const { accountSchema, tokenSchema } = await load('protocol/tables/access-documents');
   const { accessRuleSchema } = await load('protocol/settings/access-config');
   const documents = {
     repositories: repositorySchemas,
     sync: syncFieldsSchema,
+    webhook: webhookFieldsSchema,
     account: accountSchema,
     token: tokenSchema,
     rule: accessRuleSchema,

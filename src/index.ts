@@ -5,6 +5,7 @@ export type { GarbageCollectionOptions, RegistryOptions } from './options/genera
 export type { ResolvedOptions } from './options/options-schema.js';
 export type { AuditOptions, LimitOptions } from './options/generated/registry-options.js';
 export type { SyncOptions } from './options/generated/sync-options.js';
+export type { WebhookOptions } from './options/generated/webhook-options.js';
 export type {
   AccessOptions,
   AccessRuleOptions,

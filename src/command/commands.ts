@@ -19,6 +19,7 @@ import { addRuleCommands } from './client/commands/rules.js';
 import { addServerCommands } from './client/commands/server.js';
 import { addSpaceCommands } from './client/commands/space.js';
 import { addSyncCommands } from './client/commands/syncs.js';
+import { addWebhookCommands } from './client/commands/webhooks.js';
 import { addTrashCommands } from './client/commands/trash.js';
 import { processIo, type CommandIo } from './command-io.js';
 import { addCompletionCommand } from './completion.js';
@@ -64,6 +65,7 @@ export function buildProgram(io: CommandIo = processIo()): Command {
   addRepositoryCommands(program, io);
   addCacheCommands(program, io);
   addSyncCommands(program, io);
+  addWebhookCommands(program, io);
   program.commandsGroup('Disk space:');
   addSpaceCommands(program, io);
   addTrashCommands(program, io);

@@ -16,6 +16,8 @@ export interface AdoptionParts {
   readonly access: CurrentAccess;
   readonly background: BackgroundCollection;
   readonly directory: Directory;
+  /** Takes over the declared webhooks. */
+  readonly webhooks: { redeclare(): Promise<void> };
   /** The present limiter. */
   readonly rates: RateLimiter;
   /** Returns the registry with the parts that follow from these options. */
@@ -26,7 +28,7 @@ export interface AdoptionParts {
 export async function adoptOptions(
   next: ResolvedOptions,
   { commit, settled }: Adoption,
-  { live, runtime, access, background, directory, rates, assemble }: AdoptionParts,
+  { live, runtime, access, background, directory, webhooks, rates, assemble }: AdoptionParts,
 ): Promise<void> {
   const before = access.current;
   const prepared = await access.prepare(next);
@@ -39,6 +41,7 @@ export async function adoptOptions(
     live.current = next;
     access.replace(prepared, next);
     commit(fresh);
+    void webhooks.redeclare();
   };
   try {
     await directory.redeclare({ ...next, declared: next.repositories }, change);

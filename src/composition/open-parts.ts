@@ -14,6 +14,7 @@ import type { Actor, Journal } from '../ports/journal.js';
 import type { QuotaAdministration } from '../ports/quotas.js';
 import type { StatusReader } from '../ports/status.js';
 import type { Syncs } from '../ports/syncs.js';
+import type { Webhooks } from '../ports/webhooks.js';
 import type { Directory } from '../repositories/directory.js';
 
 /** The parts of a registry whose stores are open. */
@@ -23,6 +24,7 @@ export interface OpenRegistry extends Core, Monitoring {
   readonly jobs: JobRunner;
   readonly readPlan: ReadPlan;
   readonly syncs: Syncs;
+  readonly webhooks: Webhooks;
   readonly journal: Journal;
   readonly health: HealthCheck;
   readonly quarantine: Quarantine;

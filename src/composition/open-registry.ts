@@ -24,6 +24,7 @@ import { openStatus } from './open-status.js';
 import { openMonitoring } from './open-monitoring.js';
 import { openHooks } from './open-hooks.js';
 import { openSyncs } from './open-syncs.js';
+import { openWebhooks } from './open-webhooks.js';
 import { partsOf } from './option-parts.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
@@ -35,6 +36,7 @@ import type { AccessControl } from '../ports/access.js';
 import type { Actor } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
 import type { Runtime } from '../ports/runtime.js';
+import type { PulledManifest } from '../ports/webhooks.js';
 import type { RepositoryConfig } from '../protocol/settings/repository-config.js';
 import { StoredImageBrowser } from '../repositories/browse/image-browser.js';
 import { Caches } from '../repositories/cache/caches.js';
@@ -96,6 +98,7 @@ async function openOn(
   const quotas: Quotas = new Quotas({
     ...shared,
     declared: () => live.current.quotas,
+    onReached: (reached) => webhooks.onQuotaReached(reached),
     configs: () => directory.list().map(({ record }) => record.config),
   });
   const uploads = { sessionLocks, finishedUploads, leases };
@@ -155,9 +158,12 @@ async function openOn(
   });
   const { syncs, schedule } = await openSyncs(live, { ...stores, runtime, directory, upstreams, jobs });
   closers.add('schedule of syncs', () => schedule.stop());
+  const webhooks = await openWebhooks(live, { ...stores, runtime, instanceId });
+  closers.add('webhooks', () => webhooks.close());
   // A command that administers the folder does not go on with the work of the registry.
   if (owner === undefined) await jobs.open();
   if (owner === undefined) schedule.start();
+  if (owner === undefined) await webhooks.start();
   background.start(options.garbageCollection.intervalSeconds);
   scheduled.start();
   const stable = {
@@ -167,6 +173,8 @@ async function openOn(
     jobs,
     readPlan: (job: string) => retention.plan(job),
     syncs,
+    webhooks,
+    onPulled: (pulled: PulledManifest) => webhooks.onPulled(pulled),
     quotas,
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
@@ -185,7 +193,7 @@ async function openOn(
     now: () => runtime.now(),
     close: () => closers.close(),
   };
-  const reload = { live, runtime, access, background, directory };
+  const reload = { live, runtime, access, background, directory, webhooks };
   const assemble = (next: ResolvedOptions, control: AccessControl, rates: RateLimiter): OpenRegistry => ({
     ...stable,
     ...partsOf(next, control),

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AccessControl, ClientInfo, Principal } from '../ports/access.js';
 import type { AuditTrail } from '../ports/audit.js';
 import type { HookGate } from '../ports/hooks.js';
+import type { PulledManifest } from '../ports/webhooks.js';
 import type { HostIdentity } from '../protocol/settings/access-settings.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { Endpoint, RouteTable } from '../protocol/tables/route-table.js';
@@ -60,6 +61,8 @@ export interface Core {
   readonly hooks: Pick<HookGate, 'pull'>;
   /** Absent without an audit file. */
   readonly audit?: AuditTrail | undefined;
+  /** Called when a manifest was sent. Never waits and never throws. */
+  onPulled(pulled: PulledManifest): void;
   /** Our name in `Via`. */
   readonly instanceId: string;
   readonly rates: RateLimiter;

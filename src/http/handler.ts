@@ -79,6 +79,7 @@ async function answer<Row extends Endpoint>(
     const reply = await dispatch(surface, source, req, location, facts, (callback) => (leave = callback));
     countAnswer(res, reply, facts.clientAddress, source);
     outcome = await deliver(req, res, reply, delivery);
+    if (outcome.pulled !== undefined) source.opened?.onPulled(outcome.pulled);
     noteChange(source.opened?.audit, req, facts);
   } catch (thrown) {
     const error = asRegistryError(thrown, req, runtime, id, source.opened !== undefined);
@@ -155,6 +156,7 @@ interface Outcome {
   readonly status: number;
   readonly errorCode?: string | undefined;
   readonly provenance?: Provenance | undefined;
+  readonly pulled?: Reply['pulled'];
   /** The `Location` of a created resource. */
   readonly made?: string | undefined;
 }
@@ -213,7 +215,8 @@ async function answerBy(
     runtime.log.error({ err: cause, ...describeRequest(req, id) }, 'sending a response failed');
     res.destroy();
   }
-  return { status: reply.status, provenance: reply.provenance, made: reply.headers?.['Location']?.toString() };
+  const { status, provenance, pulled } = reply;
+  return { status, provenance, pulled, made: reply.headers?.['Location']?.toString() };
 }
 
 /** Returns the request id that the host assigned, if any, so that both logs use the same id. */

@@ -3,6 +3,7 @@ import type { BlobContent } from '../ports/bytes.js';
 import type { Forward } from '../ports/upstream.js';
 import type { Logger } from '../ports/runtime.js';
 import type { Provenance } from '../ports/images.js';
+import type { PulledManifest } from '../ports/webhooks.js';
 import { encodeError, type RegistryError } from '../protocol/errors.js';
 import { commonHeaders, type AnswerContext } from './answer-headers.js';
 import { describeProvenance } from './provenance.js';
@@ -13,6 +14,8 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Absent: no body. Content-Length is then 0 unless `headers` set it, as HEAD does. */
   readonly body?: string | Buffer | BlobBody;
+  /** The manifest that was pulled, if the response sends one. */
+  readonly pulled?: PulledManifest | undefined;
   /** Set when a cache answered. */
   readonly provenance?: Provenance | undefined;
   /** The `ns` parameter that was used. */

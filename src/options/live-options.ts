@@ -24,6 +24,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   limits: 'live',
   garbageCollection: 'live',
   sync: 'live',
+  webhooks: 'live',
   // A file can neither be added nor removed nor replaced by another.
   audit: 'restart',
   'audit.file': 'restart',

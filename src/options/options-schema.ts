@@ -17,6 +17,7 @@ import { quotaSchema } from '../protocol/settings/quota-config.js';
 import { retentionSchema } from '../protocol/settings/retention-config.js';
 import { repositoryConfigSchema } from '../protocol/settings/repository-config.js';
 import { syncConfigSchema } from '../protocol/settings/sync-config.js';
+import { webhookConfigSchema } from '../protocol/settings/webhook-config.js';
 import { isProxyEntry } from '../util/addresses.js';
 import { plainLogger } from '../util/plain-log.js';
 
@@ -158,6 +159,10 @@ export const optionsSchema = strictOptions({
     .array(syncConfigSchema)
     .default([])
     .meta({ description: 'Copies images of other registries to local repositories, again and again.' }),
+  webhooks: z
+    .array(webhookConfigSchema)
+    .default([])
+    .meta({ description: 'Sends pushes, deletes and other events to URLs, in order and at least once.' }),
   hosts: z.record(z.string(), z.string()).default({}).meta({
     description: "Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.",
   }),

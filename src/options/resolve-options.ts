@@ -37,6 +37,7 @@ export function resolveOptions(options: RegistryOptions): ResolvedOptions {
           ...checkSendfile(checked.data),
           ...checkBackups(checked.data),
           ...checkSyncs(checked.data),
+          ...checkWebhooks(checked.data),
           ...findRepeatedQuotas(checked.data.quotas, 'quotas'),
         ]
       : describeProblems(checked.error)),
@@ -73,6 +74,14 @@ function checkSyncs({ sync: syncs, repositories }: ResolvedOptions): Problem[] {
     const taken = first < i ? [{ path: 'name', problem: `is already the name of sync[${first}]` }] : [];
     const problems = [...taken, ...checkSync(config, (name) => byName.get(name))];
     return problems.map(({ path, problem }) => ({ path: `sync[${i}].${path}`, problem }));
+  });
+}
+
+/** Finds webhooks with the same name. */
+function checkWebhooks({ webhooks }: ResolvedOptions): Problem[] {
+  return webhooks.flatMap(({ name }, i) => {
+    const first = webhooks.findIndex((other) => other.name === name);
+    return first < i ? [{ path: `webhooks[${i}].name`, problem: `is already the name of webhooks[${first}]` }] : [];
   });
 }
 

@@ -1,4 +1,4 @@
-/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs, quotas, damaged blobs. */
+/** Small documents of the index: accounts, tokens, rules, signing keys, jobs, syncs, quotas, webhooks, damaged blobs. */
 
 /** What a document describes. The store does not look inside documents. */
 export type DocumentKind =
@@ -11,6 +11,9 @@ export type DocumentKind =
   | 'sync'
   | 'sync-status'
   | 'quota'
+  | 'webhook'
+  | 'webhook-cursor'
+  | 'webhook-delivery'
   | 'damage';
 
 export interface Document {

@@ -11,6 +11,7 @@ import type { Actor } from './journal.js';
 import type { IndexFailure } from './index-status.js';
 import type { ImageKey, CacheOutcome, Provenance } from './images.js';
 import type { EmptiedTrash } from './trash.js';
+import type { WebhookAttempt } from './webhooks.js';
 
 /** The health of one component. `degraded`: the disk is full, so uploads are refused; reads and deletes work. */
 export interface ComponentHealth {
@@ -104,6 +105,8 @@ export interface RegistryEvents {
   'repository.deleted': [{ name: string; by: Actor }];
   /** The use of a quota reached 80 or 95 % of it. */
   'quota.reached': [{ quota: string; percent: number; limitBytes: number; usedBytes: number; by: Actor }];
+  /** A request of a webhook was answered, or failed. */
+  'webhook.attempted': [WebhookAttempt];
   'cache.answered': [{ repository: string; image: string; what: 'manifest' | 'blob' | 'list'; outcome: CacheOutcome }];
   'cache.filled': [{ repository: string; image: string; digest: Digest; bytes: number }];
   'garbage.collected': [GarbageReport];

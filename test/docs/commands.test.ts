@@ -1,5 +1,6 @@
 // Runs the commands of docs/commands.md.
 import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Command } from 'commander';
@@ -22,6 +23,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await makeScratchFolder();
   cleanups.add(() => removeScratchFolder(folder));
+  await writeFile(path.join(folder, 'secret.txt'), 'a-secret-of-24-characters\n');
   const scene = await startAccess(cleanups, {
     users: ['root'],
     repositories: [
@@ -41,7 +43,9 @@ function wordsOf(line: string): readonly string[] {
   const words = line.replace(/ +#.*$/, '').match(/'[^']*'|\S+/g) ?? [];
   return words
     .slice(1)
-    .map((word) => word.replace(/^'(.*)'$/, '$1').replace(/^app\.tar$/, path.join(folder, 'app.tar')));
+    .map((word) =>
+      word.replace(/^'(.*)'$/, '$1').replace(/^(?:app\.tar|secret\.txt)$/, (file) => path.join(folder, file)),
+    );
 }
 
 describe('docs/commands.md', () => {

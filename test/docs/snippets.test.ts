@@ -64,7 +64,14 @@ describe('a code block in the documentation', () => {
   it.each(rows(snippetsWith('config')))('at %s is an accepted config file', (_place, { text }) => {
     const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
     const keys = { SIGNING_KEY: String(key), OLD_SIGNING_KEY: String(key) };
-    const environment = { HUB_USER: 'me', HUB_TOKEN: 'secret', OLD_USER: 'me', OLD_PASSWORD: 'secret', ...keys };
+    const environment = {
+      HUB_USER: 'me',
+      HUB_TOKEN: 'secret',
+      DEPLOY_SECRET: 'a-secret-of-24-characters',
+      OLD_USER: 'me',
+      OLD_PASSWORD: 'secret',
+      ...keys,
+    };
     expect(() => resolveServeSettings({}, { path: '/etc/registry.yaml', text }, environment)).not.toThrow();
   });
 });

@@ -44,6 +44,7 @@ describe('resolveOptions', () => {
       acceptEmptyIndex: false,
       maxManifestCacheBytes: 67_108_864,
       sync: [],
+      webhooks: [],
     });
     expect(logger).toEqual(plainLogger);
   });

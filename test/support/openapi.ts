@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { ZodType } from 'zod';
 import { accessRuleSchema } from '../../src/protocol/settings/access-config.js';
 import { syncFieldsSchema } from '../../src/protocol/settings/sync-config.js';
+import { webhookFieldsSchema } from '../../src/protocol/settings/webhook-config.js';
 import { accountSchema, tokenSchema } from '../../src/protocol/tables/access-documents.js';
 import { endpoints } from '../../src/protocol/tables/endpoints.js';
 import { errorTable } from '../../src/protocol/errors.js';
@@ -51,6 +52,7 @@ export function tablesOf(version: string): Tables {
   const documents = {
     repositories: repositorySchemas,
     sync: syncFieldsSchema,
+    webhook: webhookFieldsSchema,
     account: accountSchema,
     token: tokenSchema,
     rule: accessRuleSchema,

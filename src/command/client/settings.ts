@@ -43,6 +43,14 @@ export function parseBytes(argument: string, value: string): number {
   throw usageError(`${argument}: "${value}" must be a number of bytes, or a number with a unit, such as 50GiB`);
 }
 
+/** Reads a secret from a file, or from standard input for `-`, without white space around it. @throws CommandError */
+export async function readSecretFile(file: string, { stdin }: CommandIo): Promise<string> {
+  const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch((cause: Error) => {
+    throw new CommandError(`the secret cannot be read: ${cause.message}`, { cause });
+  });
+  return content.trim();
+}
+
 /** Reads a JSON document from a file, or from standard input for `-`. @throws CommandError */
 export async function readDocumentFile(file: string, { stdin }: CommandIo): Promise<Document> {
   const content = await (file === '-' ? text(stdin) : readFile(file, 'utf8')).catch((cause: Error) => {

@@ -5,6 +5,7 @@ import type { Journal } from '../../ports/journal.js';
 import type { Caller, Repository, RepositoryDirectory } from '../../ports/repository.js';
 import type { HealthReport } from '../../ports/runtime.js';
 import type { Syncs } from '../../ports/syncs.js';
+import type { Webhooks } from '../../ports/webhooks.js';
 import type { RepositoryRecord } from '../../ports/metadata.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { encodeExplanation, encodeHealth, encodeStatus } from '../../protocol/tables/encoding.js';
@@ -35,6 +36,7 @@ import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
 import { createSessionHandlers, type RegistryFacts, type SessionParts } from './session.js';
 import { createSyncHandlers } from './syncs.js';
+import { createWebhookHandlers } from './webhooks.js';
 
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
 const maxImports = 8;
@@ -49,6 +51,7 @@ export interface ManagementParts
   readonly jobs: Jobs;
   readonly readPlan: ReadPlan;
   readonly syncs: Syncs;
+  readonly webhooks: Webhooks;
   readonly journal: Journal;
   /** Loads the archive code. Awaited before the body of an import is opened, so that errors of the body are not missed. */
   loadArchives(): Promise<Archives>;
@@ -143,6 +146,7 @@ export function createManagementHandlers(
     ...createSyncHandlers(() => parts().syncs),
     ...createSessionHandlers(parts, facts),
     ...createMonitoringHandlers(parts),
+    ...createWebhookHandlers(() => parts().webhooks),
     'event.list': createListEvents(() => parts().journal),
   };
 }

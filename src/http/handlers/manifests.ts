@@ -50,7 +50,10 @@ export const getManifest: Handler<RegistryParams<'manifest.get'>> = async ({ req
   if (manifest === undefined) throw manifestUnknown(params.reference);
   if (matchesEntityTag(req.headers['if-none-match'], manifest.digest))
     return { status: 304, headers: describe(manifest), provenance: manifest.provenance };
-  return { status: 200, headers: describe(manifest), body: manifest.bytes, provenance: manifest.provenance };
+  const { digest, mediaType, size, bytes, provenance } = manifest;
+  const tag = 'tag' in params.reference ? params.reference.tag : undefined;
+  const pulled = { at: target.at, digest, mediaType, size, tag, by: caller.actor };
+  return { status: 200, headers: describe(manifest), body: bytes, provenance, pulled };
 };
 
 /** Stores a manifest and its tags (end-7a, end-7b). */

@@ -6,6 +6,7 @@ import type { Logger } from '../../ports/runtime.js';
 import type { AccessOptions } from './access-options.js';
 import type { RepositoryOptions } from './repository-options.js';
 import type { SyncOptions } from './sync-options.js';
+import type { WebhookOptions } from './webhook-options.js';
 
 /** The options of `createRegistry`. Durations are in seconds and sizes in bytes, as their names say. */
 export interface RegistryOptions {
@@ -31,6 +32,11 @@ export interface RegistryOptions {
    * @default []
    */
   readonly sync?: readonly SyncOptions[];
+  /**
+   * Sends pushes, deletes and other events to URLs, in order and at least once.
+   * @default []
+   */
+  readonly webhooks?: readonly WebhookOptions[];
   /**
    * Repositories by host name, with or without a port: `{ 'hub.example.com': 'hub' }`.
    * @default {}

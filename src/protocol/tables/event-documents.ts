@@ -11,6 +11,7 @@ const documents = [
   'retention',
   'sync',
   'quota',
+  'webhook',
   'damage',
 ] as const;
 

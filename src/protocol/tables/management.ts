@@ -6,6 +6,7 @@ import { protectionEndpoints } from './protection-endpoints.js';
 import { trashEndpoints } from './trash-endpoints.js';
 import { sessionEndpoints } from './session-endpoints.js';
 import { syncEndpoints } from './sync-endpoints.js';
+import { webhookEndpoints } from './webhook-endpoints.js';
 import { dryRunQuery, explainQuery, exportQuery, importQuery, purgeQuery } from './query-parameters.js';
 import {
   repositoryConfigSchema,
@@ -133,6 +134,7 @@ export const managementEndpoints = [
   ...syncEndpoints,
   ...sessionEndpoints,
   ...monitoringEndpoints,
+  ...webhookEndpoints,
 ] as const satisfies readonly Endpoint[];
 
 /** An operation of the management API. */

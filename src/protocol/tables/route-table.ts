@@ -28,6 +28,7 @@ import {
 } from '../names.js';
 import { jobIdPattern, parseJobId } from './job-documents.js';
 import { parseSyncName } from './sync-documents.js';
+import { deliveryPattern, parseDelivery, parseWebhookName } from './webhook-documents.js';
 import type { QueryParameter } from './query-parameters.js';
 
 /** One operation: its name, method and path, and the access that it requires. */
@@ -70,6 +71,8 @@ interface Placeholders {
   rule: string;
   job: string;
   sync: string;
+  webhook: string;
+  delivery: number;
 }
 
 type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -95,6 +98,8 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   rule: parseRuleId,
   job: parseJobId,
   sync: parseSyncName,
+  webhook: parseWebhookName,
+  delivery: parseDelivery,
 };
 
 /** The patterns of placeholders for the OpenAPI document. The parsers also check lengths. */
@@ -110,6 +115,8 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   rule: ruleIdPattern,
   job: jobIdPattern,
   sync: repositoryNamePattern,
+  webhook: repositoryNamePattern,
+  delivery: deliveryPattern,
 };
 
 /** Twice the length that a name, a digest and the literal segments need. */

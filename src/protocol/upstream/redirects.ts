@@ -11,6 +11,8 @@ export interface Hop {
   readonly credentials: Readonly<Record<string, string>>;
   /** The form that a POST sends. */
   readonly form?: URLSearchParams;
+  /** The body that a POST sends instead of a form. `headers` name its type. */
+  readonly body?: string;
   /** Whether a redirect has led away from the first origin. Later redirects do not lead back. */
   readonly elsewhere: boolean;
 }

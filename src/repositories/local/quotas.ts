@@ -2,7 +2,7 @@ import type { Actor } from '../../ports/journal.js';
 import type { Change, MetadataStore, MetadataWriter, Precondition } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
 import type { ExceededUsage, Quota, QuotaAdministration, QuotaStatus } from '../../ports/quotas.js';
-import type { Runtime } from '../../ports/runtime.js';
+import type { RegistryEvents, Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatSize } from '../../protocol/format-bytes.js';
 import { matchesAny } from '../../protocol/patterns.js';
@@ -17,6 +17,8 @@ export interface QuotaParts {
   readonly runtime: Runtime;
   /** The option `quotas`. */
   readonly declared: () => readonly QuotaConfig[];
+  /** Called with each event `quota.reached`. Never waits and never throws. */
+  readonly onReached: (reached: RegistryEvents['quota.reached'][0]) => void;
   /** The settings of all repositories. */
   readonly configs: () => readonly RepositoryConfig[];
 }
@@ -174,6 +176,7 @@ export class Quotas implements QuotaAdministration {
         const figures = { quota: quota.name, percent, limitBytes: quota.maxBytes, usedBytes };
         runtime.log.warn({ id: by.requestId, ...figures }, 'quota is filling up');
         runtime.emit('quota.reached', { ...figures, by });
+        this.#parts.onReached({ ...figures, by });
       }
     }
   }

@@ -28,6 +28,8 @@ export interface TravelOptions {
   readonly responseTimeoutMs: number;
   /** @default 5 */
   readonly maxRedirects?: number | undefined;
+  /** `false`: returns a redirect like any other answer. @default true */
+  readonly followsRedirects?: boolean | undefined;
   /** Refuses redirects to another origin. @default false */
   readonly staysInOrigin?: boolean | undefined;
   /** Gives up; the promise rejects with its reason. */
@@ -53,13 +55,14 @@ const retryDelayMs = { min: 50, spread: 50 };
  */
 export async function travel(first: Hop, start: Start, options: TravelOptions): Promise<Answer> {
   const { maxRedirects = maxRedirectsDefault, staysInOrigin = false, responseTimeoutMs, onHead, handOver } = options;
+  const { followsRedirects = true } = options;
   let hop = first;
   for (let redirects = 0; ; redirects++) {
     const body = await sendWithRetries(hop, start, options.signal);
     const { statusCode: status = 0, headers } = body;
     const answer: Answer = { status, headers, body, hop };
     if (!hop.elsewhere) onHead?.(headers);
-    if (!isRedirect(status)) {
+    if (!followsRedirects || !isRedirect(status)) {
       watchStall(body, responseTimeoutMs);
       return answer;
     }
@@ -117,7 +120,10 @@ export class Transport {
    * Returns the first answer that is not a redirect.
    * @throws UpstreamVerdict failed.
    */
-  send(hop: Hop, options: Pick<TravelOptions, 'maxRedirects' | 'staysInOrigin' | 'onHead'> = {}): Promise<Answer> {
+  send(
+    hop: Hop,
+    options: Pick<TravelOptions, 'maxRedirects' | 'followsRedirects' | 'staysInOrigin' | 'onHead'> = {},
+  ): Promise<Answer> {
     const { responseTimeoutMs } = this.#outgoing;
     return travel(hop, (next, isFresh) => this.#start(next, isFresh), {
       responseTimeoutMs,
@@ -133,7 +139,7 @@ export class Transport {
     this.#routes.close();
   }
 
-  #start({ method, url, headers, credentials, form }: Hop, isFresh: boolean): PendingAnswer {
+  #start({ method, url, headers, credentials, form, body }: Hop, isFresh: boolean): PendingAnswer {
     const { target, path, agent, headers: own } = this.#routes.find(url, this.#outgoing, isFresh);
     const type = form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' };
     const options = { ...target, path, method, agent, headers: { ...headers, ...type, ...credentials, ...own } };
@@ -143,7 +149,7 @@ export class Transport {
       .once('socket', () => pending.onSocket(request))
       .once('response', (answer) => pending.onAnswer(answer))
       .on('error', (error) => pending.fail(error))
-      .end(form?.toString());
+      .end(body ?? form?.toString());
     return pending;
   }
 }

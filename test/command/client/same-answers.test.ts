@@ -66,6 +66,17 @@ const table: readonly (readonly [command: string, code?: number])[] = [
   ['syncs update base --set referrers=true'],
   ['syncs delete base'],
   ['syncs show base', 1],
+  [
+    'webhooks create ci --to http://127.0.0.1:1/ --secret-file FOLDER/secret --event push --name local/** --set timeout_seconds=1s',
+  ],
+  ['webhooks create bad --to ftp://127.0.0.1:1/ --secret-file FOLDER/secret', 1],
+  ['webhooks'],
+  ['webhooks show ci'],
+  ['webhooks update ci --event tag --set previous_secret=null'],
+  ['webhooks test ci'],
+  ['webhooks deliveries ci'],
+  ['webhooks resend ci 1', 1],
+  ['webhooks delete ci'],
   ['images'],
   ['images local'],
   ['images both'],
@@ -168,6 +179,7 @@ beforeAll(async () => {
   cleanups.add(() => removeScratchFolder(folder));
   const built = buildImage('of the command');
   await writeFile(path.join(folder, 'image.tar'), await tarOf(entriesOf(layoutOf(built, 'imported/app:1'))));
+  await writeFile(path.join(folder, 'secret'), 'a-secret-of-24-characters\n');
   await writeFile(path.join(folder, 'users'), htpasswdOf(['root']));
   const config = { ...options, retention, access: { htpasswd: path.join(folder, 'users'), rules } };
   await writeFile(path.join(folder, 'config.yaml'), stringify(config));
@@ -228,7 +240,7 @@ function comparable({ code, stdout, stderr }: RunResult): object {
       .replaceAll(/token [0-9a-f]{16}/g, 'token <id>')
       .replaceAll(/"(\w*by)":\{[^}]*\}/g, '"$1":"<actor>"')
       .replaceAll(/"pushed_by":"[^"]*"/g, '"pushed_by":"<user>"')
-      .replaceAll(/"seq":\d+/g, '"seq":0')
+      .replaceAll(/"(seq|cursor|duration_ms)":\d+/g, '"$1":0')
       .replaceAll(/(?:garbage|retention)-[0-9a-f]{12}/g, '<job>')
       // The reserve grows in the background after a start.
       .replaceAll(/"blobs":\{[^}]*\}/g, '"blobs":"<disk>"');

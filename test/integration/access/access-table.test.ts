@@ -128,6 +128,14 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'sync.get':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'sync.replace':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'sync.delete':         [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'webhook.list':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'webhook.create':      [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
+  'webhook.get':         [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'webhook.replace':     [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'webhook.delete':      [401, 403, 403, 403, 403, 403, 204, 401, 401, 401, 401, 403, 403],
+  'webhook.test':        [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'webhook.deliveries':  [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
+  'webhook.resend':      [401, 403, 403, 403, 403, 403, 404, 401, 401, 401, 401, 403, 403],
   'key.list':            [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'key.rotate':          [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
 };
@@ -163,10 +171,15 @@ const recorded: Partial<Record<Op, readonly string[]>> = {
   'sync.create': ['sync.created'],
   'sync.replace': ['sync.replaced'],
   'sync.delete': ['sync.deleted'],
+  'webhook.create': ['webhook.created'],
+  'webhook.replace': ['webhook.replaced'],
+  'webhook.delete': ['webhook.deleted'],
+  'webhook.test': ['webhook.tested'],
   'key.rotate': ['signing-key.created'],
 };
 /** Operations that write and leave no line: what they change cannot be seen, or they are refused in this table. */
 const unrecorded: ReadonlySet<string> = new Set<Op>([
+  'webhook.resend',
   'token.post',
   'upload.start',
   'upload.append',
@@ -192,6 +205,8 @@ interface Content {
   readonly rule: string;
   readonly job: string;
   readonly sync: string;
+  readonly webhook: string;
+  readonly delivery: string;
 }
 
 /** What goes along with a request: the query, and a body where one is needed. */
@@ -221,6 +236,8 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'job.start': () => document({ kind: 'garbage', dry_run: true }),
   'sync.create': ({ repository }) => document(syncOf(`${repository}-new`)),
   'sync.replace': ({ sync }) => document({ ...syncOf(sync), images: ['b'] }),
+  'webhook.create': ({ repository }) => document(webhookOf(`${repository}-new`)),
+  'webhook.replace': ({ webhook }) => document({ ...webhookOf(webhook), events: ['tag'] }),
   'access.check': () => ({ query: 'user=reader&image=team-main/app' }),
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
@@ -237,6 +254,11 @@ const syncOf = (name: string): object => ({
   to: 'team-main',
   images: ['a'],
   every_seconds: 0,
+});
+const webhookOf = (name: string): object => ({
+  name,
+  url: 'http://127.0.0.1:1/',
+  secret: 'a-secret-of-24-characters',
 });
 const remoteOf = (name: string): object => ({
   name,
@@ -413,6 +435,8 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     rule: '',
     job: '',
     sync: '',
+    webhook: '',
+    delivery: '1',
   };
   if (path.includes(':name') || op === 'explain.get') {
     const pushed = await pushImage(root, name);
@@ -437,6 +461,10 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
   if (path.includes(':sync')) {
     await manage(root, 'POST', 'syncs', syncOf(repository));
     return { ...content, sync: repository };
+  }
+  if (path.includes(':webhook')) {
+    await manage(root, 'POST', 'webhooks', webhookOf(repository));
+    return { ...content, webhook: repository };
   }
   if (path.includes(':rule')) {
     const { id } = (await manage(root, 'POST', 'rules', rule)) as { id: string };
@@ -471,12 +499,19 @@ async function look({ method, path }: Endpoint, content: Content): Promise<reado
         'quarantine',
         'jobs',
         'syncs',
+        'webhooks',
         `repositories/${repository}`,
         `repositories/${repository}/trash`,
       ].map((place) => `/api/v1/${place}`);
   const answers = await Promise.all(places.map((place) => root('GET', place)));
-  // A job that an earlier caller started may still be running.
-  const stable = (body: Buffer): Buffer => Buffer.from(body.toString().replace(/"jobs":.*/s, ids));
+  // A job that an earlier caller started may still be running, and webhooks follow the journal.
+  const stable = (body: Buffer): Buffer =>
+    Buffer.from(
+      body
+        .toString()
+        .replace(/"jobs":.*/s, ids)
+        .replaceAll(/"status":\{"cursor"[^}]*\}/g, ''),
+    );
   return answers.map(({ status, headers, body }) => [status, headers['range'], digest(stable(body))].join(' '));
 }
 

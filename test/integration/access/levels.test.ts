@@ -16,6 +16,8 @@ const params = {
   rule: 'none',
   job: 'garbage-0',
   sync: 'none',
+  webhook: 'none',
+  delivery: '1',
 };
 /** What anyone who is logged in may ask for: `login`, and what is open to all. */
 const forUsers = new Set(['none', 'anyone', 'login']);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { endpoints, registryRoutes } from '../../../src/protocol/tables/endpoints.js';
 import type { OptionChange } from '../../../src/protocol/settings/option-changes.js';
@@ -244,7 +244,7 @@ describe('docs/openapi.json', () => {
   it('describes syncs', async () => {
     await post('/repositories', { ...remote, name: 'upstream' });
     const sync = { name: 'nightly', from: 'upstream', to: 'local', images: ['app'], platforms: ['linux/amd64'] };
-    await post('/syncs', { ...sync, semver: '>=1', referrers: true, every_seconds: 3600, delete: true });
+    await post('/syncs', { ...sync, semver: '>=1', referrers: true, every_seconds: 0, delete: true });
     const { id } = (await post('/jobs', { kind: 'sync', sync: 'nightly' }, 202)).json() as { id: string };
     await eventually(async () => {
       const { body } = await exchange('GET', `${api}/syncs/nightly`, 200);
@@ -253,6 +253,33 @@ describe('docs/openapi.json', () => {
     await exchange('GET', `${api}/syncs`, 200);
     await put('/syncs/nightly', (await exchange('GET', `${api}/syncs/nightly`, 200)).json() as object);
     await exchange('DELETE', `${api}/syncs/nightly`, 204);
+  });
+
+  it('describes webhooks', async () => {
+    const webhook = { name: 'ci', url: 'http://127.0.0.1:1/', secret: 'a-secret-of-24-characters' };
+    await post('/webhooks', {
+      ...webhook,
+      names: '**',
+      headers: { 'X-Key': 'k' },
+      format: 'cloudevents',
+      events: ['repository'],
+    });
+    await post('/repositories', { ...local, name: 'watched' });
+    const seq = await vi.waitFor(
+      async () => {
+        const { body } = await exchange('GET', `${api}/webhooks/ci/deliveries`, 200);
+        const [{ seq }] = (JSON.parse(body.toString()) as { deliveries: [{ seq: number }] }).deliveries;
+        return seq;
+      },
+      { timeout: 30_000 },
+    );
+    await exchange('POST', `${api}/webhooks/ci/deliveries/${seq}`, 202);
+    await exchange('POST', `${api}/webhooks/ci/test`, 200);
+    await exchange('GET', `${api}/webhooks`, 200);
+    await put('/webhooks/ci', (await exchange('GET', `${api}/webhooks/ci`, 200)).json() as object);
+    const { name: _name, ...settings } = webhook;
+    await put('/webhooks/ci', { ...settings, previous_secret: null, headers: null });
+    await exchange('DELETE', `${api}/webhooks/ci`, 204);
   });
 
   it('describes the journal', async () => {
@@ -342,6 +369,8 @@ describe('docs/openapi.json', () => {
     ['/accounts', 'account.create', { name: 'a b' }],
     ['/rules', 'rule.create', { users: ['a'], allow: ['write'] }],
     ['/rules', 'rule.create', { users: ['a'] }],
+    ['/webhooks', 'webhook.create', { name: 'x', url: 'http://127.0.0.1/' }],
+    ['/webhooks', 'webhook.create', { name: 'x', url: 'http://127.0.0.1/', secret: 's'.repeat(24), events: ['all'] }],
     ['/syncs', 'sync.create', { name: 'x', from: 'hub', to: 'local', images: [] }],
     ['/syncs', 'sync.create', { name: 'x', to: 'local', images: ['a'] }],
     ['/syncs', 'sync.create', { name: 'x', from: 'hub', to: 'local', images: ['a'], platforms: ['arm64'] }],

@@ -65,6 +65,7 @@ describe('a reload of each option', () => {
     limits: { limits: { maxBlobBytes: 5 } },
     garbageCollection: { garbageCollection: { graceSeconds: 5 } },
     sync: { repositories: [local, hub], sync: [sync] },
+    webhooks: { webhooks: [{ name: 'ci', url: 'http://127.0.0.1:1/', secret: 'a-secret-of-24-characters' }] },
     audit: { audit: { file: '/dev/null' } },
     backups: { backups: { folder: '/elsewhere' } },
     retention: { retention: { policies: [{ names: ['**'] }] } },

@@ -4,6 +4,7 @@
  */
 import { ConflictError } from '../../../util/conflict-error.js';
 import type { Candidate, Change, SessionRecord } from '../../../ports/metadata.js';
+import type { DocumentKind } from '../../../ports/documents.js';
 import type { ImageKey } from '../../../ports/images.js';
 import { takeTurns } from '../../../util/scheduling/turns.js';
 import { count, weigh } from '../derived/level-counts.js';
@@ -210,7 +211,7 @@ function putDocument(view: LevelView, { kind, id, value }: ChangeOf<'document.pu
   const key = documentKey(kind, id);
   const isNew = view.get(key) === undefined;
   view.put(key, value);
-  if (kind === 'sync-status') return;
+  if (isState(kind)) return;
   journal.record(isNew ? `${kind}.created` : `${kind}.replaced`, { id });
 }
 
@@ -218,8 +219,13 @@ function deleteDocument(view: LevelView, { kind, id }: ChangeOf<'document.delete
   const key = documentKey(kind, id);
   if (view.get(key) === undefined) return;
   view.delete(key);
-  if (kind === 'sync-status') return;
+  if (isState(kind)) return;
   journal.record(`${kind}.deleted`, { id });
+}
+
+/** Returns whether documents of a kind are what the registry itself notes, which the journal does not record. */
+function isState(kind: DocumentKind): kind is 'sync-status' | 'webhook-cursor' | 'webhook-delivery' {
+  return kind === 'sync-status' || kind === 'webhook-cursor' || kind === 'webhook-delivery';
 }
 
 // ---------------------------------------------------------------------------------------------- candidates

@@ -1,0 +1,107 @@
+import type { Journal, JournalEntry } from '../../ports/journal.js';
+import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
+import { eventOfEntry, isSubscribed, type OutgoingEvent } from './webhook-event.js';
+
+/** Entries that are examined at once. */
+const pageSize = 200;
+/** Entries that are examined for a count. */
+const maxCounted = 10_000;
+/** Entries behind a pushed manifest in which its tags are looked for. */
+const aheadSize = 100;
+
+/** An event of the journal and its number. */
+export interface JournalEvent {
+  readonly seq: number;
+  readonly event: OutgoingEvent;
+}
+
+/** Events after a cursor. */
+export interface FeedPage {
+  readonly events: readonly JournalEvent[];
+  /** The last entry that was examined: the cursor once all events are dealt with. */
+  readonly cursor: number;
+  /** Whether nothing follows now. */
+  readonly isEnd: boolean;
+}
+
+/** Returns the number of the newest entry; 0 if there is none. */
+export async function newestOf(journal: Pick<Journal, 'read'>): Promise<number> {
+  const [newest] = await journal.read({ before: Number.MAX_SAFE_INTEGER, limit: 1 });
+  return newest?.seq ?? 0;
+}
+
+/** Reads the events of a webhook that follow a cursor. The first one may be `journal.gap`. */
+export async function readFeed(
+  journal: Pick<Journal, 'read'>,
+  cursor: number,
+  config: Pick<WebhookConfig, 'events' | 'names'>,
+): Promise<FeedPage> {
+  const entries = await journal.read({ after: cursor, limit: pageSize + aheadSize });
+  const examined = entries.slice(0, pageSize);
+  const events = examined
+    .filter((entry, i) => isSubscribed(config, entry) && !isTagged(entry, entries.slice(i + 1)))
+    .map((entry) => ({ seq: entry.seq, event: eventOfEntry(entry) }));
+  const gap = examined[0] === undefined ? undefined : await findGap(journal, cursor, examined[0]);
+  return {
+    events: gap === undefined ? events : [gap, ...events],
+    cursor: examined.at(-1)?.seq ?? cursor,
+    isEnd: entries.length <= pageSize,
+  };
+}
+
+/** Counts the events that wait behind a cursor, up to a maximum. */
+export async function countWaiting(
+  journal: Pick<Journal, 'read'>,
+  cursor: number,
+  config: Pick<WebhookConfig, 'events' | 'names'>,
+  max: number,
+): Promise<number> {
+  let count = 0;
+  for (let examined = 0, at = cursor; count < max && examined < maxCounted; examined += pageSize) {
+    const page = await readFeed(journal, at, config);
+    count += page.events.length;
+    if (page.isEnd) break;
+    at = page.cursor;
+  }
+  return Math.min(count, max);
+}
+
+/** Reads the event with a number; `undefined` if the journal does not have it any more. */
+export async function readEvent(journal: Pick<Journal, 'read'>, seq: number): Promise<OutgoingEvent | undefined> {
+  const [entry] = await journal.read({ after: seq - 1, limit: 1 });
+  return entry?.seq === seq ? eventOfEntry(entry) : undefined;
+}
+
+/** Returns whether the tags of a pushed manifest follow: they are sent instead, one event each. */
+function isTagged(entry: JournalEntry, following: readonly JournalEntry[]): boolean {
+  if (entry.type !== 'manifest.pushed' && entry.type !== 'manifest.restored') return false;
+  return following
+    .slice(0, aheadSize)
+    .some(
+      ({ type, repository, image, digest, at, by }) =>
+        type === 'tag.moved' &&
+        repository === entry.repository &&
+        image === entry.image &&
+        digest === entry.digest &&
+        at === entry.at &&
+        by.requestId === entry.by.requestId,
+    );
+}
+
+/**
+ * Finds out whether the journal was trimmed past a cursor. Numbers have gaps of their own, so this may report one when
+ * nothing is missing, but only after the entry of the cursor itself was removed.
+ */
+async function findGap(
+  journal: Pick<Journal, 'read'>,
+  cursor: number,
+  next: JournalEntry,
+): Promise<JournalEvent | undefined> {
+  // At 0, the journal was empty.
+  if (cursor === 0 || next.seq === cursor + 1) return undefined;
+  const [oldest] = await journal.read({ after: 0, limit: 1 });
+  if (oldest === undefined || oldest.seq <= cursor) return undefined;
+  const seq = next.seq - 1;
+  const more = { afterSeq: cursor, beforeSeq: next.seq };
+  return { seq, event: { id: `${seq}-gap-${cursor}`, at: next.at, type: 'journal.gap', more } };
+}
