@@ -13,7 +13,7 @@ PATH=$tools/usr/bin:$PATH:/usr/sbin:/sbin:/usr/local/go/bin:/usr/lib/wine
 packages=(
   docker:docker.io dockerd:docker.io containerd:containerd ctr:containerd runc:runc
   podman:podman conmon:conmon buildah:buildah skopeo:skopeo
-  docker-registry:docker-registry nginx:nginx-light openssl:openssl
+  docker-registry:docker-registry nginx:nginx-light openssl:openssl chromium:chromium
   busybox:busybox-static iptables:iptables ip:iproute2 umount:mount tar:tar
   gcc:build-essential mkfs.ext4:e2fsprogs systemd-analyze:systemd
   wine64:wine64 wineserver:wine

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Browser } from 'playwright-core';
 import { findAxeProblems, findOverflow, launchBrowser, looks, openWindow, takeShot } from './support/browser.js';
 import { fillRegistry } from './support/fill.js';
@@ -33,24 +33,22 @@ afterAll(async () => {
   await scene.close();
 });
 
-describe.each(views)('the view %s', (name, address, text) => {
-  it.each(looks)('is accessible and fits the window in $scheme at $width px', async (look) => {
-    const { page, context, messages, foreign, requests } = await openWindow(browser, scene.origin, look);
-    await page.goto(scene.page + address);
-    await page.locator('main').getByText(text).first().waitFor();
-    await page.waitForLoadState('networkidle');
-    if (process.env['UI_SHOTS'] !== undefined) await takeShot(page, `${name}-${look.scheme}-${look.width}`);
-    try {
-      expect(await findAxeProblems(page)).toEqual([]);
-      expect(await findOverflow(page)).toBe(0);
-      expect(messages).toEqual([]);
-      expect(foreign).toEqual([]);
-      // The first one asks who uses the page.
-      expect(requests.slice(1).length, requests.join('\n')).toBeLessThanOrEqual(3);
-    } catch (error) {
-      await takeShot(page, `failed-${name}-${look.scheme}-${look.width}`);
-      throw error;
-    }
-    await context.close();
-  });
+it.each(views)('the view %s is accessible, fits the window and is silent in all looks', async (name, address, text) => {
+  const { page, context, messages, foreign, requests } = await openWindow(browser, scene.origin);
+  await page.goto(scene.page + address);
+  await page.locator('main').getByText(text).first().waitFor();
+  await page.waitForLoadState('networkidle');
+  // The first one asks who uses the page.
+  expect(requests.slice(1).length, requests.join('\n')).toBeLessThanOrEqual(3);
+  for (const { scheme, width } of looks) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: width < 500 ? 720 : 900 });
+    const shot = `${name}-${scheme}-${width}`;
+    if (process.env['UI_SHOTS'] !== undefined) await takeShot(page, shot);
+    const found = [await findAxeProblems(page), await findOverflow(page)];
+    if (found[0]?.toString() !== '' || found[1] !== 0) await takeShot(page, `failed-${shot}`);
+    expect([shot, ...found]).toEqual([shot, [], 0]);
+  }
+  expect([messages, foreign]).toEqual([[], []]);
+  await context.close();
 });
