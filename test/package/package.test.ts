@@ -14,13 +14,27 @@ function compiledFrom(folder: string): string[] {
     .flatMap((file) => [file.replace(/\.ts$/, '.js'), file.replace(/\.ts$/, '.d.ts')]);
 }
 
-it('the package contains the compiled sources, the schema of the config file, and six other files', async () => {
+async function packedFiles(): Promise<string[]> {
   const { stdout } = await run('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], { cwd: root });
   const [packed] = JSON.parse(stdout) as { files: { path: string }[] }[];
+  return packed?.files.map((file) => file.path).toSorted() ?? [];
+}
+
+const isOfUi = (file: string): boolean => file.startsWith('dist/ui/');
+
+it('the package contains the built web UI, each file with its compressed forms', async () => {
+  const files = (await packedFiles()).filter(isOfUi);
+  const plain = files.filter((file) => !/\.(?:br|gz)$/.test(file));
+  expect(plain).toContain('dist/ui/index.html');
+  expect(plain.filter((file) => !/^dist\/ui\/(?:index\.html|assets\/[\w-]+\.(?:js|css|svg))$/.test(file))).toEqual([]);
+  expect(files).toEqual(plain.flatMap((file) => [file, `${file}.br`, `${file}.gz`]).toSorted());
+});
+
+it('the package contains the compiled sources, the schema of the config file, and six other files', async () => {
   const expected = [...compiledFrom('src'), ...compiledFrom('adapters'), 'dist/config.schema.json'];
   const deployed = ['adapters/nginx/artifactapi.conf', 'adapters/systemd/artifactapi.service'];
   // If there are more, dist/ has files of deleted sources: remove it and build.
-  expect(packed?.files.map((file) => file.path).toSorted()).toEqual(
+  expect((await packedFiles()).filter((file) => !isOfUi(file))).toEqual(
     [...expected, ...deployed, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].toSorted(),
   );
 });

@@ -55,7 +55,8 @@ export async function openScene(): Promise<Scene> {
     hub,
     runScript: async (script) => {
       const folder = await makeScratchFolder();
-      const env = { ...process.env, PATH: `${tools}:${process.env['PATH']}` };
+      const url = `http://${host}`;
+      const env = { ...process.env, PATH: `${tools}:${process.env['PATH']}`, ARTIFACTAPI_URL: url };
       try {
         const text = script.replaceAll('127.0.0.1:5000', host);
         const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', text], { cwd: folder, env });
