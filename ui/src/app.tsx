@@ -18,6 +18,8 @@ const views: Readonly<Record<string, ComponentType<ViewProps>>> = {
   '': lazy(() => import('./views/overview.tsx').then(({ Overview }) => Overview)),
   repositories: lazy(() => import('./views/repositories.tsx').then(({ Repositories }) => Repositories)),
   images: lazy(() => import('./views/images.tsx').then(({ Images }) => Images)),
+  activity: lazy(() => import('./views/activity.tsx').then(({ Activity }) => Activity)),
+  jobs: lazy(() => import('./views/jobs.tsx').then(({ Jobs }) => Jobs)),
 };
 
 /** The whole page. */

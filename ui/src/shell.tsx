@@ -21,6 +21,8 @@ const items: readonly NavItem[] = [
   { name: '', title: 'Overview' },
   { name: 'repositories', title: 'Repositories' },
   { name: 'images', title: 'Images' },
+  { name: 'activity', title: 'Activity', isShown: () => session.value?.may.monitor === true },
+  { name: 'jobs', title: 'Jobs', isShown: () => session.value?.may.monitor === true },
 ];
 
 const isMenuOpen = signal(false);

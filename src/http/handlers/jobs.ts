@@ -1,4 +1,5 @@
 import type { Job, Jobs, PlannedItem, ReadPlan } from '../../ports/jobs.js';
+import type { PlanDocument } from '../../protocol/documents/activity.js';
 import { decodeJobRequest, encodeJob, encodePlannedItem, jobNotFound } from '../../protocol/tables/job-documents.js';
 import type { ManagementOp, ManagementParams } from '../../protocol/tables/management.js';
 import { readDocument } from '../bodies/document.js';
@@ -43,7 +44,8 @@ function listPlan(plan: readonly PlannedItem[], { path, query }: Exchange<unknow
   const items = plan.slice(start, start + limit);
   const end = start + items.length;
   const headers = end < plan.length && limit > 0 ? nextLink(path, query, String(end), limit) : {};
-  return jsonReply(200, { total: plan.length, items: items.map(encodePlannedItem) }, headers);
+  const document: PlanDocument = { total: plan.length, items: items.map(encodePlannedItem) };
+  return jsonReply(200, document, headers);
 }
 
 /** @throws RegistryError NOT_FOUND for an unknown job. */

@@ -1,3 +1,4 @@
+import type { EventDocument, EventsDocument } from '../documents/activity.js';
 import type { Problem } from '../settings/option-schema.js';
 import { encodeDocument, problemsFound } from './encoding.js';
 
@@ -79,9 +80,9 @@ interface EventsPage {
 }
 
 /** Returns a page of events as the API shows it. */
-export function encodeEvents({ events, cursor, latest }: EventsPage): object {
+export function encodeEvents({ events, cursor, latest }: EventsPage): EventsDocument {
   return {
-    events: events.map(encodeDocument),
+    events: events.map((event) => encodeDocument(event) as EventDocument),
     cursor: cursor === undefined ? null : String(cursor),
     ...(latest === undefined ? {} : { latest: String(latest) }),
   };

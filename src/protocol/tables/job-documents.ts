@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { JobDocument, PlannedItemDocument } from '../documents/activity.js';
 import { RegistryError } from '../errors.js';
 import { isRepositoryName } from '../names.js';
 import {
@@ -27,9 +28,9 @@ export function jobNotFound(id: string): RegistryError {
 }
 
 /** Returns a job as the API shows it. */
-export function encodeJob(job: { readonly progress?: object | undefined }): object {
+export function encodeJob(job: { readonly progress?: object | undefined }): JobDocument {
   const { progress, ...rest } = job;
-  return encodeDocument({ ...rest, ...progress });
+  return encodeDocument({ ...rest, ...progress }) as JobDocument;
 }
 
 /**
@@ -93,8 +94,8 @@ function refuseCamelCase(document: object, known: readonly string[]): void {
 export const backupParamsSchema = strictOptions({ folder: z.string().max(1000).default('') });
 
 /** Returns an item of a retention plan as the API shows it. */
-export function encodePlannedItem({ isWaiting, ...item }: { readonly isWaiting: boolean }): object {
-  return encodeDocument({ ...item, waiting: isWaiting });
+export function encodePlannedItem({ isWaiting, ...item }: { readonly isWaiting: boolean }): PlannedItemDocument {
+  return encodeDocument({ ...item, waiting: isWaiting }) as PlannedItemDocument;
 }
 
 /** The parameters of a scrub: all repositories or one, and the rate at which blobs are read. */

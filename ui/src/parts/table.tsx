@@ -16,6 +16,8 @@ export interface Column<Row> {
   readonly isNumber?: boolean;
   /** Whether narrow screens do not show the column. */
   readonly isWide?: boolean;
+  /** Whether long texts of the column wrap. */
+  readonly isText?: boolean;
 }
 
 /** The rows that the user has chosen. */
@@ -117,8 +119,10 @@ function sortRows<Row>(
   return order?.isDescending === true ? sorted.toReversed() : sorted;
 }
 
-function classOf({ isNumber, isWide }: { isNumber?: boolean; isWide?: boolean }): string {
-  return `${isNumber === true ? 'right' : ''} ${isWide === true ? 'wide-only' : ''}`.trim();
+function classOf<Row>({ isNumber, isWide, isText }: Column<Row>): string {
+  return [isNumber === true && 'right', isWide === true && 'wide-only', isText === true && 'text']
+    .filter((name) => name !== false)
+    .join(' ');
 }
 
 function HeadCell<Row>({
