@@ -185,7 +185,7 @@ export const imageOperations = {
   'image.delete': {
     body: {
       schema: {
-        ...object({ tags: list(text), digests: list(digest), all: flag, dry_run: flag }, []),
+        ...object({ tags: list(text), digests: list(digest), all: flag, dry_run: flag, override: flag }, []),
         additionalProperties: false,
       },
     },
@@ -207,7 +207,7 @@ export const imageOperations = {
   'image.moveTag': {
     body: {
       schema: {
-        ...object({ tag: text, reference: text, expected: orNull(digest) }, ['tag', 'reference']),
+        ...object({ tag: text, reference: text, expected: orNull(digest), override: flag }, ['tag', 'reference']),
         additionalProperties: false,
       },
     },

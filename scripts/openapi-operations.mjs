@@ -619,6 +619,7 @@ export const answerSchemas = {
       digest: { ...ref('Digest'), description: 'The manifest, or what the tag names now.' },
       was: { ...ref('Digest'), description: 'What the tag named before.' },
       media_type: text,
+      override: { const: true, description: 'An administrator overrode the protection of immutable tags.' },
       id: { ...text, description: 'The account, token, rule, key or job.' },
     },
     ['seq', 'at', 'type', 'by'],

@@ -16,7 +16,7 @@ export type DatedNote = AuditNote & { readonly at: number };
 
 /** Formats a change. Its number becomes the cursor: all changes up to it are in the file. */
 export function lineOfChange(entry: JournalEntry): AuditLine {
-  const { seq, at, type, by, repository, image, tag, digest, was, mediaType, id } = entry;
+  const { seq, at, type, by, repository, image, tag, digest, was, mediaType, id, override } = entry;
   return formatLine(at, seq, {
     what: type,
     ...describeActor(by),
@@ -26,6 +26,7 @@ export function lineOfChange(entry: JournalEntry): AuditLine {
     was,
     is: digest,
     media_type: mediaType,
+    override,
     id,
   });
 }

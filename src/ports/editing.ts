@@ -8,6 +8,8 @@ export interface DeletionRequest {
   readonly tags: readonly Tag[];
   readonly digests: readonly Digest[];
   readonly all: boolean;
+  /** Deletes immutable tags too, and records that in the journal. Only for administrators. */
+  readonly override?: boolean | undefined;
 }
 
 export interface DeletedManifest {
@@ -53,6 +55,8 @@ export interface TagMoveRequest {
   readonly reference: Reference;
   /** What the tag must name now; `null` means that it must not exist. Absent: anything. */
   readonly expected?: Digest | null | undefined;
+  /** Moves an immutable tag too, and records that in the journal. Only for administrators. */
+  readonly override?: boolean | undefined;
 }
 
 export interface MovedTag {
@@ -75,7 +79,7 @@ export interface ImageEditor {
   /**
    * Points a tag to a manifest of the image.
    * @throws MANIFEST_UNKNOWN; CONFLICT when the tag does not name what the request expects; DENIED for an immutable
-   * tag.
+   * tag, unless the request overrides that.
    */
   moveTag(caller: Caller, image: string, request: TagMoveRequest): Promise<MovedTag>;
 }

@@ -127,7 +127,10 @@ export function createManagementHandlers(
     },
     'explain.get': (exchange) => explain(parts().directory, exchange),
     ...createImageHandlers(parts, (name) => find(name).repository),
-    ...createImageChangeHandlers((name) => find(name).repository),
+    ...createImageChangeHandlers(
+      (name) => find(name).repository,
+      () => parts().access,
+    ),
     ...createTrashHandlers((name) => find(name).repository),
     'options.reload': async () => {
       if (reload !== undefined) return jsonReply(200, { changes: await reload() });

@@ -29,6 +29,7 @@ const deletionSchema = strictOptions({
   digests: z.array(parsed(parseDigest)).max(maxTargets).default([]),
   all: z.boolean().default(false),
   dry_run: z.boolean().default(false),
+  override: z.boolean().default(false),
 }).superRefine(({ tags, digests, all }, context) => {
   const count = tags.length + digests.length;
   if (all && count > 0) {
@@ -42,18 +43,24 @@ const moveSchema = strictOptions({
   tag: parsed(parseTag),
   reference: parsed(parseReference),
   expected: parsed(parseDigest).nullable().optional(),
+  override: z.boolean().default(false),
 });
 
 /** What to delete of an image. */
 export interface DecodedDeletion {
-  readonly request: { readonly tags: readonly Tag[]; readonly digests: readonly Digest[]; readonly all: boolean };
+  readonly request: {
+    readonly tags: readonly Tag[];
+    readonly digests: readonly Digest[];
+    readonly all: boolean;
+    readonly override: boolean;
+  };
   readonly dryRun: boolean;
 }
 
 /** Decodes the document of a deletion. @throws RegistryError OPTIONS_INVALID with all problems. */
 export function decodeDeletion(document: unknown): DecodedDeletion {
-  const { dry_run: dryRun, tags, digests, all } = decode(deletionSchema, document);
-  return { request: { tags: [...new Set(tags)], digests: [...new Set(digests)], all }, dryRun };
+  const { dry_run: dryRun, tags, digests, all, override } = decode(deletionSchema, document);
+  return { request: { tags: [...new Set(tags)], digests: [...new Set(digests)], all, override }, dryRun };
 }
 
 /** What a tag is to name. */
@@ -61,6 +68,7 @@ export interface DecodedMove {
   readonly tag: Tag;
   readonly reference: Reference;
   readonly expected?: Digest | null | undefined;
+  readonly override: boolean;
 }
 
 /** Decodes the document of a tag move. @throws RegistryError OPTIONS_INVALID with all problems. */

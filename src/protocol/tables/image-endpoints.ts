@@ -84,7 +84,7 @@ export const imageEndpoints = [
     access: 'delete',
     spec: 'artifactapi',
     summary:
-      'Deletes `tags`, `digests`, or `all` of an image; `dry_run` only reports what goes, what stays and why, and how many bytes it frees.',
+      'Deletes `tags`, `digests`, or `all` of an image; `dry_run` only reports what goes, what stays and why, and how many bytes it frees; an admin may `override` immutable tags.',
   },
   {
     op: 'image.moveTag',
@@ -93,6 +93,6 @@ export const imageEndpoints = [
     access: 'push',
     spec: 'artifactapi',
     summary:
-      'Points `tag` to `reference`, a tag or digest of the image; 409 if the tag does not name `expected`. `null`: it must not exist.',
+      'Points `tag` to `reference`, a tag or digest of the image; 409 if the tag does not name `expected`. `null`: it must not exist. An admin may `override` an immutable tag.',
   },
 ] as const satisfies readonly Endpoint[];

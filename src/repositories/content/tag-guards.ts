@@ -49,6 +49,16 @@ export function keepImmutable(config: RepositoryConfig, image: string, to: Diges
   };
 }
 
+/** Returns whether a guard refuses to change a tag. */
+export function refuses(guard: TagGuard | undefined, tag: Tag, present: Digest | undefined): boolean {
+  try {
+    guard?.(tag, present);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** Returns whether some tags of the repository are immutable. */
 export function hasImmutableTags(config: RepositoryConfig): boolean {
   return config.type === 'local' && config.immutableTags.length > 0;

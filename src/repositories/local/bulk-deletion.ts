@@ -9,13 +9,12 @@ import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { takeTurns } from '../../util/scheduling/turns.js';
 import { maxRetries } from '../content/manifest-record.js';
+import { batchesOf } from './deletion-batches.js';
 import { planPermitted } from './deletion-hooks.js';
 import type { DeletionPlan, PlannedImage, PlannedManifest } from './deletion-plan.js';
 import type { LocalParts } from './local-parts.js';
 import { deletionOf } from './local-trash.js';
 
-/** Manifests or tags that one write deletes. */
-const batchSize = 100;
 const pageSize = 256;
 
 /** What became of a plan. */
@@ -34,19 +33,20 @@ export class BulkDeletion {
   readonly #config: LocalRepositoryConfig;
   readonly #parts: LocalParts;
   readonly #at: ImageKey;
-  readonly #image: Omit<PlannedImage, 'keptBy'>;
+  readonly #image: Omit<PlannedImage, 'immutableBy' | 'keptBy'>;
 
   constructor(config: LocalRepositoryConfig, parts: LocalParts, image: string) {
     this.#config = config;
     this.#parts = parts;
     this.#at = { repository: config.name, image };
-    this.#image = { ...readImage(parts, this.#at), immutableBy: (tag) => immutablePatternOf(config, tag) };
+    this.#image = readImage(parts, this.#at);
   }
 
   async run(caller: Caller, request: DeletionRequest, isDryRun: boolean): Promise<DeletionReport> {
     const targets = request.all ? await this.#everything() : request;
     const change = { at: this.#at, actor: caller.actor, caller };
-    const plan = await planPermitted(this.#image, targets, this.#parts, change);
+    const immutableBy = request.override === true ? () => undefined : (tag: Tag) => this.#patternOf(tag);
+    const plan = await planPermitted({ ...this.#image, immutableBy }, targets, this.#parts, change);
     const manifests = new Map([...plan.going].map(([digest, { record }]) => [digest, record]));
     const planned: Outcome = {
       tags: new Map(plan.tags),
@@ -77,14 +77,12 @@ export class BulkDeletion {
       stays: [...plan.stays],
       refused: [...plan.refused],
     };
-    const going = [...plan.going.values()];
-    for (let start = 0; start < going.length; start += batchSize) {
-      await this.#deleteManifests(caller, plan, going.slice(start, start + batchSize), outcome);
+    const isImmutable = (tag: Tag): boolean => this.#patternOf(tag) !== undefined;
+    for (const batch of batchesOf([...plan.going.values()], ({ holders }) => holders.tags.some(isImmutable))) {
+      await this.#deleteManifests(caller, plan, batch, outcome);
     }
     const left = [...plan.tags].filter(([tag, digest]) => !outcome.tags.has(tag) && !isRefused(outcome, tag, digest));
-    for (let start = 0; start < left.length; start += batchSize) {
-      await this.#deleteTags(caller, left.slice(start, start + batchSize), outcome);
-    }
+    for (const batch of batchesOf(left, ([tag]) => isImmutable(tag))) await this.#deleteTags(caller, batch, outcome);
     return outcome;
   }
 
@@ -99,7 +97,8 @@ export class BulkDeletion {
       const { doomed, require, stays } = await this.#checkAgain(plan, batch, outcome);
       const when = this.#parts.runtime.now();
       const changes = [...doomed.values()].map(({ record }) => deletionOf(this.#config, this.#at, record.digest, when));
-      if (changes.length > 0 && !(await this.#write(caller, changes, require, when))) continue;
+      const tags = [...doomed.values()].flatMap(({ holders }) => holders.tags);
+      if (changes.length > 0 && !(await this.#write(caller, changes, { require, when, tags }))) continue;
       for (const [digest, { record, holders }] of doomed) {
         outcome.manifests.set(digest, record);
         for (const tag of holders.tags) this.#noteTag(caller, tag, digest, outcome);
@@ -172,7 +171,8 @@ export class BulkDeletion {
       const at = this.#at;
       const changes = doomed.map(([tag]): Change => ({ type: 'tag.delete', at, tag }));
       const require = doomed.map(([tag, digest]): Precondition => ({ type: 'tag', at, tag, is: { digest } }));
-      if (changes.length > 0 && !(await this.#write(caller, changes, require, when))) continue;
+      const tags = doomed.map(([tag]) => tag);
+      if (changes.length > 0 && !(await this.#write(caller, changes, { require, when, tags }))) continue;
       for (const [tag, digest] of doomed) this.#noteTag(caller, tag, digest, outcome);
       outcome.refused.push(...refused);
       return;
@@ -180,13 +180,19 @@ export class BulkDeletion {
     outcome.refused.push(...batch.map(([tag, digest]): RefusedDeletion => ({ tag, digest, reason: 'busy' })));
   }
 
+  /** @param tags those that the write deletes. An immutable one is among them only after an override. */
   #write(
     { actor }: Caller,
     changes: readonly Change[],
-    require: readonly Precondition[],
-    when: number,
+    { require, when, tags }: { require: readonly Precondition[]; when: number; tags: readonly Tag[] },
   ): Promise<boolean> {
-    return this.#parts.metadata.tryApply(changes, { durable: true, require, by: { actor, at: when } });
+    const isOverridden = tags.some((tag) => this.#patternOf(tag) !== undefined);
+    const by = { actor, at: when, ...(isOverridden ? { override: true as const } : {}) };
+    return this.#parts.metadata.tryApply(changes, { durable: true, require, by });
+  }
+
+  #patternOf(tag: Tag): string | undefined {
+    return immutablePatternOf(this.#config, tag);
   }
 
   #noteTag(caller: Caller, tag: Tag, digest: Digest, outcome: Outcome): void {

@@ -7,7 +7,7 @@ import type { Tag } from '../../protocol/names.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { keepImmutableContent } from '../content/immutable-holders.js';
 import { busy, maxRetries } from '../content/manifest-record.js';
-import { joinGuards, keepImmutable, requireCondition, requireManifest, type TagGuard } from '../content/tag-guards.js';
+import { joinGuards, keepImmutable, refuses, requireCondition, requireManifest } from '../content/tag-guards.js';
 import { deletionOf } from './local-trash.js';
 import type { LocalParts } from './local-parts.js';
 
@@ -117,14 +117,5 @@ export class LocalDeletions {
   ): Promise<Dropped> {
     const by = { actor, at: this.#parts.runtime.now(), ...(isOverridden ? { override: true as const } : {}) };
     return (await this.#parts.metadata.tryApply([change], { durable: true, require, by })) ? 'dropped' : 'conflict';
-  }
-}
-
-function refuses(guard: TagGuard | undefined, tag: Tag, present: Digest): boolean {
-  try {
-    guard?.(tag, present);
-    return false;
-  } catch {
-    return true;
   }
 }

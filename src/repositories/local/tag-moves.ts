@@ -6,20 +6,20 @@ import { RegistryError } from '../../protocol/errors.js';
 import { formatReference } from '../../protocol/names.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import { busy, maxRetries } from '../content/manifest-record.js';
-import { keepImmutable } from '../content/tag-guards.js';
+import { keepImmutable, refuses } from '../content/tag-guards.js';
 import type { LocalParts } from './local-parts.js';
 
 /**
  * Points a tag to a manifest that the image has.
  * @throws RegistryError MANIFEST_UNKNOWN for an unknown reference; CONFLICT with the present digest when the tag does not
- * name what the request expects; DENIED for an immutable tag.
+ * name what the request expects; DENIED for an immutable tag, unless the request overrides that.
  */
 export async function moveTag(
   config: LocalRepositoryConfig,
   { metadata, runtime, hooks }: LocalParts,
   caller: Caller,
   at: ImageKey,
-  { tag, reference, expected }: TagMoveRequest,
+  { tag, reference, expected, override }: TagMoveRequest,
 ): Promise<MovedTag> {
   for (let attempt = 0; attempt <= maxRetries; attempt++) {
     const named = 'digest' in reference ? reference.digest : (await metadata.tag(at, reference.tag))?.digest;
@@ -32,15 +32,17 @@ export async function moveTag(
     if (expected !== undefined && (was ?? null) !== expected) throw movedMeanwhile(tag, was);
     const moved: MovedTag = { digest: named, ...(was === undefined ? {} : { was }) };
     if (was === named) return moved;
-    keepImmutable(config, at.image, named)?.(tag, was);
+    const immutable = keepImmutable(config, at.image, named);
+    if (override !== true) immutable?.(tag, was);
     await hooks.tagMove?.({ at, actor: caller.actor, caller }, { tag, to: record, was });
     const when = runtime.now();
+    const isOverridden = refuses(immutable, tag, was);
     const isMoved = await metadata.tryApply(
       [{ type: 'tag.put', at, tag: { name: tag, digest: named, updatedAt: when } }],
       {
         durable: true,
         require: [{ type: 'tag', at, tag, is: was === undefined ? 'absent' : { digest: was } }],
-        by: { actor: caller.actor, at: when },
+        by: { actor: caller.actor, at: when, ...(isOverridden ? { override: true as const } : {}) },
       },
     );
     if (!isMoved) continue;

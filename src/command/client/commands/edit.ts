@@ -13,7 +13,15 @@ interface Deletion {
   readonly tags: readonly string[];
   readonly digests: readonly string[];
   readonly all: boolean;
+  readonly override: boolean;
 }
+
+/** The flag of both commands. */
+interface OverrideFlag {
+  readonly override?: true;
+}
+
+const overrideFlag = ['--override', 'ignore that tags are immutable; only for administrators'] as const;
 
 interface Refusal {
   readonly tag?: string;
@@ -52,12 +60,12 @@ export function addEditCommands(program: Command, io: CommandIo): void {
         'artifactapi rm local/team/old --all',
       ],
       flags: (command) => {
-        command.option('--all', 'delete all tags and manifests of the images');
+        command.option('--all', 'delete all tags and manifests of the images').option(...overrideFlag);
         addConsentFlags(command);
       },
     },
-    async (run: Run<ConsentFlags & { readonly all?: true }>, names) => {
-      const deletions = groupByImage(names, run.flags.all === true);
+    async (run: Run<ConsentFlags & OverrideFlag & { readonly all?: true }>, names) => {
+      const deletions = groupByImage(names, run.flags.all === true, run.flags.override === true);
       if (run.flags.dryRun === true) {
         for (const one of deletions) run.output.document(await send(run, one, true), reportColumns);
         return;
@@ -86,15 +94,21 @@ export function addEditCommands(program: Command, io: CommandIo): void {
       flags: (command) => {
         command
           .option('--expected <digest>', 'refuse if the tag names another digest')
-          .option('--new', 'refuse if the tag exists');
+          .option('--new', 'refuse if the tag exists')
+          .option(...overrideFlag);
       },
     },
-    async ({ client, output, flags }: Run<{ readonly expected?: string; readonly new?: true }>, name, tag) => {
+    async (
+      { client, output, flags }: Run<OverrideFlag & { readonly expected?: string; readonly new?: true }>,
+      name,
+      tag,
+    ) => {
       if (flags.new === true && flags.expected !== undefined)
         throw usageError('--new and --expected exclude each other');
       const { repository, image, reference = 'latest' } = parseImageName(name);
       const expected = flags.new === true ? null : flags.expected;
-      const document = { tag, reference, ...(expected === undefined ? {} : { expected }) };
+      const override = flags.override === true ? { override: true } : {};
+      const document = { tag, reference, ...(expected === undefined ? {} : { expected }), ...override };
       const moved = await client.request('image.moveTag', { params: { repository, image }, document });
       output.document(moved, [
         ['tag', 'tag'],
@@ -105,14 +119,14 @@ export function addEditCommands(program: Command, io: CommandIo): void {
   );
 }
 
-function groupByImage(names: readonly string[], all: boolean): readonly Deletion[] {
+function groupByImage(names: readonly string[], all: boolean, override: boolean): readonly Deletion[] {
   const groups = new Map<string, Deletion>();
   for (const name of names) {
     const { repository, image, reference } = parseImageName(name);
     if (reference === undefined && !all) throw usageError(`"${name}" names a whole image: add --all, or a tag`);
     if (reference !== undefined && all) throw usageError(`"${name}" names a tag or digest: --all is for whole images`);
     const key = `${repository}/${image}`;
-    const group = groups.get(key) ?? { repository, image, tags: [], digests: [], all };
+    const group = groups.get(key) ?? { repository, image, tags: [], digests: [], all, override };
     const isDigest = reference?.includes(':') === true;
     const tags = reference === undefined || isDigest ? group.tags : [...group.tags, reference];
     const digests = isDigest && reference !== undefined ? [...group.digests, reference] : group.digests;
@@ -122,8 +136,9 @@ function groupByImage(names: readonly string[], all: boolean): readonly Deletion
 }
 
 async function send({ client }: Run, deletion: Deletion, dryRun: boolean): Promise<DeletionReport> {
-  const { repository, image, tags, digests, all } = deletion;
-  const document = all ? { all, dry_run: dryRun } : { tags, digests, dry_run: dryRun };
+  const { repository, image, tags, digests, all, override } = deletion;
+  const options = { dry_run: dryRun, ...(override ? { override } : {}) };
+  const document = all ? { all, ...options } : { tags, digests, ...options };
   const report = await client.request('image.delete', { params: { repository, image }, document });
   // The API answers `image.delete` with this document.
   return { name: `${repository}/${image}`, ...(report as DeletionReport) };
