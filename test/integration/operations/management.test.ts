@@ -289,6 +289,8 @@ describe('an unknown query parameter', () => {
         rule: 'declared-1',
         job: 'garbage-1',
         sync: 'nightly',
+        webhook: 'ci',
+        delivery: '1',
       };
       const at = buildPath(path, { ...params, digest: `sha256:${'0'.repeat(64)}` });
       const answer = await client.send(method, `${at}?grace_seconds=0&n=1`);

@@ -29,6 +29,8 @@ const placeholders = fc.record({
   token: fc.stringMatching(/^[a-f0-9]{16}$/),
   rule: fc.oneof(fc.uuid(), fc.constantFrom('declared-1', 'declared-20')),
   sync: arbitrary.component.filter(({ length }) => length <= 64),
+  webhook: arbitrary.component.filter(({ length }) => length <= 64),
+  delivery: fc.stringMatching(/^[1-9][0-9]{0,14}$/),
   job: fc.stringMatching(/^[a-z-]{1,20}-[a-f0-9]{12}$/).filter((id) => !id.startsWith('-')),
 });
 
@@ -39,7 +41,8 @@ function pick(path: string, values: Record<string, string>): Record<string, stri
 }
 
 function asText(params: Readonly<Record<string, unknown>>): Record<string, string> {
-  const text = (value: unknown): string => (typeof value === 'string' ? value : formatReference(value as Reference));
+  const text = (value: unknown): string =>
+    typeof value === 'object' ? formatReference(value as Reference) : String(value);
   return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, text(value)]));
 }
 
