@@ -90,7 +90,7 @@ const hosts = [
 it('the list of hosts covers every example that is a server', () => {
   const servers = exampleNames.filter((folder) => existsSync(`examples/${folder}/server.mjs`));
   // Their own tests are below and in hook-examples.test.ts.
-  const others = ['gateway', 'required-labels'];
+  const others = ['cooling-off', 'gateway', 'required-labels'];
   expect([...hosts.map(([host]) => host), ...others].toSorted()).toEqual(servers.toSorted());
 });
 

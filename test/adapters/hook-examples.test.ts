@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Answer, Client } from '../support/clients/client.js';
 import {
@@ -9,7 +12,8 @@ import {
   types,
   type Manifest,
 } from '../support/content/content.js';
-import { scratchFolder, startExample } from '../support/servers/examples.js';
+import { scratchFolder, startExample, type RunningExample } from '../support/servers/examples.js';
+import { startFaultUpstream } from '../support/upstreams/fault-upstream.js';
 import { Cleanups } from '../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -98,5 +102,121 @@ describe('examples/required-labels', () => {
     expect((await put(client, name, 'bad', indexManifest([arm64]))).body.toString()).toContain('linux/arm64 needs');
     await client.close();
     expect(await command.stop()).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('examples/cooling-off', () => {
+  const name = 'hub/library/alpine';
+  const tag = `${name}:latest`;
+  const day = 24 * 60 * 60 * 1000;
+
+  interface CoolingScene {
+    readonly state: string;
+    readonly start: () => Promise<RunningExample>;
+    /** Moves the tag at the upstream, and returns its new digest. */
+    readonly move: (to: string) => string;
+  }
+
+  async function openScene(): Promise<CoolingScene> {
+    const hub = await startFaultUpstream();
+    cleanups.add(() => hub.close());
+    const folder = await scratchFolder(cleanups);
+    const state = path.join(folder, 'cooling-off.json');
+    const env = { DATA: path.join(folder, 'data'), HUB_URL: hub.url, APPROVAL_TOKEN: 'a-secret' };
+    const move = (to: string): string => hub.images.addImage('library/alpine', 'latest', [1000], to).manifest.digest;
+    return { state, move, start: () => startExample(cleanups, 'cooling-off', env) };
+  }
+
+  /** Returns the digest that a pull gets, after the cache has asked the upstream again. */
+  async function pull(client: Client): Promise<string> {
+    const purged = await client.delete('/api/v1/repositories/hub/cache?image=library/alpine&tag=latest');
+    expect(purged.status, purged.body.toString()).toBe(200);
+    const [head, got] = [await client.head(pathOf(name, 'latest')), await client.get(pathOf(name, 'latest'))];
+    expect([head.status, got.status, head.header('etag')]).toEqual([200, 200, got.header('etag')]);
+    return got.header('docker-content-digest');
+  }
+
+  const approve = (client: Client, body: string, token = 'a-secret'): Promise<Answer> =>
+    client.post('/approvals', { headers: { Authorization: `Bearer ${token}` }, body });
+
+  async function stop({ client, command }: RunningExample): Promise<void> {
+    await client.close();
+    expect(await command.stop()).toMatchObject({ code: 0, stderr: '' });
+  }
+
+  it('serves the previous image until the new one is approved, by digest at once', async () => {
+    const { move, start } = await openScene();
+    const running = await start();
+    const { client } = running;
+    const first = move('first');
+    expect(await pull(client)).toBe(first);
+    expect((await client.get('/waiting')).json()).toEqual({});
+    const second = move('second');
+    expect(await pull(client)).toBe(first);
+    expect((await client.get(pathOf(name, second))).status).toBe(200);
+    const waiting = (await client.get('/waiting')).json();
+    expect(waiting).toEqual({ [tag]: { served: first, next: second, seen: expect.any(String) } });
+
+    const approval = JSON.stringify({ name: tag, digest: second });
+    expect((await approve(client, approval, 'wrong')).status).toBe(401);
+    for (const body of ['', 'null', '{}', JSON.stringify({ name: tag, digest: first })]) {
+      expect([body, (await approve(client, body)).status]).toEqual([body, 404]);
+    }
+    expect(await pull(client)).toBe(first);
+    expect((await approve(client, approval)).status).toBe(200);
+    expect(await pull(client)).toBe(second);
+    expect((await client.get('/waiting')).json()).toEqual({});
+    expect((await client.get('/elsewhere')).status).toBe(404);
+    await stop(running);
+  });
+
+  it.each([
+    ['serves the new image once it is 7 days old', 7 * day + 60_000, 'second'],
+    ['waits while it is younger', 7 * day - 3_600_000, 'first'],
+    ['waits when its time cannot be read', undefined, 'first'],
+  ] as const)('%s, also after a restart', async (_title, ageMs, expected) => {
+    const { move, start, state } = await openScene();
+    const before = await start();
+    const digests = { first: move('first'), second: '' };
+    await pull(before.client);
+    digests.second = move('second');
+    expect(await pull(before.client)).toBe(digests.first);
+    await stop(before);
+    const saved = JSON.parse(await readFile(state, 'utf8')) as Record<string, { seen: string }>;
+    const seen = ageMs === undefined ? 'last week' : new Date(Date.now() - ageMs).toISOString();
+    await writeFile(state, JSON.stringify({ [tag]: { ...saved[tag], seen } }));
+    const after = await start();
+    expect(await pull(after.client)).toBe(digests[expected]);
+    await stop(after);
+  });
+
+  it('begins the period again when the tag moves again, and forgets it when the tag moves back', async () => {
+    const { move, start } = await openScene();
+    const running = await start();
+    const { client } = running;
+    const first = move('first');
+    await pull(client);
+    for (const to of ['second', 'third']) {
+      const next = move(to);
+      expect(await pull(client)).toBe(first);
+      expect((await client.get('/waiting')).json()).toMatchObject({ [tag]: { served: first, next } });
+    }
+    move('first');
+    expect(await pull(client)).toBe(first);
+    expect((await client.get('/waiting')).json()).toEqual({});
+    await stop(running);
+  });
+
+  it('refuses pulls while a decision cannot be written, and serves again afterwards', async () => {
+    const { move, start, state } = await openScene();
+    const { client } = await start();
+    // A folder in the way of the file.
+    await mkdir(`${state}.new`);
+    const first = move('first');
+    for (let i = 0; i < 2; i += 1) expect((await client.get(pathOf(name, 'latest'))).status).toBe(503);
+    expect(existsSync(state)).toBe(false);
+    await rm(`${state}.new`, { recursive: true });
+    expect(await pull(client)).toBe(first);
+    expect(JSON.parse(await readFile(state, 'utf8'))).toEqual({ [tag]: { served: first } });
   });
 });
