@@ -318,7 +318,10 @@ export class MetadataModel {
       case 'tag.delete':
         this.#imageFor(change.at).tags.delete(change.tag);
         return;
+      // Not part of the model: their own contract suites cover them.
       case 'tag.history':
+      case 'sample.put':
+      case 'sample.delete':
         return undefined;
       case 'session.put': {
         const { sessions } = this.#repository(change.session.at.repository);

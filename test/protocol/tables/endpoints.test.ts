@@ -42,7 +42,7 @@ function pick(path: string, values: Record<string, string>): Record<string, stri
 
 function asText(params: Readonly<Record<string, unknown>>): Record<string, string> {
   const text = (value: unknown): string =>
-    typeof value === 'object' ? formatReference(value as Reference) : String(value);
+    typeof value === 'string' || typeof value === 'number' ? `${value}` : formatReference(value as Reference);
   return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, text(value)]));
 }
 
