@@ -30,4 +30,11 @@ const session = {
 /** The operations on sessions. */
 export const sessionOperations = {
   'session.get': { answers: { 200: { schema: session } } },
+  'session.create': {
+    body: {
+      schema: { type: 'object', properties: { username: text, password: text }, required: ['username', 'password'] },
+    },
+    answers: { 200: { schema: session, headers: ['Set-Cookie'] } },
+  },
+  'session.delete': { answers: { 204: { headers: ['Set-Cookie'] } } },
 };

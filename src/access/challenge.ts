@@ -30,3 +30,11 @@ export function formatChallenge(options: ChallengeOptions, question: AccessQuest
   if (problem !== undefined) parts.push(`error="${problem}"`);
   return `Bearer ${parts.join(',')}`;
 }
+
+/** Returns the error detail in the format of distribution: one entry per action. */
+export function describeRequired({ requiredGrants }: AccessQuestion): unknown {
+  if (requiredGrants.length === 0) return undefined;
+  return requiredGrants.flatMap(({ type, name, actions }) =>
+    actions.map((action) => ({ Type: type, Name: name, Action: action })),
+  );
+}

@@ -17,6 +17,7 @@ import { LoginThrottle } from './identities/login-throttle.js';
 import { OidcSource } from './identities/oidc.js';
 import { StoredRuleBook } from './rule-book.js';
 import { RuledAccess, type IdentifyToken } from './ruled-access.js';
+import { Sessions, type SessionParts } from './sessions.js';
 import { PasswordClient } from './identities/password-client.js';
 import { openSigningKeys } from './tokens/open-signing-keys.js';
 import type { SigningKeys } from './tokens/signing-keys.js';
@@ -28,6 +29,8 @@ export interface AccessParts {
   /** The path in front of `/v2`. */
   readonly prefix: string;
 }
+
+type Revive = SessionParts['revive'];
 
 /** Without rules, the token server alone decides: its tokens allow exactly what they grant. */
 const rulesOfTokenServer: readonly AccessRule[] = [{ anonymous: true, allow: ['pull', 'push', 'delete'] }];
@@ -67,7 +70,8 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
   const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];
   const hasTokens = !hasTokenServer && challenge === 'bearer';
   const keys = hasTokens ? await openKeys(settings, parts) : undefined;
-  const tokens = keys && createTokens(settings, keys, sources, runtime);
+  const revive: Revive = async (kind, id, stamp) => sources.find((one) => one.kind === kind)?.revive(id, stamp);
+  const tokens = keys && createTokens(settings, keys, revive, runtime);
   const external = hasTokenServer ? new ExternalTokens(tokenServer, runtime) : undefined;
   const bearers: readonly (IdentifyToken | undefined)[] = [
     (token) => identifyAccount(accounts, token),
@@ -86,6 +90,7 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
     grantsBy: hasTokenServer ? 'repository' : 'wire name',
     needsGrants,
     tokens,
+    sessions: new Sessions({ metadata, runtime, revive }),
     administration: {
       accounts,
       rules,
@@ -111,17 +116,12 @@ function openKeys({ tokens }: AccessSettings, { metadata, runtime }: AccessParts
   });
 }
 
-function createTokens(
-  { tokens }: AccessSettings,
-  keys: SigningKeys,
-  sources: readonly IdentitySource[],
-  runtime: Runtime,
-): BearerTokens {
+function createTokens({ tokens }: AccessSettings, keys: SigningKeys, revive: Revive, runtime: Runtime): BearerTokens {
   return new BearerTokens({
     ...tokens,
     keys,
     runtime,
-    revive: async (kind, id, stamp) => sources.find((source) => source.kind === kind)?.revive(id, stamp),
+    revive,
   });
 }
 

@@ -14,8 +14,10 @@ import type {
   Identity,
   IdentitySource,
   ImageAction,
+  PasswordLogin,
   Principal,
   Reach,
+  SessionKeeper,
   TokenIssuer,
 } from '../ports/access.js';
 import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-problem.js';
@@ -26,7 +28,7 @@ import { shownName } from '../protocol/tokens/login-problem.js';
 import { covers } from '../protocol/tokens/token-scope.js';
 import { Closers } from '../util/closers.js';
 import { parseAuthorization } from './authorization.js';
-import { formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
+import { describeRequired, formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
 import { toHostPrincipal } from './host-principal.js';
 import { intersect, reachOfImages } from './reach.js';
 import { isAnonymous, type RuleSet } from './rules.js';
@@ -57,6 +59,7 @@ export interface RuledAccessParts {
   /** Whether every access to a repository needs a token that grants it. */
   readonly needsGrants: boolean;
   readonly tokens?: TokenMint | undefined;
+  readonly sessions: SessionKeeper;
   readonly administration: AccessAdministration;
 }
 
@@ -67,25 +70,34 @@ export class RuledAccess implements AccessControl {
   readonly challengesFirst: boolean;
   readonly administration: AccessAdministration;
   readonly tokens: TokenIssuer | undefined;
+  readonly sessions: AccessControl['sessions'];
   readonly #parts: RuledAccessParts;
 
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
     this.administration = parts.administration;
     this.challengesFirst = parts.challenge.scheme === 'bearer';
+    const login: PasswordLogin['login'] = (username, password, client) =>
+      this.#login(username, password, { access: 'token', client, requiredGrants: [] });
+    const { sessions } = parts;
+    this.sessions = {
+      login,
+      start: (principal, client) => sessions.start(principal, client),
+      identify: (value) => sessions.identify(value),
+      end: (value) => sessions.end(value),
+    };
     this.tokens = parts.tokens && {
-      login: (username, password, client) =>
-        this.#login(username, password, { access: 'token', client, requiredGrants: [] }),
+      login,
       refresh: (token, client) => this.#refresh(token, { access: 'token', client, requiredGrants: [] }),
       issue: parts.tokens.issue,
     };
   }
 
-  async authenticate({ authorization, host }: Credentials, question: AccessQuestion): Promise<Principal> {
+  async authenticate({ authorization, host, session }: Credentials, question: AccessQuestion): Promise<Principal> {
     // A host application in plain JavaScript may return null.
     if (host !== undefined && host !== null) return this.#withGroups(toHostPrincipal(host));
     const credentials = parseAuthorization(authorization);
-    if (credentials.scheme === 'none') return anonymous;
+    if (credentials.scheme === 'none') return this.#resume(session);
     if (credentials.scheme === 'unusable') {
       const message = 'the Authorization header is malformed';
       throw this.#refusedLogin(question, { reason: 'malformed', username: '', via: 'basic' }, message);
@@ -187,6 +199,11 @@ export class RuledAccess implements AccessControl {
     return name !== undefined && isShortName(name, at) && isGrantedAs(name);
   }
 
+  async #resume(session: string | undefined): Promise<Principal> {
+    const found = session === undefined ? undefined : await this.#parts.sessions.identify(session);
+    return found === undefined ? anonymous : this.#withGroups(found);
+  }
+
   async #identify(token: string, question: AccessQuestion): Promise<Principal> {
     let reason: LoginProblem | undefined;
     for (const identify of this.#parts.bearers) {
@@ -279,12 +296,4 @@ function isShortName(name: string, at: AccessTarget['at']): boolean {
 
 function toPrincipal({ stamp, ...identity }: Identity, source: IdentitySource['kind'] | undefined): Principal {
   return { ...identity, via: 'basic', source, stamp };
-}
-
-/** Returns the error detail in the format of distribution: one entry per action. */
-function describeRequired({ requiredGrants }: AccessQuestion): unknown {
-  if (requiredGrants.length === 0) return undefined;
-  return requiredGrants.flatMap(({ type, name, actions }) =>
-    actions.map((action) => ({ Type: type, Name: name, Action: action })),
-  );
 }

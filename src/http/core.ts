@@ -26,6 +26,8 @@ export interface Surface<Row extends Endpoint> {
   guard?(req: IncomingMessage, row: Row): void;
   /** Whether to refuse query parameters that the table does not list. */
   readonly strictQuery?: boolean;
+  /** Whether session cookies authenticate requests. Only for the management API: docker and other clients keep cookies. */
+  readonly takesSessions?: boolean;
   /** Whether to log who changed what. */
   readonly audited?: boolean;
 }

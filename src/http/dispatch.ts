@@ -14,6 +14,7 @@ import type { Core, CoreSource, Leave, Location, RequestFacts, Surface } from '.
 import { createCaller, mayUse, requiredGrants } from './permission.js';
 import type { ForwardReply, Reply } from './reply.js';
 import { findTarget, forwardTarget } from './target.js';
+import { readSessionCookie, refuseForeignOrigins } from './clients/session-cookie.js';
 import { readTrail } from './clients/trail.js';
 import { refuseForeignPages, refuseUnknownHosts } from './clients/web-pages.js';
 
@@ -51,11 +52,11 @@ export async function dispatch<Row extends Endpoint>(
   if (change !== undefined && query.get('dry_run') !== 'true') facts.change = change;
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, requiredGrants: requiredGrants(match, query) };
-  const principal = await admit(core, match, req, question, resolved, facts);
+  const principal = await admit(core, surface, match, req, question, resolved, facts);
   if (surface.strictQuery === true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
   const actor = describeActor(req, principal, client, facts.id);
-  if (principal.via === 'basic' || principal.via === 'host') core.audit?.login(actor);
+  if (principal.via === 'basic' || principal.via === 'host' || principal.via === 'session') core.audit?.login(actor);
   const hasLeft = (): boolean => req.socket.destroyed || req.socket.readableEnded;
   const caller = createCaller(core.access, { principal, actor, trail, hasLeft }, question);
   const target = resolved && (await findTarget(core, principal, match, resolved));
@@ -126,6 +127,7 @@ function resolveName(
 /** Authenticates the request and checks its permissions. @throws RegistryError when access is denied. */
 async function admit(
   core: Core,
+  { takesSessions = false }: Pick<Surface<never>, 'takesSessions'>,
   { row, params }: Match<Endpoint>,
   req: IncomingMessage,
   question: AccessQuestion,
@@ -136,7 +138,7 @@ async function admit(
   if (access.isPublic) refuseUnknownHosts(req, row, question.client, core.isKnownHost);
   if (access.isOpen) refuseForeignPages(req, row, question.client, core.isKnownHost);
   // Health checks need no login, and work with expired credentials too.
-  const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question);
+  const principal = row.access === 'none' ? anonymous : await authenticate(core, req, question, takesSessions);
   facts.principal = principal.id;
   facts.via = principal.via;
   if (row.access === 'none') return principal;
@@ -144,14 +146,21 @@ async function admit(
   // Browsers send the cookies of the host and a remembered password without asking the user.
   const isAutomatic = principal.via === 'host' || (principal.via === 'basic' && row.method !== 'GET');
   if (isAutomatic) refuseForeignPages(req, row, question.client);
+  if (takesSessions) refuseForeignOrigins(req, row, principal, question.client);
   const isPermitted = await permits(core, principal, row, params, resolved);
   if (!isPermitted) throw access.refusal(principal, question);
   return principal;
 }
 
-async function authenticate(core: Core, req: IncomingMessage, question: AccessQuestion): Promise<Principal> {
+async function authenticate(
+  core: Core,
+  req: IncomingMessage,
+  question: AccessQuestion,
+  takesSessions: boolean,
+): Promise<Principal> {
   const host = await core.authenticateHost?.(req);
-  return core.access.authenticate({ authorization: req.headers.authorization, host }, question);
+  const session = takesSessions ? readSessionCookie(req, question.client) : undefined;
+  return core.access.authenticate({ authorization: req.headers.authorization, host, session }, question);
 }
 
 function permits(

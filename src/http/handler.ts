@@ -91,7 +91,7 @@ async function answer<Row extends Endpoint>(
     }
     noteRefusal(source.opened?.audit, req, facts, error);
     if (error.refusal !== undefined) reportRefusal(error.refusal, facts.clientAddress);
-    outcome = await deliver(req, res, errorReply(error), delivery);
+    outcome = await deliver(req, res, withoutChallenge(req, errorReply(error)), delivery);
     outcome = { ...outcome, errorCode: error.code };
   }
   if (discarding !== undefined) await discarding;
@@ -217,6 +217,13 @@ async function answerBy(
   }
   const { status, provenance, pulled } = reply;
   return { status, provenance, pulled, made: reply.headers?.['Location']?.toString() };
+}
+
+/** Our page shows its own login dialog. A challenge would make the browser open another one. */
+function withoutChallenge({ headers }: IncomingMessage, reply: Reply): Reply {
+  if (headers['x-artifactapi-client'] !== 'ui') return reply;
+  const { 'WWW-Authenticate': _challenge, ...rest } = reply.headers ?? {};
+  return { ...reply, headers: rest };
 }
 
 /** Returns the request id that the host assigned, if any, so that both logs use the same id. */

@@ -62,6 +62,7 @@ export function createManagementSurface(
   return {
     routes: managementRoutes,
     audited: true,
+    takesSessions: true,
     strictQuery: true,
     handlers: createManagementHandlers(parts, actions),
     locate: (req) => {

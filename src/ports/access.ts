@@ -35,6 +35,8 @@ export interface Credentials {
   readonly authorization: string | undefined;
   /** The result of the host application's `authenticate` option. Takes precedence over the header. */
   readonly host?: HostIdentity | null | undefined;
+  /** The session cookie. It counts only without the header, and not at all when the session has ended. */
+  readonly session?: string | undefined;
 }
 
 /** The identity behind a request. */
@@ -42,8 +44,8 @@ export interface Principal {
   /** `anonymous` for a user who did not log in. */
   readonly id: string;
   readonly groups: readonly string[];
-  /** How it authenticated. `host`: the host application did it. */
-  readonly via: 'anonymous' | 'basic' | 'bearer' | 'host';
+  /** How it authenticated. `host`: the host application did it. `session`: it logged in to the web UI. */
+  readonly via: 'anonymous' | 'basic' | 'bearer' | 'host' | 'session';
   /**
    * The source that knows it, and the credential of the login. Tokens issued for it expire when the credential changes.
    */
@@ -118,6 +120,8 @@ export interface AccessControl {
   readonly challengesFirst: boolean;
   /** Absent when the registry issues no tokens. */
   readonly tokens?: TokenIssuer | undefined;
+  /** Absent when no one can log in. */
+  readonly sessions?: (SessionKeeper & PasswordLogin) | undefined;
   /** Absent when access is open or read-only, because there are no users. */
   readonly administration?: AccessAdministration | undefined;
   close(): Promise<void>;
@@ -144,6 +148,24 @@ export interface TokenIssuer {
     grants: readonly TokenGrant[],
     options: { readonly offline: boolean },
   ): Promise<IssuedToken>;
+}
+
+/** Keeps logins of people who use the web UI. */
+export interface SessionKeeper {
+  /**
+   * Returns the secret value of a new session.
+   * @throws RegistryError UNSUPPORTED for a login that cannot be checked again later.
+   */
+  start(principal: Principal, client: Pick<ClientInfo, 'address'>): Promise<string>;
+  /** Returns who has the session. `undefined`: it has ended, as it does with the password or token of its login. */
+  identify(value: string): Promise<Principal | undefined>;
+  end(value: string): Promise<void>;
+}
+
+/** Checks a name and a password or token. */
+export interface PasswordLogin {
+  /** Returns the user with this name and password. @throws RegistryError UNAUTHORIZED, TOOMANYREQUESTS. */
+  login(username: string, password: string, client: ClientInfo): Promise<Principal>;
 }
 
 /** Knows users: an htpasswd file, the registry's accounts, an OIDC issuer, or the host application. */

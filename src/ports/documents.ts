@@ -4,6 +4,7 @@
 export type DocumentKind =
   | 'account'
   | 'account-token'
+  | 'session'
   | 'rule'
   | 'signing-key'
   | 'job'

@@ -9,7 +9,7 @@ export interface Actor {
   /** The id of the principal; `anonymous` for a user who did not log in. */
   readonly principal: string;
   /** How the principal authenticated. `code`: the host application called us. `system`: the registry itself. */
-  readonly via: 'anonymous' | 'basic' | 'bearer' | 'host' | 'code' | 'job' | 'system';
+  readonly via: 'anonymous' | 'basic' | 'bearer' | 'host' | 'session' | 'code' | 'job' | 'system';
   readonly requestId?: string | undefined;
   /** The client's address, as far as trusted proxies report it. */
   readonly address?: string | undefined;

@@ -1,8 +1,12 @@
 import type { AccessControl, ClientInfo, Principal } from '../../ports/access.js';
 import type { SessionDocument } from '../../protocol/documents/session.js';
+import { RegistryError } from '../../protocol/errors.js';
+import { decodeLogin } from '../../protocol/tables/session-documents.js';
 import type { sessionEndpoints } from '../../protocol/tables/session-endpoints.js';
 import type { ManagementParams } from '../../protocol/tables/management.js';
 import type { Handler } from '../exchange.js';
+import { readDocument } from '../bodies/document.js';
+import { readSessionCookie, refuseForeignLogin, writeSessionCookie } from '../clients/session-cookie.js';
 import { jsonReply } from '../reply.js';
 
 /** The dependencies of `createSessionHandlers`. */
@@ -25,7 +29,31 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
   return {
     'session.get': async ({ caller, client }) =>
       jsonReply(200, await describeSession(parts().access, facts, caller.principal, client), noStore),
+    'session.create': async (exchange) => {
+      const { access } = parts();
+      const { req, client } = exchange;
+      refuseForeignLogin(req, client);
+      const { username, password } = decodeLogin(await readDocument(exchange));
+      if (access.sessions === undefined) throw noLogins();
+      const principal = await access.sessions.login(username, password, client);
+      const value = await access.sessions.start(principal, client);
+      // A cookie that the browser already had, perhaps from someone else, is of no use afterwards.
+      await access.sessions.end(readSessionCookie(req, client) ?? '');
+      const shown = await describeSession(access, facts, { ...principal, via: 'session' }, client);
+      return jsonReply(200, shown, { ...noStore, 'Set-Cookie': writeSessionCookie(client, value) });
+    },
+    'session.delete': async ({ req, client }) => {
+      await parts().access.sessions?.end(readSessionCookie(req, client) ?? '');
+      return { status: 204, headers: { ...noStore, 'Set-Cookie': writeSessionCookie(client, undefined) } };
+    },
   };
+}
+
+function noLogins(): RegistryError {
+  return new RegistryError('UNSUPPORTED', {
+    status: 404,
+    message: 'this registry has no users: set rules in the option access to log in',
+  });
 }
 
 /** Answers about a person are for this person only. */
@@ -50,6 +78,6 @@ async function describeSession(
     may: { admin, monitor, browse },
     mode,
     registry: { host: url?.host ?? host ?? '', secure: url?.protocol === 'https:', prefix, version },
-    login: { password: false },
+    login: { password: access.sessions !== undefined },
   };
 }

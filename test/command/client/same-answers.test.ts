@@ -37,6 +37,8 @@ const withoutCommand: readonly string[] = [
   'image.blob',
   // For the web UI.
   'session.get',
+  'session.create',
+  'session.delete',
   // For dashboards and the web UI.
   'statistics.get',
   'request.list',

@@ -69,6 +69,8 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'referrer.list':       [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 200, 200, 200],
   'health.get':          [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200],
   'session.get':         [200, 200, 200, 200, 200, 200, 200, 401, 401, 200, 200, 200, 200],
+  'session.create':      [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200],
+  'session.delete':      [204, 204, 204, 204, 204, 204, 204, 401, 401, 204, 204, 204, 204],
   'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'repository.get':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -187,6 +189,8 @@ const unrecorded: ReadonlySet<string> = new Set<Op>([
   'upload.cancel',
   'job.confirm',
   'options.reload',
+  'session.create',
+  'session.delete',
 ]);
 
 const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];

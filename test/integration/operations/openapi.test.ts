@@ -117,6 +117,8 @@ describe('docs/openapi.json', () => {
   it('describes the answers of the registry', async () => {
     await exchange('GET', '/v2/', 200);
     await exchange('GET', `${api}/session`, 200);
+    await post('/session', { username: 'root', password: 'password of root' }, 200);
+    await exchange('DELETE', `${api}/session`, 204);
     await exchange('HEAD', '/v2/', 200);
     await exchange('GET', '/v2/token?scope=repository:local/team/app:pull&service=x&offline_token=true', 200);
     const login = new URLSearchParams({ grant_type: 'password', username: 'root', password: 'password of root' });

@@ -224,8 +224,8 @@ function deleteDocument(view: LevelView, { kind, id }: ChangeOf<'document.delete
 }
 
 /** Returns whether documents of a kind are what the registry itself notes, which the journal does not record. */
-function isState(kind: DocumentKind): kind is 'sync-status' | 'webhook-cursor' | 'webhook-delivery' {
-  return kind === 'sync-status' || kind === 'webhook-cursor' || kind === 'webhook-delivery';
+function isState(kind: DocumentKind): kind is 'session' | 'sync-status' | 'webhook-cursor' | 'webhook-delivery' {
+  return kind === 'session' || kind === 'sync-status' || kind === 'webhook-cursor' || kind === 'webhook-delivery';
 }
 
 // ---------------------------------------------------------------------------------------------- candidates

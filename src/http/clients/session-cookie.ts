@@ -1,0 +1,63 @@
+import type { IncomingMessage } from 'node:http';
+import type { ClientInfo, Principal } from '../../ports/access.js';
+import { RegistryError } from '../../protocol/errors.js';
+import type { Endpoint } from '../../protocol/tables/route-table.js';
+
+/**
+ * The cookie has no Path: browsers then send it to `<mount>/api/v1/`, as they see it, also behind a proxy that changes the
+ * path. Pages of other sites never send it, and no script can read it.
+ */
+const attributes = 'HttpOnly; SameSite=Strict';
+
+/** Browsers accept the prefix only over https. It keeps an attacker in the network from setting the cookie over http. */
+function nameFor({ origin }: ClientInfo): string {
+  return origin?.startsWith('https:') === true ? '__Secure-artifactapi' : 'artifactapi';
+}
+
+/** Returns the value of the session cookie. */
+export function readSessionCookie({ headers }: IncomingMessage, client: ClientInfo): string | undefined {
+  const name = nameFor(client);
+  for (const part of (headers.cookie ?? '').split(';')) {
+    const equals = part.indexOf('=');
+    if (part.slice(0, equals).trim() === name) return part.slice(equals + 1).trim();
+  }
+  return undefined;
+}
+
+/** Returns the `Set-Cookie` header that keeps a session, or ends it if there is no value. */
+export function writeSessionCookie(client: ClientInfo, value: string | undefined): string {
+  const name = nameFor(client);
+  const secure = name.startsWith('__Secure-') ? '; Secure' : '';
+  return `${name}=${value ?? ''}; ${attributes}${secure}${value === undefined ? '; Max-Age=0' : ''}`;
+}
+
+/**
+ * Refuses requests of other origins that a session authenticates, except reads, whose answers those pages cannot see. All
+ * ports of a host are one site, so `SameSite` is not enough.
+ * @throws RegistryError DENIED
+ */
+export function refuseForeignOrigins(
+  { headers }: IncomingMessage,
+  { method }: Endpoint,
+  principal: Pick<Principal, 'via'>,
+  client: ClientInfo,
+): void {
+  const isBySession = principal.via === 'session' || (principal.via === 'host' && headers.cookie !== undefined);
+  if (method === 'GET' || !isBySession) return;
+  requireOwnOrigin(headers, client);
+}
+
+/** Refuses a login from a page of another origin, which could log its visitors in as someone else. @throws RegistryError DENIED */
+export function refuseForeignLogin({ headers }: IncomingMessage, client: ClientInfo): void {
+  if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
+  requireOwnOrigin(headers, client);
+}
+
+function requireOwnOrigin(headers: IncomingMessage['headers'], client: ClientInfo): void {
+  const site = headers['sec-fetch-site'];
+  if (site === 'same-origin') return;
+  if (site === undefined && headers.origin !== undefined && headers.origin === client.origin) return;
+  throw new RegistryError('DENIED', {
+    message: 'this request was not sent by a page of this registry: log in with a password or a token instead',
+  });
+}
