@@ -216,6 +216,7 @@ interface Content {
 /** What goes along with a request: the query, and a body where one is needed. */
 const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: string }>> = {
   'token.get': ({ name }) => ({ query: `scope=repository:${name}:pull` }),
+  'session.create': () => ({ headers: json, body: '{"username":"reader","password":"password of reader"}' }),
   'token.post': () => ({ headers: form, body: 'grant_type=password' }),
   'upload.append': () => ({ body: 'some' }),
   'upload.complete': () => ({ query: `digest=${digest('all')}`, body: 'all' }),
