@@ -150,6 +150,18 @@ const summary = object(
     updated_at: time,
     pushed_at: time,
     ...pulls,
+    immutable: object({ tags: texts, except: texts }),
+    retention: object(
+      {
+        keep: list(object({ tags: texts, newest: count, used_within_seconds: count }, ['tags'])),
+        untagged: object({ keep_seconds: count }),
+      },
+      [],
+    ),
+    quotas: {
+      ...list(object({ name: text, max_bytes: count, used_bytes: count })),
+      description: 'The quotas that the image counts towards. Only for callers who may push to it.',
+    },
   },
   ['manifests', 'tags', 'untagged', 'size_bytes', 'unique_bytes', 'updated_at', 'pushed_at', ...Object.keys(pulls)],
 );

@@ -9,12 +9,14 @@ import type { DamageRecords } from '../ports/backup.js';
 import type { Archives } from '../ports/archives.js';
 import type { ImageBrowser } from '../ports/browsing.js';
 import type { GarbageReport, Quarantine } from '../ports/garbage.js';
+import type { ImageKey } from '../ports/images.js';
 import type { ReadPlan } from '../ports/jobs.js';
 import type { Actor, Journal } from '../ports/journal.js';
 import type { QuotaAdministration } from '../ports/quotas.js';
 import type { StatusReader } from '../ports/status.js';
 import type { Syncs } from '../ports/syncs.js';
 import type { Webhooks } from '../ports/webhooks.js';
+import type { RetentionPolicy } from '../protocol/settings/retention-config.js';
 import type { Directory } from '../repositories/directory.js';
 
 /** The parts of a registry whose stores are open. */
@@ -31,6 +33,8 @@ export interface OpenRegistry extends Core, Monitoring {
   readonly damage: DamageRecords;
   readonly status: StatusReader;
   readonly quotas: QuotaAdministration;
+  /** Returns the retention policy that applies to an image. */
+  policyFor(at: ImageKey): RetentionPolicy | undefined;
   readonly administration: AccessAdministration | undefined;
   now(): number;
   collectGarbage(by: Actor, options?: CollectRequest): Promise<GarbageReport>;

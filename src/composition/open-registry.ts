@@ -28,10 +28,12 @@ import { openWebhooks } from './open-webhooks.js';
 import { partsOf } from './option-parts.js';
 import { Upstreams } from './upstreams.js';
 import { publicReasonOf } from './failure-reason.js';
+import { policyFor } from '../operations/retention/retention-plan.js';
 import { RetentionJob } from '../operations/retention/retention-job.js';
 import { JobRunner } from '../operations/jobs.js';
 import type { LiveOptions } from '../options/live-options.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
+import type { ImageKey } from '../ports/images.js';
 import type { AccessControl } from '../ports/access.js';
 import type { Actor } from '../ports/journal.js';
 import type { Repository } from '../ports/repository.js';
@@ -176,6 +178,7 @@ async function openOn(
     webhooks,
     onPulled: (pulled: PulledManifest) => webhooks.onPulled(pulled),
     quotas,
+    policyFor: (at: ImageKey) => policyFor(live.current.retention?.policies ?? [], at),
     journal: stores.metadata.journal,
     collectGarbage: (by: Actor, given?: { readonly dryRun?: boolean }) => collectByJob({ garbage, jobs }, by, given),
     health: new HealthCheck({ ...stores, runtime }),

@@ -1,4 +1,5 @@
 /** Quotas: limits on the total size of images, and what counts towards them. */
+import type { ImageKey } from './images.js';
 import type { Actor } from './journal.js';
 
 /** Sizes of groups of images. Part of the index. */
@@ -40,6 +41,8 @@ export interface QuotaStatus extends Quota {
 export interface QuotaAdministration {
   /** Lists the quotas of repositories, then declared ones, then managed ones. */
   list(): Promise<readonly QuotaStatus[]>;
+  /** Lists the quotas that an image counts towards, in the same order. */
+  limiting(at: ImageKey): Promise<readonly QuotaStatus[]>;
   /** Replaces the managed quotas. @throws RegistryError OPTIONS_INVALID for names of a declared quota. */
   replace(quotas: readonly Pick<Quota, 'names' | 'maxBytes'>[], by: Actor): Promise<void>;
 }

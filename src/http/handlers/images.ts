@@ -1,6 +1,5 @@
-import type { AccessControl } from '../../ports/access.js';
 import type { ImageBrowser, RowPage, RowPosition } from '../../ports/browsing.js';
-import type { Repository, RepositoryDirectory } from '../../ports/repository.js';
+import type { Repository } from '../../ports/repository.js';
 import { parseDigest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
 import { formatReference, parseReference, parseRepositoryName, parseTag } from '../../protocol/names.js';
@@ -12,11 +11,10 @@ import { Cursors } from '../cursors.js';
 import type { Exchange, Handler } from '../exchange.js';
 import { jsonReply, type Reply } from '../reply.js';
 import { bytesPerItem, nextLink, pageOf } from './discovery.js';
+import { readImageRules, type ImageRuleParts } from './image-rules.js';
 
 /** The dependencies of `createImageHandlers`. */
-export interface ImageParts {
-  readonly directory: RepositoryDirectory;
-  readonly access: AccessControl;
+export interface ImageParts extends ImageRuleParts {
   readonly browser: ImageBrowser;
 }
 
@@ -44,8 +42,10 @@ export function createImageHandlers(parts: () => ImageParts, find: (name: string
     },
     'image.tags': (exchange) => listTags(parts(), exchange, find(exchange.params.repository), cursors),
     'image.summary': async ({ caller, params }) => {
-      const summary = await parts().browser.summary(caller, find(params.repository), params.image);
-      return jsonReply(200, encodeSummary(summary ?? imageUnknown(params)));
+      const repository = find(params.repository);
+      const summary = (await parts().browser.summary(caller, repository, params.image)) ?? imageUnknown(params);
+      const rules = await readImageRules(parts(), caller, repository, params.image);
+      return jsonReply(200, encodeSummary(summary, rules));
     },
     'image.manifest': async ({ caller, params, query, turn }) => {
       const reference = parseReference(query.get('reference') ?? 'latest');

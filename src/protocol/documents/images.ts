@@ -56,6 +56,19 @@ export interface ImageSummaryDocument extends PullFigures {
   readonly unique_bytes: number;
   readonly updated_at: string;
   readonly pushed_at: string;
+  /** The patterns of tags that cannot move or be deleted. */
+  readonly immutable?: { readonly tags: readonly string[]; readonly except: readonly string[] };
+  /** What the retention policy of the image keeps. Without `keep`, all tags; without `untagged`, all manifests. */
+  readonly retention?: {
+    readonly keep?: readonly {
+      readonly tags: readonly string[];
+      readonly newest?: number;
+      readonly used_within_seconds?: number;
+    }[];
+    readonly untagged?: { readonly keep_seconds: number };
+  };
+  /** The quotas that the image counts towards, for callers who may push to it. */
+  readonly quotas?: readonly { readonly name: string; readonly max_bytes: number; readonly used_bytes: number }[];
 }
 
 /** A move of a tag. */

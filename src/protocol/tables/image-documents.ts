@@ -5,7 +5,8 @@ import type {
   TagDocument,
   TagMoveDocument,
 } from '../documents/images.js';
-import { encodeTime } from './encoding.js';
+import type { RetentionPolicy } from '../settings/retention-config.js';
+import { encodeDocument, encodeTime } from './encoding.js';
 
 interface Pulls {
   readonly pulledAt?: number;
@@ -60,6 +61,13 @@ interface ShownSummary extends Pulls {
   readonly pushedAt: number;
 }
 
+/** What protects and limits an image. */
+export interface ShownRules {
+  readonly immutable?: { readonly immutableTags: readonly string[]; readonly mutableTags: readonly string[] };
+  readonly retention?: RetentionPolicy | undefined;
+  readonly quotas?: readonly { readonly name: string; readonly maxBytes: number; readonly usedBytes: number }[];
+}
+
 interface ShownMove {
   readonly move: number;
   readonly at: number;
@@ -109,7 +117,7 @@ export function encodeTagRow(row: ShownTag): TagDocument {
 }
 
 /** Returns the figures of an image as the API shows them. */
-export function encodeSummary(summary: ShownSummary): ImageSummaryDocument {
+export function encodeSummary(summary: ShownSummary, rules: ShownRules): ImageSummaryDocument {
   return {
     ...(summary.members.length === 0 ? {} : { members: summary.members }),
     manifests: summary.manifests,
@@ -120,6 +128,23 @@ export function encodeSummary(summary: ShownSummary): ImageSummaryDocument {
     updated_at: encodeTime(summary.updatedAt),
     pushed_at: encodeTime(summary.pushedAt),
     ...encodePulls(summary),
+    ...encodeRules(rules),
+  };
+}
+
+function encodeRules({ immutable, retention, quotas = [] }: ShownRules): Partial<ImageSummaryDocument> {
+  const { immutableTags = [], mutableTags = [] } = immutable ?? {};
+  const { keep, untagged } = retention ?? {};
+  const kept = retention && (encodeDocument({ keep, untagged }) as ImageSummaryDocument['retention']);
+  return {
+    ...optional('immutable', immutableTags.length === 0 ? undefined : { tags: immutableTags, except: mutableTags }),
+    ...optional('retention', kept),
+    ...optional(
+      'quotas',
+      quotas.length === 0
+        ? undefined
+        : quotas.map(({ name, maxBytes, usedBytes }) => ({ name, max_bytes: maxBytes, used_bytes: usedBytes })),
+    ),
   };
 }
 

@@ -55,7 +55,12 @@ export class Quotas implements QuotaAdministration {
   async list(): Promise<readonly QuotaStatus[]> {
     const own = this.#parts.configs().flatMap((config) => quotaOf(config) ?? []);
     const all = [...own, ...this.#declared(), ...(await this.#readManaged())];
-    return Promise.all(all.map(async (quota) => ({ ...quota, usedBytes: await this.#usedBytes(quota) })));
+    return this.#withUsage(all);
+  }
+
+  async limiting({ repository, image }: ImageKey): Promise<readonly QuotaStatus[]> {
+    const config = this.#parts.configs().find(({ name, type }) => name === repository && type === 'local');
+    return config === undefined ? [] : this.#withUsage(await this.#quotasOf(config, image));
   }
 
   async replace(quotas: readonly Pick<Quota, 'names' | 'maxBytes'>[], by: Actor): Promise<void> {
@@ -186,6 +191,10 @@ export class Quotas implements QuotaAdministration {
     const name = `${config.name}/${image}`;
     const shared = [...this.#declared(), ...(await this.#readManaged())].filter(({ names }) => matchesAny(names, name));
     return own === undefined ? shared : [own, ...shared];
+  }
+
+  #withUsage(quotas: readonly Quota[]): Promise<readonly QuotaStatus[]> {
+    return Promise.all(quotas.map(async (quota) => ({ ...quota, usedBytes: await this.#usedBytes(quota) })));
   }
 
   #declared(): readonly Quota[] {

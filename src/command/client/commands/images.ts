@@ -31,6 +31,12 @@ const summaryColumns: readonly Column[] = [
   ['pushed', 'pushed_at', 'time'],
   ['pulled', 'pulled_at', 'time'],
   ['pulls', 'pulls', 'count'],
+  [
+    'immutable',
+    ({ immutable }) => (immutable as { readonly tags?: readonly string[] } | undefined)?.tags ?? [],
+    'list',
+  ],
+  ['quotas', ({ quotas }) => each(quotas ?? [], 'name'), 'list'],
 ];
 
 const manifestColumns: readonly Column[] = [
