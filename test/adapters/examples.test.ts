@@ -89,8 +89,8 @@ const hosts = [
 
 it('the list of hosts covers every example that is a server', () => {
   const servers = exampleNames.filter((folder) => existsSync(`examples/${folder}/server.mjs`));
-  // Their own tests are below and in hook-examples.test.ts.
-  const others = ['cooling-off', 'gateway', 'required-labels'];
+  // Their own tests are below, in hook-examples.test.ts and in signed-images.test.ts.
+  const others = ['cooling-off', 'gateway', 'required-labels', 'signed-images'];
   expect([...hosts.map(([host]) => host), ...others].toSorted()).toEqual(servers.toSorted());
 });
 
