@@ -282,4 +282,15 @@ it('hooks decide about the pushes and deletes of a sync, which reports what they
     { image: 'app', tag: 'v2', error: expect.stringContaining(refusal.refuse) as string },
   ]);
   expect(await scene.tagsOf('app')).toEqual(['v1']);
+
+  const deletes: HookedDelete[] = [];
+  decide.delete = (deletion) => {
+    deletes.push(deletion);
+    return refusal;
+  };
+  scene.fault.images.tags.delete('app:v1');
+  const second = await scene.run();
+  expect(second.report?.problems).toMatchObject([{ tag: 'v2' }, { image: 'app', tag: 'v1', error: refusal.refuse }]);
+  expect(deletes).toMatchObject([{ kind: 'tag', tag: 'v1', actor: { via: 'job' } }]);
+  expect(await scene.tagsOf('app')).toEqual(['v1']);
 });

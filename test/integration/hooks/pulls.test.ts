@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { HookedPull, HookOptions, HookPullDecision } from '../../../src/index.js';
 import { basic, startAccess } from '../../support/access/access.js';
 import { Client } from '../../support/clients/client.js';
-import { imageManifest, pushManifest } from '../../support/content/content.js';
+import { describeManifest, imageManifest, indexManifest, pushManifest } from '../../support/content/content.js';
 import { startRegistry, type TestRegistry } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups, startRemote, type RemoteScene } from '../../support/upstreams/remote.js';
@@ -122,6 +122,30 @@ describe('the hook for pulls', () => {
     expect((await client.get(pathOf('all/team/tool'))).status).toBe(200);
     expect(found).toEqual([['v1'], one.digest, undefined, [signature.digest], 'config of one', undefined]);
   });
+
+  it.each(['local', 'hub'])(
+    'finds the stored indexes of %s that list a manifest, but not its referrers',
+    async (repository) => {
+      const found: unknown[] = [];
+      const { client, fault } = await start(async ({ read, reference }) => {
+        if ('digest' in reference) found.push(await read.indexesOf(one.digest), await read.indexesOf(two.digest));
+      });
+      const indexes = [
+        indexManifest([describeManifest(one)]),
+        indexManifest([describeManifest(one), describeManifest(two)]),
+      ];
+      const signature = imageManifest('signature', { subject: describeManifest(one) });
+      for (const manifest of [one, two, ...indexes, signature]) {
+        await pushManifest(client, 'local/team/tool', manifest.digest, manifest);
+        fault.images.addManifest('team/tool', manifest);
+      }
+      const name = `${repository}/team/tool`;
+      for (const { digest } of [...indexes, signature, one])
+        expect((await client.get(pathOf(name, digest))).status).toBe(200);
+      const both = indexes.map(({ digest }) => digest).toSorted();
+      expect(found.slice(-2)).toEqual([both, [indexes[1]?.digest]]);
+    },
+  );
 
   it.each(names)('serves another manifest of %s in place of the one that the tag names', async (name) => {
     const { client, fault } = await start(({ reference }) => ('tag' in reference ? { serve: two.digest } : undefined));
