@@ -20,6 +20,8 @@ const views: Readonly<Record<string, ComponentType<ViewProps>>> = {
   images: lazy(() => import('./views/images.tsx').then(({ Images }) => Images)),
   activity: lazy(() => import('./views/activity.tsx').then(({ Activity }) => Activity)),
   jobs: lazy(() => import('./views/jobs.tsx').then(({ Jobs }) => Jobs)),
+  caches: lazy(() => import('./views/caches.tsx').then(({ Caches }) => Caches)),
+  access: lazy(() => import('./views/access.tsx').then(({ Access }) => Access)),
 };
 
 /** The whole page. */

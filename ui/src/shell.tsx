@@ -21,6 +21,13 @@ const items: readonly NavItem[] = [
   { name: '', title: 'Overview' },
   { name: 'repositories', title: 'Repositories' },
   { name: 'images', title: 'Images' },
+  { name: 'caches', title: 'Caches', isShown: () => session.value?.may.admin === true },
+  {
+    name: 'access',
+    title: 'Access',
+    // An open registry has no accounts and rules.
+    isShown: () => session.value?.may.admin === true && session.value.mode !== 'open',
+  },
   { name: 'activity', title: 'Activity', isShown: () => session.value?.may.monitor === true },
   { name: 'jobs', title: 'Jobs', isShown: () => session.value?.may.monitor === true },
 ];

@@ -1,3 +1,4 @@
+import type { FindingDocument } from '../documents/access.js';
 import { problemsFound } from './management.js';
 import { identityNameSchema, permissions, type AccessRule, type Permission } from '../settings/access-config.js';
 import type { Problem } from '../settings/option-schema.js';
@@ -49,7 +50,7 @@ interface Finding {
 }
 
 /** Returns whether a person has a permission as the API shows it. */
-export function encodeFinding({ allowed, by, wouldNeed }: Finding): Record<string, unknown> {
+export function encodeFinding({ allowed, by, wouldNeed }: Finding): FindingDocument {
   if (wouldNeed === undefined) return { allowed, by };
   const { enabledAccount, ...need } = wouldNeed;
   return {

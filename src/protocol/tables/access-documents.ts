@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AccountDocument, AccountTokenDocument, RuleDocument } from '../documents/access.js';
 import {
   accessLimitSchema,
   accessRuleSchema,
@@ -21,7 +22,7 @@ interface AccountSettings {
 /** Returns an account as the API shows it. */
 export function encodeAccount(
   account: AccountSettings & { readonly createdAt: number; readonly updatedAt: number },
-): Record<string, unknown> {
+): AccountDocument {
   const { name, description, groups, disabled, createdAt, updatedAt } = account;
   return {
     name,
@@ -66,7 +67,7 @@ export function encodeToken(token: {
   readonly limits?: readonly AccessLimit[] | undefined;
   readonly createdAt: number;
   readonly expiresAt?: number | undefined;
-}): Record<string, unknown> {
+}): AccountTokenDocument {
   const { id, account, description, limits, createdAt, expiresAt } = token;
   return {
     id,
@@ -116,7 +117,7 @@ export function encodeRule(record: {
   readonly id: string;
   readonly origin: string;
   readonly rule: AccessRule;
-}): Record<string, unknown> {
+}): RuleDocument {
   const { names, users, groups, anonymous, authenticated, allow } = record.rule;
   // JSON.stringify omits undefined fields.
   return { id: record.id, origin: record.origin, names, users, groups, anonymous, authenticated, allow };

@@ -2,13 +2,14 @@
  * How documents of the management API are written: times in RFC 3339 format, names in snake case, and the problems of a
  * refused document.
  */
+import type { CacheStatusDocument, ExplanationDocument } from '../documents/caches.js';
 import { RegistryError } from '../errors.js';
 import type { Problem } from '../settings/option-schema.js';
 import { mapKeys, toSnakeCase, toWirePath } from './spelling.js';
 
 /** Returns the status of a remote repository as the API shows it, with times in RFC 3339 format. */
-export function encodeStatus(status: { readonly countedSince: number }): unknown {
-  return encodeDocument({ ...status, countedSince: encodeTime(status.countedSince) });
+export function encodeStatus(status: { readonly countedSince: number }): CacheStatusDocument {
+  return encodeDocument({ ...status, countedSince: encodeTime(status.countedSince) }) as CacheStatusDocument;
 }
 
 /** Returns a health report as the API shows it, with times in RFC 3339 format. */
@@ -28,7 +29,7 @@ export function encodeDocument(document: object): object {
 }
 
 /** Returns an explanation as the API shows it, with times in RFC 3339 format. */
-export function encodeExplanation(explanation: object): unknown {
+export function encodeExplanation(explanation: object): ExplanationDocument {
   const { members, ...own } = explanation as { members?: readonly object[] };
   const times = Object.entries(own).map(([key, value]): [string, unknown] => {
     const isTime = typeof value === 'number' && (key === 'checkedAt' || key === 'freshUntil');
@@ -36,7 +37,8 @@ export function encodeExplanation(explanation: object): unknown {
     return [toSnakeCase(key), isTime ? encodeTime(value) : value];
   });
   return {
-    ...Object.fromEntries(times),
+    // The fields of an explanation, spelled as in the API.
+    ...(Object.fromEntries(times) as unknown as ExplanationDocument),
     ...(members === undefined ? {} : { members: members.map(encodeExplanation) }),
   };
 }
