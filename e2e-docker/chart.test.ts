@@ -1,0 +1,58 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { describeClient } from './support/client-suite.js';
+import { projectRoot, run } from './support/commands.js';
+
+const chart = join(projectRoot, 'adapters/helm/artifactapi');
+const stored = join(projectRoot, 'e2e-docker/chart');
+
+describeClient('the Helm chart', ['helm'], () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'chart-'));
+    await writeFile(join(folder, 'htpasswd'), '');
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  async function helm(command: string, values: string, ...args: string[]): Promise<string> {
+    const home = { HELM_CACHE_HOME: folder, HELM_CONFIG_HOME: folder, HELM_DATA_HOME: folder };
+    const flags = ['--values', join(stored, `${values}.values.yaml`)];
+    const { stdout } = await run('helm', [command, ...args, chart, ...flags], { env: { ...process.env, ...home } });
+    return stdout;
+  }
+
+  /** The objects that the chart creates, without the version, which changes with each release. */
+  async function render(values: string): Promise<string> {
+    const { version } = JSON.parse(await readFile(join(projectRoot, 'package.json'), 'utf8')) as { version: string };
+    return (await helm('template', values, 'registry')).replaceAll(version, 'VERSION');
+  }
+
+  test.each(['default', 'ingress', 'existing'])('helm lint accepts the values %s', async (values) => {
+    expect(await helm('lint', values, '--strict')).toContain('0 chart(s) failed');
+  });
+
+  test.each(['default', 'ingress', 'existing'])('renders the stored objects for the values %s', async (values) => {
+    await expect(await render(values)).toMatchFileSnapshot(join(stored, `${values}.rendered.yaml`));
+  });
+
+  test.each(['default', 'ingress'])('check-config accepts the configuration of the values %s', async (values) => {
+    const objects = parseAllDocuments(await render(values)).map((document) => document.toJS() as KubernetesObject);
+    const text = objects.find(({ kind }) => kind === 'Secret')?.stringData?.['config.yaml'] ?? '';
+    const file = join(folder, `${values}.yaml`);
+    await writeFile(file, text.replace('/etc/artifactapi-secrets', folder));
+    const command = [join(projectRoot, 'dist/src/command/cli.js'), 'check-config', file];
+    const flags = ['--host', '0.0.0.0', '--port', '5000', '--data', join(folder, 'data')];
+    const { stdout } = await run(process.execPath, [...command, ...flags], {
+      env: { ...process.env, HUB_PASSWORD: 'secret' },
+    });
+    expect(stdout).toContain('no problems');
+  });
+});
+
+interface KubernetesObject {
+  readonly kind: string;
+  readonly stringData?: Readonly<Record<string, string>>;
+}
