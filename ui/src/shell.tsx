@@ -28,6 +28,7 @@ const items: readonly NavItem[] = [
     // An open registry has no accounts and rules.
     isShown: () => session.value?.may.admin === true && session.value.mode !== 'open',
   },
+  { name: 'connect', title: 'Connect' },
   { name: 'activity', title: 'Activity', isShown: () => session.value?.may.monitor === true },
   { name: 'jobs', title: 'Jobs', isShown: () => session.value?.may.monitor === true },
 ];
