@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Browser } from 'playwright-core';
 import { launchBrowser, openWindow } from './support/browser.js';
+import { buildImage, layoutOf, entriesOf, tarOf } from '../test/support/content/archives.js';
 import { checkView, type ViewRow } from './support/check-view.js';
 import { fillRegistry } from './support/fill.js';
 import { startUi, type UiScene } from './support/scene.js';
@@ -18,6 +19,7 @@ afterAll(async () => {
 });
 
 const views: readonly ViewRow[] = [
+  ['upload', '#/upload', 'Drop archives'],
   ['connect', '#/connect', 'insecure-registries'],
   ['connect-containerd', '#/connect?client=containerd', 'hosts.toml'],
   ['connect-ci', '#/connect?client=ci', 'docker/login-action'],
@@ -41,6 +43,47 @@ describe('connect', () => {
     await page.getByText('Copied').waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(`podman pull ${host}/local/app:1`);
     expect(messages).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('upload', () => {
+  it('imports a chosen and a dropped archive, and shows why another one was refused', async () => {
+    const { page, context, messages } = await openWindow(browser, scene.origin);
+    await page.goto(`${scene.page}#/upload`);
+    const archive = await tarOf(entriesOf(layoutOf(buildImage('uploaded'), 'team/uploaded:1')));
+    const choose = page.getByLabel('Drop archives');
+    await choose.setInputFiles({ name: 'one.tar', mimeType: 'application/x-tar', buffer: archive });
+    await page.getByRole('link', { name: 'team/uploaded:1' }).waitFor();
+    await page.getByRole('textbox', { name: 'Image', exact: true }).fill('team/dropped');
+    await page.getByRole('textbox', { name: 'Tag', exact: true }).fill('2');
+    const data = await page.evaluateHandle(
+      (bytes) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(bytes)], 'two.tar'));
+        return transfer;
+      },
+      [...archive],
+    );
+    await choose.dispatchEvent('drop', { dataTransfer: data });
+    await page.getByRole('link', { name: 'team/dropped:2' }).waitFor();
+    expect((await scene.client.get('/v2/local/team/dropped/manifests/2')).status).toBe(200);
+    expect(messages).toEqual([]);
+    await choose.setInputFiles({ name: 'broken.tar', mimeType: 'application/x-tar', buffer: Buffer.alloc(2000, 'x') });
+    await page.getByText('broken.tar was not imported').waitFor();
+    await page.getByText('ARCHIVE_INVALID').waitFor();
+    await context.close();
+  });
+
+  it('cancels an upload', async () => {
+    const { page, context } = await openWindow(browser, scene.origin);
+    // The registry never gets the request.
+    await page.route('**/import*', () => undefined);
+    await page.goto(`${scene.page}#/upload`);
+    const file = { name: 'slow.tar', mimeType: 'application/x-tar', buffer: Buffer.alloc(1000) };
+    await page.getByLabel('Drop archives').setInputFiles(file);
+    await page.getByRole('button', { name: 'Cancel slow.tar' }).click();
+    await page.getByText('the upload was cancelled').waitFor();
     await context.close();
   });
 });

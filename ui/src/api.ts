@@ -140,13 +140,18 @@ async function request(method: string, url: string, body?: object, signal?: Abor
 }
 
 async function toError(response: Response): Promise<ApiError> {
-  const requestId = response.headers.get('X-Request-Id') ?? undefined;
-  const document = (await response.json().catch(() => undefined)) as
-    | { readonly errors?: readonly { readonly code: string; readonly message: string; readonly detail?: unknown }[] }
-    | undefined;
-  const [error] = document?.errors ?? [];
-  const { code = 'UNKNOWN', message = `the registry answered ${response.status}`, detail } = error ?? {};
-  return new ApiError(response.status, code, message, detail, requestId);
+  const document: unknown = await response.json().catch(() => undefined);
+  return toApiError(response.status, document, response.headers.get('X-Request-Id'));
+}
+
+/** Returns the error in the document of an answer, or a general one if the document has none. */
+export function toApiError(status: number, document: unknown, requestId: string | null): ApiError {
+  const { errors } = (document ?? {}) as {
+    readonly errors?: readonly { readonly code: string; readonly message: string; readonly detail?: unknown }[];
+  };
+  const [error] = errors ?? [];
+  const { code = 'UNKNOWN', message = `the registry answered ${status}`, detail } = error ?? {};
+  return new ApiError(status, code, message, detail, requestId ?? undefined);
 }
 
 /** The link is relative to the server or absolute; only its query matters, because a proxy may have changed the path. */

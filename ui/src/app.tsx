@@ -19,6 +19,7 @@ const views: Readonly<Record<string, ComponentType<ViewProps>>> = {
   repositories: lazy(() => import('./views/repositories.tsx').then(({ Repositories }) => Repositories)),
   images: lazy(() => import('./views/images.tsx').then(({ Images }) => Images)),
   activity: lazy(() => import('./views/activity.tsx').then(({ Activity }) => Activity)),
+  upload: lazy(() => import('./views/upload.tsx').then(({ Upload }) => Upload)),
   connect: lazy(() => import('./views/connect.tsx').then(({ Connect }) => Connect)),
   jobs: lazy(() => import('./views/jobs.tsx').then(({ Jobs }) => Jobs)),
   caches: lazy(() => import('./views/caches.tsx').then(({ Caches }) => Caches)),

@@ -28,10 +28,17 @@ const items: readonly NavItem[] = [
     // An open registry has no accounts and rules.
     isShown: () => session.value?.may.admin === true && session.value.mode !== 'open',
   },
+  { name: 'upload', title: 'Upload', isShown: mayPush },
   { name: 'connect', title: 'Connect' },
   { name: 'activity', title: 'Activity', isShown: () => session.value?.may.monitor === true },
   { name: 'jobs', title: 'Jobs', isShown: () => session.value?.may.monitor === true },
 ];
+
+/** Whether rules let the user push is known only when it pushes. */
+function mayPush(): boolean {
+  const { mode, principal } = session.value ?? {};
+  return mode === 'open' || (mode === 'rules' && principal !== null);
+}
 
 const isMenuOpen = signal(false);
 

@@ -9,6 +9,7 @@ import type {
   ImportRequest,
 } from '../../ports/archives.js';
 import type { Repository } from '../../ports/repository.js';
+import type { CountedDocument, ImportDocument } from '../../protocol/documents/archives.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { ManagementParams } from '../../protocol/tables/management.js';
 import { formatReference, parseName, parseReference, parseTag } from '../../protocol/names.js';
@@ -148,7 +149,7 @@ function fileNameOf(repository: Repository, names: readonly ExportName[]): strin
   return `${first.image.replaceAll('/', '-')}-${formatReference(first.reference).replace(':', '-')}.tar`;
 }
 
-function encodeReport(repository: string, { images, manifests, blobs }: ImportReport): object {
+function encodeReport(repository: string, { images, manifests, blobs }: ImportReport): ImportDocument {
   return {
     images: images.map((image) => encodeImage(repository, image)),
     manifests: encodeCounted(manifests),
@@ -156,7 +157,10 @@ function encodeReport(repository: string, { images, manifests, blobs }: ImportRe
   };
 }
 
-function encodeImage(repository: string, { image, tags, digest, mediaType, platforms, bytes }: ImportedImage): object {
+function encodeImage(
+  repository: string,
+  { image, tags, digest, mediaType, platforms, bytes }: ImportedImage,
+): ImportDocument['images'][number] {
   return {
     name: `${repository}/${image}`,
     image,
@@ -168,7 +172,7 @@ function encodeImage(repository: string, { image, tags, digest, mediaType, platf
   };
 }
 
-function encodeCounted({ total, bytes, presentTotal, presentBytes }: Counted): object {
+function encodeCounted({ total, bytes, presentTotal, presentBytes }: Counted): CountedDocument {
   return { total, bytes, already_present: presentTotal, already_present_bytes: presentBytes };
 }
 
