@@ -123,7 +123,7 @@ async function openOn(
     pullCounts,
     lists,
     repositories: () => directory.list().map(({ repository }) => repository),
-    collect: () => garbage.collect(),
+    ...collection,
   });
   closers.add('caches', () => caches.close());
   const upstreams = new Upstreams(runtime, instanceId);

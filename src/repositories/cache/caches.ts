@@ -11,15 +11,14 @@ import type { RemoteRepositoryConfig } from '../../protocol/settings/repository-
 import { CacheContext, createStatistics, type CacheParts } from './cache-context.js';
 import { CacheRepository } from './cache-repository.js';
 import { AccessTimes } from './eviction/access-times.js';
-import { CacheEviction } from './eviction/cache-eviction.js';
+import { CacheEviction, type EvictionParts } from './eviction/cache-eviction.js';
 import { ShortNames } from './eviction/short-names.js';
 import { CacheFills } from './fills/cache-fills.js';
 
-export interface CachesParts extends Omit<CacheParts, 'fills' | 'accessTimes' | 'statistics'> {
+export interface CachesParts
+  extends Omit<CacheParts, 'fills' | 'accessTimes' | 'statistics'>, Pick<EvictionParts, 'collect' | 'isHeld'> {
   /** All repositories; their caches make room when the disk is full. */
   readonly repositories: () => readonly Repository[];
-  /** Frees bytes that nothing refers to. Evictions wait for it. */
-  readonly collect: () => Promise<unknown>;
 }
 
 /** The caches of one registry. They share transfers and access times. */

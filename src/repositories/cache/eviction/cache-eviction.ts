@@ -18,6 +18,8 @@ export interface EvictionParts {
   readonly accessTimes: Pick<AccessTimes, 'flush' | 'isTouched' | 'betweenFlushes'>;
   /** Frees bytes that nothing refers to. Evictions wait for it. */
   readonly collect: () => Promise<unknown>;
+  /** Returns whether bytes are kept for now, whatever refers to them. */
+  readonly isHeld: () => boolean;
 }
 
 /** The settings that limit a cache. */
@@ -95,9 +97,13 @@ export class CacheEviction {
     });
   }
 
-  /** Evicts this many bytes because the disk is full, with or without a limit. */
+  /**
+   * Evicts this many bytes because the disk is full, with or without a limit. Evicts nothing while a backup copies the blobs:
+   * no space would come free, and the next attempt would evict more.
+   */
   evictBytes(bytes: number): Promise<EvictionReport> {
     return this.#inTurn(async () => {
+      if (this.#parts.isHeld()) return { evicted: 0, bytes: 0 };
       const usage = await this.#parts.metadata.usage(this.#limits.name);
       return this.#run(Math.max(0, usage - bytes));
     });

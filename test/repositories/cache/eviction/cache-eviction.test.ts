@@ -40,7 +40,7 @@ function open(limits: Partial<CacheLimits> = {}, more: Partial<EvictionParts> = 
     await domain.collector.collect();
   };
   const { metadata, runtime } = domain;
-  const parts = { metadata, runtime, accessTimes, collect, ...more };
+  const parts = { metadata, runtime, accessTimes, collect, isHeld: () => domain.collector.holds.isHeld, ...more };
   const eviction = new CacheEviction(parts, { name: 'hub', pins: [], ...limits });
   evictions.push(eviction);
   return eviction;
@@ -303,6 +303,15 @@ describe('a full disk', () => {
     expect(await open().evictBytes(size + 1)).toEqual({ evicted: 2, bytes: 2 * size });
     expect(await held(alpine, 'a', 'b', 'c', 'd')).toBe('c, d');
     expect(collections).toBe(1);
+  });
+
+  it('evicts nothing while a backup keeps the bytes, because no space would come free', async () => {
+    await cacheBlobs(alpine, 'a', 'b');
+    const release = await domain.collector.holds.hold();
+    expect(await open().evictBytes(size)).toEqual({ evicted: 0, bytes: 0 });
+    expect(await held(alpine, 'a', 'b')).toBe('a, b');
+    release();
+    expect(await open().evictBytes(size)).toMatchObject({ evicted: 1 });
   });
 
   it('evicts all of a small cache but what is pinned', async () => {
