@@ -184,7 +184,7 @@ async function openOn(
     health: new HealthCheck({ ...stores, runtime }),
     damage: shared.damage,
     quarantine: shared.quarantine,
-    status: openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams }),
+    status: openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams, webhooks }),
     loadArchives: createArchiveLoader(),
     passthrough,
     hooks,

@@ -8,6 +8,7 @@ import { createWorkSources } from '../operations/status/work-problems.js';
 import type { QuotaAdministration } from '../ports/quotas.js';
 import type { RepositoryDirectory } from '../ports/repository.js';
 import type { StatusReader } from '../ports/status.js';
+import type { Webhooks } from '../ports/webhooks.js';
 import type { OnlineGarbageCollector } from '../repositories/garbage/garbage-collector.js';
 import type { Closers } from '../util/closers.js';
 
@@ -18,6 +19,7 @@ export interface StatusParts extends SharedParts {
   readonly quotas: QuotaAdministration;
   readonly directory: RepositoryDirectory;
   readonly upstreams: Upstreams;
+  readonly webhooks: Pick<Webhooks, 'list'>;
 }
 
 /** Creates the status of an open registry, and starts to count what an older release stored. */

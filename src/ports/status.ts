@@ -10,7 +10,7 @@ export interface RegistryProblem {
   readonly severity: ProblemSeverity;
   /** What is wrong. */
   readonly what: string;
-  /** The repository, image, job, upstream or quota. Absent: the whole registry. */
+  /** The repository, image, job, upstream, quota or webhook. Absent: the whole registry. */
   readonly where?: string | undefined;
   /** Absent when it is unknown. */
   readonly sinceAt?: number | undefined;

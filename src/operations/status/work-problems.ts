@@ -1,9 +1,10 @@
-/** Problems of work and limits: jobs, quotas, upstreams, backups that hold garbage. */
+/** Problems of work and limits: jobs, quotas, upstreams, webhooks, backups that hold garbage. */
 import type { DeletionHolds } from '../../ports/garbage.js';
 import type { Job, Jobs } from '../../ports/jobs.js';
 import type { QuotaAdministration } from '../../ports/quotas.js';
 import type { ProblemSource, RegistryProblem } from '../../ports/status.js';
 import type { Upstream } from '../../ports/upstream.js';
+import type { WebhookRecord, Webhooks } from '../../ports/webhooks.js';
 import { formatSize } from '../../protocol/format-bytes.js';
 
 /** The upstream of a repository. */
@@ -18,17 +19,20 @@ export interface WorkProblemParts {
   readonly quotas: Pick<QuotaAdministration, 'list'>;
   readonly holds: Pick<DeletionHolds, 'isHeld'>;
   readonly upstreams: () => readonly NamedUpstream[];
+  readonly webhooks: Pick<Webhooks, 'list'>;
 }
 
 /** The part of a quota from which it is nearly used up. */
 const nearlyFull = 0.8;
 
 /** Creates the sources for work and limits. */
-export function createWorkSources({ jobs, quotas, holds, upstreams }: WorkProblemParts): readonly ProblemSource[] {
+export function createWorkSources(parts: WorkProblemParts): readonly ProblemSource[] {
+  const { jobs, quotas, holds, upstreams, webhooks } = parts;
   return [
     { name: 'jobs', find: async () => findJobProblems(await jobs.list({ limit: Infinity })) },
     { name: 'quotas', find: () => findQuotaProblems(quotas) },
     { name: 'upstreams', find: async () => upstreams().flatMap(findUpstreamProblems) },
+    { name: 'webhooks', find: async () => (await webhooks.list()).flatMap(findWebhookProblems) },
     {
       name: 'backups',
       find: async () => (holds.isHeld ? [heldBy(await jobs.list({ kind: 'backup', limit: 1 }))] : []),
@@ -111,6 +115,22 @@ function findUpstreamProblems({ repository, upstream }: NamedUpstream): readonly
         : 'check the upstream and the way to it; cached images are served, and requests try it again',
   });
   return problems;
+}
+
+function findWebhookProblems({ config: { name }, status }: WebhookRecord): readonly RegistryProblem[] {
+  const { failingSinceAt: sinceAt, lastStatus, lastError, pending } = status;
+  if (sinceAt === undefined) return [];
+  const reason = lastStatus === undefined ? lastError : `the receiver answered ${lastStatus}`;
+  return [
+    {
+      kind: 'webhook-failing',
+      severity: 'warning',
+      what: `deliveries fail${reason === undefined ? '' : `: ${reason}`}; events that wait: ${pending}`,
+      where: name,
+      sinceAt,
+      advice: `check the receiver with "artifactapi webhooks test ${name}", and see "artifactapi webhooks deliveries ${name}"`,
+    },
+  ];
 }
 
 function heldBy([backup]: readonly Job[]): RegistryProblem {

@@ -324,6 +324,25 @@ it('the requests in docs/webhooks.md create a webhook and test it', async () => 
   });
 });
 
+it('the status lists a webhook while its deliveries fail', async () => {
+  const broken = await startSink();
+  cleanups.add(() => broken.close());
+  broken.always(400);
+  await send('POST', 'webhooks', { name: 'broken', url: broken.url, secret, names: ['local/broken'] });
+  const problems = async (): Promise<readonly object[]> =>
+    ((await send('GET', 'status')).json() as { problems: readonly { where?: string }[] }).problems.filter(
+      ({ where }) => where === 'broken',
+    );
+  expect(await problems()).toEqual([]);
+  await pushManifest(client, 'local/broken', 'v1', imageManifest('refused'));
+  const what = 'deliveries fail: the receiver answered 400; events that wait: 0';
+  await vi.waitFor(async () => expect(await problems()).toMatchObject([{ kind: 'webhook-failing', what }]), 60_000);
+  broken.always(204);
+  await pushManifest(client, 'local/broken', 'v2', imageManifest('accepted'));
+  await vi.waitFor(async () => expect(await problems()).toEqual([]), 60_000);
+  await send('DELETE', 'webhooks/broken');
+});
+
 it('a reload adds, changes and removes webhooks', async () => {
   const other = await startSink();
   cleanups.add(() => other.close());

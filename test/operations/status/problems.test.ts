@@ -6,9 +6,11 @@ import type { SpaceStatus } from '../../../src/ports/bytes.js';
 import type { Job } from '../../../src/ports/jobs.js';
 import type { ProblemSource, RegistryProblem } from '../../../src/ports/status.js';
 import type { Upstream } from '../../../src/ports/upstream.js';
+import type { WebhookRecord, WebhookStatus } from '../../../src/ports/webhooks.js';
 import { digestOf } from '../../../src/protocol/digest.js';
 import { RegistryError } from '../../../src/protocol/errors.js';
 import { recordingLogger } from '../../support/servers/registry.js';
+import { webhookOf } from '../../support/webhooks/scene.js';
 
 const digest = digestOf(Buffer.from('x'));
 const gibibyte = 1024 ** 3;
@@ -40,7 +42,14 @@ const idle: WorkProblemParts = {
   quotas: { list: async () => [] },
   holds: { isHeld: false },
   upstreams: () => [],
+  webhooks: { list: async () => [] },
 };
+
+const webhook = (status: Partial<WebhookStatus>): WebhookRecord => ({
+  config: webhookOf({ url: 'https://ci.example/hook' }),
+  origin: 'managed',
+  status: { cursor: 1, pending: 0, lost: 0, dropped: 0, ...status },
+});
 
 const job = (id: string, state: Job['state'], more: Partial<Job> = {}): Job => ({
   id,
@@ -264,6 +273,22 @@ describe('the problems of work and limits', () => {
       { kind: 'credentials-refused', severity: 'error', where: 'hub', sinceAt: 2 },
     ],
     [
+      'a webhook whose receiver answers with an error',
+      { webhooks: { list: async () => [webhook({ failingSinceAt: 7, lastStatus: 503, pending: 3 })] } },
+      {
+        kind: 'webhook-failing',
+        severity: 'warning',
+        what: 'deliveries fail: the receiver answered 503; events that wait: 3',
+        where: 'ci',
+        sinceAt: 7,
+      },
+    ],
+    [
+      'a webhook whose receiver cannot be reached',
+      { webhooks: { list: async () => [webhook({ failingSinceAt: 7, lastError: 'connection refused' })] } },
+      { kind: 'webhook-failing', what: 'deliveries fail: connection refused; events that wait: 0' },
+    ],
+    [
       'a backup that keeps garbage',
       {
         holds: { isHeld: true },
@@ -283,6 +308,10 @@ describe('the problems of work and limits', () => {
       { jobs: { list: async () => [job('scrub-2', 'succeeded'), job('scrub-1', 'failed')] } },
     ],
     ['a running job', { jobs: { list: async () => [job('scrub-2', 'running')] } }],
+    [
+      'a webhook that works again',
+      { webhooks: { list: async () => [webhook({ lastStatus: 204, lastAttemptAt: 9, lost: 1 })] } },
+    ],
     ['a quota that is less than 80 % full', { quotas: { list: async () => [quota(799)] } }],
   ])('do not include %s', async (_name, parts) => {
     expect(await findAll(createWorkSources({ ...idle, ...parts }))).toEqual([]);
