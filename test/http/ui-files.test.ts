@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,8 +9,10 @@ import { createRegistryMiddleware } from '../../src/http/mount.js';
 import { createUi } from '../../src/http/ui-files.js';
 import { Client } from '../support/clients/client.js';
 import { answerNotOurs, listenOn, type Listening } from '../support/servers/registry.js';
+import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
 
-const folder = path.join(import.meta.dirname, '../../dist/ui');
+const root = path.join(import.meta.dirname, '../..');
+const folder = path.join(root, 'dist/ui');
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .map((file) => file.split(path.sep).join('/'))
   .filter((file) => statSync(path.join(folder, file)).isFile());
@@ -89,6 +93,30 @@ describe('createUi', () => {
     for (const range of ['bytes=5-2', 'bytes=0-1', 'x']) {
       expect((await client.get('/ui/', { Range: range })).status).toBe(200);
     }
+  });
+});
+
+describe('createUi in a clone without the built files', () => {
+  let clone: string;
+  beforeAll(async () => {
+    clone = await makeScratchFolder();
+    const { imports } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as { imports: unknown };
+    await writeFile(path.join(clone, 'package.json'), JSON.stringify({ type: 'module', imports }));
+    await copyFile(path.join(root, 'dist/src/http/ui-files.js'), path.join(clone, 'ui-files.js'));
+  });
+  afterAll(() => removeScratchFolder(clone));
+
+  it('answers 503 and says how to build them', async () => {
+    const copy = (await import(pathToFileURL(path.join(clone, 'ui-files.js')).href)) as { createUi: typeof createUi };
+    const ui = copy.createUi();
+    const host = await listenOn(createServer((req, res) => ui(req, res, () => answerNotOurs(req, res))));
+    const client = new Client(host.url);
+    const answer = await client.get('/ui/');
+    expect([answer.status, answer.body.toString()]).toEqual([503, 'the web UI is not built: run "npm run build"\n']);
+    expect(answer.header('cache-control')).toBe('no-store');
+    expect((await client.get('/')).status).toBe(418);
+    await client.close();
+    await host.close();
   });
 });
 

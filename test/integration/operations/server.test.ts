@@ -73,6 +73,18 @@ function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusa
 }
 
 describe('the server', () => {
+  it.each([
+    [true, 'text/html,application/xhtml+xml,*/*;q=0.8', 302, 'ui/', 200],
+    [true, '*/*', 404, '', 200],
+    [false, 'text/html', 404, '', 404],
+  ])('with ui: %s, answers / for Accept: %s with %i', async (ui, accept, status, location, page) => {
+    const { client } = await serveRegistry({ ui });
+    const answer = await client.get('/', { Accept: accept });
+    expect([answer.status, answer.header('location')]).toEqual([status, location]);
+    expect((await client.send('POST', '/', { headers: { Accept: accept } })).status).toBe(404);
+    expect((await client.get('/ui/')).status).toBe(page);
+  });
+
   it('serves the registry, its management API and the probes, and nothing else', async () => {
     const { client } = await serveRegistry();
     const answers = [];
