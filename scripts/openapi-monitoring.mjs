@@ -65,6 +65,7 @@ const request = object(
 /** The operations that operators watch a registry with, by `op`. */
 export const monitoringOperations = {
   'statistics.get': { answers: { 200: { schema: statistics } } },
+  'metrics.get': { answers: { 200: { types: ['text/plain'], schema: text } } },
   'request.list': {
     answers: {
       200: {

@@ -44,6 +44,11 @@ export interface Registry {
    * second, and returns after a few seconds at the latest.
    */
   health(): Promise<HealthReport>;
+  /**
+   * Returns the metrics in the text format of Prometheus, for an endpoint of the host. Waits until the registry is open.
+   * @throws Error if the option `metrics` is off.
+   */
+  metrics(): Promise<string>;
   /** Emits the events of `RegistryEvents`. */
   readonly events: EventEmitter<RegistryEvents>;
   /** The repositories, once `ready()` has resolved. @throws Error before. */
@@ -130,6 +135,7 @@ export function buildRegistry(
     ui: createUi(),
     ready: () => life.whenOpened(),
     health,
+    metrics: () => readMetrics(life),
     events: runtime.events,
     get repositories() {
       return viewRepositories(life.parts.directory);
@@ -139,6 +145,12 @@ export function buildRegistry(
     close: () => life.close(),
   };
   return { registry, reload: reloadAll, life, reportRefusal };
+}
+
+async function readMetrics(life: RegistryLife): Promise<string> {
+  const { metrics } = await life.ready();
+  if (metrics === undefined) throw new Error('metrics are off: set the option "metrics" to true');
+  return (await metrics()).getText();
 }
 
 /** Creates the function that applies other options, and logs what changed. */

@@ -55,6 +55,7 @@ const homes: Readonly<Record<string, readonly RegExp[]>> = {
   busboy: [/^src\/http\/bodies\/archive-body\.ts$/],
   'tar-stream': [/^src\/archives\//],
   fzstd: [/^src\/archives\/tar\/zstd-unpack\.ts$/],
+  'prom-client': [/^src\/operations\/metrics\//],
   sirv: [/^src\/http\/ui-files\.ts$/],
   semver: [/^src\/protocol\/version-range\.ts$/],
   zod: [/^src\/protocol\//, /^src\/options\//, /^src\/command\/config-file\.ts$/],

@@ -1,3 +1,4 @@
+import type { Metrics } from '../ports/metrics.js';
 import type { Monitoring } from './open-monitoring.js';
 import type { CollectRequest } from './background-collection.js';
 import type { HealthCheck } from './health-check.js';
@@ -21,6 +22,8 @@ import type { Directory } from '../repositories/directory.js';
 
 /** The parts of a registry whose stores are open. */
 export interface OpenRegistry extends Core, Monitoring {
+  /** Absent if metrics are off. */
+  readonly metrics?: (() => Promise<Metrics>) | undefined;
   readonly directory: Directory;
   readonly browser: ImageBrowser;
   readonly jobs: JobRunner;

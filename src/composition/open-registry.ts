@@ -21,6 +21,7 @@ import type { OpenRegistry } from './open-parts.js';
 import { openAudit } from './open-audit.js';
 import { openStores, type Stores } from './open-stores.js';
 import { openStatus } from './open-status.js';
+import { openMetrics } from './open-metrics.js';
 import { openMonitoring } from './open-monitoring.js';
 import { openHooks } from './open-hooks.js';
 import { openSyncs } from './open-syncs.js';
@@ -168,6 +169,9 @@ async function openOn(
   if (owner === undefined) await webhooks.start();
   background.start(options.garbageCollection.intervalSeconds);
   scheduled.start();
+  const status = openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams, webhooks });
+  const isOn = options.metrics && owner === undefined;
+  const metrics = openMetrics(isOn, closers, { runtime, status, jobs, upstreams: () => upstreams.list() });
   const stable = {
     directory,
     browser: new StoredImageBrowser({ ...stores, runtime }),
@@ -184,7 +188,8 @@ async function openOn(
     health: new HealthCheck({ ...stores, runtime }),
     damage: shared.damage,
     quarantine: shared.quarantine,
-    status: openStatus(closers, { ...shared, garbage, jobs, quotas, directory, upstreams, webhooks }),
+    status,
+    metrics,
     loadArchives: createArchiveLoader(),
     passthrough,
     hooks,

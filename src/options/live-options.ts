@@ -34,6 +34,7 @@ export const optionReloading: Readonly<Record<keyof ResolvedOptions | AuditOptio
   backups: 'live',
   retention: 'live',
   hooks: 'live',
+  metrics: 'restart',
   reserveBytes: 'restart',
   acceptEmptyIndex: 'next start',
   maxManifestCacheBytes: 'restart',

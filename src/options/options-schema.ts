@@ -219,6 +219,10 @@ export const optionsSchema = strictOptions({
     description:
       'Starts with an empty index when the index is lost or damaged, and moves what is left of it aside. Without it such a start is refused. Set it for one start only.',
   }),
+  metrics: z.boolean().default(false).meta({
+    description:
+      'Counts for [Prometheus](monitoring.md): `GET /api/v1/metrics` and `registry.metrics()`. `artifactapi serve` has it on unless the file turns it off.',
+  }),
   audit: auditSchema
     .optional()
     .meta({ description: 'Records who changed what in a file of JSON lines.', unset: 'no audit file' }),

@@ -42,6 +42,7 @@ describe('resolveOptions', () => {
       backups: {},
       reserveBytes: 67_108_864,
       acceptEmptyIndex: false,
+      metrics: false,
       maxManifestCacheBytes: 67_108_864,
       sync: [],
       webhooks: [],

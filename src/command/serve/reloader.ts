@@ -164,7 +164,7 @@ function hash(bytes: Buffer): string {
 
 /** Returns the options of the registry. */
 export function toRegistryOptions({ settings, parts }: Configured, logger: Logger): RegistryOptions {
-  return { ...settings.registry, access: parts.access, storage: settings.storage, logger };
+  return { metrics: true, ...settings.registry, access: parts.access, storage: settings.storage, logger };
 }
 
 /** Returns the options of the server that can change. */

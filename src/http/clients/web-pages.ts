@@ -62,12 +62,13 @@ export function createHostMatcher(options: {
  */
 export function refuseUnknownHosts(
   { headers }: IncomingMessage,
-  { access }: Endpoint,
+  { access, method }: Endpoint,
   client: ClientInfo,
   isKnown: HostMatcher,
 ): void {
+  const isHealthCheck = access === 'none' && method === 'GET';
   const host = (client.host ?? '').toLowerCase();
-  if (access === 'none' || !isFromBrowser(headers) || isKnown(host)) return;
+  if (isHealthCheck || !isFromBrowser(headers) || isKnown(host)) return;
   throw new RegistryError('DENIED', {
     message: `unknown host "${host.slice(0, 100)}" in a browser request: set publicUrl or hosts if it is a name of this registry`,
   });

@@ -1,4 +1,5 @@
 import type { AccessControl, Principal } from '../../ports/access.js';
+import type { Metrics } from '../../ports/metrics.js';
 import type { RecentRequests, Sample, Statistics } from '../../ports/monitoring.js';
 import type { RepositoryDirectory } from '../../ports/repository.js';
 import { RegistryError } from '../../protocol/errors.js';
@@ -19,10 +20,12 @@ export interface MonitoringParts {
   readonly directory: RepositoryDirectory;
   readonly statistics: Statistics;
   readonly requests: RecentRequests;
+  /** Absent if metrics are off. */
+  readonly metrics?: (() => Promise<Metrics>) | undefined;
   readonly now: () => number;
 }
 
-type MonitoringOp = Extract<ManagementOp, `${'statistics' | 'request'}.${string}`>;
+type MonitoringOp = Extract<ManagementOp, `${'statistics' | 'request' | 'metrics'}.${string}`>;
 type MonitoringHandlers = { readonly [O in MonitoringOp]: Handler<ManagementParams<O>> };
 
 const maxRequests = 1000;
@@ -50,6 +53,14 @@ export function createMonitoringHandlers(parts: () => MonitoringParts): Monitori
       await turn(found.length * bytesPerRequest);
       const cursor = String(found.at(-1)?.seq ?? after ?? 0);
       return jsonReply(200, { requests: found.map(encodeRequest), cursor }, fresh);
+    },
+    'metrics.get': async () => {
+      const { metrics } = parts();
+      if (metrics === undefined) {
+        throw new RegistryError('NOT_FOUND', { message: 'metrics are off: set the option "metrics" to true' });
+      }
+      const { contentType, getText } = await metrics();
+      return { status: 200, headers: { 'Content-Type': contentType, ...fresh }, body: await getText() };
     },
   };
 }

@@ -100,6 +100,12 @@ export interface RegistryOptions {
    */
   readonly acceptEmptyIndex?: boolean;
   /**
+   * Counts for [Prometheus](monitoring.md): `GET /api/v1/metrics` and `registry.metrics()`. `artifactapi serve` has
+   * it on unless the file turns it off.
+   * @default false
+   */
+  readonly metrics?: boolean;
+  /**
    * Records who changed what in a file of JSON lines.
    * @default no audit file
    */

@@ -22,4 +22,12 @@ export const monitoringEndpoints = [
     query: requestsQuery,
     summary: 'Lists the last 1000 requests of this process, the oldest first; `after`, `n`.',
   },
+  {
+    op: 'metrics.get',
+    method: 'GET',
+    path: '/api/v1/metrics',
+    access: 'monitor',
+    spec: 'artifactapi',
+    summary: 'Returns the metrics in the text format of Prometheus. 404 if the option `metrics` is off.',
+  },
 ] as const satisfies readonly Endpoint[];

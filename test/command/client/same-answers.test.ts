@@ -42,6 +42,7 @@ const withoutCommand: readonly string[] = [
   // For dashboards and the web UI.
   'statistics.get',
   'request.list',
+  'metrics.get',
 ];
 
 /**

@@ -175,6 +175,7 @@ async function serve(middleware: Middleware, options: Partial<ServerOptions> = {
     middleware,
     management: (_req, _res, next) => next(),
     ui: (_req, _res, next) => next(),
+    metrics: () => Promise.reject(new Error('not here')),
     ready: async () => {},
     health: async () => ({ status: 'ok', refusals: new Refusals({ emit: () => {} }).counts() }),
     events,

@@ -62,7 +62,13 @@ describe('docs/openapi.json', () => {
     ] as const;
     const repositories = [{ name: 'local', type: 'local', sparse: true }] as const;
     const retention = { policies: [{ names: ['local/**'], keep: [{ tags: ['none'] }] }] };
-    scene = await startAccess(cleanups, { users: ['root', 'reader'], access: { rules }, repositories, retention });
+    scene = await startAccess(cleanups, {
+      users: ['root', 'reader'],
+      access: { rules },
+      repositories,
+      retention,
+      metrics: true,
+    });
     ask = scene.as(basic('root'));
   });
   afterAll(() => cleanups.run());
@@ -104,8 +110,9 @@ describe('docs/openapi.json', () => {
   }
 
   function expectJson(described: Content | undefined, type: string, text: string): void {
-    expect(Object.keys(described?.content ?? {})).toContain(type);
-    const schema = described?.content?.[type]?.schema;
+    const [essence = ''] = type.split(';');
+    expect(Object.keys(described?.content ?? {})).toContain(essence);
+    const schema = essence === 'text/plain' ? undefined : described?.content?.[essence]?.schema;
     if (schema !== undefined) expect(problemsOf(JSON.parse(text), schema), text).toBeUndefined();
   }
 
@@ -299,6 +306,7 @@ describe('docs/openapi.json', () => {
     await exchange('GET', `${api}/statistics`, 200);
     const { body } = await exchange('GET', `${api}/requests?after=0&n=3`, 200);
     expect((JSON.parse(body.toString()) as { requests: object[] }).requests).toHaveLength(3);
+    await exchange('GET', `${api}/metrics`, 200);
   });
 
   it('describes the quarantine and damaged blobs', async () => {

@@ -71,6 +71,7 @@ describe('a reload of each option', () => {
     retention: { retention: { policies: [{ names: ['**'] }] } },
     reserveBytes: { reserveBytes: 5 },
     acceptEmptyIndex: { acceptEmptyIndex: true },
+    metrics: { metrics: true },
     maxManifestCacheBytes: { maxManifestCacheBytes: 5 },
     hooks: { hooks: { timeoutSeconds: 5 } },
     logger: { logger: recordingLogger() },

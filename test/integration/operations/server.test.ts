@@ -60,6 +60,7 @@ function fakeRegistry(middleware: Middleware, health: Omit<HealthReport, 'refusa
     middleware,
     management: (_req, _res, next) => next(),
     ui: (_req, _res, next) => next(),
+    metrics: () => Promise.reject(new Error('not here')),
     ready: async () => {},
     health: async () => ({ ...health, refusals: new Refusals({ emit: () => {} }).counts() }),
     events,
