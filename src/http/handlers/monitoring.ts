@@ -59,8 +59,8 @@ export function createMonitoringHandlers(parts: () => MonitoringParts): Monitori
       if (metrics === undefined) {
         throw new RegistryError('NOT_FOUND', { message: 'metrics are off: set the option "metrics" to true' });
       }
-      const { contentType, getText } = await metrics();
-      return { status: 200, headers: { 'Content-Type': contentType, ...fresh }, body: await getText() };
+      const loaded = await metrics();
+      return { status: 200, headers: { 'Content-Type': loaded.contentType, ...fresh }, body: await loaded.getText() };
     },
   };
 }
