@@ -54,7 +54,7 @@ function isSignatureType(type) {
   return type === simpleType || bundleTypes.test(type);
 }
 
-/** Returns false for anything malformed: whoever may push can store anything as a signature. */
+/** Returns false for anything malformed: a user who may push can store anything as a signature. */
 function isValid(bytes, { mediaType, annotations }, digest, key) {
   try {
     if (mediaType !== simpleType) return isValidBundle(JSON.parse(bytes), digest, key);

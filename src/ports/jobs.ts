@@ -34,7 +34,7 @@ export interface Job {
   /** Who cancelled it. The job is `running` until it has stopped. */
   readonly cancelledBy?: Actor | undefined;
   readonly progress?: JobProgress | undefined;
-  /** When it will be done, if it goes on at the same rate. */
+  /** The estimated end, at the rate so far. */
   readonly etaAt?: number | undefined;
   /** What it did, in camel case; its type depends on the kind. Times are numbers whose names end in `At`. */
   readonly report?: object | undefined;

@@ -18,7 +18,7 @@ export interface ConfigProblem extends Partial<Position> {
 export interface ExaminedConfig {
   readonly settings: ServeSettings;
   readonly parts: StartParts | undefined;
-  /** In the order of the file, first those that have no place in it. */
+  /** In the order of the file, after the problems that are not in the file. */
   readonly problems: readonly ConfigProblem[];
 }
 

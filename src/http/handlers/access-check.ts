@@ -35,7 +35,7 @@ export async function checkAccess(
   });
 }
 
-/** @throws RegistryError NAME_UNKNOWN if there is no such repository: a misspelt name must not look forbidden. */
+/** @throws RegistryError NAME_UNKNOWN for an unknown repository: a misspelt name must not look forbidden. */
 function findSubject(
   directory: AccessCheckParts['directory'],
   name: string | null,

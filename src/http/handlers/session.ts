@@ -14,7 +14,7 @@ export interface SessionParts {
   readonly access: AccessControl;
 }
 
-/** What people need to know of the registry, whoever they are. */
+/** Facts about the registry that everyone may know. */
 export interface RegistryFacts {
   readonly version: string;
   /** What precedes `/v2`. */

@@ -36,7 +36,7 @@ export function checkTogether(configs: readonly RepositoryConfig[], pathOf: (ind
   return problems;
 }
 
-/** Returns the virtual repositories that are on a cycle or lead to one, by removing all that have no such members. */
+/** Returns the virtual repositories that are on a cycle or lead to one: those that are left after all others are removed. */
 function findCyclic(configs: readonly RepositoryConfig[]): ReadonlyMap<string, VirtualRepositoryConfig> {
   const left = new Map<string, VirtualRepositoryConfig>();
   for (const config of configs) if (config.type === 'virtual') left.set(config.name, config);

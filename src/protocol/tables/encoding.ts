@@ -37,7 +37,7 @@ export function encodeExplanation(explanation: object): ExplanationDocument {
     return [toSnakeCase(key), isTime ? encodeTime(value) : value];
   });
   return {
-    // The fields of an explanation, spelled as in the API.
+    // The cast: these are the fields of an explanation, spelled as in the API, which the compiler cannot see.
     ...(Object.fromEntries(times) as unknown as ExplanationDocument),
     ...(members === undefined ? {} : { members: members.map(encodeExplanation) }),
   };

@@ -152,7 +152,7 @@ export class BulkDeletion {
     if (!isNamed && subject !== undefined && !doomed.has(subject) && !isStillToGo(plan, subject, outcome)) {
       if ((await this.#image.manifest(subject)) !== undefined) return { because: 'subject', by: subject };
     }
-    // A tag moved away from it: whoever moved it may want to move it back.
+    // A tag moved away from it: the user who moved it may want to move it back.
     const left = new Set(tags);
     return holders.tags.every((one) => left.has(one)) ? undefined : { because: 'changed' };
   }
