@@ -9,7 +9,7 @@ import type { ReportRefusal, RequestEvent, Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import { noteChange, noteRefusal, userAgentOf } from './audit-notes.js';
-import { countBody, discardEarly, discardRest } from './bodies/body.js';
+import { countBody, discardEarly, holdConnection } from './bodies/body.js';
 import { defaultPace, keepDownloadPace } from './limits/pace.js';
 import type { CoreSource, Leave, Location, RequestFacts, Surface } from './core.js';
 import { dispatch } from './dispatch.js';
@@ -73,6 +73,7 @@ async function answer<Row extends Endpoint>(
   };
   const delivery: Delivery = { id, runtime, source, location, onSlow };
   const discarding = discardEarly(req);
+  const discardRest = holdConnection(req);
   let leave: Leave = () => undefined;
   let outcome: Outcome;
   try {
@@ -95,7 +96,7 @@ async function answer<Row extends Endpoint>(
     outcome = { ...outcome, errorCode: error.code };
   }
   if (discarding !== undefined) await discarding;
-  const isRead = await discardRest(req);
+  const isRead = await discardRest();
   if (!isRead) reportRefusal('unread_body', facts.clientAddress);
   leave();
   const method = req.method ?? '';

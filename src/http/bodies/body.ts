@@ -61,10 +61,33 @@ export function discardEarly(req: IncomingMessage): Promise<unknown> | undefined
 const discardLimits = { maxBytes: 64 * 1024 * 1024, maxMs: 5000, lingerMs: 1000 };
 
 /**
- * Reads and discards the rest of the body of an answered request. Returns false when it reaches the limits first. The
- * connection then closes after at most `lingerMs`, even if the client does not read the response.
+ * Keeps the connection of a request open until its body is read, also where it closes with the response
+ * (`Connection: close`): closing it earlier resets it, and the client misses the response (RFC 9112, 9.6). Call it before
+ * the response. The function that it returns reads and discards the rest of the body after the response. It resolves to
+ * false when it reaches the limits first; the connection then closes after at most `lingerMs`, even if the client does not
+ * read the response.
  */
-export async function discardRest(req: IncomingMessage, limits = discardLimits): Promise<boolean> {
+export function holdConnection(req: IncomingMessage, limits = discardLimits): () => Promise<boolean> {
+  const { socket } = req;
+  // Frameworks simulate requests in tests, with sockets that cannot close.
+  if (req.complete || !announcesBody(req) || typeof socket.destroySoon !== 'function')
+    return () => discard(req, limits);
+  let isDue = false;
+  // Node calls it once the response is sent.
+  socket.destroySoon = () => void (isDue = true);
+  return async () => {
+    const isRead = await discard(req, limits);
+    Reflect.deleteProperty(socket, 'destroySoon');
+    if (isRead && !isDue) return true;
+    socket.destroySoon();
+    if (isRead) return true;
+    const linger = setTimeout(() => socket.destroy(), limits.lingerMs).unref();
+    socket.once('close', () => clearTimeout(linger));
+    return false;
+  };
+}
+
+async function discard(req: IncomingMessage, limits: typeof discardLimits): Promise<boolean> {
   if (req.complete) return true;
   const { socket } = req;
   // Once the response is sent, Node no longer emits `close` on the request when the connection closes.
@@ -72,9 +95,5 @@ export async function discardRest(req: IncomingMessage, limits = discardLimits):
   socket.once('close', onClose);
   const drained = await drain(req, limits);
   socket.off('close', onClose);
-  if (drained || socket.destroyed) return true;
-  socket.destroySoon();
-  const linger = setTimeout(() => socket.destroy(), limits.lingerMs).unref();
-  socket.once('close', () => clearTimeout(linger));
-  return false;
+  return drained || socket.destroyed;
 }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { discardRest } from '../../../src/http/bodies/body.js';
+import { holdConnection } from '../../../src/http/bodies/body.js';
 import { createRegistry, type Registry } from '../../../src/index.js';
 import { createRegistryServer, type RegistryServer } from '../../../src/command/serve/server.js';
 import { openFilesUnder } from '../../support/storage/open-files.js';
@@ -19,12 +19,13 @@ function countConnections(server: Server): Promise<number> {
 /** Answers at once and discards the body within small limits. */
 async function withServer(
   answer: (res: ServerResponse) => void,
-  limits: Parameters<typeof discardRest>[1],
+  limits: Parameters<typeof holdConnection>[1],
   test: (port: number, server: Server) => Promise<void>,
 ): Promise<void> {
   const listening = await listen((req: IncomingMessage, res: ServerResponse) => {
+    const discardRest = holdConnection(req, limits);
     answer(res);
-    void discardRest(req, limits);
+    void discardRest();
   });
   try {
     await test(listening.port, listening.server);
@@ -115,6 +116,31 @@ describe('a refused upload of 64 MiB and more', () => {
       expect(connection.socket.closed).toBe(true);
       expect((await connection.untilClosed()).status).toBe(403);
       await expect.poll(sockets).toBe(before - 2);
+    },
+  );
+
+  const closing = [
+    { name: 'a client that closes the connection', version: '1.1', headers: { Connection: 'close' } },
+    { name: 'a client of HTTP/1.0', version: '1.0', headers: {} },
+  ];
+  const targets = [
+    { path: '/v2/local/app/blobs/uploads/', status: 403 },
+    { path: '/elsewhere', status: 404 },
+  ];
+  const rows = closing.flatMap((client) => targets.flatMap((target) => ({ ...client, ...target })));
+  it.each(rows)(
+    '$name sends all of it and receives the $status for $path',
+    async ({ version, headers, path, status }) => {
+      const bytes = 4 * 1024 * 1024;
+      const connection = await RawConnection.open(ports.own);
+      const errors: Error[] = [];
+      connection.socket.on('error', (error) => errors.push(error));
+      const head = rawHead('POST', path, { ...headers, 'Content-Length': String(bytes) });
+      await connection.write(head.replace('HTTP/1.1', `HTTP/${version}`));
+      await connection.waitFor(/\r\n\r\n.*\}$/s);
+      for (let sent = 0; sent < bytes; sent += 65536) await connection.write(Buffer.alloc(65536));
+      expect((await connection.untilClosed()).status).toBe(status);
+      expect(errors).toEqual([]);
     },
   );
 });
