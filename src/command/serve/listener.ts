@@ -4,7 +4,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer as createHttpsServer, Server as HttpsServer } from 'node:https';
 import type { AddressInfo, ListenOptions, Socket } from 'node:net';
 import { guardHeaders } from '../../http/answer-headers.js';
-import { holdConnection } from '../../http/bodies/body.js';
+import { announcesBody, holdConnection } from '../../http/bodies/body.js';
 import { explainParserError, findMalformation, formatLastAnswer, refuseConnect } from '../../http/limits/malformed.js';
 import type { Logger, ReportRefusal } from '../../ports/runtime.js';
 import { encodeError, RegistryError } from '../../protocol/errors.js';
@@ -187,6 +187,8 @@ export function answer(
   requestId: string = randomUUID(),
 ): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
+  // Without this, Node would read all of an unread body to keep the connection alive.
+  if (announcesBody(res.req) && !res.req.complete) res.shouldKeepAlive = false;
   const discardRest = holdConnection(res.req);
   res.writeHead(status, {
     'Content-Type': 'application/json',
