@@ -14,6 +14,7 @@ import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, CopyLine, When } from '../parts/texts.tsx';
 import { session } from '../session.ts';
 import { useAnswer, useEvery } from '../use-answer.ts';
+import { Usage } from './usage.tsx';
 
 const refreshSeconds = 30;
 
@@ -28,6 +29,7 @@ export function Overview(): VNode {
           <>
             <Problems problems={status.problems} />
             <Figures status={status} />
+            {status.repositories.length === 0 ? undefined : <Usage />}
             <Section title="Repositories">
               <RepositoryTable repositories={status.repositories} />
             </Section>
