@@ -120,11 +120,11 @@ export function buildRegistry(
   const refusals = new Refusals(runtime);
   const health = async (): Promise<HealthReport> => ({ ...(await life.health()), refusals: refusals.counts() });
   const registrySurface = createRegistrySurface(prefix, () => life.parts);
-  const managementSurface = createManagementSurface(
-    () => life.parts,
-    { health, reload, facts: { version: packageVersion(), prefix } },
-    () => owner === undefined && live.current.access === 'open',
-  );
+  const managementSurface = createManagementSurface(() => life.parts, {
+    health,
+    reload,
+    facts: { version: packageVersion(), prefix },
+  });
   const reportRefusal = refusals.report;
   const pipelines = new Pipelines((address) => reportRefusal('pipelined_requests', address));
   const parts = { source: life, runtime, pipelines, reportRefusal };

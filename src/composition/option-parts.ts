@@ -6,6 +6,7 @@ import type { AuthenticateHost } from '../http/core.js';
 import { defaultPace } from '../http/limits/pace.js';
 import type { ResolvedOptions } from '../options/options-schema.js';
 import type { AccessControl } from '../ports/access.js';
+import { unixProxies } from '../util/addresses.js';
 
 /** Creates the parts that follow from the options alone. A reload creates them again. */
 export function partsOf(options: ResolvedOptions, access: AccessControl) {
@@ -18,6 +19,7 @@ export function partsOf(options: ResolvedOptions, access: AccessControl) {
     offload: createOffload({ ...options, blobsFolder: blobsFolderOf(options.storage) }),
     readClient: createClientReader(options),
     authenticateHost: authenticateHostOf(options),
+    trustsSockets: options.trustedProxies.includes(unixProxies),
     isKnownHost: createHostMatcher(options),
   };
 }

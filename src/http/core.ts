@@ -23,7 +23,7 @@ export interface Surface<Row extends Endpoint> {
   /** Splits the URL of a request. Returns `undefined` for a request that belongs to the host. */
   locate(req: IncomingMessage): Location | undefined;
   /** Refuses requests before authentication. @throws RegistryError */
-  guard?(req: IncomingMessage, row: Row): void;
+  guard?(req: IncomingMessage, row: Row, core: Core): void;
   /** Whether to refuse query parameters that the table does not list. */
   readonly strictQuery?: boolean;
   /** Whether session cookies authenticate requests. Only for the management API: docker and other clients keep cookies. */
@@ -83,6 +83,8 @@ export interface Core {
   readClient(req: IncomingMessage): ClientInfo;
   /** Calls the host application's `authenticate` option. */
   readonly authenticateHost?: AuthenticateHost | undefined;
+  /** Whether `trustedProxies` includes the Unix sockets. */
+  readonly trustsSockets: boolean;
   /** Matches the hosts whose pages may use an open registry. */
   readonly isKnownHost: HostMatcher;
 }

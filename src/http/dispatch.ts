@@ -45,7 +45,7 @@ export async function dispatch<Row extends Endpoint>(
     throw new RegistryError('UNSUPPORTED', { status: 404, message: 'no such endpoint' });
   }
   facts.op = match.row.op;
-  surface.guard?.(req, match.row);
+  surface.guard?.(req, match.row, core);
   const query = readQuery(questionMark < 0 ? '' : url.slice(questionMark + 1));
   const { change } = match.row;
   // A dry run changes nothing, so the audit file does not record it.

@@ -57,7 +57,6 @@ export function createRegistrySurface(prefix: string, parts: () => TokenParts): 
 export function createManagementSurface(
   parts: () => ManagementParts,
   actions: ManagementActions,
-  isOpen: () => boolean,
 ): Surface<ManagementEndpoint> {
   return {
     routes: managementRoutes,
@@ -71,8 +70,8 @@ export function createManagementSurface(
       const whole = toOriginForm(originalUrlOf(req));
       return { prefix: whole.endsWith(url) ? whole.slice(0, -url.length) : '', url };
     },
-    guard: (req, row) => {
-      if (isOpen()) keepLocal(req, row);
+    guard: (req, row, { access, trustsSockets }) => {
+      if (access.isOpen) keepLocal(req, row, trustsSockets);
     },
   };
 }

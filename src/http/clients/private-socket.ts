@@ -3,20 +3,19 @@ import type { Server, Socket } from 'node:net';
 import path from 'node:path';
 
 /**
- * Returns whether a connection arrived on a Unix socket that belongs to the user of this process and is not for everyone:
- * its folder has mode 0700, or the socket itself gives others no access, as that of `serve`. Other Unix sockets usually
- * have a reverse proxy behind them, which serves other machines.
+ * Returns whether a connection arrived on a Unix socket that only the user of this process can reach: the socket or its
+ * folder belongs to the user, and its mode gives neither the group nor others any access. Other Unix sockets usually have
+ * a reverse proxy in front of them, which serves other machines.
  */
 export function isOnPrivateSocket(socket: Socket): boolean {
   const address = socketPathOf(socket);
   const user = process.getuid?.();
   // A named pipe of Windows can be opened from other machines. An abstract socket of Linux is open to every user.
   if (address === undefined || user === undefined || address.startsWith('\0')) return false;
-  const isOurs = (place: string, others: number): boolean => {
+  return [path.dirname(address), address].some((place) => {
     const found = statSync(place, { throwIfNoEntry: false });
-    return found !== undefined && found.uid === user && (found.mode & others) === 0;
-  };
-  return isOurs(path.dirname(address), 0o077) || isOurs(address, 0o007);
+    return found !== undefined && found.uid === user && (found.mode & 0o077) === 0;
+  });
 }
 
 /**

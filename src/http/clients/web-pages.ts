@@ -14,12 +14,13 @@ const proxyHeaders = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-for
  * Restricts the management API of an open registry to clients on the same machine: on loopback addresses, or on a Unix
  * socket that only this user can reach. Refuses proxies, and web pages whose host name resolves to this machine (DNS
  * rebinding).
+ * @param trustsSockets whether proxies connect to the Unix sockets. No socket is local then.
  * @throws RegistryError DENIED
  */
-export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endpoint): void {
+export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endpoint, trustsSockets: boolean): void {
   const local = socket.localAddress ?? '';
   const onLoopback = local === '::1' || local.startsWith('127.') || local.startsWith('::ffff:127.');
-  const isLocal = onLoopback || (local === '' && isOnPrivateSocket(socket));
+  const isLocal = onLoopback || (!trustsSockets && local === '' && isOnPrivateSocket(socket));
   const isPassedOn = proxyHeaders.some((name) => headers[name] !== undefined);
   if (isLocal && (isPassedOn || !loopbackHost.test(headers.host ?? ''))) {
     throw new RegistryError('DENIED', {
@@ -28,7 +29,8 @@ export function keepLocal({ headers, socket }: IncomingMessage, { access }: Endp
     });
   }
   if (!isLocal && access !== 'none') {
-    const message = 'the management API of an open registry is available only on its own machine: set rules for access';
+    const place = local === '' ? 'Unix sockets of mode 0600 without a proxy' : 'its own machine';
+    const message = `the management API of an open registry is available only on ${place}: set rules for access`;
     throw new RegistryError('DENIED', { message });
   }
 }
