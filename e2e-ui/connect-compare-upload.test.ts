@@ -42,6 +42,9 @@ describe('connect', () => {
     await page.getByRole('button', { name: 'Copy: Pull' }).click();
     await page.getByText('Copied').waitFor();
     expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(`podman pull ${host}/local/app:1`);
+    await page.getByRole('link', { name: 'OpenAPI 3.1' }).click();
+    await page.waitForURL('**/api/v1/openapi.json');
+    await page.getByText('"openapi"').waitFor();
     expect(messages).toEqual([]);
     await context.close();
   });

@@ -241,6 +241,9 @@ const registryStatus = object(
 /** The operations of the management API. @type {Readonly<Record<string, Details>>} */
 const managementOperations = {
   'health.get': { answers: { 200: { schema: health } } },
+  'openapi.get': {
+    answers: { 200: { schema: object({ openapi: text, info: { type: 'object' }, paths: { type: 'object' } }) } },
+  },
   ...sessionOperations,
   'repository.list': {
     answers: { 200: { schema: listOf('repositories', { anyOf: [ref('Repository'), ref('RepositorySummary')] }) } },

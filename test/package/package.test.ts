@@ -30,8 +30,13 @@ it('the package contains the built web UI, each file with its compressed forms',
   expect(files).toEqual(plain.flatMap((file) => [file, `${file}.br`, `${file}.gz`]).toSorted());
 });
 
-it('the package contains the compiled sources, the schema of the config file, and six other files', async () => {
-  const expected = [...compiledFrom('src'), ...compiledFrom('adapters'), 'dist/config.schema.json'];
+it('the package contains the compiled sources, the schema of the config file, the OpenAPI document, and six other files', async () => {
+  const expected = [
+    ...compiledFrom('src'),
+    ...compiledFrom('adapters'),
+    'dist/config.schema.json',
+    'dist/openapi.json',
+  ];
   const deployed = ['adapters/nginx/artifactapi.conf', 'adapters/systemd/artifactapi.service'];
   // If there are more, dist/ has files of deleted sources: remove it and build.
   expect((await packedFiles()).filter((file) => !isOfUi(file))).toEqual(

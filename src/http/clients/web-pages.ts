@@ -68,9 +68,10 @@ export function refuseUnknownHosts(
   client: ClientInfo,
   isKnown: HostMatcher,
 ): void {
-  const isHealthCheck = access === 'none' && method === 'GET';
+  // Health, and the description of the API.
+  const isPublic = access === 'none' && method === 'GET';
   const host = (client.host ?? '').toLowerCase();
-  if (isHealthCheck || !isFromBrowser(headers) || isKnown(host)) return;
+  if (isPublic || !isFromBrowser(headers) || isKnown(host)) return;
   throw new RegistryError('DENIED', {
     message: `unknown host "${host.slice(0, 100)}" in a browser request: set publicUrl or hosts if it is a name of this registry`,
   });

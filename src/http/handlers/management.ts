@@ -31,6 +31,7 @@ import { createImageHandlers, type ImageParts } from './images.js';
 import { createImageChangeHandlers } from './image-changes.js';
 import { createJobHandlers } from './jobs.js';
 import { createMonitoringHandlers, type MonitoringParts } from './monitoring.js';
+import { getOpenApi } from './openapi.js';
 import { createProtectionHandlers, type ProtectionParts } from './protection.js';
 import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
@@ -82,6 +83,7 @@ export function createManagementHandlers(
   return {
     'status.get': createGetStatus(parts),
     'health.get': async () => replyHealth(await health()),
+    'openapi.get': getOpenApi,
     'repository.list': async ({ caller }) => jsonReply(200, { repositories: await listShown(parts(), caller) }),
     'repository.create': async ({ caller, req, body, prefix }) => {
       const record = await parts().directory.create(decodeRepository(await readDocument({ req, body })), caller.actor);

@@ -36,6 +36,14 @@ export const managementEndpoints = [
       'Reports the health of the registry: 200, also while it refuses uploads because the disk is full, or 503 with the reason.',
   },
   {
+    op: 'openapi.get',
+    method: 'GET',
+    path: '/api/v1/openapi.json',
+    access: 'none',
+    spec: 'artifactapi',
+    summary: 'Returns the OpenAPI 3.1 document of this API and of the registry.',
+  },
+  {
     op: 'repository.list',
     method: 'GET',
     path: '/api/v1/repositories',

@@ -33,6 +33,8 @@ const rules = [
 
 /** Operations of the API that need no command. */
 const withoutCommand: readonly string[] = [
+  // For generators of clients and the web UI.
+  'openapi.get',
   // For the web UI: clients pull blobs, and `artifactapi export` writes them to a file.
   'image.blob',
   // For the web UI.

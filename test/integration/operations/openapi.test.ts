@@ -124,6 +124,8 @@ describe('docs/openapi.json', () => {
   it('describes the answers of the registry', async () => {
     await exchange('GET', '/v2/', 200);
     await exchange('GET', `${api}/session`, 200);
+    const served = await exchange('GET', `${api}/openapi.json`, 200);
+    expect(JSON.parse(served.body.toString())).toEqual(document);
     await post('/session', { username: 'root', password: 'password of root' }, 200);
     await exchange('DELETE', `${api}/session`, 204);
     await exchange('HEAD', '/v2/', 200);

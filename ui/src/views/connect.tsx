@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import type { RepositoryDocument } from '../../../src/protocol/documents/repositories.js';
-import { get } from '../api.ts';
+import { get, urlOf } from '../api.ts';
 import type { ViewProps } from '../app.tsx';
 import { connectGuides, type Lines } from '../connect-guides.ts';
 import { hrefOf, setQuery } from '../location.ts';
@@ -59,6 +59,9 @@ function Guides({
       {shown?.lines.map((lines) => (
         <Block key={lines.title} lines={lines} />
       ))}
+      <p>
+        Scripts use the management API: <a href={urlOf('openapi.json')}>its description as OpenAPI 3.1</a>.
+      </p>
     </>
   );
 }
