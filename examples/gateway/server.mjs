@@ -32,6 +32,7 @@ const registry = createRegistry({
   repositories: [{ name: 'docker-internal', type: 'local' }],
   access: {
     authenticate,
+    loginUrl: '/login', // where the web UI sends people
     rules: [
       { names: 'docker-internal', groups: ['team'], allow: ['pull', 'push'] },
       { groups: ['operators'], allow: ['admin'] },
@@ -40,15 +41,23 @@ const registry = createRegistry({
 });
 
 const app = express();
-mountRegistry(app, registry, { management: '/' }); // before body parsers and any login wall
-app.post('/login', express.json(), ({ body }, res) => {
+mountRegistry(app, registry, { management: '/', ui: true }); // before body parsers and any login wall
+app.get('/login', (_req, res) => {
+  res.send(`<!doctype html><html lang="en"><title>Log in</title><form method="post"><h1>Log in to the app</h1>
+    <label>Name <input name="name" autocomplete="username"></label>
+    <label>Password <input name="password" type="password" autocomplete="current-password"></label>
+    <button>Log in</button></form></html>`);
+});
+app.post('/login', express.urlencoded({ extended: false }), ({ body }, res) => {
   const user = checkPassword(String(body?.name), String(body?.password));
-  if (user !== undefined) {
-    const id = randomBytes(16).toString('hex');
-    sessions.set(id, user);
-    res.cookie('session', id, { httpOnly: true, sameSite: 'strict' }); // add `secure` when you serve TLS
+  if (user === undefined) {
+    res.status(401).send('wrong name or password\n');
+    return;
   }
-  res.status(user === undefined ? 401 : 200).json({ user: user?.id ?? null });
+  const id = randomBytes(16).toString('hex');
+  sessions.set(id, user);
+  res.cookie('session', id, { httpOnly: true, sameSite: 'strict' }); // add `secure` when you serve TLS
+  res.redirect(303, '/ui/');
 });
 
 const server = createServer({ requestTimeout: 0, keepAliveTimeout: 75_000 }, app);

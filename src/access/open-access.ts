@@ -91,6 +91,7 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
     needsGrants,
     tokens,
     sessions: new Sessions({ metadata, runtime, revive }),
+    loginUrl: settings.loginUrl,
     administration: {
       accounts,
       rules,

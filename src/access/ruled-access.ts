@@ -24,15 +24,15 @@ import type { LoginProblem, RefusedLogin } from '../protocol/tokens/login-proble
 import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import { toCanonicalImage } from '../protocol/docker-hub.js';
 import { RegistryError } from '../protocol/errors.js';
-import { shownName } from '../protocol/tokens/login-problem.js';
 import { covers } from '../protocol/tokens/token-scope.js';
 import { Closers } from '../util/closers.js';
 import { parseAuthorization } from './authorization.js';
 import { describeRequired, formatChallenge, type ChallengeOptions, type TokenProblem } from './challenge.js';
 import { toHostPrincipal } from './host-principal.js';
 import { intersect, reachOfImages } from './reach.js';
+import { problemOfUnclaimed, refuse } from './refused-login.js';
 import { isAnonymous, type RuleSet } from './rules.js';
-import { readIssuer, readSubject } from './tokens/token-verification.js';
+import { readSubject } from './tokens/token-verification.js';
 
 /** Returns the principal of a token, or why it is refused; `undefined` if the token is of another kind. */
 export type IdentifyToken = (token: string) => Promise<Principal | LoginProblem | undefined>;
@@ -60,6 +60,7 @@ export interface RuledAccessParts {
   readonly needsGrants: boolean;
   readonly tokens?: TokenMint | undefined;
   readonly sessions: SessionKeeper;
+  readonly loginUrl: string | undefined;
   readonly administration: AccessAdministration;
 }
 
@@ -71,11 +72,13 @@ export class RuledAccess implements AccessControl {
   readonly administration: AccessAdministration;
   readonly tokens: TokenIssuer | undefined;
   readonly sessions: AccessControl['sessions'];
+  readonly loginUrl: string | undefined;
   readonly #parts: RuledAccessParts;
 
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
     this.administration = parts.administration;
+    this.loginUrl = parts.loginUrl;
     this.challengesFirst = parts.challenge.scheme === 'bearer';
     const login: PasswordLogin['login'] = (username, password, client) =>
       this.#login(username, password, { access: 'token', client, requiredGrants: [] });
@@ -275,15 +278,6 @@ export class RuledAccess implements AccessControl {
       headers: { 'WWW-Authenticate': formatChallenge(this.#parts.challenge, question, problem) },
     });
   }
-}
-
-function refuse(reason: LoginProblem, { username, via }: Omit<RefusedLogin, 'reason'>): RefusedLogin {
-  return { reason, username: shownName(username), via };
-}
-
-/** Returns why a token or password that no source claims is refused. */
-function problemOfUnclaimed(secret: string): LoginProblem {
-  return readIssuer(secret) === undefined ? 'malformed' : 'unknown issuer';
 }
 
 /** Returns whether the name is the repository and the short name of an official image of Docker Hub. */

@@ -125,6 +125,8 @@ export interface AccessControl {
   readonly tokens?: TokenIssuer | undefined;
   /** Absent when no one can log in. */
   readonly sessions?: (SessionKeeper & PasswordLogin) | undefined;
+  /** Where the host application logs people in: a URL, or a path on its origin. */
+  readonly loginUrl?: string | undefined;
   /** Absent when access is open or read-only, because there are no users. */
   readonly administration?: AccessAdministration | undefined;
   close(): Promise<void>;

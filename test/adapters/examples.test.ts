@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
 import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
-import { basic, htpasswdOf, json, pushImage, type Ask } from '../support/access/access.js';
+import { basic, form, htpasswdOf, json, pushImage, type Ask } from '../support/access/access.js';
 import { Client } from '../support/clients/client.js';
 import { bundledCommand, Command, originOf } from '../support/servers/command.js';
 import { digest } from '../support/content/content.js';
@@ -132,9 +132,10 @@ it('examples/gateway identifies its users by password, as docker sends it, and b
   expect((await ben('GET', pull(name, 'v1'))).body).toEqual(manifest.bytes);
   expect((await client.get(pull(name, 'v1'))).status).toBe(401);
 
-  const login = (user: object) => client.post('/login', { headers: json, body: JSON.stringify(user) });
+  const login = (user: Record<string, string>) =>
+    client.post('/login', { headers: form, body: new URLSearchParams(user).toString() });
   expect((await login({ name: 'ana', password: 'wrong' })).status).toBe(401);
-  const cookieOf = async (user: object) => (await login(user)).header('set-cookie').split(';')[0] ?? '';
+  const cookieOf = async (user: Record<string, string>) => (await login(user)).header('set-cookie').split(';')[0] ?? '';
   const ana = asking(client, { Cookie: await cookieOf({ name: 'ana', password: 'secret' }) });
   const images = await ana('GET', '/api/v1/repositories/docker-internal/images');
   expect([images.status, images.body.toString()]).toEqual([200, expect.stringContaining('"team/app"')]);

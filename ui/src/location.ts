@@ -1,10 +1,12 @@
 import { computed, signal } from '@preact/signals';
 
+const viewKey = 'artifactapi.view';
+
 /**
  * The part of the URL behind `#`, such as `/images/local/app?reference=1`. Views have their paths and queries there, so the
  * page needs no routes of the server, and proxies never decode them.
  */
-const place = signal(read());
+const place = signal(restore());
 
 /** The path of the view: `/images/local/app`. */
 export const path = computed(() => place.value.split('?', 1)[0] ?? '/');
@@ -31,6 +33,27 @@ export function setQuery(parameters: Readonly<Record<string, string | undefined>
   const next = hrefOf(path.value, { ...Object.fromEntries(query.value), ...parameters });
   history.replaceState(history.state, '', next);
   place.value = read();
+}
+
+/** Remembers the view while a page elsewhere logs the user in and then sends them back to the web UI. */
+export function rememberView(): void {
+  try {
+    sessionStorage.setItem(viewKey, location.hash);
+  } catch {
+    // Without storage, the web UI opens at the overview.
+  }
+}
+
+/** Returns to the view that was remembered, if the page was opened without one. */
+function restore(): string {
+  try {
+    const view = sessionStorage.getItem(viewKey) ?? '';
+    sessionStorage.removeItem(viewKey);
+    if (/^#?\/?$/.test(location.hash) && view !== '') history.replaceState(history.state, '', view);
+  } catch {
+    // The storage of this tab is blocked.
+  }
+  return read();
 }
 
 function read(): string {

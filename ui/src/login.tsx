@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { rememberView } from './location.ts';
 import { announce } from './parts/status.tsx';
 import { DialogForm } from './parts/dialog.tsx';
 import { TextField } from './parts/field.tsx';
@@ -43,7 +44,9 @@ export function LoginDialog(): VNode {
       />
       {url === undefined ? undefined : (
         <p>
-          <a href={url}>Log in with your application instead</a>
+          <a href={url} onClick={rememberView}>
+            Log in with your application
+          </a>
         </p>
       )}
     </DialogForm>

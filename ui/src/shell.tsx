@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
 import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { go, path } from './location.ts';
+import { go, path, rememberView } from './location.ts';
 import { LoginDialog } from './login.tsx';
 import { Icon, type IconName } from './parts/icon.tsx';
 import { announce, StatusRegion } from './parts/status.tsx';
@@ -172,7 +172,12 @@ function User(): VNode | null {
         </button>
       );
     }
-    return login?.url === undefined ? null : <a href={login.url}>Log in</a>;
+    if (login?.url === undefined) return null;
+    return (
+      <a href={login.url} onClick={rememberView}>
+        Log in
+      </a>
+    );
   }
   const leave = async (): Promise<void> => {
     await logOut();

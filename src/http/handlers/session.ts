@@ -78,6 +78,9 @@ async function describeSession(
     may: { admin, monitor, browse },
     mode,
     registry: { host: url?.host ?? host ?? '', secure: url?.protocol === 'https:', prefix, version },
-    login: { password: access.sessions !== undefined },
+    login: {
+      password: access.sessions !== undefined,
+      ...(access.loginUrl === undefined ? {} : { url: access.loginUrl }),
+    },
   };
 }

@@ -21,6 +21,12 @@ export interface AccessOptions {
    */
   readonly authenticate?: (request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>;
   /**
+   * Where the host application logs people in, for the web UI: `'/login'` or a URL. The page there sends them back to
+   * the web UI. Requires `authenticate`.
+   * @default none
+   */
+  readonly loginUrl?: string;
+  /**
    * A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. Read again when it changes.
    * @default none
    */

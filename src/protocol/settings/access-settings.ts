@@ -24,6 +24,16 @@ export const accessSettingsSchema = strictOptions({
       unset: 'none',
       typescript: '(request: IncomingMessage) => HostIdentity | undefined | Promise<HostIdentity | undefined>',
     }),
+  loginUrl: z
+    .string()
+    .max(1000)
+    .refine(isLoginUrl, 'must be a path that starts with one "/", or an http or https URL')
+    .optional()
+    .meta({
+      description:
+        "Where the host application logs people in, for the web UI: `'/login'` or a URL. The page there sends them back to the web UI. Requires `authenticate`.",
+      unset: 'none',
+    }),
   htpasswd: z.string().min(1, 'must be the path of a file').optional().meta({
     description:
       'A file of `name:hash` lines with bcrypt hashes, as `htpasswd -B -C 10` writes it. Read again when it changes.',
@@ -43,12 +53,23 @@ export const accessSettingsSchema = strictOptions({
     unset: 'none',
   }),
 })
+  .superRefine(({ loginUrl, authenticate }, context) => {
+    if (loginUrl === undefined || authenticate !== undefined) return;
+    const message = 'requires authenticate, which returns the user who logged in there';
+    context.addIssue({ code: 'custom', path: ['loginUrl'], message });
+  })
   .superRefine(({ challenge, tokenServer }, context) => {
     if (challenge === 'bearer' || tokenServer === undefined) return;
     const message = "requires challenge: 'bearer', the default";
     context.addIssue({ code: 'custom', path: ['tokenServer'], message });
   })
   .meta({ title: 'AccessOptions', description: 'Rules, and the sources of users.' });
+
+/** Returns whether a browser may be sent there: not to a script, nor by mistake to another host. */
+function isLoginUrl(text: string): boolean {
+  if (/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(text)) return true;
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
 
 /** Rules and the sources of users: the option `access` with its defaults filled in. */
 export type AccessSettings = Immutable<z.output<typeof accessSettingsSchema>>;

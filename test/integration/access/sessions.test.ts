@@ -173,6 +173,32 @@ describe('a session', () => {
   });
 });
 
+describe('the login page of the host application', () => {
+  const knowNobody = (): undefined => undefined;
+
+  it.each(['/login', '/a/login?next=%2Fui%2F', 'https://sso.example/start', 'http://127.0.0.1:9/'])(
+    '%s is where the session document sends people',
+    async (loginUrl) => {
+      scene = await startAccess(cleanups, { access: { rules, authenticate: knowNobody, loginUrl } });
+      const shown = (await scene.ask('GET', '/api/v1/session')).json() as SessionDocument;
+      expect(shown.login).toEqual({ password: true, url: loginUrl });
+    },
+  );
+
+  it.each(['', 'login', '//evil.example/', '/\\evil.example/', '/a b', 'javascript:alert(1)', 'data:text/html,x'])(
+    'cannot be %j',
+    async (loginUrl) => {
+      const access = { rules, authenticate: knowNobody, loginUrl };
+      await expect(startAccess(cleanups, { access })).rejects.toThrow(/access\.loginUrl/);
+    },
+  );
+
+  it('is refused without authenticate, because the registry would never know who logged in there', async () => {
+    const access = { rules, loginUrl: '/login' };
+    await expect(startAccess(cleanups, { access })).rejects.toThrow(/access\.loginUrl.*requires authenticate/);
+  });
+});
+
 describe('a refusal', () => {
   it('challenges other clients, but not the web UI, for which the browser would open a dialog', async () => {
     expect((await scene.ask('GET', '/api/v1/accounts')).header('www-authenticate')).not.toBe('');
