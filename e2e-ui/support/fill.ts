@@ -7,6 +7,7 @@ export interface ImageOptions {
   /** The bytes of each layer. */
   readonly layers?: readonly string[];
   readonly env?: readonly string[];
+  readonly cmd?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly author?: string;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -33,13 +34,19 @@ export async function pushImage(
   reference: string,
   options: ImageOptions = {},
 ): Promise<Descriptor> {
-  const { layers = [`layer of ${name}`], env = ['PATH=/usr/bin'], labels = {}, author = 'someone' } = options;
+  const {
+    layers = [`layer of ${name}`],
+    env = ['PATH=/usr/bin'],
+    cmd = ['--help'],
+    labels = {},
+    author = 'someone',
+  } = options;
   const config = JSON.stringify({
     architecture: 'amd64',
     os: 'linux',
     author,
     created: '2026-01-02T03:04:05Z',
-    config: { Env: env, Labels: labels, Entrypoint: ['/app'], Cmd: ['--help'], User: 'app' },
+    config: { Env: env, Labels: labels, Entrypoint: ['/app'], Cmd: cmd, User: 'app' },
     history: layers.map((_, index) => ({ created_by: `RUN step ${index + 1}` })),
     rootfs: { type: 'layers', diff_ids: layers.map((layer) => digestOf(layer)) },
   });

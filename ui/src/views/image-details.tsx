@@ -1,6 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import type { ConfigDocument, ManifestDocument, TextsDocument } from '../../../src/protocol/documents/manifests.js';
+import { isSecretName, parseEnvironment } from '../environment.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
 import { Facts, Section } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
@@ -144,20 +145,15 @@ function commandOf(words: readonly string[] | undefined): ComponentChildren {
   return words === undefined || words.length === 0 ? undefined : <code>{JSON.stringify(words)}</code>;
 }
 
-const secretName = /TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY/i;
-
 /** Variables whose names look like those of secrets are shown only on request: screens are shared. */
 function Environment({ env }: { readonly env: readonly string[] }): VNode | null {
   const [isShown, setShown] = useState(false);
   if (env.length === 0) return null;
-  const variables = env.map((line): [string, string] => {
-    const equals = line.indexOf('=');
-    return equals < 0 ? [line, ''] : [line.slice(0, equals), line.slice(equals + 1)];
-  });
-  const hasSecret = variables.some(([name]) => secretName.test(name));
+  const variables = parseEnvironment(env);
+  const hasSecret = variables.some(([name]) => isSecretName(name));
   const shown = variables.map(([name, value]): readonly [string, ComponentChildren] => [
     name,
-    secretName.test(name) && !isShown ? <span class="faint">hidden</span> : <code>{value}</code>,
+    isSecretName(name) && !isShown ? <span class="faint">hidden</span> : <code>{value}</code>,
   ]);
   return (
     <Section

@@ -19,11 +19,14 @@ export function Images({ rest, query }: ViewProps): VNode {
   const name = { repository, image: image.join('/') };
   const reference = query.get('reference');
   if (reference === null) return <Tags name={name} query={query} />;
+  const other = query.get('with');
+  if (other !== null) return <Compare name={name} first={reference} second={other} />;
   return <ImageView name={name} reference={reference} query={query} />;
 }
 
 const Tags = lazy(() => import('./tags.tsx').then((module) => module.Tags));
 const ImageView = lazy(() => import('./image.tsx').then((module) => module.ImageView));
+const Compare = lazy(() => import('./compare.tsx').then((module) => module.Compare));
 
 function ImageList({ query }: Pick<ViewProps, 'query'>): VNode {
   const q = query.get('q') ?? '';

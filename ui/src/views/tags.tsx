@@ -100,7 +100,10 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
   const [opened, setOpened] = useState<Opened | undefined>(undefined);
   const matches = createFilter(q);
   const shown = items.filter((item) => matches(tagKey(item)));
-  const chosen = shown.filter((item) => keys.has(tagKey(item))).map(tagKey);
+  const chosen = shown
+    .filter((item) => keys.has(tagKey(item)))
+    .sort(byPush)
+    .map(tagKey);
   const columns = useMemo(() => tagColumns(name, items), [name.repository, name.image, items]);
   const close = (): void => setOpened(undefined);
   const done = (): void => {
@@ -149,6 +152,11 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
   );
 }
 
+/** The older one first, as comparisons read. */
+function byPush(one: TagDocument, other: TagDocument): number {
+  return Date.parse(one.pushed_at) - Date.parse(other.pushed_at);
+}
+
 function emptyText(isFiltered: boolean, untagged: boolean): string {
   if (isFiltered) return 'Nothing matches the filter.';
   return untagged ? 'Every manifest has a tag, or is part of one that has.' : 'The image has no tags.';
@@ -169,7 +177,7 @@ function Actions({
   readonly isUntagged: boolean;
   readonly onOpen: (opened: Opened) => void;
 }): VNode | null {
-  const [first = ''] = chosen;
+  const [first = '', second = ''] = chosen;
   if (chosen.length === 0) return null;
   const targets = isUntagged ? { tags: [], digests: chosen } : { tags: chosen, digests: [] };
   const download = urlOf(`repositories/${name.repository}/export`, { image: name.image, reference: chosen });
@@ -182,6 +190,11 @@ function Actions({
         <button type="button" onClick={() => onOpen({ retag: first })}>
           <Icon name="tag" /> Tag…
         </button>
+      ) : undefined}
+      {chosen.length === 2 ? (
+        <a class="button" href={imageHref(name, { reference: first, with: second })}>
+          <Icon name="compare" /> Compare 2
+        </a>
       ) : undefined}
       <a class="button" href={download} download>
         <Icon name="download" /> Download
