@@ -4,6 +4,7 @@ import type { Documents } from '../ports/documents.js';
 import type { Change, MetadataWriter } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
 import { RegistryError } from '../protocol/errors.js';
+import { Semaphore } from '../util/scheduling/concurrency.js';
 
 const valuePattern = /^aas_[A-Za-z0-9_-]{43}$/;
 const secretBytes = 32;
@@ -13,7 +14,9 @@ const maxAgeMs = 12 * 3600 * 1000;
 const maxIdleMs = 3600 * 1000;
 /** How exactly the time of the last request is stored: not each request is a write. */
 const seenPrecisionMs = 60_000;
-/** Further logins end the oldest sessions. */
+/** Further logins of a user end its oldest sessions, so that no one can end the sessions of everyone else. */
+const maxSessionsPerUser = 20;
+/** Beyond it, a login ends the user's oldest session, and the oldest of all only if the user has none. */
 const maxSessions = 1000;
 
 /** A session as stored in the index, under the SHA-256 of its value. */
@@ -37,6 +40,8 @@ export interface SessionParts {
 /** Keeps the logins of people who use the web UI in the index. A login ends with its password or token. */
 export class Sessions implements SessionKeeper {
   readonly #parts: SessionParts;
+  /** Concurrent logins would all count the sessions before any of them is stored. */
+  readonly #starts = new Semaphore(1);
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
@@ -50,7 +55,9 @@ export class Sessions implements SessionKeeper {
     const now = this.#parts.runtime.now();
     const value = `aas_${randomBytes(secretBytes).toString('base64url')}`;
     const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address };
-    await this.#apply([...(await this.#surplus(now)), put(hash(value), session)], true);
+    await this.#starts.run(async () => {
+      await this.#apply([...(await this.#surplus(id, now)), put(hash(value), session)], true);
+    });
     return value;
   }
 
@@ -78,8 +85,8 @@ export class Sessions implements SessionKeeper {
     if (valuePattern.test(value)) await this.#apply([remove(hash(value))], true);
   }
 
-  /** Returns the removal of sessions that are over, and of the oldest ones if there are too many. */
-  async #surplus(now: number): Promise<readonly Change[]> {
+  /** Returns the removal of sessions that are over, and of those that a login of the user leaves no room for. */
+  async #surplus(user: string, now: number): Promise<readonly Change[]> {
     const all = (await this.#parts.metadata.documents('session')).map(({ id, value }) => ({
       id,
       session: value as StoredSession,
@@ -88,7 +95,10 @@ export class Sessions implements SessionKeeper {
     const live = all
       .filter(({ session }) => !isOver(session, now))
       .sort((one, other) => other.session.createdAt - one.session.createdAt);
-    return [...over, ...live.slice(maxSessions - 1)].map(({ id }) => remove(id));
+    const own = live.filter(({ session }) => session.user === user);
+    const others = live.filter(({ session }) => session.user !== user);
+    const kept = own.splice(0, maxSessionsPerUser - 1);
+    return [...over, ...own, ...[...others, ...kept].slice(maxSessions - 1)].map(({ id }) => remove(id));
   }
 
   async #apply(changes: readonly Change[], durable: boolean): Promise<void> {

@@ -7,11 +7,13 @@ import type { ManagementParams } from '../../protocol/tables/management.js';
 import type { Handler } from '../exchange.js';
 import { readDocument } from '../bodies/document.js';
 import { readSessionCookie, refuseForeignLogin, writeSessionCookie } from '../clients/session-cookie.js';
+import type { RateLimiter } from '../limits/rate-limit.js';
 import { jsonReply } from '../reply.js';
 
 /** The dependencies of `createSessionHandlers`. */
 export interface SessionParts {
   readonly access: AccessControl;
+  readonly rates: Pick<RateLimiter, 'admitPrincipal'>;
 }
 
 /** Facts about the registry that everyone may know. */
@@ -30,12 +32,13 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
     'session.get': async ({ caller, client }) =>
       jsonReply(200, await describeSession(parts().access, facts, caller.principal, client), noStore),
     'session.create': async (exchange) => {
-      const { access } = parts();
+      const { access, rates } = parts();
       const { req, client } = exchange;
       refuseForeignLogin(req, client);
       const { username, password } = decodeLogin(await readDocument(exchange));
       if (access.sessions === undefined) throw noLogins();
       const principal = await access.sessions.login(username, password, client);
+      rates.admitPrincipal(principal);
       const value = await access.sessions.start(principal, client);
       // A cookie that the browser already had, perhaps from someone else, is of no use afterwards.
       await access.sessions.end(readSessionCookie(req, client) ?? '');

@@ -84,6 +84,20 @@ describe('a login to the web UI', () => {
     },
   );
 
+  it('counts towards the request rate of the user, unless it fails', async () => {
+    const limits = { maxRequestsPerMinutePerPrincipal: 2 };
+    // Time would give requests back.
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now());
+    scene = await startAccess(cleanups, { users: ['root', 'ana'], access: { rules }, limits });
+    for (const password of ['wrong', 'wrong', 'wrong']) expect((await logIn('root', password)).status).toBe(401);
+    const statuses = [];
+    for (let login = 0; login < 3; login++) statuses.push((await logIn('root')).status);
+    const refused = await logIn('root');
+    expect([statuses, refused.status, refused.header('set-cookie')]).toEqual([[200, 200, 429], 429, '']);
+    expect(refused.header('retry-after')).toMatch(/^[1-9][0-9]*$/);
+    expect((await logIn('ana')).status).toBe(200);
+  });
+
   it('ends the session that the browser had, and never continues with a value that someone else chose', async () => {
     const before = cookieOf(await logIn('ana'));
     const after = cookieOf(await logIn('root', passwordOf('root'), { ...own, Cookie: before }));
