@@ -78,7 +78,10 @@ export type Change =
       readonly size: number;
       readonly when: number;
     }
-  /** Leaves a candidate for the bytes. */
+  /**
+   * Leaves a candidate for the bytes, unless a manifest in the trash names them: then they stay referenced until the last
+   * one is gone, and `trash.restore` links them again.
+   */
   | { readonly type: 'blob.unlink'; readonly at: ImageKey; readonly digest: Digest; readonly when: number }
   | { readonly type: 'manifest.put'; readonly at: ImageKey; readonly manifest: ManifestRecord }
   /**
@@ -92,7 +95,7 @@ export type Change =
       readonly when: number;
       readonly trashUntil?: number | undefined;
     }
-  /** Moves a manifest from the trash back to its image, without its tags. Conflicts when it is not in the trash. */
+  /** Moves a manifest from the trash back to its image, with deleted links and without its tags. Conflicts when it is not in the trash. */
   | { readonly type: 'trash.restore'; readonly at: ImageKey; readonly digest: Digest }
   /**
    * Deletes a manifest from the trash, with `deletedAt` only if it was deleted then. Leaves candidates from `since` for what

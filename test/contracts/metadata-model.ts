@@ -22,6 +22,8 @@ interface ModelImage {
   readonly tags: Map<string, TagRecord>;
   readonly touched: Map<Digest, number>;
   readonly trash: Map<Digest, TrashItem>;
+  /** Deleted links that the trash needs. */
+  readonly unlinked: Map<Digest, BlobLink>;
   updatedAt: number;
   pushedAt: number;
 }
@@ -75,7 +77,12 @@ export class MetadataModel {
   purge(when: number): void {
     for (const { images } of this.#state.deleted.splice(0)) {
       for (const image of images.values()) {
-        for (const digest of [...image.links.keys(), ...image.manifests.keys(), ...image.trash.keys()])
+        for (const digest of [
+          ...image.links.keys(),
+          ...image.manifests.keys(),
+          ...image.trash.keys(),
+          ...image.unlinked.keys(),
+        ])
           this.#leave({ kind: 'bytes', digest, since: when });
       }
     }
@@ -284,26 +291,36 @@ export class MetadataModel {
       case 'blob.unlink': {
         const { at, digest, when } = change;
         const image = this.#imageFor(at);
-        if (!image.links.delete(digest)) return;
+        const link = image.links.get(digest);
+        if (link === undefined) return;
+        image.links.delete(digest);
         image.updatedAt = Math.max(image.updatedAt, when);
         if (!image.manifests.has(digest)) image.touched.delete(digest);
         this.#state.candidates.delete(identify({ kind: 'link', at, digest, since: 0 }));
-        return this.#leave({ kind: 'bytes', digest, since: when });
+        if (!this.#isKept(at, digest)) return this.#leave({ kind: 'bytes', digest, since: when });
+        image.unlinked.set(digest, { size: link.size, linkedAt: link.linkedAt });
+        return;
       }
       case 'manifest.put':
         return this.#putManifest(change.at, change.manifest);
       case 'manifest.delete':
         return this.#deleteManifest(change);
       case 'trash.restore': {
-        const item = this.#imageFor(change.at).trash.get(change.digest);
+        const image = this.#imageFor(change.at);
+        const item = image.trash.get(change.digest);
         if (item === undefined) throw new ConflictError('not in the trash');
+        for (const named of item.manifest.references) {
+          const link = image.unlinked.get(named);
+          if (link !== undefined) image.links.set(named, link);
+          image.unlinked.delete(named);
+        }
         return this.#putManifest(change.at, item.manifest);
       }
       case 'trash.delete': {
         const { at, digest, since, deletedAt } = change;
         const item = this.#imageFor(at).trash.get(digest);
         if (item === undefined || (deletedAt ?? item.deletedAt) !== item.deletedAt) return;
-        this.#imageFor(at).trash.delete(digest);
+        this.#takeTrash(at, digest, since);
         this.#leave({ kind: 'bytes', digest, since });
         return this.#release(at, item.manifest.references, since);
       }
@@ -372,6 +389,7 @@ export class MetadataModel {
     if (this.#state.condemned.has(digest)) throw new ConflictError('condemned');
     const before = image.links.get(digest);
     image.links.set(digest, { size: before?.size ?? size, linkedAt: when });
+    image.unlinked.delete(digest);
     if (before === undefined) image.updatedAt = Math.max(image.updatedAt, when);
     this.#store(digest, before?.size ?? size);
     const candidate = { kind: 'link', at, digest, since: when } as const;
@@ -384,7 +402,7 @@ export class MetadataModel {
     if (this.#state.condemned.has(manifest.digest)) throw new ConflictError('condemned');
     const before = image.manifests.get(manifest.digest) ?? image.trash.get(manifest.digest)?.manifest;
     image.manifests.set(manifest.digest, manifest);
-    image.trash.delete(manifest.digest);
+    this.#takeTrash(at, manifest.digest, manifest.pushedAt);
     image.updatedAt = Math.max(image.updatedAt, manifest.pushedAt);
     image.pushedAt = Math.max(image.pushedAt, manifest.pushedAt);
     this.#store(manifest.digest, manifest.size);
@@ -417,6 +435,16 @@ export class MetadataModel {
     image.trash.set(digest, item);
     this.#release(at, before.references, when);
     image.trash.set(digest, { ...item, bytes: sizeBefore - sizeOf(image) });
+  }
+
+  #takeTrash(at: ImageKey, digest: Digest, since: number): void {
+    const { trash, unlinked } = this.#imageFor(at);
+    trash.delete(digest);
+    for (const named of unlinked.keys()) {
+      if (this.#isKept(at, named)) continue;
+      unlinked.delete(named);
+      this.#leave({ kind: 'bytes', digest: named, since });
+    }
   }
 
   #store(digest: Digest, size: number): void {
@@ -469,6 +497,7 @@ export class MetadataModel {
         tags: new Map(),
         touched: new Map(),
         trash: new Map(),
+        unlinked: new Map(),
         updatedAt: 0,
         pushedAt: 0,
       };
@@ -496,8 +525,8 @@ export function identify(candidate: Candidate): string {
   return `${candidate.at.repository}/${candidate.at.image} ${candidate.digest}`;
 }
 
-function holds({ links, manifests, trash }: ModelImage, digest: Digest): boolean {
-  return links.has(digest) || manifests.has(digest) || trash.has(digest);
+function holds({ links, manifests, trash, unlinked }: ModelImage, digest: Digest): boolean {
+  return links.has(digest) || manifests.has(digest) || trash.has(digest) || unlinked.has(digest);
 }
 
 function by<T>(key: (item: T) => string): (a: T, b: T) => number {

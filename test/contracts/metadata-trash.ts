@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ConflictError } from '../../src/util/conflict-error.js';
 import type { Change, MetadataStore } from '../../src/ports/metadata.js';
 import { admin } from '../support/access/callers.js';
@@ -90,6 +90,53 @@ export function trash(store: () => MetadataStore): void {
     await write({ type: 'manifest.delete', at, digest: digest('n'), when: 6 });
     expect(await size()).toBe(0);
     expect(await store().candidates(Infinity, 100)).toEqual([{ kind: 'bytes', digest: digest('n'), since: 6 }]);
+  });
+
+  describe('keeps the bytes of a blob that is deleted', () => {
+    const unlinked = [...image, toTrash('m', 5, 50), unlink('l', 6)];
+
+    it('hides the blob until its manifest is restored', async () => {
+      await write(...unlinked);
+      expect(await store().link(at, digest('l'))).toBeUndefined();
+      expect((await store().imagesLinking(digest('l'), { limit: 9 })).items).toEqual([]);
+      expect(await store().isReferenced(digest('l'))).toBe(true);
+      expect((await store().contents.references({ limit: 9 })).items).toContainEqual({ digest: digest('l'), size: 10 });
+      expect(await store().contents.usesOf(digest('l'))).toEqual([{ ...at, manifest: digest('m') }]);
+      expect(await store().candidates(Infinity, 100)).toEqual([]);
+      await write(restore('m'));
+      expect(await store().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 1 });
+      expect(await store().image(at)).toMatchObject({ manifests: 2, bytes: 220 });
+      expect(await store().candidates(Infinity, 100)).toEqual([]);
+    });
+
+    it.each([
+      { what: 'its manifest leaves the trash', change: [expire('m', 7)], at: 7, size: 110 },
+      { what: 'its manifest is pushed without it', change: putManifest('m'), at: 1, size: 210 },
+    ])('leaves a candidate once $what', async ({ change, at: since, size: bytes }) => {
+      await write(...unlinked, ...change);
+      expect(await store().isReferenced(digest('l'))).toBe(false);
+      expect(await store().candidates(Infinity, 100)).toContainEqual({ kind: 'bytes', digest: digest('l'), since });
+      expect(await size()).toBe(bytes);
+    });
+
+    it('waits for the last of several manifests', async () => {
+      await write(...putManifest('o', { references: [digest('l')] }), ...unlinked, toTrash('o', 5, 60), expire('m', 7));
+      expect(await store().isReferenced(digest('l'))).toBe(true);
+      await write(restore('o'));
+      expect(await store().link(at, digest('l'))).toEqual({ size: 10, linkedAt: 1 });
+    });
+
+    it('is no longer needed once the blob is pushed again', async () => {
+      await write(...unlinked, link('l', 9), expire('m', 10), unlink('l', 11));
+      expect(await store().isReferenced(digest('l'))).toBe(false);
+    });
+
+    it('leaves a candidate when its repository is purged', async () => {
+      await write(...unlinked, { type: 'repository.delete', name: 'r', when: 8 });
+      while (await store().purge(9));
+      expect(await store().isReferenced(digest('l'))).toBe(false);
+      expect(await store().isCandidate(digest('l'))).toBe(true);
+    });
   });
 
   it('keeps an image that has nothing else, but does not list it', async () => {

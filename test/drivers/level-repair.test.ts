@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { repairIndex } from '../../src/storage/level/database/level-repair.js';
-import { at, digest, link, putManifest, repository, tagName } from '../contracts/metadata-samples.js';
+import { at, digest, link, putManifest, repository, tagName, unlink } from '../contracts/metadata-samples.js';
 import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const durable = { durable: true };
@@ -129,6 +129,7 @@ describe('repairIndex', () => {
         ...putManifest('signature', { subject: digest('m') }),
         ...putManifest('old', { references: [digest('b')] }, 'old'),
         { type: 'manifest.delete', at, digest: digest('old'), when: 2, trashUntil: 50 },
+        unlink('b', 3),
       ],
       durable,
     );

@@ -18,6 +18,7 @@
  *   !|holder|sha256:ab…|link|5|team/app                   ""              digest → images that link it
  *   !|holder|sha256:cd…|manifest|5|team/app               ""              digest → images that hold it as a manifest
  *   !|holder|sha256:cd…|trash|5|team/app                  ""              digest → images that have it in the trash
+ *   !|holder|sha256:ab…|unlinked|5|team/app               ""              digest → images that `unlinked` it
  *   !|stored|sha256:ab…                                   5242880         content that was held and is not deleted yet → its size
  *   !|stored-bytes                                        {bytes, …}      the sum of these sizes
  *   !|since|sha256:ab…                                    1767225600000   candidate for bytes → its time in `due`
@@ -41,6 +42,7 @@
  *   5|session|0b9c…                                       ""              the repository's sessions, for purging
  *   5|kept|team/app|sha256:ab…|sha256:cd…                ""              digest → manifests in the trash that name it
  *   5|trashed|team/app|sha256:cd…                        TrashItem       a deleted manifest that can be restored → its time in `expiring`
+ *   5|unlinked|team/app|sha256:ab…                        BlobLink        a deleted link that a restore from the trash needs
  *   5|expiring|0001767225600000|team/app|sha256:cd…      ""              the trash, by the time when it expires
  *   5|touched|team/app|sha256:ab…                         1767225600000   in a cache: last access → its time in `oldest`
  *   5|oldest|0001767225600000|team/app|sha256:ab…         ""              content of a cache, by last access
@@ -176,7 +178,11 @@ export function tagKey({ id, image }: Place, tag: Tag): Key<TagRecord> {
   return `${id}\0tag\0${image}\0${tag}` as Key<TagRecord>;
 }
 
-/** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>`, or the same with `manifest` or `trash`. */
+/** How an image holds a digest. */
+export type HolderKind = (typeof holderKinds)[number];
+export const holderKinds = ['link', 'manifest', 'trash', 'unlinked'] as const;
+
+/** Returns the prefix of the holders of a digest. Members are `link|<id>|<image>`, or the same with another kind. */
 export function holderPrefix(digest: Digest): Prefix {
   return `${allHoldersPrefix}${digest}\0` as Prefix;
 }
@@ -189,7 +195,7 @@ export function parseHolderKey(key: string): { readonly digest: Digest; readonly
 }
 
 /** Returns the member of `holderPrefix` for an image. */
-export function holderMember(kind: 'link' | 'manifest' | 'trash', { id, image }: Place): string {
+export function holderMember(kind: HolderKind, { id, image }: Place): string {
   return `${kind}\0${id}\0${image}`;
 }
 

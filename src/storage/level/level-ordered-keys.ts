@@ -1,5 +1,6 @@
 /** Keys that sort by time or number: candidates, access times, the journal and the history of tags. */
 import type { JournalEntry, TagMove } from '../../ports/journal.js';
+import type { BlobLink } from '../../ports/metadata.js';
 import type { Sample, SampleStep } from '../../ports/monitoring.js';
 import type { TrashItem } from '../../ports/trash.js';
 import type { PullRecord } from '../../ports/pulls.js';
@@ -114,6 +115,11 @@ export function parseOldestKey(key: string): {
 /** Returns the key of a manifest in the trash. */
 export function trashedKey({ id, image }: Place, digest: Digest): Key<TrashItem> {
   return `${id}\0trashed\0${image}\0${digest}` as Key<TrashItem>;
+}
+
+/** Returns the key of a deleted link of a blob that a manifest in the trash names. */
+export function unlinkedKey({ id, image }: Place, digest: Digest): Key<BlobLink> {
+  return `${id}\0unlinked\0${image}\0${digest}` as Key<BlobLink>;
 }
 
 /** Returns the key that sorts the trash by the time when it expires. */

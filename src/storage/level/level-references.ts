@@ -18,7 +18,7 @@ import {
   type Prefix,
   type RepositoryId,
 } from './level-keys.js';
-import { trashedKey } from './level-ordered-keys.js';
+import { trashedKey, unlinkedKey } from './level-ordered-keys.js';
 import { decodeValue } from './level-view.js';
 
 /** Which references to read. */
@@ -88,6 +88,7 @@ function toReference(level: Level, digest: Digest, holders: readonly string[][])
 function readSize(level: Level, kind: string, place: Place, digest: Digest): number | undefined {
   if (kind === 'link') return readValue(level, linkKey(place, digest))?.size;
   if (kind === 'manifest') return readValue(level, manifestKey(place, digest))?.size;
+  if (kind === 'unlinked') return readValue(level, unlinkedKey(place, digest))?.size;
   return kind === 'trash' ? readValue(level, trashedKey(place, digest))?.manifest.size : undefined;
 }
 
@@ -106,7 +107,7 @@ export async function findUses(
     const place = { id: id as RepositoryId, image };
     const repository = nameOf(place.id);
     if (repository === undefined || uses.length >= maxUses) continue;
-    const owners = kind === 'link' ? await readNaming(level, place, digest) : [digest];
+    const owners = kind === 'link' || kind === 'unlinked' ? await readNaming(level, place, digest) : [digest];
     for (const owner of owners) uses.push(...(await findTags(level, place, repository, owner)));
     if (owners.length === 0) uses.push({ repository, image });
   }

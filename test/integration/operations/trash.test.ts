@@ -135,6 +135,33 @@ describe('the trash of a local repository', () => {
     expect((await restore({ image: 'team/app', digest: image.manifest.digest })).status).toBe(404);
   });
 
+  describe('of which a client deletes a layer', () => {
+    const layer = image.blobs[1] as Buffer;
+
+    async function deleteLayer(): Promise<void> {
+      await start();
+      await push(image, 'v1');
+      await remove(image.manifest.digest);
+      expect((await client.delete(`/v2/${name}/blobs/${digest(layer)}`)).status).toBe(202);
+      expect((await client.get(`/v2/${name}/blobs/${digest(layer)}`)).status).toBe(404);
+    }
+
+    it('gives back the image with the layer after a collection', async () => {
+      await deleteLayer();
+      expect((await client.post('/api/v1/gc', { headers: json, body: '{"grace_seconds":0}' })).status).toBe(200);
+      expect((await restore({ image: 'team/app', digest: image.manifest.digest })).status).toBe(200);
+      await expectPull('v1', image);
+    });
+
+    it('frees the layer once it is emptied', async () => {
+      await deleteLayer();
+      expect((await client.delete('/api/v1/repositories/local/trash')).status).toBe(200);
+      clock.advance(day);
+      expect(await server.registry.collectGarbage()).toMatchObject({ blobsDeleted: 3 });
+      expect(server.disk?.blobs.size).toBe(0);
+    });
+  });
+
   it('keeps the blobs of an image that is pushed again while it is in the trash', async () => {
     await start();
     await push(image, 'v1');

@@ -24,7 +24,7 @@ export interface MissingEntry {
 }
 
 /**
- * Finds the derived entries that an index lacks, from its links, manifests, tags and trash: holders, the lists of what names,
+ * Finds the derived entries that an index lacks, from its links (deleted ones too), manifests, tags and trash: holders, the lists of what names,
  * tags and refers to a digest, and candidates. Deletes nothing, so that it cannot make a loss larger.
  * @param when the time of new candidates
  */
@@ -58,7 +58,7 @@ export async function findMissingEntries(level: Level, when: number): Promise<Mi
   return [...missing].map(([key, text]) => ({ key, text }));
 }
 
-const primaryFamilies: ReadonlySet<string> = new Set(['link', 'manifest', 'tag', 'trashed']);
+const primaryFamilies: ReadonlySet<string> = new Set(['link', 'manifest', 'tag', 'trashed', 'unlinked']);
 
 /** Returns the keys that follow from an entry. */
 function derive(place: Place, family: string, rest: string, value: unknown): readonly string[] {
@@ -83,6 +83,8 @@ function derive(place: Place, family: string, rest: string, value: unknown): rea
         expiringKey(place, digest, until),
       ];
     }
+    case 'unlinked':
+      return [holderPrefix(digest) + holderMember('unlinked', place)];
     default:
       return [taggedPrefix(place, (value as TagRecord).digest) + rest];
   }

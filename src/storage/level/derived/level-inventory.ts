@@ -9,6 +9,7 @@ import type { LevelIndex } from '../level-index.js';
 import {
   allHoldersPrefix,
   contentPrefix,
+  holderKinds,
   holderMember,
   holderPrefix,
   manifestKey,
@@ -110,7 +111,7 @@ export class LevelInventory implements Inventory {
 
 /** Returns whether another image, or a repository that is being purged, holds the digest too. */
 async function isShared(index: LevelIndex, place: Place, digest: Digest): Promise<boolean> {
-  const own = new Set((['link', 'manifest', 'trash'] as const).map((kind) => holderMember(kind, place)));
+  const own = new Set(holderKinds.map((kind) => holderMember(kind, place)));
   const holders = await index.members(holderPrefix(digest), own.size + 1);
   return holders.some((holder) => !own.has(holder));
 }

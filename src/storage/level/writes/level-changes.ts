@@ -15,6 +15,7 @@ import {
   condemnedKey,
   holderMember,
   holderPrefix,
+  imageKey,
   linkKey,
   manifestKey,
   nextIdKey,
@@ -40,6 +41,7 @@ import {
 } from './level-manifest-changes.js';
 import { forgetTouch, touch } from './level-touches.js';
 import { deleteTrash, restoreTrash } from './level-trash.js';
+import { forgetUnlinked, putUnlinked } from './level-trash-records.js';
 import type { LevelView } from '../level-view.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
@@ -171,12 +173,13 @@ async function linkBlob(view: LevelView, place: Place, change: ChangeOf<'blob.li
   const bytes = weigh(manifest, { size: before?.size ?? size, linkedAt: when }) - weigh(manifest, before);
   if (before === undefined) count(view, place, { links: 1, bytes, when });
   else count(view, place, { bytes });
+  if (before === undefined && view.get(imageKey(place))?.trashed !== undefined) forgetUnlinked(view, place, digest);
   if ((await isNamed(view, place, digest)) || (await isKept(view, place, digest))) return;
   const target: CandidateTarget = { kind: 'link', place, digest };
   putCandidate(view, target, before === undefined ? when : (view.get(sinceKey(target)) ?? when));
 }
 
-function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'blob.unlink'>): void {
+async function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'blob.unlink'>): Promise<void> {
   const key = linkKey(place, digest);
   const before = view.get(key);
   if (before === undefined) return;
@@ -186,7 +189,8 @@ function unlinkBlob(view: LevelView, place: Place, { digest, when }: ChangeOf<'b
   count(view, place, { links: -1, bytes: weigh(manifest, undefined) - weigh(manifest, before), when });
   forgetTouch(view, place, digest);
   dropCandidate(view, { kind: 'link', place, digest });
-  putCandidate(view, { kind: 'bytes', digest }, when);
+  if (await isKept(view, place, digest)) putUnlinked(view, place, digest, before);
+  else putCandidate(view, { kind: 'bytes', digest }, when);
 }
 
 // ---------------------------------------------------------------------------------------------- sessions

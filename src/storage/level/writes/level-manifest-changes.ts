@@ -55,7 +55,7 @@ export async function putManifest(
     pushedAt: manifest.pushedAt,
   });
   // After the count, which would forget an image that is empty in between.
-  const trashed = takeTrash(view, place, digest)?.manifest;
+  const trashed = (await takeTrash(view, place, digest, manifest.pushedAt))?.manifest;
   // The same bytes name the same digests, unless two releases parse manifests differently.
   const kept = new Set(manifest.references);
   const dropped = (before ?? trashed)?.references.filter((named) => !kept.has(named)) ?? [];

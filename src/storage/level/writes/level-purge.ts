@@ -3,6 +3,7 @@ import type { SessionId } from '../../../protocol/names.js';
 import { putCandidate } from '../derived/level-candidates.js';
 import type { LevelIndex } from '../level-index.js';
 import {
+  holderKinds,
   holderMember,
   holderPrefix,
   ownedPrefix,
@@ -10,6 +11,7 @@ import {
   rangeEnd,
   sessionKey,
   splitKey,
+  type HolderKind,
   type Place,
   type RepositoryId,
 } from '../level-keys.js';
@@ -69,7 +71,12 @@ function purgeBeyond(view: LevelView, key: string, text: string, when: number): 
   const digest = rest[1] as Digest;
   if (family === 'since') return view.delete(dueKey({ kind: 'link', place, digest }, Number(text)));
   const kind = family === 'trashed' ? 'trash' : family;
-  if (kind !== 'link' && kind !== 'manifest' && kind !== 'trash') return;
+  if (!isHolderKind(kind)) return;
   view.removeMember(holderPrefix(digest), holderMember(kind, place));
   putCandidate(view, { kind: 'bytes', digest }, when);
+}
+
+function isHolderKind(family: string): family is HolderKind {
+  const kinds: readonly string[] = holderKinds;
+  return kinds.includes(family);
 }

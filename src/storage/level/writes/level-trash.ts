@@ -7,11 +7,11 @@ import { trashedKey } from '../level-ordered-keys.js';
 import type { LevelView } from '../level-view.js';
 import type { JournalRecorder } from './level-journal.js';
 import { putManifest, releaseReferences } from './level-manifest-changes.js';
-import { takeTrash } from './level-trash-records.js';
+import { relink, takeTrash } from './level-trash-records.js';
 
 type ChangeOf<T extends Change['type']> = Extract<Change, { type: T }>;
 
-/** Restores a manifest without its tags. @throws ConflictError when it is not in the trash. */
+/** Restores a manifest, with its deleted links and without its tags. @throws ConflictError when it is not in the trash. */
 export async function restoreTrash(
   view: LevelView,
   place: Place,
@@ -20,6 +20,7 @@ export async function restoreTrash(
 ): Promise<void> {
   const item = view.get(trashedKey(place, digest));
   if (item === undefined) throw new ConflictError(`${digest} is not in the trash of image "${place.image}"`);
+  await relink(view, place, item.manifest);
   await putManifest(view, place, { type: 'manifest.put', at, manifest: item.manifest }, journal.silent);
   journal.record('manifest.restored', { ...at, digest });
 }
@@ -34,7 +35,7 @@ export async function deleteTrash(
   // It may have been restored and deleted again since it was listed.
   const listed = view.get(trashedKey(place, digest));
   if (deletedAt !== undefined && listed?.deletedAt !== deletedAt) return;
-  const item = takeTrash(view, place, digest);
+  const item = await takeTrash(view, place, digest, since);
   if (item === undefined) return;
   journal.record('manifest.purged', { ...at, digest });
   putCandidate(view, { kind: 'bytes', digest }, since);
