@@ -6,7 +6,8 @@ import { count } from '../format.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { FilterField, SelectField } from '../parts/field.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { Page } from '../parts/page.tsx';
+import { lazy } from '../parts/lazy.tsx';
+import { Page, Tabs } from '../parts/page.tsx';
 import { Answered, Empty } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { Digest, When } from '../parts/texts.tsx';
@@ -35,11 +36,10 @@ const groups: Readonly<Record<string, readonly [title: string, types: readonly s
   jobs: ['jobs', all('job')],
 };
 
-/** Who changed what, the newest first. New events appear by themselves. */
+/** What happened: changes of the registry, or the requests that it answered. New ones appear by themselves. */
 export function Activity({ query }: ViewProps): VNode {
   const [isPaused, setPaused] = useState(false);
-  const [restored, setRestored] = useState<EventDocument | undefined>(undefined);
-  const answer = useEvents(filterOf(query), isPaused);
+  const tab = query.get('tab') === 'requests' ? 'requests' : 'changes';
   return (
     <Page
       title="Activity"
@@ -50,6 +50,31 @@ export function Activity({ query }: ViewProps): VNode {
         </button>
       }
     >
+      <Tabs
+        label="Parts of the activity"
+        current={tab}
+        tabs={[
+          { key: 'changes', title: 'Changes', href: hrefOf('/activity') },
+          { key: 'requests', title: 'Requests', href: hrefOf('/activity', { tab: 'requests' }) },
+        ]}
+      />
+      {tab === 'requests' ? (
+        <Requests query={query} isPaused={isPaused} />
+      ) : (
+        <Changes query={query} isPaused={isPaused} />
+      )}
+    </Page>
+  );
+}
+
+const Requests = lazy(() => import('./requests.tsx').then((module) => module.Requests));
+
+/** Who changed what, the newest first. */
+function Changes({ query, isPaused }: { readonly query: URLSearchParams; readonly isPaused: boolean }): VNode {
+  const [restored, setRestored] = useState<EventDocument | undefined>(undefined);
+  const answer = useEvents(filterOf(query), isPaused);
+  return (
+    <>
       <Filters query={query} shown={answer.value?.length} />
       <Answered answer={answer} what="The events could not be read">
         {(events) => <EventTable events={events} onRestore={setRestored} />}
@@ -64,7 +89,7 @@ export function Activity({ query }: ViewProps): VNode {
       {restored === undefined ? undefined : (
         <RestoreTag event={restored} onClose={() => setRestored(undefined)} onDone={answer.reload} />
       )}
-    </Page>
+    </>
   );
 }
 
