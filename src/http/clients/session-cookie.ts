@@ -14,20 +14,30 @@ function nameFor({ origin }: ClientInfo): string {
   return origin?.startsWith('https:') === true ? '__Secure-artifactapi' : 'artifactapi';
 }
 
-/** Returns the value of the session cookie. */
+/**
+ * Returns the value of the session cookie; `undefined` if there are several. A page of another subdomain can set a cookie of
+ * the same name for the whole domain, and browsers do not report which one is whose.
+ */
 export function readSessionCookie({ headers }: IncomingMessage, client: ClientInfo): string | undefined {
   const name = nameFor(client);
-  for (const part of (headers.cookie ?? '').split(';')) {
+  const values = (headers.cookie ?? '').split(';').flatMap((part) => {
     const equals = part.indexOf('=');
-    if (part.slice(0, equals).trim() === name) return part.slice(equals + 1).trim();
-  }
-  return undefined;
+    return part.slice(0, equals).trim() === name ? [part.slice(equals + 1).trim()] : [];
+  });
+  return values.length === 1 ? values[0] : undefined;
 }
 
 /** Returns the `Set-Cookie` header that keeps a session, or ends it if there is no value. */
-export function writeSessionCookie(client: ClientInfo, value: string | undefined): string {
+export function writeSessionCookie(
+  { headers }: IncomingMessage,
+  client: ClientInfo,
+  value: string | undefined,
+): string {
   const name = nameFor(client);
-  const secure = name.startsWith('__Secure-') ? '; Secure' : '';
+  // The page used https, but a proxy that is not trusted ended TLS. The name has no prefix then, because requests without
+  // Origin do not tell that a client uses https.
+  const isSecure = name.startsWith('__Secure-') || headers.origin?.startsWith('https:') === true;
+  const secure = isSecure ? '; Secure' : '';
   return `${name}=${value ?? ''}; ${attributes}${secure}${value === undefined ? '; Max-Age=0' : ''}`;
 }
 

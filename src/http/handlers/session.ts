@@ -43,11 +43,11 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
       // A cookie that the browser already had, perhaps from someone else, is of no use afterwards.
       await access.sessions.end(readSessionCookie(req, client) ?? '');
       const shown = await describeSession(access, facts, { ...principal, via: 'session' }, client);
-      return jsonReply(200, shown, { ...noStore, 'Set-Cookie': writeSessionCookie(client, value) });
+      return jsonReply(200, shown, { ...noStore, 'Set-Cookie': writeSessionCookie(req, client, value) });
     },
     'session.delete': async ({ req, client }) => {
       await parts().access.sessions?.end(readSessionCookie(req, client) ?? '');
-      return { status: 204, headers: { ...noStore, 'Set-Cookie': writeSessionCookie(client, undefined) } };
+      return { status: 204, headers: { ...noStore, 'Set-Cookie': writeSessionCookie(req, client, undefined) } };
     },
   };
 }

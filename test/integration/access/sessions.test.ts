@@ -180,6 +180,19 @@ describe('a session', () => {
     expect((await scene.ask('POST', '/api/v1/accounts', sent)).status).toBe(status);
   });
 
+  it('does not count beside another cookie of its name, which a page of another subdomain may have set', async () => {
+    const mine = cookieOf(await logIn('root'));
+    const planted = cookieOf(await logIn('ana'));
+    for (const both of [`${mine}; ${planted}`, `${planted}; ${mine}`]) expect(await whoHas(both)).toBeNull();
+    expect(await whoHas(mine)).toMatchObject({ id: 'root' });
+  });
+
+  it('has a secure cookie behind a TLS proxy that is not trusted', async () => {
+    const answer = await logIn('root', passwordOf('root'), { ...own, Origin: 'https://registry.example' });
+    expect(answer.header('set-cookie')).toMatch(/^artifactapi=aas_[\w-]{43}; HttpOnly; SameSite=Strict; Secure$/);
+    expect(await whoHas(cookieOf(answer))).toMatchObject({ id: 'root' });
+  });
+
   it('counts only without other credentials', async () => {
     const cookie = cookieOf(await logIn('root'));
     expect(await statusWith(cookie, '/api/v1/accounts', { Authorization: basic('ana') })).toBe(403);
