@@ -77,6 +77,11 @@ export interface Journal {
     page: { readonly limit: number; readonly before?: number },
   ): Promise<readonly TagMove[]>;
   /**
+   * Returns when each manifest of an image last lost a tag, moved or deleted ones included. Reads all moves that are
+   * kept.
+   */
+  losses(at: ImageKey): Promise<ReadonlyMap<Digest, number>>;
+  /**
    * Removes a bounded number of entries that are older than a time or exceed the maximum number, but never the newest
    * one. With the entry of a deleted tag, the history of the tag goes too, unless the tag exists again. Returns true
    * while there is more.

@@ -165,6 +165,23 @@ export function journal(store: () => MetadataStore): void {
     expect(await moves('t')).toEqual(['3@3 - to m', '2@2 m to -', '1@1 - to m']);
   });
 
+  it('finds when manifests last lost a tag, also one that was deleted', async () => {
+    await write(1, [...putManifest('m', {}, 't', 'u'), ...putManifest('n', {}, 'v'), ...putManifest('l', {}, 'w')]);
+    await write(2, [tag('t', 'n')]);
+    await write(3, [{ type: 'tag.delete', at, tag: tagName('u') }, deleteManifest('l', 3)]);
+    await write(4, [tag('t', 'm')]);
+    const losses = await store().journal.losses(at);
+    expect(new Map([...losses].map(([lost, when]) => [nameOf(lost), when]))).toEqual(
+      new Map([
+        ['m', 3],
+        ['n', 4],
+        ['l', 3],
+      ]),
+    );
+    expect(await store().journal.losses(elsewhere)).toEqual(new Map());
+    expect(await store().journal.losses({ repository: 'unknown', image: 'app' })).toEqual(new Map());
+  });
+
   it('loses the history of a repository with the repository', async () => {
     await write(1, putManifest('m', {}, 't'));
     await write(2, [{ type: 'repository.delete', name: 'r', when: 2 }]);

@@ -1,13 +1,10 @@
 import type { ImageKey, ManifestRecord } from '../../ports/images.js';
-import type { ImageRecords, MetadataStore, TagRecord } from '../../ports/metadata.js';
-import type { Digest } from '../../protocol/digest.js';
+import type { ImageRecords, MetadataStore } from '../../ports/metadata.js';
 import { immutablePatternOf } from '../../protocol/settings/immutable-tags.js';
 import type { LocalRepositoryConfig } from '../../protocol/settings/repository-config.js';
 import type { ImageFacts } from './retention-rules.js';
 
 const pageSize = 1000;
-/** Moves of each tag that are examined for manifests that lost it. */
-const maxMoves = 100;
 
 export type FactsSource = ImageRecords & Pick<MetadataStore, 'journal' | 'pulls' | 'inventory'>;
 
@@ -26,7 +23,7 @@ export async function readFacts(
     ({ digest }) => digest,
   );
   const pulledAt = new Map((await metadata.pulls.list(at)).map(({ digest, lastAt }) => [digest, lastAt]));
-  const untaggedAt = await readLosses(metadata, at, tags);
+  const untaggedAt = await metadata.journal.losses(at);
   return {
     tags: tags.map(({ name, digest, updatedAt }) => ({
       name,
@@ -43,21 +40,6 @@ export async function readFacts(
       subject,
     })),
   };
-}
-
-/** Returns when a manifest last lost a tag that still exists. Deleted tags are not looked up. */
-async function readLosses(
-  metadata: FactsSource,
-  at: ImageKey,
-  tags: readonly TagRecord[],
-): Promise<ReadonlyMap<Digest, number>> {
-  const losses = new Map<Digest, number>();
-  for (const { name } of tags) {
-    for (const { was, at: when } of await metadata.journal.moves(at, name, { limit: maxMoves })) {
-      if (was !== undefined) losses.set(was, Math.max(losses.get(was) ?? 0, when));
-    }
-  }
-  return losses;
 }
 
 async function readAll<T>(

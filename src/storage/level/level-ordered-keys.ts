@@ -72,8 +72,13 @@ export function historyKey(place: Place, tag: Tag, move: number): Key<TagMove> {
 }
 
 /** Returns the prefix of the history of a tag. */
-export function historyPrefix({ id, image }: Place, tag: Tag): string {
-  return `${id}\0history\0${image}\0${tag}\0`;
+export function historyPrefix(place: Place, tag: Tag): string {
+  return `${allHistoryPrefix(place)}${tag}\0`;
+}
+
+/** Returns the prefix of the history of all tags of an image. */
+export function allHistoryPrefix({ id, image }: Place): string {
+  return `${id}\0history\0${image}\0`;
 }
 
 /** Returns the key of the pulls of a manifest. */

@@ -126,6 +126,16 @@ describe('retention', () => {
     expect(items).toMatchObject([{ digest, by: { via: 'job' } }]);
   });
 
+  it('keeps the manifest of a deleted tag from the time of the deletion', async () => {
+    await start({ untagged: { keepSeconds: day } });
+    await push('app', 'latest');
+    clock.advance(2 * day);
+    expect((await client.delete('/v2/local/app/manifests/latest')).status).toBe(202);
+    expect(await run({ dry_run: true })).toMatchObject({ report: { planned: { manifests: 0 } } });
+    clock.advance(day + 1);
+    expect(await run({ dry_run: true })).toMatchObject({ report: { planned: { manifests: 1 } } });
+  });
+
   it('counts pulls as use, also over a restart', async () => {
     const folder = await makeScratchFolder();
     cleanups.add(() => removeScratchFolder(folder));

@@ -9,7 +9,14 @@ import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import type { LevelIndex } from '../level-index.js';
 import { journalPrefix, rangeEnd, repositoryKey, tagKey, type Place } from '../level-keys.js';
-import { historyKey, historyPrefix, journalKey, movesKey, parseSequence } from '../level-ordered-keys.js';
+import {
+  allHistoryPrefix,
+  historyKey,
+  historyPrefix,
+  journalKey,
+  movesKey,
+  parseSequence,
+} from '../level-ordered-keys.js';
 import { decodeValue, type LevelView } from '../level-view.js';
 import type { LevelWriter } from './level-writer.js';
 
@@ -72,6 +79,22 @@ export class LevelJournal implements Journal {
       const range = { gt: prefix, lt: before === undefined ? rangeEnd(prefix) : historyKey(place, tag, before) };
       // Only moves are stored under this prefix.
       return index.scan(range, limit, (_key, text) => decodeValue(text) as TagMove, { reverse: true });
+    });
+  }
+
+  losses(at: ImageKey): Promise<ReadonlyMap<Digest, number>> {
+    return this.#parts.read(async (index) => {
+      const losses = new Map<Digest, number>();
+      const id = index.residents.idOf(at.repository);
+      if (id === undefined) return losses;
+      const prefix = allHistoryPrefix({ id, image: at.image });
+      // Collects the losses and keeps no move.
+      await index.scan({ gt: prefix, lt: rangeEnd(prefix) }, Infinity, (_key, text) => {
+        const { was, at: when } = decodeValue(text) as TagMove;
+        if (was !== undefined) losses.set(was, Math.max(losses.get(was) ?? 0, when));
+        return undefined;
+      });
+      return losses;
     });
   }
 
