@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { basic, passwordOf, pushImage, startAccess, type AccessScene } from '../../support/access/access.js';
+import { basic, manage, passwordOf, pushImage, startAccess, type AccessScene } from '../../support/access/access.js';
 import { digest } from '../../support/content/content.js';
 import { listen, type Listening } from '../../support/servers/registry.js';
 import { documentsOf, runCommand, type RunOptions, type RunResult } from '../../support/servers/run-command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
+import { startSink } from '../../support/webhooks/sink.js';
 
 const cleanups = new Cleanups();
 let scene: AccessScene;
@@ -137,6 +138,36 @@ describe('a command that cannot do its work', () => {
       const { code, stderr } = await run('repositories create other --file -', { stdin });
       expect([code, stderr]).toEqual([1, expect.stringMatching(message)]);
     }
+  });
+});
+
+describe('webhooks test', () => {
+  it.each<[status: number | undefined, code: number, stderr: string]>([
+    [200, 0, ''],
+    [204, 0, ''],
+    [299, 0, ''],
+    [304, 1, 'artifactapi: webhook ci was answered with 304\n'],
+    [307, 1, 'artifactapi: webhook ci was answered with 307\n'],
+    [401, 1, 'artifactapi: webhook ci was answered with 401\n'],
+    [503, 1, 'artifactapi: webhook ci was answered with 503\n'],
+    [undefined, 1, 'artifactapi: webhook ci did not arrive: the connection was refused\n'],
+  ])('shows the answer %o of the receiver: exit code %i', async (status, code, stderr) => {
+    const receiver = await startSink();
+    cleanups.add(() => receiver.close());
+    if (status !== undefined) receiver.always(status);
+    // Nothing listens on port 1.
+    const url = status === undefined ? 'http://127.0.0.1:1/' : receiver.url;
+    const hook = { url, secret: 'a-secret-of-24-characters', format: 'cloudevents', events: ['push'] };
+    await manage(scene.as(basic('root')), 'POST', 'webhooks', { name: 'ci', ...hook });
+    const [shown, json] = [await run('webhooks test ci'), await run('webhooks test ci --json')];
+    await run('webhooks delete ci');
+    expect([shown.code, shown.stderr, json.code, json.stderr]).toEqual([code, stderr, code, stderr]);
+    expect(shown.stdout).toMatch(
+      status === undefined ? /^error: +the connection was refused$/m : `status:      ${status}\n`,
+    );
+    expect(documentsOf(json.stdout)[0]).toMatchObject(
+      status === undefined ? { error: 'the connection was refused' } : { status },
+    );
   });
 });
 

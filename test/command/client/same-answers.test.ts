@@ -78,7 +78,7 @@ const table: readonly (readonly [command: string, code?: number])[] = [
   ['webhooks'],
   ['webhooks show ci'],
   ['webhooks update ci --event tag --set previous_secret=null'],
-  ['webhooks test ci'],
+  ['webhooks test ci', 1],
   ['webhooks deliveries ci'],
   ['webhooks resend ci 1', 1],
   ['webhooks delete ci'],

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CommandIo } from '../../command-io.js';
+import { CommandError, type CommandIo } from '../../command-io.js';
 import type { Document } from '../api-client.js';
 import { addClientCommand, addCommandGroup, collect, type Run } from '../client-command.js';
 import type { Column } from '../format.js';
@@ -119,7 +119,8 @@ function addDeliveries(group: Command, io: CommandIo): void {
     io,
     {
       usage: 'test <webhook>',
-      description: 'Send the event "test" now and show the answer',
+      description: 'Send the event "test" now and show the answer; exit status 1 unless it is 2xx',
+      summary: 'Send the event "test" now and show the answer',
       examples: ['artifactapi webhooks test ci'],
     },
     async ({ client, output }, webhook) => {
@@ -130,6 +131,9 @@ function addDeliveries(group: Command, io: CommandIo): void {
         ['duration ms', 'duration_ms'],
         ['answer', 'answer'],
       ]);
+      const { status, error } = result;
+      if (typeof status !== 'number') throw new CommandError(`webhook ${webhook} did not arrive: ${String(error)}`);
+      if (status < 200 || status > 299) throw new CommandError(`webhook ${webhook} was answered with ${status}`);
     },
   );
   addClientCommand(
