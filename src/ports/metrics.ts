@@ -2,6 +2,6 @@
 export interface Metrics {
   /** The value of `Content-Type`. */
   readonly contentType: string;
-  /** Returns the present values. Waits until the metrics are loaded. */
+  /** Returns the present values. */
   getText(): Promise<string>;
 }

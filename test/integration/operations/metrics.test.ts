@@ -24,8 +24,6 @@ beforeAll(async () => {
     metrics: true,
   });
   root = scene.as(basic('root'));
-  // Counting starts when the metrics are loaded, which a scrape waits for.
-  await scrape();
   await pushImage(root, 'local/app');
   await scene.as(basic('reader'))('GET', '/v2/local/app/manifests/v1');
   await scene.as(basic('reader', 'wrong'))('GET', '/v2/local/app/manifests/v1');
