@@ -93,12 +93,16 @@ export class OnlineGarbageCollector implements GarbageCollector {
   /**
    * Finishes deletions that stopped between condemning bytes and forgetting them, because the process or the index
    * failed: such bytes cannot be pushed. Keeps bytes that are referenced again, because a power cut may have undone
-   * only the end of the first deletion. Deletes bytes with a candidate; quarantines bytes without one.
+   * only the end of the first deletion. Deletes bytes with a candidate; quarantines bytes without one. While bytes are
+   * kept, it only allows pushes of them again: a later pass deletes or quarantines them.
    */
   async recover(): Promise<void> {
     const { metadata, digestLocks } = this.#parts;
     for (const digest of await metadata.condemned()) {
-      await digestLocks.run(digest, () => this.#gate.run(() => this.#finish(digest)));
+      await digestLocks.run(digest, async () => {
+        const isFinished = await this.#gate.run(() => this.#finish(digest).then(() => true));
+        if (isFinished !== true) await metadata.apply([{ type: 'bytes.forget', digest }], { durable: true });
+      });
     }
   }
 

@@ -52,6 +52,40 @@ describe('bytes that are held', () => {
     expect(await collect()).toMatchObject({ blobsDeleted: 1 });
   });
 
+  describe('and whose deletion stopped earlier', () => {
+    /** Leaves condemned bytes, which are then held. Returns the function that releases them. */
+    async function holdCondemned(isCandidate: boolean): Promise<() => void> {
+      await pushBlobs(scene.writer(), app.image, [layer]);
+      const { metadata, collector } = scene.domain;
+      await drop();
+      for (const candidate of isCandidate ? [] : await metadata.candidates(Infinity, 10))
+        await metadata.apply([{ type: 'candidate.delete', candidate }], { durable: true });
+      await metadata.apply([{ type: 'bytes.condemn', digest: layerDigest }], { durable: true });
+      return collector.holds.hold();
+    }
+
+    it('can be pushed again after the next pass', async () => {
+      await holdCondemned(true);
+      await expect(pushBlobs(scene.writer(), 'other', [layer])).rejects.toThrow('try again');
+      await collect();
+      await pushBlobs(scene.writer(), 'other', [layer]);
+      expect(scene.domain.has(layerDigest)).toBe(true);
+    });
+
+    it.each([
+      { what: 'deleted, with a candidate', isCandidate: true, report: { blobsDeleted: 1, quarantined: 0 } },
+      { what: 'quarantined, without one', isCandidate: false, report: { blobsDeleted: 0, quarantined: 1 } },
+    ])('are $what, once they are released', async ({ isCandidate, report }) => {
+      const release = await holdCondemned(isCandidate);
+      advance(grace + hour);
+      expect(await collect()).toMatchObject({ blobsDeleted: 0, quarantined: 0 });
+      expect(scene.domain.has(layerDigest)).toBe(true);
+      release();
+      advance(grace + hour);
+      expect(await collect()).toMatchObject(report);
+    });
+  });
+
   it('are held only once a running deletion has ended; the rest of its pass is postponed', async () => {
     const layers = [layer, Buffer.from('another layer')];
     await pushBlobs(scene.writer(), app.image, layers);
