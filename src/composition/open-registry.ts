@@ -16,7 +16,7 @@ import { RateLimiter } from '../http/limits/rate-limit.js';
 import { optionsOfFolder, type FolderOwner } from './folder-owner.js';
 import { addNumbers } from './live-numbers.js';
 import { registerContentJobs } from './content-jobs.js';
-import { createSharedParts } from './shared-parts.js';
+import { createSharedParts, type Collection } from './shared-parts.js';
 import type { OpenRegistry } from './open-parts.js';
 import { openAudit } from './open-audit.js';
 import { openStores, type Stores } from './open-stores.js';
@@ -90,7 +90,7 @@ async function openOn(
   closers.add('audit file', () => audit?.close());
   const access = await CurrentAccess.open(options, { ...stores, runtime, owner });
   closers.add('access control', () => access.close());
-  const collection = { collect: () => garbage.collect(), isHeld: () => garbage.holds.isHeld };
+  const collection: Collection = { collect: (options) => garbage.collect(options), isHeld: () => garbage.holds.isHeld };
   const { shared, pushedBlobs: blobs, onDeletedBytes } = createSharedParts(stores, live, runtime, collection);
   const pullCounts = new PullCounts({ ...shared });
   closers.add('counts of pulls', () => pullCounts.close());

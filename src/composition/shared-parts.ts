@@ -24,6 +24,9 @@ export interface SharedParts extends Stores {
   readonly digestLocks: KeyedMutex;
 }
 
+/** What making room needs of the garbage collector. */
+export type Collection = Pick<TrashRoomParts, 'collect' | 'isHeld'>;
+
 /**
  * Creates the parts that all repositories share.
  * `pushedBlobs` is the store for pushes, which empty the trash when the disk is full. Caches make room themselves, and counts
@@ -33,7 +36,7 @@ export function createSharedParts(
   stores: Stores,
   live: LiveOptions,
   runtime: Runtime,
-  collection: Pick<TrashRoomParts, 'collect' | 'isHeld'>,
+  collection: Collection,
 ): {
   readonly shared: SharedParts;
   readonly pushedBlobs: BlobStore;

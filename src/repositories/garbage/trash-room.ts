@@ -1,5 +1,6 @@
 import type { BlobStore } from '../../ports/bytes.js';
 import type { MetadataStore, MetadataWriter, WriteOptions } from '../../ports/metadata.js';
+import type { CollectOptions } from '../../ports/garbage.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { EmptiedTrash, TrashItem } from '../../ports/trash.js';
 import { isInsufficientStorage } from '../../protocol/errors.js';
@@ -16,15 +17,15 @@ export interface TrashRoomParts {
   readonly blobs: Pick<BlobStore, 'ensureRoom'>;
   readonly metadata: MetadataWriter & Pick<MetadataStore, 'trash'>;
   readonly runtime: Runtime;
-  /** Content that was deleted longer ago than this can be freed at once. */
+  /** The grace period of the collector: what was deleted longer ago is freed without shortening it. */
   readonly graceMs: number;
   /** Returns whether bytes are kept for now, whatever refers to them. */
   readonly isHeld: () => boolean;
   /** Frees bytes that nothing refers to. */
-  readonly collect: () => Promise<unknown>;
+  readonly collect: (options?: Pick<CollectOptions, 'graceMs'>) => Promise<unknown>;
 }
 
-/** Empties the trash before it expires when the disk is full. */
+/** Empties the trash before it expires when the disk is full, the oldest deletions first. */
 export class TrashRoom {
   readonly #parts: TrashRoomParts;
   readonly #making = new SingleFlight<void>();
@@ -59,25 +60,29 @@ export class TrashRoom {
     }
   }
 
-  /** Deletes the oldest items that free this many bytes and that the collector may free at once. */
+  /**
+   * Deletes the oldest items that free this many bytes. Shortens the grace period if a recent one is needed: a full disk
+   * refuses every push, and someone who deletes images then expects room. Blobs of running pushes stay.
+   */
   async #makeRoom(missingBytes: number): Promise<void> {
     const { metadata, runtime, graceMs, collect, isHeld } = this.#parts;
     // Nothing can be freed while a backup copies the blobs.
     if (isHeld()) return;
-    const before = runtime.now() - graceMs;
-    const items = await metadata.trash.expired(Number.MAX_SAFE_INTEGER, Infinity);
-    const old = items.filter(({ deletedAt }) => deletedAt < before).sort((a, b) => a.deletedAt - b.deletedAt);
+    const items = (await metadata.trash.expired(Number.MAX_SAFE_INTEGER, Infinity)).toSorted(
+      (a, b) => a.deletedAt - b.deletedAt,
+    );
     let freedBytes = 0;
-    const enough = old.findIndex(({ bytes }) => (freedBytes += bytes) >= missingBytes);
+    const enough = items.findIndex(({ bytes }) => (freedBytes += bytes) >= missingBytes);
     // If emptying the whole trash would not suffice, keep it.
     if (enough < 0) return;
-    const doomed = old.slice(0, enough + 1);
+    const doomed = items.slice(0, enough + 1);
     const emptied: EmptiedTrash = { emptiedAt: runtime.now(), manifests: doomed.length, bytes: freedBytesOf(doomed) };
     runtime.log.warn({ missingBytes, ...emptied }, 'disk full: trash emptied before it expired');
     await dropTrash(metadata, doomed, { actor: system, at: emptied.emptiedAt });
     this.#lastEmptied = emptied;
     runtime.emit('trash.emptied', emptied);
-    await collect();
+    const isRecent = doomed.some(({ deletedAt }) => deletedAt >= emptied.emptiedAt - graceMs);
+    await collect(isRecent ? { graceMs: 0 } : {});
   }
 }
 

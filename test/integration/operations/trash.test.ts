@@ -243,7 +243,7 @@ describe('the trash of a local repository', () => {
     expect(await server.registry.collectGarbage()).toMatchObject({ blobsDeleted: 3 });
   });
 
-  it('is emptied before it expires when the disk is full, but not of what was deleted within the grace period', async () => {
+  it('is emptied before it expires when the disk is full, of the oldest deletions first and of no more than a push needs', async () => {
     const folder = await makeScratchFolder();
     cleanups.add(() => removeScratchFolder(folder));
     const disk = await SmallDisk.open(folder, 1_000_000, 0);
@@ -272,6 +272,11 @@ describe('the trash of a local repository', () => {
     const refused = await client.post(`/v2/${name}/blobs/uploads/?digest=${digest(tooLarge)}`, { body: tooLarge });
     expect([refused.status, refused.codes]).toEqual([507, ['UNAVAILABLE']]);
     expect(await trash()).toHaveLength(1);
+    // What was deleted just now goes too, if the push needs it.
+    clock.advance(day / 24);
+    await push(imageOf('last', 350_000), 'last');
+    expect(await trash()).toEqual([]);
+    expect(emptied).toMatchObject([{ manifests: 1 }, { manifests: 1 }]);
   });
 
   it('stays when an upload announces more than emptying it could make room for, or than the registry takes', async () => {
