@@ -27,6 +27,36 @@ const session = {
   required: ['principal', 'may', 'mode', 'registry', 'login'],
 };
 
+const time = { type: 'string', format: 'date-time' };
+const sessions = {
+  type: 'object',
+  properties: {
+    sessions: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          id: text,
+          user: text,
+          source: { enum: ['htpasswd', 'account', 'oidc'] },
+          created_at: time,
+          seen_at: time,
+          address: text,
+          agent: text,
+          current: flag,
+        },
+        required: ['id', 'user', 'source', 'created_at', 'seen_at', 'address', 'current'],
+      },
+    },
+  },
+  required: ['sessions'],
+};
+const ended = {
+  type: 'object',
+  properties: { ended: { type: 'integer', minimum: 0 } },
+  required: ['ended'],
+};
+
 /** The operations on sessions. */
 export const sessionOperations = {
   'session.get': { answers: { 200: { schema: session } } },
@@ -36,5 +66,8 @@ export const sessionOperations = {
     },
     answers: { 200: { schema: session, headers: ['Set-Cookie'] } },
   },
+  'session.list': { answers: { 200: { schema: sessions } } },
+  'session.endAll': { answers: { 200: { schema: ended } } },
+  'session.end': { answers: { 204: {} } },
   'session.delete': { answers: { 204: { headers: ['Set-Cookie'] } } },
 };

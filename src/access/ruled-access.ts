@@ -88,6 +88,8 @@ export class RuledAccess implements AccessControl {
       start: (principal, client) => sessions.start(principal, client),
       identify: (value) => sessions.identify(value),
       end: (value) => sessions.end(value),
+      list: (filter) => sessions.list(filter),
+      endAll: (filter) => sessions.endAll(filter),
     };
     this.tokens = parts.tokens && {
       login,

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import type { ClientInfo, Identity, IdentitySource, Principal, SessionKeeper } from '../ports/access.js';
+import type { Identity, IdentitySource, Principal, Session, SessionClient, SessionKeeper } from '../ports/access.js';
 import type { Documents } from '../ports/documents.js';
 import type { Change, MetadataWriter } from '../ports/metadata.js';
 import type { Runtime } from '../ports/runtime.js';
@@ -27,6 +27,7 @@ interface StoredSession {
   readonly createdAt: number;
   readonly seenAt: number;
   readonly address: string;
+  readonly agent?: string | undefined;
 }
 
 /** The dependencies of `Sessions`. */
@@ -47,14 +48,14 @@ export class Sessions implements SessionKeeper {
     this.#parts = parts;
   }
 
-  async start({ id, source, stamp }: Principal, { address }: Pick<ClientInfo, 'address'>): Promise<string> {
+  async start({ id, source, stamp }: Principal, { address, agent }: SessionClient): Promise<string> {
     if (source === undefined || stamp === undefined) {
       const message = 'this login cannot have a session: use a password, or a token of an account';
       throw new RegistryError('UNSUPPORTED', { status: 400, message });
     }
     const now = this.#parts.runtime.now();
     const value = `aas_${randomBytes(secretBytes).toString('base64url')}`;
-    const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address };
+    const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address, agent };
     await this.#starts.run(async () => {
       await this.#apply([...(await this.#surplus(id, now)), put(hash(value), session)], true);
     });
@@ -85,12 +86,38 @@ export class Sessions implements SessionKeeper {
     if (valuePattern.test(value)) await this.#apply([remove(hash(value))], true);
   }
 
+  async list({ user, value = '' }: Parameters<SessionKeeper['list']>[0]): Promise<readonly Session[]> {
+    const current = hash(value);
+    const now = this.#parts.runtime.now();
+    return (await this.#all())
+      .filter(({ session }) => !isOver(session, now) && (user === undefined || session.user === user))
+      .sort((one, other) => other.session.createdAt - one.session.createdAt)
+      .map(({ id, session: { stamp: _stamp, ...shown } }) => ({ id, ...shown, isCurrent: id === current }));
+  }
+
+  async endAll({ user, id: wanted }: Parameters<SessionKeeper['endAll']>[0]): Promise<number> {
+    const now = this.#parts.runtime.now();
+    const found = (await this.#all()).filter(
+      ({ id, session }) =>
+        !isOver(session, now) && (wanted ?? id) === id && (user === undefined || session.user === user),
+    );
+    if (found.length > 0) {
+      await this.#apply(
+        found.map(({ id }) => remove(id)),
+        true,
+      );
+    }
+    return found.length;
+  }
+
+  async #all(): Promise<readonly { readonly id: string; readonly session: StoredSession }[]> {
+    const documents = await this.#parts.metadata.documents('session');
+    return documents.map(({ id, value }) => ({ id, session: value as StoredSession }));
+  }
+
   /** Returns the removal of sessions that are over, and of those that a login of the user leaves no room for. */
   async #surplus(user: string, now: number): Promise<readonly Change[]> {
-    const all = (await this.#parts.metadata.documents('session')).map(({ id, value }) => ({
-      id,
-      session: value as StoredSession,
-    }));
+    const all = await this.#all();
     const over = all.filter(({ session }) => isOver(session, now));
     const live = all
       .filter(({ session }) => !isOver(session, now))

@@ -161,10 +161,39 @@ export interface SessionKeeper {
    * Returns the secret value of a new session.
    * @throws RegistryError UNSUPPORTED for a login that cannot be checked again later.
    */
-  start(principal: Principal, client: Pick<ClientInfo, 'address'>): Promise<string>;
+  start(principal: Principal, client: SessionClient): Promise<string>;
   /** Returns who has the session. `undefined`: it has ended, as it does with the password or token of its login. */
   identify(value: string): Promise<Principal | undefined>;
   end(value: string): Promise<void>;
+  /**
+   * Lists the sessions of a user, or of everyone, newest first.
+   * @param filter.value the value of the session that asks.
+   */
+  list(filter: {
+    readonly user?: string | undefined;
+    readonly value?: string | undefined;
+  }): Promise<readonly Session[]>;
+  /** Ends the session with an id, or all sessions, of a user or of everyone. Returns how many it ended. */
+  endAll(filter: { readonly user?: string | undefined; readonly id?: string | undefined }): Promise<number>;
+}
+
+/** The browser that logs in. */
+export interface SessionClient extends Pick<ClientInfo, 'address'> {
+  /** Its `User-Agent`. */
+  readonly agent?: string | undefined;
+}
+
+/** A login to the web UI, without its secret. */
+export interface Session extends SessionClient {
+  /** The SHA-256 of its value, in hexadecimal. */
+  readonly id: string;
+  readonly user: string;
+  readonly source: IdentitySource['kind'];
+  readonly createdAt: number;
+  /** When it was last used, to the minute. */
+  readonly seenAt: number;
+  /** Whether the request that lists the sessions has it. */
+  readonly isCurrent: boolean;
 }
 
 /** Checks a name and a password or token. */

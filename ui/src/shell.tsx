@@ -185,8 +185,10 @@ function User(): VNode | null {
   };
   return (
     <span class="user">
-      <Icon name="user" />
-      <span>{principal.id}</span>
+      <a href="#/account" title="My account">
+        <Icon name="user" />
+        <span>{principal.id}</span>
+      </a>
       {principal.via === 'session' ? (
         <button type="button" onClick={() => void leave()}>
           Log out

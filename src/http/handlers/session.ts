@@ -1,14 +1,15 @@
 import type { AccessControl, ClientInfo, Principal } from '../../ports/access.js';
 import type { SessionDocument } from '../../protocol/documents/session.js';
-import { RegistryError } from '../../protocol/errors.js';
 import { decodeLogin } from '../../protocol/tables/session-documents.js';
 import type { sessionEndpoints } from '../../protocol/tables/session-endpoints.js';
 import type { ManagementParams } from '../../protocol/tables/management.js';
+import { userAgentOf } from '../audit-notes.js';
 import type { Handler } from '../exchange.js';
 import { readDocument } from '../bodies/document.js';
 import { readSessionCookie, refuseForeignLogin, writeSessionCookie } from '../clients/session-cookie.js';
 import type { RateLimiter } from '../limits/rate-limit.js';
 import { jsonReply } from '../reply.js';
+import { createSessionListHandlers, keeperOf, noStore } from './session-list.js';
 
 /** The dependencies of `createSessionHandlers`. */
 export interface SessionParts {
@@ -36,12 +37,12 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
       const { req, client } = exchange;
       refuseForeignLogin(req, client);
       const { username, password } = decodeLogin(await readDocument(exchange));
-      if (access.sessions === undefined) throw noLogins();
-      const principal = await access.sessions.login(username, password, client);
+      const sessions = keeperOf(access);
+      const principal = await sessions.login(username, password, client);
       rates.admitPrincipal(principal);
-      const value = await access.sessions.start(principal, client);
+      const value = await sessions.start(principal, { address: client.address, agent: userAgentOf(req) });
       // A cookie that the browser already had, perhaps from someone else, is of no use afterwards.
-      await access.sessions.end(readSessionCookie(req, client) ?? '');
+      await sessions.end(readSessionCookie(req, client) ?? '');
       const shown = await describeSession(access, facts, { ...principal, via: 'session' }, client);
       return jsonReply(200, shown, { ...noStore, 'Set-Cookie': writeSessionCookie(req, client, value) });
     },
@@ -49,18 +50,9 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
       await parts().access.sessions?.end(readSessionCookie(req, client) ?? '');
       return { status: 204, headers: { ...noStore, 'Set-Cookie': writeSessionCookie(req, client, undefined) } };
     },
+    ...createSessionListHandlers(() => parts().access),
   };
 }
-
-function noLogins(): RegistryError {
-  return new RegistryError('UNSUPPORTED', {
-    status: 404,
-    message: 'this registry has no users: set rules in the option access to log in',
-  });
-}
-
-/** Answers about a person are for this person only. */
-const noStore = { 'Cache-Control': 'no-store' };
 
 async function describeSession(
   access: AccessControl,

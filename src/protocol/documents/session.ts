@@ -31,3 +31,21 @@ export interface SessionDocument {
     readonly url?: string;
   };
 }
+
+/** Logins to the web UI, newest first. */
+export interface SessionListDocument {
+  readonly sessions: readonly {
+    readonly id: string;
+    readonly user: string;
+    /** Who checked the login: `htpasswd`, `account` or `oidc`. */
+    readonly source: string;
+    readonly created_at: string;
+    /** The last request, to the minute. */
+    readonly seen_at: string;
+    readonly address: string;
+    /** The `User-Agent` of the browser. */
+    readonly agent?: string;
+    /** Whether the caller uses it now. */
+    readonly current: boolean;
+  }[];
+}

@@ -221,6 +221,9 @@ export const accessCheckQuery: Query = [
   },
 ];
 
+/** The parameters of `session.list` and `session.endAll`. */
+export const sessionsQuery: Query = [{ name: 'user', description: 'The name of a user.' }];
+
 /** The figures that `statistics.get` returns. */
 export const statisticsSeries = [
   'bytes',

@@ -27,6 +27,7 @@ import {
   type WireName,
 } from '../names.js';
 import { jobIdPattern, parseJobId } from './job-documents.js';
+import { loginIdPattern, parseLoginId } from './session-documents.js';
 import { parseSyncName } from './sync-documents.js';
 import { deliveryPattern, parseDelivery, parseWebhookName } from './webhook-documents.js';
 import type { QueryParameter } from './query-parameters.js';
@@ -73,6 +74,7 @@ interface Placeholders {
   sync: string;
   webhook: string;
   delivery: number;
+  login: string;
 }
 
 type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -100,6 +102,7 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   sync: parseSyncName,
   webhook: parseWebhookName,
   delivery: parseDelivery,
+  login: parseLoginId,
 };
 
 /** The patterns of placeholders for the OpenAPI document. The parsers also check lengths. */
@@ -117,6 +120,7 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   sync: repositoryNamePattern,
   webhook: repositoryNamePattern,
   delivery: deliveryPattern,
+  login: loginIdPattern,
 };
 
 /** Twice the length that a name, a digest and the literal segments need. */

@@ -1,3 +1,4 @@
+import { sessionsQuery } from './query-parameters.js';
 import type { Endpoint } from './route-table.js';
 
 /** Operations of the management API for people who use the web UI. */
@@ -25,5 +26,33 @@ export const sessionEndpoints = [
     access: 'anyone',
     spec: 'artifactapi',
     summary: 'Ends the session of the cookie: 204.',
+  },
+  {
+    op: 'session.list',
+    method: 'GET',
+    path: '/api/v1/sessions',
+    access: 'login',
+    spec: 'artifactapi',
+    query: sessionsQuery,
+    summary: 'Lists logins to the web UI: those of the caller; those of everyone, or of `user`, to administrators.',
+  },
+  {
+    op: 'session.endAll',
+    method: 'DELETE',
+    path: '/api/v1/sessions',
+    access: 'login',
+    spec: 'artifactapi',
+    query: sessionsQuery,
+    summary: 'Ends all sessions of the caller, or of `user` for administrators.',
+    change: 'session.ended',
+  },
+  {
+    op: 'session.end',
+    method: 'DELETE',
+    path: '/api/v1/sessions/:login',
+    access: 'login',
+    spec: 'artifactapi',
+    summary: 'Ends a session of the caller, or any for administrators: 204.',
+    change: 'session.ended',
   },
 ] as const satisfies readonly Endpoint[];

@@ -41,6 +41,9 @@ const withoutCommand: readonly string[] = [
   'session.get',
   'session.create',
   'session.delete',
+  'session.list',
+  'session.endAll',
+  'session.end',
   // For dashboards and the web UI.
   'statistics.get',
   'request.list',

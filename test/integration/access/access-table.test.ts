@@ -72,6 +72,9 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'session.get':         [200, 200, 200, 200, 200, 200, 200, 401, 401, 200, 200, 200, 200],
   'session.create':      [200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200],
   'session.delete':      [204, 204, 204, 204, 204, 204, 204, 401, 401, 204, 204, 204, 204],
+  'session.list':        [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'session.endAll':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
+  'session.end':         [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 404, 404],
   'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'repository.get':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -153,6 +156,8 @@ const recorded: Partial<Record<Op, readonly string[]>> = {
   'repository.replace': ['repository.replaced'],
   'repository.delete': ['repository.deleted'],
   'archive.import': ['manifest.pushed', 'tag.moved'],
+  'session.end': ['session.ended'],
+  'session.endAll': ['session.ended'],
   'cache.purge': ['cache.purged'],
   'garbage.collect': ['job.created'],
   'quarantine.restore': ['quarantine.restored'],
@@ -213,6 +218,7 @@ interface Content {
   readonly sync: string;
   readonly webhook: string;
   readonly delivery: string;
+  readonly login: string;
 }
 
 /** What goes along with a request: the query, and a body where one is needed. */
@@ -444,7 +450,14 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     sync: '',
     webhook: '',
     delivery: '1',
+    login: '',
   };
+  if (path.includes(':login')) {
+    const { sessions } = (await root('GET', '/api/v1/sessions')).json() as { sessions: readonly { id: string }[] };
+    if (sessions[0] !== undefined) return { ...content, login: sessions[0].id };
+    await manage(scene.ask, 'POST', 'session', { username: 'root', password: 'password of root' }, 200);
+    return makeContent({ path, op } as Endpoint);
+  }
   if (path.includes(':name') || op === 'explain.get') {
     const pushed = await pushImage(root, name);
     const upload = await root('POST', `/v2/${name}/blobs/uploads/`);

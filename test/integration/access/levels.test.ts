@@ -18,6 +18,7 @@ const params = {
   sync: 'none',
   webhook: 'none',
   delivery: '1',
+  login: 'a'.repeat(64),
 };
 /** What anyone who is logged in may ask for: `login`, and what is open to all. */
 const forUsers = new Set(['none', 'anyone', 'login']);

@@ -291,6 +291,7 @@ describe('an unknown query parameter', () => {
         sync: 'nightly',
         webhook: 'ci',
         delivery: '1',
+        login: 'a'.repeat(64),
       };
       const at = buildPath(path, { ...params, digest: `sha256:${'0'.repeat(64)}` });
       const answer = await client.send(method, `${at}?grace_seconds=0&n=1`);

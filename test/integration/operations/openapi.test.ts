@@ -127,6 +127,10 @@ describe('docs/openapi.json', () => {
     const served = await exchange('GET', `${api}/openapi.json`, 200);
     expect(JSON.parse(served.body.toString())).toEqual(document);
     await post('/session', { username: 'root', password: 'password of root' }, 200);
+    const listed = await exchange('GET', `${api}/sessions`, 200);
+    const { sessions } = JSON.parse(listed.body.toString()) as { sessions: readonly { id: string }[] };
+    await exchange('DELETE', `${api}/sessions/${sessions[0]?.id}`, 204);
+    await exchange('DELETE', `${api}/sessions`, 200);
     await exchange('DELETE', `${api}/session`, 204);
     await exchange('HEAD', '/v2/', 200);
     await exchange('GET', '/v2/token?scope=repository:local/team/app:pull&service=x&offline_token=true', 200);

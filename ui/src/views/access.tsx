@@ -16,20 +16,30 @@ import { useAnswer } from '../use-answer.ts';
 import { AccessCheck } from './access-check.tsx';
 import { AccessRules, wordsOf } from './access-rules.tsx';
 import { Account } from './account.tsx';
+import { Sessions } from './sessions.tsx';
 
 const tabs = [
   { key: 'accounts', title: 'Accounts', href: '#/access' },
   { key: 'rules', title: 'Rules', href: '#/access/rules' },
+  { key: 'sessions', title: 'Sessions', href: '#/access/sessions' },
   { key: 'check', title: 'What may X do?', href: '#/access/check' },
 ] as const;
 
-/** Access control: accounts with their tokens, rules, and what they allow a person. */
+/** Access control: accounts with their tokens, rules, sessions, and what they allow a person. */
 export function Access({ rest: [tab = 'accounts', name], query }: ViewProps): VNode {
   if (tab === 'accounts' && name !== undefined) return <Account name={name} />;
   return (
     <Page title="Access">
       <Tabs label="Access control" tabs={tabs} current={tab} />
-      {tab === 'rules' ? <AccessRules /> : tab === 'check' ? <AccessCheck query={query} /> : <Accounts />}
+      {tab === 'rules' ? (
+        <AccessRules />
+      ) : tab === 'sessions' ? (
+        <Sessions />
+      ) : tab === 'check' ? (
+        <AccessCheck query={query} />
+      ) : (
+        <Accounts />
+      )}
     </Page>
   );
 }

@@ -1,0 +1,70 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { htpasswdOf, json, passwordOf } from '../test/support/access/access.js';
+import { makeScratchFolder, removeScratchFolder } from '../test/support/storage/scratch.js';
+import { launchBrowser, openWindow } from './support/browser.js';
+import { checkView, type ViewRow } from './support/check-view.js';
+import { startUi, type UiScene } from './support/scene.js';
+
+let browser: Browser;
+let folder: string;
+let scene: UiScene;
+/** A registry whose application knows one user. */
+let known: UiScene;
+
+beforeAll(async () => {
+  browser = await launchBrowser();
+  folder = await makeScratchFolder();
+  const htpasswd = path.join(folder, 'users');
+  await writeFile(htpasswd, htpasswdOf(['root', 'ana']));
+  const rules = [{ users: ['root'], allow: ['admin'] }] as const;
+  scene = await startUi({ access: { htpasswd, rules } });
+  known = await startUi({ access: { htpasswd, rules, authenticate: () => ({ id: 'root', groups: ['operators'] }) } });
+  for (const place of [scene, known]) for (const user of ['root', 'ana']) await logIn(place, user);
+});
+afterAll(async () => {
+  await browser.close();
+  await scene.close();
+  await known.close();
+  await removeScratchFolder(folder);
+});
+
+/** Logs in from another program. */
+async function logIn({ client }: UiScene, username: string): Promise<void> {
+  const body = JSON.stringify({ username, password: passwordOf(username) });
+  const headers = { ...json, 'User-Agent': `Mozilla/5.0 (X11; Linux x86_64) Of-${username}/1.0` };
+  expect((await client.post('/api/v1/session', { headers, body })).status).toBe(200);
+}
+
+const views: readonly ViewRow[] = [
+  ['my-account', '#/account', 'Of-root'],
+  ['sessions', '#/access/sessions', 'Of-ana'],
+];
+
+it.each(views)('the view %s is accessible, fits the window and is silent in all looks', (...view) =>
+  checkView(browser, known, view),
+);
+
+it('a user ends a session elsewhere, and then logs out everywhere', async () => {
+  const { page, context, messages, foreign } = await openWindow(browser, scene.origin);
+  await page.goto(`${scene.page}#/account`);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByLabel('User name').fill('ana');
+  await page.getByLabel('Password or token').fill(passwordOf('ana'));
+  await page.getByRole('dialog').getByRole('button', { name: 'Log in' }).click();
+  await page.getByText('in this browser').waitFor();
+  const elsewhere = page.getByRole('row').filter({ hasText: 'Of-ana' });
+  await elsewhere.getByRole('button').click();
+  await page.getByRole('dialog', { name: 'End the session of ana?' }).getByRole('button', { name: 'End' }).click();
+  await elsewhere.waitFor({ state: 'detached' });
+  await page.getByRole('row').filter({ hasText: 'this one' }).waitFor();
+  expect(await page.getByRole('row').filter({ hasText: 'Of-root' }).count()).toBe(0);
+  await page.getByRole('button', { name: 'Log out everywhere' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Log out everywhere' }).click();
+  await page.getByText('You are not logged in.').waitFor();
+  await page.getByRole('button', { name: 'Log in' }).waitFor();
+  expect([messages, foreign]).toEqual([[], []]);
+  await context.close();
+});

@@ -1,0 +1,38 @@
+import type { VNode } from 'preact';
+import { Facts, Page, Section } from '../parts/page.tsx';
+import { Empty } from '../parts/problem.tsx';
+import { session } from '../session.ts';
+import { Sessions } from './sessions.tsx';
+
+const logins: Readonly<Record<string, string>> = {
+  session: 'in this browser',
+  host: 'by your application',
+  basic: 'with a password that the browser keeps',
+};
+
+/** The user of the page: groups and sessions. */
+export function MyAccount(): VNode {
+  const { principal } = session.value ?? {};
+  if (principal === null || principal === undefined) {
+    return (
+      <Page title="My account">
+        <Empty>You are not logged in.</Empty>
+      </Page>
+    );
+  }
+  const { id, groups, via } = principal;
+  return (
+    <Page title="My account">
+      <Facts
+        facts={[
+          ['User name', id],
+          ['Groups', groups.length === 0 ? 'none' : groups.join(', ')],
+          ['Logged in', logins[via] ?? via],
+        ]}
+      />
+      <Section title="Sessions">
+        <Sessions user={id} />
+      </Section>
+    </Page>
+  );
+}
