@@ -6,7 +6,9 @@ import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import type { Accounts } from './accounts.js';
 import type { Actor } from './journal.js';
+import type { Session, SessionClient } from './sessions.js';
 
+export type { Session, SessionClient } from './sessions.js';
 export type { Account, Accounts, AccountSettings, AccountToken } from './accounts.js';
 
 /**
@@ -175,25 +177,6 @@ export interface SessionKeeper {
   }): Promise<readonly Session[]>;
   /** Ends the session with an id, or all sessions, of a user or of everyone. Returns how many it ended. */
   endAll(filter: { readonly user?: string | undefined; readonly id?: string | undefined }): Promise<number>;
-}
-
-/** The browser that logs in. */
-export interface SessionClient extends Pick<ClientInfo, 'address'> {
-  /** Its `User-Agent`. */
-  readonly agent?: string | undefined;
-}
-
-/** A login to the web UI, without its secret. */
-export interface Session extends SessionClient {
-  /** The SHA-256 of its value, in hexadecimal. */
-  readonly id: string;
-  readonly user: string;
-  readonly source: IdentitySource['kind'];
-  readonly createdAt: number;
-  /** When it was last used, to the minute. */
-  readonly seenAt: number;
-  /** Whether the request that lists the sessions has it. */
-  readonly isCurrent: boolean;
 }
 
 /** Checks a name and a password or token. */
