@@ -12,7 +12,11 @@ export interface RepositoryDocument {
   readonly url?: string;
   readonly upstream?: string;
   readonly cache?: boolean;
-  readonly members?: readonly string[];
+  readonly members?: readonly {
+    readonly name: string;
+    readonly include: readonly string[];
+    readonly exclude: readonly string[];
+  }[];
   readonly push_to?: string;
   readonly has_credentials?: boolean;
   readonly [setting: string]: unknown;

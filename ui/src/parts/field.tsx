@@ -38,10 +38,57 @@ export function TextField({
         aria-describedby={`${id}-help`}
         onInput={(event) => onInput(event.currentTarget.value)}
       />
-      <p id={`${id}-help`} class={problem === undefined ? 'faint' : 'wrong'}>
-        {problem ?? help}
-      </p>
+      <Help id={id} help={help} problem={problem} />
     </div>
+  );
+}
+
+/** A field for several lines, with its label. */
+export function AreaField({
+  label,
+  value,
+  onInput,
+  help,
+  problem,
+}: {
+  readonly label: string;
+  readonly value: string;
+  readonly onInput: (value: string) => void;
+  readonly help?: ComponentChildren;
+  readonly problem?: string | undefined;
+}): VNode {
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <textarea
+        id={id}
+        rows={3}
+        spellcheck={false}
+        value={value}
+        aria-invalid={problem !== undefined}
+        aria-describedby={`${id}-help`}
+        onInput={(event) => onInput(event.currentTarget.value)}
+      />
+      <Help id={id} help={help} problem={problem} />
+    </div>
+  );
+}
+
+function Help({
+  id,
+  help,
+  problem,
+}: {
+  readonly id: string;
+  readonly help: ComponentChildren;
+  readonly problem: string | undefined;
+}): VNode {
+  return (
+    <p id={`${id}-help`}>
+      {problem === undefined ? undefined : <span class="wrong">{problem}. </span>}
+      <span class="faint">{help}</span>
+    </p>
   );
 }
 
@@ -51,6 +98,8 @@ export function SelectField({
   value,
   options,
   onChange,
+  help,
+  problem,
   isCompact = false,
 }: {
   readonly label: string;
@@ -58,6 +107,8 @@ export function SelectField({
   /** Values with their texts. */
   readonly options: readonly (readonly [value: string, text: string])[];
   readonly onChange: (value: string) => void;
+  readonly help?: ComponentChildren;
+  readonly problem?: string | undefined;
   /** Whether only screen readers get the label. */
   readonly isCompact?: boolean;
 }): VNode {
@@ -67,13 +118,19 @@ export function SelectField({
       <label for={id} class={isCompact ? 'hidden' : ''}>
         {label}
       </label>
-      <select id={id} value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+      <select
+        id={id}
+        value={value}
+        {...(isCompact ? {} : { 'aria-describedby': `${id}-help`, 'aria-invalid': problem !== undefined })}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      >
         {options.map(([option, text]) => (
           <option key={option} value={option}>
             {text}
           </option>
         ))}
       </select>
+      {isCompact ? undefined : <Help id={id} help={help} problem={problem} />}
     </div>
   );
 }
@@ -83,16 +140,34 @@ export function CheckField({
   label,
   checked,
   onChange,
+  help,
+  problem,
 }: {
   readonly label: string;
   readonly checked: boolean;
   readonly onChange: (checked: boolean) => void;
+  readonly help?: ComponentChildren;
+  readonly problem?: string | undefined;
 }): VNode {
-  return (
+  const id = useId();
+  const isPlain = help === undefined && problem === undefined;
+  const field = (
     <label class="check">
-      <input type="checkbox" checked={checked} onChange={(event) => onChange(event.currentTarget.checked)} />
+      <input
+        type="checkbox"
+        checked={checked}
+        {...(isPlain ? {} : { 'aria-describedby': `${id}-help` })}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
       {label}
     </label>
+  );
+  if (isPlain) return field;
+  return (
+    <div class="field">
+      {field}
+      <Help id={id} help={help} problem={problem} />
+    </div>
   );
 }
 
