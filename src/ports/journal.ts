@@ -87,4 +87,9 @@ export interface Journal {
    * while there is more.
    */
   trim(limits: { readonly before: number; readonly maxEntries: number }): Promise<boolean>;
+  /**
+   * Returns the highest number that `trim` has removed; 0 if it removed none. Changes in the same write as the removal. A
+   * reader whose cursor is smaller has missed entries.
+   */
+  trimmedTo(): Promise<number>;
 }

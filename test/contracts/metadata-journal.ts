@@ -205,6 +205,28 @@ export function journal(store: () => MetadataStore): void {
     expect(last?.seq).toBeGreaterThan(before?.seq ?? Infinity);
   });
 
+  it('reports the highest number that was trimmed, and nothing while only drafts are missing', async () => {
+    const seqs = async (): Promise<number[]> => (await entries()).map(({ seq }) => seq);
+    expect(await store().journal.trimmedTo()).toBe(0);
+    for (let i = 1; i <= 6; i++) await write(i, [record('rule', `r${i}`)]);
+    // Refused writes may use up numbers.
+    expect(await write(7, [...putManifest('n'), tag('t', 'unknown')])).toBe(false);
+    await write(8, [record('rule', 'r8')]);
+    expect(await store().journal.trimmedTo()).toBe(0);
+    const all = await seqs();
+    for (const limits of [
+      { before: 3, maxEntries: 100 },
+      { before: 2, maxEntries: 100 },
+      { before: 6, maxEntries: 100 },
+      { before: 1000, maxEntries: 100 },
+    ]) {
+      while (await store().journal.trim(limits));
+      const left = await seqs();
+      expect(await store().journal.trimmedTo()).toBe(all.filter((seq) => !left.includes(seq)).at(-1));
+    }
+    expect(await seqs()).toEqual(all.slice(-1));
+  });
+
   it('forgets the history of a deleted tag with the entry of its deletion, unless the tag came back', async () => {
     await write(1, putManifest('m', {}, 'gone', 'back'));
     await write(2, [

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { repairIndex } from '../../src/storage/level/database/level-repair.js';
+import { admin } from '../support/access/callers.js';
 import { at, digest, link, putManifest, repository, tagName, unlink } from '../contracts/metadata-samples.js';
 import { makeScratchFolder } from '../support/storage/scratch.js';
 
@@ -110,6 +111,35 @@ describe('repairIndex', () => {
     expect(report.unowned).toBeGreaterThan(5);
     const store = await openStore();
     expect(await store.isReferenced(digest('a'))).toBe(true);
+  });
+
+  it.each<[what: string, damaged: readonly number[], trimmed: 'kept' | 'lost' | 'broken', expected: number]>([
+    ['nothing', [], 'kept', 2],
+    ['an entry of the journal', [4], 'kept', 4],
+    ['several entries of the journal', [3, 4], 'kept', 4],
+    ['the number of the last trimmed entry', [], 'lost', 2],
+    ['an unreadable number of the last trimmed entry', [], 'broken', 2],
+  ])('reports entries of the journal as trimmed after the loss of %s', async (_what, damaged, trimmed, expected) => {
+    const [store] = open;
+    for (let i = 1; i <= 5; i++) {
+      const rule = { type: 'document.put', kind: 'rule', id: `r${i}`, value: {} } as const;
+      await store?.apply([rule], { durable: true, by: { actor: admin, at: i } });
+    }
+    await store?.journal.trim({ before: 3, maxEntries: 100 });
+    await closeAll();
+    await edit(async (level) => {
+      for (const seq of damaged) await level.put(`!\0journal\0${String(seq).padStart(16, '0')}`, '{');
+      if (trimmed === 'lost') await level.del('!\0trimmed');
+      if (trimmed === 'broken') await level.put('!\0trimmed', '{');
+    });
+    await repairIndex(folder);
+    expect(await (await openStore()).journal.trimmedTo()).toBe(expected);
+  });
+
+  it('reports nothing as trimmed in the journal of an index that never had one', async () => {
+    await closeAll();
+    await repairIndex(folder);
+    expect(await (await openStore()).journal.trimmedTo()).toBe(0);
   });
 
   it('accepts an index that does not match the marker', async () => {

@@ -9,6 +9,9 @@ const maxCounted = 10_000;
 /** Entries behind a pushed manifest in which its tags are looked for. */
 const aheadSize = 100;
 
+/** What a feed uses of the journal. */
+export type FeedJournal = Pick<Journal, 'read' | 'trimmedTo'>;
+
 /** An event of the journal and its number. */
 export interface JournalEvent {
   readonly seq: number;
@@ -32,7 +35,7 @@ export async function newestOf(journal: Pick<Journal, 'read'>): Promise<number> 
 
 /** Reads the events of a webhook that follow a cursor. The first one may be `journal.gap`. */
 export async function readFeed(
-  journal: Pick<Journal, 'read'>,
+  journal: FeedJournal,
   cursor: number,
   config: Pick<WebhookConfig, 'events' | 'names'>,
 ): Promise<FeedPage> {
@@ -41,7 +44,11 @@ export async function readFeed(
   const events = examined
     .filter((entry, i) => isSubscribed(config, entry) && !isTagged(entry, entries.slice(i + 1)))
     .map((entry) => ({ seq: entry.seq, event: eventOfEntry(entry) }));
-  const gap = examined[0] === undefined ? undefined : await findGap(journal, cursor, examined[0]);
+  const [next] = examined;
+  const trimmed = await journal.trimmedTo();
+  // Trimmed in the meantime: what was read before does not show whether entries were missing then.
+  if (next !== undefined && trimmed >= next.seq) return readFeed(journal, cursor, config);
+  const gap = next === undefined || trimmed <= cursor ? undefined : createGap(cursor, trimmed, next.at);
   return {
     events: gap === undefined ? events : [gap, ...events],
     cursor: examined.at(-1)?.seq ?? cursor,
@@ -51,7 +58,7 @@ export async function readFeed(
 
 /** Counts the events that wait behind a cursor, up to a maximum. */
 export async function countWaiting(
-  journal: Pick<Journal, 'read'>,
+  journal: FeedJournal,
   cursor: number,
   config: Pick<WebhookConfig, 'events' | 'names'>,
   max: number,
@@ -88,20 +95,8 @@ function isTagged(entry: JournalEntry, following: readonly JournalEntry[]): bool
     );
 }
 
-/**
- * Finds out whether the journal was trimmed past a cursor. Numbers have gaps of their own, so this may report one when
- * nothing is missing, but only after the entry of the cursor itself was removed.
- */
-async function findGap(
-  journal: Pick<Journal, 'read'>,
-  cursor: number,
-  next: JournalEntry,
-): Promise<JournalEvent | undefined> {
-  // At 0, the journal was empty.
-  if (cursor === 0 || next.seq === cursor + 1) return undefined;
-  const [oldest] = await journal.read({ after: 0, limit: 1 });
-  if (oldest === undefined || oldest.seq <= cursor) return undefined;
-  const seq = next.seq - 1;
-  const more = { afterSeq: cursor, beforeSeq: next.seq };
-  return { seq, event: { id: `${seq}-gap-${cursor}`, at: next.at, type: 'journal.gap', more } };
+/** Creates the event for entries that were trimmed before a webhook got them. */
+function createGap(cursor: number, trimmed: number, at: number): JournalEvent {
+  const more = { afterSeq: cursor, beforeSeq: trimmed + 1 };
+  return { seq: trimmed, event: { id: `${trimmed}-gap-${cursor}`, at, type: 'journal.gap', more } };
 }

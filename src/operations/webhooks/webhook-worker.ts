@@ -1,9 +1,8 @@
-import type { Journal } from '../../ports/journal.js';
 import type { ImageRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { DeliveryState } from '../../ports/webhooks.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
-import { readFeed, type JournalEvent } from './journal-feed.js';
+import { readFeed, type FeedJournal, type JournalEvent } from './journal-feed.js';
 import { deadlineOf, delayAfter, judgeStatus } from './retry-policy.js';
 import { completeEvent, subjectOf, type OutgoingEvent } from './webhook-event.js';
 import type { RetriedEvent, WebhookProgress, WebhookRecords } from './webhook-records.js';
@@ -17,7 +16,7 @@ export type Wait = (ms: number, signal: AbortSignal) => Promise<void>;
 
 /** What a worker uses. */
 export interface WorkerParts {
-  readonly journal: Pick<Journal, 'read'>;
+  readonly journal: FeedJournal;
   readonly images: Pick<ImageRecords, 'manifest'>;
   readonly records: WebhookRecords;
   readonly runtime: Runtime;

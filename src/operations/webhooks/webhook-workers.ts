@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Journal } from '../../ports/journal.js';
 import type { ImageRecords } from '../../ports/metadata.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { WebhookConfig, WebhookEvent } from '../../protocol/settings/webhook-config.js';
-import { newestOf } from './journal-feed.js';
+import { newestOf, type FeedJournal } from './journal-feed.js';
 import { LiveQueue } from './live-queue.js';
 import { isSubscribed, type OutgoingEvent } from './webhook-event.js';
 import type { Sender } from './webhook-formats.js';
@@ -13,7 +12,7 @@ import { WebhookWorker, type Wait } from './webhook-worker.js';
 
 /** What the workers use. */
 export interface WorkersParts {
-  readonly journal: Pick<Journal, 'read'>;
+  readonly journal: FeedJournal;
   readonly images: Pick<ImageRecords, 'manifest'>;
   readonly records: WebhookRecords;
   readonly runtime: Runtime;

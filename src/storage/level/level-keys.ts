@@ -26,6 +26,7 @@
  *   !|due|0001767225600000|link|5|team/app|sha256:ab…     ""
  *
  *   !|journal|0000000000000042                            JournalEntry    who changed what, in order
+ *   !|trimmed                                             41              the highest number that was removed from the journal
  *   !|sample|hour|0001767225600000                        Sample          figures of an hour or a day, by its begin
  *
  *   5|image|team/app                                      {record, links} counts, always written as absolute values
@@ -119,6 +120,9 @@ export const batchKey = '!\0batch' as Key<BatchHead>;
 
 /** The key of the sum of the sizes of stored content. */
 export const storedTotalKey = '!\0stored-bytes' as Key<StoredTotal>;
+
+/** The key of the highest number that was removed from the journal. */
+export const trimmedKey = '!\0trimmed' as Key<number>;
 
 /** The key that health checks write and read back. */
 export const checkKey = '!\0check' as Key<number>;

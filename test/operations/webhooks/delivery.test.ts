@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WebhookConfig } from '../../../src/protocol/settings/webhook-config.js';
 import type { Delivery } from '../../../src/ports/webhooks.js';
+import { parseDigest } from '../../../src/protocol/digest.js';
 import { parseTag } from '../../../src/protocol/names.js';
+import { digest } from '../../support/content/content.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { ana, openScene, webhookOf, type StandingClock, type WebhookScene } from '../../support/webhooks/scene.js';
 import { startSink, type Sink, type SinkAnswer } from '../../support/webhooks/sink.js';
@@ -240,6 +242,46 @@ describe('a webhook that is stopped and started again', () => {
       ['journal.gap', undefined],
       ['push', 'v4'],
     ]);
+  });
+
+  it('gets the event journal.gap when it has never got an event and the first ones were trimmed', async () => {
+    await start();
+    await scene.book.close();
+    const { cursor } = (await scene.metadata.document('webhook-cursor', 'ci')) as { cursor: number };
+    await scene.push('one', 'v1');
+    await scene.push('two', 'v2');
+    while (await scene.metadata.journal.trim({ before: 0, maxEntries: 1 }));
+    const trimmed = await scene.metadata.journal.trimmedTo();
+    await scene.book.start();
+    await scene.clock.runUntil(settled);
+    expect([cursor, sink.events().map(({ action, target }) => [action, target.tag])]).toEqual([
+      0,
+      [
+        ['journal.gap', undefined],
+        ['push', 'v2'],
+      ],
+    ]);
+    expect((await log()).map(({ event, seq }) => [event, seq])).toEqual([
+      ['tag.moved', trimmed + 1],
+      ['journal.gap', trimmed],
+    ]);
+  });
+
+  it('gets no journal.gap for numbers that refused writes used up, also when older entries were trimmed', async () => {
+    await start();
+    await scene.push('one', 'v1');
+    await scene.clock.runUntil(settled);
+    const at = { repository: 'local', image: 'app' };
+    const unknown = { name: parseTag('v2'), digest: parseDigest(digest('unknown')), updatedAt: 1 };
+    await expect(
+      scene.change({ type: 'tag.delete', at, tag: parseTag('v1') }, { type: 'tag.put', at, tag: unknown }),
+    ).rejects.toThrow();
+    await scene.push('three', 'v3');
+    while (await scene.metadata.journal.trim({ before: 0, maxEntries: 3 }));
+    const [next] = await scene.metadata.journal.read({ after: 0, limit: 1 });
+    expect(next?.seq).toBeGreaterThan((await scene.metadata.journal.trimmedTo()) + 1);
+    await scene.clock.runUntil(settled);
+    expect(tags()).toEqual(['v1', 'v3']);
   });
 
   it('gets no journal.gap when only events were trimmed that it has', async () => {

@@ -4,14 +4,17 @@ import type { ManifestRecord } from '../../../ports/images.js';
 import { weigh } from '../derived/level-counts.js';
 import {
   imageKey,
+  journalPrefix,
   nextIdKey,
   purgingPrefix,
   repositoryPrefix,
   splitKey,
+  trimmedKey,
   type RepositoryId,
   type StoredImage,
   type StoredRepository,
 } from '../level-keys.js';
+import { parseSequence } from '../level-ordered-keys.js';
 import { decodeValue } from '../level-view.js';
 
 /** The result of a survey. */
@@ -52,6 +55,9 @@ export class IndexSurvey {
   readonly #entries = new Map<RepositoryId, number>();
   readonly #tallies = new Map<string, Tally>();
   #nextId = 0;
+  /** The highest number that was removed from the journal, if it is known. */
+  #trimmed: number | undefined;
+  #oldestEntry = Infinity;
 
   /** Counts an entry. Entries may be added in any order. */
   add(key: string, text: string): void {
@@ -100,12 +106,22 @@ export class IndexSurvey {
       ...[...this.#entries.keys(), ...this.#owners.keys()].map((id) => Number.parseInt(id, 36)),
     );
     if (this.#nextId <= highest) corrections.push({ type: 'put', key: nextIdKey, value: highest + 1 });
-    return corrections;
+    return [...corrections, ...this.#journalCorrections()];
+  }
+
+  /** Lost entries count as trimmed, so that readers of the journal learn that they missed some. */
+  #journalCorrections(): Correction[] {
+    const lost = this.#unreadable.filter((key) => key.startsWith(journalPrefix)).map(parseSequence);
+    const before = this.#oldestEntry === Infinity ? 0 : this.#oldestEntry - 1;
+    const trimmed = Math.max(this.#trimmed ?? before, ...lost);
+    return trimmed === (this.#trimmed ?? 0) ? [] : [{ type: 'put', key: trimmedKey, value: trimmed }];
   }
 
   // The family of a key determines the type of its value, here and in `#addOwned`.
   #addGlobal(key: string, value: unknown): void {
     if (key === nextIdKey) this.#nextId = Number(value);
+    if (key === trimmedKey) this.#trimmed = Number(value);
+    if (key.startsWith(journalPrefix)) this.#oldestEntry = Math.min(this.#oldestEntry, parseSequence(key));
     if (key.startsWith(purgingPrefix)) this.#owners.set(key.slice(purgingPrefix.length) as RepositoryId, '');
     if (!key.startsWith(repositoryPrefix)) return;
     this.#owners.set((value as StoredRepository).id, key.slice(repositoryPrefix.length));

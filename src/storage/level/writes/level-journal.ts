@@ -8,7 +8,7 @@ import type { ImageKey } from '../../../ports/images.js';
 import type { Digest } from '../../../protocol/digest.js';
 import type { Tag } from '../../../protocol/names.js';
 import type { LevelIndex } from '../level-index.js';
-import { journalPrefix, rangeEnd, repositoryKey, tagKey, type Place } from '../level-keys.js';
+import { journalPrefix, rangeEnd, repositoryKey, tagKey, trimmedKey, type Place } from '../level-keys.js';
 import {
   allHistoryPrefix,
   historyKey,
@@ -105,14 +105,20 @@ export class LevelJournal implements Journal {
       ({ at, seq }) => seq === newest || (at >= limits.before && seq > newest - limits.maxEntries),
     );
     const removed = entries.slice(0, kept < 0 ? entries.length : kept);
-    if (removed.length === 0) return false;
+    const last = removed.at(-1);
+    if (last === undefined) return false;
     await this.#parts.writer.run(async (view) => {
+      view.put(trimmedKey, Math.max(last.seq, view.get(trimmedKey) ?? 0));
       for (const entry of removed) {
         view.delete(journalKey(entry.seq));
         if (entry.type === 'tag.deleted') await this.#forgetTag(view, entry);
       }
     }, false);
     return removed.length === maxTrimmed;
+  }
+
+  trimmedTo(): Promise<number> {
+    return this.#parts.read((index) => index.get(trimmedKey) ?? 0);
   }
 
   /** Removes the history of a tag that was deleted and not created again. */
