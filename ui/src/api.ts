@@ -85,12 +85,16 @@ export async function getAll<Item>(
 ): Promise<Listed<Item>> {
   const { max = maxItems } = options;
   const items: Item[] = [];
+  let shown = 0;
   let next: string | undefined = urlOf(path, { n: Math.min(pageSize, max), ...query });
   while (next !== undefined && items.length < max) {
     const { document: page, link }: Answer<never> = await exchange<never>('GET', next, undefined, options.signal);
     items.push(...pick(page));
     next = link;
-    if (next !== undefined) options.onPage?.({ items: [...items], isComplete: false });
+    // Each time twice as many, because the page sorts what it shows.
+    if (next === undefined || items.length < 2 * shown) continue;
+    shown = items.length;
+    options.onPage?.({ items: [...items], isComplete: false });
   }
   return { items, isComplete: next === undefined };
 }

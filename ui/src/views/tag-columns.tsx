@@ -17,7 +17,11 @@ const timeOf = (at: string | null): number => (at === null ? 0 : Date.parse(at))
 export function tagColumns(image: ImageName, items: readonly TagDocument[]): readonly Column<TagDocument>[] {
   const byDigest = new Map<string, string[]>();
   for (const { name, digest } of items) {
-    if (name !== undefined) byDigest.set(digest, [...(byDigest.get(digest) ?? []), name]);
+    if (name === undefined) continue;
+    const same = byDigest.get(digest);
+    // Not a copy: all tags of an image may name one digest.
+    if (same === undefined) byDigest.set(digest, [name]);
+    else same.push(name);
   }
   return [
     {

@@ -2,7 +2,7 @@ import type { VNode } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { ImageSummaryDocument, TagDocument } from '../../../src/protocol/documents/images.js';
 import { get, getAll, imagePath, urlOf, type Listed } from '../api.ts';
-import { count, createFilter, formatBytes } from '../format.ts';
+import { count, createFilter, formatBytes, formatNumber } from '../format.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { CheckField, FilterField } from '../parts/field.tsx';
@@ -106,9 +106,9 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
     .map(tagKey);
   const columns = useMemo(() => tagColumns(name, items), [name.repository, name.image, items]);
   const close = (): void => setOpened(undefined);
-  const done = (): void => {
+  const done = (gone: readonly string[]): void => {
     close();
-    setKeys(new Set());
+    setKeys(new Set([...keys].filter((key) => !gone.includes(key))));
     onChanged();
   };
   return (
@@ -126,7 +126,7 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
         />
         <Actions name={name} chosen={chosen} isUntagged={untagged} onOpen={setOpened} />
         <output class="count">
-          {chosen.length > 0 ? `${chosen.length} of ` : ''}
+          {chosen.length > 0 ? `${formatNumber(chosen.length)} of ` : ''}
           {count(shown.length, untagged ? 'manifest' : 'tag')}
           {isComplete ? '' : ' so far'}
         </output>
@@ -144,9 +144,20 @@ function TagList({ name, q, untagged, items, isComplete, onChanged }: ListProps)
         />
       )}
       {opened === undefined ? undefined : 'delete' in opened ? (
-        <DeleteTags name={name} targets={opened.delete} onClose={close} onDeleted={done} />
+        <DeleteTags
+          name={name}
+          targets={opened.delete}
+          onClose={close}
+          onDeleted={() => done([...opened.delete.tags, ...opened.delete.digests])}
+        />
       ) : (
-        <Retag name={name} reference={opened.retag} tags={digestsOf(items)} onClose={close} onMoved={done} />
+        <Retag
+          name={name}
+          reference={opened.retag}
+          tags={digestsOf(items)}
+          onClose={close}
+          onMoved={() => done(chosen)}
+        />
       )}
     </>
   );
@@ -166,6 +177,11 @@ function digestsOf(items: readonly TagDocument[]): ReadonlyMap<string, string> {
   return new Map(items.flatMap(({ name, digest }) => (name === undefined ? [] : [[name, digest] as const])));
 }
 
+/** Tags or manifests that the registry deletes in one request. */
+const maxDeleted = 1000;
+/** Images that the registry exports as one archive. */
+const maxExported = 100;
+
 function Actions({
   name,
   chosen,
@@ -179,12 +195,15 @@ function Actions({
 }): VNode | null {
   const [first = '', second = ''] = chosen;
   if (chosen.length === 0) return null;
-  const targets = isUntagged ? { tags: [], digests: chosen } : { tags: chosen, digests: [] };
-  const download = urlOf(`repositories/${name.repository}/export`, { image: name.image, reference: chosen });
+  const deleted = chosen.slice(0, maxDeleted);
+  const targets = isUntagged ? { tags: [], digests: deleted } : { tags: deleted, digests: [] };
+  const reference = chosen.slice(0, maxExported);
+  const download = urlOf(`repositories/${name.repository}/export`, { image: name.image, reference });
   return (
     <>
       <button type="button" class="danger" onClick={() => onOpen({ delete: targets })}>
-        <Icon name="trash" /> Delete {chosen.length}…
+        <Icon name="trash" /> Delete {deleted.length}
+        {chosen.length > maxDeleted ? ` of ${formatNumber(chosen.length)}` : ''}…
       </button>
       {chosen.length === 1 ? (
         <button type="button" onClick={() => onOpen({ retag: first })}>
@@ -196,9 +215,11 @@ function Actions({
           <Icon name="compare" /> Compare 2
         </a>
       ) : undefined}
-      <a class="button" href={download} download>
-        <Icon name="download" /> Download
-      </a>
+      {chosen.length > maxExported ? undefined : (
+        <a class="button" href={download} download>
+          <Icon name="download" /> Download
+        </a>
+      )}
     </>
   );
 }
