@@ -28,13 +28,13 @@ export async function claimLayout(folder: string): Promise<void> {
 }
 
 /**
- * Raises the version of an older folder, so that releases that would misread it refuse it. Requires the lock of the index, and
+ * Raises the version of an older folder, or writes that of a folder whose creation a power cut interrupted, so that releases that would misread it refuse it. Requires the lock of the index, and
  * comes before the first write to it.
  */
 export async function upgradeLayout(folder: string): Promise<void> {
   const file = path.join(folder, 'VERSION');
   const found = (await readFile(file, 'utf8')).trim();
-  if (!olderVersions.has(found)) return;
+  if (found !== '' && !olderVersions.has(found)) return;
   // Replaced as a whole: a crash leaves one version or the other.
   await writeFile(`${file}.new`, `${layoutVersion}\n`, { flush: true });
   await renameFile(`${file}.new`, file);

@@ -38,6 +38,15 @@ describe('the layout version of a data folder', () => {
     expect(await readdir(data)).not.toContain('VERSION.new');
   });
 
+  it('is written by a start that finds the file empty, as a power cut may leave it', async () => {
+    const data = path.join(folder, 'data');
+    await withRegistry(data, () => Promise.resolve());
+    await writeFile(path.join(data, 'VERSION'), '');
+    await checkFolderStores(data);
+    await withRegistry(data, () => Promise.resolve());
+    expect(await versionOf(data)).toBe('2\n');
+  });
+
   it('is 2 after a restore of a backup of version 1', async () => {
     const [data, backup, restored] = ['data', 'backup', 'restored'].map((name) => path.join(folder, name)) as [
       string,
