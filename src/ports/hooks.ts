@@ -53,10 +53,10 @@ export interface HookedPull extends HookRequest {
   readonly manifest: HookManifest;
 }
 
-/** A manifest is about to be stored in a local repository. Its blobs are there already, unless the push is incomplete. */
+/** A manifest is about to be stored in a local repository, or restored from its trash. Its blobs are there already, unless the push is incomplete. */
 export interface HookedManifestPut extends HookRequest {
   readonly manifest: HookManifest;
-  /** The tags that the push sets. */
+  /** The tags that the push or the restore sets. */
   readonly tags: readonly Tag[];
 }
 
@@ -124,6 +124,9 @@ export interface GatedChange {
   readonly caller?: Caller | undefined;
 }
 
+/** A manifest with its bytes. */
+export type StoredManifest = Pick<ParsedManifest, 'digest' | 'mediaType' | 'bytes'>;
+
 /** The content that a request is about to delete. */
 export type Doomed =
   | { readonly kind: 'manifest'; readonly digest: Digest; readonly tags: readonly Tag[] }
@@ -139,7 +142,7 @@ export interface HookGate {
   readonly pull?:
     ((caller: Caller, target: GatedTarget, reference: Reference) => Promise<ManifestContent | undefined>) | undefined;
   readonly manifestPut?:
-    ((change: GatedChange, manifest: ParsedManifest, tags: readonly Tag[]) => Promise<void>) | undefined;
+    ((change: GatedChange, manifest: StoredManifest, tags: readonly Tag[]) => Promise<void>) | undefined;
   readonly tagMove?: ((change: GatedChange, move: GatedTagMove) => Promise<void>) | undefined;
   readonly delete?: ((change: GatedChange, doomed: Doomed) => Promise<void>) | undefined;
 }

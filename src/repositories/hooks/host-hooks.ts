@@ -13,13 +13,13 @@ import type {
   HookOptions,
   HookRequest,
   HookPullDecision,
+  StoredManifest,
 } from '../../ports/hooks.js';
 import type { ImageKey, ManifestContent } from '../../ports/images.js';
 import type { Repository } from '../../ports/repository.js';
 import type { Runtime } from '../../ports/runtime.js';
 import type { Digest } from '../../protocol/digest.js';
 import { RegistryError } from '../../protocol/errors.js';
-import type { ParsedManifest } from '../../protocol/manifest.js';
 import type { Reference, Tag } from '../../protocol/names.js';
 import type { PullCounts } from '../content/pull-counts.js';
 import { callHook, hookFailed, type HookName } from './hook-run.js';
@@ -95,7 +95,7 @@ export class HostHooks implements HookGate {
 
   readonly #manifestPut = async (
     change: GatedChange,
-    { digest, mediaType, bytes }: ParsedManifest,
+    { digest, mediaType, bytes }: StoredManifest,
     tags: readonly Tag[],
   ): Promise<void> => {
     const manifest = describeManifest({ digest, mediaType, bytes });

@@ -1,3 +1,4 @@
+import type { StoredManifest } from '../../ports/hooks.js';
 import type { Actor } from '../../ports/journal.js';
 import type { Change, Precondition } from '../../ports/metadata.js';
 import type { ImageKey } from '../../ports/images.js';
@@ -47,7 +48,7 @@ export class LocalTrash implements RepositoryTrash {
     }
     const tags = wanted ?? item.tags;
     await this.#refuseTaken(at, tags);
-    await this.#askHooks(at, item, tags, actor);
+    await this.#askHooks(at, items, tags, actor);
     const when = runtime.now();
     const changes: Change[] = [
       // Children first: no index without its manifests.
@@ -88,13 +89,24 @@ export class LocalTrash implements RepositoryTrash {
     return this.#parts.metadata.tryApply([change], { durable: true, by });
   }
 
-  /** Manifests in the trash cannot be read through their image, so the hook gets the bytes. */
-  async #askHooks(at: ImageKey, { manifest }: TrashItem, tags: readonly Tag[], actor: Actor): Promise<void> {
-    const { hooks, blobs } = this.#parts;
-    if (hooks.tagMove === undefined) return;
-    const content = tags.length === 0 ? undefined : await blobs.read(manifest.digest);
-    const to = { ...manifest, bytes: content && (await readBytes(content)) };
-    for (const tag of tags) await hooks.tagMove({ at, actor }, { tag, to, was: undefined });
+  /** Asks about each manifest, children first as in a push, and then about the tags. @param items the wanted one first. */
+  async #askHooks(at: ImageKey, items: readonly TrashItem[], tags: readonly Tag[], actor: Actor): Promise<void> {
+    const { manifestPut, tagMove } = this.#parts.hooks;
+    if (manifestPut === undefined && tagMove === undefined) return;
+    for (const [i, item] of [...items.entries()].toReversed()) {
+      const manifest = await this.#read(item);
+      await manifestPut?.({ at, actor }, manifest, i === 0 ? tags : []);
+      if (i > 0) continue;
+      for (const tag of tags) await tagMove?.({ at, actor }, { tag, to: manifest, was: undefined });
+    }
+  }
+
+  /** Reads a manifest, which its image does not show. @throws RegistryError NOT_FOUND. */
+  async #read({ manifest: { digest, mediaType } }: TrashItem): Promise<StoredManifest> {
+    const content = await this.#parts.blobs.read(digest);
+    if (content !== undefined) return { digest, mediaType, bytes: await readBytes(content) };
+    const message = 'the bytes of the manifest are missing or damaged: the hooks cannot decide about it';
+    throw new RegistryError('NOT_FOUND', { message, detail: { digest } });
   }
 
   /** Returns the item, followed by the manifests in the trash that it names, directly or through others. */

@@ -87,6 +87,27 @@ describe('the hook for manifests', () => {
     ]);
   });
 
+  it('decides about the manifests that come back from the trash, children first, also without a tag', async () => {
+    const { client, decide } = await start();
+    await put(client);
+    const index = indexManifest([describeManifest(one)]);
+    await put(client, 'local/app', 'multi', index);
+    for (const { digest } of [index, one]) expect((await client.delete(path(digest))).status).toBe(202);
+    const asked: object[] = [];
+    decide.put = ({ manifest, tags, requested, actor }) => {
+      asked.push({ digest: manifest.digest, bytes: manifest.bytes.length, tags, requested, via: actor.via });
+      return manifest.digest === index.digest ? refusal : undefined;
+    };
+    const restore = { image: 'app', digest: index.digest, tags: [] };
+    const answer = await post(client, 'local/trash/restore', restore);
+    expect([answer.status, answer.json()]).toMatchObject([403, { errors: [{ message: refusal.refuse }] }]);
+    const common = { tags: [], requested: { repository: 'local', image: 'app' }, via: 'anonymous' };
+    expect(asked).toEqual([one, index].map(({ digest, bytes }) => ({ digest, bytes: bytes.length, ...common })));
+    expect((await client.get(path(one.digest))).status).toBe(404);
+    decide.put = () => {};
+    expect((await post(client, 'local/trash/restore', restore)).status).toBe(200);
+  });
+
   it('decides about each manifest of an archive', async () => {
     const { client, decide } = await start();
     decide.put = ({ tags }) => (tags.includes('v2' as never) ? refusal : undefined);
