@@ -11,8 +11,11 @@ const alone = [
   'test/storage/files/windows-files.test.ts',
 ];
 
-/** Runs by themselves: `npm run faults`. */
-const slow = ['test/faults/**'];
+/** These start the command, the examples and other programs: `npm run test:system`. */
+const system = ['test/system/**/*.test.ts'];
+
+/** Runs by itself: `npm run faults`. */
+const faults = ['test/faults/**'];
 
 export default defineConfig({
   resolve: {
@@ -26,7 +29,6 @@ export default defineConfig({
     pool: 'forks',
     // One more than there are processors: many tests wait more than they work.
     maxWorkers: availableParallelism() + 1,
-    globalSetup: ['test/support/servers/bundle-command.ts'],
     setupFiles: ['test/support/equal-bytes.ts'],
     // A busy machine may take many times as long as a quiet one. Only what hangs takes as long as this.
     testTimeout: 120_000,
@@ -45,9 +47,23 @@ export default defineConfig({
       // Files share what is loaded: half of the time would go into loading it again for each.
       {
         extends: true,
-        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: [...alone, ...slow], isolate: false },
+        test: {
+          name: 'shared',
+          include: ['test/**/*.test.ts'],
+          exclude: [...alone, ...system, ...faults],
+          isolate: false,
+        },
       },
       { extends: true, test: { name: 'alone', include: alone } },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: system,
+          isolate: false,
+          globalSetup: ['test/support/servers/bundle-command.ts'],
+        },
+      },
     ],
   },
 });

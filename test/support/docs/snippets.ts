@@ -5,7 +5,7 @@ import path from 'node:path';
  * The code blocks of our Markdown. An HTML comment before a block determines its test:
  *
  * - `<!-- test: skip REASON -->`: no test; the reason is a sentence. The default of mermaid, which GitHub renders.
- * - `<!-- test: by test/docs/readme.test.ts -->`: the named test file runs it, and names the page.
+ * - `<!-- test: by test/system/docs/readme.test.ts -->`: the named test file runs it, and names the page.
  * - `<!-- test: config -->`, the default of yaml: accepted as a config file of `artifactapi serve`.
  * - `<!-- test: json -->`, the default of json: parses.
  * - `<!-- test: server IMAGE -->`: a module that listens on port 5000. It is started, then IMAGE is pushed and pulled.

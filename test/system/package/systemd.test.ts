@@ -3,11 +3,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram } from '../../src/command/commands.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { buildProgram } from '../../../src/command/commands.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const execute = promisify(execFile);
-const file = path.join(import.meta.dirname, '../../adapters/systemd/artifactapi.service');
+const file = path.join(import.meta.dirname, '../../../adapters/systemd/artifactapi.service');
 const hasAnalyze = await execute('systemd-analyze', ['--version']).then(
   () => true,
   () => false,

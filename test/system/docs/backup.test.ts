@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { Client } from '../support/clients/client.js';
-import { bundledCommand, Command, originOf } from '../support/servers/command.js';
-import { pushAndPull } from '../support/clients/push-and-pull.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { Client } from '../../support/clients/client.js';
+import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const run = promisify(execFile);
-const root = path.join(import.meta.dirname, '../..');
+const root = path.join(import.meta.dirname, '../../..');
 const page = readFileSync(path.join(root, 'docs/operations.md'), 'utf8');
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -4,14 +4,14 @@ import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, expect, it } from 'vitest';
-import { resolveServeSettings } from '../../src/command/serve/serve-settings.js';
-import { basic, form, htpasswdOf, json, pushImage, type Ask } from '../support/access/access.js';
-import { Client } from '../support/clients/client.js';
-import { bundledCommand, Command, originOf } from '../support/servers/command.js';
-import { digest } from '../support/content/content.js';
-import { startFaultUpstream, type FaultUpstream } from '../support/upstreams/fault-upstream.js';
-import { pushAndPull } from '../support/clients/push-and-pull.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { resolveServeSettings } from '../../../src/command/serve/serve-settings.js';
+import { basic, form, htpasswdOf, json, pushImage, type Ask } from '../../support/access/access.js';
+import { Client } from '../../support/clients/client.js';
+import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
+import { digest } from '../../support/content/content.js';
+import { startFaultUpstream, type FaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { pushAndPull } from '../../support/clients/push-and-pull.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const run = promisify(execFile);
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -19,7 +19,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
-const examplesFolder = path.join(import.meta.dirname, '../../examples');
+const examplesFolder = path.join(import.meta.dirname, '../../../examples');
 const exampleNames = readdirSync(examplesFolder, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);

@@ -1,11 +1,11 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createLocator } from '../../src/command/config-positions.js';
-import { examineConfig, type ConfigProblem } from '../../src/command/serve/examine-config.js';
-import type { ServeFlags } from '../../src/command/serve/serve-settings.js';
-import { bundledCommand, Command, type Ended } from '../support/servers/command.js';
-import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { createLocator } from '../../../src/command/config-positions.js';
+import { examineConfig, type ConfigProblem } from '../../../src/command/serve/examine-config.js';
+import type { ServeFlags } from '../../../src/command/serve/serve-settings.js';
+import { bundledCommand, Command, type Ended } from '../../support/servers/command.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => removeScratchFolder(folder));
 
-const tls = path.join(import.meta.dirname, '../support/tls');
+const tls = path.join(import.meta.dirname, '../../support/tls');
 const certificate = `${tls}/test-only-certificate.pem`;
 const key = `${tls}/test-only-key.pem`;
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Answer, Client } from '../support/clients/client.js';
+import type { Answer, Client } from '../../support/clients/client.js';
 import {
   describeBytes,
   describeManifest,
@@ -11,10 +11,10 @@ import {
   pushBlob,
   types,
   type Manifest,
-} from '../support/content/content.js';
-import { scratchFolder, startExample, type RunningExample } from '../support/servers/examples.js';
-import { startFaultUpstream } from '../support/upstreams/fault-upstream.js';
-import { Cleanups } from '../support/upstreams/remote.js';
+} from '../../support/content/content.js';
+import { scratchFolder, startExample, type RunningExample } from '../../support/servers/examples.js';
+import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeScratchFolder, removeScratchFolder } from '../support/storage/scratch.js';
+import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
 const run = promisify(execFile);
-const root = path.join(import.meta.dirname, '../..');
+const root = path.join(import.meta.dirname, '../../..');
 const page = readFileSync(path.join(root, 'docs/gateway.md'), 'utf8');
 const { ModuleKind, ModuleResolutionKind } = ts;
 

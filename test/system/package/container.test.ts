@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { resolveServeSettings, type ServeSettings } from '../../src/command/serve/serve-settings.js';
+import { resolveServeSettings, type ServeSettings } from '../../../src/command/serve/serve-settings.js';
 
-const root = path.join(import.meta.dirname, '../..');
+const root = path.join(import.meta.dirname, '../../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 const readExample = (file: string): string => read(`examples/container/${file}`);
 

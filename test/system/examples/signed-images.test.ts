@@ -2,8 +2,8 @@ import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { basic, type Ask } from '../support/access/access.js';
-import type { Client } from '../support/clients/client.js';
+import { basic, type Ask } from '../../support/access/access.js';
+import type { Client } from '../../support/clients/client.js';
 import {
   describeBytes,
   describeManifest,
@@ -12,10 +12,10 @@ import {
   manifestOf,
   types,
   type Manifest,
-} from '../support/content/content.js';
-import { Command } from '../support/servers/command.js';
-import { scratchFolder, startExample } from '../support/servers/examples.js';
-import { Cleanups } from '../support/upstreams/remote.js';
+} from '../../support/content/content.js';
+import { Command } from '../../support/servers/command.js';
+import { scratchFolder, startExample } from '../../support/servers/examples.js';
+import { Cleanups } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
 const ours = generateKeyPairSync('ec', { namedCurve: 'P-256' });
