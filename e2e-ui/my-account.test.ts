@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { htpasswdOf, json, passwordOf } from '../test/support/access/access.js';
+import { basic, htpasswdOf, json, passwordOf } from '../test/support/access/access.js';
 import { makeScratchFolder, removeScratchFolder } from '../test/support/storage/scratch.js';
-import { launchBrowser, openWindow } from './support/browser.js';
+import { findAxeProblems, launchBrowser, openWindow } from './support/browser.js';
 import { checkView, type ViewRow } from './support/check-view.js';
 import { startUi, type UiScene } from './support/scene.js';
 
@@ -47,14 +47,42 @@ it.each(views)('the view %s is accessible, fits the window and is silent in all 
   checkView(browser, known, view),
 );
 
+it('a user creates a token, which is shown once and works, and revokes it', async () => {
+  const { page, context, messages, foreign } = await openWindow(browser, scene.origin);
+  await page.goto(`${scene.page}#/account`);
+  await logInHere(page, 'ana');
+  await page.getByRole('button', { name: 'New token' }).click();
+  await page.getByRole('dialog').getByLabel('Description').fill('laptop');
+  expect(await findAxeProblems(page)).toEqual([]);
+  await page.getByRole('dialog').getByRole('button', { name: 'Create' }).click();
+  const shown = page.getByRole('dialog', { name: 'Token created' });
+  const secret = (await shown.locator('.copy-line code').first().textContent()) ?? '';
+  expect(await shown.locator('.copy-line code').last().textContent()).toContain('docker login -u ana ');
+  await shown.getByRole('button', { name: 'Done' }).click();
+  const status = async (): Promise<number> =>
+    (await scene.client.get('/v2/', { Authorization: basic('ana', secret) })).status;
+  expect(await status()).toBe(200);
+  await page.getByRole('button', { name: 'Revoke laptop' }).click();
+  expect(await page.getByText(secret).count()).toBe(0);
+  await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
+  await page.getByText('There are no tokens.').waitFor();
+  expect(await status()).toBe(401);
+  expect([messages, foreign]).toEqual([[], []]);
+  await context.close();
+});
+
+async function logInHere(page: Page, user: string): Promise<void> {
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByLabel('User name').fill(user);
+  await page.getByLabel('Password or token').fill(passwordOf(user));
+  await page.getByRole('dialog').getByRole('button', { name: 'Log in' }).click();
+  await page.getByText('in this browser').waitFor();
+}
+
 it('a user ends a session elsewhere, and then logs out everywhere', async () => {
   const { page, context, messages, foreign } = await openWindow(browser, scene.origin);
   await page.goto(`${scene.page}#/account`);
-  await page.getByRole('button', { name: 'Log in' }).click();
-  await page.getByLabel('User name').fill('ana');
-  await page.getByLabel('Password or token').fill(passwordOf('ana'));
-  await page.getByRole('dialog').getByRole('button', { name: 'Log in' }).click();
-  await page.getByText('in this browser').waitFor();
+  await logInHere(page, 'ana');
   const elsewhere = page.getByRole('row').filter({ hasText: 'Of-ana' });
   await elsewhere.getByRole('button').click();
   await page.getByRole('dialog', { name: 'End the session of ana?' }).getByRole('button', { name: 'End' }).click();

@@ -370,6 +370,12 @@ const managementOperations = {
     answers: created({ allOf: [ref('Token'), object({ token: text })] }),
   },
   'account.deleteToken': { answers: { 204: {} } },
+  'session.tokens': { answers: { 200: { schema: listOf('tokens', ref('Token')) } } },
+  'session.createToken': {
+    body: { schema: ref('TokenSettings') },
+    answers: created({ allOf: [ref('Token'), object({ token: text })] }),
+  },
+  'session.deleteToken': { answers: { 204: {} } },
   'rule.list': { answers: { 200: { schema: listOf('rules', ref('Rule')) } } },
   'rule.create': { body: { schema: ref('Rule') }, answers: created(ref('Rule')) },
   'rule.get': { answers: ruleRead },

@@ -30,7 +30,8 @@ export interface AccessParts {
   readonly prefix: string;
 }
 
-type Revive = SessionParts['revive'];
+/** Returns the user of a source if the credential with this stamp is still valid. */
+type Revive = (source: string, id: string, stamp: string) => ReturnType<SessionParts['revive']>;
 
 /** Without rules, the token server alone decides: its tokens allow exactly what they grant. */
 const rulesOfTokenServer: readonly AccessRule[] = [{ anonymous: true, allow: ['pull', 'push', 'delete'] }];
@@ -64,7 +65,10 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
           runtime,
         });
   if (htpasswd !== undefined) closers.add('htpasswd', () => htpasswd.close());
-  const accounts = new StoredAccounts(metadata, runtime, (name) => htpasswd?.has(name) ?? false);
+  const accounts = new StoredAccounts(metadata, runtime, {
+    isTaken: (name) => htpasswd?.has(name) ?? false,
+    revive: (source, id, stamp) => revive(source, id, stamp),
+  });
   const oidc = new OidcSource(settings.oidc, runtime);
   // The htpasswd file comes last, because it claims every password.
   const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];

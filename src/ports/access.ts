@@ -9,7 +9,7 @@ import type { Actor } from './journal.js';
 import type { Session, SessionClient } from './sessions.js';
 
 export type { Session, SessionClient } from './sessions.js';
-export type { Account, Accounts, AccountSettings, AccountToken } from './accounts.js';
+export type { Account, Accounts, AccountSettings, AccountToken, TokenOwner } from './accounts.js';
 
 /**
  * What an endpoint requires: the `access` column of the endpoint tables. `none` admits everyone without authentication.

@@ -25,6 +25,15 @@ export interface AccountToken {
   readonly expiresAt?: number | undefined;
 }
 
+/** A user who manages tokens of their own: the part of a principal that counts for it. */
+export interface TokenOwner {
+  readonly id: string;
+  readonly source?: string | undefined;
+  readonly stamp?: string | undefined;
+  readonly limits?: readonly AccessLimit[] | undefined;
+  readonly expiresAt?: number | undefined;
+}
+
 export interface Accounts {
   /** Sorted by name. */
   list(): Promise<readonly Account[]>;
@@ -44,4 +53,20 @@ export interface Accounts {
   ): Promise<{ readonly token: AccountToken; readonly secret: string }>;
   /** Returns false when the token does not exist. */
   deleteToken(account: string, id: string, by: Actor): Promise<boolean>;
+  /**
+   * Returns a user's own tokens: those of the account, or those that someone with a password created. The latter end with the
+   * password. @throws RegistryError UNSUPPORTED for a login that cannot be checked again later.
+   */
+  ownTokens(owner: TokenOwner): Promise<readonly AccountToken[]>;
+  /**
+   * Creates a token that may do what its owner may, and ends with the login at the latest.
+   * @throws RegistryError DENIED for a token with limits, CONFLICT when there are too many, UNSUPPORTED as above.
+   */
+  createOwnToken(
+    owner: TokenOwner,
+    settings: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
+    by: Actor,
+  ): Promise<{ readonly token: AccountToken; readonly secret: string }>;
+  /** Returns false when the user has no such token. @throws RegistryError DENIED for a token with limits. */
+  deleteOwnToken(owner: TokenOwner, id: string, by: Actor): Promise<boolean>;
 }

@@ -2,7 +2,16 @@
  * Identity sources: accounts, htpasswd, OIDC, and password verification in a worker. Imported by access/ only.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Account, Accounts, AccountSettings, AccountToken, Identity, IdentitySource } from '../../ports/access.js';
+import { isDeepStrictEqual } from 'node:util';
+import type {
+  Account,
+  Accounts,
+  AccountSettings,
+  AccountToken,
+  Identity,
+  IdentitySource,
+  TokenOwner,
+} from '../../ports/access.js';
 import type { Actor } from '../../ports/journal.js';
 import type { Documents } from '../../ports/documents.js';
 import type { Change, MetadataWriter, Precondition } from '../../ports/metadata.js';
@@ -27,27 +36,36 @@ interface StoredAccount extends Account {
   readonly uid: string;
 }
 
-interface StoredToken extends AccountToken {
-  readonly accountUid: string;
-  readonly sha256: string;
+/** Who has a token: an account, or a user of another source as long as the credential stays the same. */
+type Holder = { readonly accountUid: string } | { readonly source: string; readonly stamp: string };
+
+type StoredToken = AccountToken & { readonly sha256: string } & Holder;
+
+/** Further tokens of one user are refused. */
+const maxOwnTokens = 100;
+
+/** What `StoredAccounts` needs to know of the other sources. */
+export interface OtherSources {
+  /** Returns whether another source has a user of that name, whose permissions an account would get. */
+  readonly isTaken?: (name: string) => boolean | Promise<boolean>;
+  /** Returns the user of another source if the credential with this stamp is still valid. */
+  readonly revive?: (source: string, id: string, stamp: string) => Promise<Identity | undefined>;
 }
+
+type TokenSettings = Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>;
+type CreatedToken = Awaited<ReturnType<Accounts['createToken']>>;
 
 /** Stores accounts and their tokens in the index, and authenticates users by these tokens. */
 export class StoredAccounts implements Accounts, IdentitySource {
   readonly kind = 'account';
   readonly #metadata: Documents & MetadataWriter;
   readonly #runtime: Runtime;
-  readonly #isTaken: (name: string) => boolean | Promise<boolean>;
+  readonly #others: OtherSources;
 
-  /** @param isTaken whether another source has a user of that name, whose permissions an account would get. */
-  constructor(
-    metadata: Documents & MetadataWriter,
-    runtime: Runtime,
-    isTaken: (name: string) => boolean | Promise<boolean> = () => false,
-  ) {
+  constructor(metadata: Documents & MetadataWriter, runtime: Runtime, others: OtherSources = {}) {
     this.#metadata = metadata;
     this.#runtime = runtime;
-    this.#isTaken = isTaken;
+    this.#others = others;
   }
 
   // -------------------------------------------------------------------------------------------- logins
@@ -80,12 +98,20 @@ export class StoredAccounts implements Accounts, IdentitySource {
   }
 
   async #identityOf(token: StoredToken): Promise<Identity | LoginProblem> {
-    const { id, account: name, accountUid, limits, expiresAt } = token;
-    const account = await this.#account(name);
-    if (account === undefined || account.uid !== accountUid) return 'revoked';
-    if (account.disabled) return 'disabled';
+    const { id, account: name, limits, expiresAt } = token;
+    const holder = await this.#holderOf(token);
+    if (typeof holder === 'string') return holder;
     if (expiresAt !== undefined && expiresAt <= this.#runtime.now()) return 'expired';
-    return { id: name, groups: account.groups, stamp: id, limits, expiresAt };
+    return { id: name, groups: holder.groups, stamp: id, limits, expiresAt };
+  }
+
+  async #holderOf(token: StoredToken): Promise<{ readonly groups: readonly string[] } | LoginProblem> {
+    if (!('accountUid' in token)) {
+      return (await this.#others.revive?.(token.source, token.account, token.stamp)) ?? 'revoked';
+    }
+    const account = await this.#account(token.account);
+    if (account === undefined || account.uid !== token.accountUid) return 'revoked';
+    return account.disabled ? 'disabled' : account;
   }
 
   // -------------------------------------------------------------------------------------------- accounts
@@ -103,7 +129,7 @@ export class StoredAccounts implements Accounts, IdentitySource {
   async create(settings: AccountSettings, by: Actor): Promise<Account> {
     const { name } = settings;
     // Rules for anonymous users would apply to it.
-    if (name === 'anonymous' || (await this.#isTaken(name))) throw nameTaken(name);
+    if (name === 'anonymous' || (await this.#others.isTaken?.(name)) === true) throw nameTaken(name);
     const now = this.#runtime.now();
     const stored = { ...pickSettings(settings), createdAt: now, updatedAt: now, uid: this.#runtime.newId() };
     const isWritten = await this.#write(by, [putAccount(stored)], accountIs(name, 'absent'));
@@ -130,36 +156,83 @@ export class StoredAccounts implements Accounts, IdentitySource {
     return this.#write(by, changes, accountIs(name, 'present'));
   }
 
-  // -------------------------------------------------------------------------------------------- tokens
-
   /** Returns the tokens of an account in the order of their creation. */
   async tokens(account: string): Promise<readonly AccountToken[]> {
     const uid = (await this.#account(account))?.uid;
-    const tokens = (await this.#tokens()).filter((token) => token.account === account && token.accountUid === uid);
-    return tokens.map(toToken).sort((a, b) => a.createdAt - b.createdAt);
+    return uid === undefined ? [] : this.#tokensOf(account, { accountUid: uid });
   }
 
-  async createToken(
-    account: string,
-    { description, limits, expiresAt }: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
-    by: Actor,
-  ): Promise<{ readonly token: AccountToken; readonly secret: string }> {
+  async createToken(account: string, settings: TokenSettings, by: Actor): Promise<CreatedToken> {
     const accountUid = (await this.#account(account))?.uid;
+    const created = accountUid === undefined ? undefined : await this.#create(account, { accountUid }, settings, by);
+    if (created !== undefined) return created;
+    throw new RegistryError('CONFLICT', { message: `account "${account}" does not exist`, detail: { account } });
+  }
+
+  /** Returns `undefined` if the account does not exist. */
+  async #create(
+    account: string,
+    holder: Holder,
+    { description, limits, expiresAt }: TokenSettings,
+    by: Actor,
+  ): Promise<CreatedToken | undefined> {
     const id = randomBytes(idBytes).toString('hex');
     const secret = `${tokenPrefix}${id}_${randomBytes(secretBytes).toString('base64url')}`;
     const token = { id, account, description, limits, createdAt: this.#runtime.now(), expiresAt };
-    const value = { ...token, accountUid, sha256: hash(secret) };
+    const value = { ...token, ...holder, sha256: hash(secret) };
     const put: Change = { type: 'document.put', kind: 'account-token', id, value };
     const isNew: Precondition = { type: 'document', kind: 'account-token', id, is: 'absent' };
-    const isWritten = accountUid !== undefined && (await this.#write(by, [put], accountIs(account, 'present'), isNew));
-    if (isWritten) return { token, secret };
-    throw new RegistryError('CONFLICT', { message: `account "${account}" does not exist`, detail: { account } });
+    const isAllowed = 'accountUid' in holder ? [accountIs(account, 'present')] : [];
+    return (await this.#write(by, [put], ...isAllowed, isNew)) ? { token, secret } : undefined;
   }
 
   async deleteToken(account: string, id: string, by: Actor): Promise<boolean> {
     if ((await this.#token(id))?.account !== account) return false;
     const isThere: Precondition = { type: 'document', kind: 'account-token', id, is: 'present' };
     return this.#write(by, [{ type: 'document.delete', kind: 'account-token', id }], isThere);
+  }
+
+  async ownTokens(owner: TokenOwner): Promise<readonly AccountToken[]> {
+    return this.#tokensOf(owner.id, await this.#ownHolder(owner));
+  }
+
+  async createOwnToken(owner: TokenOwner, settings: TokenSettings, by: Actor): Promise<CreatedToken> {
+    refuseLimited(owner);
+    const holder = await this.#ownHolder(owner);
+    if ((await this.#tokensOf(owner.id, holder)).length >= maxOwnTokens) {
+      const message = `you have ${maxOwnTokens} tokens already: revoke those that you do not use`;
+      throw new RegistryError('CONFLICT', { message });
+    }
+    const expiresAt = Math.min(settings.expiresAt ?? Infinity, owner.expiresAt ?? Infinity);
+    const limited = { ...settings, expiresAt: expiresAt === Infinity ? undefined : expiresAt };
+    const created = await this.#create(owner.id, holder, limited, by);
+    if (created !== undefined) return created;
+    throw new RegistryError('CONFLICT', { message: 'the account was deleted meanwhile' });
+  }
+
+  async deleteOwnToken(owner: TokenOwner, id: string, by: Actor): Promise<boolean> {
+    refuseLimited(owner);
+    const isOwn = (await this.ownTokens(owner)).some((token) => token.id === id);
+    return isOwn && this.deleteToken(owner.id, id, by);
+  }
+
+  /** @throws RegistryError UNSUPPORTED */
+  async #ownHolder({ source, stamp, id }: TokenOwner): Promise<Holder> {
+    if (source !== undefined && stamp !== undefined) {
+      if (source !== this.kind) return { source, stamp };
+      // The stamp of someone who logged in with a token is the id of the token.
+      const token = await this.#token(stamp);
+      if (token?.account === id) return holderIn(token);
+    }
+    const message = 'this login cannot have tokens: log in with a password, or with a token of an account';
+    throw new RegistryError('UNSUPPORTED', { status: 400, message });
+  }
+
+  async #tokensOf(account: string, holder: Holder): Promise<readonly AccountToken[]> {
+    const tokens = (await this.#tokens()).filter(
+      (token) => token.account === account && isDeepStrictEqual(holderIn(token), holder),
+    );
+    return tokens.map(toToken).sort((a, b) => a.createdAt - b.createdAt);
   }
 
   // -------------------------------------------------------------------------------------------- the index
@@ -204,8 +277,18 @@ function toAccount({ uid: _uid, ...account }: StoredAccount): Account {
   return account;
 }
 
-function toToken({ accountUid: _uid, sha256: _sha256, ...token }: StoredToken): AccountToken {
-  return token;
+function toToken({ id, account, description, limits, createdAt, expiresAt }: StoredToken): AccountToken {
+  return { id, account, description, limits, createdAt, expiresAt };
+}
+
+function holderIn(token: StoredToken): Holder {
+  return 'accountUid' in token ? { accountUid: token.accountUid } : { source: token.source, stamp: token.stamp };
+}
+
+/** A token with limits could otherwise create one without, or revoke those of others. @throws RegistryError DENIED */
+function refuseLimited({ limits }: TokenOwner): void {
+  if (limits === undefined) return;
+  throw new RegistryError('DENIED', { message: 'a token with limits cannot create or revoke tokens' });
 }
 
 function nameTaken(name: string): RegistryError {

@@ -9,10 +9,11 @@ import { readDocument } from '../bodies/document.js';
 import { readSessionCookie, refuseForeignLogin, writeSessionCookie } from '../clients/session-cookie.js';
 import type { RateLimiter } from '../limits/rate-limit.js';
 import { jsonReply } from '../reply.js';
+import { createOwnTokenHandlers, type OwnTokenParts } from './own-tokens.js';
 import { createSessionListHandlers, keeperOf, noStore } from './session-list.js';
 
 /** The dependencies of `createSessionHandlers`. */
-export interface SessionParts {
+export interface SessionParts extends OwnTokenParts {
   readonly access: AccessControl;
   readonly rates: Pick<RateLimiter, 'admitPrincipal'>;
 }
@@ -51,6 +52,7 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
       return { status: 204, headers: { ...noStore, 'Set-Cookie': writeSessionCookie(req, client, undefined) } };
     },
     ...createSessionListHandlers(() => parts().access),
+    ...createOwnTokenHandlers(parts),
   };
 }
 

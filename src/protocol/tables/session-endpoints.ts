@@ -55,4 +55,29 @@ export const sessionEndpoints = [
     summary: 'Ends a session of the caller, or any for administrators: 204.',
     change: 'session.ended',
   },
+  {
+    op: 'session.tokens',
+    method: 'GET',
+    path: '/api/v1/session/tokens',
+    access: 'login',
+    spec: 'artifactapi',
+    summary: "Lists the caller's own tokens, without their secrets.",
+  },
+  {
+    op: 'session.createToken',
+    method: 'POST',
+    path: '/api/v1/session/tokens',
+    access: 'login',
+    spec: 'artifactapi',
+    summary:
+      'Creates a token of the caller: 201 with the secret in `token`. It ends with the password, or the account.',
+  },
+  {
+    op: 'session.deleteToken',
+    method: 'DELETE',
+    path: '/api/v1/session/tokens/:token',
+    access: 'login',
+    spec: 'artifactapi',
+    summary: "Revokes one of the caller's tokens: 204.",
+  },
 ] as const satisfies readonly Endpoint[];

@@ -19,7 +19,7 @@ describe('accounts', () => {
     folder = await makeScratchFolder();
     metadata = await LevelMetadataStore.open(path.join(folder, 'index'));
     runtime = new TestRuntime(1000);
-    accounts = new StoredAccounts(metadata, runtime, (name) => name === 'alice');
+    accounts = new StoredAccounts(metadata, runtime, { isTaken: (name) => name === 'alice' });
   });
   afterEach(async () => {
     await metadata.close();

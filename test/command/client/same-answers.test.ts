@@ -44,6 +44,9 @@ const withoutCommand: readonly string[] = [
   'session.list',
   'session.endAll',
   'session.end',
+  'session.tokens',
+  'session.createToken',
+  'session.deleteToken',
   // For dashboards and the web UI.
   'statistics.get',
   'request.list',

@@ -75,6 +75,9 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'session.list':        [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'session.endAll':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'session.end':         [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 404, 404],
+  'session.tokens':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 400],
+  'session.createToken': [401, 201, 201, 201, 201, 201, 201, 401, 401, 401, 401, 403, 400],
+  'session.deleteToken': [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 403, 400],
   'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'repository.get':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -158,6 +161,8 @@ const recorded: Partial<Record<Op, readonly string[]>> = {
   'archive.import': ['manifest.pushed', 'tag.moved'],
   'session.end': ['session.ended'],
   'session.endAll': ['session.ended'],
+  'session.createToken': ['account-token.created'],
+  'session.deleteToken': ['account-token.deleted'],
   'cache.purge': ['cache.purged'],
   'garbage.collect': ['job.created'],
   'quarantine.restore': ['quarantine.restored'],
@@ -255,6 +260,7 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'account.create': ({ account }) => document({ name: `${account}-new` }),
   'account.replace': () => document({ description: 'changed' }),
   'account.createToken': () => document({}),
+  'session.createToken': () => document({}),
   'rule.create': () => document(rule),
   'rule.replace': () => document({ ...rule, allow: ['push'] }),
 };
@@ -454,6 +460,10 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     delivery: '1',
     login: '',
   };
+  if (op === 'session.deleteToken') {
+    const { id } = (await manage(root, 'POST', 'session/tokens', {})) as { id: string };
+    return { ...content, token: id };
+  }
   if (path.includes(':login')) {
     const { sessions } = (await root('GET', '/api/v1/sessions')).json() as { sessions: readonly { id: string }[] };
     if (sessions[0] !== undefined) return { ...content, login: sessions[0].id };
@@ -527,6 +537,7 @@ async function look(row: Endpoint, content: Content): Promise<readonly string[]>
         'jobs',
         'syncs',
         'webhooks',
+        'session/tokens',
         `repositories/${repository}`,
         `repositories/${repository}/trash`,
       ].map((place) => `/api/v1/${place}`);

@@ -127,6 +127,9 @@ describe('docs/openapi.json', () => {
     const served = await exchange('GET', `${api}/openapi.json`, 200);
     expect(JSON.parse(served.body.toString())).toEqual(document);
     await post('/session', { username: 'root', password: 'password of root' }, 200);
+    const own = (await post('/session/tokens', {})).body.toString();
+    await exchange('GET', `${api}/session/tokens`, 200);
+    await exchange('DELETE', `${api}/session/tokens/${(JSON.parse(own) as { id: string }).id}`, 204);
     const listed = await exchange('GET', `${api}/sessions`, 200);
     const { sessions } = JSON.parse(listed.body.toString()) as { sessions: readonly { id: string }[] };
     await exchange('DELETE', `${api}/sessions/${sessions[0]?.id}`, 204);

@@ -3,6 +3,7 @@ import { Facts, Page, Section } from '../parts/page.tsx';
 import { Empty } from '../parts/problem.tsx';
 import { session } from '../session.ts';
 import { Sessions } from './sessions.tsx';
+import { Tokens } from './tokens.tsx';
 
 const logins: Readonly<Record<string, string>> = {
   session: 'in this browser',
@@ -10,7 +11,7 @@ const logins: Readonly<Record<string, string>> = {
   basic: 'with a password that the browser keeps',
 };
 
-/** The user of the page: groups and sessions. */
+/** The user of the page: groups, tokens and sessions. */
 export function MyAccount(): VNode {
   const { principal } = session.value ?? {};
   if (principal === null || principal === undefined) {
@@ -30,6 +31,8 @@ export function MyAccount(): VNode {
           ['Logged in', logins[via] ?? via],
         ]}
       />
+      {/* The registry cannot check later whether the application still knows its user. */}
+      {via === 'host' ? undefined : <Tokens account={id} path="session/tokens" />}
       <Section title="Sessions">
         <Sessions user={id} />
       </Section>

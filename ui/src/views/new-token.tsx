@@ -16,24 +16,26 @@ const lifetimes = [
 ] as const;
 
 const permissions = [
-  ['', 'what the rules allow the account'],
+  ['', 'what the rules allow its owner'],
   ['pull', 'only pull'],
   ['pull push', 'pull and push'],
 ] as const;
 
 /** Returns what the limits of a token leave. */
 export function describeLimits(limits: AccountTokenDocument['limits']): string {
-  if (limits === undefined) return 'what the rules allow the account';
+  if (limits === undefined) return 'what the rules allow its owner';
   return limits.map(({ names, allow }) => `${allow.join(', ')} of ${names.join(', ')}`).join('; ');
 }
 
 /** Creates a token, and shows its secret once. */
 export function NewToken({
   account,
+  path,
   onClose,
   onDone,
 }: {
   readonly account: string;
+  readonly path: string;
   readonly onClose: () => void;
   readonly onDone: () => void;
 }): VNode {
@@ -44,7 +46,7 @@ export function NewToken({
   const [secret, setSecret] = useState<string | undefined>(undefined);
   if (secret !== undefined) return <Secret account={account} secret={secret} onClose={onClose} />;
   const create = async (): Promise<void> => {
-    const { token } = await send<{ readonly token: string }>('POST', `accounts/${encodeURIComponent(account)}/tokens`, {
+    const { token } = await send<{ readonly token: string }>('POST', path, {
       description,
       ...(seconds === '' ? {} : { expires_in_seconds: Number(seconds) }),
       ...(allow === '' ? {} : { limits: [{ names: names.split(/[\s,]+/), allow: allow.split(' ') }] }),
