@@ -17,9 +17,10 @@ afterEach(async () => {
 });
 
 /** The commands of docs/operations.md that back up and restore a stopped registry. */
-const [backup = '', restore = ''] = [
-  ...page.matchAll(/^<!-- test: by test\/docs\/backup.test.ts -->\n\n```sh\n(.*?)^```/gms),
-].map((match) => match[1] ?? '');
+const commands = [...page.matchAll(/^<!-- test: by test\/system\/docs\/backup.test.ts -->\n\n```sh\n(.*?)^```/gms)].map(
+  (match) => match[1] ?? '',
+);
+const [backup = '', restore = ''] = commands;
 
 /** Runs commands in a folder of the test. The test starts and stops a process instead of the service. */
 function runIn(folder: string, commands: string): Promise<unknown> {
@@ -41,6 +42,7 @@ async function serve(data: string): Promise<{ readonly command: Command; readonl
 }
 
 it('the commands of docs/operations.md back up a registry, and restore it', async () => {
+  expect(commands).toHaveLength(2);
   const folder = await makeScratchFolder();
   cleanups.push(() => removeScratchFolder(folder));
   const data = path.join(folder, 'data');
