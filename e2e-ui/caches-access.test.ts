@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Browser } from 'playwright-core';
-import { launchBrowser, openWindow } from './support/browser.js';
+import { findAxeProblems, launchBrowser, openWindow } from './support/browser.js';
 import { checkView, type ViewRow } from './support/check-view.js';
 import { pushImage } from './support/fill.js';
 import { startUi, type UiScene } from './support/scene.js';
@@ -65,12 +65,36 @@ describe('the caches', () => {
     await page.getByRole('button', { name: 'Explain 1' }).click();
     await page.getByRole('dialog').getByText('the tag is within its freshness window').waitFor();
     await page.keyboard.press('Escape');
+    await pushImage(upstream.client, 'local/team/app', '1', { layers: ['one, changed'] });
+    const changed = (await upstream.client.get('/v2/local/team/app/manifests/1')).header('docker-content-digest');
+    await page.getByRole('button', { name: 'Ask now for 1' }).click();
+    const asked = page.getByRole('dialog', { name: 'Asked the upstream for hub/team/app:1' });
+    await asked.getByText(changed.slice('sha256:'.length, 'sha256:'.length + 12)).waitFor();
+    expect(await findAxeProblems(page)).toEqual([]);
+    await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Purge 2' }).click();
     const dialog = page.getByRole('dialog', { name: 'Purge hub/team/app:2?' });
     await dialog.getByText('1 tag, 1 manifest').waitFor();
     await dialog.getByRole('button', { name: 'Purge' }).click();
     await page.getByRole('button', { name: 'Purge 2' }).waitFor({ state: 'detached' });
     expect(await page.getByRole('button', { name: 'Purge 1' }).count()).toBe(1);
+    expect(messages).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('a cache', () => {
+  it('says whether its upstream answers, by keyboard alone', async () => {
+    const { page, context, messages } = await openWindow(browser, scene.origin);
+    await page.goto(`${scene.page}#/caches/hub`);
+    await page.getByRole('button', { name: 'Probe now' }).focus();
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog', { name: 'Upstream of hub' });
+    await dialog.getByText('The upstream answers.').waitFor();
+    await dialog.getByText('200', { exact: true }).waitFor();
+    expect(await findAxeProblems(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
     expect(messages).toEqual([]);
     await context.close();
   });

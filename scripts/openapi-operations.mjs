@@ -268,6 +268,19 @@ const managementOperations = {
       200: { schema: { anyOf: [object({ manifests: count, blobs: count, tags: count }), ref('StoredContent')] } },
     },
   },
+  'cache.refresh': { answers: { 200: { schema: ref('Explanation') } } },
+  'upstream.probe': {
+    answers: {
+      200: {
+        schema: object({
+          state: breaker.state,
+          status: { ...nullable(count), description: '`null`: there was no answer.' },
+          duration_ms: count,
+          reason: { ...nullable(text), description: 'Why it does not count as an answer of a registry.' },
+        }),
+      },
+    },
+  },
   'immutability.get': {
     answers: {
       200: {

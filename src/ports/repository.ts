@@ -24,7 +24,7 @@ import type {
 } from './images.js';
 import type { Page, PageRequest } from './pages.js';
 import type { RepositoryTrash } from './trash.js';
-import type { Forward, Upstream } from './upstream.js';
+import type { Forward, ProbeResult, Upstream } from './upstream.js';
 
 export type { Caller };
 
@@ -131,6 +131,14 @@ export interface Repository {
   /** In a cache: counts what `purge` would drop. Of a tag, at most: other tags may need its content. */
   previewPurge?(image?: string, tag?: Tag): Promise<StoredContent>;
   status?(): Promise<RemoteStatus>;
+  /**
+   * In a cache: asks the upstream for a tag now, whatever is cached or remembered. Returns why the cached manifest, if there
+   * is one, could not be renewed; `undefined` if it is as the upstream has it.
+   * @throws RegistryError DENIED, UNAVAILABLE or TOOMANYREQUESTS when the upstream gives no answer and nothing is cached.
+   */
+  refresh?(caller: Caller, image: string, tag: Tag): Promise<string | undefined>;
+  /** In a remote repository: finds out whether its upstream answers now. */
+  probe?(): Promise<ProbeResult>;
   /** In a cache: evicts this many bytes because the disk is full. Returns the evicted bytes. */
   makeRoom?(bytes: number): Promise<number>;
   /** Ends background work. Requests in progress go on. */

@@ -68,6 +68,17 @@ export interface ForwardedRequest {
   readonly method: Hop['method'];
 }
 
+/** The outcome of a request that only finds out whether a registry answers. */
+export interface ProbeResult {
+  /** The state of the circuit breaker afterwards. */
+  readonly state: Upstream['breaker']['state'];
+  /** Absent: there was no answer. */
+  readonly status?: number;
+  readonly durationMs: number;
+  /** Why it does not count as an answer of a registry. */
+  readonly reason?: string;
+}
+
 /**
  * Another registry at one configured URL. Handles authentication, timeouts, the circuit breaker, redirects and one
  * retry of a request that failed before an answer. `image` is the upstream's name of the image. `trail` is the Via
@@ -124,6 +135,11 @@ export interface Upstream {
   ): Promise<UpstreamResult<A>>;
   /** Returns whether a registry answers at the URL: otherwise a 404 without the error of a registry means nothing. */
   checkRegistry(): Promise<UpstreamResult<true>>;
+  /**
+   * Asks `/v2/` without credentials, also while the circuit breaker is open. An answer of a registry closes it, unless it is
+   * open because of a rate limit.
+   */
+  probe(): Promise<ProbeResult>;
   /** Returns the `Via` header for a request with this trail. */
   via(trail: readonly string[]): string;
   /** The unused part of the upstream's rate limit, from 1 (all, or unknown) to 0. */

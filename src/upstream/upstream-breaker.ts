@@ -62,6 +62,16 @@ export class Breaker {
     };
   }
 
+  /**
+   * Admits a call that someone waits for, also during a pause. Its success ends the pause, unless a rate limit caused it:
+   * that the upstream answers does not mean that it would answer more.
+   */
+  force(): Pass {
+    const isLimited = this.#pause?.cause.fields.status === 429;
+    const pass = this.#pass(this.#pause !== undefined);
+    return isLimited ? { settle: (verdict = 'unknown') => pass.settle(verdict) } : pass;
+  }
+
   /** Admits a call. @throws UpstreamVerdict failed during a pause, with the reason of the pause. */
   enter(): Pass {
     const pause = this.#pause;

@@ -6,6 +6,7 @@ import type { ManifestContent, Referrer } from '../ports/images.js';
 import type {
   ForwardAttempt,
   ForwardedRequest,
+  ProbeResult,
   Upstream,
   UpstreamAnswer,
   UpstreamBlob,
@@ -23,15 +24,15 @@ import { TurnGate } from '../util/scheduling/turns.js';
 import { UpstreamAuth } from './credentials/upstream-auth.js';
 import { readBlob, readBlobFrom, readBlobHead } from './upstream-blob.js';
 import { Breaker } from './upstream-breaker.js';
+import { RateBudget } from './upstream-budget.js';
 import { HeadRequests } from './upstream-heads.js';
 import { Exchange, type Ask } from './upstream-exchange.js';
-import { budgetOf, formatVia, type AnswerHeaders } from '../protocol/upstream/answer-headers.js';
+import { formatVia } from '../protocol/upstream/answer-headers.js';
 import { PageSize, readImages, readPages, readTags, type ReadPage } from './upstream-lists.js';
 import type { UpstreamConfig } from './upstream-config.js';
 import { hasManifestType, readManifest, readManifestHead } from './upstream-manifest.js';
 import { readAllReferrers } from './upstream-referrers.js';
 import { failed, reasonOf, UpstreamVerdict } from '../protocol/upstream/verdict.js';
-import { isRecent } from '../protocol/recent.js';
 
 const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': 'artifactapi' };
 /** Identical in every request, because a tag may resolve differently per `Accept`. Never offers schema 1. */
@@ -60,7 +61,7 @@ class RegistryClient implements Upstream {
   readonly #wholeBodyMs: number;
   readonly #pageSize = new PageSize();
   readonly #heads: HeadRequests;
-  #budget: { readonly left: number; readonly at: number; readonly windowMs: number } | undefined;
+  readonly #budget: RateBudget;
 
   constructor(config: UpstreamConfig) {
     const { now, log } = config;
@@ -83,15 +84,15 @@ class RegistryClient implements Upstream {
       now,
       timeoutMs: this.#wholeBodyMs,
       headers: { ...commonHeaders, via: this.via([]) },
-      onHead: (headers) => this.#noteBudget(headers),
+      onHead: (headers) => this.#budget.note(headers),
     });
+    this.#budget = new RateBudget(now);
     this.#heads = new HeadRequests(now);
     this.#breaker = new Breaker({ upstream: this.host, now, log });
   }
 
   get budget(): number {
-    const budget = this.#budget;
-    return budget !== undefined && isRecent(budget.at, budget.windowMs, this.#config.now()) ? budget.left : 1;
+    return this.#budget.left;
   }
 
   get breaker(): Upstream['breaker'] {
@@ -164,9 +165,8 @@ class RegistryClient implements Upstream {
 
   listImages(trail: readonly string[]): Promise<UpstreamResult<readonly string[]>> {
     const headers = { ...commonHeaders, accept: 'application/json', via: this.via(trail) };
-    const askPage = (query: string): Ask => {
-      return { method: 'GET', image: catalogKey, url: new URL(`/v2/_catalog${query}`, this.#base), headers };
-    };
+    const common = { method: 'GET', image: catalogKey, headers } as const;
+    const askPage = (query: string): Ask => ({ ...common, url: new URL(`/v2/_catalog${query}`, this.#base) });
     return this.#judge(trail, async () => {
       const names = await this.#readList(askPage, (page) => readImages(page, this.#nameOf('')));
       return sortInTurns(names, (name) => name);
@@ -198,7 +198,7 @@ class RegistryClient implements Upstream {
   ): Promise<UpstreamResult<A>> {
     const judge = (answer: A): UpstreamVerdict | undefined => {
       const { status, headers, hop } = answer;
-      if (!hop.elsewhere) this.#noteBudget(headers);
+      if (!hop.elsewhere) this.#budget.note(headers);
       const isTrouble = status === 429 || status >= 500;
       return isTrouble ? judgeAnswer({ status, headers, elsewhere: hop.elsewhere }, this.#config.now()) : undefined;
     };
@@ -210,6 +210,11 @@ class RegistryClient implements Upstream {
 
   checkRegistry(): Promise<UpstreamResult<true>> {
     return this.#judge([], () => this.#exchange.confirmAbsence().then(() => true as const));
+  }
+
+  async probe(): Promise<ProbeResult> {
+    const result = await this.#exchange.probe(this.#breaker.force());
+    return { ...result, state: this.#breaker.status.state };
   }
 
   via(trail: readonly string[]): string {
@@ -287,11 +292,5 @@ class RegistryClient implements Upstream {
       pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');
       throw error;
     }
-  }
-
-  #noteBudget(headers: AnswerHeaders): void {
-    const budget = budgetOf(headers);
-    if (budget === undefined) return;
-    this.#budget = { left: budget.left, at: this.#config.now(), windowMs: budget.windowSeconds * 1000 };
   }
 }

@@ -1,11 +1,12 @@
-import type { SendAttempt, UpstreamAnswer } from '../ports/upstream.js';
+import type { ProbeResult, SendAttempt, UpstreamAnswer } from '../ports/upstream.js';
 import { judgeAnswer } from '../protocol/upstream/judge-answer.js';
-import { failed, type UpstreamVerdict } from '../protocol/upstream/verdict.js';
+import { failed, UpstreamVerdict } from '../protocol/upstream/verdict.js';
 import type { AnswerHeaders } from '../protocol/upstream/answer-headers.js';
 import { discard } from '../util/outgoing/answer-body.js';
 import { readErrorBody } from '../util/outgoing/error-body.js';
 import type { Answer, Transport } from '../util/outgoing/transport.js';
-import { RegistryCheck } from './registry-check.js';
+import { looksLikeRegistry, RegistryCheck } from './registry-check.js';
+import type { Pass } from './upstream-breaker.js';
 import type { Authorization, UpstreamAuth } from './credentials/upstream-auth.js';
 
 /** One request for content of an image. */
@@ -68,6 +69,29 @@ export class Exchange {
   async confirmAbsence(): Promise<void> {
     if (await this.#check.isRegistry()) return;
     throw failed('it answered 404 without the error of a registry, and /v2/ is not a registry', { status: 404 });
+  }
+
+  /** Asks `/v2/` without credentials, and reports the outcome to the circuit breaker. */
+  async probe(pass: Pass): Promise<Omit<ProbeResult, 'state'>> {
+    const { now } = this.#options;
+    const startedAt = now();
+    const elapsed = (): number => Math.max(0, now() - startedAt);
+    try {
+      const answer = await this.#ping();
+      const { status } = answer;
+      if (looksLikeRegistry(answer)) {
+        pass.settle();
+        return { status, durationMs: elapsed() };
+      }
+      const isTrouble = status === 429 || status >= 500;
+      pass.settle(isTrouble ? this.#judge(answer) : 'unknown');
+      const reason = isTrouble ? this.#judge(answer).message : '/v2/ is not a registry';
+      return { status, durationMs: elapsed(), reason };
+    } catch (error) {
+      pass.settle(error instanceof UpstreamVerdict ? error : 'unknown');
+      if (!(error instanceof UpstreamVerdict)) throw error;
+      return { durationMs: elapsed(), reason: error.message };
+    }
   }
 
   /** An ingress without a backend answers everything with 404: this must not make content look deleted. */

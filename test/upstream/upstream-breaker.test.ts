@@ -128,3 +128,38 @@ describe('the breaker', () => {
     expect(breaker.status.failures).toBe(1);
   });
 });
+
+describe('a forced call', () => {
+  const open = (verdict: UpstreamVerdict): void => call(verdict, verdict, verdict, verdict, verdict);
+
+  it('is admitted during a pause, and its success closes the breaker', () => {
+    open(trouble);
+    expect(() => breaker.enter()).toThrow('requests are paused');
+    breaker.force().settle();
+    expect(breaker.status).toMatchObject({ state: 'closed', failures: 0 });
+    call(undefined);
+  });
+
+  it('lengthens the pause when it fails', () => {
+    open(trouble);
+    breaker.force().settle(trouble);
+    expect(breaker.status.state).toBe('open');
+    expect(pauseOf().seconds).toBe(20);
+  });
+
+  it('does not end a pause that a rate limit caused', () => {
+    call(limited(60));
+    breaker.force().settle();
+    expect(breaker.status).toMatchObject({ state: 'open', isLimited: true });
+    expect(pauseOf().seconds).toBe(60);
+  });
+
+  it('counts like any other while the breaker is closed', () => {
+    for (let failures = 1; failures <= 4; failures++) {
+      breaker.force().settle(trouble);
+      expect(breaker.status).toMatchObject({ state: 'closed', failures });
+    }
+    breaker.force().settle(trouble);
+    expect(breaker.status.state).toBe('open');
+  });
+});

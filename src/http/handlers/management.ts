@@ -37,6 +37,7 @@ import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
 import { createSessionHandlers, type RegistryFacts, type SessionParts } from './session.js';
 import { createSyncHandlers } from './syncs.js';
+import { createUpstreamHandlers } from './upstreams.js';
 import { createWebhookHandlers } from './webhooks.js';
 
 /** Concurrent imports. Each may use about 64 MiB of memory and disk space for its whole archive. */
@@ -127,6 +128,7 @@ export function createManagementHandlers(
       const { repository } = find(params.repository);
       return jsonReply(200, await purgeCache(repository, query));
     },
+    ...createUpstreamHandlers((name) => find(name).repository),
     'explain.get': (exchange) => explain(parts().directory, exchange),
     ...createImageHandlers(parts, (name) => find(name).repository),
     ...createImageChangeHandlers(

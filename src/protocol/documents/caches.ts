@@ -20,6 +20,17 @@ export interface CacheStatusDocument {
   readonly used_bytes: number;
 }
 
+/** The outcome of a probe of an upstream. */
+export interface ProbeDocument {
+  /** The state of the circuit breaker afterwards. */
+  readonly state: BreakerDocument['state'];
+  /** `null`: there was no answer. */
+  readonly status: number | null;
+  readonly duration_ms: number;
+  /** Why it does not count as an answer of a registry; `null` if it does. */
+  readonly reason: string | null;
+}
+
 /** Who would answer for a reference, and why. */
 export interface ExplanationDocument {
   readonly repository: string;

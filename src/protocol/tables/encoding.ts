@@ -2,7 +2,7 @@
  * How documents of the management API are written: times in RFC 3339 format, names in snake case, and the problems of a
  * refused document.
  */
-import type { CacheStatusDocument, ExplanationDocument } from '../documents/caches.js';
+import type { CacheStatusDocument, ExplanationDocument, ProbeDocument } from '../documents/caches.js';
 import { RegistryError } from '../errors.js';
 import type { Problem } from '../settings/option-schema.js';
 import { mapKeys, toSnakeCase, toWirePath } from './spelling.js';
@@ -10,6 +10,17 @@ import { mapKeys, toSnakeCase, toWirePath } from './spelling.js';
 /** Returns the status of a remote repository as the API shows it, with times in RFC 3339 format. */
 export function encodeStatus(status: { readonly countedSince: number }): CacheStatusDocument {
   return encodeDocument({ ...status, countedSince: encodeTime(status.countedSince) }) as CacheStatusDocument;
+}
+
+/** Returns the outcome of a probe of an upstream as the API shows it. */
+export function encodeProbe(probe: {
+  readonly state: ProbeDocument['state'];
+  readonly status?: number;
+  readonly durationMs: number;
+  readonly reason?: string;
+}): ProbeDocument {
+  const { state, status = null, durationMs, reason = null } = probe;
+  return { state, status, duration_ms: Math.round(durationMs), reason };
 }
 
 /** Returns a health report as the API shows it, with times in RFC 3339 format. */

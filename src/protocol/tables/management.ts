@@ -20,6 +20,7 @@ import { describeProblems, describeUnknown, type Problem } from '../settings/opt
 import { encodeTime, problemsFound, toWireProblem } from './encoding.js';
 import { RouteTable, type Endpoint, type ParamsOf } from './route-table.js';
 import { upkeepEndpoints } from './upkeep-endpoints.js';
+import { upstreamEndpoints } from './upstream-endpoints.js';
 import { mapKeys, toCamelCase, toSnakeCase, toWirePath } from './spelling.js';
 
 export { encodeTime, problemsFound };
@@ -133,6 +134,7 @@ export const managementEndpoints = [
     summary:
       'Runs garbage collection now; `dry_run=true` only counts. The body may shorten the grace period: `grace_seconds`.',
   },
+  ...upstreamEndpoints,
   ...upkeepEndpoints,
   ...imageEndpoints,
   ...accessEndpoints,

@@ -153,6 +153,12 @@ export const dryRunQuery: Query = [
   { name: 'dry_run', description: '`true`: count, but delete nothing.', takes: 'boolean', default: false },
 ];
 
+/** The parameters of `cache.refresh`. */
+export const refreshQuery: Query = [
+  { name: 'image', description: 'The image.', takes: 'name', required: true },
+  { name: 'tag', description: 'The tag of `image`.', required: true },
+];
+
 /** The parameters of `cache.purge`. */
 export const purgeQuery: Query = [
   { name: 'image', description: 'Purge only this image.', takes: 'name' },

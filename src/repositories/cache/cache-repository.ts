@@ -22,6 +22,7 @@ import type {
   RepositoryBlob,
   TagEntry,
 } from '../../ports/repository.js';
+import type { ProbeResult } from '../../ports/upstream.js';
 import type { Digest } from '../../protocol/digest.js';
 import { countImage, countRepository } from '../content/stored-content.js';
 import { hasOfficialImages, toCanonicalImage } from '../../protocol/docker-hub.js';
@@ -218,6 +219,14 @@ export class CacheRepository implements Repository {
       upstreamBytes,
       usedBytes: await parts.metadata.usage(this.config.name),
     };
+  }
+
+  refresh(caller: Caller, image: string, tag: Tag): Promise<string | undefined> {
+    return this.#manifests.refresh(caller, image, tag);
+  }
+
+  probe(): Promise<ProbeResult> {
+    return this.#context.upstream.probe();
   }
 
   async makeRoom(bytes: number): Promise<number> {

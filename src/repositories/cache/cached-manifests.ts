@@ -9,7 +9,7 @@ import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import type { CacheContext } from './cache-context.js';
 import { freshnessOf } from './freshness.js';
 import type { ManifestStore } from './manifest-store.js';
-import { describeAbsence, describeFailure, toMissing, toRefusal } from '../../protocol/upstream/refusal.js';
+import { describeAbsence, describeFailure, isMissing, toMissing, toRefusal } from '../../protocol/upstream/refusal.js';
 
 /** A cached manifest and where the answer came from. */
 export interface CachedManifest {
@@ -47,6 +47,25 @@ export class CachedManifests {
     this.#context.parts.accessTimes.touch(this.#context.at(image), resolved.record.digest);
     this.#context.count(image, 'manifest', resolved.provenance.cache);
     return resolved;
+  }
+
+  /**
+   * Asks the upstream for a tag now, whatever is cached or remembered. Returns why the cached manifest could not be renewed, or
+   * that there is none.
+   * @throws RegistryError like `resolve`, except for absent tags.
+   */
+  async refresh(caller: Caller, image: string, tag: Tag): Promise<string | undefined> {
+    const { negatives, upstream } = this.#context;
+    negatives.forget(image);
+    try {
+      const found = await this.#fly(caller, image, { tag }, await this.#store.tag(image, tag));
+      return found === undefined
+        ? describeAbsence({ upstream: upstream.host, reason: 'not found' })
+        : found.provenance.reason;
+    } catch (error) {
+      if (isMissing(error)) return (error as RegistryError).message;
+      throw error;
+    }
   }
 
   /** Returns the bytes of a resolved manifest. Fetches them again when they are missing or damaged. */

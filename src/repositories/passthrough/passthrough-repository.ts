@@ -16,6 +16,7 @@ import type {
   Forward,
   ForwardedRequest,
   Outgoing,
+  ProbeResult,
   Upstream,
   UpstreamBlob,
   UpstreamResult,
@@ -84,6 +85,10 @@ export class PassthroughRepository implements Repository {
           : undefined,
       redirects: config.redirects,
     };
+  }
+
+  probe(): Promise<ProbeResult> {
+    return this.#parts.upstream.probe();
   }
 
   async statManifest(caller: Caller, image: string, reference: Reference): Promise<ManifestInfo | undefined> {

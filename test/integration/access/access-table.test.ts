@@ -96,6 +96,8 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'archive.import':      [401, 404, 403, 201, 403, 201, 201, 401, 401, 401, 401, 403, 201],
   'archive.export':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'cache.purge':         [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
+  'cache.refresh':       [401, 403, 403, 403, 403, 503, 503, 401, 401, 401, 401, 403, 403],
+  'upstream.probe':      [401, 403, 403, 403, 403, 200, 200, 401, 401, 401, 401, 403, 403],
   'immutability.get':    [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'quota.list':          [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
   'quota.replace':       [401, 403, 403, 403, 403, 403, 200, 401, 401, 401, 401, 403, 403],
@@ -203,6 +205,8 @@ const unrecorded: ReadonlySet<string> = new Set<Op>([
   'options.reload',
   'session.create',
   'session.delete',
+  'cache.refresh',
+  'upstream.probe',
 ]);
 
 const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];
@@ -242,6 +246,7 @@ const sends: Partial<Record<Op, (content: Content) => Send & { readonly query?: 
   'archive.import': ({ image }) => ({ query: `image=${image}&tag=v2`, body: archive }),
   'archive.export': ({ image }) => ({ query: `name=${image}:v1` }),
   'quota.replace': () => ({ headers: json, body: '{"quotas":[{"names":"quota/**","max_bytes":1}]}' }),
+  'cache.refresh': () => ({ query: 'image=team/app&tag=v1' }),
   'immutability.get': () => ({ query: 'tag=v1' }),
   'explain.get': ({ name }) => ({ query: `name=${name}&reference=v1` }),
   'quarantine.restore': () => document({ all: true }),

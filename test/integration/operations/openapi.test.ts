@@ -13,6 +13,7 @@ import { Client, type Answer, type Method, type Send } from '../../support/clien
 import { digest, imageManifest, types } from '../../support/content/content.js';
 import { startRegistry } from '../../support/servers/registry.js';
 import { operationsOf, type Content, type OpenApi, type Operation } from '../../support/openapi.js';
+import { startFaultUpstream } from '../../support/upstreams/fault-upstream.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
 const file = path.join(import.meta.dirname, '../../../docs/openapi.json');
@@ -183,6 +184,14 @@ describe('docs/openapi.json', () => {
     await exchange('GET', `${api}/repositories/made/export?name=team/archived:2&platform=linux/amd64`, 200);
     await exchange('DELETE', `${api}/repositories/far/cache?dry_run=true`, 200);
     await exchange('DELETE', `${api}/repositories/far/cache?image=team/app&tag=1`, 200);
+    await exchange('POST', `${api}/repositories/far/probe`, 200);
+    const upstream = await startFaultUpstream();
+    cleanups.add(() => upstream.close());
+    await put('/repositories/far', { ...remote, name: undefined, url: upstream.url });
+    await exchange('POST', `${api}/repositories/far/probe`, 200);
+    await exchange('POST', `${api}/repositories/far/refresh?image=team/app&tag=none`, 200);
+    upstream.images.addImage('team/app', '1');
+    await exchange('POST', `${api}/repositories/far/refresh?image=team/app&tag=1`, 200);
     await exchange('DELETE', `${api}/repositories/far?dry_run=true`, 200);
     for (const at of ['local/team/app', 'far/team/app', 'both/team/app']) {
       await exchange('GET', `${api}/explain?name=${at}&reference=a`, 200);

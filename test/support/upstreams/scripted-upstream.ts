@@ -72,6 +72,7 @@ export class ScriptedUpstream implements Upstream {
   readonly listReferrers = notAsked;
   readonly exchange = notAsked;
   readonly checkRegistry = notAsked;
+  readonly probe = notAsked;
   readonly via = notAsked;
   readonly refusedCredentials = undefined;
   readonly refusalFor = notAsked;

@@ -9,10 +9,10 @@ import { Answered, Empty } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, When } from '../parts/texts.tsx';
 import { useAnswer } from '../use-answer.ts';
-import { Explain } from './explain.tsx';
+import { AskUpstream, Explain } from './explain.tsx';
 import { PurgeCache } from './purge-cache.tsx';
 
-type Choice = { readonly action: 'explain' | 'purge'; readonly tag: string };
+type Choice = { readonly action: 'explain' | 'ask' | 'purge'; readonly tag: string };
 
 /** The cached tags of an image: how fresh they are, why, and what keeps them. */
 export function CacheTags({ repository, image }: { readonly repository: string; readonly image: string }): VNode {
@@ -52,6 +52,9 @@ export function CacheTags({ repository, image }: { readonly repository: string; 
           )
         }
       </Answered>
+      {choice?.action === 'ask' ? (
+        <AskUpstream repository={repository} image={image} tag={choice.tag} onClose={onClose} onDone={answer.reload} />
+      ) : undefined}
       {choice?.action === 'explain' ? (
         <Explain name={`${repository}/${image}`} reference={choice.tag} onClose={onClose} />
       ) : undefined}
@@ -89,6 +92,9 @@ function columnsOf(choose: (choice: Choice) => void): readonly Column<TagDocumen
         <span class="actions">
           <button type="button" aria-label={`Explain ${tag}`} onClick={() => choose({ action: 'explain', tag })}>
             Explain
+          </button>
+          <button type="button" aria-label={`Ask now for ${tag}`} onClick={() => choose({ action: 'ask', tag })}>
+            Ask now
           </button>
           <button type="button" aria-label={`Purge ${tag}`} onClick={() => choose({ action: 'purge', tag })}>
             Purge

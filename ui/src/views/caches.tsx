@@ -13,6 +13,7 @@ import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, When } from '../parts/texts.tsx';
 import { useAnswer } from '../use-answer.ts';
 import { CacheTags } from './cache-tags.tsx';
+import { ProbeButton } from './probe-button.tsx';
 import { PurgeCache } from './purge-cache.tsx';
 
 type Cache = RepositoryDocument & { readonly status?: CacheStatusDocument };
@@ -82,9 +83,15 @@ function OneCache({ repository }: { readonly repository: string }): VNode {
         </span>
       }
       actions={
-        <button type="button" class="danger" onClick={() => setPurging(true)}>
-          Purge all
-        </button>
+        <>
+          <a class="button" href={hrefOf(`/repositories/${repository}`)}>
+            Settings
+          </a>
+          <ProbeButton repository={repository} onDone={cache.reload} />
+          <button type="button" class="danger" onClick={() => setPurging(true)}>
+            Purge all
+          </button>
+        </>
       }
     >
       <Answered answer={cache} what="The cache could not be read">

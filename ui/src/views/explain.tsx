@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import type { ExplanationDocument } from '../../../src/protocol/documents/caches.js';
-import { get } from '../api.ts';
+import { get, send } from '../api.ts';
 import { Dialog } from '../parts/dialog.tsx';
 import { Answered } from '../parts/problem.tsx';
 import { Digest, When } from '../parts/texts.tsx';
@@ -33,6 +33,39 @@ export function Explain({
     <Dialog title={`Who answers for ${name}:${reference}?`} onClose={onClose} isWide>
       <div class="body">
         <Answered answer={answer} what="The explanation could not be read">
+          {(explanation) => <Path explanation={explanation} />}
+        </Answered>
+      </div>
+    </Dialog>
+  );
+}
+
+/** A dialog that asks the upstream for a cached tag, and shows how the tag is answered afterwards. */
+export function AskUpstream({
+  repository,
+  image,
+  tag,
+  onClose,
+  onDone,
+}: {
+  readonly repository: string;
+  readonly image: string;
+  readonly tag: string;
+  readonly onClose: () => void;
+  readonly onDone: () => void;
+}): VNode {
+  const answer = useAnswer(async () => {
+    const explanation = await send<ExplanationDocument>('POST', `repositories/${repository}/refresh`, undefined, {
+      image,
+      tag,
+    });
+    onDone();
+    return explanation;
+  }, [repository, image, tag]);
+  return (
+    <Dialog title={`Asked the upstream for ${repository}/${image}:${tag}`} onClose={onClose} isWide>
+      <div class="body">
+        <Answered answer={answer} what="The upstream gave no answer">
           {(explanation) => <Path explanation={explanation} />}
         </Answered>
       </div>

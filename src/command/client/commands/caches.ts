@@ -22,13 +22,62 @@ const explainColumns: readonly Column[] = [
   ['reason', ({ reason, problem }) => [reason, problem].filter((text) => typeof text === 'string').join(': ')],
 ];
 
+const probeColumns: readonly Column[] = [
+  ['breaker', 'state'],
+  ['status', 'status'],
+  ['ms', 'duration_ms'],
+  ['reason', 'reason'],
+];
+
 interface ExplainFlags {
   readonly ns?: string;
   readonly host?: string;
 }
 
-/** Adds the commands for caches: `purge` and `explain`. */
+/** Adds the commands for caches: `purge`, `refresh`, `probe` and `explain`. */
 export function addCacheCommands(program: Command, io: CommandIo): void {
+  addPurge(program, io);
+  addRefresh(program, io);
+  addProbe(program, io);
+  addExplain(program, io);
+}
+
+function addRefresh(program: Command, io: CommandIo): void {
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'refresh <image>',
+      description: 'Ask the upstream of a cache for a tag now, and explain the tag afterwards',
+      summary: 'Ask the upstream of a cache for a tag now',
+      examples: ['artifactapi refresh hub/library/alpine:3'],
+    },
+    async ({ client, output }, name) => {
+      const { repository, image, reference: tag = 'latest' } = parseImageName(name);
+      output.document(
+        await client.request('cache.refresh', { params: { repository }, query: { image, tag } }),
+        explainColumns,
+      );
+    },
+  );
+}
+
+function addProbe(program: Command, io: CommandIo): void {
+  addClientCommand(
+    program,
+    io,
+    {
+      usage: 'probe <repository>',
+      description: 'Find out whether the upstream of a repository answers; an answer closes the circuit breaker',
+      summary: 'Find out whether the upstream of a repository answers',
+      examples: ['artifactapi probe hub'],
+    },
+    async ({ client, output }, repository) =>
+      output.document(await client.request('upstream.probe', { params: { repository } }), probeColumns),
+  );
+}
+
+function addPurge(program: Command, io: CommandIo): void {
   addClientCommand(
     program,
     io,
@@ -58,6 +107,9 @@ export function addCacheCommands(program: Command, io: CommandIo): void {
       });
     },
   );
+}
+
+function addExplain(program: Command, io: CommandIo): void {
   addClientCommand(
     program,
     io,
