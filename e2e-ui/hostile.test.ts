@@ -68,3 +68,40 @@ it.each([
   expect([messages, foreign]).toEqual([[], []]);
   await context.close();
 });
+
+it('the view of a cache shows the answer of an upstream in words of the registry, without its text', async () => {
+  const { page, context, messages, foreign } = await openWindow(browser, scene.origin);
+  await page.goto(`${scene.page}#/caches/hub`);
+  await page.getByText('Circuit breaker').waitFor();
+  await page.waitForLoadState('networkidle');
+  expect(await page.locator('main').textContent()).not.toContain(named('upstream'));
+  expect([messages, foreign]).toEqual([[], []]);
+  await context.close();
+});
+
+it('errors and failures of upstreams in answers of the API are shown as texts', async () => {
+  const { page, context, foreign } = await openWindow(browser, scene.origin);
+  await page.route('**/api/v1/repositories/hub', async (route) => {
+    const answer = await route.fetch();
+    const { status, ...rest } = (await answer.json()) as { status: { breaker: object } };
+    const breaker = { ...status.breaker, state: 'open', failures: 7, last_failure: named('failure') };
+    await route.fulfill({ json: { ...rest, status: { ...status, breaker } } });
+  });
+  await page.route('**/api/v1/images*', (route) =>
+    route.fulfill({
+      status: 502,
+      headers: { 'X-Request-Id': hostile.replace('\u202E', '').replace('\u2066', '') },
+      json: { errors: [{ code: named('CODE'), message: named('message'), detail: hostile }] },
+    }),
+  );
+  await page.goto(`${scene.page}#/caches/hub`);
+  for (const text of ['failure', 'message', 'CODE']) {
+    await page.locator('main').getByText(named(text)).first().waitFor();
+  }
+  expect(await page.locator('main').locator('script, img').count()).toBe(0);
+  expect(await page.evaluate(() => 'ran' in globalThis)).toBe(false);
+  // The override of the direction ends with the message.
+  expect(await page.locator('[role=alert] bdi').first().textContent()).toBe(named('message'));
+  expect(foreign).toEqual([]);
+  await context.close();
+});

@@ -1,6 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { path } from '../location.ts';
+import { isolate } from './isolate.tsx';
 
 /** A view: its title, which gets the focus when the path changes, actions beside it, and its content. */
 export function Page({
@@ -100,8 +101,8 @@ export function Facts({
     <dl class="facts">
       {shown.map(([name, value]) => (
         <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
+          <dt>{isolate(name)}</dt>
+          <dd>{isolate(value)}</dd>
         </div>
       ))}
     </dl>

@@ -3,6 +3,7 @@ import type { ApiError } from '../api.ts';
 import { session, askToLogIn } from '../session.ts';
 import type { Answer } from '../use-answer.ts';
 import { Icon } from './icon.tsx';
+import { isolate } from './isolate.tsx';
 
 /** Shows an error: what failed, the message and code of the registry, the id of the request, and a button to try again. */
 export function Problem({
@@ -21,7 +22,7 @@ export function Problem({
       <Icon name="alert" />
       <div>
         <p>
-          <strong>{what}:</strong> {error.message}
+          <strong>{what}:</strong> {isolate(error.message)}
         </p>
         <p class="faint">
           {error.code}

@@ -1,6 +1,8 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Icon } from './icon.tsx';
+import { isolate } from './isolate.tsx';
+import { ScrollRegion } from './scroll-region.tsx';
 import { useWindowRows } from './window-rows.ts';
 
 /** A column of a table. */
@@ -62,49 +64,51 @@ export function Table<Row>({
   const { indexes, before, after, measure } = useWindowRows(sorted.length, body);
   const choose = useChoice(sorted, keyOf, selection);
   return (
-    <table aria-rowcount={sorted.length + 1}>
-      <caption class="hidden">{caption}</caption>
-      <thead>
-        <tr aria-rowindex={1}>
-          {selection === undefined ? undefined : <SelectAll rows={sorted} keyOf={keyOf} selection={selection} />}
-          {columns.map((column) => (
-            <HeadCell key={column.key} column={column} order={order} onSort={setOrder} />
-          ))}
-        </tr>
-      </thead>
-      <tbody ref={body}>
-        <Spacer height={before} />
-        {indexes.map((index) => {
-          const row = sorted[index];
-          if (row === undefined) return undefined;
-          const key = keyOf(row);
-          const isChosen = selection?.keys.has(key) === true;
-          return (
-            <tr key={key} ref={measure} data-index={index} aria-rowindex={index + 2} class={isChosen ? 'chosen' : ''}>
-              {selection === undefined ? undefined : (
-                <td class="select">
-                  <input
-                    type="checkbox"
-                    checked={isChosen}
-                    aria-label={selection.labelOf(row)}
-                    onClick={(event) => choose(index, event.currentTarget.checked, event.shiftKey)}
+    <ScrollRegion label={caption}>
+      <table aria-rowcount={sorted.length + 1}>
+        <caption class="hidden">{caption}</caption>
+        <thead>
+          <tr aria-rowindex={1}>
+            {selection === undefined ? undefined : <SelectAll rows={sorted} keyOf={keyOf} selection={selection} />}
+            {columns.map((column) => (
+              <HeadCell key={column.key} column={column} order={order} onSort={setOrder} />
+            ))}
+          </tr>
+        </thead>
+        <tbody ref={body}>
+          <Spacer height={before} />
+          {indexes.map((index) => {
+            const row = sorted[index];
+            if (row === undefined) return undefined;
+            const key = keyOf(row);
+            const isChosen = selection?.keys.has(key) === true;
+            return (
+              <tr key={key} ref={measure} data-index={index} aria-rowindex={index + 2} class={isChosen ? 'chosen' : ''}>
+                {selection === undefined ? undefined : (
+                  <td class="select">
+                    <input
+                      type="checkbox"
+                      checked={isChosen}
+                      aria-label={selection.labelOf(row)}
+                      onClick={(event) => choose(index, event.currentTarget.checked, event.shiftKey)}
+                    />
+                  </td>
+                )}
+                {columns.map((column) => (
+                  <BodyCell
+                    key={column.key}
+                    column={column}
+                    row={row}
+                    isHeading={column.key === (heading ?? columns[0]?.key)}
                   />
-                </td>
-              )}
-              {columns.map((column) => (
-                <BodyCell
-                  key={column.key}
-                  column={column}
-                  row={row}
-                  isHeading={column.key === (heading ?? columns[0]?.key)}
-                />
-              ))}
-            </tr>
-          );
-        })}
-        <Spacer height={after} />
-      </tbody>
-    </table>
+                ))}
+              </tr>
+            );
+          })}
+          <Spacer height={after} />
+        </tbody>
+      </table>
+    </ScrollRegion>
   );
 }
 
@@ -171,11 +175,11 @@ function BodyCell<Row>({
   if (isHeading) {
     return (
       <th scope="row" class={classOf(column)}>
-        {column.cell(row)}
+        {isolate(column.cell(row))}
       </th>
     );
   }
-  return <td class={classOf(column)}>{column.cell(row)}</td>;
+  return <td class={classOf(column)}>{isolate(column.cell(row))}</td>;
 }
 
 function Spacer({ height }: { readonly height: number }): VNode | null {

@@ -6,6 +6,7 @@ import { count } from '../format.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { FilterField, SelectField } from '../parts/field.tsx';
 import { Icon } from '../parts/icon.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import { lazy } from '../parts/lazy.tsx';
 import { Page, Tabs } from '../parts/page.tsx';
 import { Answered, Empty } from '../parts/problem.tsx';
@@ -151,7 +152,7 @@ function columnsOf(onRestore: (event: EventDocument) => void): readonly Column<E
   return [
     { key: 'at', title: 'When', isText: true, cell: ({ at }) => <When at={at} /> },
     { key: 'who', title: 'Who', isText: true, cell: ({ by }) => <Who by={by} /> },
-    { key: 'what', title: 'What', cell: (event) => <What event={event} /> },
+    { key: 'what', title: 'What', isText: true, cell: (event) => <What event={event} /> },
     {
       key: 'digest',
       title: 'Digest',
@@ -187,7 +188,7 @@ function Who({ by: { principal, via, address } }: { readonly by: EventDocument['
       href={hrefOf('/activity', { who: principal })}
       title={`via ${via}${address === undefined ? '' : `, ${address}`}`}
     >
-      {principal}
+      {isolate(principal)}
     </a>
   );
 }
@@ -198,9 +199,9 @@ function What({ event }: { readonly event: EventDocument }): VNode {
   return (
     <>
       <span class="faint">{verbs[type] ?? type.replace('.', ' ')}</span>{' '}
-      {image === undefined ? name : <a href={hrefOf(`/images/${name}`)}>{name}</a>}
-      {tag === undefined ? undefined : <b>:{tag}</b>}
-      {id === undefined || id === name ? undefined : <code>{id}</code>}
+      {image === undefined ? isolate(name) : <a href={hrefOf(`/images/${name}`)}>{isolate(name)}</a>}
+      {tag === undefined ? undefined : <b>:{isolate(tag)}</b>}
+      {id === undefined || id === name ? undefined : <code>{isolate(id)}</code>}
       {override === true ? <span class="badge warn">immutable tag overridden</span> : undefined}
     </>
   );

@@ -17,6 +17,7 @@ import { isSecretName } from '../environment.ts';
 import { count, formatBytes } from '../format.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
 import { Icon } from '../parts/icon.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Answered } from '../parts/problem.tsx';
 import { Table } from '../parts/table.tsx';
@@ -67,9 +68,12 @@ export function Compare({ name, first, second }: CompareProps): VNode {
   );
 }
 
-/** Digests are long: their start identifies them in a sentence. */
+const maxTitle = 24;
+
+/** Digests and some tags are long: their start identifies them in a sentence. */
 function shortOf(reference: string): string {
-  return reference.includes(':') ? reference.slice(0, 19) : reference;
+  if (reference.includes(':')) return reference.slice(0, 19);
+  return reference.length > maxTitle ? `${reference.slice(0, maxTitle)}…` : reference;
 }
 
 function Named({ name, reference }: { readonly name: ImageName; readonly reference: string }): VNode {
@@ -147,7 +151,7 @@ function Layers({ first, second, manifests }: PairProps): VNode {
             key: 'created',
             title: 'Created by',
             isText: true,
-            cell: ({ createdBy, digest }) => <code class="command">{createdBy ?? digest}</code>,
+            cell: ({ createdBy, digest }) => <code class="command">{isolate(createdBy ?? digest)}</code>,
           },
           { key: 'side', title: 'Where', isText: true, cell: ({ side }) => <Where side={side} text={places[side]} /> },
           { key: 'digest', title: 'Digest', isWide: true, cell: ({ digest }) => <Digest value={digest} /> },
@@ -236,9 +240,9 @@ function Environment(props: Omit<ChangesProps, 'title'>): VNode {
 
 function Changes({ title, titles, rows, actions, isHidden = () => false }: ChangesProps): VNode | null {
   if (rows.length === 0) return null;
-  const cell = (name: string, value: string | undefined): VNode => {
+  const cell = (name: string, value: string | undefined): ComponentChildren => {
     if (value === undefined) return <span class="faint">absent</span>;
-    return isHidden(name) ? <span class="faint">hidden</span> : <bdi>{value}</bdi>;
+    return isHidden(name) ? <span class="faint">hidden</span> : isolate(value);
   };
   return (
     <Section title={title} actions={actions}>
@@ -247,7 +251,7 @@ function Changes({ title, titles, rows, actions, isHidden = () => false }: Chang
         rows={rows}
         keyOf={({ name }) => name}
         columns={[
-          { key: 'name', title: 'Name', isText: true, cell: ({ name }) => <bdi>{name}</bdi> },
+          { key: 'name', title: 'Name', isText: true, cell: ({ name }) => name },
           { key: 'first', title: titles[0], isText: true, cell: ({ name, first }) => cell(name, first) },
           { key: 'second', title: titles[1], isText: true, cell: ({ name, second }) => cell(name, second) },
         ]}

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import type { ConfigDocument, ManifestDocument, TextsDocument } from '../../../src/protocol/documents/manifests.js';
 import { isSecretName, parseEnvironment } from '../environment.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
+import { isolate } from '../parts/isolate.tsx';
 import { Facts, Section } from '../parts/page.tsx';
 import { Table } from '../parts/table.tsx';
 import { Bytes, Digest, When } from '../parts/texts.tsx';
@@ -142,7 +143,7 @@ function Config({ config }: { readonly config: ConfigDocument }): VNode {
 }
 
 function commandOf(words: readonly string[] | undefined): ComponentChildren {
-  return words === undefined || words.length === 0 ? undefined : <code>{JSON.stringify(words)}</code>;
+  return words === undefined || words.length === 0 ? undefined : <code>{isolate(JSON.stringify(words))}</code>;
 }
 
 /** Variables whose names look like those of secrets are shown only on request: screens are shared. */
@@ -153,7 +154,7 @@ function Environment({ env }: { readonly env: readonly string[] }): VNode | null
   const hasSecret = variables.some(([name]) => isSecretName(name));
   const shown = variables.map(([name, value]): readonly [string, ComponentChildren] => [
     name,
-    isSecretName(name) && !isShown ? <span class="faint">hidden</span> : <code>{value}</code>,
+    isSecretName(name) && !isShown ? <span class="faint">hidden</span> : <code>{isolate(value)}</code>,
   ]);
   return (
     <Section

@@ -4,6 +4,7 @@ import { imagePath, urlOf } from '../api.ts';
 import { formatBytes, formatNumber } from '../format.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
 import { Icon } from '../parts/icon.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import { Empty } from '../parts/problem.tsx';
 import { Table } from '../parts/table.tsx';
 import { Bytes, Copy, Digest } from '../parts/texts.tsx';
@@ -34,7 +35,7 @@ export function Layers({ name, manifest }: TabProps): VNode {
         {
           key: 'created',
           title: 'Created by',
-          cell: ({ created_by: command, media_type: type }) => <code class="command">{command ?? type}</code>,
+          cell: ({ created_by: command, media_type: type }) => <code class="command">{isolate(command ?? type)}</code>,
         },
         { key: 'digest', title: 'Digest', isWide: true, cell: ({ digest }) => <Digest value={digest} /> },
         {
@@ -96,7 +97,7 @@ export function Referrers({ name, manifest }: TabProps): VNode {
           key: 'type',
           title: 'Type',
           cell: ({ artifact_type: type, media_type: media, digest, tag }) => (
-            <a href={imageHref(name, { reference: digest })}>{type ?? tag ?? media}</a>
+            <a href={imageHref(name, { reference: digest })}>{isolate(type ?? tag ?? media)}</a>
           ),
         },
         { key: 'digest', title: 'Digest', isWide: true, cell: ({ digest }) => <Digest value={digest} /> },
@@ -106,9 +107,12 @@ export function Referrers({ name, manifest }: TabProps): VNode {
           isWide: true,
           cell: ({ annotations }) => (
             <span class="command">
-              {Object.entries(annotations)
-                .map(([key, value]) => `${key}: ${value}`)
-                .join(', ')}
+              {Object.entries(annotations).map(([key, value], index) => [
+                index === 0 ? '' : ', ',
+                isolate(key),
+                ': ',
+                isolate(value),
+              ])}
             </span>
           ),
         },

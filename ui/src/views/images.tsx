@@ -5,6 +5,7 @@ import { getAll, type Listed } from '../api.ts';
 import { compareNaturally, count, createFilter, formatBytes, formatNumber } from '../format.ts';
 import { hrefOf, setQuery } from '../location.ts';
 import { FilterField, SelectField } from '../parts/field.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import { lazy } from '../parts/lazy.tsx';
 import { Page } from '../parts/page.tsx';
 import { Answered, Empty } from '../parts/problem.tsx';
@@ -111,7 +112,7 @@ const columns: readonly Column<ImageDocument>[] = [
     cell: (image) => (
       <a href={hrefOf(`/images/${nameOf(image)}`)}>
         <span class="faint">{image.repository}/</span>
-        {image.name}
+        {isolate(image.name)}
       </a>
     ),
   },

@@ -8,6 +8,7 @@ import { get } from '../api.ts';
 import { compareNaturally, formatBytes, formatNumber, formatShare } from '../format.ts';
 import { hrefOf } from '../location.ts';
 import { Icon } from '../parts/icon.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import { Page, Section } from '../parts/page.tsx';
 import { Answered, Empty } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
@@ -50,8 +51,8 @@ function Problems({ problems }: { readonly problems: readonly ProblemDocument[] 
           <Icon name={severity === 'error' ? 'alert' : 'warning'} label={severity} />
           <div>
             <p>
-              {where === null ? undefined : <strong>{where}: </strong>}
-              {what}
+              {where === null ? undefined : <strong>{isolate(where)}: </strong>}
+              {isolate(what)}
               {since === null ? undefined : (
                 <>
                   {' '}
@@ -61,7 +62,7 @@ function Problems({ problems }: { readonly problems: readonly ProblemDocument[] 
                 </>
               )}
             </p>
-            <p>{advice}</p>
+            <p>{isolate(advice)}</p>
           </div>
         </div>
       ))}

@@ -3,6 +3,7 @@ import type { RequestDocument } from '../../../src/protocol/documents/monitoring
 import { count, createFilter, formatBytes } from '../format.ts';
 import { setQuery } from '../location.ts';
 import { FilterField, SelectField } from '../parts/field.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import { Answered, Empty } from '../parts/problem.tsx';
 import { Table, type Column } from '../parts/table.tsx';
 import { useRequests } from '../use-requests.ts';
@@ -111,7 +112,7 @@ const columns: readonly Column<RequestDocument>[] = [
     isText: true,
     cell: ({ method, url, id, user_agent: agent }) => (
       <code class="command" title={`request ${id}${agent === undefined ? '' : ` of ${agent}`}`}>
-        {method} <bdi>{url}</bdi>
+        {method} {isolate(url)}
       </code>
     ),
   },
@@ -122,7 +123,7 @@ const columns: readonly Column<RequestDocument>[] = [
     isText: true,
     cell: ({ principal, client_address: address }) => (
       <>
-        <bdi>{principal}</bdi> <span class="faint">{address}</span>
+        {isolate(principal)} <span class="faint">{address}</span>
       </>
     ),
   },

@@ -3,6 +3,7 @@ import type { VNode } from 'preact';
 import { compareNaturally, formatNumber } from '../format.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
 import { Icon } from '../parts/icon.tsx';
+import { isolate } from '../parts/isolate.tsx';
 import type { Column } from '../parts/table.tsx';
 import { Bytes, Digest, When } from '../parts/texts.tsx';
 
@@ -56,7 +57,7 @@ export function tagColumns(image: ImageName, items: readonly TagDocument[]): rea
         <>
           <When at={tag.pushed_at} />
           {tag.pushed_by === undefined || tag.pushed_by === 'anonymous' ? undefined : (
-            <span class="faint"> {tag.pushed_by}</span>
+            <span class="faint"> {isolate(tag.pushed_by)}</span>
           )}
         </>
       ),
@@ -98,14 +99,14 @@ function TagCell({
     others.slice(0, maxSame).join(', ') + (others.length > maxSame ? ` and ${others.length - maxSame} more` : '');
   return (
     <>
-      <a href={imageHref(image, { reference: tagKey(tag) })}>{tag.name ?? tag.digest.slice(0, 19)}</a>
+      <a href={imageHref(image, { reference: tagKey(tag) })}>{isolate(tag.name ?? tag.digest.slice(0, 19))}</a>
       {tag.immutable === undefined ? undefined : (
         <span class="faint" title={`Immutable by the pattern ${tag.immutable}`}>
           {' '}
           <Icon name="lock" label="immutable" />
         </span>
       )}
-      {others.length === 0 || tag.name === undefined ? undefined : <span class="faint"> = {text}</span>}
+      {others.length === 0 || tag.name === undefined ? undefined : <span class="faint"> = {isolate(text)}</span>}
     </>
   );
 }
