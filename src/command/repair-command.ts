@@ -23,7 +23,7 @@ export function addRepairCommand(program: Command): void {
 }
 
 function formatReport(folder: string, report: RepairReport): string {
-  const { repositories, images, manifests, tags, unreadable, unowned, rebuilt, lost, copiedTo } = report;
+  const { repositories, images, manifests, tags, unreadable, unowned, rebuilt, stale, lost, copiedTo } = report;
   const names = repositories.length === 0 ? '' : ` (${repositories.join(', ')})`;
   return [
     `repaired ${folder}`,
@@ -33,6 +33,7 @@ function formatReport(folder: string, report: RepairReport): string {
     `  tags: ${tags}`,
     ...(unreadable === 0 ? [] : [`  dropped because unreadable: ${unreadable} entries`]),
     ...(rebuilt === 0 ? [] : [`  derived again: ${rebuilt} entries`]),
+    ...(stale === 0 ? [] : [`  dropped because stale: ${stale} entries`]),
     ...(unowned === 0 ? [] : [`  kept without their repository: ${unowned} entries`]),
     ...formatDamage(lost, 'blobs without their file: push these images again, or restore a backup'),
     `a copy of the index from before the repair is in ${copiedTo}`,

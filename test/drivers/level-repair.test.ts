@@ -1,15 +1,28 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import * as fc from 'fast-check';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Change, Precondition } from '../../src/ports/metadata.js';
 import { IndexDamageError } from '../../src/storage/level/database/level-damage.js';
 import { LevelMetadataStore } from '../../src/storage/level/level-metadata-store.js';
 import { repairIndex } from '../../src/storage/level/database/level-repair.js';
 import { admin } from '../support/access/callers.js';
 import { at, digest, link, putManifest, repository, tagName, unlink } from '../contracts/metadata-samples.js';
+import { openings, plan, type World } from '../contracts/metadata-plans.js';
 import { makeScratchFolder } from '../support/storage/scratch.js';
 
 const durable = { durable: true };
+
+/** Writes changes without those that only a collector makes, which could leave content without a candidate or a size. */
+function tryConsistent(
+  store: LevelMetadataStore,
+  changes: readonly Change[],
+  require: readonly Precondition[],
+): Promise<boolean> {
+  const consistent = changes.filter(({ type }) => type !== 'candidate.delete' && type !== 'bytes.forget');
+  return store.tryApply(consistent, { durable: false, require });
+}
 
 describe('repairIndex', () => {
   let parent: string;
@@ -149,6 +162,105 @@ describe('repairIndex', () => {
     await repairIndex(folder);
     expect(await (await openStore()).repositories()).toHaveLength(1);
     expect(JSON.parse(await readFile(`${folder}.json`, 'utf8'))).not.toMatchObject({ id: 'other' });
+  });
+
+  it('deletes derived entries whose primary entry is gone, so that their bytes and candidates can be collected', async () => {
+    await closeAll();
+    const [a = '', b = '', m = '', gone = ''] = ['a', 'b', 'm', 'gone'].map((name): string => digest(name));
+    const time = '0000000000000009';
+    const stale = [
+      `!\0holder\0${gone}\0link\x001\0team/app`,
+      `!\0holder\0${gone}\0manifest\x001\0team/app`,
+      `!\0holder\0${a}\0trash\x001\0team/app`,
+      `!\0holder\0${a}\0unlinked\x001\0team/app`,
+      `!\0due\0${time}\0bytes\0${b}`,
+      `!\0due\0${time}\0link\x001\0team/app\0${b}`,
+      `1\0named\0team/app\0${b}\0${m}`,
+      `1\0named\0team/app\0${b}\0${gone}`,
+      `1\0kept\0team/app\0${a}\0${m}`,
+      `1\0tagged\0team/app\0${m}\0other`,
+      `1\0referrer\0team/app\0${m}\0${m}`,
+      `1\0expiring\0${time}\0team/app\0${m}`,
+      `1\0oldest\0${time}\0team/app\0${a}`,
+      `1\0touched\0team/app\0${gone}`,
+      `1\0session\0gone`,
+      `1\0unlinked\0team/app\0${a}`,
+    ];
+    const values: Readonly<Record<string, string>> = { touched: '9', unlinked: '{"size":10,"linkedAt":1}' };
+    let before: string[] = [];
+    await edit(async (level) => {
+      before = await level.keys().all();
+      // The other candidate of the link stays; that of the bytes is completed.
+      await level.put(`!\0since\0${b}`, '10');
+      await level.put(`!\0due\x000000000000000010\0bytes\0${b}`, '');
+      for (const key of stale) await level.put(key, values[key.split('\0')[1] ?? ''] ?? '');
+    });
+    expect(await repairIndex(folder)).toMatchObject({ rebuilt: 0, stale: stale.length });
+    await edit(async (level) => {
+      const after = await level.keys().all();
+      expect(after.filter((key) => stale.includes(key))).toEqual([]);
+      expect(after).toHaveLength(before.length + 2);
+    });
+    const store = await openStore();
+    expect(await store.isReferenced(digest('gone'))).toBe(false);
+    expect(await store.isNamed(at, digest('b'))).toBe(false);
+    const candidates = await store.candidates(Infinity, 9);
+    expect(candidates.map(({ kind, digest: found, since }) => `${kind} ${found} ${since}`)).toEqual([
+      `link ${b} 1`,
+      `link ${a} 1`,
+      `bytes ${b} 10`,
+    ]);
+    await closeAll();
+    expect(await repairIndex(folder)).toMatchObject({ rebuilt: 0, stale: 0 });
+  });
+
+  it('changes nothing in an index that is consistent, after any writes', async () => {
+    await closeAll();
+    const repositories = ['a', 'b'];
+    const world: World = {
+      repositories,
+      images: repositories.flatMap((name) => ['x', 'x/y'].map((image) => ({ repository: name, image }))),
+      digests: ['0', '1', '2', '3', '4'].map((name) => digest(name)),
+      sessions: ['10', '20'],
+      documents: ['x', 'y'],
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(plan(), { minLength: 20, maxLength: 60 }), async (plans) => {
+        const store = await openStore();
+        for (const make of [...openings, ...plans]) {
+          const step = make(world);
+          if (step.kind === 'purge') while (await store.purge(step.when));
+          else for (const { changes, require } of step.writes) await tryConsistent(store, changes, require);
+        }
+        await closeAll();
+        expect(await repairIndex(folder)).toMatchObject({ rebuilt: 0, stale: 0 });
+      }),
+      { numRuns: 10, seed: 14, endOnFailure: true },
+    );
+  });
+
+  it('completes candidates and sizes that lost a part', async () => {
+    const store = open[0] as LevelMetadataStore;
+    const stored = await store.inventory.storedBytes();
+    await store.apply(
+      [{ type: 'candidate.put', candidate: { kind: 'bytes', digest: digest('x'), since: 7 } }],
+      durable,
+    );
+    await closeAll();
+    await edit(async (level) => {
+      await level.del(`!\0since\0${digest('x')}`);
+      await level.del(`!\0due\x000000000000000001\0link\x001\0team/app\0${digest('b')}`);
+      await level.del(`!\0stored\0${digest('a')}`);
+      await level.put('!\0stored-bytes', '{"bytes":7}');
+    });
+    expect(await repairIndex(folder)).toMatchObject({ rebuilt: 4, stale: 0 });
+    const repaired = await openStore();
+    expect(await repaired.candidates(Infinity, 9)).toEqual([
+      { kind: 'link', at, digest: digest('b'), since: 1 },
+      { kind: 'link', at, digest: digest('a'), since: 1 },
+      { kind: 'bytes', digest: digest('x'), since: 7 },
+    ]);
+    expect((await repaired.inventory.storedBytes()).bytes).toBe(stored.bytes);
   });
 
   it('derives deleted entries again, so that all reads answer as before', async () => {

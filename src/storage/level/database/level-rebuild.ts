@@ -1,64 +1,130 @@
 import type { Level } from 'level';
 import type { Digest } from '../../../protocol/digest.js';
 import type { ManifestRecord } from '../../../ports/images.js';
-import type { TagRecord } from '../../../ports/metadata.js';
+import type { BlobLink, TagRecord } from '../../../ports/metadata.js';
+import type { SessionId } from '../../../protocol/names.js';
 import type { TrashItem } from '../../../ports/trash.js';
 import {
   holderMember,
   holderPrefix,
   keptPrefix,
+  linkKey,
+  manifestKey,
   namedPrefix,
+  ownSessionKey,
   referrerPrefix,
   splitKey,
+  storedKey,
+  storedTotalKey,
   taggedPrefix,
   type Place,
   type RepositoryId,
+  type StoredSession,
+  type StoredTotal,
 } from '../level-keys.js';
-import { dueKey, expiringKey, sinceKey } from '../level-ordered-keys.js';
+import { dueKey, expiringKey, oldestKey, parseDueKey, sinceKey } from '../level-ordered-keys.js';
 import { decodeValue } from '../level-view.js';
 
-/** An entry that an index lacks. */
+/** An entry that an index lacks, or the right value of one. */
 export interface MissingEntry {
   readonly key: string;
   readonly text: string;
 }
 
+interface Link {
+  readonly place: Place;
+  readonly digest: Digest;
+}
+
 /**
- * Finds the derived entries that an index lacks, from its links (deleted ones too), manifests, tags and trash: holders, the lists of what names,
- * tags and refers to a digest, and candidates. Deletes nothing, so that it cannot make a loss larger.
+ * Finds the derived entries that an index lacks, from its links (deleted ones too), manifests, tags, trash, sessions and
+ * access times: holders, the lists of what names, tags and refers to a digest, sizes, and candidates.
  * @param when the time of new candidates
  */
 export async function findMissingEntries(level: Level, when: number): Promise<MissingEntry[]> {
-  const missing = new Map<string, string>();
-  const add = (key: string, text = ''): void => {
-    if (level.getSync(key) === undefined) missing.set(key, text);
-  };
-  const named = new Set<string>();
-  const links: { readonly place: Place; readonly digest: Digest }[] = [];
+  const rebuild = new Rebuild(level);
   for await (const [key, text] of level.iterator()) {
-    const [id, family, image = '', rest = ''] = splitKey(key);
-    if (id === '!' || !primaryFamilies.has(family)) continue;
     const value = readValue(text);
-    if (value === undefined) continue;
-    const place = { id: id as RepositoryId, image };
-    for (const derived of derive(place, family, rest, value)) add(derived);
-    // The family of a key determines the type of its value.
-    if (family === 'link') links.push({ place, digest: rest as Digest });
-    const record = family === 'manifest' ? (value as ManifestRecord) : undefined;
-    const kept = family === 'trashed' ? (value as TrashItem).manifest : undefined;
-    for (const digest of (record ?? kept)?.references ?? []) named.add(`${id}\0${image}\0${digest}`);
+    if (value !== undefined) rebuild.add(key, value);
   }
-  for (const { place, digest } of links) {
-    if (named.has(`${place.id}\0${place.image}\0${digest}`)) continue;
-    const target = { kind: 'link', place, digest } as const;
-    const since = Number(level.getSync(sinceKey(target)) ?? when);
-    add(sinceKey(target), String(since));
-    add(dueKey(target, since));
-  }
-  return [...missing].map(([key, text]) => ({ key, text }));
+  return rebuild.finish(when);
 }
 
-const primaryFamilies: ReadonlySet<string> = new Set(['link', 'manifest', 'tag', 'trashed', 'unlinked']);
+/** Collects missing entries. */
+class Rebuild {
+  readonly #level: Level;
+  readonly #missing = new Map<string, string>();
+  readonly #named = new Set<string>();
+  readonly #links: Link[] = [];
+  /** The latest time of each candidate in the list by time, by the key that should hold it. */
+  readonly #due = new Map<string, number>();
+  /** The sum of the sizes, and as the index has it. */
+  #storedBytes = 0;
+  #total = 0;
+
+  constructor(level: Level) {
+    this.#level = level;
+  }
+
+  /** Adds what follows from an entry. The family of a key determines the type of its value, and its parts. */
+  add(key: string, value: unknown): void {
+    const [id, family, ...rest] = splitKey(key);
+    if (id === '!') return this.#addGlobal(key, family, rest, value);
+    const place = { id: id as RepositoryId, image: rest[0] ?? '' };
+    const digest = rest[1] as Digest;
+    if (family === 'since') return this.#need(dueKey({ kind: 'link', place, digest }, Number(value)));
+    if (family === 'touched' && !this.#isHeld(place, digest)) return undefined;
+    for (const derived of derive(place, family, rest[1] ?? '', value)) this.#need(derived);
+    const size = sizeOf(family, value);
+    if (size !== undefined) this.#store(digest, size);
+    if (family === 'link') this.#links.push({ place, digest });
+    const record = family === 'manifest' ? (value as ManifestRecord) : undefined;
+    const kept = family === 'trashed' ? (value as TrashItem).manifest : undefined;
+    for (const named of (record ?? kept)?.references ?? []) this.#named.add(`${id}\0${place.image}\0${named}`);
+  }
+
+  /** Returns all missing entries. */
+  finish(when: number): MissingEntry[] {
+    for (const [key, since] of this.#due) this.#need(key, String(since));
+    for (const { place, digest } of this.#links) {
+      if (this.#named.has(`${place.id}\0${place.image}\0${digest}`)) continue;
+      const target = { kind: 'link', place, digest } as const;
+      const since = Number(this.#missing.get(sinceKey(target)) ?? this.#level.getSync(sinceKey(target)) ?? when);
+      this.#need(sinceKey(target), String(since));
+      this.#need(dueKey(target, since));
+    }
+    const entries = [...this.#missing].map(([key, text]) => ({ key, text }));
+    return this.#storedBytes === this.#total
+      ? entries
+      : [...entries, { key: storedTotalKey, text: JSON.stringify({ bytes: this.#storedBytes }) }];
+  }
+
+  #addGlobal(key: string, family: string, [part = '']: readonly string[], value: unknown): void {
+    if (family === 'stored') this.#storedBytes += Number(value);
+    else if (family === 'stored-bytes') this.#total = (value as StoredTotal).bytes;
+    else if (family === 'session') this.#need(ownSessionKey((value as StoredSession).repositoryId, part as SessionId));
+    else if (family === 'since') this.#need(dueKey({ kind: 'bytes', digest: part as Digest }, Number(value)));
+    else if (family === 'due') {
+      const { target, since } = parseDueKey(key);
+      this.#due.set(sinceKey(target), Math.max(this.#due.get(sinceKey(target)) ?? 0, since));
+    }
+  }
+
+  #isHeld(place: Place, digest: Digest): boolean {
+    return [linkKey(place, digest), manifestKey(place, digest)].some((key) => this.#level.getSync(key) !== undefined);
+  }
+
+  #store(digest: Digest, size: number): void {
+    const key = storedKey(digest);
+    if (this.#missing.has(key) || this.#level.getSync(key) !== undefined) return;
+    this.#missing.set(key, String(size));
+    this.#storedBytes += size;
+  }
+
+  #need(key: string, text = ''): void {
+    if (!this.#missing.has(key) && this.#level.getSync(key) === undefined) this.#missing.set(key, text);
+  }
+}
 
 /** Returns the keys that follow from an entry. */
 function derive(place: Place, family: string, rest: string, value: unknown): readonly string[] {
@@ -66,7 +132,8 @@ function derive(place: Place, family: string, rest: string, value: unknown): rea
   const digest = rest as Digest;
   switch (family) {
     case 'link':
-      return [holderPrefix(digest) + holderMember('link', place)];
+    case 'unlinked':
+      return [holderPrefix(digest) + holderMember(family, place)];
     case 'manifest': {
       const { references, subject } = value as ManifestRecord;
       return [
@@ -83,11 +150,20 @@ function derive(place: Place, family: string, rest: string, value: unknown): rea
         expiringKey(place, digest, until),
       ];
     }
-    case 'unlinked':
-      return [holderPrefix(digest) + holderMember('unlinked', place)];
-    default:
+    case 'touched':
+      return [oldestKey(place, digest, Number(value))];
+    case 'tag':
       return [taggedPrefix(place, (value as TagRecord).digest) + rest];
+    default:
+      return [];
   }
+}
+
+/** Returns the size of the content that an entry holds. */
+function sizeOf(family: string, value: unknown): number | undefined {
+  if (family === 'trashed') return (value as TrashItem).manifest.size;
+  const holds = family === 'link' || family === 'unlinked' || family === 'manifest';
+  return holds ? (value as BlobLink | ManifestRecord).size : undefined;
 }
 
 /** Returns `undefined` for an unreadable value, which the survey drops. */

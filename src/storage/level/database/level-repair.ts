@@ -11,6 +11,7 @@ import { FolderLock } from './level-lock.js';
 import { readMarker, writeMarker } from './level-marker.js';
 import { asideName, checkUnlocked, defaultMaxOpenFiles, openLevel } from './level-open.js';
 import { findMissingEntries } from './level-rebuild.js';
+import { findStaleEntries } from './level-stale.js';
 import { IndexSurvey, type SurveyReport } from './level-survey.js';
 
 /** The result of a repair. */
@@ -19,12 +20,14 @@ export interface RepairReport extends SurveyReport {
   readonly copiedTo: string;
   /** Number of entries that were derived again from other entries. */
   readonly rebuilt: number;
+  /** Number of derived entries that were deleted, because what they were derived from is gone. */
+  readonly stale: number;
   /** Content that the index refers to, but whose file is missing or has another size. */
   readonly lost: readonly DamagedContent[];
 }
 
 /**
- * Repairs an index as far as LevelDB can, drops unreadable entries, recounts images, and accepts the result as the
+ * Repairs an index as far as LevelDB can, drops unreadable and stale entries, recounts images, and accepts the result as the
  * index of its data folder. Copies the index aside before changing anything.
  * @throws Error that names the folder when it is missing or open in a process.
  */
@@ -70,9 +73,12 @@ async function mend(folder: string): Promise<Omit<RepairReport, 'copiedTo'>> {
     }
     const rebuilt = await findMissingEntries(level, Date.now());
     for (const { key, text } of rebuilt) batch.put(key, text);
+    const stale = await findStaleEntries(level, new Map(rebuilt.map(({ key, text }) => [key, text])));
+    for (const key of stale) batch.del(key);
     await batch.write({ sync: true });
     await writeMarker(folder, { id, sequence: number });
-    return { ...survey.report(), rebuilt: rebuilt.length, lost: await findLost(level, path.dirname(folder)) };
+    const lost = await findLost(level, path.dirname(folder));
+    return { ...survey.report(), rebuilt: rebuilt.length, stale: stale.length, lost };
   } finally {
     await level.close();
   }
