@@ -10,20 +10,27 @@ import { printLine } from '../util/plain-log.js';
 export function createRuntime(logger: Logger): Runtime {
   const log = guardLogger(logger);
   const events = new EventEmitter<RegistryEvents>();
-  // Not listeners of `events`, which the host may remove.
-  const observers = new EventEmitter();
+  // Not listeners of `events`, which the host may remove. A change replaces the list: an observer may end while it is called.
+  const observers = new Map<string, readonly ((...payload: never) => void)[]>();
+  const observersOf = (name: string) => observers.get(name) ?? [];
   return {
     now: Date.now,
     newId: randomUUID,
     log,
     events,
     observe: (name, observer) => {
-      observers.on(name, observer);
-      return () => void observers.off(name, observer);
+      observers.set(name, [...observersOf(name), observer]);
+      return () => {
+        observers.set(
+          name,
+          observersOf(name).filter((one) => one !== observer),
+        );
+      };
     },
-    isHeard: (name) => observers.listenerCount(name) > 0 || events.listenerCount(name) > 0,
+    isHeard: (name) => observersOf(name).length > 0 || events.listenerCount(name) > 0,
     emit: (name, ...payload) => {
-      observers.emit(name, ...payload);
+      for (const observer of observersOf(name)) Reflect.apply(observer, undefined, payload);
+      if (events.listenerCount(name) === 0) return;
       // Not `events.emit`: the first listener that throws would prevent calls of the others.
       for (const listener of events.rawListeners(name)) {
         runCallback(

@@ -107,7 +107,9 @@ async function answer<Row extends Endpoint>(
   }
   if (!runtime.isHeard('request')) return;
   const durationMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  runtime.emit('request', describeAnswered(req, facts, outcome, { durationMs, remoteAddress, ...readTraffic() }));
+  const { bytesReceived, bytesSent } = readTraffic();
+  const measured = { durationMs, remoteAddress, bytesReceived, bytesSent };
+  runtime.emit('request', describeAnswered(req, facts, outcome, measured));
 }
 
 type Traffic = Pick<RequestEvent, 'bytesReceived' | 'bytesSent'>;
@@ -127,8 +129,8 @@ function describeAnswered(
   { status, errorCode, provenance }: Outcome,
   measured: Traffic & Pick<RequestEvent, 'durationMs' | 'remoteAddress'>,
 ): RequestEvent {
-  // No spreads: several in one literal take a slow path of V8, about 3 µs per request.
-  const event: RequestEvent = {
+  // No spreads and no Object.assign: several of them take a slow path of V8, about 3 µs per request.
+  const event: { -readonly [Name in keyof RequestEvent]: RequestEvent[Name] } = {
     id: facts.id,
     op: facts.op,
     principal: facts.principal,
@@ -142,9 +144,12 @@ function describeAnswered(
     remoteAddress: measured.remoteAddress,
   };
   const userAgent = userAgentOf(req);
-  if (userAgent !== undefined) Object.assign(event, { userAgent });
-  if (errorCode !== undefined) Object.assign(event, { errorCode });
-  if (provenance !== undefined) Object.assign(event, { cache: provenance.cache, servedBy: provenance.repository });
+  if (userAgent !== undefined) event.userAgent = userAgent;
+  if (errorCode !== undefined) event.errorCode = errorCode;
+  if (provenance !== undefined) {
+    event.cache = provenance.cache;
+    event.servedBy = provenance.repository;
+  }
   return event;
 }
 

@@ -53,6 +53,42 @@ describe('the latest requests', () => {
     expect(ring.latest(5000)).toHaveLength(1000);
   });
 
+  it('have nothing of the requests that they replace', () => {
+    const full: Required<RequestEvent> = {
+      id: 'b',
+      op: 'blob.get',
+      method: 'HEAD',
+      url: '/v2/hub/app/blobs/1',
+      status: 404,
+      durationMs: 2,
+      bytesReceived: 3,
+      bytesSent: 4,
+      principal: 'dev',
+      remoteAddress: '192.0.2.2',
+      clientAddress: '192.0.2.3',
+      userAgent: 'docker',
+      errorCode: 'BLOB_UNKNOWN',
+      cache: 'miss',
+      servedBy: 'hub',
+    };
+    const { ring, runtime } = createRing();
+    for (const [turn, event] of [request, full, request].entries()) {
+      for (let i = 0; i < 1000; i++) runtime.emit('request', event);
+      expect(ring.latest(1)).toStrictEqual([{ ...event, at: 5, seq: 1000 * (turn + 1) }]);
+    }
+  });
+
+  it.each([
+    ['a URL with characters beyond ASCII', `/v2/${'é…𝄞'.repeat(20)}`],
+    ['the longest URL', `/v2/?${'…'.repeat(2043)}`],
+  ])('are returned with %s', (_what, url) => {
+    const { ring, runtime } = createRing();
+    for (const one of [url, '/v2/', url]) {
+      runtime.emit('request', { ...request, url: one });
+      expect(ring.latest(1)).toMatchObject([{ id: 'a', url: one }]);
+    }
+  });
+
   it('are kept when the host removes its listeners', () => {
     const { ring, runtime, answer } = createRing();
     runtime.events.removeAllListeners();
