@@ -3,11 +3,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RepositorySample } from '../src/ports/monitoring.js';
 import { launchBrowser, openWindow } from './support/browser.js';
 import { checkView } from './support/check-view.js';
-import { fillRegistry } from './support/fill.js';
+import { fillRegistry, pushImage } from './support/fill.js';
 import { startUi, type UiScene } from './support/scene.js';
 import { openStores, type Stores } from './support/stores.js';
 
-const MiB = 1024 ** 2;
+const KiB = 1024;
+const teams = Array.from({ length: 7 }, (_, n) => `team-${n}`);
 const dayMs = 86_400_000;
 const today = Math.floor(Date.now() / dayMs) * dayMs;
 const dayOf = (daysAgo: number): number => today - daysAgo * dayMs;
@@ -23,12 +24,12 @@ let scene: UiScene;
 beforeAll(async () => {
   browser = await launchBrowser();
   stores = await openStores();
-  const samples = [200, 40, 20, 10].map((daysAgo) => ({
+  const samples = [200, 120, 60, 40, 20, 15, 10, 5, 2].map((daysAgo) => ({
     at: dayOf(daysAgo),
     repositories: {
-      local: sampleOf((300 - daysAgo) * MiB),
+      local: sampleOf((525 - 2 * daysAgo) * KiB),
       // More repositories than colours. The small ones are added up.
-      ...Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`team-${n}`, sampleOf((n + 1) * MiB)])),
+      ...Object.fromEntries(teams.map((name, n) => [name, sampleOf((n + 1) * (20 - daysAgo / 20) * KiB)])),
     },
   }));
   await stores.metadata.apply(
@@ -37,12 +38,12 @@ beforeAll(async () => {
   );
   scene = await startUi({
     storage: { blobs: stores.blobs, metadata: stores.metadata },
-    repositories: [
-      { name: 'local', type: 'local' },
-      ...Array.from({ length: 7 }, (_, n) => ({ name: `team-${n}`, type: 'local' as const })),
-    ],
+    repositories: [{ name: 'local', type: 'local' }, ...teams.map((name) => ({ name, type: 'local' as const }))],
   });
   await fillRegistry(scene.client);
+  for (const [n, name] of teams.entries()) {
+    await pushImage(scene.client, `${name}/app`, '1', { layers: ['x'.repeat((n + 1) * 20 * KiB)] });
+  }
 });
 afterAll(async () => {
   await browser.close();
@@ -51,9 +52,9 @@ afterAll(async () => {
 });
 
 it.each([
-  ['overview', '#/', 'Size over time'],
+  ['overview-month', '#/', 'Sizes as a table'],
   ['overview-year', '#/?period=year', 'Sizes as a table'],
-  ['overview-week', '#/?period=week', 'Size over time'],
+  ['overview-week', '#/?period=week', 'Sizes as a table'],
 ] as const)('the view %s is accessible, fits the window and is silent in all looks', (...view) =>
   checkView(browser, scene, view),
 );
@@ -70,11 +71,11 @@ describe('the sizes over time', () => {
     expect(await chart.locator('path').count()).toBe(6);
     expect(await chart.getByRole('listitem').last().textContent()).toMatch(/^local /);
     const title = await chart.locator('title').first().textContent();
-    expect(title).toContain(`${titleOf(dayOf(20))}: 308 MiB`);
-    expect(title).toContain('local: 280 MiB');
+    expect(title).toContain(`${titleOf(dayOf(20))}: 0.99 MiB`);
+    expect(title).toContain('local: 485 KiB');
     await page.getByLabel('Period').selectOption('year');
     await times.getByText(titleOf(dayOf(200))).waitFor();
-    expect(await chart.locator('title').first().textContent()).toContain('local: 100 MiB');
+    expect(await chart.locator('title').first().textContent()).toContain('local: 125 KiB');
     expect(page.url()).toContain('period=year');
     expect(messages).toEqual([]);
     await context.close();
@@ -88,7 +89,7 @@ describe('the sizes over time', () => {
     const table = page.getByRole('table', { name: 'Sizes over time' });
     const row = table.getByRole('row').filter({ hasText: titleOf(dayOf(10)) });
     await row.waitFor();
-    expect(await row.getByRole('cell').first().textContent()).toBe('318 MiB');
+    expect(await row.getByRole('cell').first().textContent()).toBe('1.03 MiB');
     expect(await table.getByRole('columnheader').nth(1).textContent()).toBe('Sum');
     await context.close();
   });

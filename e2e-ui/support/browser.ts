@@ -58,6 +58,8 @@ export async function openWindow(browser: Browser, origin: string, look: Look = 
     viewport: { width: look.width, height: look.width < 500 ? 720 : 900 },
     // A test waits for what it needs.
     reducedMotion: 'reduce',
+    // Servers of tests sign their certificates themselves.
+    ignoreHTTPSErrors: origin.startsWith('https:'),
   });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin });
   context.setDefaultTimeout(15_000);
