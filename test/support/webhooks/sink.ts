@@ -1,4 +1,6 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
 import { vi } from 'vitest';
 import { listenOn, type Listening } from '../servers/registry.js';
 
@@ -43,8 +45,8 @@ export interface EnvelopeEvent {
   readonly source: Readonly<Record<string, unknown>>;
 }
 
-/** Starts a sink on a free port of loopback. */
-export async function startSink(): Promise<Sink> {
+/** Starts a sink on a free port of loopback, with TLS if it gets a key and a certificate. */
+export async function startSink(tls?: SecureContextOptions): Promise<Sink> {
   const received: Received[] = [];
   const answers: SinkAnswer[] = [];
   let usual: SinkAnswer = 204;
@@ -55,7 +57,7 @@ export async function startSink(): Promise<Sink> {
     const { status, headers = {}, body = '' } = typeof next === 'number' ? { status: next } : next;
     res.writeHead(status, headers).end(body);
   };
-  const server = createServer((req, res) => {
+  const listener: RequestListener = (req, res) => {
     const chunks: Buffer[] = [];
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
     req.on('end', () => {
@@ -63,10 +65,11 @@ export async function startSink(): Promise<Sink> {
       received.push({ headers, method, url, text: Buffer.concat(chunks).toString() });
       answer(res);
     });
-  });
+  };
+  const server = tls === undefined ? createServer(listener) : createSecureServer(tls, listener);
   const listening: Listening = await listenOn(server);
   return {
-    url: `${listening.url}/hook`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${listening.port}/hook`,
     received,
     script: (...more) => void answers.push(...more),
     always: (next) => (usual = next),

@@ -6,8 +6,10 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Client } from '../../support/clients/client.js';
+import { imageManifest, pushManifest } from '../../support/content/content.js';
 import { bundledCommand, Command, originOf } from '../../support/servers/command.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
+import { startSink } from '../../support/webhooks/sink.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -92,6 +94,27 @@ describe('SIGHUP', () => {
       ],
     });
     expect((await command.stop()).stderr).not.toContain('SECRET-OF-HUB');
+  });
+
+  it('moves a webhook to another receiver during a delivery, which loses no event', async () => {
+    const [from, to] = [await startSink(), await startSink()];
+    cleanups.push(
+      () => from.close(),
+      () => to.close(),
+    );
+    const config = (url: string): string =>
+      `repositories: [${local.replace(' }', ', sparse: true }')}]\n` +
+      `webhooks: [{ name: ci, url: "${url}", secret: "a-secret-of-24-characters" }]\n`;
+    const { client, reload } = await serve(config(from.url));
+    from.always('wait');
+    for (const tag of ['v1', 'v2']) await pushManifest(client, 'local/app', tag, imageManifest(tag));
+    await from.arrived(1);
+    expect(await reload(config(to.url))).toMatchObject({
+      changes: [{ option: 'webhooks', change: 'changed' }],
+    });
+    await to.arrived(2);
+    const tags = [from, to].map((sink) => sink.events().map(({ target }) => target.tag));
+    expect(tags).toEqual([['v1'], ['v1', 'v2']]);
   });
 
   it('keeps the old configuration when the new one is wrong, and says what is wrong', async () => {
