@@ -1,7 +1,8 @@
 import type { VNode } from 'preact';
 import type { ManifestDocument } from '../../../src/protocol/documents/manifests.js';
-import { get, imagePath } from '../api.ts';
+import { get, imagePath, urlOf } from '../api.ts';
 import { imageHref, type ImageName } from '../image-links.ts';
+import { Icon } from '../parts/icon.tsx';
 import { Page, Tabs } from '../parts/page.tsx';
 import { Answered } from '../parts/problem.tsx';
 import { PullCommand } from '../parts/pull-command.tsx';
@@ -39,6 +40,7 @@ export function ImageView({ name, reference, query }: ImageProps): VNode {
   return (
     <Page
       title={`${name.repository}/${name.image}${isDigest ? '@' : ':'}${shown}`}
+      actions={<Download name={name} reference={reference} />}
       heading={
         <>
           <Crumbs name={name} isLinked />
@@ -56,6 +58,20 @@ export function ImageView({ name, reference, query }: ImageProps): VNode {
         </Answered>
       )}
     </Page>
+  );
+}
+
+/** A link to an archive of the image, which `docker load` reads too. */
+function Download({ name, reference }: Pick<ImageProps, 'name' | 'reference'>): VNode {
+  return (
+    <a
+      class="button"
+      href={urlOf(`repositories/${name.repository}/export`, { image: name.image, reference })}
+      title="A tar archive: an OCI layout that docker load reads too"
+      download
+    >
+      <Icon name="download" /> Download
+    </a>
   );
 }
 

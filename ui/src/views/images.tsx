@@ -4,7 +4,7 @@ import type { ViewProps } from '../app.tsx';
 import { getAll, type Listed } from '../api.ts';
 import { compareNaturally, count, createFilter, formatBytes, formatNumber } from '../format.ts';
 import { hrefOf, setQuery } from '../location.ts';
-import { FilterField, SelectField } from '../parts/field.tsx';
+import { CheckField, FilterField, SelectField } from '../parts/field.tsx';
 import { isolate } from '../parts/isolate.tsx';
 import { lazy } from '../parts/lazy.tsx';
 import { Page } from '../parts/page.tsx';
@@ -32,6 +32,7 @@ const Compare = lazy(() => import('./compare.tsx').then((module) => module.Compa
 function ImageList({ query }: Pick<ViewProps, 'query'>): VNode {
   const q = query.get('q') ?? '';
   const repository = query.get('repository') ?? '';
+  const isGrouped = query.get('group') === 'true';
   const answer = useAnswer(
     (signal, showPart: (part: Listed<ImageDocument>) => void) =>
       getAll(
@@ -55,12 +56,21 @@ function ImageList({ query }: Pick<ViewProps, 'query'>): VNode {
           options={[['', 'all repositories'], ...offered.map((name) => [name, name] as const)]}
           onChange={(name) => setQuery({ repository: name })}
         />
+        <CheckField
+          label="group by prefix"
+          checked={isGrouped}
+          onChange={(isChecked) => setQuery({ group: isChecked ? 'true' : undefined })}
+        />
         <Answered answer={{ ...answer, problem: undefined }} what="">
           {({ items }) => <ImageCount items={items.filter(matches(q))} />}
         </Answered>
       </div>
       <Answered answer={answer} what="The images could not be read">
-        {({ items }) => <ImageTable items={items.filter(matches(q))} isFiltered={q !== ''} />}
+        {({ items }) => {
+          const shown = items.filter(matches(q));
+          if (isGrouped && shown.length > 0) return <ImageGroups items={shown} />;
+          return <ImageTable items={shown} isFiltered={q !== ''} />;
+        }}
       </Answered>
     </Page>
   );
@@ -93,6 +103,32 @@ function ImageTable({
     <Empty>
       <p>There are no images yet. The first push creates an image.</p>
     </Empty>
+  );
+}
+
+/** The images by the first part of their names, which often is a team or a project. */
+function ImageGroups({ items }: { readonly items: readonly ImageDocument[] }): VNode {
+  const groups = new Map<string, ImageDocument[]>();
+  for (const image of items) {
+    const [prefix = '', ...others] = image.name.split('/');
+    const group = others.length === 0 ? 'without a prefix' : `${prefix}/`;
+    groups.set(group, [...(groups.get(group) ?? []), image]);
+  }
+  const names = [...groups.keys()].sort(compareNaturally);
+  return (
+    <>
+      {names.map((name) => {
+        const images = groups.get(name) ?? [];
+        return (
+          <details key={name} class="group" open>
+            <summary>
+              <b>{name}</b> <ImageCount items={images} />
+            </summary>
+            <Table caption={`Images ${name}`} rows={images} columns={columns} keyOf={nameOf} order={byName} />
+          </details>
+        );
+      })}
+    </>
   );
 }
 

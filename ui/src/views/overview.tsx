@@ -15,6 +15,7 @@ import { Table, type Column } from '../parts/table.tsx';
 import { Bytes, CopyLine, When } from '../parts/texts.tsx';
 import { session } from '../session.ts';
 import { useAnswer, useEvery } from '../use-answer.ts';
+import { CollectNow } from './collect-now.tsx';
 import { Usage } from './usage.tsx';
 
 const refreshSeconds = 30;
@@ -24,7 +25,10 @@ export function Overview(): VNode {
   const answer = useAnswer((signal) => get<StatusDocument>('status', {}, signal), []);
   useEvery(refreshSeconds, answer.reload);
   return (
-    <Page title="Overview">
+    <Page
+      title="Overview"
+      actions={session.value?.may.admin === true ? <CollectNow onDone={answer.reload} /> : undefined}
+    >
       <Answered answer={answer} what="The status could not be read">
         {(status) => (
           <>
