@@ -22,7 +22,7 @@ export interface ShortGraceParts {
 }
 
 /**
- * A grace period that an administrator shortened for one pass. It applies to what a delete left. What a client was told
+ * A grace period that an administrator, or a push on a full disk, shortened for one pass. It applies to what a delete left. What a client was told
  * to be present, and has not named in a manifest yet, stays for 15 minutes, and as long as uploads to its image make progress
  * at least every 15 minutes; at most for the whole grace period.
  */
