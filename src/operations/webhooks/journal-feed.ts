@@ -56,21 +56,58 @@ export async function readFeed(
   };
 }
 
-/** Counts the events that wait behind a cursor, up to a maximum. */
-export async function countWaiting(
-  journal: FeedJournal,
-  cursor: number,
-  config: Pick<WebhookConfig, 'events' | 'names'>,
-  max: number,
-): Promise<number> {
-  let count = 0;
-  for (let examined = 0, at = cursor; count < max && examined < maxCounted; examined += pageSize) {
-    const page = await readFeed(journal, at, config);
-    count += page.events.length;
-    if (page.isEnd) break;
-    at = page.cursor;
+/** How far a webhook has got, as far as a count of waiting events needs it. */
+export interface FeedPosition {
+  readonly cursor: number;
+  /** Events that were dealt with so far. */
+  readonly deliveries: number;
+}
+
+/** A count of the events between a position and the last entry that was examined. */
+interface Count {
+  readonly from: FeedPosition;
+  readonly to: number;
+  readonly events: number;
+}
+
+/**
+ * Counts the events that wait for a webhook with these settings, up to a maximum. Remembers what it counted, so that each
+ * entry of the journal is examined once, however often the count is read.
+ */
+export class WaitingEvents {
+  readonly #journal: FeedJournal;
+  readonly #config: Pick<WebhookConfig, 'events' | 'names'>;
+  readonly #max: number;
+  #last: Count | undefined;
+
+  constructor(journal: FeedJournal, config: Pick<WebhookConfig, 'events' | 'names'>, max: number) {
+    this.#journal = journal;
+    this.#config = config;
+    this.#max = max;
   }
-  return Math.min(count, max);
+
+  /** Returns the number of events that wait behind a position. */
+  async count(position: FeedPosition): Promise<number> {
+    let { to, events } = await this.#resume(position);
+    for (let examined = 0; events < this.#max && examined < maxCounted; examined += pageSize) {
+      const page = await readFeed(this.#journal, to, this.#config);
+      events += page.events.length;
+      to = page.cursor;
+      if (page.isEnd) break;
+    }
+    this.#last = { from: position, to, events };
+    return Math.min(events, this.#max);
+  }
+
+  /** Returns what is left of the last count. Starts again where entries were trimmed. */
+  async #resume({ cursor, deliveries }: FeedPosition): Promise<Pick<Count, 'to' | 'events'>> {
+    const last = this.#last;
+    const done = deliveries - (last?.from.deliveries ?? 0);
+    if (last === undefined || cursor < last.from.cursor || cursor >= last.to || done < 0)
+      return { to: cursor, events: 0 };
+    if ((await this.#journal.trimmedTo()) > cursor) return { to: cursor, events: 0 };
+    return { to: last.to, events: Math.max(0, last.events - done) };
+  }
 }
 
 /** Reads the event with a number; `undefined` if the journal does not have it any more. */

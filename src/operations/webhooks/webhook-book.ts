@@ -17,7 +17,7 @@ import type {
 import { RegistryError } from '../../protocol/errors.js';
 import type { WebhookConfig } from '../../protocol/settings/webhook-config.js';
 import { KeyedMutex } from '../../util/scheduling/concurrency.js';
-import { countWaiting, newestOf } from './journal-feed.js';
+import { newestOf, WaitingEvents } from './journal-feed.js';
 import { eventOfPull, eventOfQuota } from './webhook-event.js';
 import type { Sender } from './webhook-formats.js';
 import { putProgress, WebhookRecords } from './webhook-records.js';
@@ -51,6 +51,7 @@ export class WebhookBook implements Webhooks {
   readonly #records: WebhookRecords;
   readonly #workers: WebhookWorkers;
   readonly #resender: Resender;
+  readonly #waiting = new WeakMap<WebhookConfig, WaitingEvents>();
   /** Changes take turns, so that each webhook has one worker. */
   readonly #turns = new KeyedMutex();
   #isStarted = false;
@@ -205,11 +206,14 @@ export class WebhookBook implements Webhooks {
   async #status(config: WebhookConfig): Promise<WebhookStatus> {
     const { journal } = this.#parts.metadata;
     const progress = await this.#records.progress(config.name);
-    const { cursor, lost, failingSinceAt, lastStatus, lastError, lastAttemptAt, retried } = progress ?? {
+    const { cursor, deliveries, lost, failingSinceAt, lastStatus, lastError, lastAttemptAt, retried } = progress ?? {
       cursor: await newestOf(journal),
+      deliveries: 0,
       lost: 0,
     };
-    const pending = await countWaiting(journal, cursor, config, maxPending);
+    const waiting = this.#waiting.get(config) ?? new WaitingEvents(journal, config, maxPending);
+    this.#waiting.set(config, waiting);
+    const pending = await waiting.count({ cursor, deliveries });
     const dropped = this.#workers.dropped(config.name);
     const last = { failingSinceAt, lastStatus, lastError, lastAttemptAt, nextAttemptAt: retried?.nextAt };
     return { cursor, pending, lost, dropped, ...last };
