@@ -8,7 +8,7 @@ const session = {
   properties: {
     principal: {
       type: ['object', 'null'],
-      properties: { id: text, groups: { type: 'array', items: text }, via: text },
+      properties: { id: text, groups: { type: 'array', items: text }, via: text, source: text },
       required: ['id', 'groups', 'via'],
     },
     may: {
@@ -22,7 +22,18 @@ const session = {
       properties: { host: text, secure: flag, prefix: text, version: text },
       required: ['host', 'secure', 'prefix', 'version'],
     },
-    login: { type: 'object', properties: { password: flag, url: text }, required: ['password'] },
+    login: {
+      type: 'object',
+      properties: {
+        password: flag,
+        url: text,
+        oidc: {
+          type: 'array',
+          items: { type: 'object', properties: { name: text, title: text }, required: ['name', 'title'] },
+        },
+      },
+      required: ['password', 'oidc'],
+    },
   },
   required: ['principal', 'may', 'mode', 'registry', 'login'],
 };
@@ -57,6 +68,9 @@ const ended = {
   required: ['ended'],
 };
 
+/** The body of a redirect with a `problem`. Others have none. */
+const refusal = { type: 'object', properties: { errors: { type: 'array' } }, required: ['errors'] };
+
 /** The operations on sessions. */
 export const sessionOperations = {
   'session.get': { answers: { 200: { schema: session } } },
@@ -69,5 +83,7 @@ export const sessionOperations = {
   'session.list': { answers: { 200: { schema: sessions } } },
   'session.endAll': { answers: { 200: { schema: ended } } },
   'session.end': { answers: { 204: {} } },
+  'session.beginLogin': { answers: { 302: { schema: refusal, headers: ['Location'] } } },
+  'session.completeLogin': { answers: { 302: { schema: refusal, headers: ['Location'] } } },
   'session.delete': { answers: { 204: { headers: ['Set-Cookie'] } } },
 };

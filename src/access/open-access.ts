@@ -15,6 +15,7 @@ import { ExternalTokens } from './tokens/external-tokens.js';
 import { HtpasswdSource } from './identities/htpasswd.js';
 import { LoginThrottle } from './identities/login-throttle.js';
 import { OidcSource } from './identities/oidc.js';
+import { StoredProviderLogins } from './identities/provider-logins.js';
 import { StoredRuleBook } from './rule-book.js';
 import { RuledAccess, type IdentifyToken } from './ruled-access.js';
 import { Sessions, type SessionParts } from './sessions.js';
@@ -72,6 +73,10 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
   const oidc = new OidcSource(settings.oidc, runtime);
   // The htpasswd file comes last, because it claims every password.
   const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];
+  const logins = new StoredProviderLogins(settings.login, {
+    runtime,
+    isTaken: async (name) => (await htpasswd?.has(name)) === true || (await accounts.get(name)) !== undefined,
+  });
   const hasTokens = !hasTokenServer && challenge === 'bearer';
   const keys = hasTokens ? await openKeys(settings, parts) : undefined;
   const revive: Revive = async (kind, id, stamp) => sources.find((one) => one.kind === kind)?.revive(id, stamp);
@@ -94,7 +99,8 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
     grantsBy: hasTokenServer ? 'repository' : 'wire name',
     needsGrants,
     tokens,
-    sessions: new Sessions({ metadata, runtime, revive }),
+    sessions: new Sessions({ metadata, runtime, revive, accepts: (user, stamp) => logins.accepts(user, stamp) }),
+    logins,
     loginUrl: settings.loginUrl,
     administration: {
       accounts,

@@ -61,6 +61,7 @@ export interface RuledAccessParts {
   readonly tokens?: TokenMint | undefined;
   readonly sessions: SessionKeeper;
   readonly loginUrl: string | undefined;
+  readonly logins: AccessControl['logins'];
   readonly administration: AccessAdministration;
 }
 
@@ -73,12 +74,14 @@ export class RuledAccess implements AccessControl {
   readonly tokens: TokenIssuer | undefined;
   readonly sessions: AccessControl['sessions'];
   readonly loginUrl: string | undefined;
+  readonly logins: AccessControl['logins'];
   readonly #parts: RuledAccessParts;
 
   constructor(parts: RuledAccessParts) {
     this.#parts = parts;
     this.administration = parts.administration;
     this.loginUrl = parts.loginUrl;
+    this.logins = parts.logins;
     this.challengesFirst = parts.challenge.scheme === 'bearer';
     const login: PasswordLogin['login'] = (username, password, client) =>
       this.#login(username, password, { access: 'token', client, requiredGrants: [] });

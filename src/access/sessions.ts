@@ -28,6 +28,8 @@ interface StoredSession {
   readonly seenAt: number;
   readonly address: string;
   readonly agent?: string | undefined;
+  /** What the OIDC provider reported at the login. Absent: the source knows the present groups. */
+  readonly groups?: readonly string[] | undefined;
 }
 
 /** The dependencies of `Sessions`. */
@@ -35,6 +37,8 @@ export interface SessionParts {
   readonly metadata: Documents & MetadataWriter;
   readonly runtime: Runtime;
   /** Returns the user if the credential with this stamp is still valid. */
+  /** Returns whether a login with an OIDC provider still holds. */
+  readonly accepts: (user: string, stamp: string) => Promise<boolean>;
   readonly revive: (kind: IdentitySource['kind'], id: string, stamp: string) => Promise<Identity | undefined>;
 }
 
@@ -48,14 +52,15 @@ export class Sessions implements SessionKeeper {
     this.#parts = parts;
   }
 
-  async start({ id, source, stamp }: Principal, { address, agent }: SessionClient): Promise<string> {
+  async start({ id, source, stamp, groups }: Principal, { address, agent }: SessionClient): Promise<string> {
     if (source === undefined || stamp === undefined) {
       const message = 'this login cannot have a session: use a password, or a token of an account';
       throw new RegistryError('UNSUPPORTED', { status: 400, message });
     }
     const now = this.#parts.runtime.now();
+    const kept = source === 'oidc' ? { groups } : {};
     const value = `aas_${randomBytes(secretBytes).toString('base64url')}`;
-    const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address, agent };
+    const session: StoredSession = { user: id, source, stamp, createdAt: now, seenAt: now, address, agent, ...kept };
     await this.#starts.run(async () => {
       await this.#apply([...(await this.#surplus(id, now)), put(hash(value), session)], true);
     });
@@ -68,9 +73,7 @@ export class Sessions implements SessionKeeper {
     const session = (await this.#parts.metadata.document('session', id)) as StoredSession | undefined;
     if (session === undefined) return undefined;
     const now = this.#parts.runtime.now();
-    const identity = isOver(session, now)
-      ? undefined
-      : await this.#parts.revive(session.source, session.user, session.stamp);
+    const identity = isOver(session, now) ? undefined : await this.#revive(session);
     if (identity === undefined || (identity.expiresAt ?? Infinity) <= now) {
       await this.#apply([remove(id)], false);
       return undefined;
@@ -80,6 +83,11 @@ export class Sessions implements SessionKeeper {
       await this.#parts.metadata.tryApply([put(id, { ...session, seenAt: now })], { durable: false, require });
     }
     return { ...identity, via: 'session', source: session.source, stamp: session.stamp };
+  }
+
+  async #revive({ source, user, stamp, groups }: StoredSession): Promise<Identity | undefined> {
+    if (groups === undefined) return this.#parts.revive(source, user, stamp);
+    return (await this.#parts.accepts(user, stamp)) ? { id: user, groups } : undefined;
   }
 
   async end(value: string): Promise<void> {
@@ -92,7 +100,11 @@ export class Sessions implements SessionKeeper {
     return (await this.#all())
       .filter(({ session }) => !isOver(session, now) && (user === undefined || session.user === user))
       .sort((one, other) => other.session.createdAt - one.session.createdAt)
-      .map(({ id, session: { stamp: _stamp, ...shown } }) => ({ id, ...shown, isCurrent: id === current }));
+      .map(({ id, session: { stamp: _stamp, groups: _groups, ...shown } }) => ({
+        id,
+        ...shown,
+        isCurrent: id === current,
+      }));
   }
 
   async endAll({ user, id: wanted }: Parameters<SessionKeeper['endAll']>[0]): Promise<number> {

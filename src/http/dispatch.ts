@@ -53,7 +53,7 @@ export async function dispatch<Row extends Endpoint>(
   const resolved = resolveName(core, match, client, query);
   const question = { access: match.row.access, client, requiredGrants: requiredGrants(match, query) };
   const principal = await admit(core, surface, match, req, question, resolved, facts);
-  if (surface.strictQuery === true) refuseUnknown(match.row, query);
+  if (surface.strictQuery === true && match.row.anyQuery !== true) refuseUnknown(match.row, query);
   const trail = readTrail(req.headers.via, core.instanceId);
   const actor = describeActor(req, principal, client, facts.id);
   if (principal.via === 'basic' || principal.via === 'host' || principal.via === 'session') core.audit?.login(actor);

@@ -6,9 +6,9 @@ import type { TokenGrant } from '../protocol/tokens/token-scope.js';
 import type { Endpoint } from '../protocol/tables/route-table.js';
 import type { Accounts } from './accounts.js';
 import type { Actor } from './journal.js';
-import type { Session, SessionClient } from './sessions.js';
+import type { ProviderLogins, Session, SessionClient } from './sessions.js';
 
-export type { Session, SessionClient } from './sessions.js';
+export type { ProviderLogins, Session, SessionClient, SignedIn } from './sessions.js';
 export type { Account, Accounts, AccountSettings, AccountToken, TokenOwner } from './accounts.js';
 
 /**
@@ -129,6 +129,7 @@ export interface AccessControl {
   readonly sessions?: (SessionKeeper & PasswordLogin) | undefined;
   /** Where the host application logs people in: a URL, or a path on its origin. */
   readonly loginUrl?: string | undefined;
+  readonly logins?: ProviderLogins | undefined;
   /** Absent when access is open or read-only, because there are no users. */
   readonly administration?: AccessAdministration | undefined;
   close(): Promise<void>;

@@ -18,3 +18,32 @@ export interface Session extends SessionClient {
   /** Whether the request that lists the sessions has it. */
   readonly isCurrent: boolean;
 }
+
+/** Someone whom an OIDC provider identified. */
+export interface SignedIn {
+  readonly id: string;
+  readonly groups: readonly string[];
+  /** Identifies the configuration of the provider: a login ends with it. */
+  readonly stamp: string;
+}
+
+/** Logs people in to the web UI with OIDC providers (authorization code flow with PKCE). */
+export interface ProviderLogins {
+  readonly providers: readonly { readonly name: string; readonly title: string }[];
+  /**
+   * Begins a login.
+   * @param redirectUri where the provider sends the browser back to.
+   * @returns the URL to send the browser to, and a secret that the browser keeps for the callback.
+   * @throws RegistryError NOT_FOUND, UNAVAILABLE when the provider does not answer.
+   */
+  begin(provider: string, redirectUri: string): Promise<{ readonly url: string; readonly secret: string }>;
+  /**
+   * Completes a login.
+   * @param answer.query what the provider sent along with the browser
+   * @throws RegistryError NOT_FOUND, UNAUTHORIZED with the reason in `refusedLogin`, UNAVAILABLE.
+   */
+  complete(
+    provider: string,
+    answer: { readonly query: URLSearchParams; readonly secret: string | undefined; readonly redirectUri: string },
+  ): Promise<SignedIn>;
+}

@@ -13,6 +13,7 @@ function setUp() {
   const sessions = new Sessions({
     metadata,
     runtime: runtime as Runtime,
+    accepts: () => Promise.resolve(false),
     revive: (_kind, id) => Promise.resolve({ id, groups: [] }),
   });
   const logIn = (id: string): Promise<string> =>

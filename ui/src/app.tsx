@@ -23,6 +23,7 @@ const views: Readonly<Record<string, ComponentType<ViewProps>>> = {
   connect: lazy(() => import('./views/connect.tsx').then(({ Connect }) => Connect)),
   jobs: lazy(() => import('./views/jobs.tsx').then(({ Jobs }) => Jobs)),
   caches: lazy(() => import('./views/caches.tsx').then(({ Caches }) => Caches)),
+  login: lazy(() => import('./views/login-problem.tsx').then(({ LoginProblem }) => LoginProblem)),
   account: lazy(() => import('./views/my-account.tsx').then(({ MyAccount }) => MyAccount)),
   access: lazy(() => import('./views/access.tsx').then(({ Access }) => Access)),
 };

@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { urlOf } from './api.ts';
 import { rememberView } from './location.ts';
 import { announce } from './parts/status.tsx';
 import { DialogForm } from './parts/dialog.tsx';
@@ -10,7 +11,7 @@ import { cancelLogin, logIn, session } from './session.ts';
 export function LoginDialog(): VNode {
   const [username, setUsername] = useState(session.value?.principal?.id ?? '');
   const [password, setPassword] = useState('');
-  const url = session.value?.login.url;
+  const { url, oidc = [] } = session.value?.login ?? {};
   const submit = async (): Promise<void> => {
     await logIn(username, password);
     announce(`Logged in as ${username}`);
@@ -42,6 +43,13 @@ export function LoginDialog(): VNode {
         help="The same as for docker login. Tokens start with aat_."
         required
       />
+      {oidc.map(({ name, title }) => (
+        <p key={name}>
+          <a class="button" href={urlOf(`session/oidc/${name}`)} onClick={rememberView}>
+            Log in with {title}
+          </a>
+        </p>
+      ))}
       {url === undefined ? undefined : (
         <p>
           <a href={url} onClick={rememberView}>

@@ -219,7 +219,8 @@ export class StoredAccounts implements Accounts, IdentitySource {
   /** @throws RegistryError UNSUPPORTED */
   async #ownHolder({ source, stamp, id }: TokenOwner): Promise<Holder> {
     if (source !== undefined && stamp !== undefined) {
-      if (source !== this.kind) return { source, stamp };
+      const isKept = source !== this.kind && (await this.#others.revive?.(source, id, stamp)) !== undefined;
+      if (isKept) return { source, stamp };
       // The stamp of someone who logged in with a token is the id of the token.
       const token = await this.#token(stamp);
       if (token?.account === id) return holderIn(token);

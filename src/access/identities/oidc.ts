@@ -84,7 +84,8 @@ export class OidcSource implements IdentitySource {
   }
 }
 
-function matchesClaims(patterns: Readonly<Record<string, string>>, payload: JWTPayload): boolean {
+/** Returns whether the claims of a token match all patterns. */
+export function matchesClaims(patterns: Readonly<Record<string, string>>, payload: JWTPayload): boolean {
   return Object.entries(patterns).every(([name, pattern]) => matchesClaim(pattern, payload[name]));
 }
 

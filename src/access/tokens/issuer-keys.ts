@@ -1,10 +1,11 @@
 import type { CryptoKey, ProtectedHeaderParameters } from 'jose';
 import type { Runtime } from '../../ports/runtime.js';
 import { RegistryError } from '../../protocol/errors.js';
-import { isKeyServerUrl, type PublicKeySet } from '../../protocol/settings/token-config.js';
+import type { PublicKeySet } from '../../protocol/settings/token-config.js';
 import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { createOutgoing } from '../../util/outgoing/outgoing.js';
 import { Transport } from '../../util/outgoing/transport.js';
+import { discoverIssuer, endpointOf } from './discovery.js';
 import { fetchJson } from './fetch-json.js';
 import { keysOfSet } from './trusted-keys.js';
 import type { FindKeys } from './token-verification.js';
@@ -86,20 +87,9 @@ export class IssuerKeys {
   }
 
   async #fetch(): Promise<PublicKeySet> {
-    const { jwksUrl } = this.#options;
+    const { issuer, jwksUrl } = this.#options;
+    const url = jwksUrl ?? endpointOf(await discoverIssuer(issuer, this.#transport, timeoutMs), 'jwks_uri');
     // jose checks the set when it looks for a key.
-    return (await fetchJson(new URL(jwksUrl ?? (await this.#discover())), this.#transport, timeoutMs)) as PublicKeySet;
-  }
-
-  async #discover(): Promise<string> {
-    const { issuer } = this.#options;
-    const url = new URL(`${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`);
-    const found = await fetchJson(url, this.#transport, timeoutMs);
-    // Both are checked below.
-    const { issuer: named, jwks_uri: keys } = found as { readonly issuer?: unknown; readonly jwks_uri?: unknown };
-    // OpenID Connect Discovery 1.0, section 4.3: must equal the configured issuer.
-    if (named !== issuer) throw new Error('its discovery document is for another issuer');
-    if (typeof keys !== 'string' || !isKeyServerUrl(keys)) throw new Error('its jwks_uri is not an https URL');
-    return keys;
+    return (await fetchJson(new URL(url), this.#transport, timeoutMs)) as PublicKeySet;
   }
 }

@@ -18,8 +18,11 @@ function nameFor({ origin }: ClientInfo): string {
  * Returns the value of the session cookie; `undefined` if there are several. A page of another subdomain can set a cookie of
  * the same name for the whole domain, and browsers do not report which one is whose.
  */
-export function readSessionCookie({ headers }: IncomingMessage, client: ClientInfo): string | undefined {
-  const name = nameFor(client);
+export function readSessionCookie(req: IncomingMessage, client: ClientInfo): string | undefined {
+  return readCookie(req, nameFor(client));
+}
+
+function readCookie({ headers }: IncomingMessage, name: string): string | undefined {
   const values = (headers.cookie ?? '').split(';').flatMap((part) => {
     const equals = part.indexOf('=');
     return part.slice(0, equals).trim() === name ? [part.slice(equals + 1).trim()] : [];
@@ -27,17 +30,36 @@ export function readSessionCookie({ headers }: IncomingMessage, client: ClientIn
   return values.length === 1 ? values[0] : undefined;
 }
 
-/** Returns the `Set-Cookie` header that keeps a session, or ends it if there is no value. */
+/** Returns the secret of a login at a provider, which `writeFlowCookie` gave the browser. */
+export function readFlowCookie(req: IncomingMessage, client: ClientInfo): string | undefined {
+  return readCookie(req, `${nameFor(client)}-login`);
+}
+
+/**
+ * Returns the `Set-Cookie` header that keeps the secret of a login at a provider, or removes it. `Lax`, because the provider
+ * sends the browser back.
+ */
+export function writeFlowCookie(client: ClientInfo, value: string | undefined, path: string): string {
+  const name = nameFor(client);
+  const secure = name.startsWith('__Secure-') ? '; Secure' : '';
+  return `${name}-login=${value ?? ''}; HttpOnly; SameSite=Lax${secure}; Path=${path}; Max-Age=${value === undefined ? 0 : 600}`;
+}
+
+/**
+ * Returns the `Set-Cookie` header that keeps a session, or ends it if there is no value.
+ * @param path the attribute, where the request is not directly below `/api/v1/`.
+ */
 export function writeSessionCookie(
   { headers }: IncomingMessage,
   client: ClientInfo,
   value: string | undefined,
+  path = '',
 ): string {
   const name = nameFor(client);
   // The page used https, but a proxy that is not trusted ended TLS. The name has no prefix then, because requests without
   // Origin do not tell that a client uses https.
   const isSecure = name.startsWith('__Secure-') || headers.origin?.startsWith('https:') === true;
-  const secure = isSecure ? '; Secure' : '';
+  const secure = (isSecure ? '; Secure' : '') + path;
   return `${name}=${value ?? ''}; ${attributes}${secure}${value === undefined ? '; Max-Age=0' : ''}`;
 }
 

@@ -10,6 +10,7 @@ import { readSessionCookie, refuseForeignLogin, writeSessionCookie } from '../cl
 import type { RateLimiter } from '../limits/rate-limit.js';
 import { jsonReply } from '../reply.js';
 import { createOwnTokenHandlers, type OwnTokenParts } from './own-tokens.js';
+import { createProviderHandlers } from './provider-login.js';
 import { createSessionListHandlers, keeperOf, noStore } from './session-list.js';
 
 /** The dependencies of `createSessionHandlers`. */
@@ -53,7 +54,12 @@ export function createSessionHandlers(parts: () => SessionParts, facts: Registry
     },
     ...createSessionListHandlers(() => parts().access),
     ...createOwnTokenHandlers(parts),
+    ...createProviderHandlers(parts),
   };
+}
+
+function describePrincipal({ id, groups, via, source }: Principal): SessionDocument['principal'] {
+  return { id, groups, via, ...(source === undefined ? {} : { source }) };
 }
 
 async function describeSession(
@@ -71,12 +77,13 @@ async function describeSession(
   const url = origin === undefined ? undefined : new URL(origin);
   const mode = access.isOpen ? 'open' : access.isPublic ? 'read-only' : 'rules';
   return {
-    principal: isAnonymous ? null : { id: principal.id, groups: principal.groups, via: principal.via },
+    principal: isAnonymous ? null : describePrincipal(principal),
     may: { admin, monitor, browse },
     mode,
     registry: { host: url?.host ?? host ?? '', secure: url?.protocol === 'https:', prefix, version },
     login: {
       password: access.sessions !== undefined,
+      oidc: access.logins?.providers ?? [],
       ...(access.loginUrl === undefined ? {} : { url: access.loginUrl }),
     },
   };

@@ -37,6 +37,11 @@ export interface AccessOptions {
    */
   readonly oidc?: readonly OidcIssuerOptions[];
   /**
+   * OIDC providers with which people log in to the web UI.
+   * @default []
+   */
+  readonly login?: readonly LoginProviderOptions[];
+  /**
    * How clients authenticate. `'bearer'`: with tokens, which Docker requires if anyone may pull but only some may
    * push. `'basic'`: with name and password in each request.
    * @default 'bearer'
@@ -108,6 +113,40 @@ export interface OwnTokensOptions {
    * @default 7776000
    */
   readonly rotateSeconds?: number;
+}
+
+/** An OIDC provider with which people log in to the web UI. */
+export interface LoginProviderOptions {
+  /** Its name in URLs: `<management>/api/v1/session/oidc/<name>/callback` is the redirect URI. */
+  readonly name: string;
+  /** Its name on the button of the login dialog. */
+  readonly title: string;
+  /** The exact `iss` of its tokens: `https://accounts.google.com`. */
+  readonly issuer: string;
+  /** The id that the provider gave this registry. */
+  readonly clientId: string;
+  /**
+   * The secret that belongs to it.
+   * @default a public client, which proves itself by PKCE alone
+   */
+  readonly clientSecret?: string;
+  /**
+   * What the registry asks the provider for.
+   * @default ["openid","profile","email"]
+   */
+  readonly scopes?: readonly string[];
+  /** The claim of the identity token that becomes the user name: `email`, which must be verified, or `sub`. */
+  readonly user: string;
+  /**
+   * The claim with the groups of the user, a list of texts.
+   * @default no groups
+   */
+  readonly groups?: string;
+  /**
+   * A pattern for each claim, which all must match: `{ hd: 'example.com' }`.
+   * @default {}
+   */
+  readonly allow?: Readonly<Record<string, string>>;
 }
 
 /** An issuer of identity tokens (OIDC). */

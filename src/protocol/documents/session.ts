@@ -6,6 +6,8 @@ export interface SessionDocument {
     readonly groups: readonly string[];
     /** `basic`, `bearer`, `host`, `session` or `anonymous`. */
     readonly via: string;
+    /** Who checked the login: `htpasswd`, `account`, `oidc` or `host`. */
+    readonly source?: string;
   } | null;
   readonly may: {
     /** Administer the whole registry. */
@@ -29,6 +31,8 @@ export interface SessionDocument {
     readonly password: boolean;
     /** Where the host application logs people in. */
     readonly url?: string;
+    /** OIDC providers with which people log in. */
+    readonly oidc: readonly { readonly name: string; readonly title: string }[];
   };
 }
 

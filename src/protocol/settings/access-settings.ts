@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { accessRuleSchema, identityNameSchema } from './access-config.js';
 import { strictOptions, type Immutable } from './option-schema.js';
-import { externalTokensSchema, oidcIssuersSchema, ownTokensSchema } from './token-config.js';
+import { externalTokensSchema, loginProvidersSchema, oidcIssuersSchema, ownTokensSchema } from './token-config.js';
 
 /** Checks the option `access` if it is an object, and fills in the defaults. */
 export const accessSettingsSchema = strictOptions({
@@ -41,6 +41,9 @@ export const accessSettingsSchema = strictOptions({
   }),
   oidc: oidcIssuersSchema.default([]).meta({
     description: 'Issuers of identity tokens (OIDC), such as a CI system that gives a token to each job.',
+  }),
+  login: loginProvidersSchema.default([]).meta({
+    description: 'OIDC providers with which people log in to the web UI.',
   }),
   challenge: z.enum(['bearer', 'basic'], { error: 'must be "bearer" or "basic"' }).default('bearer').meta({
     description:

@@ -113,6 +113,52 @@ export const oidcIssuerSchema = strictOptions({
   }),
 }).meta({ title: 'OidcIssuerOptions', description: 'An issuer of identity tokens (OIDC).' });
 
+/** The grammar of the names of login providers, which are part of URLs. */
+export const providerPattern = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+
+/** Checks an OIDC provider with which people log in to the web UI. */
+export const loginProviderSchema = strictOptions({
+  name: z
+    .string()
+    .max(64)
+    .regex(providerPattern, 'must be lower-case letters and digits, separated by "-"')
+    .meta({ description: 'Its name in URLs: `<management>/api/v1/session/oidc/<name>/callback` is the redirect URI.' }),
+  title: textSchema.meta({ description: 'Its name on the button of the login dialog.' }),
+  issuer: urlSchema.meta({ description: 'The exact `iss` of its tokens: `https://accounts.google.com`.' }),
+  clientId: textSchema.meta({ description: 'The id that the provider gave this registry.' }),
+  clientSecret: textSchema.optional().meta({
+    description: 'The secret that belongs to it.',
+    unset: 'a public client, which proves itself by PKCE alone',
+  }),
+  scopes: z
+    .array(textSchema)
+    .default(['openid', 'profile', 'email'])
+    .refine((scopes) => scopes.includes('openid'), 'must contain "openid"')
+    .meta({ description: 'What the registry asks the provider for.' }),
+  user: z.string().min(1).max(255).meta({
+    description:
+      'The claim of the identity token that becomes the user name: `email`, which must be verified, or `sub`.',
+  }),
+  groups: z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .meta({ description: 'The claim with the groups of the user, a list of texts.', unset: 'no groups' }),
+  allow: z.record(z.string().min(1), z.string().max(255)).default({}).meta({
+    description: "A pattern for each claim, which all must match: `{ hd: 'example.com' }`.",
+  }),
+}).meta({ title: 'LoginProviderOptions', description: 'An OIDC provider with which people log in to the web UI.' });
+
+/** Checks a list of providers without duplicates. */
+export const loginProvidersSchema = z.array(loginProviderSchema).superRefine((providers, context) => {
+  const names = providers.map(({ name }) => name);
+  names.forEach((name, index) => {
+    if (names.indexOf(name) === index) return;
+    context.addIssue({ code: 'custom', path: [index, 'name'], message: 'is configured already' });
+  });
+});
+
 /** Checks a list of issuers without duplicates. */
 export const oidcIssuersSchema = z.array(oidcIssuerSchema).superRefine((issuers, context) => {
   const names = issuers.map(({ issuer }) => issuer);
@@ -140,5 +186,7 @@ export interface PublicKeySet {
 }
 /** The settings of an OIDC issuer. */
 export type OidcIssuerConfig = Immutable<z.output<typeof oidcIssuerSchema>>;
+/** The settings of an OIDC provider for people. */
+export type LoginProviderConfig = Immutable<z.output<typeof loginProviderSchema>>;
 /** Maps tokens with certain claims to a user. */
 export type OidcIdentityConfig = Immutable<z.output<typeof identitySchema>>;

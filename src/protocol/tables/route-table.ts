@@ -27,7 +27,8 @@ import {
   type WireName,
 } from '../names.js';
 import { jobIdPattern, parseJobId } from './job-documents.js';
-import { loginIdPattern, parseLoginId } from './session-documents.js';
+import { loginIdPattern, parseLoginId, parseProviderName } from './session-documents.js';
+import { providerPattern } from '../settings/token-config.js';
 import { parseSyncName } from './sync-documents.js';
 import { deliveryPattern, parseDelivery, parseWebhookName } from './webhook-documents.js';
 import type { QueryParameter } from './query-parameters.js';
@@ -54,6 +55,8 @@ export interface Endpoint {
   readonly spec: string;
   /** The supported query parameters. The management API refuses others; `/v2` ignores them. */
   readonly query?: readonly QueryParameter[];
+  /** Set if the caller is sent here by another server, which may add parameters of its own. */
+  readonly anyQuery?: true;
   readonly summary: string;
   /** What it changes, if the journal does not record it: how the audit file calls it. */
   readonly change?: string;
@@ -75,6 +78,7 @@ interface Placeholders {
   webhook: string;
   delivery: number;
   login: string;
+  provider: string;
 }
 
 type PlaceholderIn<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -103,6 +107,7 @@ const parsers: { readonly [N in keyof Placeholders]: (text: string) => Placehold
   webhook: parseWebhookName,
   delivery: parseDelivery,
   login: parseLoginId,
+  provider: parseProviderName,
 };
 
 /** The patterns of placeholders for the OpenAPI document. The parsers also check lengths. */
@@ -121,6 +126,7 @@ export const placeholderPatterns: { readonly [N in keyof Placeholders]: RegExp }
   webhook: repositoryNamePattern,
   delivery: deliveryPattern,
   login: loginIdPattern,
+  provider: providerPattern,
 };
 
 /** Twice the length that a name, a digest and the literal segments need. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { SessionListDocument } from '../documents/session.js';
 import { RegistryError } from '../errors.js';
+import { providerPattern } from '../settings/token-config.js';
 import { describeProblems, strictOptions } from '../settings/option-schema.js';
 import { encodeTime, problemsFound } from './encoding.js';
 
@@ -11,6 +12,12 @@ export const loginIdPattern = /^[a-f0-9]{64}$/;
 export function parseLoginId(text: string): string {
   if (text.length === 64 && loginIdPattern.test(text)) return text;
   throw sessionNotFound();
+}
+
+/** Parses the name of a login provider. @throws RegistryError NOT_FOUND for an invalid name, which no provider has. */
+export function parseProviderName(text: string): string {
+  if (text.length <= 64 && providerPattern.test(text)) return text;
+  throw new RegistryError('NOT_FOUND', { message: 'login provider not found' });
 }
 
 /** Creates the error for an absent session. It does not show the id, which may be a cookie by mistake. */

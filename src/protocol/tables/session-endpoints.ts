@@ -80,4 +80,21 @@ export const sessionEndpoints = [
     spec: 'artifactapi',
     summary: "Revokes one of the caller's tokens: 204.",
   },
+  {
+    op: 'session.beginLogin',
+    method: 'GET',
+    path: '/api/v1/session/oidc/:provider',
+    access: 'none',
+    spec: 'artifactapi',
+    summary: 'Sends the browser to an OIDC provider to log in: 302.',
+  },
+  {
+    op: 'session.completeLogin',
+    method: 'GET',
+    path: '/api/v1/session/oidc/:provider/callback',
+    access: 'none',
+    spec: 'artifactapi',
+    anyQuery: true,
+    summary: 'Completes a login at an OIDC provider: 302 to the web UI, with a cookie or with the problem.',
+  },
 ] as const satisfies readonly Endpoint[];

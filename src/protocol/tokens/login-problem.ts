@@ -16,6 +16,16 @@ export type LoginProblem =
   | 'wrong signature'
   | 'wrong audience'
   | 'claim mismatch'
+  /** The callback of a provider does not belong to a login that this browser began. */
+  | 'wrong state'
+  | 'wrong nonce'
+  /** The callback of a provider was used before. */
+  | 'replayed'
+  /** The provider did not log the user in, or did not accept the code. */
+  | 'refused by the provider'
+  | 'unverified e-mail'
+  /** A user of another source has the name. */
+  | 'name taken'
   /** Too many wrong passwords, or too many logins in progress. */
   | 'throttled';
 
@@ -24,7 +34,7 @@ export interface RefusedLogin {
   readonly reason: LoginProblem;
   /** The name in the credentials or the token, with control characters escaped. At most 200 characters. */
   readonly username: string;
-  readonly via: 'basic' | 'bearer' | 'refresh token';
+  readonly via: 'basic' | 'bearer' | 'refresh token' | 'oidc';
 }
 
 const maxNameChars = 200;

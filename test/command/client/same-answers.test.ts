@@ -47,6 +47,8 @@ const withoutCommand: readonly string[] = [
   'session.tokens',
   'session.createToken',
   'session.deleteToken',
+  'session.beginLogin',
+  'session.completeLogin',
   // For dashboards and the web UI.
   'statistics.get',
   'request.list',

@@ -78,6 +78,8 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'session.tokens':      [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 400],
   'session.createToken': [401, 201, 201, 201, 201, 201, 201, 401, 401, 401, 401, 403, 400],
   'session.deleteToken': [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 403, 400],
+  'session.beginLogin':  [404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
+  'session.completeLogin': [404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
   'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'repository.get':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -228,6 +230,7 @@ interface Content {
   readonly webhook: string;
   readonly delivery: string;
   readonly login: string;
+  readonly provider: string;
 }
 
 /** What goes along with a request: the query, and a body where one is needed. */
@@ -464,6 +467,7 @@ async function makeContent({ path, op }: Endpoint): Promise<Content> {
     webhook: '',
     delivery: '1',
     login: '',
+    provider: 'unknown',
   };
   if (op === 'session.deleteToken') {
     const { id } = (await manage(root, 'POST', 'session/tokens', {})) as { id: string };

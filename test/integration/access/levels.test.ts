@@ -19,6 +19,7 @@ const params = {
   webhook: 'none',
   delivery: '1',
   login: 'a'.repeat(64),
+  provider: 'google',
 };
 /** What anyone who is logged in may ask for: `login`, and what is open to all. */
 const forUsers = new Set(['none', 'anyone', 'login']);

@@ -55,7 +55,7 @@ describe('a login to the web UI', () => {
     expect(answer.status).toBe(200);
     expect(answer.header('set-cookie')).toMatch(/^artifactapi=aas_[\w-]{43}; HttpOnly; SameSite=Strict$/);
     expect(answer.header('cache-control')).toContain('no-store');
-    expect(await whoHas(cookieOf(answer))).toEqual({ id: 'root', groups: [], via: 'session' });
+    expect(await whoHas(cookieOf(answer))).toEqual({ id: 'root', groups: [], via: 'session', source: 'htpasswd' });
     expect(await statusWith(cookieOf(answer))).toBe(200);
   });
 
@@ -208,7 +208,7 @@ describe('the login page of the host application', () => {
     async (loginUrl) => {
       scene = await startAccess(cleanups, { access: { rules, authenticate: knowNobody, loginUrl } });
       const shown = (await scene.ask('GET', '/api/v1/session')).json() as SessionDocument;
-      expect(shown.login).toEqual({ password: true, url: loginUrl });
+      expect(shown.login).toEqual({ password: true, oidc: [], url: loginUrl });
     },
   );
 

@@ -1,7 +1,7 @@
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { managementEndpoints } from '../../../src/protocol/tables/management.js';
-import { buildPath } from '../../../src/protocol/tables/route-table.js';
+import { buildPath, type Endpoint } from '../../../src/protocol/tables/route-table.js';
 import { Client } from '../../support/clients/client.js';
 import {
   describeBytes,
@@ -278,7 +278,14 @@ describe('the management API refuses', () => {
 });
 
 describe('an unknown query parameter', () => {
-  it.each(managementEndpoints.map(({ op, method, path }) => [op, method, path] as const))(
+  const rows: readonly Endpoint[] = managementEndpoints;
+  const strict = rows.filter(({ anyQuery }) => anyQuery !== true);
+
+  it('is accepted only where another server sends the caller', () => {
+    expect(rows.filter((row) => !strict.includes(row)).map(({ op }) => op)).toEqual(['session.completeLogin']);
+  });
+
+  it.each(strict.map(({ op, method, path }) => [op, method, path] as const))(
     'is refused by name: %s',
     async (op, method, path) => {
       const params = {
@@ -292,6 +299,7 @@ describe('an unknown query parameter', () => {
         webhook: 'ci',
         delivery: '1',
         login: 'a'.repeat(64),
+        provider: 'google',
       };
       const at = buildPath(path, { ...params, digest: `sha256:${'0'.repeat(64)}` });
       const answer = await client.send(method, `${at}?grace_seconds=0&n=1`);

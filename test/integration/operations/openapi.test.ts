@@ -65,7 +65,10 @@ describe('docs/openapi.json', () => {
     const retention = { policies: [{ names: ['local/**'], keep: [{ tags: ['none'] }] }] };
     scene = await startAccess(cleanups, {
       users: ['root', 'reader'],
-      access: { rules },
+      access: {
+        rules,
+        login: [{ name: 'acme', title: 'Acme', issuer: 'http://127.0.0.1:1', clientId: 'x', user: 'sub' }],
+      },
       repositories,
       retention,
       metrics: true,
@@ -131,6 +134,8 @@ describe('docs/openapi.json', () => {
     const own = (await post('/session/tokens', {})).body.toString();
     await exchange('GET', `${api}/session/tokens`, 200);
     await exchange('DELETE', `${api}/session/tokens/${(JSON.parse(own) as { id: string }).id}`, 204);
+    await exchange('GET', `${api}/session/oidc/acme`, 302);
+    await exchange('GET', `${api}/session/oidc/acme/callback`, 302);
     const listed = await exchange('GET', `${api}/sessions`, 200);
     const { sessions } = JSON.parse(listed.body.toString()) as { sessions: readonly { id: string }[] };
     await exchange('DELETE', `${api}/sessions/${sessions[0]?.id}`, 204);

@@ -30,6 +30,7 @@ const placeholders = fc.record({
   rule: fc.oneof(fc.uuid(), fc.constantFrom('declared-1', 'declared-20')),
   sync: arbitrary.component.filter(({ length }) => length <= 64),
   webhook: arbitrary.component.filter(({ length }) => length <= 64),
+  provider: fc.stringMatching(/^[a-z0-9]{1,20}$/),
   login: fc.stringMatching(/^[a-f0-9]{64}$/),
   delivery: fc.stringMatching(/^[1-9][0-9]{0,14}$/),
   job: fc.stringMatching(/^[a-z-]{1,20}-[a-f0-9]{12}$/).filter((id) => !id.startsWith('-')),

@@ -21,7 +21,7 @@ export function MyAccount(): VNode {
       </Page>
     );
   }
-  const { id, groups, via } = principal;
+  const { id, groups, via, source } = principal;
   return (
     <Page title="My account">
       <Facts
@@ -31,8 +31,8 @@ export function MyAccount(): VNode {
           ['Logged in', logins[via] ?? via],
         ]}
       />
-      {/* The registry cannot check later whether the application still knows its user. */}
-      {via === 'host' ? undefined : <Tokens account={id} path="session/tokens" />}
+      {/* The registry cannot check later whether the application or the provider still knows its user. */}
+      {via === 'host' || source === 'oidc' ? undefined : <Tokens account={id} path="session/tokens" />}
       <Section title="Sessions">
         <Sessions user={id} />
       </Section>
