@@ -150,7 +150,7 @@ export class OnlineGarbageCollector implements GarbageCollector {
     const short = await this.#shorten(callers);
     const pass = { callers, isStopped, short };
     await this.#settleAll(before, tally, pass);
-    if (short !== undefined) await this.#settleNow(short, tally, pass);
+    if (short !== undefined) await this.#settleAll(short.before, tally, pass, short);
     await this.#audit.run(before, tally, { isStopped });
     await this.#trimJournal();
     if (this.#gate.isHeld) runtime.log.info({}, 'garbage collection postponed until a backup has finished');
@@ -166,22 +166,11 @@ export class OnlineGarbageCollector implements GarbageCollector {
     while (!this.#closed && (await metadata.journal.trim(limits)));
   }
 
-  /** Terminates, because each candidate of a page is settled, moved to a later time or postponed. */
-  async #settleAll(before: number, tally: Tally, { callers, isStopped }: Pass): Promise<void> {
-    while (!isStopped()) {
-      const candidates = await this.#parts.metadata.candidates(before, pageSize);
-      for (const { onProgress } of callers) onProgress?.(tally.examined);
-      if (candidates.length === 0) return;
-      await this.#settler.settle(candidates, before, tally);
-    }
-  }
-
   /**
-   * Frees what a shorter grace period allows. Candidates that stay are still in the range, so this goes through it page by
-   * page, and again while a round dropped links, because these leave new candidates for bytes.
+   * Settles the candidates before a time. Some stay, those of a damaged index and of running pushes, so this goes through them
+   * page by page, and again while a round dropped links, because these leave new candidates for bytes.
    */
-  async #settleNow(short: ShortGrace, tally: Tally, { callers, isStopped }: Pass): Promise<void> {
-    const { before } = short;
+  async #settleAll(before: number, tally: Tally, { callers, isStopped }: Pass, short?: ShortGrace): Promise<void> {
     for (let dropped = -1; dropped !== tally.unlinked;) {
       dropped = tally.unlinked;
       let last: Candidate | undefined;
