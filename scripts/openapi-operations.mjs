@@ -241,6 +241,10 @@ const registryStatus = object(
 /** The operations of the management API. @type {Readonly<Record<string, Details>>} */
 const managementOperations = {
   'health.get': { answers: { 200: { schema: health } } },
+  'selftest.body': {
+    body: binary,
+    answers: { 200: { schema: object({ received_bytes: count, announced_bytes: nullable(count), sha256: text }) } },
+  },
   'openapi.get': {
     answers: { 200: { schema: object({ openapi: text, info: { type: 'object' }, paths: { type: 'object' } }) } },
   },

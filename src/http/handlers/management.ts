@@ -35,6 +35,7 @@ import { getOpenApi } from './openapi.js';
 import { createProtectionHandlers, type ProtectionParts } from './protection.js';
 import { createGetStatus, type StatusParts } from './status.js';
 import { purgeCache } from './purge.js';
+import { measureBody } from './self-test.js';
 import { createSessionHandlers, type RegistryFacts, type SessionParts } from './session.js';
 import { createSyncHandlers } from './syncs.js';
 import { createUpstreamHandlers } from './upstreams.js';
@@ -119,6 +120,8 @@ export function createManagementHandlers(
       const [archives, { receiveArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);
       return imports.run(exchange.client.address, () => receiveArchive(repository, archives, exchange));
     },
+    // Counts as an import: it takes as much of the connection.
+    'selftest.body': (exchange) => imports.run(exchange.client.address, () => measureBody(exchange)),
     'archive.export': async (exchange) => {
       const repository = await findKnown(parts(), exchange);
       const [archives, { sendArchive }] = await Promise.all([parts().loadArchives(), import('./archives.js')]);

@@ -45,6 +45,15 @@ export const managementEndpoints = [
     summary: 'Returns the OpenAPI 3.1 document of this API and of the registry.',
   },
   {
+    op: 'selftest.body',
+    method: 'POST',
+    path: '/api/v1/selftest/body',
+    access: 'login',
+    spec: 'artifactapi',
+    summary:
+      'Counts and hashes a body of at most 1 GiB and keeps nothing: finds out what proxies on the way let through.',
+  },
+  {
     op: 'repository.list',
     method: 'GET',
     path: '/api/v1/repositories',

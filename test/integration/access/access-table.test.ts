@@ -80,6 +80,7 @@ const expected: Readonly<Record<Op, readonly number[]>> = {
   'session.deleteToken': [401, 404, 404, 404, 404, 404, 204, 401, 401, 401, 401, 403, 400],
   'session.beginLogin':  [404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
   'session.completeLogin': [404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404],
+  'selftest.body':       [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.list':     [401, 200, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
   'repository.create':   [401, 403, 403, 403, 403, 403, 201, 401, 401, 401, 401, 403, 403],
   'repository.get':      [401, 403, 200, 200, 200, 200, 200, 401, 401, 401, 401, 200, 200],
@@ -209,6 +210,7 @@ const unrecorded: ReadonlySet<string> = new Set<Op>([
   'session.delete',
   'cache.refresh',
   'upstream.probe',
+  'selftest.body',
 ]);
 
 const rows: readonly Endpoint[] = [...endpoints, ...managementEndpoints];

@@ -141,6 +141,7 @@ describe('docs/openapi.json', () => {
     await exchange('DELETE', `${api}/sessions/${sessions[0]?.id}`, 204);
     await exchange('DELETE', `${api}/sessions`, 200);
     await exchange('DELETE', `${api}/session`, 204);
+    await exchange('POST', `${api}/selftest/body`, 200, { body: blob });
     await exchange('HEAD', '/v2/', 200);
     await exchange('GET', '/v2/token?scope=repository:local/team/app:pull&service=x&offline_token=true', 200);
     const login = new URLSearchParams({ grant_type: 'password', username: 'root', password: 'password of root' });
