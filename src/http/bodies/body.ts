@@ -75,12 +75,20 @@ export function holdConnection(req: IncomingMessage, limits = discardLimits): ()
   let isDue = false;
   // Node calls it once the response is sent.
   socket.destroySoon = () => void (isDue = true);
-  return async () => {
-    const isRead = await discard(req, limits);
+  const letGo = (): void => {
     Reflect.deleteProperty(socket, 'destroySoon');
-    if (isRead && !isDue) return true;
+    if (isDue) socket.destroySoon();
+  };
+  const push = req.push.bind(req);
+  // Not `end`, which comes later: Node would answer what follows the body in the same packet.
+  req.push = (chunk: Buffer | null, encoding) => {
+    if (chunk === null) letGo();
+    return push(chunk, encoding);
+  };
+  return async () => {
+    if (await discard(req, limits)) return true;
+    letGo();
     socket.destroySoon();
-    if (isRead) return true;
     const linger = setTimeout(() => socket.destroy(), limits.lingerMs).unref();
     socket.once('close', () => clearTimeout(linger));
     return false;

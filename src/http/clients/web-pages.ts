@@ -64,12 +64,12 @@ export function createHostMatcher(options: {
  */
 export function refuseUnknownHosts(
   { headers }: IncomingMessage,
-  { access, method }: Endpoint,
+  { op, access, method }: Endpoint,
   client: ClientInfo,
   isKnown: HostMatcher,
 ): void {
-  // Health, and the description of the API.
-  const isPublic = access === 'none' && method === 'GET';
+  // Health, and the description of the API, but not a login.
+  const isPublic = access === 'none' && method === 'GET' && !op.startsWith('session.');
   const host = (client.host ?? '').toLowerCase();
   if (isPublic || !isFromBrowser(headers) || isKnown(host)) return;
   throw new RegistryError('DENIED', {

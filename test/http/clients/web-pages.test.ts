@@ -52,7 +52,7 @@ describe('an open registry', () => {
   });
 });
 
-const pull = { access: 'pull' } as Endpoint;
+const pull = { op: 'manifest.get', access: 'pull' } as Endpoint;
 
 function reads(headers: IncomingMessage['headers'], host: string | undefined, row = pull): boolean {
   try {

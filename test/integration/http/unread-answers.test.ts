@@ -9,9 +9,6 @@ import { hostFor, listenOn } from '../../support/servers/registry.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 import { Cleanups } from '../../support/upstreams/remote.js';
 
-/** Accepts no bytes, like a system whose buffers are full. */
-const hang = (): void => undefined;
-
 const cleanups = new Cleanups();
 afterEach(() => cleanups.run());
 
@@ -35,13 +32,15 @@ it('Unread answers of one client hold at most 64 MiB of manifests; further ones 
   registry.events.on('client.refused', (event) => void refused.push(event));
   const connections: RawConnection[] = [];
   for (let i = 0; i < 30 && refused.length === 0; i++) {
-    // System buffers take megabytes, whatever the client reads, so the server keeps the answer instead.
-    server.once('connection', (socket: Socket) => Object.assign(socket, { _write: hang, _writev: hang }));
+    // System buffers take megabytes, whatever the client reads. This socket accepts no bytes, like one whose buffers are full.
+    const answered = new Promise<void>((resolve) => {
+      const hang = (): void => resolve();
+      server.once('connection', (socket: Socket) => Object.assign(socket, { _write: hang, _writev: hang }));
+    });
     const connection = await RawConnection.open(host.port);
     connections.push(connection);
     await connection.write(rawHead('GET', path));
-    // The request before it has been answered by then.
-    await client.head('/v2/local/app/manifests/none');
+    await answered;
   }
   expect(refused).toEqual([{ reason: 'large_answers', address: '127.0.0.1' }]);
   expect(connections).toHaveLength(17);

@@ -143,4 +143,18 @@ describe('a refused upload of 64 MiB and more', () => {
       expect(errors).toEqual([]);
     },
   );
+
+  it.each(targets)(
+    'is the last request: what follows its body gets no response, for $path',
+    async ({ path, status }) => {
+      const connection = await RawConnection.open(ports.own);
+      const close = { Connection: 'close' };
+      const refused = rawHead('POST', path, { ...close, 'Content-Length': '8' });
+      await connection.write(`${refused}half`);
+      await connection.waitFor(/\r\n\r\n.*\}$/s);
+      await connection.write(`half${rawHead('GET', '/healthz', { Connection: 'keep-alive' }).repeat(3)}`);
+      const { status: answered, body } = await connection.untilClosed();
+      expect([answered, body]).toEqual([status, expect.not.stringContaining('HTTP/1.1')]);
+    },
+  );
 });
