@@ -23,6 +23,8 @@ export function openMetrics(
     loading ??= import('../operations/metrics/prometheus-metrics.js').then(({ createMetrics }) =>
       createMetrics(counts, parts),
     );
+    // The next scrape tries again: perhaps no file could be opened.
+    loading.catch(() => (loading = undefined));
     return loading;
   };
 }

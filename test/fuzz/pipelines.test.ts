@@ -88,4 +88,20 @@ async function countOpenFiles(): Promise<number> {
   return (await readdir('/proc/self/fd').catch(() => [])).length;
 }
 
-fuzz<Pipeline>({ name: 'pipelines', batchSize: 40, minServed: 0.1, open: () => Pipelines.open() });
+/** A last response whose connection stayed open for the body, which came with a malformed request. */
+const afterLast: Pipeline = {
+  requests: [
+    { text: 'POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody', times: 1 },
+    { text: 'GET /v2/publi\n\r\n', times: 1 },
+  ],
+  writes: 1,
+  end: 'keep',
+};
+
+fuzz<Pipeline>({
+  name: 'pipelines',
+  batchSize: 40,
+  minServed: 0.1,
+  corpus: [afterLast],
+  open: () => Pipelines.open(),
+});

@@ -33,27 +33,35 @@ export async function newestOf(journal: Pick<Journal, 'read'>): Promise<number> 
   return newest?.seq ?? 0;
 }
 
-/** Reads the events of a webhook that follow a cursor. The first one may be `journal.gap`. */
+/** Reads the events of a webhook that follow a cursor. `journal.gap` is among them where entries are missing. */
 export async function readFeed(
   journal: FeedJournal,
   cursor: number,
   config: Pick<WebhookConfig, 'events' | 'names'>,
 ): Promise<FeedPage> {
-  const entries = await journal.read({ after: cursor, limit: pageSize + aheadSize });
+  const { entries, trimmed } = await readSteadily(journal, cursor);
   const examined = entries.slice(0, pageSize);
   const events = examined
     .filter((entry, i) => isSubscribed(config, entry) && !isTagged(entry, entries.slice(i + 1)))
     .map((entry) => ({ seq: entry.seq, event: eventOfEntry(entry) }));
-  const [next] = examined;
-  const trimmed = await journal.trimmedTo();
-  // Trimmed in the meantime: what was read before does not show whether entries were missing then.
-  if (next !== undefined && trimmed >= next.seq) return readFeed(journal, cursor, config);
-  const gap = next === undefined || trimmed <= cursor ? undefined : createGap(cursor, trimmed, next.at);
-  return {
-    events: gap === undefined ? events : [gap, ...events],
-    cursor: examined.at(-1)?.seq ?? cursor,
-    isEnd: entries.length <= pageSize,
-  };
+  // After a repair, entries may be left that are older than lost ones.
+  const next = trimmed > cursor ? examined.find(({ seq }) => seq > trimmed) : undefined;
+  const place = next === undefined ? -1 : events.findIndex(({ seq }) => seq > trimmed);
+  if (next !== undefined) events.splice(place < 0 ? events.length : place, 0, createGap(cursor, trimmed, next.at));
+  return { events, cursor: examined.at(-1)?.seq ?? cursor, isEnd: entries.length <= pageSize };
+}
+
+/** Reads entries, and how far the journal was trimmed at that moment. */
+async function readSteadily(
+  journal: FeedJournal,
+  after: number,
+): Promise<{ readonly entries: readonly JournalEntry[]; readonly trimmed: number }> {
+  for (let before = await journal.trimmedTo(); ;) {
+    const entries = await journal.read({ after, limit: pageSize + aheadSize });
+    const trimmed = await journal.trimmedTo();
+    if (trimmed === before) return { entries, trimmed };
+    before = trimmed;
+  }
 }
 
 /** How far a webhook has got, as far as a count of waiting events needs it. */

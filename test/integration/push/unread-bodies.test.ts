@@ -144,17 +144,24 @@ describe('a refused upload of 64 MiB and more', () => {
     },
   );
 
-  it.each(targets)(
-    'is the last request: what follows its body gets no response, for $path',
-    async ({ path, status }) => {
-      const connection = await RawConnection.open(ports.own);
-      const close = { Connection: 'close' };
-      const refused = rawHead('POST', path, { ...close, 'Content-Length': '8' });
-      await connection.write(`${refused}half`);
+  const health = rawHead('GET', '/healthz', { Connection: 'keep-alive' }).repeat(3);
+  const malformed = 'GET /v2/\n\r\n';
+  const parts = [
+    { name: 'requests after the rest', first: 'half', rest: 'half', others: health },
+    { name: 'requests in the same packet', first: '', rest: 'half-half', others: health },
+    { name: 'a malformed request after the rest', first: 'half', rest: 'half', others: malformed },
+    { name: 'a malformed request in the same packet', first: '', rest: 'half-half', others: malformed },
+  ].flatMap((part) => targets.map((target) => ({ ...part, ...target })));
+  it.each(parts)('is the last one: $name get no response, for $path', async ({ first, rest, others, ...target }) => {
+    const connection = await RawConnection.open(ports.own);
+    const length = String(first.length + rest.length);
+    const refused = rawHead('POST', target.path, { Connection: 'close', 'Content-Length': length });
+    if (first !== '') {
+      await connection.write(refused + first);
       await connection.waitFor(/\r\n\r\n.*\}$/s);
-      await connection.write(`half${rawHead('GET', '/healthz', { Connection: 'keep-alive' }).repeat(3)}`);
-      const { status: answered, body } = await connection.untilClosed();
-      expect([answered, body]).toEqual([status, expect.not.stringContaining('HTTP/1.1')]);
-    },
-  );
+    }
+    await connection.write((first === '' ? refused : '') + rest + others);
+    const { status, body } = await connection.untilClosed();
+    expect([status, body]).toEqual([target.status, expect.not.stringContaining('HTTP/1.1')]);
+  });
 });

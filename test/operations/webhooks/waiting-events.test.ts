@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { WaitingEvents, type FeedJournal } from '../../../src/operations/webhooks/journal-feed.js';
+import { readFeed, WaitingEvents, type FeedJournal } from '../../../src/operations/webhooks/journal-feed.js';
 import type { JournalEntry } from '../../../src/ports/journal.js';
 import { parseTag } from '../../../src/protocol/names.js';
 import { ana } from '../../support/webhooks/scene.js';
@@ -53,4 +53,21 @@ it('counts each entry of the journal once, and follows deliveries, new events an
     const found = await waiting.count({ cursor, deliveries });
     expect([newest, cursor, found, journal.examined]).toEqual([newest, cursor, count, read]);
   }
+});
+
+it('reads a repaired journal, whose lost entries are newer than others that are left, in order and once', async () => {
+  const journal = new CountedJournal();
+  journal.newest = 5;
+  const repaired: FeedJournal = {
+    read: async (page) => (await journal.read(page)).filter(({ seq }) => seq !== 4),
+    trimmedTo: () => Promise.resolve(4),
+  };
+  const config = { events: ['push'] as const, names: undefined };
+  const read = async (cursor: number): Promise<unknown[]> => {
+    const page = await readFeed(repaired, cursor, config);
+    return [...page.events.map(({ seq, event }) => `${seq} ${event.type}`), page.cursor];
+  };
+  expect(await read(2)).toEqual(['3 tag.moved', '4 journal.gap', '5 tag.moved', 5]);
+  expect(await read(3)).toEqual(['4 journal.gap', '5 tag.moved', 5]);
+  expect(await read(4)).toEqual(['5 tag.moved', 5]);
 });

@@ -113,7 +113,7 @@ export class IndexSurvey {
   #journalCorrections(): Correction[] {
     const lost = this.#unreadable.filter((key) => key.startsWith(journalPrefix)).map(parseSequence);
     const before = this.#oldestEntry === Infinity ? 0 : this.#oldestEntry - 1;
-    const trimmed = Math.max(this.#trimmed ?? before, ...lost);
+    const trimmed = Math.max(this.#trimmed ?? 0, before, ...lost);
     return trimmed === (this.#trimmed ?? 0) ? [] : [{ type: 'put', key: trimmedKey, value: trimmed }];
   }
 
