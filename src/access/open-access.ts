@@ -73,9 +73,12 @@ async function openSources(settings: AccessSettings, parts: AccessParts, closers
   const oidc = new OidcSource(settings.oidc, runtime);
   // The htpasswd file comes last, because it claims every password.
   const sources: readonly IdentitySource[] = [accounts, oidc, ...(htpasswd === undefined ? [] : [htpasswd])];
+  // A person with the name of a CI system would get its permissions.
+  const machines = new Set(settings.oidc.flatMap(({ identities }) => identities.map(({ user }) => user)));
   const logins = new StoredProviderLogins(settings.login, {
     runtime,
-    isTaken: async (name) => (await htpasswd?.has(name)) === true || (await accounts.get(name)) !== undefined,
+    isTaken: async (name) =>
+      machines.has(name) || (await htpasswd?.has(name)) === true || (await accounts.get(name)) !== undefined,
   });
   const hasTokens = !hasTokenServer && challenge === 'bearer';
   const keys = hasTokens ? await openKeys(settings, parts) : undefined;

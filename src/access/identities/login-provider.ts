@@ -8,6 +8,7 @@ import type { LoginProviderConfig } from '../../protocol/settings/token-config.j
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import { createOutgoing } from '../../util/outgoing/outgoing.js';
 import { Transport } from '../../util/outgoing/transport.js';
+import { SingleFlight } from '../../util/scheduling/concurrency.js';
 import { discoverIssuer, endpointOf, type Discovered } from '../tokens/discovery.js';
 import { fetchJson, StatusError } from '../tokens/fetch-json.js';
 import { IssuerKeys } from '../tokens/issuer-keys.js';
@@ -40,6 +41,7 @@ export class LoginProvider {
   readonly #transport: Transport;
   readonly #keys: IssuerKeys;
   readonly #used = new LRUCache<string, true>({ max: maxUsed });
+  readonly #discoveries = new SingleFlight<Discovered>();
   #failure: { readonly error: RegistryError; readonly at: number } | undefined;
   #discovered: { readonly document: Discovered; readonly at: number } | undefined;
 
@@ -147,7 +149,8 @@ export class LoginProvider {
     if (!matchesClaims(allow, payload)) return 'claim mismatch';
     const id = payload[claim];
     if (typeof id !== 'string' || !isUserName(id)) return 'claim mismatch';
-    if (claim === 'email' && payload['email_verified'] !== true) return 'unverified e-mail';
+    const usesEmail = claim === 'email' || Object.hasOwn(allow, 'email');
+    if (usesEmail && payload['email_verified'] !== true) return 'unverified e-mail';
     if (await this.#parts.isTaken(id)) return 'name taken';
     return { id, groups: groupsClaim === undefined ? [] : readGroups(payload[groupsClaim]), stamp: this.stamp };
   }
@@ -158,6 +161,10 @@ export class LoginProvider {
     if (known !== undefined && now - known.at < freshMs) return known.document;
     const failure = this.#failure;
     if (failure !== undefined && now - failure.at < cooldownMs) throw failure.error;
+    return this.#discoveries.run('', () => this.#discoverAnew(now));
+  }
+
+  async #discoverAnew(now: number): Promise<Discovered> {
     try {
       const document = await discoverIssuer(this.config.issuer, this.#transport, timeoutMs);
       for (const name of ['authorization_endpoint', 'token_endpoint']) endpointOf(document, name);

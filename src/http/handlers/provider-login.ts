@@ -3,7 +3,7 @@ import { RegistryError } from '../../protocol/errors.js';
 import type { ManagementParams } from '../../protocol/tables/management.js';
 import type { LoginProblem } from '../../protocol/tokens/login-problem.js';
 import { userAgentOf } from '../audit-notes.js';
-import { readFlowCookie, writeFlowCookie, writeSessionCookie } from '../clients/session-cookie.js';
+import { readFlowCookie, readSessionCookie, writeFlowCookie, writeSessionCookie } from '../clients/session-cookie.js';
 import type { Exchange, Handler } from '../exchange.js';
 import type { RateLimiter } from '../limits/rate-limit.js';
 import { keeperOf, noStore } from './session-list.js';
@@ -50,6 +50,8 @@ export function createProviderHandlers(parts: () => ProviderLoginParts): Handler
       const principal: Principal = { ...signedIn, via: 'session', source: 'oidc' };
       rates.admitPrincipal(principal);
       const value = await keeperOf(access).start(principal, { address: client.address, agent: userAgentOf(req) });
+      // As after a login with a password: the browser now forgets the cookie that it had.
+      await keeperOf(access).end(readSessionCookie(req, client) ?? '');
       const cookies = [forget, writeSessionCookie(req, client, value, `; Path=${sessionPath}`)];
       return { status: 302, headers: { ...noStore, Location: uiFromCallback, 'Set-Cookie': cookies } };
     },

@@ -1,4 +1,4 @@
-import type { AccessControl } from '../../ports/access.js';
+import type { AccessControl, Principal } from '../../ports/access.js';
 import { RegistryError } from '../../protocol/errors.js';
 import type { ManagementParams } from '../../protocol/tables/management.js';
 import { encodeSession, sessionNotFound } from '../../protocol/tables/session-documents.js';
@@ -16,17 +16,20 @@ export const noStore = { 'Cache-Control': 'no-store' };
 export function createSessionListHandlers(access: () => AccessControl): Handlers {
   return {
     'session.list': async (exchange) => {
+      refuseLimited(exchange.caller.principal);
       const value = readSessionCookie(exchange.req, exchange.client);
       const sessions = await keeperOf(access()).list({ user: await whose(access(), exchange), value });
       return jsonReply(200, { sessions: sessions.map(encodeSession) }, noStore);
     },
     'session.endAll': async (exchange) => {
       const { query, caller } = exchange;
+      refuseLimited(caller.principal);
       // Without a name, administrators too end only their own.
       const user = query.has('user') ? await whose(access(), exchange) : caller.principal.id;
       return jsonReply(200, { ended: await keeperOf(access()).endAll({ user }) });
     },
     'session.end': async ({ caller: { principal }, params: { login: id } }) => {
+      refuseLimited(principal);
       const user = (await access().permits(principal, 'admin')) ? undefined : principal.id;
       if ((await keeperOf(access()).endAll({ id, user })) === 0) throw sessionNotFound();
       return { status: 204 };
@@ -41,6 +44,12 @@ export function keeperOf({ sessions }: AccessControl): NonNullable<AccessControl
     status: 404,
     message: 'this registry has no users: set rules in the option access to log in',
   });
+}
+
+/** Sessions may do more than a token with limits, which some job has. @throws RegistryError DENIED */
+function refuseLimited({ limits }: Principal): void {
+  if (limits === undefined) return;
+  throw new RegistryError('DENIED', { message: 'a token with limits cannot list or end sessions' });
 }
 
 /** Returns whose sessions a request is about: everyone's if `undefined`. @throws RegistryError DENIED for those of others. */

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { LoginProvider } from '../../../src/access/identities/login-provider.js';
 import type { SessionDocument } from '../../../src/protocol/documents/session.js';
 import { basic, json, manage, startAccess, type AccessScene } from '../../support/access/access.js';
 import { clientOf, startLoginProvider, type Manner, type TestProvider } from '../../support/access/login-provider.js';
 import type { Answer } from '../../support/clients/client.js';
+import { recordingLogger } from '../../support/servers/registry.js';
 import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
 
 const cleanups = new Cleanups();
@@ -30,7 +32,9 @@ beforeEach(async () => {
 function start(settings: object = {}): Promise<AccessScene> {
   const { issuer } = provider;
   const acme = { name: 'acme', title: 'Acme', issuer, ...clientOf, user: 'email', groups: 'groups', ...settings };
-  return startAccess(cleanups, { users: ['root', 'taken@example.com'], access: { rules, login: [acme] } });
+  const identities = [{ user: 'ci-deploy', claims: { sub: 'job' } }];
+  const oidc = [{ issuer: 'https://ci.example', audience: 'registry.example', identities }];
+  return startAccess(cleanups, { users: ['root', 'taken@example.com'], access: { rules, oidc, login: [acme] } });
 }
 
 /** A browser on its way: the callback that the provider sent it to, and the cookie of the flow. */
@@ -128,6 +132,29 @@ describe('a login at a provider', () => {
     expect((await whoHas(three)).principal).toBeNull();
   });
 
+  it('ends the session that the browser had before', async () => {
+    const old = sessionIn(await finish(await begin()));
+    const { callback, cookie } = await begin();
+    const fresh = sessionIn(await finish({ callback, cookie: `${cookie}; ${old}` }));
+    expect((await whoHas(old)).principal).toBeNull();
+    expect((await whoHas(fresh)).principal).toMatchObject({ id: 'ana@example.com' });
+  });
+
+  it('asks the provider once for its endpoints, also if several begin at the same time', async () => {
+    const config = {
+      name: 'acme',
+      title: 'Acme',
+      issuer: provider.issuer,
+      ...clientOf,
+      user: 'sub',
+      scopes: ['openid'],
+    };
+    const runtime = { now: () => Date.now(), log: recordingLogger() };
+    const acme = new LoginProvider({ ...config, allow: {} }, { runtime, isTaken: () => Promise.resolve(false) });
+    await Promise.all([1, 2, 3].map(() => acme.begin('https://registry.example/callback')));
+    expect(provider.discoveries).toBe(1);
+  });
+
   it('ends when the configuration of its provider changes', async () => {
     const cookie = sessionIn(await finish(await begin()));
     const acme = {
@@ -176,6 +203,7 @@ describe('a login at a provider is refused', () => {
     ['a name that is not a text', 'claims', { claims: { email: ['ana@example.com'] } }],
     ['a name with a control character', 'claims', { claims: { email: 'ana\n@example.com' } }],
     ['the name of no user', 'claims', { claims: { email: 'anonymous' } }],
+    ['the name of a CI system', 'name', { claims: { email: 'ci-deploy' } }],
     ['the name of a user with a password', 'name', { claims: { email: 'taken@example.com' } }],
   ])('for %s', async (_what, problem, manner) => {
     const answer = await finish(await begin(manner));
@@ -229,6 +257,17 @@ describe('a login at a provider is refused', () => {
     clock.advance(601);
     expect((await finish(flow)).header('location')).toContain('problem=again');
   });
+
+  it.each([false, undefined, 'true'])(
+    'for an address that only `allow` uses, with email_verified: %s',
+    async (given) => {
+      scene = await start({ user: 'preferred_username', allow: { email: '*@example.com' } });
+      expect((await finish(await begin({ claims: { email_verified: given } }))).header('location')).toContain(
+        'problem=email',
+      );
+      expect(sessionIn(await finish(await begin()))).not.toBe('');
+    },
+  );
 
   it('for claims that do not match', async () => {
     scene = await start({ allow: { hd: 'example.com' } });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SessionListDocument } from '../../../src/protocol/documents/session.js';
-import { json, passwordOf, startAccess, type AccessScene } from '../../support/access/access.js';
+import { basic, json, manage, passwordOf, startAccess, type AccessScene } from '../../support/access/access.js';
 import type { Answer, Send } from '../../support/clients/client.js';
 import { Cleanups, MovableClock } from '../../support/upstreams/remote.js';
 
@@ -111,5 +111,19 @@ describe('ending sessions', () => {
     const id = (await list(root, '?user=root'))[0]?.id ?? '';
     expect((await ask(ana, method, path.replace('ROOT', id), headers)).status).toBe(status);
     expect([await isLoggedIn(root), await isLoggedIn(ana)]).toEqual([true, true]);
+  });
+
+  it.each([
+    ['GET', 'sessions'],
+    ['DELETE', 'sessions'],
+    ['DELETE', 'sessions/OWN'],
+  ] as const)('refuses %s %s with a token that has limits', async (method, path) => {
+    const cookie = await logIn('ana');
+    const limits = [{ names: ['local/**'], allow: ['pull'] }];
+    const created = await manage(scene.as(basic('ana')), 'POST', 'session/tokens', { limits });
+    const withToken = scene.as(basic('ana', (created as { token: string }).token));
+    const answer = await withToken(method, `/api/v1/${path.replace('OWN', (await list(cookie))[0]?.id ?? '')}`);
+    expect([answer.status, answer.codes]).toEqual([403, ['DENIED']]);
+    expect(await isLoggedIn(cookie)).toBe(true);
   });
 });

@@ -26,6 +26,8 @@ export interface TestProvider {
   manner: Manner;
   /** The queries of the requests to log in, in their order. */
   readonly asked: readonly URLSearchParams[];
+  /** How often the discovery document was requested. */
+  discoveries: number;
   close(): Promise<void>;
 }
 
@@ -41,7 +43,7 @@ export async function startLoginProvider(): Promise<TestProvider> {
   const grants = new Map<string, Grant>();
   const asked: URLSearchParams[] = [];
   let issuer = '';
-  const provider = { manner: {} as Manner };
+  const provider = { manner: {} as Manner, discoveries: 0 };
 
   const answerToken = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
@@ -97,6 +99,7 @@ export async function startLoginProvider(): Promise<TestProvider> {
   const listening = await listen((req, res) => {
     const { pathname, searchParams } = new URL(req.url ?? '/', issuer);
     if (pathname === '/.well-known/openid-configuration') {
+      provider.discoveries++;
       const endpoints = { authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` };
       send(res, 200, { issuer, ...endpoints, jwks_uri: `${issuer}/jwks`, ...provider.manner.discovery });
     } else if (pathname === '/jwks') send(res, 200, { keys: [jwk] });
