@@ -1,5 +1,7 @@
 import type { VNode } from 'preact';
+import { useEffect } from 'preact/hooks';
 import type { ViewProps } from '../app.tsx';
+import { go } from '../location.ts';
 import { Page } from '../parts/page.tsx';
 import { askToLogIn, session } from '../session.ts';
 
@@ -12,10 +14,14 @@ const texts: Readonly<Record<string, string>> = {
   unavailable: 'The provider does not answer. Try again later.',
 };
 
-/** Says why a login at a provider failed. */
+/** Says why a login at a provider failed, until someone is logged in. */
 export function LoginProblem({ query }: ViewProps): VNode {
   const text =
     texts[query.get('problem') ?? ''] ?? 'The provider did not log you in, or the registry refused its answer.';
+  const isLoggedIn = (session.value?.principal ?? null) !== null;
+  useEffect(() => {
+    if (isLoggedIn) go('/');
+  }, [isLoggedIn]);
   return (
     <Page title="You are not logged in">
       <p>{text}</p>
