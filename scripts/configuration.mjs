@@ -37,7 +37,8 @@ export function renderConfiguration(page, sources) {
 /** @returns {Readonly<Record<string, readonly string[]>>} */
 function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, serveFlags }) {
   const { properties, required } = toJsonSchema(optionsSchema);
-  const { repositories, access, limits, garbageCollection, audit, sync, webhooks } = properties;
+  const { repositories, access, limits, garbageCollection, backups, quotas, retention, audit, sync, webhooks } =
+    properties;
   const [local, remote, virtual] = repositories.items.anyOf;
   const common = Object.keys(local.properties).filter(
     (name) => name in remote.properties && name in virtual.properties,
@@ -48,6 +49,9 @@ function describeTables(/** @type {Sources} */ { optionsSchema, serverSchema, se
     options: renderOptions({ properties, required }, '', 0),
     limits: renderOptions(limits, 'limits.'),
     garbageCollection: renderOptions(garbageCollection, 'garbageCollection.'),
+    backups: renderOptions(backups, 'backups.'),
+    quotas: renderOptions(quotas.items, 'quotas[].'),
+    retention: renderOptions(retention, 'retention.'),
     audit: renderOptions(audit, 'audit.'),
     sync: renderOptions(sync.items, 'sync[].'),
     webhooks: renderOptions(webhooks.items, 'webhooks[].'),
@@ -86,10 +90,21 @@ function describeOptions(
     const path = prefix + name;
     const fallback = required.includes(name) ? 'required' : describeDefault(path, option);
     const row = [`\`${path}\``, fallback, option.description ?? ''];
-    const [group, inner] = option.items === undefined ? [option, '.'] : [option.items, '[].'];
-    if (depth === 0 || group.properties?.[Object.keys(group.properties)[0]].description === undefined) return [row];
-    return [row, ...describeOptions(group, path + inner, depth - 1)];
+    if (depth === 0) return [row];
+    const [outer, inner] = option.items === undefined ? [option, '.'] : [option.items, '[].'];
+    // Of alternatives, such as a name or an object, each object has rows. None of several is required.
+    const groups = (outer.anyOf ?? [outer]).filter(isDescribed);
+    const rows = groups.flatMap((/** @type {Schema} */ group) => {
+      const required = groups.length > 1 ? [] : group.required;
+      return describeOptions({ ...group, required }, path + inner, depth - 1);
+    });
+    return [row, ...rows];
   });
+}
+
+/** Returns whether a schema is an object whose options have descriptions. */
+function isDescribed(/** @type {Schema} */ { properties = {} }) {
+  return Object.values(properties)[0]?.description !== undefined;
 }
 
 function describeDefault(/** @type {string} */ path, /** @type {Schema} */ { unset, default: usual, properties }) {

@@ -22,6 +22,12 @@ const filesIn = (folder: string): string[] =>
     path.posix.join(folder, file),
   );
 
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+}
+
 const { renderConfigSchema, renderConfiguration, renderInterfaces } = await loadWriter();
 const serveFlags = buildProgram().commands.find((command) => command.name() === 'serve')?.options ?? [];
 const sources: OptionSources = { optionsSchema, serverSchema, serveFlags, secondsPerUnit, bytesPerUnit };
@@ -57,6 +63,28 @@ describe('what `npm run docs` writes from the schemas of the options', () => {
     const rows = [...tables].flatMap(([table]) => table.split('\n').filter((line) => line.startsWith('| `')));
     expect(rows.length).toBeGreaterThan(80);
     expect(rows.filter((row) => (row.split(' | ')[2] ?? '').length < 5)).toEqual([]);
+  });
+});
+
+/** Returns the paths of all properties of a JSON Schema: `limits.maxBlobBytes`, `sync[].name`. */
+function pathsOf(schema: JsonSchema, prefix = ''): readonly string[] {
+  const own = Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => [
+    `${prefix}${name}`,
+    ...pathsOf(inner, `${prefix}${name}.`),
+  ]);
+  const items = schema.items === undefined ? [] : pathsOf(schema.items, prefix.replace(/\.$/, '[].'));
+  return [...own, ...items, ...(schema.anyOf ?? []).flatMap((each) => pathsOf(each, prefix))];
+}
+
+describe('docs/configuration.md', () => {
+  it('has a row for every path of docs/config.schema.json', () => {
+    const paths = pathsOf(JSON.parse(read('docs/config.schema.json')) as JsonSchema);
+    expect(paths).toEqual(
+      expect.arrayContaining(['backups.folder', 'quotas[].names', 'retention.policies[].keep[].tags']),
+    );
+    // A section of the file, which has a table of its own, and a JWK Set, which RFC 7517 describes.
+    const described = paths.filter((each) => !['server', 'access.tokenServer.keys.keys'].includes(each));
+    expect(described.filter((each) => !page.includes(`\n| \`${each}\` |`))).toEqual([]);
   });
 });
 

@@ -97,7 +97,12 @@ const remoteSchema = strictOptions({
     .default(300)
     .meta({ description: 'How long a tag is served without revalidation. `0`: every request revalidates it.' }),
   tagTtlRules: z
-    .array(strictOptions({ tags: patternSchema, ttlSeconds: secondsSchema }))
+    .array(
+      strictOptions({
+        tags: patternSchema.meta({ description: 'A pattern of tags: `*` matches any characters.' }),
+        ttlSeconds: secondsSchema.meta({ description: 'How long these tags are served without revalidation.' }),
+      }),
+    )
     .default([])
     .meta({
       description:
@@ -183,9 +188,12 @@ const memberSchema = z.union(
   [
     nameSchema.transform((name) => ({ name, include: [] as string[], exclude: [] as string[] })),
     strictOptions({
-      name: nameSchema,
-      include: z.array(patternSchema).default([]),
-      exclude: z.array(patternSchema).default([]),
+      name: nameSchema.meta({ ...nameSchema.meta(), description: 'The name of the member.' }),
+      include: z
+        .array(patternSchema)
+        .default([])
+        .meta({ description: 'Patterns of the only images that it serves.', unset: 'all images' }),
+      exclude: z.array(patternSchema).default([]).meta({ description: 'Patterns of images that it does not serve.' }),
     }),
   ],
   { error: 'must be the name of a repository, or { name, include, exclude }' },

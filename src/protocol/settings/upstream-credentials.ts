@@ -22,8 +22,16 @@ export type CredentialHelper = Immutable<z.output<typeof helperSchema>>;
 export const upstreamCredentialsSchema = z
   .union(
     [
-      strictOptions({ username: z.string().min(1), password: z.string() }),
-      strictOptions({ token: z.string().min(1) }),
+      strictOptions({
+        username: z.string().min(1).meta({ description: 'The name, with `password`.' }),
+        password: z.string().meta({ description: 'The password, with `username`.' }),
+      }),
+      strictOptions({
+        token: z
+          .string()
+          .min(1)
+          .meta({ description: 'A token that is sent unchanged, instead of a name and a password.' }),
+      }),
       helperSchema,
       z
         .custom<() => Promise<UpstreamCredentials | undefined>>((value) => typeof value === 'function')
