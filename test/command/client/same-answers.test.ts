@@ -58,8 +58,8 @@ const withoutCommand: readonly string[] = [
 ];
 
 /**
- * One command per line, run in this order. `ID` is the id in the last document that had one. The number is the exit code,
- * if it is not 0.
+ * One command per line, run in this order. `ID` is the id in the last document that had one, `DIGEST` the manifest of
+ * local/team/app. The number is the exit code, if it is not 0.
  */
 const table: readonly (readonly [command: string, code?: number])[] = [
   ['health'],
@@ -133,6 +133,8 @@ const table: readonly (readonly [command: string, code?: number])[] = [
   ['rm local/team/app:stable local/team/app:none --dry-run'],
   ['tag local/team/app:v1 stable --override'],
   ['rm local/team/app:stable local/team/app:none --yes --override', 3],
+  ['history local/team/app:stable'],
+  ['tag local/team/app@DIGEST stable'],
   ['rm local/team/app:none --yes', 1],
   ['rm local/imported/app --all --yes'],
   ['trash local'],
@@ -192,6 +194,7 @@ const cleanups = new Cleanups();
 const answers: Record<'server' | 'folder', RunResult[]> = { server: [], folder: [] };
 const ops = new Set<string>();
 let folder: string;
+let appDigest: string;
 
 beforeAll(async () => {
   folder = await makeScratchFolder();
@@ -227,7 +230,8 @@ async function open(name: string): Promise<AccessScene> {
     storage: path.join(folder, name),
   });
   const root = scene.as(basic('root'));
-  await pushImage(root, 'local/team/app');
+  const { manifest } = await pushImage(root, 'local/team/app');
+  appDigest = manifest.digest;
   for (const name of ['local/gone/app', 'local/gone/other']) {
     const { manifest } = await pushImage(root, name);
     await root('DELETE', `/v2/${name}/manifests/${manifest.digest}`);
@@ -239,7 +243,9 @@ async function runTable(flags: readonly string[], env: Readonly<Record<string, s
   let id = '';
   const results: RunResult[] = [];
   for (const [command] of table) {
-    const words = command.split(' ').map((word) => word.replace('FOLDER', folder).replace(/^ID$/, id));
+    const words = command
+      .split(' ')
+      .map((word) => word.replace('FOLDER', folder).replace('DIGEST', appDigest).replace(/^ID$/, id));
     const json = /^(?:import|export) /.test(command) ? [] : ['--json'];
     const result = await runCommand([...words, ...json, ...flags], { env });
     if (json.length > 0) id = (documentsOf(result.stdout)[0]?.['id'] as string | undefined) ?? id;

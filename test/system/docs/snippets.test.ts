@@ -68,6 +68,7 @@ describe('a code block in the documentation', () => {
       HUB_USER: 'me',
       HUB_TOKEN: 'secret',
       DEPLOY_SECRET: 'a-secret-of-24-characters',
+      OIDC_SECRET: 'secret',
       OLD_USER: 'me',
       OLD_PASSWORD: 'secret',
       ...keys,

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import packageJson from '../../../package.json' with { type: 'json' };
 import { buildProgram } from '../../../src/command/commands.js';
 import { makeScratchFolder, removeScratchFolder } from '../../support/storage/scratch.js';
 
@@ -35,6 +36,20 @@ describe('the systemd unit', () => {
 
   it('gives requests in flight more time than the server does', () => {
     expect(Number(valuesOf('TimeoutStopSec'))).toBeGreaterThan(30);
+  });
+
+  it('creates the folder of the audit file in docs/operations.md, which no other user can read', async () => {
+    const page = await readFile(path.join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+    expect(page).toContain(`file: /var/log/${valuesOf('LogsDirectory')[0]}/audit.jsonl`);
+    expect(valuesOf('LogsDirectoryMode')).toEqual(['0750']);
+  });
+
+  it('is set up with the tarball of npm pack, because the package is not published', async () => {
+    const page = await readFile(path.join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+    for (const text of [unit, page])
+      expect(text.match(/npm install --prefix \/opt\/artifactapi .*/g)).toEqual([
+        `npm install --prefix /opt/artifactapi ./artifactapi-${packageJson.version}.tgz`,
+      ]);
   });
 
   it('lets V8 generate code', () => {
