@@ -263,6 +263,20 @@ describe('repairIndex', () => {
     expect((await repaired.inventory.storedBytes()).bytes).toBe(stored.bytes);
   });
 
+  it('derives unreadable sizes and candidates again', async () => {
+    const store = open[0] as LevelMetadataStore;
+    const stored = await store.inventory.storedBytes();
+    await closeAll();
+    await edit(async (level) => {
+      await level.put(`!\0stored\0${digest('a')}`, '{');
+      await level.put(`1\0since\0team/app\0${digest('b')}`, '{');
+    });
+    expect(await repairIndex(folder)).toMatchObject({ unreadable: 2, rebuilt: 2 });
+    const repaired = await openStore();
+    expect(await repaired.candidates(Infinity, 9)).toContainEqual({ kind: 'link', at, digest: digest('b'), since: 1 });
+    expect((await repaired.inventory.storedBytes()).bytes).toBe(stored.bytes);
+  });
+
   it('derives deleted entries again, so that all reads answer as before', async () => {
     const store = open[0] as LevelMetadataStore;
     await store.apply(

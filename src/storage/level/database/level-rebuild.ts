@@ -89,7 +89,7 @@ class Rebuild {
     for (const { place, digest } of this.#links) {
       if (this.#named.has(`${place.id}\0${place.image}\0${digest}`)) continue;
       const target = { kind: 'link', place, digest } as const;
-      const since = Number(this.#missing.get(sinceKey(target)) ?? this.#level.getSync(sinceKey(target)) ?? when);
+      const since = Number(this.#missing.get(sinceKey(target)) ?? this.#read(sinceKey(target)) ?? when);
       this.#need(sinceKey(target), String(since));
       this.#need(dueKey(target, since));
     }
@@ -111,18 +111,29 @@ class Rebuild {
   }
 
   #isHeld(place: Place, digest: Digest): boolean {
-    return [linkKey(place, digest), manifestKey(place, digest)].some((key) => this.#level.getSync(key) !== undefined);
+    return [linkKey(place, digest), manifestKey(place, digest)].some((key) => this.#read(key) !== undefined);
+  }
+
+  /** Returns the text of an entry. An unreadable one is deleted, so it counts as missing. */
+  #read(key: string): string | undefined {
+    const text = this.#level.getSync(key);
+    try {
+      if (text !== undefined) decodeValue(text);
+      return text;
+    } catch {
+      return undefined;
+    }
   }
 
   #store(digest: Digest, size: number): void {
     const key = storedKey(digest);
-    if (this.#missing.has(key) || this.#level.getSync(key) !== undefined) return;
+    if (this.#missing.has(key) || this.#read(key) !== undefined) return;
     this.#missing.set(key, String(size));
     this.#storedBytes += size;
   }
 
   #need(key: string, text = ''): void {
-    if (!this.#missing.has(key) && this.#level.getSync(key) === undefined) this.#missing.set(key, text);
+    if (!this.#missing.has(key) && this.#read(key) === undefined) this.#missing.set(key, text);
   }
 }
 
