@@ -86,7 +86,7 @@ function greet(
   repositories: readonly RepositoryView[],
   port: number | undefined,
 ): string {
-  const { host, storage, socket } = settings;
+  const { host, storage, socket, ui } = settings;
   const { access, onLoopback, tls } = parts;
   const takesPushes = (view: RepositoryView): boolean =>
     view.type === 'local' || (view.type === 'virtual' && view.pushTo !== undefined);
@@ -100,6 +100,7 @@ function greet(
     socket: socket?.path,
     onLoopback,
     storage,
+    ui,
     access: mode,
   } as const;
   return formatGreeting(repository === undefined ? started : { ...started, repository });

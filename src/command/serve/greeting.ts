@@ -13,6 +13,8 @@ export interface Started {
   /** Whether only this machine can reach it. */
   readonly onLoopback: boolean;
   readonly storage: string;
+  /** Whether it serves the web UI. */
+  readonly ui: boolean;
   readonly access: 'open' | 'read-only' | 'rules';
   /** A repository for the example commands; absent if there is none yet. */
   readonly repository?: string;
@@ -27,12 +29,14 @@ const accessModes: Readonly<Record<Started['access'], string>> = {
 /** Returns the greeting for stdout. Its first line has the address, with the port that the system chose for port 0. */
 export function formatGreeting(started: Started): string {
   const { port, socket } = started;
-  const origin = `${started.secure ? 'https' : 'http'}://${bracket(started.host)}:${port}`;
+  const scheme = started.secure ? 'https' : 'http';
+  const origin = `${scheme}://${bracket(started.host)}:${port}`;
   const places = [...(port === undefined ? [] : [origin]), ...(socket === undefined ? [] : [`unix:${socket}`])];
   const lines = [
     `artifactapi ${started.version} listening on ${places.join(' and ')}`,
     `  data:   ${started.storage}`,
     `  access: ${accessModes[started.access]}`,
+    ...(started.ui && port !== undefined ? [`  web UI: ${scheme}://${clientAddress(started)}/ui/`] : []),
     '',
     ...(port === undefined ? formatSocketCommands(socket) : formatCommands(started, origin)),
     ...(started.secure || port === undefined ? [] : formatPlainHttp(started)),

@@ -110,7 +110,8 @@ function createApp(registry: Registry, log: Logger, hasUi: () => boolean): conne
       .catch(next);
   });
   app.use((_req, res) => {
-    const message = 'not found: the registry is at /v2/, its management API at /api/v1/repositories';
+    const places = 'the registry is at /v2/, its management API at /api/v1/repositories';
+    const message = `not found: ${places}${hasUi() ? ', the web UI at /ui/' : ''}`;
     answer(res, 404, { errors: [{ code: 'NOT_FOUND', message }] });
   });
   // Replaces connect's error page, which shows the stack. The four parameters make it an error handler.

@@ -168,6 +168,17 @@ describe('the greeting', () => {
     await pushAndPull(client, 'local/app');
   });
 
+  it.each([
+    [true, 'names the web UI'],
+    [false, 'does not name a web UI that is off'],
+  ])('with server.ui: %s, %s', async (ui) => {
+    const { command, port, client } = await serve(['--config', await writeConfig(`server: { ui: ${ui} }`)]);
+    await command.waitFor(/--tls-verify=false/);
+    expect(command.stdout.includes(`\n  web UI: http://127.0.0.1:${port}/ui/\n`)).toBe(ui);
+    const { errors } = (await client.get('/nowhere')).json() as { errors: { message: string }[] };
+    expect(errors[0]?.message.endsWith(', the web UI at /ui/')).toBe(ui);
+  });
+
   it('names an existing repository', async () => {
     const file = await writeConfig('repositories: [{ name: team, type: local }]');
     const { command, client } = await serve(['--config', file]);
