@@ -5,7 +5,7 @@ import type { WorkOptions } from '../../ports/backup.js';
 import { runConnected } from '../client/client-command.js';
 import { startAndWait } from '../client/commands/jobs.js';
 import type { ConnectionFlags } from '../client/connection.js';
-import { reportFailure, type CommandIo } from '../command-io.js';
+import { reportFailure, usageError, type CommandIo } from '../command-io.js';
 import { backupStoppedFolder, restoreBackup, verifyBackup } from '../../storage/backup/backups.js';
 import { formatBackup, formatCheck, formatRestore } from './backup-report.js';
 import { WorkLine } from './work-line.js';
@@ -34,11 +34,11 @@ export function addBackupCommands(program: Command, io: CommandIo): void {
     )
     // Not a required option: commander would require it of `verify` too.
     .option('--data <folder>', 'data folder of a stopped registry')
-    .option('--url <url>', 'URL of a running registry, which writes the backup in a job')
+    .option('--url <url>', 'URL of a running registry, which writes the backup in a job (default: $ARTIFACTAPI_URL)')
     .option('--user <name:password>', 'login at the running registry')
     .option('--json', 'print the job as JSON')
     .action((folder: string | undefined, flags: BackupFlags) =>
-      flags.url === undefined ? backUpFolder(folder, flags.data) : backUpServer(folder, flags, io),
+      flags.data === undefined ? backUpServer(folder, flags, io) : backUpFolder(folder, flags, io),
     );
   backup
     .command('verify')
@@ -64,19 +64,27 @@ export function addBackupCommands(program: Command, io: CommandIo): void {
     );
 }
 
-function backUpFolder(folder: string | undefined, data: string | undefined): Promise<void> {
+function backUpFolder(folder: string | undefined, { data = '', url }: BackupFlags, io: CommandIo): Promise<void> {
+  if (url !== undefined) return refuse(io, '--url names a running registry, --data a stopped one: use one');
+  if (folder === undefined) return refuse(io, 'name the folder of the backup');
   return runWork(async (work) => {
-    if (data === undefined)
-      throw new Error('name a stopped registry by --data <folder>, or a running one by --url <url>');
-    if (folder === undefined) throw new Error('name the folder of the backup');
     const report = await backupStoppedFolder(data, folder, work);
     return { text: formatBackup(report), status: report.damaged.length > 0 ? partlyDone : 0 };
   });
 }
 
 function backUpServer(folder: string | undefined, flags: BackupFlags, io: CommandIo): Promise<void> {
+  if (flags.url === undefined && (io.env['ARTIFACTAPI_URL'] ?? '') === '')
+    return refuse(
+      io,
+      'name a stopped registry with --data <folder>, or a running one with --url <url> or ARTIFACTAPI_URL',
+    );
   const request = { kind: 'backup', ...(folder === undefined ? {} : { folder }) };
   return reportFailure(io, () => runConnected(io, flags, (run) => startAndWait(run, request)));
+}
+
+function refuse(io: CommandIo, message: string): Promise<void> {
+  return reportFailure(io, () => Promise.reject(usageError(message)));
 }
 
 async function runWork(run: (work: WorkOptions) => Promise<Outcome>): Promise<void> {

@@ -41,7 +41,8 @@ export function formatRestore(report: BackupCheck): string {
     `restored ${formatCounts(report)} to ${folder}, as of ${new Date(createdAt).toISOString()}`,
     `  ${count(blobs - damaged.length, 'blob')}, ${formatBytes(bytes)}`,
     ...formatDamage(damaged, 'not restored, because they are damaged in the backup'),
-    `start it with artifactapi serve --data ${folder}`,
+    'the backup has no configuration file and no htpasswd file',
+    `start it with your configuration: artifactapi serve --config <file> --data ${folder}`,
     '',
   ].join('\n');
 }

@@ -93,6 +93,10 @@ describe('a command that cannot do its work', () => {
     ['can ana fly local/app', 2, /invalid permission "fly"/],
     ['quarantine restore', 2, /name the digests to restore, or pass --all/],
     ['trash restore local/app', 2, /has no tag/],
+    ['trash restore local/app:gone', 1, /the trash has no manifest .*: run artifactapi history local\/app:gone to see/],
+    ['backup nightly', 1, /backups are not configured: set backups\.folder/],
+    ['backup --data FOLDER/data', 2, /name the folder of the backup/],
+    ['backup nightly --data FOLDER/data --url http://host', 2, /--url names a running registry, --data a stopped one/],
     ['trash empty local/app:1', 2, /names a tag/],
     ['events --count many', 2, /--count: "many" must be a number/],
     ['completion tcsh', 2, /must be one of bash, zsh, fish|Allowed choices are/],
@@ -114,6 +118,14 @@ describe('a command that cannot do its work', () => {
     expect(result.stderr).toMatch(message);
     expect(result.stderr).not.toMatch(/\n\s+at /);
     expect([result.code, result.stdout]).toEqual([code, '']);
+  });
+
+  it('refuses a backup that names no registry with exit code 2', async () => {
+    const { code, stderr } = await runCommand(['backup', 'nightly']);
+    expect([code, stderr]).toEqual([
+      2,
+      'artifactapi: name a stopped registry with --data <folder>, or a running one with --url <url> or ARTIFACTAPI_URL\n',
+    ]);
   });
 
   it('prints the credentials that were used if they are refused', async () => {
@@ -237,6 +249,11 @@ describe('the output of a command', () => {
       /^TAG +DIGEST +TYPE +SIZE +UPDATED\nv1 +sha256:[0-9a-f]{12} +image +\d+ B +(?:now|\d+ s ago)\n$/,
     );
     expect(whole.stdout).toMatch(/^TAG[^\n]*\nv1 +sha256:[0-9a-f]{64} +image +\d+ B +\d{4}-\d\d-\d\dT[\d:.]+Z\n$/);
+  });
+
+  it('says that there are no retention policies', async () => {
+    const result = await run('retention --dry-run');
+    expect(result).toEqual({ code: 0, stdout: '', stderr: 'no retention policies are configured\n' });
   });
 
   it('follows all pages of a list', async () => {

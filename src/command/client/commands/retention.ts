@@ -45,8 +45,10 @@ export function addRetentionCommand(program: Command, io: CommandIo): void {
       if (flags.dryRun === true || flags.yes !== true) {
         if (flags.dryRun !== true) requireTerminal(io);
         const planned = await runJob(client, { ...request, dry_run: true }, io);
-        await output.list(listPlan(client, String(planned['id'])), planColumns, 'nothing to delete');
-        if (flags.dryRun === true) return;
+        const hasPolicies = (planned['report'] as Document)['policies'] !== 0;
+        const nothing = hasPolicies ? 'nothing to delete' : 'no retention policies are configured';
+        await output.list(listPlan(client, String(planned['id'])), planColumns, nothing);
+        if (flags.dryRun === true || !hasPolicies) return;
         await confirm('Carry out this plan?', false, io);
       }
       let job = await runJob(client, request, io);

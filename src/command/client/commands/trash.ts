@@ -107,6 +107,9 @@ async function findDigest(
     const isMeant = deleted.image === image && deleted.tags.includes(reference);
     if (isMeant && (found === undefined || deleted.deleted_at > found.deleted_at)) found = deleted;
   }
-  if (found === undefined) throw new CommandError(`the trash has no manifest that was tagged ${name}`);
+  if (found === undefined)
+    throw new CommandError(
+      `the trash has no manifest that was tagged ${name}: run artifactapi history ${name} to see what the tag named`,
+    );
   return found.digest;
 }
