@@ -20,7 +20,7 @@ afterEach(() => cleanups.run());
 /** Creates a secret with the command of the page. */
 async function createSecret(folder: string): Promise<string> {
   const command = /^printf 'whsec_.*$/m.exec(page)?.[0] ?? '';
-  await promisify(execFile)('bash', ['-euc', command], { cwd: folder });
+  await promisify(execFile)('sh', ['-euc', command], { cwd: folder });
   return readFile(path.join(folder, 'secret.txt'), 'utf8');
 }
 
