@@ -38,7 +38,7 @@ export default defineConfig({
     // CI measures it. Code that runs in child processes and worker threads does not count.
     coverage: {
       provider: 'v8',
-      include: ['src/**', 'adapters/**'],
+      include: ['src/**/*.ts', 'adapters/*.ts'],
       reporter: ['text-summary'],
       reportOnFailure: true,
       thresholds: { lines: 95.5, branches: 89.5 },

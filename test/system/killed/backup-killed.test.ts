@@ -86,16 +86,17 @@ it('backup: killed in the middle, it leaves the previous backup whole, and runni
   await expectServed(restored, [...old, ...recent]);
 });
 
-it('backup and restore report usage errors and refusals with status 1', async () => {
+it('backup and restore report usage errors with status 2 and refusals with status 1', async () => {
   await pushMany('a', 1);
-  const cases: readonly (readonly [readonly string[], string])[] = [
-    [['backup', backup], 'artifactapi: name a stopped registry by --data <folder>, or a running one by --url <url>\n'],
-    [['backup', path.join(data, 'x'), '--data', data], 'x is inside the data folder'],
-    [['backup', 'verify', backup], `artifactapi: ${backup} is not a complete backup: it has no backup.json\n`],
-    [['restore', backup, '--data', path.join(folder, 'x')], 'is not a complete backup'],
+  const unnamed = 'name a stopped registry with --data <folder>, or a running one with --url <url> or ARTIFACTAPI_URL';
+  const cases: readonly (readonly [readonly string[], number, string])[] = [
+    [['backup', backup], 2, `artifactapi: ${unnamed}\n`],
+    [['backup', path.join(data, 'x'), '--data', data], 1, 'x is inside the data folder'],
+    [['backup', 'verify', backup], 1, `artifactapi: ${backup} is not a complete backup: it has no backup.json\n`],
+    [['restore', backup, '--data', path.join(folder, 'x')], 1, 'is not a complete backup'],
   ];
-  for (const [args, message] of cases) {
+  for (const [args, status, message] of cases) {
     const { code, stderr } = await run(...args).ended();
-    expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+    expect([code, stderr]).toEqual([status, expect.stringContaining(message)]);
   }
 });
