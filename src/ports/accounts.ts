@@ -67,6 +67,6 @@ export interface Accounts {
     settings: Pick<AccountToken, 'description' | 'limits' | 'expiresAt'>,
     by: Actor,
   ): Promise<{ readonly token: AccountToken; readonly secret: string }>;
-  /** Returns false when the user has no such token. @throws RegistryError DENIED for a token with limits. */
+  /** Returns false when the user does not have the token. @throws RegistryError DENIED for a token with limits. */
   deleteOwnToken(owner: TokenOwner, id: string, by: Actor): Promise<boolean>;
 }

@@ -117,8 +117,8 @@ async function serveOnSocket(management: BuiltRegistry['registry']['management']
 /** Returns the folder for temporary files, or a shorter one if the path of the socket would be too long. */
 function temporaryFolder(): string {
   const folder = tmpdir();
-  // As long as the path that mkdtemp makes: it replaces the X by random characters.
-  return Buffer.byteLength(path.join(folder, 'artifactapi-XXXXXX/s')) > maxSocketPath ? '/tmp' : folder;
+  // As long as the path that mkdtemp makes, which ends in six random characters.
+  return Buffer.byteLength(path.join(folder, 'artifactapi-random/s')) > maxSocketPath ? '/tmp' : folder;
 }
 
 async function closeServer(server: Server): Promise<void> {

@@ -76,6 +76,7 @@ export class RequestRing implements RecentRequests {
     const text = long ?? this.#texts.toString('utf8', start, start + shortBytes);
     const known = Object.entries(others).filter(([, value]) => value !== undefined);
     const request = { id: text.slice(0, idChars), url: text.slice(idChars), ...Object.fromEntries(known) };
+    // `Object.fromEntries` loses the types of the properties, which `#keep` took from an event.
     return request as unknown as AnsweredRequest;
   }
 }

@@ -183,7 +183,7 @@ export class ManifestBrowser {
     const { metadata } = this.#parts;
     const { items } = await metadata.referrers(at, digest, { limit: maxReferrers });
     const found: ReferrerDetails[] = items.map((record) => describeReferrer(record));
-    // A tag has no room for a digest of sha512.
+    // A sha512 digest is longer than a tag may be.
     for (const end of digest.startsWith('sha256:') ? cosignEnds : []) {
       const tag = await metadata.tag(at, parseTag(`${digest.replace(':', '-')}.${end}`));
       const record = tag && (await metadata.manifest(at, tag.digest));

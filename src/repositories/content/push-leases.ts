@@ -33,7 +33,7 @@ export class PushLeases {
   }
 
   /**
-   * Notes that a client is told that the image has the blob. Waits for a drop of its link that began before: read the
+   * Notes that the registry answers that the image has the blob. Waits for a drop of its link that began before: read the
    * link again afterwards. A later drop sees the note.
    */
   async note(client: Client, at: ImageKey, digest: Digest): Promise<void> {

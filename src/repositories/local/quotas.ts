@@ -240,7 +240,7 @@ function growthIn({ names }: Quota, growths: readonly Growth[]): number {
     .reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** Returns whether an error says that a quota has no room. */
+/** Returns whether an error reports an exceeded quota. */
 export function isQuotaError(error: unknown): error is RegistryError {
   return error instanceof RegistryError && error.code === 'DENIED';
 }

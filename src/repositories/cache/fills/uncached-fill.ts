@@ -33,7 +33,7 @@ export interface UncachedFillRequest extends TransferSource {
   readonly onUncached?: ((bytes: number) => void) | undefined;
 }
 
-/** Serves blobs uncached because the disk has no room for them. */
+/** Serves blobs uncached because they do not fit on the disk. */
 export class UncachedFills {
   readonly #options: TransferOptions;
   readonly #places = new Semaphore(maxTransfers);
